@@ -1,0 +1,95 @@
+# contime: tables with a row for every instant
+#
+#   make try       a demonstration on a throwaway server; installs what is missing first (Debian 12, as root)
+#   make test      every test there is; likewise
+#   make           builds for the PostgreSQL of PG_CONFIG; make install installs into it
+#   make unit      the engine's unit tests, compiled without PostgreSQL
+#   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
+#   make soak      the randomised law test for SOAK_ROUNDS rounds of another seed each
+#   make valgrind  the regression scripts on a server under valgrind
+#   make format    rewrites the C sources by .clang-format; make lint checks, and more
+#   make dist      contime-<version>.tar.gz of the last commit
+#
+# try, test, soak and valgrind leave nothing running and install nothing into
+# the server on this machine: they work on a private copy of it under /tmp.
+
+EXTENSION = contime
+EXTVERSION = 0.1.0
+MODULE_big = contime
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/engine/*.c)))
+DATA = sql/contime--$(EXTVERSION).sql
+PG_CPPFLAGS = -Isrc
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+SHLIB_LINK = -lxxhash
+
+REGRESS = basics errors transactions types explain stats memory ddl
+REGRESS_OPTS = --inputdir=. --load-extension=contime
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation
+EXTRA_CLEAN = build test/output contime-*.tar.gz
+
+FUZZ_SECONDS ?= 60
+SOAK_ROUNDS ?= 20
+
+all:
+
+# ---- with a server's development files: PGXS --------------------------------
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(and $(PGXS),$(wildcard $(PGXS))),)
+override with_llvm = no		# nothing of contime is worth inlining into a query
+include $(PGXS)
+$(OBJS): $(wildcard src/*.h src/engine/*.h)
+else
+all install installcheck:
+	@echo 'no PostgreSQL development files found by "$(PG_CONFIG) --pgxs"; "make try" installs them, or set PG_CONFIG' >&2; exit 1
+clean:
+	rm -rf $(EXTRA_CLEAN) contime.so $(OBJS)
+endif
+
+# ---- these also work without: they install what is missing first --------------
+
+try:
+	test/setup.sh
+	$(MAKE) --no-print-directory -s all
+	test/try.sh
+
+test:
+	test/setup.sh
+	$(MAKE) --no-print-directory -s all
+	test/run.sh $(SUITES)
+
+soak:
+	test/setup.sh
+	$(MAKE) --no-print-directory -s all
+	CT_ROUNDS=$(SOAK_ROUNDS) test/run.sh law
+
+valgrind:
+	test/setup.sh valgrind
+	$(MAKE) --no-print-directory -s all
+	CT_VALGRIND=1 test/run.sh regress
+
+unit:
+	test/run.sh unit
+
+fuzz:
+	test/fuzz/run.sh $(FUZZ_SECONDS)
+
+# ---- the sources -----------------------------------------------------------------
+
+SOURCES = $(sort $(wildcard src/*.[ch] src/engine/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
+
+format:
+	clang-format -i $(SOURCES)
+
+lint:
+	clang-format --dry-run --Werror $(SOURCES)
+	! grep -nE '#include.*(postgres|"\.\./)' src/engine/*.[ch]
+	! grep -nE '[[:space:]]+$$' $(SOURCES) sql/*.sql test/*.sh
+	bash -n test/*.sh .ci/run
+
+dist:
+	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD
+
+.PHONY: try test soak valgrind unit fuzz format lint dist

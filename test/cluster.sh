@@ -1,0 +1,76 @@
+# test/cluster.sh: throwaway PostgreSQL servers for the demonstration and the tests.
+#
+# Source it, with the checkout as the current directory and built. It makes
+# $WORK, a new directory under /tmp with a private copy of PostgreSQL that has
+# contime installed ($PGBIN its programs); nothing is installed system-wide.
+# Servers listen on a socket in their own directory and nowhere else. On exit,
+# whatever the reason, those that run are stopped by their pid and $WORK goes.
+#
+#   as_owner COMMAND...           run as the servers' user (initdb refuses root)
+#   cluster_start [SETTING=VALUE...]   start a server; sets PGHOST, PGDATA
+#   cluster_stop                  stop it
+
+PG_CONFIG=${PG_CONFIG:-pg_config}
+OWNER=$(id -un)
+[ "$OWNER" != root ] || OWNER=postgres
+CHECKOUT=$PWD
+
+as_owner() {
+	if [ "$(id -u)" = 0 ]; then
+		runuser -u "$OWNER" -- "$@"
+	else
+		"$@"
+	fi
+}
+
+cluster_stop() {
+	[ -n "${PGDATA:-}" ] && [ -s "$PGDATA/postmaster.pid" ] || return 0
+	as_owner "$PGBIN/pg_ctl" stop -s -D "$PGDATA" -m fast -t 60 >/dev/null ||
+		kill -QUIT "$(head -n 1 "$PGDATA/postmaster.pid")"
+}
+
+cluster_cleanup() {
+	cluster_stop || true
+	rm -rf "$WORK"
+}
+
+cluster_start() {
+	local setting
+	export PGDATA=$WORK/pgdata PGHOST=$WORK/socket PGUSER=$OWNER PGDATABASE=postgres
+	as_owner mkdir -p "$PGHOST"
+	as_owner "$PGBIN/initdb" -D "$PGDATA" -A trust -U "$OWNER" -E UTF8 --no-locale --no-sync >"$WORK/initdb.log"
+	{
+		echo "shared_preload_libraries = 'contime'"
+		echo "listen_addresses = ''"
+		echo "unix_socket_directories = '$PGHOST'"
+		echo "timezone = 'UTC'"
+		echo "fsync = off"
+		for setting in "$@"; do
+			echo "$setting"
+		done
+	} >>"$PGDATA/postgresql.conf"
+	if ! as_owner "$PGBIN/pg_ctl" start -s -w -D "$PGDATA" -l "$WORK/server.log"; then
+		cat "$WORK/server.log" >&2
+		return 1
+	fi
+}
+
+# A relocated PostgreSQL finds its files beside its programs.
+cluster_prepare() {
+	local bindir=$("$PG_CONFIG" --bindir) libdir=$("$PG_CONFIG" --pkglibdir) sharedir=$("$PG_CONFIG" --sharedir)
+	WORK=$(mktemp -d /tmp/contime.XXXXXX)
+	trap cluster_cleanup EXIT
+	trap 'exit 130' INT TERM HUP
+	PGBIN=$WORK$bindir
+	mkdir -p "$PGBIN" "$WORK$libdir" "$WORK$sharedir"
+	cp -r "$bindir/." "$PGBIN"
+	tar -C "$libdir" --exclude=./bitcode -cf - . | tar -C "$WORK$libdir" -xf -
+	cp -r "$sharedir/." "$WORK$sharedir"
+	make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" DESTDIR="$WORK"
+	chmod 755 "$WORK"
+	[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$WORK"
+	export HOME=$WORK PATH="$PGBIN:$PATH"
+	cd "$WORK"
+}
+
+cluster_prepare

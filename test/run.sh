@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# make test: every kind of test, or those named: unit regress pgtap isolation tap planner law.
+# Each prints what it counted; the last line is the total. What failed leaves its
+# output in test/output. Servers are throwaway (cluster.sh); nothing is left running.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+suites=("$@")
+[ $# -gt 0 ] || suites=(unit regress pgtap isolation tap planner law)
+ROOT=$PWD
+OUTPUT=$ROOT/test/output
+rm -rf "$OUTPUT"
+total_passed=0 total_failed=0
+
+# record SUITE PASSED FAILED STATUS: a suite that ran nothing, or ended badly without naming a failure, failed.
+record() {
+	local suite=$1 passed=$2 failed=$3 status=$4
+	if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$passed" = 0 ]; }; then
+		failed=1
+	fi
+	printf '%-10s %6d passed, %d failed\n' "$suite" "$passed" "$failed"
+	total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
+}
+
+# keep SUITE FILE...: for whoever looks into a failure.
+keep() {
+	local to=$OUTPUT/$1
+	shift
+	mkdir -p "$to"
+	cp -r "$@" "$to" 2>/dev/null
+}
+
+count() { grep -cE "$1" "$2" || true; }
+
+# ---- without a server ---------------------------------------------------------
+
+ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/engine -Itest/unit)
+ENGINE_LDFLAGS=(-fsanitize=address,undefined -Wl,--wrap=ct_alloc -lcmocka -lxxhash)
+
+# Every test/unit/unit_*.c, and the fuzz targets' corpora once more; the engine without PostgreSQL's include path.
+suite_unit() {
+	local source name log passed=0 failed=0 status=0 objects=()
+	cd "$ROOT"
+	mkdir -p build/unit
+	for source in src/engine/*.c test/unit/*.c; do
+		[[ $source != */unit_* ]] || continue
+		objects+=("build/unit/$(basename "$source" .c).o")
+		gcc "${ENGINE_CFLAGS[@]}" -c -o "${objects[-1]}" "$source" || status=1
+	done
+	for source in test/unit/unit_*.c; do
+		name=$(basename "$source" .c) log=build/unit/$name.log
+		if ! { gcc "${ENGINE_CFLAGS[@]}" -o "build/unit/$name" "$source" "${objects[@]}" "${ENGINE_LDFLAGS[@]}" &&
+			"build/unit/$name"; } &>"$log"; then
+			status=1
+			keep unit "$log"
+			tail -n 20 "$log"
+		fi
+		passed=$((passed + $(count '^\[       OK \]' "$log")))
+		failed=$((failed + $(count '^\[  FAILED  \] [a-z_]+$' "$log")))
+	done
+	for source in test/fuzz/fuzz_*.c; do
+		name=$(basename "$source" .c) log=build/unit/$name.log
+		if gcc "${ENGINE_CFLAGS[@]}" -DCT_REPLAY -o "build/unit/$name" "$source" "${objects[@]}" "${ENGINE_LDFLAGS[@]}" &>"$log" &&
+			"build/unit/$name" test/fuzz/corpus &>>"$log"; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+			keep unit "$log"
+			tail -n 20 "$log"
+		fi
+	done
+	record unit $passed $failed $status
+}
+
+# ---- on throwaway servers -------------------------------------------------------
+
+server_settings() {
+	printf '%s\n' "shared_preload_libraries = '${2-contime}'" 'contime.memory = 64MB' 'max_prepared_transactions = 4' \
+		"timezone = 'UTC'" 'fsync = off' 'log_min_messages = warning' >"$1"
+}
+
+# pg_regress and pg_isolation_regress: one line a script. PRELOAD is the setting shared_preload_libraries.
+run_regress() {
+	local suite=$1 program=$2 input=$3 status=0
+	shift 3
+	local dir=$WORK/$suite log=$WORK/$suite.log
+	as_owner mkdir -p "$dir"
+	server_settings "$dir/settings" "${PRELOAD-contime}"
+	as_owner "$(dirname "$("$PGBIN/pg_config" --pgxs)")/../test/$program" --inputdir="$input" --outputdir="$dir" \
+		--temp-instance="$dir/instance" --temp-config="$dir/settings" --bindir="$PGBIN" --dlpath="$dir" \
+		--no-locale --encoding=UTF8 "$@" &>"$log" || status=1
+	if [ $status != 0 ]; then
+		keep "$suite" "$log" "$dir/regression.diffs" "$dir/results" "$dir/log"
+		if [ -s "$dir/regression.diffs" ]; then head -n 200 "$dir/regression.diffs"; else tail -n 20 "$log"; fi
+	fi
+	record "$suite" "$(count '^test .* ok ' "$log")" "$(count '^test .* FAILED' "$log")" $status
+}
+
+suite_regress() {
+	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime \
+		$(sed -n 's/^REGRESS = //p' "$ROOT/Makefile")
+	PRELOAD='' run_regress preload regress/pg_regress "$WORK/tests" preload
+}
+
+suite_isolation() {
+	run_regress isolation isolation/pg_isolation_regress "$WORK/tests/test/isolation" \
+		$(cd "$ROOT/test/isolation/specs" && ls -- *.spec | sed 's/\.spec$//')
+}
+
+suite_pgtap() {
+	local status=0 log=$WORK/pgtap.log
+	cluster_start 'contime.memory = 64MB'
+	as_owner psql -X -q -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION pgtap' -c 'CREATE EXTENSION contime' || status=1
+	as_owner pg_prove --verbose -d postgres "$WORK"/tests/test/pgtap/*.sql &>"$log" || status=1
+	cluster_stop
+	[ $status = 0 ] || { keep pgtap "$log" "$WORK/server.log"; grep -E -A12 '^not ok|ERROR' "$log" | head -n 80; }
+	record pgtap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
+}
+
+suite_tap() {
+	local status=0 log=$WORK/tap.log dir=$WORK/tap
+	as_owner mkdir -p "$dir"
+	(
+		pgtests=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
+		unset PGHOST PGDATA PGUSER PGDATABASE
+		cd "$dir"
+		export TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
+		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" "$WORK"/tests/test/t/*.pl
+	) &>"$log" || status=1
+	[ $status = 0 ] || { keep tap "$log" "$dir"/tmp_check/log; grep -E -B2 -A12 '^not ok|^# +Failed|died|Bailout' "$log" | head -n 120; }
+	record tap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
+}
+
+suite_law() {
+	local status=0 log=$WORK/law.log
+	cluster_start 'contime.memory = 256MB' 'max_connections = 40'
+	as_owner perl "$WORK/tests/test/law/law.pl" 2>&1 | tee "$log" || status=1
+	cluster_stop
+	[ $status = 0 ] || keep law "$log" "$WORK/server.log"
+	record law "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
+}
+
+for suite in "${suites[@]}"; do
+	case $suite in
+		unit) ;;
+		*)
+			. test/cluster.sh
+			mkdir "$WORK/tests"
+			cp -r "$ROOT"/{sql,expected,test} "$WORK/tests"
+			rm -rf "$WORK/tests/test/output"
+			[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$WORK/tests"
+			break
+			;;
+	esac
+done
+for suite in "${suites[@]}"; do
+	cd "${WORK:-$ROOT}"
+	"suite_$suite"
+done
+printf '%d passed, %d failed\n' $total_passed $total_failed
+[ $total_failed = 0 ]

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what building and testing contime needs, if it is missing: Debian 12,
+# as root. Says what to run when it may not. Packages named as arguments are
+# wanted too. Debian's own server cluster is neither created nor touched.
+set -euo pipefail
+
+packages=(gcc make postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap
+	libtap-parser-sourcehandler-pgtap-perl libipc-run-perl libxxhash-dev libcmocka-dev "$@")
+
+missing=()
+for package in "${packages[@]}"; do
+	dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "missing packages; as root: apt-get update && apt-get install -y ${missing[*]}" >&2
+	exit 1
+fi
+
+echo "installing ${missing[*]}"
+log=$(mktemp)
+install_quietly() {
+	if ! DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		exit 1
+	fi
+}
+
+install_quietly update
+# A new postgresql-15 would create and start a cluster "main": not for us.
+conf=/etc/postgresql-common/createcluster.conf
+if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
+	install_quietly install postgresql-common
+	cp -p $conf $conf.contime
+	trap 'mv -f $conf.contime $conf' EXIT
+	echo 'create_main_cluster = false' >>$conf
+fi
+install_quietly install "${missing[@]}"
+rm -f "$log"
