@@ -1,0 +1,405 @@
+/*
+ * arena.c
+ *	  Memory: one fixed region, shared out in pages to arenas.
+ *
+ * An arena takes 64 KiB pages from the region and cuts each into objects of
+ * one size class; larger allocations take a run of contiguous pages.  A page
+ * whose objects are all free goes back to the region at once, so the region's
+ * use is what its arenas really hold.
+ *
+ * Called by everything in the engine that keeps something.
+ *
+ * Concurrency: an arena has one writer at a time (its partition's lock).
+ * Arenas share the region without a lock: a page belongs to who sets its
+ * owner word by compare-and-swap, and `used` is raised before the search, so
+ * it never promises pages that are not there.
+ *
+ * Invariants:
+ *	 A1  An owner word is 0 or 1 + the number of an arena of the region, and
+ *		 an arena counts exactly the pages whose words name it.
+ *	 A2  A page with room is in its class's list, once; no other page is.
+ *	 A3  A page has at least one object in use.
+ *	 A4  The freed objects of a page form a list without a cycle, aligned to
+ *		 the class, below `fresh`; used + freed = fresh <= capacity.
+ *	 A5  A run's first page says its length, the others that they are the rest,
+ *		 and all of them are the same arena's.
+ *	 A6  `used` is the number of owned pages (when no arena is changing).
+ *
+ * Not here: who is charged for what is allocated (store.c).
+ */
+#include "arena.h"
+
+#include <assert.h>
+#include <string.h>
+
+/*
+ * CT_POISON makes the use of freed memory visible to tests: it is overwritten,
+ * and under AddressSanitizer forbidden.  Never in shared memory, where another
+ * process may take what this one has freed.
+ */
+#if defined(CT_POISON) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CT_POISON_ASAN 1
+#endif
+#endif
+#if defined(CT_POISON) && defined(__SANITIZE_ADDRESS__)
+#define CT_POISON_ASAN 1
+#endif
+#ifdef CT_POISON_ASAN
+#include <sanitizer/asan_interface.h>
+#define POISON(at, bytes) __asan_poison_memory_region(at, bytes)
+#define UNPOISON(at, bytes) __asan_unpoison_memory_region(at, bytes)
+#else
+#define POISON(at, bytes) ((void) (at), (void) (bytes))
+#define UNPOISON(at, bytes) ((void) (at), (void) (bytes))
+#endif
+
+/* Above 2 KiB a class is what divides a page with little rest. */
+static const uint16_t class_bytes[] = {
+	16,   32,   48,   64,   80,   96,   112,   128,   144,   160,   176,  192,  208,
+	224,  240,  256,  288,  320,  352,  400,   448,   512,   576,   640,  720,  800,
+	896,  1008, 1136, 1280, 1440, 1616, 1808,  2032,  2256,  2512,  2848, 3264, 3632,
+	4096, 4672, 5456, 6544, 8192, 9360, 10912, 13104, 16384, 21840, 32768};
+
+#define NCLASSES (sizeof(class_bytes) / sizeof(class_bytes[0]))
+#define SMALL_CLASSES 16
+#define SMALL_BYTES 256
+#define LARGEST_CLASS 32768
+
+_Static_assert(NCLASSES <= CT_MAX_CLASSES, "arena heads have room for every class");
+
+uint32_t
+ct_class_count(void)
+{
+	return NCLASSES;
+}
+
+uint32_t
+ct_class_bytes(uint32_t class)
+{
+	return class_bytes[class];
+}
+
+static uint32_t
+class_of(size_t bytes)
+{
+	uint32_t low = SMALL_CLASSES;
+	uint32_t high = NCLASSES - 1;
+
+	if (bytes <= SMALL_BYTES)
+		return bytes == 0 ? 0 : (uint32_t) ((bytes - 1) / CT_GRANULE);
+	while (low < high)
+	{
+		uint32_t middle = (low + high) / 2;
+
+		if (class_bytes[middle] < bytes)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static inline CtRegion *
+region_of(const CtArena *arena)
+{
+	return (CtRegion *) arena->base;
+}
+
+static inline uint32_t
+capacity_of(uint32_t class)
+{
+	return CT_PAGE_BYTES / class_bytes[class];
+}
+
+size_t
+ct_alloc_size(size_t bytes)
+{
+	if (bytes <= LARGEST_CLASS)
+		return class_bytes[class_of(bytes)];
+	return (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES * CT_PAGE_BYTES;
+}
+
+CtStatus
+ct_region_format(void *base, size_t bytes, uint32_t arenas)
+{
+	CtRegion *region = base;
+	const size_t per_page = CT_PAGE_BYTES + sizeof(CtPage) + sizeof(uint32_t);
+	const size_t limit = (size_t) UINT32_MAX * CT_GRANULE + CT_GRANULE;
+	size_t pages;
+	size_t first_page;
+
+	if (arenas == 0 || arenas > CT_MAX_ARENAS || bytes > limit ||
+		bytes < sizeof(CtRegion) + per_page)
+		return CT_LIMIT;
+
+	/* Pages start at a multiple of their size; the head may need one more. */
+	for (pages = (bytes - sizeof(CtRegion)) / per_page;; pages--)
+	{
+		size_t head = sizeof(CtRegion) + pages * (per_page - CT_PAGE_BYTES);
+
+		first_page = (head + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES * CT_PAGE_BYTES;
+		if (pages < arenas)
+			return CT_LIMIT;
+		if (first_page + pages * CT_PAGE_BYTES <= bytes)
+			break;
+	}
+
+	memset(base, 0, sizeof(CtRegion) + pages * (per_page - CT_PAGE_BYTES));
+	region->magic = CT_REGION_MAGIC;
+	region->arenas = arenas;
+	region->pages = (uint32_t) pages;
+	region->reserve = pages / 64 > 0 ? (uint32_t) (pages / 64) : 1;
+	region->first_page = first_page;
+	region->page_offset = sizeof(CtRegion);
+	region->owner_offset = sizeof(CtRegion) + pages * sizeof(CtPage);
+	atomic_init(&region->used, 0);
+	for (uint32_t i = 0; i < arenas; i++)
+		region->arena[i].hint = (uint32_t) (pages * i / arenas);
+	return CT_OK;
+}
+
+CtArena
+ct_arena_attach(void *base, uint32_t index)
+{
+	CtArena arena = {.base = base, .index = index};
+
+	assert(((CtRegion *) base)->magic == CT_REGION_MAGIC);
+	assert(index < ((CtRegion *) base)->arenas);
+	return arena;
+}
+
+size_t
+ct_region_used(const void *base)
+{
+	const CtRegion *region = base;
+
+	return (size_t) atomic_load_explicit(&region->used, memory_order_relaxed) * CT_PAGE_BYTES;
+}
+
+size_t
+ct_arena_used(const CtArena *arena)
+{
+	const CtRegion *region = (const CtRegion *) arena->base;
+
+	return (size_t) region->arena[arena->index].pages * CT_PAGE_BYTES;
+}
+
+size_t
+ct_region_total(const void *base)
+{
+	const CtRegion *region = base;
+
+	return (size_t) region->pages * CT_PAGE_BYTES;
+}
+
+/* Own `count` pages from `from` on; how many were free, all or nothing. */
+static uint32_t
+claim_run(CtArena *arena, uint32_t from, uint32_t count)
+{
+	_Atomic uint32_t *owner = ct_region_owners(region_of(arena));
+	uint32_t got;
+
+	for (got = 0; got < count; got++)
+	{
+		uint32_t expected = 0;
+
+		if (!atomic_compare_exchange_strong(&owner[from + got], &expected, arena->index + 1))
+			break;
+	}
+	if (got < count)
+	{
+		for (uint32_t i = 0; i < got; i++)
+			atomic_store(&owner[from + i], 0);
+	}
+	return got;
+}
+
+/*
+ * Take `count` contiguous pages; the first one's number + 1, or 0.  Two rounds
+ * at most: another arena may free a page behind our back, that is no reason
+ * to search for ever.
+ */
+static uint32_t
+pages_take(CtArena *arena, uint32_t count, bool upkeep)
+{
+	CtRegion *region = region_of(arena);
+	CtArenaHead *head = &region->arena[arena->index];
+	uint32_t limit = region->pages - (upkeep ? 0 : region->reserve);
+	uint32_t used = atomic_load(&region->used);
+	uint32_t at = head->hint;
+	uint64_t looked = 0;
+
+	do
+	{
+		if (count > limit || used > limit - count)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&region->used, &used, used + count));
+
+	while (looked < 2 * (uint64_t) region->pages)
+	{
+		uint32_t got;
+
+		if (at + count > region->pages)
+		{
+			looked += region->pages - at;
+			at = 0;
+			continue;
+		}
+		got = claim_run(arena, at, count);
+		if (got == count)
+		{
+			head->hint = at + count < region->pages ? at + count : 0;
+			head->pages += count;
+			return at + 1;
+		}
+		looked += got + 1;
+		at += got + 1;
+	}
+	atomic_fetch_sub(&region->used, count);
+	return 0;
+}
+
+static void
+pages_give(CtArena *arena, uint32_t first, uint32_t count)
+{
+	CtRegion *region = region_of(arena);
+	_Atomic uint32_t *owner = ct_region_owners(region);
+
+	UNPOISON(ct_region_page_bytes(region, first), (size_t) count * CT_PAGE_BYTES);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		assert(atomic_load(&owner[first + i]) == arena->index + 1); /* A1 */
+		atomic_store(&owner[first + i], 0);
+	}
+	region->arena[arena->index].pages -= count;
+	atomic_fetch_sub(&region->used, count);
+}
+
+static void
+page_link(CtRegion *region, CtArenaHead *head, uint32_t page)
+{
+	CtPage *p = ct_region_page(region, page);
+	uint32_t *first = &head->first[p->class];
+
+	p->prev = 0;
+	p->next = *first;
+	if (*first != 0)
+		ct_region_page(region, *first - 1)->prev = page + 1;
+	*first = page + 1;
+}
+
+static void
+page_unlink(CtRegion *region, CtArenaHead *head, uint32_t page)
+{
+	CtPage *p = ct_region_page(region, page);
+
+	if (p->prev != 0)
+		ct_region_page(region, p->prev - 1)->next = p->next;
+	else
+		head->first[p->class] = p->next;
+	if (p->next != 0)
+		ct_region_page(region, p->next - 1)->prev = p->prev;
+}
+
+static CtRef
+run_alloc(CtArena *arena, size_t bytes, bool upkeep)
+{
+	CtRegion *region = region_of(arena);
+	size_t count = (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES;
+	uint32_t page;
+
+	if (count > region->pages)
+		return 0;
+	page = pages_take(arena, (uint32_t) count, upkeep);
+	if (page-- == 0)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		*ct_region_page(region, page + i) = (CtPage){.class = CT_CLASS_REST};
+	ct_region_page(region, page)->class = CT_CLASS_RUN;
+	ct_region_page(region, page)->next = (uint32_t) count;
+	return (CtRef) ((region->first_page + (size_t) page * CT_PAGE_BYTES) / CT_GRANULE);
+}
+
+uint16_t
+ct_free_link(const char *page_bytes, uint16_t granule)
+{
+	const char *object = page_bytes + (size_t) granule * CT_GRANULE;
+	uint16_t link;
+
+	UNPOISON(object, CT_GRANULE);
+	memcpy(&link, object, sizeof(link));
+	POISON(object, CT_GRANULE);
+	return link;
+}
+
+CtRef
+ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
+{
+	CtRegion *region = region_of(arena);
+	CtArenaHead *head = &region->arena[arena->index];
+	uint32_t class;
+	uint32_t page;
+	CtPage *p;
+	uint32_t granule;
+
+	if (bytes > LARGEST_CLASS)
+		return run_alloc(arena, bytes, upkeep);
+
+	class = class_of(bytes);
+	if (head->first[class] == 0)
+	{
+		page = pages_take(arena, 1, upkeep);
+		if (page-- == 0)
+			return 0;
+		*ct_region_page(region, page) = (CtPage){.class = (uint16_t) class, .free = CT_NO_OBJECT};
+		page_link(region, head, page);
+	}
+	page = head->first[class] - 1;
+	p = ct_region_page(region, page);
+	if (p->free != CT_NO_OBJECT)
+	{
+		granule = p->free;
+		p->free = ct_free_link(ct_region_page_bytes(region, page), p->free);
+	}
+	else
+		granule = p->fresh++ * (class_bytes[class] / CT_GRANULE);
+	p->used++;
+	if (p->used == capacity_of(class))
+		page_unlink(region, head, page); /* A2 */
+	UNPOISON(ct_region_page_bytes(region, page) + granule * CT_GRANULE, class_bytes[class]);
+	return (CtRef) ((region->first_page + (size_t) page * CT_PAGE_BYTES) / CT_GRANULE + granule);
+}
+
+void
+ct_free(CtArena *arena, CtRef ref, size_t bytes)
+{
+	CtRegion *region = region_of(arena);
+	CtArenaHead *head = &region->arena[arena->index];
+	size_t offset = (size_t) ref * CT_GRANULE - region->first_page;
+	uint32_t page = (uint32_t) (offset / CT_PAGE_BYTES);
+	uint16_t granule = (uint16_t) (offset % CT_PAGE_BYTES / CT_GRANULE);
+	CtPage *p = ct_region_page(region, page);
+
+	assert(ref != 0 && page < region->pages);
+	if (bytes > LARGEST_CLASS)
+	{
+		assert(p->class == CT_CLASS_RUN && granule == 0); /* A5 */
+		pages_give(arena, page, p->next);
+		return;
+	}
+	assert(p->class == class_of(bytes) && p->used > 0);
+#ifdef CT_POISON
+	memset(ct_ptr(arena, ref), 0x5A, class_bytes[p->class]);
+#endif
+	memcpy(ct_ptr(arena, ref), &p->free, sizeof(p->free));
+	POISON(ct_ptr(arena, ref), class_bytes[p->class]);
+	p->free = granule;
+	if (p->used-- == capacity_of(p->class))
+		page_link(region, head, page);
+	if (p->used == 0)
+	{
+		page_unlink(region, head, page); /* A3 */
+		pages_give(arena, page, 1);
+	}
+}

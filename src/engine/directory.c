@@ -1,0 +1,401 @@
+/*
+ * directory.c
+ *	  Key -> timeline: linear hashing over arrays that never move.
+ *
+ * One more bucket for every key more: the bucket that is due is split in two,
+ * so there is no pause in which everything is hashed again.  Timelines lie in
+ * slots of their own; a slot once made is only ever a timeline, free or in
+ * use, and a walk over slots meets each timeline once whatever the buckets do.
+ *
+ * Called by store.c; validate.c checks it.
+ *
+ * Concurrency: under the partition's lock.
+ *
+ * Invariants:
+ *	 D1  A timeline in use is in the chain of the bucket its hash says, once.
+ *	 D2  `count` is the number of slots in use; every other slot below `nslots`
+ *		 is in the list of free ones.
+ *	 D3  Keys are unique.
+ *	 D4  Both arrays have the pages that `nbuckets` and `nslots` need.
+ *
+ * Not here: what a timeline holds (timeline.c), hashing of keys (the caller).
+ */
+#include "directory.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "store.h"
+#include "timeline.h"
+
+#define NODE_BYTES (CT_PAGES_FANOUT * sizeof(CtRef))
+#define BUCKET_PAGE_BYTES (CT_BUCKETS_PER_PAGE * sizeof(CtRef))
+#define SLOT_PAGE_BYTES (CT_SLOTS_PER_PAGE * sizeof(CtTimeline))
+
+_Static_assert(sizeof(CtTimeline) % CT_GRANULE == 0, "a slot can be referred to");
+
+/* ---- arrays in pages ------------------------------------------------------- */
+
+/* Which child of a node at `level` (1 is just above the pages) leads to it. */
+static inline uint32_t
+digit(uint32_t page, uint32_t level)
+{
+	return page >> (CT_PAGES_SHIFT * (level - 1)) & (CT_PAGES_FANOUT - 1);
+}
+
+/* Is it the first page below its node at `level`? */
+static inline bool
+is_first_below(uint32_t page, uint32_t level)
+{
+	return ((uint64_t) page & ((UINT64_C(1) << (CT_PAGES_SHIFT * level)) - 1)) == 0;
+}
+
+CtRef
+ct_pages_get(const CtArena *arena, const CtPages *pages, uint32_t page)
+{
+	CtRef ref = pages->root;
+
+	for (uint32_t level = pages->height; level > 0; level--)
+		ref = ((const CtRef *) ct_ptr(arena, ref))[digit(page, level)];
+	return ref;
+}
+
+/* Link a page (and the nodes it needs, in `spare`) at the end. */
+static void
+pages_link(CtWriter *writer, CtPages *pages, CtRef page, const CtRef *spare, bool higher)
+{
+	uint32_t n = pages->npages++;
+	CtRef *at = &pages->root;
+
+	if (higher)
+	{
+		CtRef *node = ct_ptr(writer->arena, *spare);
+
+		node[0] = pages->root;
+		pages->root = *spare++;
+		pages->height++;
+	}
+	for (uint32_t level = pages->height; level > 0; level--)
+	{
+		if (level < pages->height && is_first_below(n, level))
+			*at = *spare++;
+		at = (CtRef *) ct_ptr(writer->arena, *at) + digit(n, level);
+	}
+	*at = page;
+}
+
+/* One zeroed page of `bytes` more; false when there is no room for it. */
+static bool
+pages_append(CtWriter *writer, CtPages *pages, size_t bytes)
+{
+	uint32_t n = pages->npages;
+	CtRef spare[CT_PAGES_MAX_HEIGHT + 1] = {0};
+	bool higher = n > 0 && n == UINT64_C(1) << (CT_PAGES_SHIFT * pages->height);
+	uint32_t height = pages->height + higher;
+	uint32_t needed = higher;
+	uint32_t got;
+	CtRef page;
+
+	for (uint32_t level = 1; level < height; level++)
+		needed += is_first_below(n, level);
+	if (height > CT_PAGES_MAX_HEIGHT)
+		return false;
+
+	page = ct_take(writer, bytes, false);
+	if (page == 0)
+		return false;
+	for (got = 0; got < needed; got++)
+	{
+		spare[got] = ct_take(writer, NODE_BYTES, false);
+		if (spare[got] == 0)
+			break;
+		memset(ct_ptr(writer->arena, spare[got]), 0, NODE_BYTES);
+	}
+	if (got < needed)
+	{
+		while (got > 0)
+			ct_give(writer, spare[--got], NODE_BYTES);
+		ct_give(writer, page, bytes);
+		return false;
+	}
+	memset(ct_ptr(writer->arena, page), 0, bytes);
+	pages_link(writer, pages, page, spare, higher);
+	return true;
+}
+
+/* Free the last page and the nodes only it needed. */
+static void
+pages_pop(CtWriter *writer, CtPages *pages, size_t bytes)
+{
+	uint32_t n = --pages->npages;
+	CtRef ref = pages->root;
+
+	for (uint32_t level = pages->height; level > 0; level--)
+	{
+		CtRef child = ((CtRef *) ct_ptr(writer->arena, ref))[digit(n, level)];
+
+		if (is_first_below(n, level))
+			ct_give(writer, ref, NODE_BYTES);
+		ref = child;
+	}
+	ct_give(writer, ref, bytes);
+}
+
+/* ---- buckets --------------------------------------------------------------- */
+
+/*
+ * Partitions are chosen by the hash too, perhaps by its last bits: mix, so
+ * that buckets do not depend on the same ones.
+ */
+static inline uint32_t
+mix(uint64_t hash)
+{
+	hash ^= hash >> 32;
+	hash *= UINT64_C(0x9E3779B97F4A7C15);
+	return (uint32_t) (hash >> 32);
+}
+
+/* Linear hashing: by as many bits as there are buckets for. */
+static inline uint32_t
+bucket_of(uint64_t hash, uint32_t nbuckets)
+{
+	uint32_t mask = UINT32_MAX >> (nbuckets > 1 ? __builtin_clz(nbuckets - 1) : 31);
+	uint32_t bucket = mix(hash) & mask;
+
+	return bucket < nbuckets ? bucket : bucket & mask >> 1;
+}
+
+static CtRef *
+bucket_head(const CtArena *arena, const CtDirectory *directory, uint32_t bucket)
+{
+	CtRef page = ct_pages_get(arena, &directory->buckets, bucket / CT_BUCKETS_PER_PAGE);
+
+	return (CtRef *) ct_ptr(arena, page) + bucket % CT_BUCKETS_PER_PAGE;
+}
+
+/* Split the bucket that is due.  Without memory chains just stay longer. */
+static void
+directory_grow(CtWriter *writer)
+{
+	CtDirectory *directory = &writer->store->directory;
+	uint32_t from;
+	CtRef *old;
+	CtRef *new;
+
+	if (directory->nbuckets == directory->buckets.npages * CT_BUCKETS_PER_PAGE &&
+		!pages_append(writer, &directory->buckets, BUCKET_PAGE_BYTES))
+		return;
+	if (directory->nbuckets++ == 0)
+		return;
+
+	/* The new bucket takes over from the one without its highest bit. */
+	from = directory->nbuckets - 1;
+	from ^= UINT32_C(1) << (31 - __builtin_clz(from));
+	old = bucket_head(writer->arena, directory, from);
+	new = bucket_head(writer->arena, directory, directory->nbuckets - 1);
+	while (*old != 0)
+	{
+		CtRef ref = *old;
+		CtTimeline *timeline = ct_ptr(writer->arena, ref);
+
+		if (bucket_of(timeline->hash, directory->nbuckets) == from)
+		{
+			old = &timeline->chain;
+			continue;
+		}
+		*old = timeline->chain;
+		timeline->chain = *new;
+		*new = ref;
+	}
+}
+
+/* ---- slots ----------------------------------------------------------------- */
+
+static CtRef
+slot_ref(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
+{
+	CtRef page = ct_pages_get(arena, &directory->slots, slot / CT_SLOTS_PER_PAGE);
+
+	return page + slot % CT_SLOTS_PER_PAGE * (uint32_t) (sizeof(CtTimeline) / CT_GRANULE);
+}
+
+/* The timeline in a slot; 0 when it is free. */
+CtRef
+ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
+{
+	CtRef ref = slot_ref(arena, directory, slot);
+
+	return ((CtTimeline *) ct_ptr(arena, ref))->taken ? ref : 0;
+}
+
+/* A free slot, which stays free until its timeline is linked; 0: no room. */
+static CtRef
+slot_find(CtWriter *writer)
+{
+	CtDirectory *directory = &writer->store->directory;
+	CtTimeline *timeline;
+	CtRef ref;
+
+	if (directory->free_slot != 0)
+		return directory->free_slot;
+	if (directory->nslots == directory->slots.npages * CT_SLOTS_PER_PAGE &&
+		!pages_append(writer, &directory->slots, SLOT_PAGE_BYTES))
+		return 0;
+	ref = slot_ref(writer->arena, directory, directory->nslots);
+	timeline = ct_ptr(writer->arena, ref);
+	timeline->slot = directory->nslots++;
+	timeline->chain = 0;
+	directory->free_slot = ref;
+	return ref;
+}
+
+/* ---- keys ------------------------------------------------------------------ */
+
+static CtRef
+key_ref(const CtTimeline *timeline)
+{
+	CtRef ref;
+
+	memcpy(&ref, timeline->key.ref, sizeof(ref));
+	return ref;
+}
+
+static const void *
+key_of(const CtArena *arena, const CtTimeline *timeline)
+{
+	if (timeline->key_bytes <= CT_KEY_INLINE)
+		return timeline->key.bytes;
+	return ct_ptr(arena, key_ref(timeline));
+}
+
+const void *
+ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes)
+{
+	const CtTimeline *t = ct_ptr(arena, timeline);
+
+	*key_bytes = t->key_bytes;
+	return key_of(arena, t);
+}
+
+static bool
+key_keep(CtWriter *writer, CtTimeline *timeline, const void *key, uint32_t key_bytes)
+{
+	if (key_bytes > CT_KEY_INLINE)
+	{
+		CtRef ref = ct_take(writer, key_bytes, false);
+
+		if (ref == 0)
+			return false;
+		memcpy(ct_ptr(writer->arena, ref), key, key_bytes);
+		memcpy(timeline->key.ref, &ref, sizeof(ref));
+	}
+	else if (key_bytes > 0)
+		memcpy(timeline->key.bytes, key, key_bytes);
+	timeline->key_bytes = key_bytes;
+	return true;
+}
+
+void
+ct_directory_forget_key(CtWriter *writer, CtTimeline *timeline)
+{
+	if (timeline->key_bytes > CT_KEY_INLINE)
+		ct_give(writer, key_ref(timeline), timeline->key_bytes);
+	timeline->key_bytes = 0;
+}
+
+/* ---- the directory ---------------------------------------------------------- */
+
+CtRef
+ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t hash,
+				  const void *key, uint32_t key_bytes)
+{
+	CtRef ref;
+
+	if (directory->nbuckets == 0)
+		return 0;
+	ref = *bucket_head(arena, directory, bucket_of(hash, directory->nbuckets));
+	while (ref != 0)
+	{
+		const CtTimeline *timeline = ct_ptr(arena, ref);
+
+		if (timeline->hash == hash && timeline->key_bytes == key_bytes &&
+			memcmp(key_of(arena, timeline), key, key_bytes) == 0)
+			break;
+		ref = timeline->chain;
+	}
+	return ref;
+}
+
+/* A timeline without events for a key that has none; 0: no room. */
+CtRef
+ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+{
+	CtDirectory *directory = &writer->store->directory;
+	CtTimeline *timeline;
+	CtTimeline fresh = {.hash = hash, .taken = true};
+	CtRef ref;
+	CtRef *head;
+
+	if (directory->count >= directory->nbuckets)
+		directory_grow(writer);
+	if (directory->nbuckets == 0)
+		return 0;
+	ref = slot_find(writer);
+	if (ref == 0)
+		return 0;
+	timeline = ct_ptr(writer->arena, ref);
+	fresh.slot = timeline->slot;
+	if (!key_keep(writer, &fresh, key, key_bytes))
+		return 0;
+
+	directory->free_slot = timeline->chain;
+	*timeline = fresh;
+	head = bucket_head(writer->arena, directory, bucket_of(hash, directory->nbuckets));
+	timeline->chain = *head;
+	*head = ref;
+	directory->count++;
+	return ref;
+}
+
+/* Recycle the slot of a timeline that has no event left. */
+void
+ct_directory_remove(CtWriter *writer, CtRef ref)
+{
+	CtDirectory *directory = &writer->store->directory;
+	CtTimeline *timeline = ct_ptr(writer->arena, ref);
+	CtRef *at =
+		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
+
+	assert(timeline->taken && timeline->recents == 0 && timeline->root.child == 0);
+	while (*at != ref)
+	{
+		assert(*at != 0); /* D1 */
+		at = &((CtTimeline *) ct_ptr(writer->arena, *at))->chain;
+	}
+	*at = timeline->chain;
+	ct_directory_forget_key(writer, timeline);
+	timeline->taken = false;
+	timeline->chain = directory->free_slot;
+	directory->free_slot = ref;
+	directory->count--;
+}
+
+bool
+ct_directory_free_page(CtWriter *writer)
+{
+	CtDirectory *directory = &writer->store->directory;
+
+	if (directory->slots.npages > 0)
+	{
+		directory->nslots = 0;
+		pages_pop(writer, &directory->slots, SLOT_PAGE_BYTES);
+	}
+	else if (directory->buckets.npages > 0)
+	{
+		directory->nbuckets = 0;
+		pages_pop(writer, &directory->buckets, BUCKET_PAGE_BYTES);
+	}
+	else
+		return false;
+	return true;
+}

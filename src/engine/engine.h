@@ -1,0 +1,422 @@
+/*
+ * engine.h
+ *	  The engine's public face: events of keys, folded to states.
+ *
+ * The engine keeps, in one fixed region of memory, the events of many keys
+ * and the summaries that answer "what is the state of this key at T" without
+ * replaying them.  It is pure C11: no PostgreSQL header, no I/O, no logging,
+ * no jumps.  Every call that can fail returns a CtStatus.
+ *
+ *	  region ── arenas (one per partition) ── stores (one table's share of a
+ *	  partition) ── directory: key -> timeline ── recent events + a tree of
+ *	  entered ones
+ *
+ * The life of an event: ct_store_add() links it as *recent*, labelled with
+ * its transaction.  When the transaction has committed, the partition's
+ * worker calls ct_store_enter(): the event moves into the timeline, still
+ * labelled (*young*).  Once everyone can see it, ct_store_settle() makes it
+ * *frozen*.  Aborted ones go by ct_store_drop().
+ *
+ * Concurrency: the caller holds the partition's lock around every call on an
+ * arena or store, exclusively for calls that change (the ones that take a
+ * non-const CtArena), shared for the others.  What a read returns by pointer
+ * is valid until the lock is released.
+ *
+ * Not here: which transactions committed, which recent events a snapshot sees
+ * (visible.c), what a key or a value means (table.c).
+ */
+#ifndef CT_ENGINE_H
+#define CT_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CT_MUST_CHECK __attribute__((warn_unused_result))
+
+typedef enum CtStatus
+{
+	CT_OK = 0,
+	CT_AGAIN,					/* the limit was reached before the end */
+	CT_NO_MEMORY,				/* nothing was changed */
+	CT_LIMIT,					/* larger than the engine's limits allow */
+	CT_BROKEN					/* an invariant does not hold */
+} CtStatus;
+
+/* ---- memory (arena.c) --------------------------------------------------- */
+
+/* A reference: an offset from the region's base in granules; 0 is none. */
+typedef uint32_t CtRef;
+
+#define CT_GRANULE 16			/* bytes; a region is at most 64 GiB */
+#define CT_PAGE_BYTES 65536		/* what an arena takes from the region */
+#define CT_MAX_ARENAS 64
+
+typedef struct CtRegion CtRegion;
+
+/* A process's handle on one arena of a region. */
+typedef struct CtArena
+{
+	char	   *base;			/* where this process sees the region */
+	uint32_t	index;
+} CtArena;
+
+static inline void *
+ct_ptr(const CtArena *arena, CtRef ref)
+{
+	return arena->base + (size_t) ref * CT_GRANULE;
+}
+
+/*
+ * Format a region of `bytes` at `base` (page aligned) for `arenas` arenas.
+ * CT_LIMIT when it is too small for one page per arena, or too large.
+ */
+CtStatus	ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
+CtArena		ct_arena_attach(void *base, uint32_t index);
+
+/* Bytes in pages taken by all arenas, by one, and in all pages there are. */
+size_t		ct_region_used(const void *base);
+size_t		ct_arena_used(const CtArena *arena);
+size_t		ct_region_total(const void *base);
+
+/*
+ * Allocate `bytes`; 0 when there is no room.  `upkeep` may use the reserve
+ * (1/64 of the pages) that plain inserts must leave, so that a full region
+ * can still be tidied.
+ */
+CtRef		ct_alloc(CtArena *arena, size_t bytes, bool upkeep) CT_MUST_CHECK;
+void		ct_free(CtArena *arena, CtRef ref, size_t bytes);
+
+/* What an allocation of `bytes` really takes. */
+size_t		ct_alloc_size(size_t bytes);
+
+/* ---- numbers and rules (rule.c) ----------------------------------------- */
+
+/*
+ * A 192-bit two's complement fixed-point number, least significant word
+ * first.  The extremes are minus and plus infinity, the number below plus
+ * infinity is NaN (it sorts above every number, as in PostgreSQL).
+ */
+typedef struct CtWide
+{
+	uint64_t	word[3];
+} CtWide;
+
+typedef enum CtRule
+{
+	CT_RULE_NONE = 0,			/* key, time, or a dropped column */
+	CT_RULE_LAST,
+	CT_RULE_SUM,
+	CT_RULE_MIN,
+	CT_RULE_MAX
+} CtRule;
+
+/* How the bytes of a value are kept: as record_image_cmp() would see them. */
+typedef enum CtImage
+{
+	CT_IMAGE_WORD = 0,			/* by value: a Datum, 8 bytes, compared unsigned */
+	CT_IMAGE_FIXED,				/* `length` bytes, compared by memcmp */
+	CT_IMAGE_VAR				/* 4 bytes of length, then the bytes; memcmp of
+								 * the common part, then the shorter first */
+} CtImage;
+
+/* How the image of a sum, min or max is read as a number. */
+typedef enum CtNumber
+{
+	CT_NUMBER_NONE = 0,
+	CT_NUMBER_INT,				/* a word, signed */
+	CT_NUMBER_NUMERIC			/* the data part of a PostgreSQL numeric, read
+								 * with `scale` decimal digits */
+} CtNumber;
+
+/* How event ids are ordered. */
+typedef enum CtOrder
+{
+	CT_ORDER_NONE = 0,
+	CT_ORDER_SIGNED,			/* a word, signed */
+	CT_ORDER_UNSIGNED,			/* a word, unsigned */
+	CT_ORDER_BYTES				/* FIXED or VAR by memcmp, shorter first */
+} CtOrder;
+
+#define CT_MAX_ATTRS 64			/* attributes of a table: masks are one word */
+#define CT_MAX_KEY_BYTES 2048
+#define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
+
+/* One attribute of a table, by attribute number - 1. */
+typedef struct CtAttr
+{
+	uint8_t		rule;			/* CtRule */
+	uint8_t		image;			/* CtImage */
+	uint8_t		number;			/* CtNumber */
+	uint8_t		scale;			/* decimal digits of a CT_NUMBER_NUMERIC */
+	int16_t		length;			/* of a CT_IMAGE_FIXED */
+	bool		has_initial;
+	uint8_t		role;			/* this and the next three: the caller's own, */
+	uint32_t	type;			/* kept here so that it can tell whether a */
+	int32_t		typmod;			/* definition has changed; not used by the */
+	uint32_t	collation;		/* engine */
+	CtWide		lower;			/* of a sum; infinite when not given */
+	CtWide		upper;
+	CtWide		initial;		/* of a sum, min or max */
+	uint32_t	initial_offset; /* of a last: its image (without the length
+								 * word of a VAR), from the schema's start */
+	uint32_t	initial_bytes;
+} CtAttr;
+
+/* A table's description as the engine needs it; one piece of `size` bytes. */
+typedef struct CtSchema
+{
+	uint32_t	size;
+	uint16_t	nattrs;
+	int8_t		id_attr;		/* attribute of the event id, or -1 */
+	uint8_t		id_order;		/* CtOrder */
+	CtAttr		attr[];			/* nattrs of them, then the initial images */
+} CtSchema;
+
+extern const CtWide CT_WIDE_ZERO,
+			CT_WIDE_MINUS_INFINITY,
+			CT_WIDE_PLUS_INFINITY,
+			CT_WIDE_NAN;
+
+CtWide		ct_wide_from_int64(int64_t value);
+bool		ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
+CtWide		ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
+int			ct_wide_cmp(CtWide a, CtWide b);
+CtWide		ct_wide_add(CtWide a, CtWide b); /* infinities absorb */
+
+/* Decimal digits with sign into buf (at least 64 bytes), without a point. */
+void		ct_wide_to_decimal(CtWide value, char *buf);
+
+/* ---- events -------------------------------------------------------------- */
+
+/* The order of kinds at one instant. */
+typedef enum CtKind
+{
+	CT_FINISH = 0,
+	CT_EVENT,
+	CT_SNAPSHOT
+} CtKind;
+
+/*
+ * An event as its writer hands it over.  `set` are the attributes it touches,
+ * `null` those of them it makes NULL; the payload holds the images of the
+ * others (set & ~null), in attribute order, packed.  The event id, when there
+ * is one, is among them.
+ */
+typedef struct CtChange
+{
+	int64_t		time;
+	uint64_t	set;
+	uint64_t	null;
+	const void *payload;
+	uint32_t	payload_bytes;
+	uint8_t		kind;			/* CtKind */
+} CtChange;
+
+/* Who wrote it. */
+typedef struct CtLabel
+{
+	uint64_t	top;			/* top-level transaction, 64 bits */
+	uint64_t	xid;			/* its own (sub)transaction */
+	uint32_t	cid;			/* command */
+} CtLabel;
+
+/* An event in memory. */
+typedef struct CtEvent
+{
+	int64_t		time;
+	uint64_t	set;
+	uint64_t	null;
+	uint64_t	top;			/* 0 once frozen */
+	uint64_t	xid;
+	uint32_t	cid;
+	CtRef		timeline;
+	CtRef		prev;			/* recent: neighbours in its timeline */
+	CtRef		next;
+	CtRef		queue;			/* next in its batch, or in the young queue */
+	uint32_t	payload_bytes;
+	uint8_t		kind;
+	uint8_t		state;			/* CtEventState */
+	uint8_t		payload[];
+} CtEvent;
+
+typedef enum CtEventState
+{
+	CT_RECENT = 0,
+	CT_WAITING,					/* committed twin of an entered event */
+	CT_YOUNG,
+	CT_FROZEN
+} CtEventState;
+
+/* Events of one (sub)transaction, in the order they were added. */
+typedef struct CtBatch
+{
+	uint64_t	top;
+	uint64_t	xid;
+	uint32_t	count;
+	CtRef		first;
+	CtRef		last;
+	CtRef		prev;			/* neighbours in the store's queue */
+	CtRef		next;
+} CtBatch;
+
+/* ---- stores: writing (timeline.c, directory.c) --------------------------- */
+
+CtStatus	ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
+
+/* Replace the description by one with attributes appended. */
+CtStatus	ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
+
+/* Free a store, at most `limit` events at a time; CT_AGAIN until done. */
+CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
+
+/*
+ * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
+ * CT_NO_MEMORY or CT_LIMIT nothing has changed.
+ */
+CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
+						 const void *key, uint32_t key_bytes,
+						 const CtChange *change, const CtLabel *label) CT_MUST_CHECK;
+
+/* The past changed: in [from, to) states that may have been read differ. */
+typedef struct CtChanged
+{
+	uint64_t	events;			/* 0: nothing to tell */
+	int64_t		from;
+	int64_t		to;				/* INT64_MAX: open */
+} CtChanged;
+
+/*
+ * Enter up to `limit` events of a committed batch.  An event whose twin (same
+ * instant, kind and id) has entered waits for ct_store_settle().  CT_OK: the
+ * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  `served` is
+ * the latest instant that was read; `changed` is added to.
+ */
+CtStatus	ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit,
+						   int64_t served, CtChanged *changed) CT_MUST_CHECK;
+
+/* Forget up to `limit` events of an aborted batch; CT_OK when it is gone. */
+CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_MUST_CHECK;
+
+/*
+ * Freeze young events whose transaction precedes `horizon` (everyone sees
+ * it), and decide between twins that everyone sees.  CT_AGAIN when `limit`
+ * events were looked at and more may be ready.
+ */
+CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit,
+							int64_t served, CtChanged *changed) CT_MUST_CHECK;
+
+/* ---- stores: reading ------------------------------------------------------ */
+
+/* A PostgreSQL snapshot as plain data: top-level ids, 64 bits, xip sorted. */
+typedef struct CtSnapshot
+{
+	uint64_t	xmin;
+	uint64_t	xmax;
+	uint32_t	nxip;
+	const uint64_t *xip;
+} CtSnapshot;
+
+/* Does the snapshot see a transaction that is known to have committed? */
+bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
+
+const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
+const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
+const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
+
+/* The timeline of a key; 0 when there is none. */
+CtRef		ct_store_find(const CtArena *arena, CtRef store, uint64_t hash,
+						  const void *key, uint32_t key_bytes);
+
+/*
+ * All timelines, each once: start with *position = 0; 0 at the end.  A
+ * timeline made while the walk is under way may be missed, none that was
+ * there before is, though the lock be released between calls.
+ */
+CtRef		ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
+
+const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes);
+
+/* Its recent (and waiting) events, newest first; 0 at the end. */
+CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
+
+/*
+ * Sorted runs of event references: recent events the caller found visible,
+ * to be folded beside the entered ones, and entered ones to be left out.
+ */
+typedef struct CtRuns
+{
+	CtRef	   *extra;
+	CtRef	   *cancelled;		/* room for as many as extra */
+	uint32_t	nextra;
+	uint32_t	ncancelled;
+} CtRuns;
+
+/*
+ * Given visible recent events in runs->extra (any order): sort them, keep one
+ * of each identity, and cancel or yield to the entered twin if the snapshot
+ * sees it.
+ */
+void		ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
+							  const CtSnapshot *snapshot, CtRuns *runs);
+
+typedef enum CtValueKind
+{
+	CT_VALUE_NULL = 0,
+	CT_VALUE_NUMBER,			/* sum, min, max */
+	CT_VALUE_IMAGE				/* last: word, fixed or var bytes */
+} CtValueKind;
+
+typedef struct CtValue
+{
+	uint8_t		kind;			/* CtValueKind */
+	uint32_t	bytes;			/* of the image, without a VAR's length word */
+	const void *image;			/* unaligned, in shared memory */
+	CtWide		number;
+} CtValue;
+
+/* The state of a key at an instant; value[] by attribute. */
+typedef struct CtState
+{
+	bool		present;
+	uint16_t	nattrs;
+	CtValue		value[CT_MAX_ATTRS];
+} CtState;
+
+/* The state at `time`: the fold of every visible event at or before it. */
+void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,
+							 int64_t time, const CtSnapshot *snapshot,
+							 const CtRuns *runs, CtState *state);
+
+/*
+ * From the state at *time (as ct_timeline_fold() gave it) to the next instant
+ * after it, not after `until`, that has a visible event.  False when there is
+ * none.
+ */
+bool		ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline,
+							 int64_t *time, int64_t until, const CtSnapshot *snapshot,
+							 const CtRuns *runs, CtState *state);
+
+/* Are two states of one table the same row? */
+bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
+
+typedef struct CtStats
+{
+	uint64_t	keys;
+	uint64_t	recent;			/* waiting ones included */
+	uint64_t	young;
+	uint64_t	frozen;
+	uint64_t	duplicates;
+	uint64_t	conflicts;
+	uint64_t	late;			/* entered before the newest of their key */
+	uint64_t	bytes;
+	int64_t		newest;			/* instant of the newest event ever added */
+} CtStats;
+
+void		ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
+
+/* Check every invariant; CT_BROKEN and the reason of the first that is. */
+CtStatus	ct_store_validate(const CtArena *arena, CtRef store, const char **reason) CT_MUST_CHECK;
+CtStatus	ct_region_validate(const void *base, const char **reason) CT_MUST_CHECK;
+
+#endif							/* CT_ENGINE_H */

@@ -1,0 +1,264 @@
+/*
+ * number.c
+ *	  192-bit fixed-point numbers: what sums, minima and maxima are kept in.
+ *
+ * Called by rule.c, and by whoever turns a state back into a value.
+ *
+ * Overflow: a value has at most 36 decimal digits, less than 2^120.  A region
+ * of at most 2^36 bytes holds fewer than 2^60 events, so every sum of them,
+ * and of a bound with them, is below 2^181 and far from the three reserved
+ * patterns at the ends.  ct_wide_add() asserts it.
+ *
+ * Pure functions, no shared state.  Not here: rules, bounds (rule.c).
+ */
+#include "engine.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SIGN_BIT (UINT64_C(1) << 63)
+
+const CtWide CT_WIDE_ZERO = {{0, 0, 0}};
+const CtWide CT_WIDE_MINUS_INFINITY = {{0, 0, SIGN_BIT}};
+const CtWide CT_WIDE_PLUS_INFINITY = {{UINT64_MAX, UINT64_MAX, SIGN_BIT - 1}};
+const CtWide CT_WIDE_NAN = {{UINT64_MAX - 1, UINT64_MAX, SIGN_BIT - 1}};
+
+static inline bool
+same(CtWide a, CtWide b)
+{
+	return a.word[0] == b.word[0] && a.word[1] == b.word[1] && a.word[2] == b.word[2];
+}
+
+static inline bool
+is_infinite(CtWide a)
+{
+	return same(a, CT_WIDE_PLUS_INFINITY) || same(a, CT_WIDE_MINUS_INFINITY);
+}
+
+static inline CtWide
+raw_add(CtWide a, CtWide b)
+{
+	CtWide sum;
+	unsigned __int128 carry = 0;
+
+	for (int i = 0; i < 3; i++)
+	{
+		carry += (unsigned __int128) a.word[i] + b.word[i];
+		sum.word[i] = (uint64_t) carry;
+		carry >>= 64;
+	}
+	return sum;
+}
+
+static CtWide
+negate(CtWide a)
+{
+	CtWide one = {{1, 0, 0}};
+
+	for (int i = 0; i < 3; i++)
+		a.word[i] = ~a.word[i];
+	return raw_add(a, one);
+}
+
+CtWide
+ct_wide_from_int64(int64_t value)
+{
+	uint64_t sign = value < 0 ? UINT64_MAX : 0;
+	CtWide wide = {{(uint64_t) value, sign, sign}};
+
+	return wide;
+}
+
+bool
+ct_wide_to_int64(CtWide value, int64_t *result)
+{
+	uint64_t sign = (value.word[0] & SIGN_BIT) ? UINT64_MAX : 0;
+
+	if (value.word[1] != sign || value.word[2] != sign)
+		return false;
+	*result = (int64_t) value.word[0];
+	return true;
+}
+
+int
+ct_wide_cmp(CtWide a, CtWide b)
+{
+	a.word[2] ^= SIGN_BIT;
+	b.word[2] ^= SIGN_BIT;
+	for (int i = 2; i >= 0; i--)
+	{
+		if (a.word[i] != b.word[i])
+			return a.word[i] < b.word[i] ? -1 : 1;
+	}
+	return 0;
+}
+
+CtWide
+ct_wide_add(CtWide a, CtWide b)
+{
+	CtWide sum;
+
+	if (is_infinite(a))
+		return a;
+	if (is_infinite(b))
+		return b;
+	sum = raw_add(a, b);
+	/* two of one sign give a third of that sign (see the head of the file) */
+	assert((((a.word[2] ^ sum.word[2]) & (b.word[2] ^ sum.word[2])) & SIGN_BIT) == 0);
+	return sum;
+}
+
+/* value * factor + more; false when it leaves 2^184. */
+static bool
+multiply(CtWide *value, uint32_t factor, uint32_t more)
+{
+	unsigned __int128 carry = more;
+
+	for (int i = 0; i < 3; i++)
+	{
+		carry += (unsigned __int128) value->word[i] * factor;
+		value->word[i] = (uint64_t) carry;
+		carry >>= 64;
+	}
+	return carry == 0 && value->word[2] >> 56 == 0;
+}
+
+/* value / divisor; the remainder. */
+static uint32_t
+divide(CtWide *value, uint32_t divisor)
+{
+	unsigned __int128 rest = 0;
+
+	for (int i = 2; i >= 0; i--)
+	{
+		rest = rest << 64 | value->word[i];
+		value->word[i] = (uint64_t) (rest / divisor);
+		rest %= divisor;
+	}
+	return (uint32_t) rest;
+}
+
+/*
+ * A number as PostgreSQL stores it: a 16-bit header, for the long form a
+ * 16-bit weight, then digits of base 10000, the first of which counts
+ * 10000^weight.
+ *
+ *	 11xx............  special: NaN, +infinity (01), -infinity (11)
+ *	 10s ddddddd wwwwwww  short: sign, display scale, weight (signed, 7 bits)
+ *	 0s dddddddddddddd	 long: sign, display scale; the weight follows
+ */
+typedef struct CtNumeric
+{
+	bool negative;
+	int weight;
+	uint32_t ndigits;
+	const unsigned char *digits;
+} CtNumeric;
+
+static uint16_t
+read_word(const unsigned char *at)
+{
+	uint16_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* False for a special value or a damaged image. */
+static bool
+numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
+{
+	uint16_t header = bytes >= 2 ? read_word(image) : 0xC000;
+	uint32_t start = 2;
+
+	if ((header & 0xC000) == 0xC000)
+		return false;
+	if (header & 0x8000)
+	{
+		number->negative = (header & 0x2000) != 0;
+		number->weight = header & 0x3F;
+		if (header & 0x40)
+			number->weight -= 64;
+	}
+	else
+	{
+		if (bytes < 4)
+			return false;
+		number->negative = (header & 0x4000) != 0;
+		number->weight = (int16_t) read_word(image + 2);
+		start = 4;
+	}
+	number->digits = image + start;
+	number->ndigits = (bytes - start) / 2;
+	return true;
+}
+
+static CtWide
+numeric_special(const unsigned char *image, uint32_t bytes)
+{
+	uint16_t header = bytes >= 2 ? read_word(image) : 0xC000;
+
+	if ((header & 0xF000) == 0xD000)
+		return CT_WIDE_PLUS_INFINITY;
+	if ((header & 0xF000) == 0xF000)
+		return CT_WIDE_MINUS_INFINITY;
+	return CT_WIDE_NAN;
+}
+
+/*
+ * Digits beyond `scale` are cut off: a column of that scale has none.  A
+ * number too large for any column becomes an infinity rather than wrap.
+ */
+CtWide
+ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
+{
+	CtNumeric number;
+	CtWide value = CT_WIDE_ZERO;
+	bool fits = true;
+	int64_t shift;
+
+	if (!numeric_parts(image, bytes, &number))
+		return numeric_special(image, bytes);
+
+	for (uint32_t i = 0; i < number.ndigits && fits; i++)
+		fits = multiply(&value, 10000, read_word(number.digits + (size_t) i * 2));
+	shift = 4 * ((int64_t) number.weight - number.ndigits + 1) + scale;
+	if (!same(value, CT_WIDE_ZERO))
+	{
+		for (; shift > 0 && fits; shift--)
+			fits = multiply(&value, 10, 0);
+	}
+	for (; shift < 0 && !same(value, CT_WIDE_ZERO) && fits; shift++)
+		divide(&value, 10);
+	if (!fits)
+		return number.negative ? CT_WIDE_MINUS_INFINITY : CT_WIDE_PLUS_INFINITY;
+	return number.negative ? negate(value) : value;
+}
+
+void
+ct_wide_to_decimal(CtWide value, char *buf)
+{
+	char digits[64];
+	int n = 0;
+
+	if (same(value, CT_WIDE_NAN))
+		strcpy(buf, "NaN");
+	else if (same(value, CT_WIDE_PLUS_INFINITY))
+		strcpy(buf, "Infinity");
+	else if (same(value, CT_WIDE_MINUS_INFINITY))
+		strcpy(buf, "-Infinity");
+	else
+	{
+		if (value.word[2] & SIGN_BIT)
+		{
+			*buf++ = '-';
+			value = negate(value);
+		}
+		do
+			digits[n++] = (char) ('0' + divide(&value, 10));
+		while (!same(value, CT_WIDE_ZERO));
+		while (n > 0)
+			*buf++ = digits[--n];
+		*buf = '\0';
+	}
+}

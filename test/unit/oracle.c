@@ -1,0 +1,1235 @@
+/*
+ * oracle.c
+ *	  The naive model, and the random life of transactions around it.
+ *
+ * The model never forgets an event and never summarises.  What a snapshot
+ * sees of a key at T is computed from all events ever added: those whose
+ * transaction committed and is seen, one of each identity, sorted, applied.
+ */
+#include "oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_ATTRS 16
+#define MAX_IMAGE 40
+#define MAX_TRANSACTIONS 6
+#define MAX_SNAPSHOTS 5
+#define NUMBER_NAN ((__int128) (((unsigned __int128) 1 << 127) - 1))
+
+typedef struct ModelValue
+{
+	bool set; /* in an event: touched */
+	bool null;
+	__int128 number; /* of a sum, min or max */
+	uint32_t bytes;
+	uint8_t image[MAX_IMAGE];
+} ModelValue;
+
+typedef struct ModelEvent
+{
+	uint32_t key;
+	int64_t time;
+	uint8_t kind;
+	uint64_t top;
+	uint64_t xid;
+	uint64_t set;
+	uint64_t null;
+	ModelValue value[MAX_ATTRS];
+} ModelEvent;
+
+typedef struct ModelState
+{
+	bool present;
+	ModelValue value[MAX_ATTRS];
+} ModelState;
+
+typedef struct ModelAttr
+{
+	uint8_t rule;
+	uint8_t image;
+	uint8_t number;
+	int scale;
+	int length;
+	bool bounded;
+	int lower;
+	int upper;
+	ModelValue initial; /* null: none */
+} ModelAttr;
+
+typedef enum Fate
+{
+	RUNNING,
+	COMMITTED,
+	ABORTED
+} Fate;
+
+typedef struct Transaction
+{
+	uint64_t top;
+	uint64_t xid; /* the current (sub)transaction */
+	uint64_t subxid[8];
+	int nsubxids;
+} Transaction;
+
+typedef struct HeldSnapshot
+{
+	CtSnapshot snapshot;
+	uint64_t xip[MAX_TRANSACTIONS];
+} HeldSnapshot;
+
+struct Oracle
+{
+	OracleSource *source;
+	OracleSettings settings;
+	void *base;
+	CtArena arena;
+	CtRef store;
+	CtSchema *schema;
+	int nattrs;    /* of the description in force */
+	int all_attrs; /* when every ALTER is done */
+	int id_attr;
+	ModelAttr attr[MAX_ATTRS];
+	ModelEvent *event;
+	uint32_t nevents;
+	uint32_t room;
+	uint8_t *fate; /* by transaction id */
+	uint64_t next_xid;
+	uint64_t fate_room;
+	Transaction transaction[MAX_TRANSACTIONS];
+	int ntransactions;
+	HeldSnapshot held[MAX_SNAPSHOTS];
+	int nheld;
+	uint64_t horizon;
+	int64_t served;
+	uint64_t steps;
+	uint32_t walk;   /* position of a walk over timelines */
+	uint64_t walked; /* keys met by it, and */
+	uint64_t due;    /* keys it must meet: below 64 */
+};
+
+_Noreturn void
+oracle_fail(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: failed: %s\n", file, line, what);
+	abort();
+}
+
+/* ---- memory that runs out ----------------------------------------------------------- */
+
+/*
+ * The linker sends the engine's allocations here (-Wl,--wrap=ct_alloc): after
+ * `fail_after` more of them, `fail_count` fail.
+ */
+CtRef __real_ct_alloc(CtArena *arena, size_t bytes, bool upkeep);
+CtRef __wrap_ct_alloc(CtArena *arena, size_t bytes, bool upkeep);
+
+static uint32_t fail_after;
+static uint32_t fail_count;
+
+void
+oracle_fail_allocations(uint32_t after, uint32_t count)
+{
+	fail_after = after;
+	fail_count = count;
+}
+
+CtRef
+__wrap_ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
+{
+	if (fail_count > 0 && fail_after-- == 0)
+	{
+		fail_after = 0;
+		fail_count--;
+		return 0;
+	}
+	return __real_ct_alloc(arena, bytes, upkeep);
+}
+
+/* ---- choices ---------------------------------------------------------------------- */
+
+static uint64_t
+next_random(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+uint32_t
+oracle_below(OracleSource *source, uint32_t n)
+{
+	uint32_t choice = 0;
+
+	if (source->data == NULL)
+		return (uint32_t) (next_random(&source->random) % n);
+	for (uint32_t span = n - 1;; span >>= 8)
+	{
+		if (source->at == source->size)
+		{
+			source->ended = true;
+			return choice % n;
+		}
+		choice = choice << 8 | source->data[source->at++];
+		if (span < 256)
+			return choice % n;
+	}
+}
+
+OracleSource
+oracle_random(uint64_t seed)
+{
+	OracleSource source = {.random = seed};
+
+	return source;
+}
+
+OracleSource
+oracle_bytes(const uint8_t *data, size_t size)
+{
+	OracleSource source = {.data = data, .size = size};
+
+	return source;
+}
+
+uint64_t
+oracle_seed(int argc, char **argv)
+{
+	const char *given = argc > 1 ? argv[1] : getenv("CT_SEED");
+	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t) time(NULL);
+
+	printf("CT_SEED=%llu\n", (unsigned long long) seed);
+	fflush(stdout);
+	return seed;
+}
+
+static uint32_t
+pick(Oracle *o, uint32_t n)
+{
+	return oracle_below(o->source, n);
+}
+
+static bool
+one_in(Oracle *o, uint32_t n)
+{
+	return pick(o, n) == 0;
+}
+
+/* ---- values ------------------------------------------------------------------------ */
+
+uint32_t
+oracle_numeric(__int128 value, int scale, uint8_t *image)
+{
+	bool negative = value < 0;
+	unsigned __int128 rest = negative ? -(unsigned __int128) value : (unsigned __int128) value;
+	int16_t digit[24];
+	int ndigits = 0;
+	int weight;
+	int first = 0;
+	uint16_t header;
+
+	/* align to groups of four decimals, then cut from the right */
+	for (int i = scale; i % 4 != 0; i++)
+		rest *= 10;
+	for (; rest != 0; rest /= 10000)
+		digit[ndigits++] = (int16_t) (rest % 10000);
+	weight = ndigits - (scale + 3) / 4 - 1;
+	while (first < ndigits && digit[first] == 0)
+		first++;
+	if (ndigits == 0)
+		weight = 0;
+	header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | scale << 7 | (weight < 0 ? 0x40 : 0) |
+						 (weight & 0x3F));
+	memcpy(image, &header, 2);
+	for (int i = ndigits - 1; i >= first; i--)
+		memcpy(image + 2 + 2 * (ndigits - 1 - i), &digit[i], 2);
+	return (uint32_t) (2 + 2 * (ndigits - first));
+}
+
+static __int128
+random_number(Oracle *o, const ModelAttr *attr)
+{
+	__int128 small = (int) pick(o, 41) - 20;
+
+	if (!one_in(o, 8))
+		return small;
+	if (attr->number == CT_NUMBER_INT)
+		return one_in(o, 2) ? INT64_MAX - pick(o, 3) : (__int128) INT64_MIN + pick(o, 3);
+	if (attr->rule != CT_RULE_SUM && one_in(o, 3))
+		return NUMBER_NAN;
+	for (uint32_t i = pick(o, 9); i > 0; i--)
+		small *= 10;
+	return small * 1000000000000000000 * (one_in(o, 2) ? 1 : 100000000);
+}
+
+static void
+random_value(Oracle *o, const ModelAttr *attr, ModelValue *value)
+{
+	memset(value, 0, sizeof(*value));
+	value->set = true;
+	if (attr->rule >= CT_RULE_SUM)
+	{
+		value->number = random_number(o, attr);
+		if (attr->number == CT_NUMBER_INT)
+		{
+			int64_t word = (int64_t) value->number;
+
+			memcpy(value->image, &word, value->bytes = 8);
+		}
+		else if (value->number == NUMBER_NAN)
+			memcpy(value->image, "\0\xC0", value->bytes = 2);
+		else
+			value->bytes = oracle_numeric(value->number, attr->scale, value->image);
+		return;
+	}
+	value->bytes = attr->image == CT_IMAGE_WORD    ? 8
+				   : attr->image == CT_IMAGE_FIXED ? (uint32_t) attr->length
+												   : pick(o, 4);
+	for (uint32_t i = 0; i < value->bytes && i < 3; i++)
+		value->image[i] = (uint8_t) (pick(o, 3) * 127);
+}
+
+/* ---- descriptions -------------------------------------------------------------------- */
+
+static void
+random_attr(Oracle *o, ModelAttr *attr)
+{
+	memset(attr, 0, sizeof(*attr));
+	attr->rule = (uint8_t) (CT_RULE_LAST + pick(o, 4));
+	attr->image = (uint8_t) pick(o, 3);
+	attr->length = 5;
+	attr->initial.null = true;
+	if (attr->rule >= CT_RULE_SUM)
+	{
+		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 2));
+		attr->image = attr->number == CT_NUMBER_INT ? CT_IMAGE_WORD : CT_IMAGE_VAR;
+		attr->scale = attr->number == CT_NUMBER_INT ? 0 : (int) pick(o, 6);
+		attr->bounded = attr->rule == CT_RULE_SUM && one_in(o, 2);
+		attr->lower = -(int) pick(o, 30);
+		attr->upper = 3 + (int) pick(o, 30);
+	}
+	if (one_in(o, 2))
+	{
+		random_value(o, attr, &attr->initial);
+		if (attr->rule >= CT_RULE_SUM)
+			attr->initial.number = (int) pick(o, 4);
+	}
+}
+
+static CtWide
+wide_of(__int128 number)
+{
+	CtWide wide = {{(uint64_t) number, (uint64_t) (number >> 64), number < 0 ? UINT64_MAX : 0}};
+
+	return number == NUMBER_NAN ? CT_WIDE_NAN : wide;
+}
+
+static CtSchema *
+make_schema(const Oracle *o, int nattrs)
+{
+	size_t size = sizeof(CtSchema) + (size_t) nattrs * sizeof(CtAttr);
+	CtSchema *schema = calloc(1, size + MAX_ATTRS * MAX_IMAGE);
+
+	schema->nattrs = (uint16_t) nattrs;
+	schema->id_attr = (int8_t) o->id_attr;
+	for (int i = 0; i < nattrs; i++)
+	{
+		const ModelAttr *from = &o->attr[i];
+		CtAttr *to = &schema->attr[i];
+
+		to->rule = from->rule;
+		to->image = from->image;
+		to->number = from->number;
+		to->scale = (uint8_t) from->scale;
+		to->length = (int16_t) from->length;
+		to->lower = from->bounded ? wide_of(from->lower) : CT_WIDE_MINUS_INFINITY;
+		to->upper = from->bounded ? wide_of(from->upper) : CT_WIDE_PLUS_INFINITY;
+		to->has_initial = !from->initial.null && from->rule != CT_RULE_NONE;
+		to->initial = wide_of(from->initial.number);
+		to->initial_offset = (uint32_t) size;
+		to->initial_bytes = from->initial.bytes;
+		memcpy((char *) schema + size, from->initial.image, from->initial.bytes);
+		size += from->initial.bytes;
+	}
+	schema->size = (uint32_t) size;
+	if (o->id_attr >= 0)
+		schema->id_order = o->attr[o->id_attr].image != CT_IMAGE_WORD ? CT_ORDER_BYTES
+						   : o->attr[o->id_attr].length == 1          ? CT_ORDER_UNSIGNED
+																	  : CT_ORDER_SIGNED;
+	return schema;
+}
+
+static void
+random_schema(Oracle *o)
+{
+	o->nattrs = 3 + (int) pick(o, 6);
+	o->all_attrs = o->nattrs + (int) pick(o, 4);
+	o->id_attr = one_in(o, 4) ? -1 : 2;
+	for (int i = 0; i < o->all_attrs; i++)
+		random_attr(o, &o->attr[i]);
+	for (int i = 0; i < 2; i++)
+		o->attr[i] = (ModelAttr){.rule = CT_RULE_NONE, .initial.null = true};
+	if (o->id_attr >= 0)
+		o->attr[2] = (ModelAttr){.rule = CT_RULE_LAST,
+								 .image = (uint8_t) pick(o, 3),
+								 .length = 1 + (int) pick(o, 2),
+								 .initial.null = true};
+	o->schema = make_schema(o, o->nattrs);
+}
+
+/* ---- the naive fold --------------------------------------------------------------------- */
+
+static int
+cmp_values(const ModelAttr *attr, const ModelValue *a, const ModelValue *b)
+{
+	uint32_t common = a->bytes < b->bytes ? a->bytes : b->bytes;
+	int order;
+
+	if (attr->image == CT_IMAGE_WORD)
+	{
+		uint64_t x, y;
+
+		memcpy(&x, a->image, 8);
+		memcpy(&y, b->image, 8);
+		return x < y ? -1 : x > y;
+	}
+	order = memcmp(a->image, b->image, common);
+	return order != 0 ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
+}
+
+static int
+cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
+{
+	const ModelValue *x = &a->value[o->id_attr < 0 ? 0 : o->id_attr];
+	const ModelValue *y = &b->value[o->id_attr < 0 ? 0 : o->id_attr];
+	bool x_has = o->id_attr >= 0 && x->set && !x->null;
+	bool y_has = o->id_attr >= 0 && y->set && !y->null;
+
+	if (!x_has || !y_has)
+		return y_has - x_has;
+	if (o->schema->id_order == CT_ORDER_SIGNED)
+	{
+		int64_t i, j;
+
+		memcpy(&i, x->image, 8);
+		memcpy(&j, y->image, 8);
+		return i < j ? -1 : i > j;
+	}
+	return cmp_values(&o->attr[o->id_attr], x, y);
+}
+
+static bool
+is_twin(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
+{
+	return o->id_attr >= 0 && a->time == b->time && a->kind == b->kind &&
+		   a->value[o->id_attr].set && !a->value[o->id_attr].null && cmp_ids(o, a, b) == 0;
+}
+
+static const Oracle *sorting;
+
+static int
+cmp_events(const void *a_ref, const void *b_ref)
+{
+	const ModelEvent *a = *(ModelEvent *const *) a_ref;
+	const ModelEvent *b = *(ModelEvent *const *) b_ref;
+	int order;
+
+	if (a->time != b->time)
+		return a->time < b->time ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind - b->kind;
+	order = cmp_ids(sorting, a, b);
+	for (int i = 0; i < sorting->all_attrs && order == 0; i++)
+	{
+		bool a_has = a->value[i].set && !a->value[i].null;
+		bool b_has = b->value[i].set && !b->value[i].null;
+
+		order = a_has && b_has ? cmp_values(&sorting->attr[i], &a->value[i], &b->value[i])
+							   : b_has - a_has;
+	}
+	if (order == 0)
+		order = (a->null > b->null) - (a->null < b->null);
+	if (order == 0)
+		order = (a->set > b->set) - (a->set < b->set);
+	return order;
+}
+
+static bool
+sees(const Oracle *o, const CtSnapshot *snapshot, const ModelEvent *event)
+{
+	if (o->fate[event->top] != COMMITTED || o->fate[event->xid] != COMMITTED)
+		return false;
+	for (uint32_t i = 0; i < snapshot->nxip; i++)
+	{
+		if (snapshot->xip[i] == event->top)
+			return false;
+	}
+	return event->top < snapshot->xmax;
+}
+
+static void
+start_state(const Oracle *o, ModelState *state)
+{
+	state->present = false;
+	for (int i = 0; i < o->nattrs; i++)
+		state->value[i] = o->attr[i].initial;
+}
+
+static void
+apply_number(const ModelAttr *attr, ModelValue *value, __int128 operand)
+{
+	if (value->null && attr->initial.null && attr->rule != CT_RULE_SUM)
+		value->number = operand;
+	else
+	{
+		if (value->null)
+			value->number = attr->initial.null ? 0 : attr->initial.number;
+		if (attr->rule == CT_RULE_SUM)
+		{
+			value->number += operand;
+			if (attr->bounded && value->number < attr->lower)
+				value->number = attr->lower;
+			if (attr->bounded && value->number > attr->upper)
+				value->number = attr->upper;
+		}
+		else if (attr->rule == CT_RULE_MIN ? operand < value->number : operand > value->number)
+			value->number = operand;
+	}
+	value->null = false;
+}
+
+static void
+apply_event(const Oracle *o, ModelState *state, const ModelEvent *event)
+{
+	if (event->kind == CT_FINISH)
+	{
+		start_state(o, state);
+		return;
+	}
+	state->present = true;
+	for (int i = 0; i < o->nattrs; i++)
+	{
+		if (!event->value[i].set)
+			continue;
+		if (event->value[i].null || event->kind == CT_SNAPSHOT || o->attr[i].rule == CT_RULE_LAST)
+			state->value[i] = event->value[i];
+		else
+			apply_number(&o->attr[i], &state->value[i], event->value[i].number);
+	}
+}
+
+/* The visible events of a key, sorted, one of each identity. */
+static uint32_t
+visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelEvent **found)
+{
+	uint32_t n = 0;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		if (o->event[i].key == key && sees(o, snapshot, &o->event[i]))
+			found[n++] = &o->event[i];
+	}
+	sorting = o;
+	qsort(found, n, sizeof(ModelEvent *), cmp_events);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (kept == 0 || !is_twin(o, found[kept - 1], found[i]))
+			found[kept++] = found[i];
+	}
+	return kept;
+}
+
+/* ---- comparing ----------------------------------------------------------------------------- */
+
+static void
+compare_value(const ModelAttr *attr, const ModelValue *expected, const CtValue *value)
+{
+	if (attr->rule == CT_RULE_NONE || expected->null)
+		ORACLE_REQUIRE(value->kind == CT_VALUE_NULL);
+	else if (attr->rule >= CT_RULE_SUM)
+	{
+		CtWide number = wide_of(expected->number);
+
+		ORACLE_REQUIRE(value->kind == CT_VALUE_NUMBER);
+		ORACLE_REQUIRE(memcmp(&value->number, &number, sizeof(CtWide)) == 0);
+	}
+	else
+	{
+		ORACLE_REQUIRE(value->kind == CT_VALUE_IMAGE);
+		ORACLE_REQUIRE(value->bytes == expected->bytes);
+		ORACLE_REQUIRE(memcmp(value->image, expected->image, value->bytes) == 0);
+	}
+}
+
+static void
+compare_state(const Oracle *o, const ModelState *expected, const CtState *state)
+{
+	ORACLE_REQUIRE(state->present == expected->present);
+	ORACLE_REQUIRE(state->nattrs == o->nattrs);
+	for (int i = 0; i < o->nattrs && expected->present; i++)
+		compare_value(&o->attr[i], &expected->value[i], &state->value[i]);
+}
+
+static uint32_t
+key_bytes_of(uint32_t key, uint8_t *bytes)
+{
+	static const uint32_t length[] = {8, 0, 20, 21, CT_MAX_KEY_BYTES, 4, 300};
+	uint32_t n = length[key % 7];
+
+	memset(bytes, 'k', n);
+	if (n >= sizeof(key))
+		memcpy(bytes + n - sizeof(key), &key, sizeof(key));
+	return n;
+}
+
+/* Partitions often leave only some bits of a hash; and hashes do collide. */
+static uint64_t
+hash_of(const Oracle *o, uint32_t key)
+{
+	uint64_t state = key;
+
+	return o->settings.keys % 2 == 0 ? next_random(&state) << 4 : key / 3;
+}
+
+static CtRef
+find_timeline(const Oracle *o, uint32_t key)
+{
+	uint8_t bytes[CT_MAX_KEY_BYTES];
+	uint32_t n = key_bytes_of(key, bytes);
+
+	return ct_store_find(&o->arena, o->store, hash_of(o, key), bytes, n);
+}
+
+/* The recent events of a timeline that the snapshot sees, merged. */
+static CtRuns
+make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot)
+{
+	CtRuns runs = {0};
+	uint32_t count;
+	CtRef ref = ct_timeline_recent(&o->arena, timeline, &count);
+
+	runs.extra = malloc((count + 1) * sizeof(CtRef));
+	runs.cancelled = malloc((count + 1) * sizeof(CtRef));
+	while (ref != 0)
+	{
+		const CtEvent *event = ct_ptr(&o->arena, ref);
+
+		ORACLE_REQUIRE(count-- > 0);
+		if (o->fate[event->top] == COMMITTED && o->fate[event->xid] == COMMITTED &&
+			ct_snapshot_sees(snapshot, event->top))
+			runs.extra[runs.nextra++] = ref;
+		ref = event->next;
+	}
+	ORACLE_REQUIRE(count == 0);
+	ct_timeline_merge(&o->arena, o->store, timeline, snapshot, &runs);
+	return runs;
+}
+
+/* From `time` on, `steps` instants of one key as a snapshot sees it. */
+static void
+compare_key(const Oracle *o, uint32_t key, int64_t time, int steps, const CtSnapshot *snapshot)
+{
+	ModelEvent **event = malloc((o->nevents + 1) * sizeof(ModelEvent *));
+	uint32_t n = visible_events(o, key, snapshot, event);
+	uint32_t i = 0;
+	CtRef timeline = find_timeline(o, key);
+	int64_t until = time + steps;
+	ModelState expected;
+	CtState state;
+	CtRuns runs;
+
+	start_state(o, &expected);
+	if (timeline == 0)
+	{
+		ORACLE_REQUIRE(n == 0);
+		free(event);
+		return;
+	}
+	runs = make_runs(o, timeline, snapshot);
+	for (; i < n && event[i]->time <= time; i++)
+		apply_event(o, &expected, event[i]);
+	ct_timeline_fold(&o->arena, o->store, timeline, time, snapshot, &runs, &state);
+	compare_state(o, &expected, &state);
+
+	while (i < n && event[i]->time <= until)
+	{
+		int64_t next = event[i]->time;
+
+		for (; i < n && event[i]->time == next; i++)
+			apply_event(o, &expected, event[i]);
+		ORACLE_REQUIRE(
+			ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
+		ORACLE_REQUIRE(time == next);
+		compare_state(o, &expected, &state);
+	}
+	ORACLE_REQUIRE(
+		!ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
+	free(runs.extra);
+	free(runs.cancelled);
+	free(event);
+}
+
+static void
+validate(const Oracle *o)
+{
+	const char *reason = NULL;
+
+	if (ct_store_validate(&o->arena, o->store, &reason) != CT_OK)
+		oracle_fail(__FILE__, __LINE__, reason);
+	if (ct_region_validate(o->base, &reason) != CT_OK)
+		oracle_fail(__FILE__, __LINE__, reason);
+}
+
+/* ---- transactions and snapshots ---------------------------------------------------------------
+ */
+
+static uint64_t
+assign_xid(Oracle *o)
+{
+	uint64_t xid = o->next_xid++;
+
+	if (o->next_xid >= o->fate_room)
+	{
+		o->fate = realloc(o->fate, o->fate_room * 2);
+		memset(o->fate + o->fate_room, RUNNING, o->fate_room);
+		o->fate_room *= 2;
+	}
+	return xid;
+}
+
+static Transaction *
+some_transaction(Oracle *o)
+{
+	Transaction *transaction;
+
+	if (o->ntransactions > 0 && (o->ntransactions == MAX_TRANSACTIONS || !one_in(o, 4)))
+		return &o->transaction[pick(o, (uint32_t) o->ntransactions)];
+	transaction = &o->transaction[o->ntransactions++];
+	*transaction = (Transaction){.top = assign_xid(o)};
+	transaction->xid = transaction->top;
+	return transaction;
+}
+
+/* A subtransaction begins, or one of them goes on. */
+static void
+change_subtransaction(Oracle *o, Transaction *transaction)
+{
+	if (transaction->nsubxids < 8 && one_in(o, 2))
+		transaction->xid = transaction->subxid[transaction->nsubxids++] = assign_xid(o);
+	else if (transaction->nsubxids > 0 && one_in(o, 2))
+	{
+		uint64_t xid = transaction->subxid[pick(o, (uint32_t) transaction->nsubxids)];
+
+		if (o->fate[xid] == RUNNING)
+			transaction->xid = xid;
+	}
+	else
+		transaction->xid = transaction->top;
+}
+
+static void
+rollback_subtransaction(Oracle *o, Transaction *transaction)
+{
+	if (transaction->xid == transaction->top)
+		return;
+	o->fate[transaction->xid] = ABORTED;
+	transaction->xid = transaction->top;
+}
+
+static void
+end_transaction(Oracle *o, int i, Fate fate)
+{
+	Transaction *transaction = &o->transaction[i];
+
+	o->fate[transaction->top] = (uint8_t) fate;
+	for (int j = 0; j < transaction->nsubxids; j++)
+	{
+		if (o->fate[transaction->subxid[j]] == RUNNING)
+			o->fate[transaction->subxid[j]] = (uint8_t) fate;
+	}
+	*transaction = o->transaction[--o->ntransactions];
+}
+
+static int
+cmp_xids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *) a;
+	uint64_t y = *(const uint64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+take_snapshot(const Oracle *o, HeldSnapshot *held)
+{
+	held->snapshot.xmax = o->next_xid;
+	held->snapshot.nxip = (uint32_t) o->ntransactions;
+	for (int i = 0; i < o->ntransactions; i++)
+		held->xip[i] = o->transaction[i].top;
+	qsort(held->xip, held->snapshot.nxip, sizeof(uint64_t), cmp_xids);
+	held->snapshot.xmin = o->ntransactions > 0 ? held->xip[0] : o->next_xid;
+	held->snapshot.xip = held->xip;
+}
+
+static void
+hold_snapshot(Oracle *o)
+{
+	int i = o->nheld < MAX_SNAPSHOTS && one_in(o, 2) ? o->nheld++ : (int) pick(o, MAX_SNAPSHOTS);
+
+	if (i >= o->nheld)
+		o->nheld = i = o->nheld == 0 ? 0 : o->nheld - 1;
+	else
+		take_snapshot(o, &o->held[i]);
+}
+
+/* ---- doing
+ * ----------------------------------------------------------------------------------------- */
+
+static uint32_t
+payload_of(const Oracle *o, const ModelEvent *event, uint8_t *payload)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i < o->nattrs; i++)
+	{
+		const ModelValue *value = &event->value[i];
+
+		if (!value->set || value->null)
+			continue;
+		if (o->attr[i].image == CT_IMAGE_VAR)
+		{
+			memcpy(payload + n, &value->bytes, sizeof(value->bytes));
+			n += sizeof(value->bytes);
+		}
+		memcpy(payload + n, value->image, value->bytes);
+		n += value->bytes;
+	}
+	return n;
+}
+
+static void
+random_event(Oracle *o, ModelEvent *event)
+{
+	uint32_t density = 1 + pick(o, 3);
+
+	memset(event, 0, sizeof(*event));
+	event->key = pick(o, o->settings.keys);
+	event->time = pick(o, o->settings.instants);
+	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
+	for (int i = 2; i < o->nattrs; i++)
+	{
+		ModelValue *value = &event->value[i];
+
+		if (i == o->id_attr)
+		{
+			memset(value, 0, sizeof(*value));
+			value->set = !one_in(o, 6);
+			value->null = one_in(o, 6);
+			value->bytes = o->attr[i].image == CT_IMAGE_WORD    ? 8
+						   : o->attr[i].image == CT_IMAGE_FIXED ? (uint32_t) o->attr[i].length
+																: 1;
+			value->image[0] = (uint8_t) pick(o, o->settings.ids);
+			if (o->attr[i].image == CT_IMAGE_WORD)
+				value->image[7] = one_in(o, 2) ? 0x80 : 0;
+		}
+		else if (event->kind != CT_FINISH && one_in(o, density))
+		{
+			random_value(o, &o->attr[i], value);
+			value->null = one_in(o, 6);
+		}
+		event->set |= (uint64_t) value->set << i;
+		event->null |= (uint64_t) (value->set && value->null) << i;
+	}
+}
+
+static void
+do_add(Oracle *o)
+{
+	Transaction *transaction = some_transaction(o);
+	uint8_t payload[MAX_ATTRS * (MAX_IMAGE + 4)];
+	uint8_t key[CT_MAX_KEY_BYTES];
+	ModelEvent event;
+	CtChange change;
+	CtLabel label;
+	CtStatus status;
+
+	if (one_in(o, 6))
+		change_subtransaction(o, transaction);
+	if (o->nevents > 0 && one_in(o, 5))
+		event = o->event[pick(o, o->nevents)]; /* the same again */
+	else
+		random_event(o, &event);
+	event.top = transaction->top;
+	event.xid = transaction->xid;
+	label = (CtLabel){.top = event.top, .xid = event.xid, .cid = (uint32_t) o->steps};
+	change = (CtChange){.time = event.time,
+						.set = event.set,
+						.null = event.null,
+						.payload = payload,
+						.kind = event.kind};
+	change.payload_bytes = payload_of(o, &event, payload);
+	status = ct_store_add(&o->arena, o->store, hash_of(o, event.key), key,
+						  key_bytes_of(event.key, key), &change, &label);
+	if (status == CT_NO_MEMORY)
+		return;
+	ORACLE_REQUIRE(status == CT_OK);
+	if (event.key < 64 && o->walk == 0)
+		o->due |= UINT64_C(1) << event.key;
+	if (o->nevents == o->room)
+	{
+		o->room = o->room * 2 + 64;
+		o->event = realloc(o->event, o->room * sizeof(ModelEvent));
+	}
+	o->event[o->nevents++] = event;
+}
+
+/* A batch whose fate is known to be this; 0 when there is none. */
+static CtRef
+some_batch(Oracle *o, Fate fate)
+{
+	uint32_t skip = pick(o, 4);
+	CtRef found = 0;
+	CtRef ref;
+
+	for (const CtBatch *batch = ct_store_first_batch(&o->arena, o->store, &ref); batch != NULL;
+		 batch = ct_store_next_batch(&o->arena, &ref))
+	{
+		bool aborted = o->fate[batch->xid] == ABORTED || o->fate[batch->top] == ABORTED;
+
+		if (fate == ABORTED ? aborted : !aborted && o->fate[batch->top] == COMMITTED)
+		{
+			found = ref;
+			if (skip-- == 0)
+				break;
+		}
+	}
+	return found;
+}
+
+/* What everyone would see of a key, if all that has entered were all there is. */
+static void
+entered_states(const Oracle *o, CtRef timeline, CtState *states)
+{
+	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+
+	for (uint32_t i = 0; i <= o->settings.instants; i++)
+		ct_timeline_fold(&o->arena, o->store, timeline, i, &everything, NULL, &states[i]);
+}
+
+/*
+ * Images point into events, which a replaced twin's may be gone: compare by
+ * hash.
+ */
+static uint64_t
+state_hash(const Oracle *o, const CtState *state)
+{
+	uint64_t hash = state->present;
+
+	for (int i = 0; i < o->nattrs && state->present; i++)
+	{
+		const CtValue *value = &state->value[i];
+
+		hash = next_random(&hash) + value->kind;
+		for (int j = 0; j < 3 && value->kind == CT_VALUE_NUMBER; j++)
+			hash = next_random(&hash) + value->number.word[j];
+		for (uint32_t j = 0; j < value->bytes && value->kind == CT_VALUE_IMAGE; j++)
+			hash = next_random(&hash) + ((const uint8_t *) value->image)[j];
+	}
+	return hash;
+}
+
+static uint64_t *
+state_hashes(const Oracle *o, CtRef timeline)
+{
+	uint32_t n = o->settings.instants + 1;
+	CtState *states = malloc(n * sizeof(CtState));
+	uint64_t *hashes = malloc(n * sizeof(uint64_t));
+
+	entered_states(o, timeline, states);
+	for (uint32_t i = 0; i < n; i++)
+		hashes[i] = state_hash(o, &states[i]);
+	free(states);
+	return hashes;
+}
+
+/*
+ * Enter one event, and hold what is said about the past against what has
+ * changed.
+ */
+static void
+enter_one(Oracle *o, CtRef batch)
+{
+	CtRef ref = ((const CtBatch *) ct_ptr(&o->arena, batch))->first;
+	const CtEvent *event = ct_ptr(&o->arena, ref);
+	CtRef timeline = event->timeline;
+	int64_t time = event->time;
+	CtChanged changed = {0};
+	CtStats before, after;
+	uint64_t *old = state_hashes(o, timeline);
+	uint64_t *new;
+	CtStatus status;
+	bool news;
+
+	ct_store_stats(&o->arena, o->store, &before);
+	status = ct_store_enter(&o->arena, o->store, batch, 1, o->served, &changed);
+	ct_store_stats(&o->arena, o->store, &after);
+	new = state_hashes(o, timeline);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	ORACLE_REQUIRE(changed.events <= 1);
+	news = time <= o->served || after.late > before.late;
+	ORACLE_REQUIRE(news || changed.events == 0);
+	ORACLE_REQUIRE(changed.events == 0 || (changed.from == time && changed.from < changed.to));
+	for (uint32_t i = 0; i <= o->settings.instants; i++)
+	{
+		bool told = changed.events > 0 && changed.from <= i && i < changed.to;
+
+		ORACLE_REQUIRE(old[i] == new[i] || told || !news);
+		ORACLE_REQUIRE(old[i] == new[i] || i >= time);
+	}
+	free(old);
+	free(new);
+}
+
+static void
+do_enter(Oracle *o)
+{
+	CtRef batch = some_batch(o, COMMITTED);
+	CtChanged changed = {0};
+	CtStatus status;
+
+	if (batch == 0)
+		return;
+	if (o->settings.instants < 100 && one_in(o, 3))
+		enter_one(o, batch);
+	else
+	{
+		status =
+			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), o->served, &changed);
+		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	}
+}
+
+static void
+do_drop(Oracle *o)
+{
+	CtRef batch = some_batch(o, ABORTED);
+	CtStatus status;
+
+	if (batch == 0)
+		return;
+	o->due = 0; /* timelines may go */
+	status = ct_store_drop(&o->arena, o->store, batch, 1 + (int) pick(o, 20));
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
+}
+
+static void
+do_settle(Oracle *o, uint64_t horizon, int limit)
+{
+	CtChanged changed = {0};
+	CtStatus status;
+
+	if (horizon > o->horizon)
+		o->horizon = horizon;
+	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, o->served, &changed);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+}
+
+/* What everyone sees: nobody holds an older snapshot. */
+static uint64_t
+current_horizon(const Oracle *o)
+{
+	HeldSnapshot now;
+	uint64_t horizon;
+
+	take_snapshot(o, &now);
+	horizon = now.snapshot.xmin;
+	for (int i = 0; i < o->nheld; i++)
+	{
+		if (o->held[i].snapshot.xmin < horizon)
+			horizon = o->held[i].snapshot.xmin;
+	}
+	return horizon;
+}
+
+static void
+do_read(Oracle *o)
+{
+	HeldSnapshot now;
+	uint32_t which = pick(o, (uint32_t) o->nheld + 1);
+	int64_t time = (int64_t) pick(o, o->settings.instants + 2) - 1;
+	uint32_t key = pick(o, o->settings.keys);
+
+	take_snapshot(o, &now);
+	compare_key(o, key, time, (int) pick(o, o->settings.instants),
+				which == (uint32_t) o->nheld ? &now.snapshot : &o->held[which].snapshot);
+	if (time > o->served && one_in(o, 8))
+		o->served = time;
+}
+
+/* A walk over all timelines goes on; each is met once, none is missed. */
+static void
+do_walk(Oracle *o)
+{
+	for (int i = 1 + (int) pick(o, 4); i > 0; i--)
+	{
+		CtRef timeline = ct_store_next(&o->arena, o->store, &o->walk);
+		uint32_t key_bytes;
+		const void *key;
+		uint8_t bytes[CT_MAX_KEY_BYTES];
+
+		if (timeline == 0)
+		{
+			ORACLE_REQUIRE((o->due & ~o->walked) == 0);
+			o->walk = 0;
+			o->walked = o->due = 0;
+			return;
+		}
+		key = ct_timeline_key(&o->arena, timeline, &key_bytes);
+		for (uint32_t k = 0; k < o->settings.keys && k < 64; k++)
+		{
+			if (key_bytes != key_bytes_of(k, bytes) || memcmp(key, bytes, key_bytes) != 0)
+				continue;
+			o->walked |= UINT64_C(1) << k;
+			break;
+		}
+	}
+}
+
+static void
+do_widen(Oracle *o)
+{
+	CtSchema *schema;
+	CtStatus status;
+
+	if (o->nattrs == o->all_attrs || !one_in(o, 30))
+		return;
+	schema = make_schema(o, o->nattrs + 1);
+	status = ct_store_widen(&o->arena, o->store, schema);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_NO_MEMORY);
+	free(status == CT_OK ? o->schema : schema);
+	if (status == CT_OK)
+	{
+		o->schema = schema;
+		o->nattrs++;
+	}
+}
+
+void
+oracle_step(Oracle *o)
+{
+	uint32_t what = pick(o, 40);
+
+	o->steps++;
+	if (one_in(o, 30))
+		oracle_fail_allocations(pick(o, 8), 1 + pick(o, 5));
+	if (what < 16)
+		do_add(o);
+	else if (what < 21)
+		do_read(o);
+	else if (what < 28)
+		do_enter(o);
+	else if (what < 30)
+		do_drop(o);
+	else if (what < 32)
+		do_settle(o, current_horizon(o), 1 + (int) pick(o, 20));
+	else if (what < 35 && o->ntransactions > 0)
+		end_transaction(o, (int) pick(o, (uint32_t) o->ntransactions),
+						one_in(o, 4) ? ABORTED : COMMITTED);
+	else if (what == 35 && o->ntransactions > 0)
+		rollback_subtransaction(o, &o->transaction[pick(o, (uint32_t) o->ntransactions)]);
+	else if (what == 36)
+		hold_snapshot(o);
+	else if (what == 37)
+		do_widen(o);
+	else
+		do_walk(o);
+	if (o->steps % o->settings.validate_every == 0)
+		validate(o);
+}
+
+/* ---- beginning and end
+ * ---------------------------------------------------------------------------------- */
+
+Oracle *
+oracle_create(OracleSource *source, const OracleSettings *settings)
+{
+	Oracle *o = calloc(1, sizeof(Oracle));
+
+	o->source = source;
+	o->settings = *settings;
+	o->next_xid = 3;
+	o->fate_room = 1024;
+	o->fate = calloc(1, o->fate_room);
+	o->served = INT64_MIN;
+	random_schema(o);
+	o->base = aligned_alloc(CT_PAGE_BYTES, settings->region_bytes);
+	ORACLE_REQUIRE(ct_region_format(o->base, settings->region_bytes, 2) == CT_OK);
+	o->arena = ct_arena_attach(o->base, 1);
+	ORACLE_REQUIRE(ct_store_create(&o->arena, o->schema, &o->store) == CT_OK);
+	return o;
+}
+
+void
+oracle_finish(Oracle *o)
+{
+	HeldSnapshot now;
+	CtRef batch;
+	CtStats stats;
+	uint64_t settled = 0;
+
+	oracle_fail_allocations(0, 0);
+	while (o->ntransactions > 0)
+		end_transaction(o, 0, one_in(o, 2) ? ABORTED : COMMITTED);
+	o->nheld = 0;
+	while (some_batch(o, ABORTED) != 0)
+		do_drop(o);
+	while ((batch = some_batch(o, COMMITTED)) != 0)
+	{
+		CtChanged changed = {0};
+
+		if (ct_store_enter(&o->arena, o->store, batch, 100, o->served, &changed) == CT_NO_MEMORY)
+			break;
+	}
+	take_snapshot(o, &now);
+	for (uint32_t key = 0; key < o->settings.keys; key++)
+		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+	do_settle(o, o->next_xid, 1000000);
+	validate(o);
+	for (uint32_t key = 0; key < o->settings.keys; key++)
+		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+
+	ct_store_stats(&o->arena, o->store, &stats);
+	for (uint32_t key = 0; key < o->settings.keys; key++)
+	{
+		ModelEvent **event = malloc((o->nevents + 1) * sizeof(ModelEvent *));
+
+		settled += visible_events(o, key, &now.snapshot, event);
+		free(event);
+	}
+	if (stats.recent == 0)
+		ORACLE_REQUIRE(stats.frozen == settled && stats.young == 0);
+}
+
+void
+oracle_destroy(Oracle *o)
+{
+	CtStatus status;
+	const char *reason;
+
+	do
+		status = ct_store_free(&o->arena, o->store, 1 + (int) pick(o, 50));
+	while (status == CT_AGAIN);
+	ORACLE_REQUIRE(status == CT_OK);
+	ORACLE_REQUIRE(ct_region_used(o->base) == 0);
+	ORACLE_REQUIRE(ct_region_validate(o->base, &reason) == CT_OK);
+	free(o->base);
+	free(o->schema);
+	free(o->event);
+	free(o->fate);
+	free(o);
+}

@@ -1,0 +1,452 @@
+/*
+ * unit_rule.c
+ *	  Numbers, and the algebra of rules by brute force.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oracle.h"
+#include "rule.h"
+
+static uint64_t seed;
+
+static CtWide
+wide_of(__int128 number)
+{
+	CtWide wide = {{(uint64_t) number, (uint64_t) (number >> 64), number < 0 ? UINT64_MAX : 0}};
+
+	return wide;
+}
+
+static __int128
+random_wide(OracleSource *source)
+{
+	__int128 number = 0;
+
+	for (int i = 0; i < 4; i++)
+		number = number << 30 | oracle_below(source, 1 << 30);
+	number >>= oracle_below(source, 120);
+	return oracle_below(source, 2) == 0 ? number : -number;
+}
+
+static void
+decimal_of(__int128 number, char *buf)
+{
+	char digits[64];
+	int n = 0;
+	unsigned __int128 rest = number < 0 ? -(unsigned __int128) number : (unsigned __int128) number;
+
+	if (number < 0)
+		*buf++ = '-';
+	do
+		digits[n++] = (char) ('0' + (int) (rest % 10));
+	while ((rest /= 10) != 0);
+	while (n > 0)
+		*buf++ = digits[--n];
+	*buf = '\0';
+}
+
+static void
+wides(void **state)
+{
+	OracleSource source = oracle_random(seed);
+	char expected[64];
+	char got[64];
+	int64_t word;
+
+	(void) state;
+	for (int i = 0; i < 100000; i++)
+	{
+		__int128 a = random_wide(&source);
+		__int128 b = random_wide(&source);
+
+		assert_int_equal(ct_wide_cmp(wide_of(a), wide_of(b)), (a > b) - (a < b));
+		assert_int_equal(ct_wide_cmp(ct_wide_add(wide_of(a), wide_of(b)), wide_of(a + b)), 0);
+		decimal_of(a, expected);
+		ct_wide_to_decimal(wide_of(a), got);
+		assert_string_equal(got, expected);
+		assert_int_equal(ct_wide_to_int64(wide_of(a), &word), a >= INT64_MIN && a <= INT64_MAX);
+		assert_int_equal(ct_wide_cmp(ct_wide_from_int64((int64_t) a), wide_of((int64_t) a)), 0);
+	}
+	assert_true(ct_wide_to_int64(ct_wide_from_int64(INT64_MIN), &word) && word == INT64_MIN);
+}
+
+static void
+infinities(void **state)
+{
+	const CtWide ordered[] = {
+		CT_WIDE_MINUS_INFINITY, wide_of(-1), CT_WIDE_ZERO, wide_of(1), CT_WIDE_NAN,
+		CT_WIDE_PLUS_INFINITY};
+	char buf[64];
+
+	(void) state;
+	for (int i = 0; i < 6; i++)
+	{
+		for (int j = 0; j < 6; j++)
+			assert_int_equal(ct_wide_cmp(ordered[i], ordered[j]), (i > j) - (i < j));
+	}
+	assert_int_equal(
+		ct_wide_cmp(ct_wide_add(CT_WIDE_PLUS_INFINITY, wide_of(-5)), CT_WIDE_PLUS_INFINITY), 0);
+	assert_int_equal(
+		ct_wide_cmp(ct_wide_add(wide_of(5), CT_WIDE_MINUS_INFINITY), CT_WIDE_MINUS_INFINITY), 0);
+	ct_wide_to_decimal(CT_WIDE_NAN, buf);
+	assert_string_equal(buf, "NaN");
+	ct_wide_to_decimal(CT_WIDE_MINUS_INFINITY, buf);
+	assert_string_equal(buf, "-Infinity");
+}
+
+typedef struct NumericCase
+{
+	const char *image;
+	uint32_t bytes;
+	int scale;
+	int64_t expected;
+} NumericCase;
+
+/* Images as PostgreSQL 15 writes them (little-endian). */
+static void
+numerics(void **state)
+{
+	static const NumericCase cases[] = {
+		{"\x00\x80", 2, 2, 0},
+		{"\x00\x81\x01\x00\x64\x19", 6, 2, 165},             /* 1.65 */
+		{"\x01\x81\x01\x00\x29\x09\x2c\x1a", 8, 2, 1234567}, /* 12345.67 */
+		{"\x00\xA1\x01\x00\x64\x19", 6, 2, -165},
+		{"\x7F\x81\x64\x00", 4, 2, 1},                    /* 0.01 */
+		{"\x02\x80\x01\x00", 4, 2, INT64_C(10000000000)}, /* 100000000 */
+		{"\x00\x80\x07\x00", 4, 0, 7},
+		{"\x02\x00\x00\x00\x01\x00\x64\x19", 8, 2, 165}, /* long form */
+		{"\x02\x40\x00\x00\x01\x00\x64\x19", 8, 2, -165},
+		{"\x02\x00\xFF\xFF\x64\x00", 6, 2, 1},
+		{"\x00\x81\x01\x00\x64\x19", 6, 1, 16},
+		{"\x40\x00\x38\xFF\x01\x00", 6, 2, 0}, /* 1e-800 */
+	};
+	const CtWide above = wide_of((__int128) 1 << 126);
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		CtWide got = ct_wide_from_numeric(cases[i].image, cases[i].bytes, cases[i].scale);
+
+		assert_int_equal(ct_wide_cmp(got, ct_wide_from_int64(cases[i].expected)), 0);
+	}
+	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xC0", 2, 2), CT_WIDE_NAN), 0);
+	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xD0", 2, 2), CT_WIDE_PLUS_INFINITY), 0);
+	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xF0", 2, 2), CT_WIDE_MINUS_INFINITY),
+					 0);
+	/* too large for any column: saturated, not wrapped */
+	assert_true(ct_wide_cmp(ct_wide_from_numeric("\x00\x00\xFF\x7F\x01\x00", 6, 2), above) > 0);
+	assert_true(ct_wide_cmp(ct_wide_from_numeric("\x00\x40\x30\x00\x01\x00", 6, 2), CT_WIDE_ZERO) <
+				0);
+}
+
+static void
+random_numerics(void **state)
+{
+	OracleSource source = oracle_random(seed);
+
+	(void) state;
+	for (int i = 0; i < 200000; i++)
+	{
+		__int128 number = random_wide(&source);
+		int scale = (int) oracle_below(&source, 12);
+		uint8_t image[64];
+		uint32_t bytes;
+
+		number %= (__int128) 1000000000000000000 * 10000000000000000;
+		bytes = oracle_numeric(number, scale, image);
+		assert_int_equal(ct_wide_cmp(ct_wide_from_numeric(image, bytes, scale), wide_of(number)),
+						 0);
+	}
+}
+
+/* ---- the algebra ------------------------------------------------------------------ */
+
+enum
+{
+	PLAIN,    /* sum */
+	BOUNDED,  /* sum within -20 .. 20, initial 3 */
+	LEAST,    /* min */
+	GREATEST, /* max, initial -2 */
+	LATEST,   /* last, initial */
+	NATTRS
+};
+
+#define NONE INT64_MIN /* NULL */
+
+typedef struct Step
+{
+	uint8_t kind;
+	uint64_t set;
+	int64_t value[NATTRS];
+} Step;
+
+typedef struct Row
+{
+	bool present;
+	int64_t value[NATTRS];
+} Row;
+
+static const Row start = {false, {NONE, 3, NONE, -2, 9}};
+
+static void
+apply(Row *row, const Step *step)
+{
+	if (step->kind == CT_FINISH)
+	{
+		*row = start;
+		return;
+	}
+	row->present = true;
+	for (int i = 0; i < NATTRS; i++)
+	{
+		int64_t *value = &row->value[i];
+		int64_t operand = step->value[i];
+
+		if ((step->set >> i & 1) == 0)
+			continue;
+		if (operand == NONE || step->kind == CT_SNAPSHOT || i == LATEST)
+			*value = operand;
+		else if (i == PLAIN)
+			*value = (*value == NONE ? 0 : *value) + operand;
+		else if (i == BOUNDED)
+		{
+			*value = (*value == NONE ? 3 : *value) + operand;
+			*value = *value < -20 ? -20 : *value > 20 ? 20 : *value;
+		}
+		else if (i == LEAST)
+			*value = *value == NONE || operand < *value ? operand : *value;
+		else
+		{
+			*value = *value == NONE ? -2 : *value;
+			*value = operand > *value ? operand : *value;
+		}
+	}
+}
+
+static Step
+random_step(OracleSource *source)
+{
+	Step step = {.kind = CT_EVENT};
+	uint32_t kind = oracle_below(source, 24);
+
+	step.kind = kind == 0 ? CT_FINISH : kind < 4 ? CT_SNAPSHOT : CT_EVENT;
+	for (int i = 0; i < NATTRS && step.kind != CT_FINISH; i++)
+	{
+		if (oracle_below(source, 2) == 0)
+			continue;
+		step.set |= UINT64_C(1) << i;
+		step.value[i] =
+			oracle_below(source, 8) == 0 ? NONE : (int64_t) oracle_below(source, 31) - 15;
+	}
+	return step;
+}
+
+static CtSchema *
+algebra_schema(void)
+{
+	static const uint8_t rule[] = {CT_RULE_SUM, CT_RULE_SUM, CT_RULE_MIN, CT_RULE_MAX,
+								   CT_RULE_LAST};
+	size_t size = sizeof(CtSchema) + NATTRS * sizeof(CtAttr);
+	CtSchema *schema = calloc(1, size + sizeof(int64_t));
+
+	schema->size = (uint32_t) (size + sizeof(int64_t));
+	schema->nattrs = NATTRS;
+	schema->id_attr = -1;
+	for (int i = 0; i < NATTRS; i++)
+	{
+		CtAttr *attr = &schema->attr[i];
+
+		attr->rule = rule[i];
+		attr->number = i == LATEST ? CT_NUMBER_NONE : CT_NUMBER_INT;
+		attr->lower = i == BOUNDED ? wide_of(-20) : CT_WIDE_MINUS_INFINITY;
+		attr->upper = i == BOUNDED ? wide_of(20) : CT_WIDE_PLUS_INFINITY;
+		attr->has_initial = start.value[i] != NONE;
+		attr->initial = i == LATEST ? CT_WIDE_ZERO : wide_of(start.value[i]);
+		attr->initial_offset = (uint32_t) size;
+		attr->initial_bytes = sizeof(int64_t);
+	}
+	memcpy((char *) schema + size, &start.value[LATEST], sizeof(int64_t));
+	return schema;
+}
+
+static CtRef
+event_make(CtArena *arena, const Step *step)
+{
+	CtRef ref = ct_alloc(arena, sizeof(CtEvent) + NATTRS * sizeof(int64_t), true);
+	CtEvent *event = ct_ptr(arena, ref);
+
+	memset(event, 0, sizeof(*event));
+	event->kind = step->kind;
+	event->set = step->set;
+	for (int i = 0; i < NATTRS; i++)
+	{
+		if ((step->set >> i & 1) == 0)
+			continue;
+		if (step->value[i] == NONE)
+			event->null |= UINT64_C(1) << i;
+		else
+		{
+			memcpy(event->payload + event->payload_bytes, &step->value[i], sizeof(int64_t));
+			event->payload_bytes += sizeof(int64_t);
+		}
+	}
+	return ref;
+}
+
+static void
+compare(const Row *row, const CtState *state)
+{
+	assert_int_equal(row->present, state->present);
+	for (int i = 0; i < NATTRS; i++)
+	{
+		const CtValue *value = &state->value[i];
+
+		if (row->value[i] == NONE)
+			assert_int_equal(value->kind, CT_VALUE_NULL);
+		else if (i == LATEST)
+		{
+			assert_int_equal(value->kind, CT_VALUE_IMAGE);
+			assert_memory_equal(value->image, &row->value[i], sizeof(int64_t));
+		}
+		else
+		{
+			assert_int_equal(value->kind, CT_VALUE_NUMBER);
+			assert_int_equal(ct_wide_cmp(value->number, wide_of(row->value[i])), 0);
+		}
+	}
+}
+
+typedef union Buffer
+{
+	CtSummary summary;
+	uint64_t words[64 + NATTRS * 10];
+} Buffer;
+
+/* The composition of a run, associated at random. */
+static void
+compose(const CtShape *shape, OracleSource *source, const CtRef *event, uint32_t count,
+		CtSummary *summary)
+{
+	uint32_t left = count > 1 ? 1 + oracle_below(source, count - 1) : 0;
+	Buffer right;
+
+	ct_summary_clear(shape, summary);
+	if (count < 4 && oracle_below(source, 3) == 0)
+	{
+		for (uint32_t i = 0; i < count; i++)
+			ct_summary_add_event(shape, summary, event[i]);
+		return;
+	}
+	if (count == 1)
+		ct_summary_add_event(shape, summary, event[0]);
+	if (count <= 1)
+		return;
+	compose(shape, source, event, left, summary);
+	compose(shape, source, event + left, count - left, &right.summary);
+	ct_summary_add(shape, summary, &right.summary);
+}
+
+/* 100,000 runs, more than 600,000 compositions of five columns. */
+static void
+algebra(void **state)
+{
+	enum
+	{
+		LONGEST = 14
+	};
+	OracleSource source = oracle_random(seed);
+	CtSchema *schema = algebra_schema();
+	uint32_t cell[NATTRS + 1];
+	void *base = aligned_alloc(CT_PAGE_BYTES, 4 * CT_PAGE_BYTES);
+	CtArena arena;
+	CtShape shape = {.arena = &arena, .schema = schema, .cell = cell};
+
+	(void) state;
+	assert_int_equal(ct_region_format(base, 4 * CT_PAGE_BYTES, 1), CT_OK);
+	arena = ct_arena_attach(base, 0);
+	ct_shape_layout(schema, cell);
+	assert_true(cell[NATTRS] <= sizeof(Buffer));
+	for (int n = 0; n < 100000; n++)
+	{
+		Step step[LONGEST];
+		CtRef event[LONGEST];
+		uint32_t count = oracle_below(&source, LONGEST + 1);
+		uint32_t begin = count > 0 ? oracle_below(&source, count) : 0;
+		Row row = start;
+		CtState got;
+		Buffer summary;
+
+		ct_state_initial(schema, &got);
+		for (uint32_t i = 0; i < count; i++)
+		{
+			step[i] = random_step(&source);
+			event[i] = event_make(&arena, &step[i]);
+			apply(&row, &step[i]);
+			if (i < begin)
+				ct_state_add_event(&shape, &got, ct_ptr(&arena, event[i]));
+		}
+		compose(&shape, &source, event + begin, count - begin, &summary.summary);
+		ct_state_add(&shape, &got, &summary.summary);
+		ct_state_resolve(schema, &got);
+		compare(&row, &got);
+		for (uint32_t i = 0; i < count; i++)
+			ct_free(&arena, event[i], sizeof(CtEvent) + NATTRS * sizeof(int64_t));
+	}
+	free(schema);
+	free(base);
+}
+
+/* Descriptions that contradict themselves are refused. */
+static void
+descriptions(void **state)
+{
+	CtSchema *good = algebra_schema();
+	CtSchema *bad = malloc(good->size);
+
+	(void) state;
+	assert_int_equal(ct_schema_check(good), CT_OK);
+#define REFUSED(status, change)                                                                    \
+	do                                                                                             \
+	{                                                                                              \
+		memcpy(bad, good, good->size);                                                             \
+		change;                                                                                    \
+		assert_int_equal(ct_schema_check(bad), status);                                            \
+	} while (0)
+	REFUSED(CT_LIMIT, bad->nattrs = CT_MAX_ATTRS + 1);
+	REFUSED(CT_BROKEN, bad->size = sizeof(CtSchema));
+	REFUSED(CT_BROKEN, bad->attr[PLAIN].rule = CT_RULE_MAX + 1);
+	REFUSED(CT_BROKEN, bad->attr[PLAIN].number = CT_NUMBER_NONE);
+	REFUSED(CT_BROKEN, bad->attr[PLAIN].image = CT_IMAGE_VAR);
+	REFUSED(CT_BROKEN, bad->attr[PLAIN].number = CT_NUMBER_NUMERIC);
+	REFUSED(CT_BROKEN, (bad->attr[LATEST].image = CT_IMAGE_FIXED, bad->attr[LATEST].length = 0));
+	REFUSED(CT_BROKEN, bad->attr[LATEST].initial_offset = bad->size);
+	REFUSED(CT_BROKEN, bad->attr[LATEST].initial_bytes = 7);
+	REFUSED(CT_BROKEN, bad->id_attr = NATTRS);
+	REFUSED(CT_BROKEN, bad->id_attr = LATEST);
+	REFUSED(CT_BROKEN, (bad->id_attr = LATEST, bad->id_order = CT_ORDER_BYTES));
+	REFUSED(CT_OK, (bad->id_attr = LATEST, bad->id_order = CT_ORDER_SIGNED));
+#undef REFUSED
+	free(good);
+	free(bad);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(wides),    cmocka_unit_test(infinities),
+		cmocka_unit_test(numerics), cmocka_unit_test(random_numerics),
+		cmocka_unit_test(algebra),  cmocka_unit_test(descriptions),
+	};
+
+	seed = oracle_seed(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,587 @@
+/*
+ * unit_timeline.c
+ *	  One key's events: order, late ones, twins, notices, limits; by hand.
+ *
+ * Random lives are in unit_random.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "oracle.h"
+#include "table.h"
+
+static uint64_t seed;
+
+static Event
+sum_event(int64_t time, int64_t sum)
+{
+	Event event = event_at(time, CT_EVENT);
+
+	event_int(&event, SUM_ATTR, sum);
+	return event;
+}
+
+static Event
+identified(int64_t time, int64_t sum, int64_t id)
+{
+	Event event = sum_event(time, sum);
+
+	event_int(&event, ID_ATTR, id);
+	return event;
+}
+
+static void
+shuffle(OracleSource *source, uint32_t *order, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		order[i] = i;
+	for (uint32_t i = count; i > 1; i--)
+	{
+		uint32_t j = oracle_below(source, i);
+		uint32_t other = order[i - 1];
+
+		order[i - 1] = order[j];
+		order[j] = other;
+	}
+}
+
+/* ---- long timelines -------------------------------------------------------------- */
+
+enum
+{
+	LONG = 100000
+};
+
+/* Event i is at instant i and adds i + 1. */
+static void
+check_long(const Table *table, OracleSource *source)
+{
+	for (int i = 0; i < 2000; i++)
+	{
+		int64_t time = (int64_t) oracle_below(source, LONG);
+		CtState state = table_state(table, 1, time);
+
+		assert_true(state.present);
+		assert_int_equal(state_int(&state, SUM_ATTR), (time + 1) * (time + 2) / 2);
+	}
+}
+
+static void
+in_order(void **state)
+{
+	OracleSource source = oracle_random(seed);
+	Table table = table_make(600);
+
+	(void) state;
+	for (int64_t i = 0; i < LONG; i++)
+	{
+		Event event = sum_event(i, i + 1);
+
+		assert_int_equal(table_add(&table, 1, &event, 3 + (uint64_t) i / 1000), CT_OK);
+		if (i % 1000 == 999)
+			assert_int_equal(table_enter_all(&table), CT_OK);
+	}
+	check_long(&table, &source);
+	table_settle_all(&table);
+	assert_int_equal(table_stats(&table).late, 0);
+	assert_int_equal(table_stats(&table).frozen, LONG);
+	assert_int_equal(table_stats(&table).newest, LONG - 1);
+	check_long(&table, &source);
+	table_validate(&table);
+	table_free(&table);
+}
+
+static void
+in_no_order(void **state)
+{
+	OracleSource source = oracle_random(seed);
+	uint32_t *order = malloc(LONG * sizeof(uint32_t));
+	Table table = table_make(600);
+
+	(void) state;
+	shuffle(&source, order, LONG);
+	for (int i = 0; i < LONG; i++)
+	{
+		Event event = sum_event(order[i], order[i] + 1);
+
+		assert_int_equal(table_add(&table, 1, &event, 3), CT_OK);
+	}
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	check_long(&table, &source);
+	table_validate(&table);
+	table_free(&table);
+	free(order);
+}
+
+/* ---- arrival does not matter ------------------------------------------------------- */
+
+static Event
+some_event(OracleSource *source)
+{
+	Event event =
+		event_at((int64_t) oracle_below(source, 12), oracle_below(source, 12) == 0  ? CT_FINISH
+													 : oracle_below(source, 5) == 0 ? CT_SNAPSHOT
+																					: CT_EVENT);
+
+	if (event.change.kind != CT_FINISH)
+	{
+		event_int(&event, SUM_ATTR, (int64_t) oracle_below(source, 9) - 4);
+		if (oracle_below(source, 4) == 0)
+			event_null(&event, BOUNDED_ATTR);
+		else if (oracle_below(source, 2) == 0)
+			event_int(&event, BOUNDED_ATTR, (int64_t) oracle_below(source, 150) - 70);
+		if (oracle_below(source, 2) == 0)
+			event_text(&event, NAME_ATTR, oracle_below(source, 2) == 0 ? "a" : "bc");
+	}
+	if (oracle_below(source, 3) != 0)
+		event_int(&event, ID_ATTR, (int64_t) oracle_below(source, 4));
+	return event;
+}
+
+/* Added, entered and settled in one random order. */
+static Table
+replay(const Event *event, const uint32_t *order, uint32_t count, OracleSource *source)
+{
+	Table table = table_make(60);
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		assert_int_equal(table_add(&table, 1, &event[order[i]], 3 + i), CT_OK);
+		if (oracle_below(source, 3) == 0)
+			assert_int_equal(table_enter_all(&table), CT_OK);
+		if (oracle_below(source, 9) == 0)
+			table_settle_all(&table);
+	}
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	table_settle_all(&table);
+	table_validate(&table);
+	return table;
+}
+
+static void
+permutations(void **state)
+{
+	enum
+	{
+		EVENTS = 60
+	};
+	OracleSource source = oracle_random(seed);
+	Event event[EVENTS];
+	uint32_t order[EVENTS];
+
+	(void) state;
+	for (int history = 0; history < 30; history++)
+	{
+		Table first;
+
+		for (int i = 0; i < EVENTS; i++)
+		{
+			event[i] = some_event(&source);
+			order[i] = (uint32_t) i;
+		}
+		first = replay(event, order, EVENTS, &source);
+		for (int n = 0; n < 10; n++)
+		{
+			Table other;
+
+			shuffle(&source, order, EVENTS);
+			other = replay(event, order, EVENTS, &source);
+			for (int64_t time = -1; time < 13; time++)
+			{
+				CtState a = table_state(&first, 1, time);
+				CtState b = table_state(&other, 1, time);
+
+				assert_true(ct_state_equal(ct_store_schema(&first.arena, first.store), &a, &b));
+			}
+			assert_int_equal(table_stats(&first).frozen, table_stats(&other).frozen);
+			table_free(&other);
+		}
+		table_free(&first);
+	}
+}
+
+/* ---- twins --------------------------------------------------------------------------- */
+
+static void
+twins(void **state)
+{
+	Table table = table_make(60);
+	Event five = identified(10, 5, 1);
+	Event four = identified(10, 4, 1);
+	Event six = identified(10, 6, 1);
+	CtChanged changed = {0};
+	CtState now;
+
+	(void) state;
+	table_enter(&table, 1, &five, 10, INT64_MIN);
+	table_enter(&table, 1, &five, 11, INT64_MIN); /* a duplicate */
+	table_enter(&table, 1, &four, 12, INT64_MIN); /* a conflict it wins */
+	table_enter(&table, 1, &six, 13, INT64_MIN);  /* one it loses */
+	assert_int_equal(table_stats(&table).recent, 3);
+	assert_int_equal(table_stats(&table).young, 1);
+	now = table_state(&table, 1, 10);
+	assert_int_equal(state_int(&now, SUM_ATTR), 5);
+
+	/* nothing is decided before everyone sees both */
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100, INT64_MIN, &changed),
+					 CT_OK);
+	assert_int_equal(table_stats(&table).recent, 3);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100, INT64_MIN, &changed),
+					 CT_OK);
+	assert_int_equal(table_stats(&table).duplicates, 1);
+	assert_int_equal(changed.events, 0);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 14, 100, 10, &changed), CT_OK);
+	assert_int_equal(table_stats(&table).conflicts, 2);
+	assert_int_equal(table_stats(&table).recent, 0);
+	assert_int_equal(table_stats(&table).frozen, 1);
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 10);
+	assert_int_equal(changed.to, INT64_MAX);
+	now = table_state(&table, 1, 10);
+	assert_int_equal(state_int(&now, SUM_ATTR), 4);
+
+	/* without an id both count */
+	table_validate(&table);
+	five = sum_event(10, 5);
+	table_enter(&table, 1, &five, 20, INT64_MIN);
+	table_enter(&table, 1, &five, 21, INT64_MIN);
+	now = table_state(&table, 1, 10);
+	assert_int_equal(state_int(&now, SUM_ATTR), 14);
+	table_free(&table);
+}
+
+/* What a snapshot sees of twins of which one has entered, others are recent. */
+static void
+twins_seen(void **state)
+{
+	Table table = table_make(60);
+	Event five = identified(10, 5, 1);
+	Event four = identified(10, 4, 1);
+	uint64_t xip[] = {10};
+	CtSnapshot all = {.xmin = 20, .xmax = 20};
+	CtSnapshot not_first = {.xmin = 10, .xmax = 20, .nxip = 1, .xip = xip};
+	CtSnapshot only_first = {.xmin = 11, .xmax = 11};
+	CtRef extra[2];
+	CtRef cancelled[2];
+	CtRuns runs = {.extra = extra, .cancelled = cancelled, .nextra = 1};
+	uint32_t count;
+	CtRef timeline;
+	CtState got;
+
+	(void) state;
+	table_enter(&table, 1, &five, 10, INT64_MIN);
+	assert_int_equal(table_add(&table, 1, &four, 11), CT_OK);
+	timeline = table_find(&table, 1);
+	extra[0] = ct_timeline_recent(&table.arena, timeline, &count);
+	assert_int_equal(count, 1);
+	ct_timeline_merge(&table.arena, table.store, timeline, &all, &runs);
+	assert_int_equal(runs.nextra, 1);
+	assert_int_equal(runs.ncancelled, 1);
+	ct_timeline_fold(&table.arena, table.store, timeline, 10, &all, &runs, &got);
+	assert_int_equal(state_int(&got, SUM_ATTR), 4);
+
+	ct_timeline_merge(&table.arena, table.store, timeline, &not_first, &runs);
+	assert_int_equal(runs.ncancelled, 0);
+	ct_timeline_fold(&table.arena, table.store, timeline, 10, &not_first, &runs, &got);
+	assert_int_equal(state_int(&got, SUM_ATTR), 4);
+
+	ct_timeline_fold(&table.arena, table.store, timeline, 10, &only_first, NULL, &got);
+	assert_int_equal(state_int(&got, SUM_ATTR), 5);
+	ct_timeline_fold(&table.arena, table.store, timeline, 9, &all, NULL, &got);
+	assert_false(got.present);
+	table_free(&table);
+}
+
+static void
+snapshots(void **state)
+{
+	uint64_t xip[] = {10, 13};
+	CtSnapshot snapshot = {.xmin = 10, .xmax = 15, .nxip = 2, .xip = xip};
+
+	(void) state;
+	assert_true(ct_snapshot_sees(&snapshot, 0));
+	assert_true(ct_snapshot_sees(&snapshot, 9));
+	assert_false(ct_snapshot_sees(&snapshot, 10));
+	assert_true(ct_snapshot_sees(&snapshot, 11));
+	assert_false(ct_snapshot_sees(&snapshot, 13));
+	assert_true(ct_snapshot_sees(&snapshot, 14));
+	assert_false(ct_snapshot_sees(&snapshot, 15));
+}
+
+static void
+equality(void **state)
+{
+	Table table = table_make(60);
+	const CtSchema *schema = ct_store_schema(&table.arena, table.store);
+	Event event;
+	CtState at[5];
+
+	(void) state;
+	event = sum_event(1, 5);
+	table_enter(&table, 1, &event, 3, INT64_MIN);
+	event = sum_event(2, 0);
+	table_enter(&table, 1, &event, 3, INT64_MIN);
+	event = event_at(3, CT_EVENT);
+	event_text(&event, NAME_ATTR, "nope");
+	table_enter(&table, 1, &event, 3, INT64_MIN);
+	event = event_at(4, CT_FINISH);
+	table_enter(&table, 1, &event, 3, INT64_MIN);
+	for (int i = 0; i < 5; i++)
+		at[i] = table_state(&table, 1, i);
+	assert_true(ct_state_equal(schema, &at[1], &at[2]));
+	assert_false(ct_state_equal(schema, &at[2], &at[3]));
+	assert_false(ct_state_equal(schema, &at[0], &at[1]));
+	assert_true(ct_state_equal(schema, &at[0], &at[4]));
+	table_free(&table);
+}
+
+/* ---- notices --------------------------------------------------------------------------- */
+
+static void
+expect_changed(CtChanged changed, uint64_t events, int64_t from, int64_t to)
+{
+	assert_int_equal(changed.events, events);
+	if (events > 0)
+	{
+		assert_int_equal(changed.from, from);
+		assert_int_equal(changed.to, to);
+	}
+}
+
+static void
+notices(void **state)
+{
+	Table table = table_make(60);
+	Event event = event_at(100, CT_EVENT);
+
+	(void) state;
+	event_int(&event, SUM_ATTR, 1);
+	event_text(&event, NAME_ATTR, "x");
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
+	event = sum_event(200, 1);
+	expect_changed(table_enter(&table, 1, &event, 3, 199), 0, 0, 0);
+
+	/* a sum goes on for ever */
+	event = sum_event(150, 1);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 150, INT64_MAX);
+	/* but nothing is added by nothing */
+	event = sum_event(150, 0);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
+	/* a first event makes the row present, and its sum goes on */
+	event = event_at(50, CT_EVENT);
+	event_int(&event, SUM_ATTR, 2);
+	event_text(&event, NAME_ATTR, "y");
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 50, INT64_MAX);
+	/* a last holds until the next one */
+	event = event_at(70, CT_EVENT);
+	event_text(&event, NAME_ATTR, "z");
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 70, 100);
+	event = event_at(60, CT_EVENT);
+	event_text(&event, NAME_ATTR, "y");
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
+	/* overridden at its own instant */
+	event = event_at(100, CT_EVENT);
+	event_int(&event, SUM_ATTR, 0);
+	event_text(&event, NAME_ATTR, "a");
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
+	/* a snapshot overrides a sum: what is late before it ends there */
+	event = event_at(120, CT_SNAPSHOT);
+	event_int(&event, SUM_ATTR, 50);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 120, INT64_MAX);
+	event = sum_event(110, 7);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 110, 120);
+	/* read already, though it is the newest */
+	event = sum_event(300, 1);
+	expect_changed(table_enter(&table, 1, &event, 3, 300), 1, 300, INT64_MAX);
+	/* what is finished starts again from initial, the sum stays different */
+	event = event_at(40, CT_FINISH);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
+	event = event_at(250, CT_FINISH);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 250, INT64_MAX);
+	event = sum_event(240, 1);
+	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 240, 250);
+	assert_int_equal(table_stats(&table).late, 11);
+	table_validate(&table);
+	table_free(&table);
+}
+
+/* ---- memory and limits --------------------------------------------------------------------- */
+
+/* What was accepted stays, is readable, and enters when there is room again. */
+static void
+out_of_memory(void **state)
+{
+	Table table = table_make(24);
+	Event event;
+	CtState got;
+	int64_t n = 0;
+
+	(void) state;
+	for (;; n++)
+	{
+		event = sum_event(n * 7919 % 10007, 1);
+		if (table_add(&table, 1, &event, 3 + (uint64_t) n) != CT_OK)
+			break;
+		if (n % 3 == 0 && table_enter_all(&table) != CT_OK)
+			break;
+	}
+	table_validate(&table);
+
+	/* fill what is left to the last page, as upkeep may */
+	while (ct_alloc(&table.arena, 40000, true) != 0)
+		;
+	while (ct_alloc(&table.arena, 1300, true) != 0 || ct_alloc(&table.arena, 720, true) != 0 ||
+		   ct_alloc(&table.arena, 500, true) != 0 || ct_alloc(&table.arena, 1600, true) != 0 ||
+		   ct_alloc(&table.arena, 96, true) != 0 || ct_alloc(&table.arena, 80, true) != 0)
+		;
+	for (int i = 0; i < 3000; i++)
+	{
+		event = sum_event(i, 1);
+		if (table_add(&table, 1, &event, 3) != CT_NO_MEMORY)
+			n++;
+	}
+	table_validate(&table);
+	(void) table_enter_all(&table);
+	table_validate(&table);
+	got = table_state(&table, 1, INT64_MAX);
+	assert_int_equal(state_int(&got, SUM_ATTR), table_stats(&table).young);
+	free(table.base);
+}
+
+/* Creating and widening fail without a trace, wherever memory runs out. */
+static void
+no_memory_for_schema(void **state)
+{
+	Table table = table_make(60);
+	const CtSchema *schema = ct_store_schema(&table.arena, table.store);
+	size_t used = ct_region_used(table.base);
+	uint64_t bytes = table_stats(&table).bytes;
+	CtRef other;
+
+	(void) state;
+	for (uint32_t after = 0; after < 3; after++)
+	{
+		oracle_fail_allocations(after, 1);
+		assert_int_equal(ct_store_create(&table.arena, schema, &other), CT_NO_MEMORY);
+		assert_int_equal(ct_region_used(table.base), used);
+	}
+	for (uint32_t after = 0; after < 2; after++)
+	{
+		oracle_fail_allocations(after, 1);
+		assert_int_equal(table_widen(&table), CT_NO_MEMORY);
+		assert_int_equal(table_stats(&table).bytes, bytes);
+	}
+	oracle_fail_allocations(0, 0);
+	assert_int_equal(table_widen(&table), CT_OK);
+	table_validate(&table);
+	table_free(&table);
+}
+
+static void
+too_much(void **state)
+{
+	Table table = table_make(60);
+	char *big = calloc(1, CT_MAX_PAYLOAD_BYTES + 64);
+	uint32_t bytes = CT_MAX_PAYLOAD_BYTES - 4;
+	CtLabel label = {.top = 3, .xid = 3};
+	CtChange change = {.time = 1,
+					   .set = 1 << NAME_ATTR,
+					   .payload = big,
+					   .payload_bytes = CT_MAX_PAYLOAD_BYTES,
+					   .kind = CT_EVENT};
+	CtState got;
+
+	(void) state;
+	memcpy(big, &bytes, sizeof(bytes));
+	assert_int_equal(
+		ct_store_add(&table.arena, table.store, 1, big, CT_MAX_KEY_BYTES + 1, &change, &label),
+		CT_LIMIT);
+	change.payload_bytes++;
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_LIMIT);
+	change.payload_bytes -= 2;
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
+					 CT_BROKEN);
+	change.payload_bytes++;
+	change.set |= 1 << KEY_ATTR;
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
+					 CT_BROKEN);
+	change.set = 1 << NAME_ATTR | 1 << ADDED_ATTR;
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
+					 CT_BROKEN);
+	change.set = 1 << NAME_ATTR;
+	change.null = 1 << SUM_ATTR;
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
+					 CT_BROKEN);
+	change.null = 0;
+	assert_int_equal(table_stats(&table).keys, 0);
+
+	assert_int_equal(ct_store_add(&table.arena, table.store, UINT64_C(0x9E3779B97F4A7C15),
+								  "\1\0\0\0\0\0\0", 8, &change, &label),
+					 CT_OK);
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	got = table_state(&table, 1, 1);
+	assert_int_equal(got.value[NAME_ATTR].bytes, bytes);
+	table_validate(&table);
+	table_free(&table);
+	free(big);
+}
+
+/* ---- ALTER TABLE ADD COLUMN --------------------------------------------------------------------
+ */
+
+static void
+widen(void **state)
+{
+	Table table = table_make(300);
+	Event event;
+	CtState got;
+
+	(void) state;
+	for (int64_t i = 0; i < 5000; i++)
+	{
+		event = i == 2500 ? event_at(i, CT_FINISH) : sum_event(i, 1);
+		table_enter(&table, 1, &event, 3, INT64_MIN);
+	}
+	assert_int_equal(table_widen(&table), CT_OK);
+	table_validate(&table);
+	got = table_state(&table, 1, 2000);
+	assert_int_equal(state_int(&got, ADDED_ATTR), 7);
+
+	/* late, before the old finish: added until then, initial afterwards */
+	event = event_at(100, CT_EVENT);
+	event_int(&event, ADDED_ATTR, 5);
+	expect_changed(table_enter(&table, 1, &event, 4, INT64_MIN), 1, 100, 2500);
+	got = table_state(&table, 1, 99);
+	assert_int_equal(state_int(&got, ADDED_ATTR), 7);
+	got = table_state(&table, 1, 2499);
+	assert_int_equal(state_int(&got, ADDED_ATTR), 12);
+	got = table_state(&table, 1, 4999);
+	assert_int_equal(state_int(&got, ADDED_ATTR), 7);
+	assert_int_equal(state_int(&got, SUM_ATTR), 2499);
+	for (int64_t i = 5000; i < 10000; i++)
+	{
+		event = event_at(i, CT_EVENT);
+		event_int(&event, ADDED_ATTR, 1);
+		table_enter(&table, 1, &event, 3, INT64_MIN);
+	}
+	got = table_state(&table, 1, 10000);
+	assert_int_equal(state_int(&got, ADDED_ATTR), 5007);
+	table_validate(&table);
+	table_free(&table);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
+		cmocka_unit_test(permutations),  cmocka_unit_test(twins),
+		cmocka_unit_test(twins_seen),    cmocka_unit_test(snapshots),
+		cmocka_unit_test(equality),      cmocka_unit_test(notices),
+		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
+		cmocka_unit_test(too_much),      cmocka_unit_test(widen),
+	};
+
+	seed = oracle_seed(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
