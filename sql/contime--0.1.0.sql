@@ -1,0 +1,129 @@
+/* contime--0.1.0.sql: the SQL interface */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION contime" to load this file. \quit
+
+-- ---- the foreign data wrapper and its server ---------------------------------
+
+CREATE FUNCTION contime.fdw_handler()
+RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'contime_fdw_handler'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.fdw_handler() IS
+'handler of the contime foreign data wrapper';
+
+CREATE FUNCTION contime.fdw_validator(options text[], catalog oid)
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_fdw_validator'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.fdw_validator(text[], oid) IS
+'checks the options of continuous tables and their columns';
+
+CREATE FOREIGN DATA WRAPPER contime_fdw
+    HANDLER contime.fdw_handler
+    VALIDATOR contime.fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER contime_fdw IS
+'continuous tables: a row for every instant';
+
+CREATE SERVER contime FOREIGN DATA WRAPPER contime_fdw;
+COMMENT ON SERVER contime IS
+'the server of continuous tables; USAGE on it allows to create them';
+
+-- ---- writing --------------------------------------------------------------------
+
+CREATE FUNCTION contime.event(state anyelement, set_null name[] DEFAULT '{}')
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_event'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.event(anyelement, name[]) IS
+'records an event, as INSERT does: state is a row of a continuous table whose NULLs mean unchanged, set_null names the columns it makes NULL; needs INSERT';
+
+CREATE FUNCTION contime.snapshot(state anyelement, columns name[] DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_snapshot'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.snapshot(anyelement, name[]) IS
+'states authoritatively what a key''s row is at an instant, NULLs included: all of it, or the columns named; needs UPDATE';
+
+CREATE FUNCTION contime.finish(state anyelement)
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_finish'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.finish(anyelement) IS
+'ends the life of a key at an instant: no row from then on, until a later event; needs DELETE';
+
+-- ---- reading ----------------------------------------------------------------------
+
+CREATE FUNCTION contime.at("table" anyelement, instant timestamptz)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.at(anyelement, timestamptz) IS
+'every key''s row at an instant; the first argument is NULL::table; needs SELECT';
+
+CREATE FUNCTION contime.at("table" anyelement, instant timestamptz, key anycompatible)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION contime.at(anyelement, timestamptz, anycompatible) IS
+'one key''s row at an instant, of a table with a single key column; needs SELECT';
+
+CREATE FUNCTION contime.at_tick("table" anyelement, tick bigint)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.at_tick(anyelement, bigint) IS
+'every key''s row at a tick of a logical clock; needs SELECT';
+
+CREATE FUNCTION contime.at_tick("table" anyelement, tick bigint, key anycompatible)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION contime.at_tick(anyelement, bigint, anycompatible) IS
+'one key''s row at a tick of a logical clock; needs SELECT';
+
+CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
+RETURNS TABLE (during tstzrange, state anyelement)
+AS 'MODULE_PATHNAME', 'contime_history'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
+'one key''s states in [from, to), one row for each change, with the range during which each held, cut to [from, to); state shows the start of its range as its instant; needs SELECT';
+
+CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
+RETURNS TABLE (during int8range, state anyelement)
+AS 'MODULE_PATHNAME', 'contime_history'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
+'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
+
+-- ---- watching -----------------------------------------------------------------------
+
+CREATE FUNCTION contime.table_stats(
+    OUT "table" regclass, OUT keys bigint, OUT recent bigint, OUT young bigint,
+    OUT frozen bigint, OUT duplicates bigint, OUT conflicts bigint, OUT late bigint,
+    OUT bytes bigint, OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'contime_table_stats'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.table_stats() IS
+'counters of the continuous tables of this database that hold data';
+
+CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
+COMMENT ON VIEW contime.tables IS
+'the continuous tables of this database that hold data: keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones, bytes of memory, and since when the table remembers';
+
+CREATE FUNCTION contime.worker_stats(
+    OUT worker int, OUT pid int, OUT entered bigint, OUT dropped bigint,
+    OUT memory_bytes bigint, OUT last_pass timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'contime_worker_stats'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION contime.worker_stats() IS
+'the partition workers: process, events entered and dropped since the start, memory taken by the partition';
+
+CREATE VIEW contime.workers AS SELECT * FROM contime.worker_stats();
+COMMENT ON VIEW contime.workers IS
+'the background workers that own the partitions';
+
+GRANT USAGE ON SCHEMA contime TO PUBLIC;
+GRANT SELECT ON contime.tables, contime.workers TO PUBLIC;

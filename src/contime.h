@@ -1,0 +1,417 @@
+/*
+ * contime.h
+ *	  The PostgreSQL side's declarations, grouped by the file that defines them.
+ *
+ *	  contime.c    _PG_init, settings, hooks          ddl.c     DDL on continuous tables
+ *	  shared.c     shared memory, locks, generations  table.c   a table's description
+ *	  encode.c     rows <-> events and states         ingest.c  rows become recent events
+ *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
+ *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
+ *	  plan.c       conditions on the time column become bindings
+ *	  fdw.c functions.c  the two faces                error.c   CtStatus -> SQLSTATE
+ *
+ * The direction of dependency: faces -> scan, ingest -> visible, table ->
+ * shared -> engine.  Nothing includes a face.
+ */
+#ifndef CONTIME_H
+#define CONTIME_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "access/tupdesc.h"
+#include "access/transam.h"
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "nodes/plannodes.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/latch.h"
+#include "storage/spin.h"
+#include "utils/rel.h"
+#include "utils/snapshot.h"
+
+#include "engine/engine.h"
+
+#define CONTIME_SERVER "contime"	/* the server the extension creates */
+#define CONTIME_WRAPPER "contime_fdw"
+#define CONTIME_MAX_WORKERS 32
+#define CONTIME_MAX_GENERATIONS 4096	/* of all tables in all databases */
+#define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
+#define CONTIME_MAX_DIGITS 36	/* of a numeric with rule sum, min or max */
+
+/* ---- contime.c ----------------------------------------------------------- */
+
+extern int	contime_memory_mb;	/* contime.memory, in MB */
+extern int	contime_workers;	/* contime.workers: partitions */
+
+/* ---- shared.c ------------------------------------------------------------- */
+
+/*
+ * The events of one table from one CREATE, first use or TRUNCATE on.  The
+ * newest whose transaction is the reader's own or committed is in force; a
+ * tombstone says that there is no table any more.
+ */
+typedef struct ContimeGeneration
+{
+	bool		used;
+	bool		tombstone;
+	bool		agreed;			/* xid is known to have committed */
+	bool		dead;			/* to be freed by the workers */
+	bool		wants_agent;	/* first data came: start the database's agent */
+	Oid			database;
+	Oid			relation;
+	uint64		xid;			/* who opened it; 0: always in force */
+	uint64		serial;			/* order among the generations of a table */
+	int			older;			/* index of the one before it, or -1 */
+	TimestampTz since;			/* remembers from here */
+	bool		notify;			/* send notices */
+	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
+	pg_atomic_uint64 served;	/* latest instant read (as int64) */
+	slock_t		notice_mutex;
+	CtChanged	notice;			/* what is due; events = 0: nothing */
+	CtChanged	sending;		/* what the agent is about to commit */
+	uint64		notice_seq;		/* number of the last notice */
+} ContimeGeneration;
+
+typedef struct ContimePartition
+{
+	pg_atomic_uint32 hibernating;	/* worker sleeps long: wake it */
+	pg_atomic_uint64 yield_until;	/* a writer waits: readers step back */
+	Latch	   *latch;			/* of the worker; NULL while there is none */
+	int			pid;
+	uint64		entered;		/* events since the start */
+	uint64		dropped;
+	TimestampTz last_pass;
+} ContimePartition;
+
+/* A database's agent; under the registry lock. */
+typedef struct ContimeAgent
+{
+	Oid			database;		/* InvalidOid: free */
+	int			pid;			/* 0: not running */
+	Latch	   *latch;
+	TimestampTz not_before;		/* do not start one until then */
+} ContimeAgent;
+
+typedef struct ContimeShared
+{
+	int			partitions;
+	uint64		next_serial;
+	int			highest;		/* generations ever used: 0 .. highest - 1 */
+	Latch	   *launcher_latch;
+	ContimeAgent agent[CONTIME_MAX_AGENTS];
+	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
+	ContimePartition partition[CONTIME_MAX_WORKERS];
+} ContimeShared;
+
+extern ContimeShared *contime_shared;
+extern char *contime_region;
+
+extern void contime_shared_request(void);
+extern void contime_shared_startup(void);
+
+/* ERROR 55000 unless the library was preloaded and this is no standby. */
+extern void contime_require_running(void);
+
+/*
+ * Take a partition's lock, cancellably; 55P03 after some seconds.  While it
+ * is held nothing is raised and nothing waited for.
+ */
+extern void contime_lock(int partition, LWLockMode mode);
+extern void contime_unlock(int partition);
+
+extern void contime_registry_lock(LWLockMode mode);
+extern void contime_registry_unlock(void);
+extern CtArena contime_arena(int partition);
+
+/* Is there any generation, even a dead one, of a table of this database? */
+extern bool contime_known(Oid relation);
+
+/* The generation in force, or NULL when nothing was ever written. */
+extern ContimeGeneration *contime_generation(Oid relation);
+extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid,
+													bool tombstone, bool notify);
+extern void contime_generation_drop_database(Oid database, uint64 xid);
+extern void contime_generations_sweep(void);
+
+static inline int
+contime_partition_of(uint64 hash)
+{
+	return (int) ((hash >> 32) % contime_shared->partitions);
+}
+
+/* ---- table.c --------------------------------------------------------------- */
+
+/* How one attribute is encoded. */
+typedef struct ContimeAttr
+{
+	AttrNumber	attno;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	bool		dropped;
+	bool		key;
+	bool		time;
+	bool		event_id;
+	bool		state;			/* has a rule; the event id has one, too */
+	int			precision;		/* of a numeric with rule sum, min or max */
+	int			scale;
+} ContimeAttr;
+
+/* What a column is, as kept in CtAttr.role. */
+typedef enum ContimeRole
+{
+	CONTIME_STATE = 0,
+	CONTIME_KEY,
+	CONTIME_TIME,
+	CONTIME_EVENT_ID
+} ContimeRole;
+
+/* A continuous table's description, derived from the catalogs. */
+typedef struct ContimeTable
+{
+	Oid			relid;
+	char	   *name;			/* for messages */
+	int			natts;
+	AttrNumber	time_attno;
+	Oid			time_type;		/* timestamptz or int8 */
+	int			nkeys;
+	AttrNumber	key_attno[INDEX_MAX_KEYS];
+	bool		notify;
+	CtSchema   *schema;
+	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
+} ContimeTable;
+
+/*
+ * The description of a continuous table, cached until its definition
+ * changes.  ERROR when it is none or its definition is refused.
+ */
+extern const ContimeTable *contime_table(Relation rel);
+
+/* Is it a foreign table of contime's? */
+extern bool contime_is_table(Oid relid);
+
+/* Check a definition; with the data there is, too. */
+extern void contime_table_check(Oid relid);
+
+/*
+ * The first attribute (number - 1) that differs from what data was written
+ * with, or -1.
+ */
+extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored);
+extern void contime_report_conflict(const ContimeTable *table, int index) pg_attribute_noreturn();
+
+/* ---- encode.c --------------------------------------------------------------- */
+
+typedef struct ContimeKey
+{
+	uint64		hash;
+	StringInfoData data;
+} ContimeKey;
+
+/*
+ * Encode key values, in the order of key_attno, into key->data (initialised
+ * by the caller, overwritten here); false if one is NULL.
+ */
+extern bool contime_encode_key(const ContimeTable *table, const Datum *values,
+							   const bool *isnull, ContimeKey *key);
+
+/* The values of an encoded key into values[attno - 1], in current memory. */
+extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
+							   Datum *values, bool *isnull);
+
+/* Append a value's image, for a VAR with or without its length. */
+extern void contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
+								 StringInfo buf, bool with_length);
+
+/* A value of a sum, min or max as a number. */
+extern CtWide contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value);
+
+/*
+ * A state's values into values[] and isnull[], key and time left alone.
+ * Images must be 8-byte aligned, VAR ones with room for a length word before
+ * them, as contime_hold_state() leaves them; the values point there.
+ * ERROR 22003 when a number is out of its type's range.
+ */
+extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
+								 Datum *values, bool *isnull);
+
+/* The instant of a non-null time value. */
+static inline int64
+contime_instant(Datum value)
+{
+	return DatumGetInt64(value);
+}
+
+/* ---- visible.c ---------------------------------------------------------------- */
+
+/* A snapshot made ready for the engine. */
+typedef struct ContimeView
+{
+	Snapshot	snapshot;
+	uint64		own_top;		/* own top-level transaction, or 0 */
+	CtSnapshot	plain;
+	CtRuns		runs;			/* visible recent events of the timeline at hand */
+	uint32		capacity;		/* of the runs and of unknown[] */
+	uint32		wanted;
+	uint32		nunknown;
+	uint64	   *unknown;		/* transactions to look up */
+} ContimeView;
+
+/* ERROR for snapshots that are not MVCC. */
+extern ContimeView *contime_view_begin(Snapshot snapshot);
+extern void contime_view_end(ContimeView *view);
+
+/*
+ * Under the partition's lock: gather a timeline's visible recent events into
+ * view->runs.  False: release the lock, call contime_view_resolve(), retry.
+ */
+extern bool contime_view_gather(ContimeView *view, const CtArena *arena,
+								CtRef store, CtRef timeline);
+extern void contime_view_resolve(ContimeView *view);
+
+/* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
+extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
+
+/* ---- scan.c --------------------------------------------------------------------- */
+
+/*
+ * A scan of one continuous table under one snapshot: either one key or all,
+ * at a set of instants.
+ *
+ *	begin -> (bind -> next*)* -> end
+ *
+ * Result tuples hold the key, the instant and the state, as virtual tuples
+ * whose values live until the next call.
+ */
+typedef struct ContimeScan ContimeScan;
+
+extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
+
+/*
+ * Start over for these instants (any order, doubles allowed; the scan sorts
+ * and removes doubles; copied).  keys: nkeys values in the order of
+ * table->key_attno, or NULL for all keys.  A NULL key or zero instants give
+ * no rows.
+ */
+extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
+							  const Datum *keys, const bool *keynulls);
+extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
+extern void contime_scan_end(ContimeScan *scan);
+
+/*
+ * One key's states in [from, to), in order: a call for each, with the part of
+ * [from, to) in which it held.  values[] live until the callback returns.
+ */
+typedef void (*ContimeHistoryCallback) (void *arg, int64 from, int64 to,
+										Datum *values, bool *isnull);
+extern void contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+								 int64 from, int64 to,
+								 ContimeHistoryCallback callback, void *arg);
+
+/*
+ * The instant of "now" for an unbound read: statement_timestamp(), or the
+ * transaction's start under REPEATABLE READ and above, or the session's own
+ * newest stamp in this transaction if later; the greatest bigint for logical
+ * clocks.
+ */
+extern int64 contime_now(const ContimeTable *table);
+
+/* A stamp for an event without a time: the clock, increasing in a session. */
+extern int64 contime_stamp(void);
+
+/* Keys in memory, for estimates; cheap. */
+extern double contime_count_keys(Oid relid);
+
+/* ---- ingest.c ---------------------------------------------------------------------- */
+
+/*
+ * Rows on their way into memory: checked and encoded at once, linked in
+ * batches of one lock per partition.
+ */
+typedef struct ContimeIngest ContimeIngest;
+
+extern ContimeIngest *contime_ingest_begin(Relation rel);
+
+/*
+ * An event, snapshot or finish.  set_null/columns are masks by attribute
+ * number - 1 (columns = 0 with all = true: the whole state).  stamp: may a
+ * NULL time take the clock?
+ */
+extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind,
+							   const Datum *values, const bool *isnull,
+							   uint64 set_null, uint64 columns, bool stamp);
+extern void contime_ingest_flush(ContimeIngest *ingest);	/* rows become visible to later commands */
+extern void contime_ingest_end(ContimeIngest *ingest);
+
+/* ---- worker.c, agent.c ------------------------------------------------------------- */
+
+extern void contime_register_workers(void);
+extern PGDLLEXPORT void contime_worker_main(Datum partition);
+extern PGDLLEXPORT void contime_launcher_main(Datum unused);
+extern PGDLLEXPORT void contime_agent_main(Datum database);
+
+/* Add one change of the past to another. */
+extern void contime_changed_add(CtChanged *sum, const CtChanged *changed);
+
+/* Have a database's agent look for notices, starting it if need be. */
+extern void contime_agent_wake(Oid database);
+
+/*
+ * Stop a database's agent and keep it away for some seconds, so that the
+ * database can be dropped, renamed or copied.
+ */
+extern void contime_agent_stop(Oid database);
+
+/* ---- plan.c ---------------------------------------------------------------------------- */
+
+struct PlannerInfo;
+struct RelOptInfo;
+struct ForeignPath;
+
+/* The planner's callbacks. */
+extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel,
+									 Oid relid);
+extern void contimeGetForeignPaths(struct PlannerInfo *root, struct RelOptInfo *rel,
+								   Oid relid);
+extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOptInfo *rel,
+										  Oid relid, struct ForeignPath *path,
+										  List *tlist, List *clauses, Plan *outer_plan);
+
+/*
+ * What a plan binds: its fdw_exprs are `ninstants` instants (none: "now"),
+ * in the time column's type, then values of all key columns (none: all keys).
+ */
+typedef struct ContimeBinding
+{
+	int			ninstants;
+	List	   *arrays;			/* IntList: is this instant an array of them? */
+	List	   *key_types;		/* OidList: key values come in these types */
+	bool		forbidden;		/* must not be run */
+} ContimeBinding;
+
+extern void contime_binding_of(const ForeignScan *plan, ContimeBinding *binding);
+
+#ifdef USE_ASSERT_CHECKING
+/* Setting contime.debug_unprotected, for the planner's test. */
+extern void contime_plan_settings(void);
+#endif
+
+/* ---- ddl.c ------------------------------------------------------------------------------- */
+
+extern void contime_install_ddl_hooks(void);
+
+/* TRUNCATE: open a new, empty generation. */
+extern void contime_truncate(Relation rel);
+
+/* ---- error.c ------------------------------------------------------------------------------ */
+
+/* Report an engine status as an ERROR; `what` was being done. */
+extern void contime_report(CtStatus status, const ContimeTable *table) pg_attribute_noreturn();
+
+#endif							/* CONTIME_H */

@@ -1,0 +1,254 @@
+/*
+ * ddl.c
+ *	  DDL on continuous tables: what is checked, opened and dropped with it.
+ *
+ * The validator sees neither types nor sibling columns, and ProcessUtility
+ * alone misses cascades.  So the object access hook collects the relations
+ * that a command touches, and when the command is done their descriptions are
+ * derived and checked, also against the data there is.
+ *
+ *	  CREATE    opens a generation, so that a reused OID never meets old data
+ *	  TRUNCATE  opens a generation; the old one is freed once that committed
+ *	  DROP      opens a tombstone; rolled back, it is forgotten
+ *	  DROP DATABASE and its like stop the database's agent first
+ *
+ * All of them carry the (sub)transaction's id, so nothing has to be done at
+ * commit or abort.
+ */
+#include "contime.h"
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/namespace.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+/* Relations created and altered by the outermost command under way. */
+static List *created = NIL;
+static List *altered = NIL;
+
+/* How deep in utility commands of interest we are; 0: collect nothing. */
+static int	collecting = 0;
+
+/* ---- collecting ------------------------------------------------------------------------ */
+
+static void
+collect(List **relations, Oid relid)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+	if (OidIsValid(relid))
+		*relations = list_append_unique_oid(*relations, relid);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+on_drop(Oid class, Oid object, int sub)
+{
+	uint64		xid;
+
+	if (contime_shared == NULL)
+		return;
+	if (class == RelationRelationId && sub == 0 &&
+		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
+	{
+		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+		(void) contime_generation_create(object, xid, true, false);
+	}
+	else if (class == DatabaseRelationId)
+	{
+		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+		contime_generation_drop_database(object, xid);
+	}
+}
+
+static void
+contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (prev_object_access)
+		prev_object_access(access, class, object, sub, arg);
+
+	if (access == OAT_DROP)
+		on_drop(class, object, sub);
+	else if (collecting > 0 && class == RelationRelationId &&
+			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
+		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
+}
+
+/* ---- after a command --------------------------------------------------------------------- */
+
+static void
+check_created(Oid relid)
+{
+	Relation	rel;
+
+	if (!contime_is_table(relid))
+		return;
+	contime_require_running();
+	rel = RelationIdGetRelation(relid);
+	if (rel == NULL)
+		return;
+	(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
+									 false, contime_table(rel)->notify);
+	RelationClose(rel);
+}
+
+static void
+check_collected(void)
+{
+	List	   *new = created;
+	List	   *old = altered;
+	ListCell   *lc;
+
+	created = altered = NIL;
+	if (new == NIL && old == NIL)
+		return;
+	CommandCounterIncrement();
+	foreach(lc, new)
+		check_created(lfirst_oid(lc));
+	foreach(lc, old)
+		contime_table_check(lfirst_oid(lc));
+}
+
+/* ---- databases ------------------------------------------------------------------------------ */
+
+/* The database that must have no session for this command; or InvalidOid. */
+static Oid
+database_to_be_empty(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_DropdbStmt:
+			return get_database_oid(((DropdbStmt *) stmt)->dbname, true);
+		case T_RenameStmt:
+			if (((RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
+				return get_database_oid(((RenameStmt *) stmt)->subname, true);
+			return InvalidOid;
+		case T_AlterDatabaseStmt:
+			return get_database_oid(((AlterDatabaseStmt *) stmt)->dbname, true);
+		case T_CreatedbStmt:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((CreatedbStmt *) stmt)->options)
+				{
+					DefElem    *def = lfirst_node(DefElem, lc);
+
+					if (strcmp(def->defname, "template") == 0 && def->arg)
+						return get_database_oid(strVal(def->arg), true);
+				}
+				return InvalidOid;
+			}
+		default:
+			return InvalidOid;
+	}
+}
+
+static void
+stop_agent_for(Node *stmt)
+{
+	Oid			database = database_to_be_empty(stmt);
+
+	/* The command itself reports what its user may not do. */
+	if (!OidIsValid(database) ||
+		(!pg_database_ownercheck(database, GetUserId()) && !IsA(stmt, CreatedbStmt)))
+		return;
+	contime_agent_stop(database);
+}
+
+/* ---- the hook ---------------------------------------------------------------------------------- */
+
+/* Commands that can create or alter a table. */
+static bool
+is_of_interest(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_CreateForeignTableStmt:
+		case T_AlterTableStmt:
+		case T_CreateSchemaStmt:
+		case T_ImportForeignSchemaStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_process_utility)
+		prev_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+static void
+contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+						ProcessUtilityContext context, ParamListInfo params,
+						QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	if (!is_of_interest(stmt))
+	{
+		stop_agent_for(stmt);
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		return;
+	}
+
+	/*
+	 * One command runs others (column options are set by an ALTER TABLE of
+	 * their own), so only the outermost finds definitions complete.
+	 */
+	if (collecting == 0)
+		created = altered = NIL;
+	collecting++;
+	PG_TRY();
+	{
+		/* Constraints and defaults are objects of their own: take the table. */
+		if (IsA(stmt, AlterTableStmt))
+			collect(&altered, RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true));
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		collecting--;
+	}
+	PG_END_TRY();
+
+	if (collecting == 0)
+		check_collected();
+}
+
+/* ---- TRUNCATE ------------------------------------------------------------------------------------ */
+
+void
+contime_truncate(Relation rel)
+{
+	const ContimeTable *table = contime_table(rel);
+
+	(void) contime_generation_create(table->relid,
+									 U64FromFullTransactionId(GetCurrentFullTransactionId()),
+									 false, table->notify);
+}
+
+void
+contime_install_ddl_hooks(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = contime_process_utility;
+	prev_object_access = object_access_hook;
+	object_access_hook = contime_object_access;
+}

@@ -1,0 +1,557 @@
+/*
+ * functions.c
+ *	  The SQL functions: event, snapshot, finish; at, history; counters.
+ *
+ * The functions do by call what the foreign table does by statement, with the
+ * same code underneath (ingest.c, scan.c).  Foreign tables have core to check
+ * privileges; here they are checked by hand, as the current user: INSERT for
+ * event, UPDATE for snapshot, DELETE for finish, SELECT for reading, by column
+ * where PostgreSQL has it.  The relation's lock is kept to the end of the
+ * transaction, like any statement's.
+ */
+#include "contime.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rangetypes.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(contime_event);
+PG_FUNCTION_INFO_V1(contime_snapshot);
+PG_FUNCTION_INFO_V1(contime_finish);
+PG_FUNCTION_INFO_V1(contime_at);
+PG_FUNCTION_INFO_V1(contime_history);
+PG_FUNCTION_INFO_V1(contime_table_stats);
+PG_FUNCTION_INFO_V1(contime_worker_stats);
+
+/* ---- the table meant, and what may be done to it ------------------------------------- */
+
+/* Open the continuous table whose row type the first argument has. */
+static Relation
+open_table(FunctionCallInfo fcinfo, LOCKMODE mode)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Oid			relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
+
+	contime_require_running();
+	if (!OidIsValid(relid) || !contime_is_table(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not the row type of a continuous table",
+						OidIsValid(type) ? format_type_be(type) : "the first argument"),
+				 errhint("Cast the first argument to the table's row type, as in ROW(...)::account or NULL::account.")));
+	return relation_open(relid, mode);
+}
+
+/* The privilege on the table, or on every column of the mask. */
+static void
+check_privilege(Relation rel, AclMode mode, uint64 columns)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	if (pg_class_aclcheck(relid, GetUserId(), mode) == ACLCHECK_OK)
+		return;
+	if (columns != 0)
+	{
+		for (int i = 0; columns != 0; i++, columns >>= 1)
+			if ((columns & 1) &&
+				pg_attribute_aclcheck(relid, i + 1, GetUserId(), mode) != ACLCHECK_OK)
+				break;
+		if (columns == 0)
+			return;
+	}
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, RelationGetRelationName(rel));
+}
+
+static uint64
+bit_of(AttrNumber attno)
+{
+	return UINT64CONST(1) << (attno - 1);
+}
+
+/* Key and time columns. */
+static uint64
+address_columns(const ContimeTable *table)
+{
+	uint64		mask = bit_of(table->time_attno);
+
+	for (int i = 0; i < table->nkeys; i++)
+		mask |= bit_of(table->key_attno[i]);
+	return mask;
+}
+
+static uint64
+all_columns(const ContimeTable *table)
+{
+	uint64		mask = 0;
+
+	for (int i = 0; i < table->natts; i++)
+		if (!table->attr[i].dropped)
+			mask |= bit_of(i + 1);
+	return mask;
+}
+
+/* State columns named in a name[]; the argument's name is for messages. */
+static uint64
+named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+	uint64		mask = 0;
+
+	deconstruct_array(names, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
+		AttrNumber	attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain nulls", argument)));
+		if (attno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of continuous table \"%s\" does not exist", name, table->name)));
+		if (!table->attr[attno - 1].state || table->attr[attno - 1].event_id)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" of continuous table \"%s\" is not a state column", name, table->name),
+					 errhint("%s takes columns that have a rule.", argument)));
+		mask |= bit_of(attno);
+	}
+	return mask;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+/* Take the row apart; ERROR when it is NULL. */
+static void
+deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
+{
+	HeapTupleData tuple;
+	HeapTupleHeader header;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("row of an event must not be null"),
+				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+	header = PG_GETARG_HEAPTUPLEHEADER(0);
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, RelationGetDescr(rel), values, isnull);
+}
+
+static uint64
+non_null_columns(const ContimeTable *table, const bool *isnull)
+{
+	uint64		mask = 0;
+
+	for (int i = 0; i < table->natts; i++)
+		if (!isnull[i])
+			mask |= bit_of(i + 1);
+	return mask;
+}
+
+static void
+record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
+	   uint64 set_null, uint64 columns)
+{
+	ContimeIngest *ingest = contime_ingest_begin(rel);
+
+	contime_ingest_row(ingest, kind, values, isnull, set_null, columns, true);
+	contime_ingest_end(ingest);
+}
+
+Datum
+contime_event(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+	const ContimeTable *table;
+	uint64		set_null;
+
+	PreventCommandIfReadOnly("contime.event()");
+	rel = open_table(fcinfo, RowExclusiveLock);
+	table = contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	set_null = PG_ARGISNULL(1) ? 0 : named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
+	check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
+	for (int i = 0; i < table->natts; i++)
+		if ((set_null & bit_of(i + 1)) && !isnull[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" is in set_null but has a value",
+							get_attname(table->relid, i + 1, false)),
+					 errhint("Leave it NULL in the row, or take it out of set_null.")));
+	record(rel, CT_EVENT, values, isnull, set_null, 0);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+contime_snapshot(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+	const ContimeTable *table;
+	uint64		columns = 0;
+
+	PreventCommandIfReadOnly("contime.snapshot()");
+	rel = open_table(fcinfo, RowExclusiveLock);
+	table = contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	if (!PG_ARGISNULL(1))
+	{
+		columns = named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
+		if (columns == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("columns of a snapshot must not be empty"),
+					 errhint("Leave the argument out to state the whole row.")));
+	}
+	check_privilege(rel, ACL_UPDATE, columns != 0 ? columns
+					: all_columns(table) & ~address_columns(table));
+	record(rel, CT_SNAPSHOT, values, isnull, 0, columns);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+contime_finish(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+
+	PreventCommandIfReadOnly("contime.finish()");
+	rel = open_table(fcinfo, RowExclusiveLock);
+	(void) contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	check_privilege(rel, ACL_DELETE, 0);
+	record(rel, CT_FINISH, values, isnull, 0, 0);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+/* Make an argument a value of the table's single key column. */
+static Datum
+key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table)
+{
+	const ContimeAttr *attr = &table->attr[table->key_attno[0] - 1];
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, argno);
+	Datum		value = PG_GETARG_DATUM(argno);
+	CoercionPathType path;
+	Oid			function;
+
+	if (table->nkeys != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("continuous table \"%s\" has %d key columns", table->name, table->nkeys),
+				 errhint("Read it by SELECT with conditions on each of them.")));
+	type = getBaseType(type);
+	if (type == attr->type)
+		return value;
+
+	/* A literal without a type arrives as text. */
+	if (type == TEXTOID)
+	{
+		Oid			input;
+		Oid			param;
+
+		getTypeInputInfo(attr->type, &input, &param);
+		return OidInputFunctionCall(input, TextDatumGetCString(value), param, -1);
+	}
+	path = find_coercion_pathway(attr->type, type, COERCION_ASSIGNMENT, &function);
+	if (path == COERCION_PATH_RELABELTYPE)
+		return value;
+	if (path == COERCION_PATH_FUNC && get_func_nargs(function) == 1)
+		return OidFunctionCall1(function, value);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("key of continuous table \"%s\" is of type %s, not %s",
+					table->name, format_type_be(attr->type), format_type_be(type)),
+			 errhint("Cast the key to %s.", format_type_be(attr->type))));
+}
+
+static void
+check_clock(const ContimeTable *table, Oid type, const char *other)
+{
+	if (table->time_type != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("time of continuous table \"%s\" is of type %s",
+						table->name, format_type_be(table->time_type)),
+				 errhint("Use %s.", other)));
+}
+
+/* contime.at and contime.at_tick, with and without a key */
+Datum
+contime_at(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Relation	rel = open_table(fcinfo, AccessShareLock);
+	const ContimeTable *table = contime_table(rel);
+	bool		by_key = PG_NARGS() > 2;
+	bool		nokey = false;
+	Datum		key = (Datum) 0;
+	int64		instant;
+	ContimeScan *scan;
+	TupleTableSlot *slot;
+
+	check_privilege(rel, ACL_SELECT, all_columns(table));
+	check_clock(table, clock, clock == INT8OID ? "contime.at()" : "contime.at_tick()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	if (!PG_ARGISNULL(1) && !(by_key && PG_ARGISNULL(2)))
+	{
+		instant = PG_GETARG_INT64(1);
+		if (by_key)
+			key = key_argument(fcinfo, 2, table);
+		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+		scan = contime_scan_begin(rel, GetActiveSnapshot());
+		contime_scan_bind(scan, &instant, 1, by_key ? &key : NULL, &nokey);
+		while (contime_scan_next(scan, slot))
+			tuplestore_puttupleslot(rsinfo->setResult, slot);
+		contime_scan_end(scan);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* Where the rows of a history go. */
+typedef struct HistoryResult
+{
+	ReturnSetInfo *rsinfo;
+	TupleDesc	row;			/* of the table */
+	TypeCacheEntry *range;
+	bool		ticks;
+} HistoryResult;
+
+static Datum
+make_during(const HistoryResult *result, int64 from, int64 to)
+{
+	RangeBound	lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
+	RangeBound	upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
+
+	lower.infinite = !result->ticks && from == DT_NOBEGIN;
+	upper.infinite = to == PG_INT64_MAX;
+	return RangeTypePGetDatum(make_range(result->range, &lower, &upper, false));
+}
+
+static void
+put_history(void *arg, int64 from, int64 to, Datum *values, bool *isnull)
+{
+	HistoryResult *result = arg;
+	HeapTuple	state = heap_form_tuple(result->row, values, isnull);
+	Datum		out[2];
+	bool		nulls[2] = {false, false};
+
+	out[0] = make_during(result, from, to);
+	out[1] = heap_copy_tuple_as_datum(state, result->row);
+	tuplestore_putvalues(result->rsinfo->setResult, result->rsinfo->setDesc, out, nulls);
+}
+
+/* contime.history and contime.history_tick */
+Datum
+contime_history(PG_FUNCTION_ARGS)
+{
+	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 2);
+	Relation	rel = open_table(fcinfo, AccessShareLock);
+	const ContimeTable *table = contime_table(rel);
+	HistoryResult result;
+	ContimeScan *scan;
+	Datum		key;
+	bool		nokey = false;
+
+	check_privilege(rel, ACL_SELECT, all_columns(table));
+	check_clock(table, clock, clock == INT8OID ? "contime.history()" : "contime.history_tick()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2) && !PG_ARGISNULL(3))
+	{
+		int64		from = PG_GETARG_INT64(2);
+		int64		to = PG_GETARG_INT64(3);
+
+		if (from > to)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("start of a history must not be after its end")));
+		key = key_argument(fcinfo, 1, table);
+		result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+		result.row = RelationGetDescr(rel);
+		result.ticks = clock == INT8OID;
+		result.range = lookup_type_cache(result.ticks ? INT8RANGEOID : TSTZRANGEOID,
+										 TYPECACHE_RANGE_INFO);
+		scan = contime_scan_begin(rel, GetActiveSnapshot());
+		contime_scan_history(scan, &key, &nokey, from, to, put_history, &result);
+		contime_scan_end(scan);
+	}
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* ---- counters ----------------------------------------------------------------------------------------- */
+
+/* Labels and sizes of the batches of recent events. */
+typedef struct Batches
+{
+	CtBatch    *batch;
+	int			n;
+	int			capacity;
+} Batches;
+
+/* Copy a store's batches under the lock, again with more room if need be. */
+static void
+copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches, CtStats *stats)
+{
+	bool		complete;
+
+	do
+	{
+		const CtBatch *found;
+		CtRef		ref = 0;
+
+		complete = true;
+		batches->n = 0;
+		contime_lock(partition, LW_SHARED);
+		if (*store != 0)
+		{
+			ct_store_stats(arena, *store, stats);
+			for (found = ct_store_first_batch(arena, *store, &ref); found && complete;
+				 found = ct_store_next_batch(arena, &ref))
+			{
+				complete = batches->n < batches->capacity;
+				if (complete)
+					batches->batch[batches->n++] = *found;
+			}
+		}
+		contime_unlock(partition);
+		if (!complete)
+		{
+			batches->capacity *= 2;
+			batches->batch = repalloc_huge(batches->batch, batches->capacity * sizeof(CtBatch));
+		}
+	} while (!complete);
+}
+
+/* Add up a generation's partitions; recent: what the snapshot sees. */
+static void
+sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
+{
+	Batches		batches = {.capacity = 64};
+
+	memset(sum, 0, sizeof(*sum));
+	batches.batch = palloc(batches.capacity * sizeof(CtBatch));
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		CtStats		stats = {0};
+
+		copy_batches(&arena, p, &g->store[p], &batches, &stats);
+		for (int i = 0; i < batches.n; i++)
+		{
+			/* Batches hold what has not been decided; waiting events are seen. */
+			stats.recent -= batches.batch[i].count;
+			if (contime_view_sees(view, batches.batch[i].top, batches.batch[i].xid))
+				sum->recent += batches.batch[i].count;
+		}
+		sum->keys += stats.keys;
+		sum->recent += stats.recent;
+		sum->young += stats.young;
+		sum->frozen += stats.frozen;
+		sum->duplicates += stats.duplicates;
+		sum->conflicts += stats.conflicts;
+		sum->late += stats.late;
+		sum->bytes += stats.bytes;
+	}
+	pfree(batches.batch);
+}
+
+Datum
+contime_table_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ContimeView *view;
+
+	contime_require_running();
+	InitMaterializedSRF(fcinfo, 0);
+	view = contime_view_begin(GetActiveSnapshot());
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		Datum		values[10];
+		bool		nulls[10] = {0};
+		CtStats		stats;
+
+		if (!g->used || g->dead || g->tombstone || g->database != MyDatabaseId ||
+			contime_generation(g->relation) != g)
+			continue;
+		sum_stats(g, view, &stats);
+		if (stats.bytes == 0)
+			continue;
+		values[0] = ObjectIdGetDatum(g->relation);
+		values[1] = UInt64GetDatum(stats.keys);
+		values[2] = UInt64GetDatum(stats.recent);
+		values[3] = UInt64GetDatum(stats.young);
+		values[4] = UInt64GetDatum(stats.frozen);
+		values[5] = UInt64GetDatum(stats.duplicates);
+		values[6] = UInt64GetDatum(stats.conflicts);
+		values[7] = UInt64GetDatum(stats.late);
+		values[8] = UInt64GetDatum(stats.bytes);
+		values[9] = TimestampTzGetDatum(g->since);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	contime_view_end(view);
+	return (Datum) 0;
+}
+
+Datum
+contime_worker_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	contime_require_running();
+	InitMaterializedSRF(fcinfo, 0);
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		ContimePartition *part = &contime_shared->partition[p];
+		CtArena		arena = contime_arena(p);
+		Datum		values[6];
+		bool		nulls[6] = {0};
+
+		values[0] = Int32GetDatum(p);
+		values[1] = Int32GetDatum(part->pid);
+		nulls[1] = part->pid == 0;
+		values[2] = UInt64GetDatum(part->entered);
+		values[3] = UInt64GetDatum(part->dropped);
+		values[4] = UInt64GetDatum(ct_arena_used(&arena));
+		values[5] = TimestampTzGetDatum(part->last_pass);
+		nulls[5] = part->last_pass == 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

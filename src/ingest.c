@@ -1,0 +1,475 @@
+/*
+ * ingest.c
+ *	  A row becomes a recent event.
+ *
+ *	  row ─ check, encode ─► buffer of this process ─ flush ─► recent events
+ *
+ * A row is checked and encoded when it comes, in this process's memory.  A
+ * flush takes each partition's lock once for a run of rows and links them,
+ * labelled with the transaction and command.  From then on they follow the
+ * visibility rules of heap tuples, so commit and abort have nothing to do.
+ *
+ * When memory runs out in the middle of a flush, the ERROR aborts the
+ * (sub)transaction, and the worker drops what had been linked.
+ *
+ * Used by both faces: INSERT and COPY (fdw.c), event(), snapshot() and
+ * finish() (functions.c).
+ */
+#include "contime.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+/* Rows linked under one hold of a lock. */
+#define ROWS_PER_LOCK 256
+
+/* A row encoded; its key and payload are in the buffer. */
+typedef struct Row
+{
+	uint64		hash;
+	Size		key_offset;
+	uint32		key_bytes;
+	Size		payload_offset;
+	CtChange	change;
+} Row;
+
+struct ContimeIngest
+{
+	Relation	rel;
+	const ContimeTable *table;
+	MemoryContext context;		/* everything below */
+	MemoryContext scratch;		/* of one row */
+	ContimeKey	key;
+	StringInfoData buffer;
+	Row		   *rows;
+	int			nrows;
+	int			capacity;
+};
+
+ContimeIngest *
+contime_ingest_begin(Relation rel)
+{
+	MemoryContext context;
+	MemoryContext caller;
+	ContimeIngest *ingest;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "contime ingest", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	ingest = palloc0(sizeof(ContimeIngest));
+	ingest->rel = rel;
+	ingest->table = contime_table(rel);
+	ingest->context = context;
+	ingest->scratch = AllocSetContextCreate(context, "contime row", ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&ingest->key.data);
+	initStringInfo(&ingest->buffer);
+	ingest->capacity = 64;
+	ingest->rows = palloc(ingest->capacity * sizeof(Row));
+	MemoryContextSwitchTo(caller);
+	return ingest;
+}
+
+void
+contime_ingest_end(ContimeIngest *ingest)
+{
+	contime_ingest_flush(ingest);
+	MemoryContextDelete(ingest->context);
+}
+
+/* ---- time ------------------------------------------------------------------------------ */
+
+/* The session's newest stamp, and the transaction that took it. */
+static TimestampTz last_stamp = 0;
+static LocalTransactionId last_stamp_lxid = InvalidLocalTransactionId;
+
+int64
+contime_stamp(void)
+{
+	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
+	last_stamp_lxid = MyProc->lxid;
+	return last_stamp;
+}
+
+int64
+contime_now(const ContimeTable *table)
+{
+	TimestampTz now;
+
+	if (table->time_type == INT8OID)
+		return PG_INT64_MAX;
+	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()
+		: GetCurrentStatementStartTimestamp();
+	if (last_stamp_lxid == MyProc->lxid && last_stamp > now)
+		now = last_stamp;
+	return now;
+}
+
+/* ---- one row --------------------------------------------------------------------------- */
+
+static int64
+row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, bool stamp)
+{
+	int			index = table->time_attno - 1;
+	int64		instant;
+
+	if (isnull[index])
+	{
+		if (table->time_type == TIMESTAMPTZOID && stamp)
+			return contime_stamp();
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("null value in time column \"%s\" of continuous table \"%s\"",
+						get_attname(table->relid, table->time_attno, false), table->name),
+				 table->time_type == INT8OID
+				 ? errhint("A logical clock does not advance by itself: give the event's tick.")
+				 : errhint("COPY takes no clock reading: give every event its time.")));
+	}
+	instant = DatumGetInt64(values[index]);
+	if (table->time_type == TIMESTAMPTZOID && TIMESTAMP_NOT_FINITE(instant))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("time of an event cannot be infinite"),
+				 errhint("Give the instant from which the event holds, or NULL for now.")));
+	return instant;
+}
+
+static void
+row_key(ContimeIngest *ingest, const Datum *values, const bool *isnull)
+{
+	const ContimeTable *table = ingest->table;
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		int			index = table->key_attno[i] - 1;
+
+		keys[i] = values[index];
+		nulls[i] = isnull[index];
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in key column \"%s\" of continuous table \"%s\"",
+							get_attname(table->relid, index + 1, false), table->name),
+					 errhint("Every event belongs to a key.")));
+	}
+	(void) contime_encode_key(table, keys, nulls, &ingest->key);
+}
+
+/* What sum, min and max refuse, and what a snapshot must respect. */
+static void
+check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
+{
+	const ContimeAttr *attr = &table->attr[index];
+	const CtAttr *ct = &table->schema->attr[index];
+	CtWide		number;
+
+	if (ct->number == CT_NUMBER_NONE)
+		return;
+	if (ct->number == CT_NUMBER_NUMERIC && ct->rule == CT_RULE_SUM &&
+		(numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value))))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("column \"%s\" of continuous table \"%s\" cannot sum NaN or infinity",
+						get_attname(table->relid, attr->attno, false), table->name),
+				 errhint("Use NULL for a value that is not known.")));
+	if (kind != CT_SNAPSHOT || ct->rule != CT_RULE_SUM)
+		return;
+	number = contime_number(ct, attr, value);
+	if (ct_wide_cmp(number, ct->lower) < 0 || ct_wide_cmp(number, ct->upper) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("snapshot of column \"%s\" of continuous table \"%s\" is outside its bounds",
+						get_attname(table->relid, attr->attno, false), table->name),
+				 errhint("Give a value between the column's lower and upper.")));
+}
+
+/*
+ * Which attributes a row touches: an event its non-null ones and those it
+ * makes NULL, a snapshot all or those named, a finish none; the event id goes
+ * with each.
+ */
+static void
+row_masks(const ContimeTable *table, CtKind kind, const bool *isnull,
+		  uint64 set_null, uint64 columns, CtChange *change)
+{
+	for (int i = 0; i < table->natts; i++)
+	{
+		uint64		bit = UINT64CONST(1) << i;
+		bool		touched;
+
+		if (!table->attr[i].state || table->attr[i].dropped)
+			continue;
+		if (kind == CT_SNAPSHOT)
+			touched = columns == 0 || (columns & bit) != 0;
+		else
+			touched = kind == CT_EVENT && (!isnull[i] || (set_null & bit) != 0);
+		if (touched || (table->attr[i].event_id && !isnull[i]))
+		{
+			change->set |= bit;
+			if (isnull[i])
+				change->null |= bit;
+		}
+	}
+}
+
+void
+contime_ingest_row(ContimeIngest *ingest, CtKind kind,
+				   const Datum *values, const bool *isnull,
+				   uint64 set_null, uint64 columns, bool stamp)
+{
+	const ContimeTable *table = ingest->table;
+	MemoryContext caller;
+	Row		   *row;
+
+	if (ingest->nrows >= ingest->capacity)
+	{
+		ingest->capacity *= 2;
+		ingest->rows = repalloc_huge(ingest->rows, ingest->capacity * sizeof(Row));
+	}
+	row = &ingest->rows[ingest->nrows];
+	memset(row, 0, sizeof(Row));
+
+	caller = MemoryContextSwitchTo(ingest->scratch);
+	row->change.kind = kind;
+	row->change.time = row_instant(table, values, isnull, stamp);
+	row_key(ingest, values, isnull);
+	row->hash = ingest->key.hash;
+	row->key_bytes = ingest->key.data.len;
+	row->key_offset = ingest->buffer.len;
+	appendBinaryStringInfo(&ingest->buffer, ingest->key.data.data, ingest->key.data.len);
+
+	row_masks(table, kind, isnull, set_null, columns, &row->change);
+	row->payload_offset = ingest->buffer.len;
+	for (int i = 0; i < table->natts; i++)
+	{
+		uint64		bit = UINT64CONST(1) << i;
+
+		if ((row->change.set & ~row->change.null & bit) == 0)
+			continue;
+		check_value(table, i, kind, values[i]);
+		contime_encode_image(&table->attr[i], &table->schema->attr[i], values[i],
+							 &ingest->buffer, true);
+	}
+	row->change.payload_bytes = ingest->buffer.len - row->payload_offset;
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(ingest->scratch);
+
+	ingest->nrows++;
+	if (ingest->buffer.len > 1024 * 1024 || ingest->nrows >= 4096)
+		contime_ingest_flush(ingest);
+}
+
+/* ---- flushing --------------------------------------------------------------------------- */
+
+/* The table's generation to write to, made when this is its first event. */
+static ContimeGeneration *
+ingest_generation(ContimeIngest *ingest)
+{
+	ContimeGeneration *g = contime_generation(ingest->table->relid);
+	uint64		xid = 0;
+
+	if (g)
+		return g;
+	if (ingest->rel->rd_createSubid != InvalidSubTransactionId)
+		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	return contime_generation_create(ingest->table->relid, xid, false, ingest->table->notify);
+}
+
+/*
+ * A schema for the store: what its data was written with, and the attributes
+ * added since.  (The table's own would forget the rules of dropped columns.)
+ */
+static CtSchema *
+schema_widened(const ContimeTable *table, const CtSchema *stored)
+{
+	const CtSchema *wide = table->schema;
+	Size		head = offsetof(CtSchema, attr) + wide->nattrs * sizeof(CtAttr);
+	CtSchema   *merged = palloc0(stored->size + wide->size);
+
+	*merged = *stored;
+	merged->nattrs = wide->nattrs;
+	merged->size = head;
+	for (int i = 0; i < wide->nattrs; i++)
+	{
+		const CtSchema *from = i < stored->nattrs ? stored : wide;
+		CtAttr	   *attr = &merged->attr[i];
+
+		*attr = from->attr[i];
+		memcpy((char *) merged + merged->size,
+			   (const char *) from + attr->initial_offset, attr->initial_bytes);
+		attr->initial_offset = merged->size;
+		merged->size += attr->initial_bytes;
+	}
+	return merged;
+}
+
+/* A private copy of the store's schema when it lacks attributes, or NULL. */
+static CtSchema *
+schema_if_narrow(const ContimeTable *table, const ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	CtSchema   *copy = NULL;
+	uint32		size = 0;
+
+	for (;;)
+	{
+		const CtSchema *stored;
+		bool		copied = true;
+
+		contime_lock(partition, LW_SHARED);
+		if (g->store[partition] != 0)
+		{
+			stored = ct_store_schema(&arena, g->store[partition]);
+			if (stored->nattrs >= table->schema->nattrs)
+				size = 0;
+			else if (copy && stored->size <= size)
+				memcpy(copy, stored, stored->size);
+			else
+			{
+				size = stored->size;
+				copied = false;
+			}
+		}
+		contime_unlock(partition);
+		if (size == 0)
+			return NULL;
+		if (copied)
+			return copy;
+		copy = copy ? repalloc(copy, size) : palloc(size);
+	}
+}
+
+/* Make the partition's store ready for rows of the table's present shape. */
+static CtStatus
+store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
+			  bool *first, int *conflict)
+{
+	const ContimeTable *table = ingest->table;
+	CtArena		arena = contime_arena(partition);
+	CtSchema   *narrow = schema_if_narrow(table, g, partition);
+	CtSchema   *wider = narrow ? schema_widened(table, narrow) : NULL;
+	CtStatus	status = CT_OK;
+
+	*first = false;
+	contime_lock(partition, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	if (g->store[partition] == 0)
+	{
+		CtRef		store;
+
+		*first = true;
+		status = ct_store_create(&arena, table->schema, &store);
+		if (status == CT_OK)
+			g->store[partition] = store;
+	}
+	else
+	{
+		*conflict = contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]));
+		if (*conflict < 0 && wider)
+			status = ct_store_widen(&arena, g->store[partition], wider);
+	}
+	END_CRIT_SECTION();
+	contime_unlock(partition);
+	return status;
+}
+
+/* Link up to ROWS_PER_LOCK rows of a partition from *next on. */
+static CtStatus
+link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
+		  const CtLabel *label, int *next)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStatus	status = CT_OK;
+	int			linked = 0;
+	int			i;
+
+	contime_lock(partition, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	for (i = *next; i < ingest->nrows && linked < ROWS_PER_LOCK && status == CT_OK; i++)
+	{
+		Row		   *row = &ingest->rows[i];
+
+		if (contime_partition_of(row->hash) != partition)
+			continue;
+		row->change.payload = ingest->buffer.data + row->payload_offset;
+		status = ct_store_add(&arena, g->store[partition], row->hash,
+							  ingest->buffer.data + row->key_offset, row->key_bytes,
+							  &row->change, label);
+		linked++;
+	}
+	END_CRIT_SECTION();
+	contime_unlock(partition);
+	*next = i;
+	return status;
+}
+
+/* Wake a worker that went to sleep for long; on the common path it polls. */
+static void
+wake_worker(ContimePartition *partition)
+{
+	if (pg_atomic_read_u32(&partition->hibernating) != 0 &&
+		pg_atomic_exchange_u32(&partition->hibernating, 0) != 0 && partition->latch)
+		SetLatch(partition->latch);
+}
+
+static void
+flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, const CtLabel *label)
+{
+	bool		first = false;
+	int			conflict = -1;
+	int			next = 0;
+	CtStatus	status = store_prepare(ingest, g, partition, &first, &conflict);
+
+	if (conflict >= 0)
+		contime_report_conflict(ingest->table, conflict);
+	while (status == CT_OK && next < ingest->nrows)
+	{
+		CHECK_FOR_INTERRUPTS();
+		status = link_rows(ingest, g, partition, label, &next);
+	}
+	if (status != CT_OK)
+		contime_report(status, ingest->table);
+	if (first)
+	{
+		g->wants_agent = true;
+		if (contime_shared->launcher_latch)
+			SetLatch(contime_shared->launcher_latch);
+	}
+	wake_worker(&contime_shared->partition[partition]);
+}
+
+void
+contime_ingest_flush(ContimeIngest *ingest)
+{
+	bool		present[CONTIME_MAX_WORKERS] = {0};
+	ContimeGeneration *g;
+	CtLabel		label;
+	MemoryContext caller;
+
+	if (ingest->nrows == 0)
+		return;
+
+	label.top = U64FromFullTransactionId(GetTopFullTransactionId());
+	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	label.cid = GetCurrentCommandId(true);
+	g = ingest_generation(ingest);
+
+	caller = MemoryContextSwitchTo(ingest->scratch);
+	for (int i = 0; i < ingest->nrows; i++)
+		present[contime_partition_of(ingest->rows[i].hash)] = true;
+	for (int p = 0; p < contime_shared->partitions; p++)
+		if (present[p])
+			flush_partition(ingest, g, p, &label);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(ingest->scratch);
+
+	ingest->nrows = 0;
+	resetStringInfo(&ingest->buffer);
+}

@@ -1,0 +1,1325 @@
+/*
+ * plan.c
+ *	  How a condition on the time column becomes a binding.
+ *
+ * A continuous table has a row for every instant, so a scan must be told its
+ * instants.  They come from the query's own conditions; whatever cannot be
+ * answered as if every instant were there is refused before it runs.
+ *
+ *	  conditions ──► classify ──► propagate ──► inject ──► paths ──► plan
+ *	                 each table   along joins   LATERAL              binding
+ *
+ *	  verdict        what binds the instants
+ *	  READ_NOW       nothing mentions the time column: "now"
+ *	  BOUND_VALUE    time = constant, parameter, initplan, stable expression
+ *	  BOUND_JOIN     time = expression over other relations of this level
+ *	  BOUND_SEMI     the same, from the right side of a semijoin
+ *	  REFUSED        an ERROR as soon as the planner asks for the table
+ *	  DEFERRED       a generic plan that no parameter value may ever run
+ *
+ * The planner calls in through the three callbacks at the end of the file,
+ * wired up by fdw.c, which also runs what was planned here.  The first call
+ * of a query level analyses all its continuous tables at once and leaves the
+ * result in their RelOptInfos' fdw_private; so there is no state outside the
+ * planner's own, and nested planning and errors need no care.
+ *
+ * Invariants:
+ *	1. What a query is told to bind is one of the conjuncts it has to satisfy
+ *	   anyway, applied at the scan.  So binding never loses a row, and other
+ *	   conditions on the time column are ordinary filters on bound rows.
+ *	2. A table is bound by another one only once that one is settled.
+ *	3. A BOUND_JOIN table depends laterally on what binds it: every path of it
+ *	   has those relations as required outer.
+ *	4. The instants are taken from the clauses of the path at hand, never
+ *	   from an own choice among equivalent expressions.
+ *	5. A table that stays unbound does not let its time column escape to where
+ *	   a condition could be meant for it but cannot reach it.
+ *
+ * Not here: tuples, snapshots, shared memory, executing what was bound.
+ */
+#include "contime.h"
+
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "foreign/fdwapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/appendinfo.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parse_coerce.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/selfuncs.h"
+#include "utils/typcache.h"
+
+/* Costs: of a lookup of one key, and of one more row of a slice. */
+#define LOOKUP_COST (3 * DEFAULT_CPU_TUPLE_COST)
+#define ROW_COST (2 * DEFAULT_CPU_TUPLE_COST)
+
+/* A path that exists only so that the planner gets through: never to be run. */
+#define FORBIDDEN_COST 1.0e20
+
+/* Keys assumed for a table that holds none: plans outlive its first rows. */
+#define ASSUMED_KEYS 1000
+
+typedef enum Verdict
+{
+	PENDING,
+	READ_NOW,
+	BOUND_VALUE,
+	BOUND_JOIN,
+	BOUND_SEMI,
+	REFUSED,
+	DEFERRED
+} Verdict;
+
+/* Why a table is refused. */
+typedef enum Reason
+{
+	REASON_CONDITION,			/* the time column is in another condition */
+	REASON_RANGE,				/* in a range condition */
+	REASON_JOIN,				/* joined, but nothing can bind it first */
+	REASON_SUBQUERY,			/* escapes from a subquery */
+	REASON_NESTED				/* escapes from a function, a cursor, ... */
+} Reason;
+
+/* A continuous table in the query level being planned. */
+typedef struct ContimeRel
+{
+	RelOptInfo *rel;
+	RelOptInfo *top;			/* rel, or the ancestor that is joined */
+	List	   *translation;	/* AppendRelInfos from top down to rel */
+	Oid			relid;
+	char	   *name;
+	char	   *time_name;
+	AttrNumber	time_attno;
+	Oid			time_type;
+	Oid			time_family;	/* btree operator family of time_type */
+	int			nkeys;
+	AttrNumber	key_attno[INDEX_MAX_KEYS];
+	Oid			key_type[INDEX_MAX_KEYS];
+	Oid			key_collation[INDEX_MAX_KEYS];
+	Verdict		verdict;
+	Reason		reason;
+	List	   *candidates;		/* RestrictInfos, in terms of top, that bind */
+	Relids		source;			/* BOUND_JOIN, BOUND_SEMI: what binds it */
+	double		slice;			/* keys, after local filters */
+} ContimeRel;
+
+/* What a list of clauses binds. */
+typedef struct Match
+{
+	RestrictInfo *time_clause;	/* NULL: none binds the time */
+	bool		exact;			/* it need not be checked again */
+	bool		scalar;			/* one instant */
+	List	   *instants;		/* expressions */
+	List	   *arrays;			/* IntList beside it: is it an array? */
+	bool		by_key;			/* every key column is bound */
+	RestrictInfo *key_clause[INDEX_MAX_KEYS];
+	Node	   *key[INDEX_MAX_KEYS];
+} Match;
+
+#ifdef USE_ASSERT_CHECKING
+/* For the planner's test only: answer what ought to be refused. */
+static bool debug_unprotected = false;
+
+void
+contime_plan_settings(void)
+{
+	DefineCustomBoolVariable("contime.debug_unprotected",
+							 "Answers, wrongly, what ought to be refused.",
+							 NULL,
+							 &debug_unprotected,
+							 false,
+							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+#endif
+
+/* ---- small questions about expressions ----------------------------------- */
+
+static bool
+is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
+{
+	/* What is not yet nulled at the scan is the column itself. */
+	if (IsA(node, PlaceHolderVar))
+		node = (Node *) ((PlaceHolderVar *) node)->phexpr;
+
+	return IsA(node, Var) &&
+		((Var *) node)->varno == crel->rel->relid &&
+		((Var *) node)->varattno == attno &&
+		((Var *) node)->varlevelsup == 0;
+}
+
+/* Does an expression use the time column, or the whole row? */
+static bool
+mentions_time(const ContimeRel *crel, Node *node)
+{
+	Bitmapset  *attnos = NULL;
+
+	pull_varattnos(node, crel->rel->relid, &attnos);
+	return bms_is_member(crel->time_attno - FirstLowInvalidHeapAttributeNumber, attnos) ||
+		bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
+}
+
+/* May an expression give the instants or the key of a scan of this table? */
+static bool
+can_bind(PlannerInfo *root, const ContimeRel *crel, Node *node)
+{
+	return !bms_is_member(crel->rel->relid, pull_varnos(root, node)) &&
+		!contain_volatile_functions(node);
+}
+
+static bool
+is_equality(Oid opno, Oid family)
+{
+	return get_op_opfamily_strategy(opno, family) == BTEqualStrategyNumber;
+}
+
+/* An expression over the parent that is joined, in terms of the table. */
+static Node *
+in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, crel->translation)
+	{
+		AppendRelInfo *appinfo = lfirst_node(AppendRelInfo, lc);
+
+		node = adjust_appendrel_attrs(root, node, 1, &appinfo);
+	}
+	return node;
+}
+
+static bool
+has_external_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+		return true;
+	return expression_tree_walker(node, has_external_param, context);
+}
+
+/* Is there a comparison of the time column by <, <=, >= or >? */
+static bool
+has_range(Node *node, void *context)
+{
+	const ContimeRel *crel = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr))
+	{
+		OpExpr	   *op = (OpExpr *) node;
+		int			strategy = get_op_opfamily_strategy(op->opno, crel->time_family);
+
+		if (strategy != InvalidStrategy && strategy != BTEqualStrategyNumber &&
+			mentions_time(crel, node))
+			return true;
+	}
+	return expression_tree_walker(node, has_range, context);
+}
+
+/* ---- what a clause binds -------------------------------------------------- */
+
+/*
+ * If the clause says which instants the time column may have, add them to
+ * the match.  An OR does if all its arms do, an AND if one of its arms does;
+ * both then stay as filters.
+ */
+static bool
+match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match)
+{
+	Node	   *value = NULL;
+	bool		array = false;
+	ListCell   *lc;
+
+	if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+	{
+		OpExpr	   *op = (OpExpr *) clause;
+
+		if (!is_equality(op->opno, crel->time_family))
+			return false;
+		if (is_column(crel, linitial(op->args), crel->time_attno))
+			value = lsecond(op->args);
+		else if (is_column(crel, lsecond(op->args), crel->time_attno))
+			value = linitial(op->args);
+	}
+	else if (IsA(clause, ScalarArrayOpExpr))
+	{
+		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
+
+		if (!op->useOr || !is_equality(op->opno, crel->time_family))
+			return false;
+		if (is_column(crel, linitial(op->args), crel->time_attno))
+			value = lsecond(op->args);
+		array = true;
+	}
+	else if (is_orclause(clause))
+	{
+		Match		arms = {0};
+
+		foreach(lc, ((BoolExpr *) clause)->args)
+		{
+			if (!match_time(root, crel, lfirst(lc), &arms))
+				return false;
+		}
+		match->instants = list_concat(match->instants, arms.instants);
+		match->arrays = list_concat(match->arrays, arms.arrays);
+		match->exact = match->scalar = false;
+		return true;
+	}
+	else if (is_andclause(clause))
+	{
+		foreach(lc, ((BoolExpr *) clause)->args)
+		{
+			if (match_time(root, crel, lfirst(lc), match))
+			{
+				match->exact = false;
+				return true;
+			}
+		}
+		return false;
+	}
+
+	if (value == NULL || !can_bind(root, crel, value))
+		return false;
+	match->instants = lappend(match->instants, value);
+	match->arrays = lappend_int(match->arrays, array);
+	match->exact = true;
+	match->scalar = !array;
+	return true;
+}
+
+static bool
+is_integer_type(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/*
+ * Can a value of this type be looked up as a key: is it of the key's type or
+ * represented in the same way, or an integer, which fdw.c converts?
+ */
+static bool
+is_key_type(Oid key_type, Oid type)
+{
+	TypeCacheEntry *entry;
+
+	key_type = getBaseType(key_type);
+	type = getBaseType(type);
+	if (key_type == type || (is_integer_type(key_type) && is_integer_type(type)))
+		return true;
+	entry = lookup_type_cache(key_type, TYPECACHE_BTREE_OPFAMILY);
+	return !IsPolymorphicType(entry->btree_opintype) &&
+		IsBinaryCoercible(key_type, entry->btree_opintype) &&
+		IsBinaryCoercible(type, entry->btree_opintype);
+}
+
+/* If the clause is an equality of the i'th key column, its other side. */
+static Node *
+match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause)
+{
+	OpExpr	   *op = (OpExpr *) clause;
+	TypeCacheEntry *entry;
+
+	if (!IsA(clause, OpExpr) || list_length(op->args) != 2 ||
+		op->inputcollid != crel->key_collation[i])
+		return NULL;
+	entry = lookup_type_cache(getBaseType(crel->key_type[i]), TYPECACHE_BTREE_OPFAMILY);
+	if (!is_equality(op->opno, entry->btree_opf))
+		return NULL;
+
+	for (int side = 0; side < 2; side++)
+	{
+		Node	   *column = list_nth(op->args, side);
+		Node	   *value = list_nth(op->args, 1 - side);
+
+		while (IsA(column, RelabelType))
+			column = (Node *) ((RelabelType *) column)->arg;
+		if (is_column(crel, column, crel->key_attno[i]) &&
+			is_key_type(crel->key_type[i], exprType(value)) &&
+			can_bind(root, crel, value))
+			return value;
+	}
+	return NULL;
+}
+
+/* What do these clauses (RestrictInfos in terms of the table) bind? */
+static void
+match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *match)
+{
+	ListCell   *lc;
+
+	memset(match, 0, sizeof(Match));
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		Match		found = {0};
+
+		/* One instant is better than several, whatever comes first. */
+		if (!match->scalar &&
+			match_time(root, crel, (Node *) rinfo->clause, &found) &&
+			(match->time_clause == NULL || found.scalar))
+		{
+			*match = found;
+			match->time_clause = rinfo;
+		}
+	}
+
+	match->by_key = true;
+	for (int i = 0; i < crel->nkeys; i++)
+	{
+		foreach(lc, clauses)
+		{
+			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+			match->key[i] = match_key(root, crel, i, (Node *) rinfo->clause);
+			if (match->key[i] != NULL)
+			{
+				match->key_clause[i] = rinfo;
+				break;
+			}
+		}
+		if (match->key[i] == NULL)
+			match->by_key = false;
+	}
+}
+
+/* Is the clause taken care of by what was bound? */
+static bool
+is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
+{
+	if (rinfo == match->time_clause)
+		return match->exact;
+	for (int i = 0; match->by_key && i < crel->nkeys; i++)
+	{
+		if (rinfo == match->key_clause[i])
+			return true;
+	}
+	return false;
+}
+
+/* ---- the continuous tables of a query level ------------------------------------ */
+
+static ContimeRel *
+make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
+{
+	RangeTblEntry *rte = root->simple_rte_array[rel->relid];
+	Relation	relation = table_open(rte->relid, NoLock);
+	const ContimeTable *table = contime_table(relation);
+	ContimeRel *crel = palloc0(sizeof(ContimeRel));
+
+	/* The description may go away before planning ends: copy what matters. */
+	crel->rel = crel->top = rel;
+	crel->relid = rte->relid;
+	crel->name = pstrdup(RelationGetRelationName(relation));
+	crel->time_attno = table->time_attno;
+	crel->time_name = get_attname(rte->relid, table->time_attno, false);
+	crel->time_type = table->time_type;
+	crel->time_family = lookup_type_cache(table->time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	crel->nkeys = table->nkeys;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(relation), table->key_attno[i] - 1);
+
+		crel->key_attno[i] = attr->attnum;
+		crel->key_type[i] = attr->atttypid;
+		crel->key_collation[i] = attr->attcollation;
+	}
+	table_close(relation, NoLock);
+
+	while (crel->top->reloptkind == RELOPT_OTHER_MEMBER_REL)
+	{
+		AppendRelInfo *appinfo = root->append_rel_array[crel->top->relid];
+
+		crel->translation = lcons(appinfo, crel->translation);
+		crel->top = root->simple_rel_array[appinfo->parent_relid];
+	}
+	return crel;
+}
+
+/* Find them all and leave each one's ContimeRel in its fdw_private. */
+static List *
+collect(PlannerInfo *root)
+{
+	List	   *rels = NIL;
+
+	for (int i = 1; i < root->simple_rel_array_size; i++)
+	{
+		RelOptInfo *rel = root->simple_rel_array[i];
+
+		if (rel == NULL || rel->fdwroutine == NULL || !IS_SIMPLE_REL(rel) ||
+			rel->fdwroutine->GetForeignRelSize != contimeGetForeignRelSize)
+			continue;
+		rel->fdw_private = make_contime_rel(root, rel);
+		rels = lappend(rels, rel->fdw_private);
+	}
+	return rels;
+}
+
+/* All conditions on the table that are known to the planner, as expressions. */
+static List *
+conditions(PlannerInfo *root, const ContimeRel *crel)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, crel->rel->baserestrictinfo)
+		result = lappend(result, lfirst_node(RestrictInfo, lc)->clause);
+	foreach(lc, crel->top->joininfo)
+	{
+		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+
+		result = lappend(result, in_terms_of(root, crel, clause));
+	}
+	return result;
+}
+
+/* Is the whole row asked for only to find or lock rows of other tables? */
+static bool
+is_row_mark(PlannerInfo *root, int relid)
+{
+	Bitmapset  *attnos = NULL;
+	ListCell   *lc;
+
+	pull_varattnos(root->parse->havingQual, relid, &attnos);
+	foreach(lc, root->processed_tlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (!tle->resjunk || tle->resname == NULL ||
+			strncmp(tle->resname, "wholerow", 8) != 0)
+			pull_varattnos((Node *) tle->expr, relid, &attnos);
+	}
+	return !bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
+}
+
+/*
+ * Where is the time column needed above the scan?  Relation 0 stands for the
+ * query's result, as in attr_needed.
+ */
+static Relids
+time_needed(PlannerInfo *root, const ContimeRel *crel)
+{
+	RelOptInfo *top = crel->top;
+	Relids		result = NULL;
+	Relids		needed;
+	ListCell   *lc;
+
+	foreach(lc, top->reltarget->exprs)
+	{
+		Var		   *var = lfirst(lc);
+
+		if (!IsA(var, Var) || var->varno != top->relid)
+			continue;
+		needed = top->attr_needed[var->varattno - top->min_attr];
+		if (mentions_time(crel, in_terms_of(root, crel, (Node *) var)) &&
+			!(var->varattno == InvalidAttrNumber &&
+			  bms_membership(needed) == BMS_SINGLETON &&
+			  bms_is_member(0, needed) && is_row_mark(root, top->relid)))
+			result = bms_add_members(result, needed);
+	}
+	foreach(lc, root->placeholder_list)
+	{
+		PlaceHolderInfo *phinfo = lfirst_node(PlaceHolderInfo, lc);
+
+		if (phinfo->ph_needed != NULL &&
+			mentions_time(crel, in_terms_of(root, crel, (Node *) phinfo->ph_var->phexpr)))
+			result = bms_add_members(result, phinfo->ph_needed);
+	}
+	return result;
+}
+
+/* ---- reads that nobody can bind from outside --------------------------------- */
+
+/*
+ * Is this statement the client's own, so that what it returns goes to the
+ * client or into a table, rather than into another query?
+ *
+ * A statement that arrives by the protocol is planned before its portal runs.
+ * Within a running portal, EXPLAIN, EXECUTE, COPY (query), CREATE TABLE AS and
+ * materialized views plan theirs in the portal's own memory; a function body
+ * never does.  Cursors are left out: postgres_fdw reads through them, and
+ * applies conditions on what they return.
+ */
+static bool
+is_clients_own(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	PlannedStmt *stmt;
+
+	if (ActivePortal == NULL)
+	{
+		/* Functions run outside of portals at commit, and while planning. */
+		while (context != NULL && MessageContext != NULL && context != MessageContext)
+			context = MemoryContextGetParent(context);
+		return context != NULL;
+	}
+
+	if (list_length(ActivePortal->stmts) != 1)
+		return false;
+	stmt = linitial_node(PlannedStmt, ActivePortal->stmts);
+	if (stmt->commandType != CMD_UTILITY || IsA(stmt->utilityStmt, DeclareCursorStmt))
+		return false;
+	if (context != PortalContext &&
+		(strcmp(context->name, "COPY") == 0 ||
+		 strcmp(context->name, "explain analyze planner context") == 0))
+		context = MemoryContextGetParent(context);
+	return context == PortalContext;
+}
+
+/*
+ * The trial run by which the planner tries to replace min() and max() by
+ * ORDER BY ... LIMIT 1.  The query proper is planned after it, so nothing is
+ * to be raised here.
+ */
+static bool
+is_minmax_trial(PlannerInfo *root)
+{
+	TargetEntry *tle;
+
+	if (root->parent_root == NULL || !root->parent_root->parse->hasAggs ||
+		root->parse->hasAggs || root->parse->limitCount == NULL ||
+		list_length(root->processed_tlist) != 1)
+		return false;
+	tle = linitial_node(TargetEntry, root->processed_tlist);
+	return tle->resname != NULL && strcmp(tle->resname, "agg_target") == 0;
+}
+
+/*
+ * A subquery that is all an INSERT takes its rows from: no condition could be
+ * meant for it.
+ */
+static bool
+is_insert_source(PlannerInfo *root)
+{
+	Query	   *outer;
+
+	if (root->query_level != 2)
+		return false;
+	outer = root->parent_root->parse;
+	return outer->commandType == CMD_INSERT && outer->cteList == NIL &&
+		!outer->hasSubLinks && outer->jointree->quals == NULL &&
+		list_length(outer->jointree->fromlist) == 1;
+}
+
+/* An unbound table: does its time column stay where no condition can miss it? */
+static void
+check_escape(PlannerInfo *root, ContimeRel *crel)
+{
+	if (time_needed(root, crel) == NULL ||
+		crel->top->relid == root->parse->resultRelation)
+		return;
+	if (root->query_level > 1 && !is_insert_source(root))
+	{
+		crel->verdict = REFUSED;
+		crel->reason = REASON_SUBQUERY;
+	}
+	else if (!is_clients_own())
+	{
+		crel->verdict = REFUSED;
+		crel->reason = REASON_NESTED;
+	}
+}
+
+/* ---- classify ------------------------------------------------------------------- */
+
+static bool
+equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+					EquivalenceMember *em, void *arg)
+{
+	ContimeRel *crel = arg;
+
+	return !em->em_is_child &&
+		is_column(crel, in_terms_of(root, crel, (Node *) em->em_expr), crel->time_attno);
+}
+
+/* The join clauses that could bind the instants, in terms of crel->top. */
+static List *
+find_candidates(PlannerInfo *root, ContimeRel *crel)
+{
+	List	   *clauses = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, crel->top->joininfo)
+	{
+		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), crel->top))
+			clauses = lappend(clauses, lfirst(lc));
+	}
+	if (crel->top->has_eclass_joins)
+		clauses = list_concat(clauses,
+							  generate_implied_equalities_for_column(root, crel->top,
+																	 equivalence_is_time, crel,
+																	 crel->top->lateral_referencers));
+	foreach(lc, clauses)
+	{
+		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		Match		match = {0};
+
+		if (match_time(root, crel, in_terms_of(root, crel, clause), &match))
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/* The time column is in conditions none of which binds it. */
+static void
+refuse_conditions(PlannerInfo *root, ContimeRel *crel)
+{
+	bool		generic = false;
+	ListCell   *lc;
+
+	crel->verdict = REFUSED;
+	crel->reason = crel->candidates ? REASON_JOIN : REASON_CONDITION;
+	foreach(lc, conditions(root, crel))
+	{
+		if (!mentions_time(crel, lfirst(lc)))
+			continue;
+		if (has_range(lfirst(lc), crel))
+			crel->reason = REASON_RANGE;
+		if (has_external_param(lfirst(lc), NULL))
+			generic = true;
+	}
+
+	/* Known values may simplify the condition to one that binds. */
+	if (generic && root->glob->boundParams == NULL)
+		crel->verdict = DEFERRED;
+}
+
+static void
+classify(PlannerInfo *root, ContimeRel *crel)
+{
+	Relids		above;
+	ListCell   *lc;
+
+	foreach(lc, crel->rel->baserestrictinfo)
+	{
+		Match		match = {0};
+
+		if (match_time(root, crel, (Node *) lfirst_node(RestrictInfo, lc)->clause, &match))
+		{
+			crel->verdict = BOUND_VALUE;
+			return;
+		}
+	}
+
+	crel->candidates = find_candidates(root, crel);
+	if (crel->candidates != NIL)
+		return;
+
+	above = bms_del_member(time_needed(root, crel), 0);
+	if (!bms_is_empty(above))
+	{
+		refuse_conditions(root, crel);
+		return;
+	}
+	foreach(lc, conditions(root, crel))
+	{
+		if (mentions_time(crel, lfirst(lc)))
+		{
+			refuse_conditions(root, crel);
+			return;
+		}
+	}
+
+	crel->verdict = READ_NOW;
+	check_escape(root, crel);
+}
+
+/* ---- propagate and inject ------------------------------------------------------- */
+
+/* Core's create_lateral_join_info() again, once a dependency was added. */
+static void
+close_laterals(PlannerInfo *root)
+{
+	int			n = root->simple_rel_array_size;
+	RelOptInfo **rels = root->simple_rel_array;
+
+	for (int via = 1; via < n; via++)
+	{
+		if (rels[via] == NULL || rels[via]->reloptkind != RELOPT_BASEREL)
+			continue;
+		for (int i = 1; i < n; i++)
+		{
+			if (rels[i] != NULL && rels[i]->reloptkind == RELOPT_BASEREL &&
+				bms_is_member(via, rels[i]->lateral_relids))
+				rels[i]->lateral_relids = bms_union(rels[i]->lateral_relids,
+													rels[via]->lateral_relids);
+		}
+		rels[via]->lateral_referencers = NULL;
+	}
+
+	for (int i = 1; i < n; i++)
+	{
+		int			source = -1;
+
+		if (rels[i] == NULL || rels[i]->reloptkind != RELOPT_BASEREL)
+			continue;
+		while ((source = bms_next_member(rels[i]->lateral_relids, source)) >= 0)
+			rels[source]->lateral_referencers =
+				bms_add_member(rels[source]->lateral_referencers, i);
+	}
+}
+
+/* Subqueries may have got their paths before the dependencies were known. */
+static void
+reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	if (IS_DUMMY_REL(rel))
+		return;
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = lfirst(lc);
+		Relids		outer = bms_union(PATH_REQ_OUTER(path), rel->lateral_relids);
+
+		if (!bms_equal(outer, PATH_REQ_OUTER(path)))
+		{
+			path = reparameterize_path(root, path, outer, 1.0);
+			if (path != NULL)
+				lfirst(lc) = path;
+		}
+	}
+}
+
+/* Let everything know of the dependencies that were added. */
+static void
+publish_laterals(PlannerInfo *root)
+{
+	root->hasLateralRTEs = true;
+	for (int i = 1; i < root->simple_rel_array_size; i++)
+	{
+		RelOptInfo *rel = root->simple_rel_array[i];
+		RelOptInfo *top = rel;
+
+		if (rel == NULL || !IS_SIMPLE_REL(rel))
+			continue;
+		while (top->reloptkind == RELOPT_OTHER_MEMBER_REL)
+			top = root->simple_rel_array[root->append_rel_array[top->relid]->parent_relid];
+		rel->direct_lateral_relids = top->direct_lateral_relids;
+		rel->lateral_relids = top->lateral_relids;
+		rel->lateral_referencers = top->lateral_referencers;
+		reparameterize_early_paths(root, rel);
+	}
+}
+
+/*
+ * All that has to be joined before `relid` can be joined to these sources:
+ * what they depend on, and the outer joins that may null them.  *semi says
+ * that a source is on the right side of a semijoin, where a lateral reference
+ * would forbid to make that side unique.
+ */
+static Relids
+prerequisites(PlannerInfo *root, int relid, Relids sources, bool *semi)
+{
+	Relids		result = bms_copy(sources);
+	int			known = 0;
+	ListCell   *lc;
+
+	*semi = false;
+	while (known != bms_num_members(result))
+	{
+		int			i = -1;
+
+		known = bms_num_members(result);
+		while ((i = bms_next_member(result, i)) >= 0)
+			result = bms_add_members(result, root->simple_rel_array[i]->lateral_relids);
+
+		foreach(lc, root->join_info_list)
+		{
+			SpecialJoinInfo *sj = lfirst_node(SpecialJoinInfo, lc);
+			bool		full = sj->jointype == JOIN_FULL;
+
+			if (bms_is_member(relid, sj->syn_righthand) ||
+				!(bms_overlap(result, sj->min_righthand) ||
+				  (full && bms_overlap(result, sj->min_lefthand))))
+				continue;
+			result = bms_add_members(result, sj->min_righthand);
+			if (sj->jointype == JOIN_SEMI)
+				*semi = true;
+			else
+				result = bms_add_members(result, sj->min_lefthand);
+		}
+	}
+	return result;
+}
+
+/* Are all continuous tables among these relations settled? */
+static bool
+is_settled(List *rels, Relids relids)
+{
+	ListCell   *lc;
+
+	foreach(lc, rels)
+	{
+		ContimeRel *crel = lfirst(lc);
+
+		if (bms_is_member(crel->top->relid, relids) &&
+			(crel->verdict == PENDING || crel->verdict == REFUSED))
+			return false;
+	}
+	return true;
+}
+
+/* Choose what binds a pending table; false if nothing can, yet. */
+static bool
+settle(PlannerInfo *root, List *rels, ContimeRel *crel)
+{
+	RelOptInfo *top = crel->top;
+	int			best = INT_MAX;
+	bool		best_semi = false;
+	ListCell   *lc;
+
+	foreach(lc, crel->candidates)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		Relids		sources = bms_del_member(bms_copy(rinfo->clause_relids), top->relid);
+		Relids		before;
+		bool		semi;
+		int			rank;
+
+		if (bms_is_empty(sources) || !is_settled(rels, sources))
+			continue;
+		before = prerequisites(root, top->relid, sources, &semi);
+		rank = bms_num_members(before) + (semi ? root->simple_rel_array_size : 0);
+		if (bms_is_member(top->relid, before) || rank >= best)
+			continue;
+		best = rank;
+		best_semi = semi;
+		crel->source = sources;
+	}
+	if (best == INT_MAX)
+		return false;
+
+	crel->verdict = best_semi ? BOUND_SEMI : BOUND_JOIN;
+	if (!best_semi)
+	{
+		top->direct_lateral_relids = bms_union(top->direct_lateral_relids, crel->source);
+		top->lateral_relids = bms_union(top->lateral_relids, crel->source);
+		close_laterals(root);
+	}
+	return true;
+}
+
+/* ---- the analysis of a query level ------------------------------------------------ */
+
+static void
+analyse(PlannerInfo *root)
+{
+	List	   *rels = collect(root);
+	bool		injected = false;
+	bool		progress;
+	ListCell   *lc;
+
+	foreach(lc, rels)
+		classify(root, lfirst(lc));
+	do
+	{
+		progress = false;
+		foreach(lc, rels)
+		{
+			ContimeRel *crel = lfirst(lc);
+
+			if (crel->verdict == PENDING && settle(root, rels, crel))
+			{
+				progress = true;
+				injected |= crel->verdict == BOUND_JOIN;
+			}
+		}
+	} while (progress);
+	if (injected)
+		publish_laterals(root);
+
+	foreach(lc, rels)
+	{
+		ContimeRel *crel = lfirst(lc);
+
+		if (crel->verdict == PENDING)
+			refuse_conditions(root, crel);
+#ifdef USE_ASSERT_CHECKING
+		if (crel->verdict == REFUSED && debug_unprotected)
+			crel->verdict = READ_NOW;
+#endif
+	}
+}
+
+static void
+refuse(const ContimeRel *crel)
+{
+	bool		clock = crel->time_type == TIMESTAMPTZOID;
+
+	switch (crel->reason)
+	{
+		case REASON_RANGE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("continuous table \"%s\" cannot be read over a range of \"%s\"",
+							crel->name, crel->time_name),
+					 errdetail("It has a row for every instant."),
+					 errhint("Use contime.%s() for the changes within a range, or join \"%s\" with the instants you need.",
+							 clock ? "history" : "history_tick", crel->time_name)));
+			break;
+		case REASON_CONDITION:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("condition on \"%s\" does not say at which instants to read continuous table \"%s\"",
+							crel->time_name, crel->name),
+					 errhint("Compare \"%s\" by = with a value or a column of another table, or use contime.%s().",
+							 crel->time_name, clock ? "at" : "at_tick")));
+			break;
+		case REASON_JOIN:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("no join of this query can give the instants at which to read continuous table \"%s\"",
+							crel->name),
+					 errdetail("What \"%s\" is compared with is not known before the table is read.",
+							   crel->time_name),
+					 errhint("Compare \"%s\" by = with a value or a column that does not depend on the table, or use contime.%s().",
+							 crel->time_name, clock ? "at" : "at_tick")));
+			break;
+		case REASON_SUBQUERY:
+		case REASON_NESTED:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("\"%s\" of continuous table \"%s\" is read in a %s without a condition on it",
+							crel->time_name, crel->name,
+							crel->reason == REASON_SUBQUERY ? "subquery" : "function or cursor"),
+					 errdetail("A condition outside of it could not reach the table."),
+					 clock ?
+					 errhint("Add a condition such as %s = now(), or name the columns you need.",
+							 quote_identifier(crel->time_name)) :
+					 errhint("Add a condition such as %s = 1000, or name the columns you need.",
+							 quote_identifier(crel->time_name))));
+			break;
+	}
+}
+
+/* ---- estimates and paths ------------------------------------------------------------ */
+
+/* Instants of a match, for estimates. */
+static double
+count_instants(PlannerInfo *root, const Match *match)
+{
+	double		result = 0;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, match->instants, lc2, match->arrays)
+		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
+	return match->time_clause ? Max(result, 1) : 1;
+}
+
+/* Rows and what it takes to get them, for the clauses of one path. */
+static double
+estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost)
+{
+	double		keys = contime_count_keys(crel->relid);
+	Match		match;
+	List	   *filters = NIL;
+	QualCost	filter_cost;
+	double		rows;
+	ListCell   *lc;
+
+	match_clauses(root, crel, clauses, &match);
+	foreach(lc, clauses)
+	{
+		if (!is_bound(crel, &match, lfirst(lc)))
+			filters = lappend(filters, lfirst(lc));
+	}
+	rows = match.by_key ? 1 : (keys > 0 ? keys : ASSUMED_KEYS);
+	rows *= count_instants(root, &match);
+	cost_qual_eval(&filter_cost, filters, root);
+	*cost = LOOKUP_COST + filter_cost.startup +
+		rows * (ROW_COST + filter_cost.per_tuple);
+	return clamp_row_est(rows * clauselist_selectivity(root, filters, 0, JOIN_INNER, NULL));
+}
+
+/*
+ * How many rows the joins should believe a table bound by a join to have:
+ * so many that the join clause's selectivity leaves a slice.
+ */
+static double
+estimate_unjoined(PlannerInfo *root, const ContimeRel *crel, double slice)
+{
+	Relids		top = crel->top->relids;
+	ListCell   *lc;
+
+	foreach(lc, crel->candidates)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		SpecialJoinInfo sj = {0};
+		Selectivity selectivity;
+
+		if (!bms_is_subset(rinfo->clause_relids, bms_union(top, crel->source)))
+			continue;
+		sj.type = T_SpecialJoinInfo;
+		sj.min_lefthand = sj.syn_lefthand = crel->source;
+		sj.min_righthand = sj.syn_righthand = top;
+		sj.jointype = JOIN_INNER;
+		/* the bare clause: sizes are not final, so nothing is to be cached */
+		selectivity = clause_selectivity(root, (Node *) rinfo->clause, 0, JOIN_INNER, &sj);
+		return clamp_row_est(slice / Max(selectivity, 1.0e-6));
+	}
+	return slice;
+}
+
+/* Mark of a path that must not be run. */
+static List *
+forbidden_mark(void)
+{
+	return list_make1(makeInteger(1));
+}
+
+static void
+add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
+{
+	RelOptInfo *rel = crel->rel;
+	ParamPathInfo *param_info = get_baserel_parampathinfo(root, rel, outer);
+	List	   *clauses = rel->baserestrictinfo;
+	double		rows;
+	Cost		cost;
+
+	if (param_info != NULL)
+		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
+	rows = estimate_path(root, crel, clauses, &cost);
+	if (forbidden)
+		cost += FORBIDDEN_COST;
+	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
+	add_path(rel, (Path *)
+			 create_foreignscan_path(root, rel, NULL, rows,
+									 forbidden ? FORBIDDEN_COST : 0, cost,
+									 NIL, outer, NULL,
+									 forbidden ? forbidden_mark() : NIL));
+}
+
+typedef struct KeyColumn
+{
+	ContimeRel *crel;
+	int			index;
+} KeyColumn;
+
+static bool
+equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+				   EquivalenceMember *em, void *arg)
+{
+	KeyColumn  *key = arg;
+	Node	   *node = (Node *) em->em_expr;
+
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return is_column(key->crel, node, key->crel->key_attno[key->index]);
+}
+
+/* Add a set of relations to a list of such sets, unless it is there. */
+static List *
+add_outer(List *outers, Relids outer)
+{
+	ListCell   *lc;
+
+	foreach(lc, outers)
+	{
+		if (bms_equal(lfirst(lc), outer))
+			return outers;
+	}
+	return lappend(outers, outer);
+}
+
+/* Sets of relations by a join with which the key could be bound. */
+static List *
+find_key_sources(PlannerInfo *root, ContimeRel *crel)
+{
+	RelOptInfo *rel = crel->rel;
+	List	   *clauses = NIL;
+	List	   *result = NIL;
+	Relids		all = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rel->joininfo)
+	{
+		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
+			clauses = lappend(clauses, lfirst(lc));
+	}
+	for (int i = 0; i < crel->nkeys; i++)
+	{
+		KeyColumn	key = {crel, i};
+
+		if (rel->has_eclass_joins)
+			clauses = list_concat(clauses,
+								  generate_implied_equalities_for_column(root, rel,
+																		 equivalence_is_key, &key,
+																		 rel->lateral_referencers));
+	}
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		bool		usable = false;
+
+		for (int i = 0; i < crel->nkeys; i++)
+			usable |= match_key(root, crel, i, (Node *) rinfo->clause) != NULL;
+		if (usable)
+			result = add_outer(result, bms_del_member(bms_copy(rinfo->clause_relids),
+													  rel->relid));
+	}
+
+	/* The columns of a key may come from different relations. */
+	foreach(lc, result)
+		all = bms_add_members(all, lfirst(lc));
+	return all ? add_outer(result, all) : NIL;
+}
+
+/* Would these clauses of a parameterised path bind the key? */
+static bool
+binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
+{
+	ParamPathInfo *param_info = get_baserel_parampathinfo(root, crel->rel, outer);
+	Match		match;
+
+	match_clauses(root, crel,
+				  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
+				  &match);
+	return match.by_key;
+}
+
+/* ---- the callbacks ---------------------------------------------------------------------- */
+
+void
+contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	ContimeRel *crel;
+	Cost		cost;
+
+	if (rel->fdw_private == NULL)
+		analyse(root);
+	crel = rel->fdw_private;
+	if (crel->verdict == REFUSED && !is_minmax_trial(root))
+		refuse(crel);
+
+	crel->slice = estimate_path(root, crel, rel->baserestrictinfo, &cost);
+	rel->rows = crel->slice;
+	if (crel->verdict == BOUND_JOIN || crel->verdict == BOUND_SEMI)
+		rel->rows = estimate_unjoined(root, crel, crel->slice);
+	rel->tuples = Max(rel->rows, contime_count_keys(relid));
+}
+
+void
+contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	ContimeRel *crel = rel->fdw_private;
+	Relids		outer = rel->lateral_relids;
+	bool		forbidden = crel->verdict == REFUSED || crel->verdict == DEFERRED;
+	ListCell   *lc;
+
+	add_scan_path(root, crel, outer, forbidden || crel->verdict == BOUND_SEMI);
+	if (forbidden)
+		return;
+
+	if (crel->verdict == BOUND_SEMI)
+	{
+		outer = bms_union(outer, crel->source);
+		add_scan_path(root, crel, outer, false);
+	}
+	foreach(lc, find_key_sources(root, crel))
+	{
+		Relids		with_key = bms_union(outer, lfirst(lc));
+
+		if (!bms_equal(with_key, outer) && binds_key(root, crel, with_key))
+			add_scan_path(root, crel, with_key, false);
+	}
+}
+
+/* An instant's expression, or an array of them, in the time column's type. */
+static Node *
+coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool array)
+{
+	Oid			type = array ? get_array_type(crel->time_type) : crel->time_type;
+	Node	   *result = coerce_to_target_type(NULL, value, exprType(value), type, -1,
+											   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+
+	if (result == NULL)
+		elog(ERROR, "no cast from %s to %s",
+			 format_type_be(exprType(value)), format_type_be(type));
+	return result == value ? value : eval_const_expressions(root, result);
+}
+
+/*
+ * fdw_exprs are the instants, then the key; fdw_private tells which instants
+ * are arrays and what types the key's values have, and holds an Integer when
+ * the plan must not be run.
+ */
+ForeignScan *
+contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+					  List *tlist, List *clauses, Plan *outer_plan)
+{
+	ContimeRel *crel = rel->fdw_private;
+	bool		bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
+	Match		match;
+	List	   *exprs = NIL;
+	List	   *key_types = NIL;
+	List	   *filters = NIL;
+	List	   *checked = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	match_clauses(root, crel, clauses, &match);
+	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
+	{
+		if (crel->verdict != REFUSED)
+			crel->reason = REASON_JOIN;
+		refuse(crel);
+	}
+
+	forboth(lc, match.instants, lc2, match.arrays)
+		exprs = lappend(exprs, coerce_instant(root, crel, lfirst(lc), lfirst_int(lc2)));
+	for (int i = 0; match.by_key && i < crel->nkeys; i++)
+	{
+		exprs = lappend(exprs, match.key[i]);
+		key_types = lappend_oid(key_types, getBaseType(exprType(match.key[i])));
+	}
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (is_bound(crel, &match, rinfo))
+			checked = lappend(checked, rinfo);
+		else
+			filters = lappend(filters, rinfo);
+	}
+
+	return make_foreignscan(tlist,
+							extract_actual_clauses(filters, false),
+							rel->relid,
+							exprs,
+							list_make3(match.arrays, key_types, path->fdw_private),
+							NIL,
+							extract_actual_clauses(checked, false),
+							outer_plan);
+}
+
+void
+contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
+{
+	List	   *arrays = linitial(plan->fdw_private);
+	int			ninstants = list_length(arrays);
+
+	binding->ninstants = ninstants;
+	binding->arrays = arrays;
+	binding->key_types = lsecond(plan->fdw_private);
+	binding->forbidden = lthird(plan->fdw_private) != NIL;
+}

@@ -1,0 +1,574 @@
+/*
+ * scan.c
+ *	  Slices and histories of a continuous table as tuples, for both faces.
+ *
+ *	  bind: instants, one key or all
+ *	  chunk: under a partition's lock, in shared mode, fold timelines at the
+ *	         instants and copy the states into this process  (no errors, no
+ *	         waiting, no type's functions)
+ *	  next:  without the lock, turn a held state into datums
+ *
+ * Between two chunks the lock is free and timelines change; the snapshot does
+ * not, so every fold gives what it would have given at the start.  A key that
+ * appears meanwhile has no event that the snapshot sees.
+ *
+ * Not here: which conditions become instants and keys (plan.c), privileges
+ * (core for the FDW, functions.c for the functions).
+ */
+#include "contime.h"
+
+#include "lib/qunique.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+/* Memory for held states; doubles when a single row does not fit. */
+#define CHUNK_BYTES 65536
+
+/* Timelines folded, and changes found, under one hold of a lock. */
+#define TIMELINES_PER_LOCK 128
+#define STEPS_PER_LOCK 256
+
+/* A state copied out of shared memory. */
+typedef struct HeldRow
+{
+	struct HeldRow *next;
+	int64		instant;
+	bool		present;
+	uint32		key_bytes;
+	char	   *key;
+	int			nstate;
+	CtValue    *state;
+} HeldRow;
+
+/* A bump allocator over memory got beforehand: under a lock nothing may fail. */
+typedef struct Chunk
+{
+	char	   *data;
+	Size		size;
+	Size		used;
+	bool		full;			/* something did not fit */
+	HeldRow    *first;
+	HeldRow    *last;
+} Chunk;
+
+struct ContimeScan
+{
+	const ContimeTable *table;
+	ContimeGeneration *generation;	/* NULL: the table holds nothing */
+	ContimeView *view;
+	Chunk		chunk;
+	HeldRow    *row;			/* next to be returned */
+	CtState    *state;			/* where folds go */
+	MemoryContext context;		/* of the scan */
+	MemoryContext values;		/* of the tuple returned last */
+
+	/* what is bound */
+	int64	   *instants;		/* sorted, no doubles */
+	int			ninstants;
+	int			instant_capacity;
+	bool		by_key;
+	ContimeKey	key;
+	bool		done;
+
+	/* where it stands: before instants[instant] of the timeline at position */
+	int			partition;
+	uint32		position;
+	int			instant;
+};
+
+/* ---- holding states -------------------------------------------------------------- */
+
+static void *
+chunk_take(Chunk *chunk, Size bytes)
+{
+	void	   *taken = chunk->data + chunk->used;
+
+	bytes = MAXALIGN(bytes);
+	if (chunk->used + bytes > chunk->size)
+	{
+		chunk->full = true;
+		return NULL;
+	}
+	chunk->used += bytes;
+	return taken;
+}
+
+static void
+chunk_reset(Chunk *chunk)
+{
+	chunk->used = 0;
+	chunk->full = false;
+	chunk->first = chunk->last = NULL;
+}
+
+static void
+chunk_grow(Chunk *chunk)
+{
+	chunk->size *= 2;
+	pfree(chunk->data);
+	chunk->data = palloc_extended(chunk->size, MCXT_ALLOC_HUGE);
+	chunk_reset(chunk);
+}
+
+/* Copy an image, with room for a varlena header before it. */
+static bool
+hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
+{
+	bool		var = attr->typlen == -1;
+	char	   *copy = chunk_take(chunk, value->bytes + (var ? MAXIMUM_ALIGNOF : 0));
+
+	if (copy == NULL)
+		return false;
+	if (var)
+	{
+		/* The header is 4-byte aligned, so that its data is 8-byte aligned. */
+		copy += MAXIMUM_ALIGNOF;
+		SET_VARSIZE(copy - VARHDRSZ, value->bytes + VARHDRSZ);
+	}
+	memcpy(copy, value->image, value->bytes);
+	value->image = copy;
+	return true;
+}
+
+/* The value of an attribute that was added after the store's last event. */
+static CtValue
+initial_value(const CtSchema *schema, int index)
+{
+	const CtAttr *attr = &schema->attr[index];
+	CtValue		value = {.kind = CT_VALUE_NULL};
+
+	if (!attr->has_initial)
+		return value;
+	value.kind = attr->number == CT_NUMBER_NONE ? CT_VALUE_IMAGE : CT_VALUE_NUMBER;
+	value.number = attr->initial;
+	value.image = (const char *) schema + attr->initial_offset;
+	value.bytes = attr->initial_bytes;
+	return value;
+}
+
+/* Copy a state into the chunk; false when it does not fit. */
+static bool
+hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 instant,
+		   const void *key, uint32 key_bytes)
+{
+	Size		mark = chunk->used;
+	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
+	int			n = state->present ? table->natts : 0;
+
+	if (row == NULL)
+		return false;
+	row->next = NULL;
+	row->instant = instant;
+	row->present = state->present;
+	row->nstate = n;
+	row->key_bytes = key_bytes;
+	row->key = chunk_take(chunk, key_bytes);
+	row->state = chunk_take(chunk, n * sizeof(CtValue));
+	if (row->key && row->state)
+	{
+		memcpy(row->key, key, key_bytes);
+		for (int i = 0; i < n && !chunk->full; i++)
+		{
+			row->state[i] = i < state->nattrs ? state->value[i]
+				: initial_value(table->schema, i);
+			if (row->state[i].kind == CT_VALUE_IMAGE && !table->attr[i].dropped)
+				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
+		}
+	}
+	if (chunk->full)
+	{
+		chunk->used = mark;
+		return false;
+	}
+	if (chunk->last)
+		chunk->last->next = row;
+	else
+		chunk->first = row;
+	chunk->last = row;
+	return true;
+}
+
+/* ---- begin, bind, end ----------------------------------------------------------------- */
+
+ContimeScan *
+contime_scan_begin(Relation rel, Snapshot snapshot)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime scan",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	ContimeScan *scan = palloc0(sizeof(ContimeScan));
+
+	scan->context = context;
+	scan->table = contime_table(rel);
+	scan->generation = contime_generation(scan->table->relid);
+	scan->view = contime_view_begin(snapshot);
+	scan->state = palloc(sizeof(CtState));
+	scan->chunk.size = CHUNK_BYTES;
+	scan->chunk.data = palloc(CHUNK_BYTES);
+	scan->instant_capacity = 1;
+	scan->instants = palloc(sizeof(int64));
+	initStringInfo(&scan->key.data);
+	scan->values = AllocSetContextCreate(context, "contime tuple", ALLOCSET_SMALL_SIZES);
+	scan->done = true;
+	MemoryContextSwitchTo(caller);
+	return scan;
+}
+
+void
+contime_scan_end(ContimeScan *scan)
+{
+	MemoryContextDelete(scan->context);
+}
+
+static int
+cmp_int64(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Note the latest instant read: an event at or before it is then news. */
+static void
+note_served(ContimeScan *scan, int64 instant)
+{
+	uint64		served = pg_atomic_read_u64(&scan->generation->served);
+
+	/* "After everything known" says nothing about instants to come. */
+	if (instant == PG_INT64_MAX)
+		return;
+	while (instant > (int64) served &&
+		   !pg_atomic_compare_exchange_u64(&scan->generation->served, &served, (uint64) instant))
+		;
+}
+
+void
+contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
+				  const Datum *keys, const bool *keynulls)
+{
+	chunk_reset(&scan->chunk);
+	scan->row = NULL;
+	scan->partition = 0;
+	scan->position = 0;
+	scan->instant = 0;
+	scan->by_key = keys != NULL;
+	scan->done = scan->generation == NULL || ninstants == 0;
+	if (scan->done)
+		return;
+
+	if (ninstants > scan->instant_capacity)
+	{
+		scan->instants = repalloc_huge(scan->instants, ninstants * sizeof(int64));
+		scan->instant_capacity = ninstants;
+	}
+	memcpy(scan->instants, instants, ninstants * sizeof(int64));
+	if (ninstants > 1)
+	{
+		qsort(scan->instants, ninstants, sizeof(int64), cmp_int64);
+		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp_int64);
+	}
+	scan->ninstants = ninstants;
+	note_served(scan, scan->instants[ninstants - 1]);
+
+	if (keys)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(scan->values);
+
+		MemoryContextReset(scan->values);
+		if (!contime_encode_key(scan->table, keys, keynulls, &scan->key))
+			scan->done = true;
+		else
+			scan->partition = contime_partition_of(scan->key.hash);
+		MemoryContextSwitchTo(caller);
+	}
+}
+
+/* ---- estimates ------------------------------------------------------------------------- */
+
+double
+contime_count_keys(Oid relid)
+{
+	ContimeGeneration *g = contime_generation(relid);
+	double		keys = 0;
+
+	for (int p = 0; g && p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		CtStats		stats;
+
+		contime_lock(p, LW_SHARED);
+		if (g->store[p] != 0)
+		{
+			ct_store_stats(&arena, g->store[p], &stats);
+			keys += stats.keys;
+		}
+		contime_unlock(p);
+	}
+	return keys;
+}
+
+/* ---- filling a chunk ------------------------------------------------------------------- */
+
+typedef enum Fill
+{
+	FILL_DONE,					/* nothing is left in this partition */
+	FILL_MORE,					/* call again */
+	FILL_RESOLVE				/* the view must be resolved first */
+} Fill;
+
+/* Fold one timeline at the instants that are left; hold what is present. */
+static Fill
+fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	uint32		key_bytes;
+	const void *key = ct_timeline_key(arena, timeline, &key_bytes);
+
+	if (!contime_view_gather(scan->view, arena, store, timeline))
+		return FILL_RESOLVE;
+	for (; scan->instant < scan->ninstants; scan->instant++)
+	{
+		int64		instant = scan->instants[scan->instant];
+
+		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
+						 &scan->view->runs, scan->state);
+		if (scan->state->present &&
+			!hold_state(&scan->chunk, scan->table, scan->state, instant, key, key_bytes))
+			return FILL_MORE;
+	}
+	scan->instant = 0;
+	return FILL_DONE;
+}
+
+static Fill
+fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
+{
+	for (int n = 0; n < TIMELINES_PER_LOCK; n++)
+	{
+		uint32		before = scan->position;
+		CtRef		timeline = ct_store_next(arena, store, &scan->position);
+		Fill		fill;
+
+		if (timeline == 0)
+			return FILL_DONE;
+		fill = fill_timeline(scan, arena, store, timeline);
+		if (fill != FILL_DONE)
+		{
+			scan->position = before;
+			return fill;
+		}
+	}
+	return FILL_MORE;
+}
+
+/* One hold of a partition's lock. */
+static Fill
+fill_locked(ContimeScan *scan)
+{
+	CtArena		arena = contime_arena(scan->partition);
+	CtRef		store;
+	Fill		fill = FILL_DONE;
+
+	contime_lock(scan->partition, LW_SHARED);
+	store = scan->generation->store[scan->partition];
+	if (store != 0 && scan->by_key)
+	{
+		CtRef		timeline = ct_store_find(&arena, store, scan->key.hash,
+											 scan->key.data.data, scan->key.data.len);
+
+		if (timeline != 0)
+			fill = fill_timeline(scan, &arena, store, timeline);
+	}
+	else if (store != 0)
+		fill = fill_all(scan, &arena, store);
+	contime_unlock(scan->partition);
+	return fill;
+}
+
+/* Get held rows; false when there are no more. */
+static bool
+fill_chunk(ContimeScan *scan)
+{
+	chunk_reset(&scan->chunk);
+	while (!scan->done && scan->chunk.first == NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		switch (fill_locked(scan))
+		{
+			case FILL_RESOLVE:
+				contime_view_resolve(scan->view);
+				break;
+			case FILL_MORE:
+				if (scan->chunk.full && scan->chunk.first == NULL)
+					chunk_grow(&scan->chunk);
+				break;
+			case FILL_DONE:
+				scan->position = 0;
+				scan->partition++;
+				scan->done = scan->by_key || scan->partition >= contime_shared->partitions;
+				break;
+		}
+		scan->chunk.full = false;
+	}
+	scan->row = scan->chunk.first;
+	return scan->row != NULL;
+}
+
+/* A held state as a virtual tuple. */
+static void
+store_row(const ContimeTable *table, const HeldRow *row, Datum *values, bool *isnull)
+{
+	contime_decode_state(table, row->state, row->nstate, values, isnull);
+	contime_decode_key(table, row->key, row->key_bytes, values, isnull);
+	values[table->time_attno - 1] = Int64GetDatum(row->instant);
+	isnull[table->time_attno - 1] = false;
+}
+
+bool
+contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
+{
+	MemoryContext caller;
+
+	ExecClearTuple(slot);
+	if (scan->row == NULL && !fill_chunk(scan))
+		return false;
+
+	MemoryContextReset(scan->values);
+	caller = MemoryContextSwitchTo(scan->values);
+	store_row(scan->table, scan->row, slot->tts_values, slot->tts_isnull);
+	MemoryContextSwitchTo(caller);
+	scan->row = scan->row->next;
+	ExecStoreVirtualTuple(slot);
+	return true;
+}
+
+/* ---- histories --------------------------------------------------------------------------- */
+
+/* Where the walk along one key's changes stands. */
+typedef struct Walk
+{
+	int64		at;				/* every change up to here is held */
+	int64		to;				/* exclusive */
+	bool		started;		/* the state at the start is held */
+	CtState    *previous;
+} Walk;
+
+/*
+ * Hold the state at the start, then each one that differs from the one before.
+ * What did not fit is found again, from the last change that did.
+ */
+static Fill
+fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+	const CtSchema *schema = ct_store_schema(arena, store);
+	const StringInfo key = &scan->key.data;
+	int64		time = walk->at;
+
+	if (!contime_view_gather(scan->view, arena, store, timeline))
+		return FILL_RESOLVE;
+	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
+	if (!walk->started &&
+		!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+		return FILL_MORE;
+	walk->started = true;
+
+	for (int n = 0; n < STEPS_PER_LOCK; n++)
+	{
+		*walk->previous = *scan->state;
+		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
+			return FILL_DONE;
+		if (!ct_state_equal(schema, walk->previous, scan->state) &&
+			!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+			return FILL_MORE;
+		walk->at = time;
+	}
+	return FILL_MORE;
+}
+
+/* One hold of the lock. */
+static Fill
+fill_history_locked(ContimeScan *scan, Walk *walk)
+{
+	CtArena		arena = contime_arena(scan->partition);
+	CtRef		store;
+	CtRef		timeline = 0;
+	Fill		fill = FILL_DONE;
+
+	contime_lock(scan->partition, LW_SHARED);
+	store = scan->generation->store[scan->partition];
+	if (store != 0)
+		timeline = ct_store_find(&arena, store, scan->key.hash,
+								 scan->key.data.data, scan->key.data.len);
+	if (timeline != 0)
+		fill = fill_history(scan, walk, &arena, store, timeline);
+	contime_unlock(scan->partition);
+	return fill;
+}
+
+/* Hand over a state and the range in which it held. */
+static void
+emit_range(ContimeScan *scan, const HeldRow *row, int64 to,
+		   ContimeHistoryCallback callback, void *arg)
+{
+	int			natts = scan->table->natts;
+	MemoryContext caller;
+	Datum	   *values;
+	bool	   *isnull;
+
+	if (!row->present)
+		return;
+	MemoryContextReset(scan->values);
+	caller = MemoryContextSwitchTo(scan->values);
+	values = palloc0(natts * sizeof(Datum));
+	isnull = palloc0(natts * sizeof(bool));
+	store_row(scan->table, row, values, isnull);
+	callback(arg, row->instant, to, values, isnull);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+					 int64 from, int64 to, ContimeHistoryCallback callback, void *arg)
+{
+	Walk		walk = {.at = from, .to = to};
+	HeldRow    *pending = NULL; /* its end is not known yet */
+	Chunk		other;			/* holds the pending row while one is filled */
+	Fill		fill;
+
+	contime_scan_bind(scan, &from, 1, keys, keynulls);
+	if (scan->done || from >= to)
+		return;
+	note_served(scan, to - 1);
+	walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
+	other.size = CHUNK_BYTES;
+	other.data = MemoryContextAlloc(scan->context, other.size);
+	do
+	{
+		Chunk		filled;
+
+		CHECK_FOR_INTERRUPTS();
+		fill = fill_history_locked(scan, &walk);
+		if (fill == FILL_RESOLVE)
+			contime_view_resolve(scan->view);
+		else if (scan->chunk.full && scan->chunk.first == NULL)
+			chunk_grow(&scan->chunk);
+		scan->chunk.full = false;
+		if (scan->chunk.first == NULL)
+			continue;
+
+		for (HeldRow *row = scan->chunk.first; row; row = row->next)
+		{
+			if (pending)
+				emit_range(scan, pending, row->instant, callback, arg);
+			pending = row;
+		}
+		filled = scan->chunk;
+		scan->chunk = other;
+		other = filled;
+		chunk_reset(&scan->chunk);
+	} while (fill != FILL_DONE);
+	if (pending)
+		emit_range(scan, pending, to, callback, arg);
+}

@@ -1,0 +1,511 @@
+/*
+ * shared.c
+ *	  Shared memory: one region of events, a lock per partition, and the
+ *	  registry of generations.
+ *
+ *	  ContimeShared ─ generation[]: one table's events since CREATE or TRUNCATE
+ *	  │                 └ store[p]: its share of partition p, in the region
+ *	  ├ partition[]: lock, worker
+ *	  └ agent[]: one per database that has one
+ *	  contime_region: what the engine allocates from, an arena per partition
+ *	  registry hash: (database, relation) -> newest generation
+ *
+ * Locks, in the order in which they may be taken; nobody holds two partitions:
+ *	  registry lock: the hash, the chains, and generation[].used
+ *	  partition lock p: arena p and everything in it, generation[].store[p]
+ *
+ * Invariants:
+ *	  1. generation[].store[p] is set by an inserting backend that holds
+ *	     partition p exclusively, and cleared only by worker p.
+ *	  2. A generation's slot is reused only when it is dead and all its stores
+ *	     are 0, so a worker may look at a store without the registry lock.
+ *	  3. The generation in force is the newest whose transaction is the
+ *	     reader's own or committed.  Everybody who uses one holds a lock on
+ *	     the relation until the end of the transaction, so no other
+ *	     transaction's TRUNCATE or DROP is pending meanwhile.
+ *
+ * Not here: what is in the region (engine/), who frees dead generations
+ * (worker.c), what a table looks like (table.c).
+ */
+#include "contime.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+#define REGION_ALIGN CT_PAGE_BYTES
+
+/* How long somebody waits for a partition before giving up. */
+#define LOCK_TIMEOUT_US 10000000
+
+/* How long readers step back for a waiting writer, at most. */
+#define YIELD_US 400
+
+typedef struct RegistryKey
+{
+	Oid			database;
+	Oid			relation;
+} RegistryKey;
+
+typedef struct RegistryEntry
+{
+	RegistryKey key;
+	int			newest;			/* index of the newest generation */
+} RegistryEntry;
+
+ContimeShared *contime_shared = NULL;
+char	   *contime_region = NULL;
+
+static HTAB *registry = NULL;
+static LWLockPadded *partition_locks = NULL;
+static LWLock *registry_lock = NULL;
+
+static Size
+region_bytes(void)
+{
+	return (Size) contime_memory_mb * 1024 * 1024;
+}
+
+void
+contime_shared_request(void)
+{
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ContimeShared)),
+									add_size(region_bytes(), REGION_ALIGN)));
+	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
+	RequestNamedLWLockTranche("contime_partition", contime_workers);
+	RequestNamedLWLockTranche("contime_registry", 1);
+}
+
+/* First process here: format everything. */
+static void
+shared_format(void)
+{
+	CtStatus	status;
+
+	memset(contime_shared, 0, sizeof(ContimeShared));
+	contime_shared->partitions = contime_workers;
+	for (int i = 0; i < CONTIME_MAX_GENERATIONS; i++)
+	{
+		SpinLockInit(&contime_shared->generation[i].notice_mutex);
+		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
+	}
+	for (int i = 0; i < CONTIME_MAX_WORKERS; i++)
+	{
+		pg_atomic_init_u32(&contime_shared->partition[i].hibernating, 0);
+		pg_atomic_init_u64(&contime_shared->partition[i].yield_until, 0);
+	}
+
+	status = ct_region_format(contime_region, region_bytes(), contime_workers);
+	if (status != CT_OK)
+		ereport(FATAL,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("contime.memory is too small for %d workers", contime_workers),
+				 errhint("Increase contime.memory or decrease contime.workers.")));
+}
+
+void
+contime_shared_startup(void)
+{
+	bool		found;
+	HASHCTL		info;
+	char	   *area;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+
+	contime_shared = ShmemInitStruct("contime", sizeof(ContimeShared), &found);
+	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN), &found);
+	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
+	partition_locks = GetNamedLWLockTranche("contime_partition");
+	registry_lock = &GetNamedLWLockTranche("contime_registry")[0].lock;
+
+	info.keysize = sizeof(RegistryKey);
+	info.entrysize = sizeof(RegistryEntry);
+	registry = ShmemInitHash("contime registry", CONTIME_MAX_GENERATIONS,
+							 CONTIME_MAX_GENERATIONS, &info, HASH_ELEM | HASH_BLOBS);
+	if (!found)
+		shared_format();
+
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+contime_require_running(void)
+{
+	if (contime_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contime must be loaded via shared_preload_libraries"),
+				 errhint("Add contime to shared_preload_libraries in postgresql.conf and restart the server.")));
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("continuous tables cannot be used during recovery"),
+				 errhint("Connect to the primary server.")));
+}
+
+/* ---- partition locks ---------------------------------------------------------- */
+
+/*
+ * Wait for a lock in short cancellable sleeps, since LWLockAcquire() cannot be
+ * interrupted and a stopped holder would hang everyone.
+ */
+static void
+poll_lock(int partition, LWLockMode mode)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+	long		waited_us = 0;
+	long		sleep_us = 10;
+
+	while (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
+	{
+		/*
+		 * Ask readers to step back, lest a crowd of them starve a writer.
+		 * The request lapses by itself, should this process be terminated.
+		 */
+		if (mode == LW_EXCLUSIVE)
+			pg_atomic_write_u64(&part->yield_until, GetCurrentTimestamp() + YIELD_US);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(sleep_us);
+		waited_us += sleep_us;
+		sleep_us = Min(sleep_us * 2, mode == LW_EXCLUSIVE ? YIELD_US / 2 : 1000);
+		if (waited_us >= LOCK_TIMEOUT_US)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("partition %d of the continuous tables does not answer", partition),
+					 errdetail("Another process has held its lock for %d seconds.",
+							   LOCK_TIMEOUT_US / 1000000),
+					 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
+	}
+	if (mode == LW_EXCLUSIVE)
+		pg_atomic_write_u64(&part->yield_until, 0);
+}
+
+void
+contime_lock(int partition, LWLockMode mode)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (mode == LW_SHARED && pg_atomic_read_u64(&part->yield_until) != 0)
+	{
+		for (int us = 0; us < YIELD_US; us += 20)
+		{
+			if (pg_atomic_read_u64(&part->yield_until) <= (uint64) GetCurrentTimestamp())
+				break;
+			pg_usleep(20);
+		}
+	}
+	if (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
+		poll_lock(partition, mode);
+}
+
+void
+contime_unlock(int partition)
+{
+	LWLockRelease(&partition_locks[partition].lock);
+}
+
+void
+contime_registry_lock(LWLockMode mode)
+{
+	LWLockAcquire(registry_lock, mode);
+}
+
+void
+contime_registry_unlock(void)
+{
+	LWLockRelease(registry_lock);
+}
+
+CtArena
+contime_arena(int partition)
+{
+	return ct_arena_attach(contime_region, partition);
+}
+
+/* ---- generations ---------------------------------------------------------------- */
+
+/* The hash's entry of a table of this database. */
+static RegistryEntry *
+registry_find(Oid database, Oid relation, HASHACTION action)
+{
+	RegistryKey key;
+
+	key.database = database;
+	key.relation = relation;
+	return hash_search(registry, &key, action, NULL);
+}
+
+bool
+contime_known(Oid relation)
+{
+	bool		known;
+
+	contime_registry_lock(LW_SHARED);
+	known = registry_find(MyDatabaseId, relation, HASH_FIND) != NULL;
+	contime_registry_unlock();
+	return known;
+}
+
+/*
+ * Walk a chain for the generation in force.  One whose fate is not known yet
+ * is handed back through *undecided, to be looked up without a lock.
+ */
+static ContimeGeneration *
+chain_walk(Oid relation, const uint64 *skip, int nskip, ContimeGeneration **undecided)
+{
+	RegistryEntry *entry = registry_find(MyDatabaseId, relation, HASH_FIND);
+
+	*undecided = NULL;
+	for (int i = entry ? entry->newest : -1; i >= 0; i = contime_shared->generation[i].older)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		bool		skipped = false;
+
+		if (g->dead)
+			continue;
+		for (int j = 0; j < nskip && !skipped; j++)
+			skipped = skip[j] == g->serial;
+		if (skipped)
+			continue;
+		if (g->agreed || TransactionIdIsCurrentTransactionId((TransactionId) g->xid))
+			return g;
+		*undecided = g;
+		return NULL;
+	}
+	return NULL;
+}
+
+ContimeGeneration *
+contime_generation(Oid relation)
+{
+	uint64		skip[64];
+	int			nskip = 0;
+
+	for (;;)
+	{
+		ContimeGeneration *undecided;
+		ContimeGeneration *g;
+		uint64		xid = 0;
+		uint64		serial = 0;
+		bool		committed;
+
+		contime_registry_lock(LW_SHARED);
+		g = chain_walk(relation, skip, nskip, &undecided);
+		if (undecided)
+		{
+			xid = undecided->xid;
+			serial = undecided->serial;
+		}
+		contime_registry_unlock();
+
+		if (g)
+			return g->tombstone ? NULL : g;
+		if (!undecided)
+			return NULL;
+
+		/* Clog is read without the lock; then the answer is noted. */
+		committed = TransactionIdDidCommit((TransactionId) xid);
+		if (committed)
+		{
+			contime_registry_lock(LW_EXCLUSIVE);
+			if (undecided->used && undecided->serial == serial)
+				undecided->agreed = true;
+			contime_registry_unlock();
+		}
+		else if (nskip < lengthof(skip))
+			skip[nskip++] = serial;
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("continuous table was truncated too often in transactions that were rolled back"),
+					 errhint("Try again in a moment.")));
+	}
+}
+
+/* Fill a free slot; NULL when there is none. */
+static ContimeGeneration *
+generation_new(Oid database, Oid relation, uint64 xid, bool tombstone, bool notify)
+{
+	ContimeGeneration *g = NULL;
+	RegistryEntry *entry;
+	bool		found;
+	RegistryKey key;
+
+	for (int i = 0; i < CONTIME_MAX_GENERATIONS && g == NULL; i++)
+		if (!contime_shared->generation[i].used)
+			g = &contime_shared->generation[i];
+	if (g == NULL)
+		return NULL;
+
+	key.database = database;
+	key.relation = relation;
+	entry = hash_search(registry, &key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+		return NULL;
+
+	g->used = true;
+	g->tombstone = tombstone;
+	g->agreed = xid == 0;
+	g->dead = false;
+	g->wants_agent = false;
+	g->database = database;
+	g->relation = relation;
+	g->xid = xid;
+	g->serial = ++contime_shared->next_serial;
+	g->older = found ? entry->newest : -1;
+	g->since = GetCurrentTimestamp();
+	g->notify = notify;
+	memset(g->store, 0, sizeof(g->store));
+	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
+	memset(&g->notice, 0, sizeof(g->notice));
+	memset(&g->sending, 0, sizeof(g->sending));
+	g->notice_seq = 0;
+	entry->newest = g - contime_shared->generation;
+	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
+	return g;
+}
+
+ContimeGeneration *
+contime_generation_create(Oid relation, uint64 xid, bool tombstone, bool notify)
+{
+	ContimeGeneration *g = NULL;
+	RegistryEntry *entry;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+
+	/* Two sessions may be the first to write to a table at the same time. */
+	entry = registry_find(MyDatabaseId, relation, HASH_FIND);
+	if (xid == 0 && entry)
+	{
+		g = &contime_shared->generation[entry->newest];
+		if (g->dead || g->tombstone || g->xid != 0)
+			g = NULL;
+	}
+	if (g == NULL)
+		g = generation_new(MyDatabaseId, relation, xid, tombstone, notify);
+	contime_registry_unlock();
+
+	if (g == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many continuous tables"),
+				 errdetail("At most %d tables, counting truncated and dropped ones that are still being freed, can hold data at a time.",
+						   CONTIME_MAX_GENERATIONS)));
+	return g;
+}
+
+/* All tables of a database go with the transaction that drops it. */
+void
+contime_generation_drop_database(Oid database, uint64 xid)
+{
+	bool		full = false;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+	for (int i = 0, n = contime_shared->highest; i < n && !full; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		RegistryEntry *entry;
+
+		if (!g->used || g->database != database)
+			continue;
+		entry = registry_find(database, g->relation, HASH_FIND);
+		if (entry && entry->newest == i && !(g->tombstone && g->xid == xid))
+			full = generation_new(database, g->relation, xid, true, false) == NULL;
+	}
+	contime_registry_unlock();
+
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many continuous tables to drop at once"),
+				 errhint("Drop the continuous tables of the database first.")));
+}
+
+/* Take a dead generation whose stores are freed out of its chain. */
+static void
+generation_remove(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
+
+	if (entry == NULL)
+		return;
+	if (entry->newest == index && g->older >= 0)
+		entry->newest = g->older;
+	else if (entry->newest == index)
+		registry_find(g->database, g->relation, HASH_REMOVE);
+	else
+	{
+		int			i = entry->newest;
+
+		while (i >= 0 && contime_shared->generation[i].older != index)
+			i = contime_shared->generation[i].older;
+		if (i < 0)
+			return;
+		contime_shared->generation[i].older = g->older;
+	}
+	g->used = false;
+	while (contime_shared->highest > 0 &&
+		   !contime_shared->generation[contime_shared->highest - 1].used)
+		contime_shared->highest--;
+}
+
+/* Is nothing of the generation left in any partition? */
+static bool
+generation_is_empty(const ContimeGeneration *g)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+		if (g->store[p] != 0)
+			return false;
+	return true;
+}
+
+/*
+ * Decide which generations are dead (aborted, or older than one that has
+ * committed, or a committed tombstone with nothing below it) and remove those
+ * that the workers have emptied.  Called by one worker, now and then.
+ */
+void
+contime_generations_sweep(void)
+{
+	int			highest = contime_shared->highest;
+
+	for (int i = 0; i < highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		TransactionId xid = (TransactionId) g->xid;
+		bool		committed = g->agreed;
+		bool		aborted = false;
+
+		if (!g->used)
+			continue;
+		if (!committed && !g->dead && !TransactionIdIsInProgress(xid))
+		{
+			committed = TransactionIdDidCommit(xid);
+			aborted = !committed && TransactionIdDidAbort(xid);
+		}
+		if (!committed && !aborted && !g->dead)
+			continue;
+
+		contime_registry_lock(LW_EXCLUSIVE);
+		if (committed)
+			g->agreed = true;
+		if (aborted)
+			g->dead = true;
+		if (g->agreed && !g->dead)
+		{
+			for (int j = g->older; j >= 0; j = contime_shared->generation[j].older)
+				contime_shared->generation[j].dead = true;
+			if (g->tombstone && g->older < 0)
+				g->dead = true;
+		}
+		if (g->dead && generation_is_empty(g))
+			generation_remove(i);
+		contime_registry_unlock();
+	}
+}

@@ -1,0 +1,410 @@
+/*
+ * worker.c
+ *	  A partition's worker: entering, dropping, freezing, freeing.
+ *
+ *	  recent ── transaction ended ──┬─ committed ─► entered: young ─► frozen
+ *	                                └─ aborted ───► dropped
+ *
+ * One background worker owns each partition: it alone changes timelines and
+ * summaries there.  It is connected to no database, but to shared catalogs,
+ * which gives it a place in the ProcArray: without one the answers of
+ * TransactionIdIsInProgress() and GetReplicationHorizons() would be wrong.
+ *
+ * An event is entered when its top-level transaction is no longer in progress
+ * and its own committed.  (Committed alone is not visible: it may be waiting
+ * for a synchronous standby.)  It is dropped once its own transaction is
+ * known to have aborted, never just because it did not commit.
+ *
+ * Concurrency: the lock is held for a limited number of events at a time, and
+ * changes run in a critical section, so that a termination never leaves a
+ * timeline half changed.  Without a worker everything still works, from
+ * recent events, slower.
+ *
+ * The worker polls: waking a sleeping process is dear, and nobody waits for
+ * it.  After a quiet while it hibernates and leaves word to be woken.
+ *
+ * Not here: what entering means (engine/), sending notices (agent.c).
+ */
+#include "contime.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Events changed under one hold of the lock: well below a millisecond. */
+#define EVENTS_PER_LOCK 128
+
+/* Sleep between passes: short after work, doubling up to hibernation. */
+#define SHORTEST_NAP_MS 10
+#define LONGEST_NAP_MS 80
+#define HIBERNATION_MS 10000
+
+typedef enum Fate
+{
+	IN_PROGRESS,
+	COMMITTED,
+	ABORTED
+} Fate;
+
+/* What a pass over a partition found. */
+typedef enum Activity
+{
+	IDLE,						/* nothing until somebody writes */
+	PENDING,					/* waiting for transactions and snapshots to end */
+	WORKED
+} Activity;
+
+static Fate
+batch_fate(uint64 top, uint64 xid)
+{
+	Fate		fate = IN_PROGRESS;
+
+	/* Keep clog from being truncated under us, and check that it was not. */
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	if (TransactionIdPrecedes((TransactionId) xid, ShmemVariableCache->oldestClogXid))
+	{
+		LWLockRelease(XactTruncationLock);
+		ereport(FATAL,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+				 errdetail("A worker of contime was stopped for too long."),
+				 errhint("TRUNCATE the continuous tables that were written to meanwhile, or restart the server.")));
+	}
+	if (TransactionIdIsInProgress((TransactionId) top))
+	{
+		/* A subtransaction may have been rolled back already. */
+		if (xid != top && TransactionIdDidAbort((TransactionId) xid))
+			fate = ABORTED;
+	}
+	else if (TransactionIdDidCommit((TransactionId) xid))
+		fate = COMMITTED;
+	else if (TransactionIdDidAbort((TransactionId) xid))
+		fate = ABORTED;
+	LWLockRelease(XactTruncationLock);
+	return fate;
+}
+
+/* The oldest id that some snapshot may not see, in 64 bits. */
+static uint64
+horizon(void)
+{
+	TransactionId xmin;
+	TransactionId catalog_xmin;
+	FullTransactionId next;
+
+	/*
+	 * Not GetOldestNonRemovableTransactionId(): a forgotten logical slot
+	 * would hold that for ever.
+	 */
+	GetReplicationHorizons(&xmin, &catalog_xmin);
+	next = ReadNextFullTransactionId();
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xmin);
+}
+
+/* ---- notices ------------------------------------------------------------------------- */
+
+/* The past of a table changed: tell the agent, or whoever starts it. */
+static void
+post_notice(ContimeGeneration *g, const CtChanged *changed)
+{
+	bool		was_empty;
+
+	if (changed->events == 0 || !g->notify)
+		return;
+	SpinLockAcquire(&g->notice_mutex);
+	was_empty = g->notice.events == 0;
+	contime_changed_add(&g->notice, changed);
+	SpinLockRelease(&g->notice_mutex);
+	if (was_empty)
+		contime_agent_wake(g->database);
+}
+
+void
+contime_changed_add(CtChanged *sum, const CtChanged *changed)
+{
+	if (changed->events == 0)
+		return;
+	if (sum->events == 0)
+		*sum = *changed;
+	else
+	{
+		sum->from = Min(sum->from, changed->from);
+		sum->to = Max(sum->to, changed->to);
+		sum->events += changed->events;
+	}
+}
+
+/* ---- one generation -------------------------------------------------------------------- */
+
+/* What one call into the engine does, under the lock. */
+typedef enum Chore
+{
+	ENTER,
+	DROP,
+	SETTLE,
+	FREE
+} Chore;
+
+/*
+ * Do a chore for a limited number of events.  CT_AGAIN: there is more.
+ * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
+ */
+static CtStatus
+do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 before)
+{
+	CtArena		arena = contime_arena(partition);
+	CtRef		store = g->store[partition];
+	int64		served = (int64) pg_atomic_read_u64(&g->served);
+	CtChanged	changed = {0};
+	CtStatus	status = CT_OK;
+
+	contime_lock(partition, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	switch (chore)
+	{
+		case ENTER:
+			status = ct_store_enter(&arena, store, batch, EVENTS_PER_LOCK, served, &changed);
+			break;
+		case DROP:
+			status = ct_store_drop(&arena, store, batch, EVENTS_PER_LOCK);
+			break;
+		case SETTLE:
+			status = ct_store_settle(&arena, store, before, EVENTS_PER_LOCK, served, &changed);
+			break;
+		case FREE:
+			status = ct_store_free(&arena, store, EVENTS_PER_LOCK);
+			if (status == CT_OK)
+				g->store[partition] = 0;
+			break;
+	}
+	END_CRIT_SECTION();
+	contime_unlock(partition);
+
+	post_notice(g, &changed);
+	CHECK_FOR_INTERRUPTS();
+	return status;
+}
+
+/* Do a chore to its end; false when memory did not suffice. */
+static bool
+do_chore(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 before)
+{
+	CtStatus	status;
+
+	do
+		status = do_some(chore, partition, g, batch, before);
+	while (status == CT_AGAIN);
+	return status == CT_OK;
+}
+
+/* The next batch after *batch (0: the first), under a short shared lock. */
+static bool
+next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy)
+{
+	CtArena		arena = contime_arena(partition);
+	const CtBatch *found;
+
+	contime_lock(partition, LW_SHARED);
+	found = *batch == 0 ? ct_store_first_batch(&arena, store, batch)
+		: ct_store_next_batch(&arena, batch);
+	if (found)
+		*copy = *found;
+	contime_unlock(partition);
+	return found != NULL;
+}
+
+/*
+ * Enter or drop every batch whose transaction has ended.  Only this worker
+ * removes batches, and one whose transaction ended grows no more, so a copy
+ * of its label is good without the lock.
+ */
+static bool
+process_batches(int partition, ContimeGeneration *g)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+	CtRef		store = g->store[partition];
+	CtRef		previous = 0;
+	CtRef		batch = 0;
+	CtBatch		copy;
+	bool		worked = false;
+
+	while (next_batch(partition, store, &batch, &copy))
+	{
+		Fate		fate = batch_fate(copy.top, copy.xid);
+
+		if (fate == IN_PROGRESS ||
+			!do_chore(fate == COMMITTED ? ENTER : DROP, partition, g, batch, 0))
+		{
+			previous = batch;
+			continue;
+		}
+		if (fate == COMMITTED)
+			part->entered += copy.count;
+		else
+			part->dropped += copy.count;
+		worked = true;
+		batch = previous;
+	}
+	return worked;
+}
+
+/* Is anything not entered or not frozen yet? */
+static bool
+is_pending(int partition, CtRef store)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+
+	contime_lock(partition, LW_SHARED);
+	ct_store_stats(&arena, store, &stats);
+	contime_unlock(partition);
+	return stats.recent > 0 || stats.young > 0;
+}
+
+static Activity
+process_generation(int partition, ContimeGeneration *g, uint64 before)
+{
+	bool		worked;
+
+	if (g->dead)
+	{
+		(void) do_chore(FREE, partition, g, 0, 0);
+		return WORKED;
+	}
+	worked = process_batches(partition, g);
+	(void) do_chore(SETTLE, partition, g, 0, before);
+	if (worked)
+		return WORKED;
+	return is_pending(partition, g->store[partition]) ? PENDING : IDLE;
+}
+
+/* ---- the worker's life ------------------------------------------------------------------ */
+
+/* Look at every generation once. */
+static Activity
+pass(int partition)
+{
+	uint64		before = horizon();
+	Activity	activity = IDLE;
+
+	if (partition == 0)
+		contime_generations_sweep();
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if (g->store[partition] != 0)
+		{
+			Activity	found = process_generation(partition, g, before);
+
+			activity = Max(activity, found);
+		}
+	}
+	contime_shared->partition[partition].last_pass = GetCurrentTimestamp();
+	return activity;
+}
+
+static void
+worker_exit(int code, Datum arg)
+{
+	ContimePartition *part = &contime_shared->partition[DatumGetInt32(arg)];
+
+	part->latch = NULL;
+	part->pid = 0;
+}
+
+static void
+nap(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/*
+ * Sleep until woken by an insert.  Word to be woken is left before a last
+ * look, so that nothing slips in between.
+ */
+static void
+hibernate(int partition)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	pg_atomic_write_u32(&part->hibernating, 1);
+	pg_memory_barrier();
+	if (pass(partition) == IDLE)
+		nap(HIBERNATION_MS);
+	pg_atomic_write_u32(&part->hibernating, 0);
+}
+
+void
+contime_worker_main(Datum arg)
+{
+	int			partition = DatumGetInt32(arg);
+	ContimePartition *part = &contime_shared->partition[partition];
+	long		nap_ms = SHORTEST_NAP_MS;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	before_shmem_exit(worker_exit, arg);
+	part->pid = MyProcPid;
+	part->latch = MyLatch;
+
+	for (;;)
+	{
+		Activity	activity = pass(partition);
+
+		if (activity == WORKED)
+			nap_ms = SHORTEST_NAP_MS;
+		else if (activity == IDLE && nap_ms >= LONGEST_NAP_MS)
+			hibernate(partition);
+		else
+		{
+			nap(nap_ms);
+			nap_ms = Min(nap_ms * 2, LONGEST_NAP_MS);
+		}
+	}
+}
+
+void
+contime_register_workers(void)
+{
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = 1,
+		.bgw_library_name = "contime",
+	};
+
+	for (int p = 0; p < contime_workers; p++)
+	{
+		strlcpy(worker.bgw_function_name, "contime_worker_main", BGW_MAXLEN);
+		snprintf(worker.bgw_name, BGW_MAXLEN, "contime worker %d", p);
+		strlcpy(worker.bgw_type, "contime worker", BGW_MAXLEN);
+		worker.bgw_main_arg = Int32GetDatum(p);
+		RegisterBackgroundWorker(&worker);
+	}
+	strlcpy(worker.bgw_function_name, "contime_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "contime launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "contime launcher", BGW_MAXLEN);
+	worker.bgw_main_arg = (Datum) 0;
+	RegisterBackgroundWorker(&worker);
+}
