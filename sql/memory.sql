@@ -1,0 +1,45 @@
+-- Memory is a budget: what does not fit is refused, what was accepted stays and is served.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+CREATE FOREIGN TABLE full_ (
+    id int         OPTIONS (key 'true'),
+    at timestamptz OPTIONS (time 'true'),
+    n  bigint      OPTIONS (rule 'sum'),
+    t  text
+) SERVER contime;
+INSERT INTO full_ SELECT i % 100, timestamptz '2020-01-01' + i * interval '1 second', 1, repeat('x', 100) FROM generate_series(1, 10000) i;
+-- Far more than there is.
+INSERT INTO full_ SELECT i, '2020-01-02', 1, repeat('y', 1000) FROM generate_series(1, 10000000) i;
+\echo :SQLSTATE
+COPY full_ FROM PROGRAM 'yes "1	2020-01-02 00:00:00+00	1	z" | head -n 10000000';
+\echo :SQLSTATE
+SELECT count(*), sum(n) FROM full_ WHERE at = '2020-01-03';
+-- What failed gives its memory back.
+CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+    done boolean;
+BEGIN
+    FOR i IN 1 .. 600 LOOP
+        EXECUTE 'SELECT ' || condition INTO done;
+        IF done THEN
+            RETURN;
+        END IF;
+        COMMIT;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RAISE 'waited in vain for %', condition;
+END $$;
+CALL until('(SELECT sum(memory_bytes) FROM contime.workers) < 16 * 1024 * 1024');
+INSERT INTO full_ SELECT i % 100, timestamptz '2020-01-02' + i * interval '1 second', 1, repeat('x', 100) FROM generate_series(1, 10000) i;
+SELECT count(*), sum(n) FROM full_ WHERE at = '2020-01-03';
+-- TRUNCATE, too.
+TRUNCATE full_;
+SELECT count(*) FROM full_;
+CALL until('(SELECT coalesce(sum(bytes), 0) FROM contime.tables) < 100000');
+-- One value that no memory could hold.
+INSERT INTO full_ SELECT 1, '2020-01-01', 1, string_agg(md5(i::text), '') FROM generate_series(1, 40000) i;
+\echo :SQLSTATE
+INSERT INTO full_ VALUES (1, '2020-01-01', 1, repeat('a', 1000000));
+SELECT n, length(t) FROM full_ WHERE at = '2020-01-01';
+DROP FOREIGN TABLE full_;
+DROP PROCEDURE until;

@@ -1,0 +1,72 @@
+-- What is in memory is counted: recent, young, frozen; and every committed event is in exactly one place.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+CREATE FOREIGN TABLE stock (
+    item     int         OPTIONS (key 'true'),
+    at       timestamptz OPTIONS (time 'true'),
+    pieces   int         OPTIONS (rule 'sum', initial '0'),
+    movement int         OPTIONS (event_id 'true')
+) SERVER contime;
+CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+    done boolean;
+BEGIN
+    FOR i IN 1 .. 600 LOOP
+        EXECUTE 'SELECT ' || condition INTO done;
+        IF done THEN
+            RETURN;
+        END IF;
+        COMMIT;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RAISE 'waited in vain for %', condition;
+END $$;
+CREATE VIEW counted AS
+    SELECT keys, recent + young + frozen AS kept, duplicates, conflicts,
+           recent + young + frozen + duplicates + conflicts AS inserted, bytes > 0 AS bytes, since <= now() AS since
+    FROM contime.tables WHERE "table" = 'stock'::regclass;
+
+-- A table without data is not there.
+SELECT * FROM contime.tables;
+INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(1, 1000) i;
+SELECT inserted FROM counted;
+CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
+SELECT * FROM counted;
+SELECT recent, young, frozen, late FROM contime.tables;
+
+-- What is rolled back is never counted, and leaves.
+BEGIN;
+INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(1001, 1100) i;
+SELECT inserted FROM counted;
+ROLLBACK;
+SELECT inserted FROM counted;
+CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
+SELECT * FROM counted;
+
+-- Copies and conflicts are dropped once everyone sees them all, and counted.
+INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(901, 1000) i;
+INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 2, i FROM generate_series(1, 10) i;
+SELECT inserted FROM counted;
+SELECT sum(pieces) FROM stock WHERE at = '2021-01-01';
+CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
+SELECT * FROM counted;
+SELECT sum(pieces) FROM stock WHERE at = '2021-01-01';
+
+-- Late events are counted as they enter.
+INSERT INTO stock SELECT i % 10, timestamptz '2019-01-01' + i * interval '1 hour', 1, -i FROM generate_series(1, 50) i;
+CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
+SELECT inserted FROM counted;
+SELECT late >= 50 AS late FROM contime.tables;
+
+-- An old PostgreSQL snapshot keeps events young, not unseen: tested with sessions elsewhere.
+SELECT worker, pid > 0 AS runs, entered > 0 AS entered, dropped >= 0 AS dropped, memory_bytes > 0 AS memory, last_pass <= clock_timestamp() AS passed
+    FROM contime.workers ORDER BY worker;
+SELECT sum(entered) = (SELECT inserted FROM counted) AS "entered as many as inserted", sum(dropped) AS dropped FROM contime.workers;
+
+-- Others' tables, and those that are gone.
+TRUNCATE stock;
+SELECT inserted FROM counted;
+CALL until('(SELECT coalesce(sum(bytes), 0) < 100000 FROM contime.tables)');
+DROP FOREIGN TABLE stock CASCADE;
+SELECT * FROM contime.tables;
+DROP PROCEDURE until;

@@ -1,0 +1,676 @@
+#!/usr/bin/perl
+# law.pl: the law of contime, tried at random.
+#
+#   For every snapshot S, key k and instant T, the row of a continuous table at
+#   (k, T) is the fold, in the order of the law, of the events of k at or before T
+#   that S can see.
+#
+# Several sessions write the same events into a continuous table and, in the same
+# transactions, into an ordinary table: inserts, COPY, events that set to NULL,
+# snapshots whole and partial, finishes, exact copies, conflicting ones, ties;
+# with savepoints, rollbacks, exception blocks, READ COMMITTED and REPEATABLE READ.
+# Again and again each session reads both tables in one statement, so under one
+# PostgreSQL snapshot, the ordinary one through the reference fold below, and
+# compares. When all is over it waits until everything has entered and frozen and
+# compares everything once more; then the same events go in another order into a
+# fresh table, which must give the same states, recent and frozen.
+#
+#   CT_SEED=n     the seed; printed, so that a failure can be had again
+#   CT_ROUNDS=n   rounds, each with new tables (default 6)
+#   CT_STEPS=n    steps of a round (default 120)
+#
+# Uses psql and the server that PGHOST and friends name; TAP on standard output.
+use strict;
+use warnings;
+
+# ---- a psql session ---------------------------------------------------------------
+
+package Session;
+use IPC::Open2;
+
+sub new
+{
+	my ($class, $name) = @_;
+	my $pid = open2(my $out, my $in, 'exec psql -X -q -A -t -v VERBOSITY=verbose 2>&1');
+	$in->autoflush(1);
+	my $self = bless { name => $name, pid => $pid, in => $in, out => $out, serial => 0 }, $class;
+	$self->run("SET client_min_messages = warning; SET timezone = 'UTC'");
+	return $self;
+}
+
+# Run statements; the lines they print. An error is fatal.
+sub run
+{
+	my ($self, $sql) = @_;
+	my $mark = 'mark-' . $self->{serial}++;
+	my ($in, $out, @lines) = ($self->{in}, $self->{out});
+	$sql .= ';' unless $sql =~ /(;|\\\.\n)\s*$/;	# psql does not bear a lone one after COPY
+	print $in "$sql\n\\echo $mark\n";
+	local $SIG{ALRM} = sub { die "$self->{name}: no answer within 120 seconds to: $sql\n" };
+	alarm 120;
+	while (1)
+	{
+		my $line = <$out>;
+		die "$self->{name}: the session is gone after: $sql\n@lines" unless defined $line;
+		chomp $line;
+		last if $line eq $mark;
+		push @lines, $line;
+	}
+	alarm 0;
+	die "$self->{name}: $sql\n" . join("\n", @lines) . "\n"
+	  if grep { /(ERROR|FATAL|PANIC):/ } @lines;
+	return grep { $_ ne '' } @lines;
+}
+
+sub quit
+{
+	my $self = shift;
+	close $self->{in};
+	waitpid $self->{pid}, 0;
+}
+
+# ---- random values -------------------------------------------------------------------
+
+package main;
+
+my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
+my $rounds = $ENV{CT_ROUNDS} // 6;
+my $steps = $ENV{CT_STEPS} // 120;
+srand($seed);
+print "# CT_SEED=$seed CT_ROUNDS=$rounds CT_STEPS=$steps\n";
+
+sub pick { return $_[ int rand @_ ] }
+sub chance { return rand() < $_[0] }
+sub quote { return defined $_[0] ? "'$_[0]'" : 'NULL' }
+
+my @words = ('', 'a', 'B', 'b', 'ä', 'zebra', 'Zebra', 'x' x 40, 'y' x 3000);
+my %values = (
+	'bigint' => sub { int(rand(41)) - 20 },
+	'int' => sub { int(rand(41)) - 20 },
+	'smallint' => sub { int(rand(41)) - 20 },
+	'text' => sub { pick(@words) },
+	'boolean' => sub { pick('t', 'f') },
+	'uuid' => sub { sprintf '%08x-0000-4000-8000-%012x', pick(0, 1, 0x7fffffff, 0x80000000), int rand 3 },
+	'double precision' => sub { pick('0', '-0', '1.5', 'NaN', '-Infinity', '3e-300') },
+	'jsonb' => sub { pick('{}', 'null', '[1, 2]', '{"a": 1}', '{"a": {"b": "c"}}') },
+	'int[]' => sub { pick('{}', '{1}', '{1,NULL,3}') },
+	'interval' => sub { pick('1 day', '24 hours', '-3 minutes') },
+	'timestamptz' => sub { sprintf '2020-05-%02d 12:00:00+00', 1 + int rand 28 });
+
+sub value
+{
+	my $type = shift;
+	if ($type =~ /^numeric\((\d+),\s*(\d+)\)$/)
+	{
+		my ($digits, $scale) = ($1 - $2, $2);
+		$digits = 2 unless chance(0.05) && $digits > 20;
+		my $whole = join '', map { int rand 10 } 1 .. ($digits > 20 ? $digits - 2 : $digits);
+		return (chance(0.5) ? '-' : '') . $whole . ($scale ? '.' . join('', map { int rand 10 } 1 .. $scale) : '');
+	}
+	return $values{$type}->();
+}
+
+# ---- the tables ------------------------------------------------------------------------
+# A continuous table, the ordinary one beside it, and the reference: what each event
+# does to a state (the functions are written out per table, so they stay plain SQL).
+
+my @specs = (
+	{
+		keys => [ [ 'k', 'int' ] ],
+		time => 'timestamptz',
+		id => 'text',
+		columns => [
+			{ name => 's', type => 'bigint', rule => 'sum' },
+			{ name => 'b', type => 'numeric(12,2)', rule => 'sum', initial => '10', lower => '-5', upper => '100' },
+			{ name => 'lo', type => 'int', rule => 'min' },
+			{ name => 'hi', type => 'numeric(10,3)', rule => 'max', initial => '1.5' },
+			{ name => 'l', type => 'text', rule => 'last' },
+			{ name => 'n', type => 'int', rule => 'last', initial => '7' } ]
+	},
+	{
+		keys => [ [ 'k', 'text' ], [ 'm', 'bigint' ] ],
+		time => 'bigint',
+		id => undef,
+		columns => [
+			{ name => 'x', type => 'numeric(36,6)', rule => 'sum', initial => '0' },
+			{ name => 'y', type => 'int', rule => 'sum', lower => '0', initial => '3' },
+			{ name => 'z', type => 'smallint', rule => 'max' },
+			{ name => 'w', type => 'timestamptz', rule => 'min' },
+			{ name => 'f', type => 'double precision', rule => 'last' },
+			{ name => 'j', type => 'jsonb', rule => 'last', initial => '{}' } ]
+	},
+	{
+		keys => [ [ 'k', 'uuid' ] ],
+		time => 'timestamptz',
+		id => 'bigint',
+		columns => [
+			{ name => 'u', type => 'smallint', rule => 'sum', upper => '9', initial => '0' },
+			{ name => 'v', type => 'numeric(18,4)', rule => 'sum', initial => '-2.5' },
+			{ name => 'a', type => 'int[]', rule => 'last' },
+			{ name => 'q', type => 'boolean', rule => 'last' },
+			{ name => 'd', type => 'numeric(30,0)', rule => 'min', initial => '5' } ]
+	});
+
+sub create
+{
+	my ($s, $spec, $name) = @_;
+	my @all = (
+		(map { { name => $_->[0], type => $_->[1], options => "key 'true'" } } @{ $spec->{keys} }),
+		{ name => 'at', type => $spec->{time}, options => "time 'true'" },
+		@{ $spec->{columns} },
+		($spec->{id} ? { name => 'id', type => $spec->{id}, options => "event_id 'true'" } : ()));
+	my $t = { %$spec, name => $name, plain => "${name}_plain", all => \@all };
+	my $bit = 1;
+	for my $column (@all)
+	{
+		$column = { %$column, bit => $bit };
+		$bit *= 2;
+		$column->{options} //= join ', ', map { "$_ '$column->{$_}'" }
+		  grep { defined $column->{$_} } qw(rule initial lower upper);
+	}
+	my @state = grep { $_->{rule} || $_->{name} eq 'id' } @all;
+	my @keys = map { $_->[0] } @{ $spec->{keys} };
+	$t->{state} = \@state;
+	$t->{names} = join ', ', map { $_->{name} } @all;
+	$t->{key} = join ', ', @keys;
+	$t->{content} = 'row(' . join(', ', map { $_->{name} } @state) . ')';
+	my $id = ($spec->{id} // '') eq 'text' ? 'id COLLATE "C"' : 'id';
+	$t->{order} = 'kind, ' . ($spec->{id} ? "$id NULLS LAST, " : '') . "$t->{content} USING *<, nul, cols";
+	$t->{identity} = $spec->{id} ? "$t->{key}, at, kind, $id" : undef;
+
+	$s->run("CREATE FOREIGN TABLE $name ("
+		  . join(', ', map { "$_->{name} $_->{type} OPTIONS ($_->{options})" } @all)
+		  . ') SERVER contime');
+	$s->run("CREATE TABLE $t->{plain} (" . join(', ', map { "$_->{name} $_->{type}" } @all)
+		  . ', kind int, nul bigint, cols bigint)');
+	reference($s, $t);
+	return $t;
+}
+
+sub reference
+{
+	my ($s, $t) = @_;
+	my ($name, $plain, @state) = ($t->{name}, $t->{plain}, @{ $t->{state} });
+	my %does = (
+		last => sub { 'e.%1$s' },
+		sum => sub {
+			my $c = shift;
+			my $sum = 'coalesce(x.%1$s, ' . ($c->{initial} // 0) . ') + e.%1$s';
+			$sum = "greatest($sum, $c->{lower})" if defined $c->{lower};
+			$sum = "least($sum, $c->{upper})" if defined $c->{upper};
+			return $sum;
+		},
+		min => sub { 'least(coalesce(x.%1$s, ' . ($_[0]{initial} // 'NULL') . '), e.%1$s)' },
+		max => sub { 'greatest(coalesce(x.%1$s, ' . ($_[0]{initial} // 'NULL') . '), e.%1$s)' });
+
+	$s->run("CREATE TYPE ${name}_state AS (present boolean, " . join(', ', map { "$_->{name} $_->{type}" } @state) . ')');
+	$s->run("CREATE FUNCTION ${name}_step(x ${name}_state, e $plain) RETURNS ${name}_state LANGUAGE plpgsql AS \$\$ BEGIN
+	IF e.kind = 0 THEN RETURN NULL; END IF;                 -- finish: no row
+	IF x.present IS NULL THEN                               -- a new life, from initial
+		x := ROW(true, " . join(', ', map { quote($_->{initial}) } @state) . ")::${name}_state;
+	END IF;
+	IF e.kind = 1 THEN                                      -- an event: NULL is unchanged\n"
+	  . join('', map {
+			sprintf "\t\tx.%1\$s := CASE WHEN e.nul & $_->{bit} <> 0 THEN NULL WHEN e.%1\$s IS NULL THEN x.%1\$s ELSE "
+			  . $does{ $_->{rule} // 'last' }->($_) . " END;\n", $_->{name} } @state)
+	  . "	ELSE                                                -- a snapshot: NULL is NULL\n"
+	  . join('', map { sprintf "\t\tx.%1\$s := CASE WHEN e.cols & $_->{bit} <> 0 THEN e.%1\$s ELSE x.%1\$s END;\n", $_->{name} } @state)
+	  . "	END IF;
+	RETURN x;
+END \$\$");
+	$s->run("CREATE AGGREGATE ${name}_fold($plain) (SFUNC = ${name}_step, STYPE = ${name}_state)");
+
+	# One of each identity; the fold after each event; the last of each instant.
+	my $events = $t->{identity}
+	  ? "(SELECT * FROM $plain WHERE id IS NULL UNION ALL
+		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain WHERE id IS NOT NULL
+		  ORDER BY $t->{key}, at, $t->{order}))"
+	  : "(SELECT * FROM $plain)";
+	$s->run("CREATE VIEW ${name}_steps AS
+	SELECT $t->{key}, at, lead(at) OVER (PARTITION BY $t->{key} ORDER BY at) AS until, (state).*
+	FROM (SELECT DISTINCT ON ($t->{key}, at) $t->{key}, at, state
+		  FROM (SELECT $t->{key}, at, row_number() OVER sorted AS n, ${name}_fold(e::$plain) OVER sorted AS state
+				FROM $events e
+				WINDOW sorted AS (PARTITION BY $t->{key} ORDER BY at, $t->{order} ROWS UNBOUNDED PRECEDING)) folded
+		  ORDER BY $t->{key}, at, n DESC) steps");
+}
+
+# ---- events -----------------------------------------------------------------------------
+
+sub instant
+{
+	my ($t, $n) = @_;
+	$n //= int rand 30;
+	return $t->{time} eq 'bigint' ? $n - 10 : sprintf "2020-01-01 00:%02d:00.%06d+00", $n / 2, $n % 2;
+}
+
+sub key
+{
+	my ($t, $n) = @_;
+	$n //= int rand $t->{nkeys};
+	return map { $_->[1] eq 'text' ? ('', 'k', 'K', 'ü' x 20)[ $n % 4 ] : $_->[1] eq 'uuid'
+		  ? sprintf('%08x-0000-4000-8000-000000000000', $n) : $n - 2 } @{ $t->{keys} };
+}
+
+# A random event: { kind, v => { column => value or undef }, nul, cols }.
+sub event
+{
+	my $t = shift;
+	if (@{ $t->{past} } && chance(0.15))
+	{
+		my $old = pick(@{ $t->{past} });
+		return $old if chance(0.5);				# an exact copy
+		my $new = event($t);					# or another content of that identity
+		return $new if $new->{kind} != $old->{kind};
+		$new = { %$new, v => { %{ $new->{v} } } };
+		$new->{v}{$_} = $old->{v}{$_} for map({ $_->[0] } @{ $t->{keys} }), 'at', $t->{id} ? 'id' : ();
+		if ($t->{id} && $new->{partial})
+		{
+			my $bit = $t->{state}[-1]{bit};
+			$new->{cols} = defined $new->{v}{id} ? $new->{cols} | $bit : $new->{cols} & ~$bit;
+		}
+		return $new;
+	}
+	my $kind = chance(0.12) ? 2 : chance(0.08) ? 0 : 1;
+	my ($nul, $cols, %v) = (0, 0);
+	my $partial = $kind == 2 && chance(0.5);
+	my @keys = key($t);
+	$v{ $_->[0] } = shift @keys for @{ $t->{keys} };
+	$v{at} = instant($t);
+	for my $c (@{ $t->{state} })
+	{
+		my ($name, $is_id) = ($c->{name}, $c->{name} eq 'id');
+		$v{$name} = undef;
+		if ($is_id)
+		{
+			$v{id} = $c->{type} eq 'text' ? pick('a', 'b', 'B', 'é', 'long' x 10) : pick(-1, 0, 1, 5_000_000_000)
+			  if chance(0.7);
+			# An id names its column in a snapshot of some columns, too.
+			$cols |= $c->{bit} if $kind == 2 && (!$partial || defined $v{id});
+			next;
+		}
+		if ($kind == 1)
+		{
+			if (chance(0.07)) { $nul |= $c->{bit} }
+			elsif (chance(0.5)) { $v{$name} = value($c->{type}) }
+		}
+		elsif ($kind == 2 && (!$partial || chance(0.5)))
+		{
+			$cols |= $c->{bit};
+			next if chance(0.2);
+			$v{$name} = value($c->{type});
+			$v{$name} = $c->{lower} if defined $c->{lower} && $v{$name} < $c->{lower};
+			$v{$name} = $c->{upper} if defined $c->{upper} && $v{$name} > $c->{upper};
+		}
+	}
+	my @named = grep { $cols & $_->{bit} && $_->{name} ne 'id' } @{ $t->{state} };
+	return event($t) if $partial && !@named;
+	my $e = { kind => $kind, v => \%v, nul => $nul, cols => $cols, partial => $partial,
+		columns => [ map { $_->{name} } @named ],
+		set_null => [ map { $_->{name} } grep { $nul & $_->{bit} } @{ $t->{state} } ] };
+	push @{ $t->{past} }, $e;
+	return $e;
+}
+
+sub row { my ($t, $e) = @_; return join ', ', map { quote($e->{v}{ $_->{name} }) } @{ $t->{all} } }
+
+# The statements that record events in both tables.
+sub record_plain
+{
+	my ($t, @events) = @_;
+	return "INSERT INTO $t->{plain} VALUES "
+	  . join(', ', map { '(' . row($t, $_) . ", $_->{kind}, $_->{nul}, $_->{cols})" } @events);
+}
+
+sub record_call
+{
+	my ($t, $e) = @_;
+	my $state = 'ROW(' . row($t, $e) . ")::$t->{name}";
+	return "SELECT contime.finish($state)" if $e->{kind} == 0;
+	return "SELECT contime.event($state" . (@{ $e->{set_null} } ? ", set_null => '{" . join(',', @{ $e->{set_null} }) . "}'" : '') . ')'
+	  if $e->{kind} == 1;
+	return "SELECT contime.snapshot($state" . ($e->{partial} ? ", columns => '{" . join(',', @{ $e->{columns} }) . "}'" : '') . ')';
+}
+
+sub copy_value
+{
+	my $value = shift // return '\N';
+	$value =~ s/\\/\\\\/g;
+	return $value;
+}
+
+sub record
+{
+	my ($t, $count, $no_copy) = @_;
+	my @events = map { event($t) } 1 .. $count // 1 + int rand 6;
+	my @simple = grep { $_->{kind} == 1 && !$_->{nul} } @events;
+	my @calls = grep { !($_->{kind} == 1 && !$_->{nul}) } @events;
+	my @sql;
+	if (@simple)
+	{
+		my $how = int rand($no_copy ? 3 : 4);
+		my $columns = $t->{names};
+		if ($how == 0)
+		{
+			push @sql, record_plain($t, @simple),
+			  "INSERT INTO $t->{name} ($columns) VALUES " . join(', ', map { '(' . row($t, $_) . ')' } @simple);
+		}
+		elsif ($how == 1)	# one statement for both
+		{
+			push @sql, 'WITH w AS (' . record_plain($t, @simple) . " RETURNING *) INSERT INTO $t->{name} SELECT $columns FROM w";
+		}
+		elsif ($how == 2) { push @sql, record_plain($t, @simple), map { record_call($t, $_) } @simple }
+		else
+		{
+			push @sql, "COPY $t->{name} ($columns) FROM STDIN;\n"
+			  . join('', map { my $e = $_; join("\t", map { copy_value($e->{v}{ $_->{name} }) } @{ $t->{all} }) . "\n" } @simple)
+			  . "\\.\n", record_plain($t, @simple);
+		}
+	}
+	push @sql, record_plain($t, @calls), map { record_call($t, $_) } @calls if @calls;
+	return @sql;
+}
+
+# Statements one after the other; a COPY has its own end.
+sub script { return join "\n", map { /\\\.\n$/ ? $_ : "$_;" } @_ }
+
+# ---- comparisons ---------------------------------------------------------------------------
+
+my ($comparisons, $differences, $tests, $failed) = (0, 0, 0, 0);
+
+sub ok
+{
+	my ($good, $name) = @_;
+	$tests++;
+	$failed++ unless $good;
+	print $good ? '' : 'not ', "ok $tests - $name\n";
+}
+
+# A query that gives "comparisons|differences|one of them".
+sub difference_sql
+{
+	my ($t, $want, $got, $on) = @_;
+	return "SELECT count(*), count(*) FILTER (WHERE want::text IS DISTINCT FROM got::text),
+	  (array_agg('want ' || coalesce(want::text, 'no row') || ' got ' || coalesce(got::text, 'no row'))
+	   FILTER (WHERE want::text IS DISTINCT FROM got::text))[1]
+	FROM ($want) want FULL JOIN ($got) got ON " . join(' AND ', map { "want.$_ = got.$_" } split(', ', $on));
+}
+
+sub literal { my ($t, @instants) = @_; return join ', ', map { "'$_'::$t->{time}" } @instants }
+
+# Every key at these instants, the continuous side read in one of many shapes.
+sub slices_sql
+{
+	my ($t, @instants) = @_;
+	my ($name, $key) = ($t->{name}, $t->{key});
+	my $state = join ', ', map { $_->{name} } @{ $t->{state} };
+	my $probe = '(SELECT unnest(ARRAY[' . literal($t, @instants) . ']) AS at)';
+	my $at = $t->{time} eq 'bigint' ? 'at_tick' : 'at';
+	my @all = map { my @k = key($t, $_); '(' . join(', ', map { quote($_) . '::' . $t->{keys}[0][1] } $k[0]) . ')' } 0 .. $t->{nkeys} - 1;
+	my @shapes = (
+		sub { "SELECT $key, at, $state FROM $name WHERE at = ANY(ARRAY[" . literal($t, @instants) . '])' },
+		sub { "SELECT $key, at, $state FROM $name WHERE at IN (" . literal($t, @instants) . ')' },
+		sub { join ' UNION ALL ', map { "SELECT $key, at, $state FROM $name WHERE at = " . literal($t, $_) } @instants },
+		sub { "SELECT $key, c.at, $state FROM $probe p JOIN $name c ON c.at = p.at" },
+		sub { "SELECT $key, c.at, $state FROM $probe p, contime.$at(NULL::$name, p.at) c" },
+		@{ $t->{keys} } > 1 ? () : (
+			sub { "SELECT c.$key, c.at, $state FROM $probe p CROSS JOIN (VALUES " . join(', ', @all) . ") all_keys(k) JOIN $name c ON c.k = all_keys.k AND c.at = p.at" },
+			sub { "SELECT c.$key, c.at, $state FROM $probe p CROSS JOIN (VALUES " . join(', ', @all) . ") all_keys(k) CROSS JOIN LATERAL contime.$at(NULL::$name, p.at, all_keys.k) c" }));
+	return difference_sql($t,
+		"SELECT $key, p.at, $state FROM $probe p JOIN ${name}_steps s ON s.at <= p.at AND (s.until > p.at OR s.until IS NULL) WHERE present",
+		pick(@shapes)->(), "$key, at");
+}
+
+# Now: no instant is named.
+sub now_sql
+{
+	my ($t, $session) = @_;
+	my $state = join ', ', map { $_->{name} } @{ $t->{state} };
+	my $now = $t->{time} eq 'bigint' ? '9223372036854775807'
+	  : $session->{level} && $session->{level} ne 'READ COMMITTED' ? 'transaction_timestamp()' : 'statement_timestamp()';
+	return difference_sql($t,
+		"SELECT $t->{key}, $state FROM $t->{name}_steps WHERE at <= $now AND (until > $now OR until IS NULL) AND present",
+		"SELECT $t->{key}, $state FROM $t->{name}", $t->{key});
+}
+
+# One key's history: the reference's steps in [from, to), equal neighbours merged.
+sub history_sql
+{
+	my ($t, $n) = @_;
+	my ($name, $key) = ($t->{name}, $t->{key});
+	my ($from, $to) = sort { $a <=> $b } int(rand 31) - 1, int(rand 32);
+	$to++ if $from == $to;
+	($from, $to) = (0, 59) if chance(0.3);
+	my ($tick, $range) = $t->{time} eq 'bigint' ? ('_tick', 'int8range') : ('', 'tstzrange');
+	($from, $to) = map { quote($t->{time} eq 'bigint' ? $_ - 10 : sprintf '2020-01-01 %s%02d:%02d:00+00',
+			$_ < 0 ? ('', 0, 0) : ('', $_ / 60, $_ % 60)) . "::$t->{time}" } $from, $to;
+	my $k = quote((key($t, $n))[0]) . '::' . $t->{keys}[0][1];
+	my $state = join ', ', map { $_->{name} } @{ $t->{state} };
+	my $got_state = join ', ', map { "(state).$_->{name}" } @{ $t->{state} };
+	return difference_sql($t,
+		"SELECT min(starts) AS starts, $range(min(starts), max(ends)) AS during, $state
+		 FROM (SELECT *, sum(fresh::int) OVER (ORDER BY starts) AS run
+			   FROM (SELECT greatest(at, $from) AS starts, least(until, $to) AS ends, $state,
+							lag(until) OVER (ORDER BY at) IS DISTINCT FROM at OR NOT row($state) *= lag(row($state)) OVER (ORDER BY at) AS fresh
+					 FROM ${name}_steps WHERE $key = $k AND present AND at < $to AND (until > $from OR until IS NULL)) cut) runs
+		 GROUP BY run, " . join(', ', map { $_->{type} =~ /^json$/ ? "$_->{name}::text" : $_->{name} } @{ $t->{state} }),
+		"SELECT (state).at AS starts, during, $got_state FROM contime.history$tick(NULL::$name, $k, $from, $to)", 'starts');
+}
+
+# Run a comparison, at once or through a cursor whose snapshot may be older by then.
+sub compare
+{
+	my ($session, $what, $sql) = @_;
+	my @lines = $session->run($sql);
+	tally($session, $what, $sql, @lines);
+}
+
+sub tally
+{
+	my ($session, $what, $sql, @lines) = @_;
+	my ($compared, $different, $example) = split /\|/, ($lines[-1] // ''), 3;
+	die "$what: no answer to $sql\n" unless defined $different;
+	$comparisons += $compared;
+	return 1 unless $different;
+	$differences += $different;
+	print "# $session->{name}: $what: $different of $compared differ: ", substr($example, 0, 600), "\n";
+	print "# by: $sql\n" if $differences == $different;
+	return 0;
+}
+
+sub compare_some
+{
+	my ($t, $session) = @_;
+	my $kind = rand();
+	return compare($session, 'slices', slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4)) if $kind < 0.6;
+	return compare($session, 'now', now_sql($t, $session)) if $kind < 0.75;
+	return compare($session, 'history', history_sql($t, int rand $t->{nkeys})) if @{ $t->{keys} } == 1;
+	return compare($session, 'slices', slices_sql($t, instant($t)));
+}
+
+sub compare_all
+{
+	my ($t, $session, $when) = @_;
+	my $before = $differences;
+	my @instants = map { instant($t, $_) } 0 .. 29;
+	compare($session, $when, slices_sql($t, splice @instants, 0, 6)) while @instants;
+	compare($session, $when, now_sql($t, $session));
+	if (@{ $t->{keys} } == 1)
+	{
+		compare($session, $when, history_sql($t, $_)) for 0 .. $t->{nkeys} - 1;
+	}
+	return $differences == $before;
+}
+
+# ---- a round ------------------------------------------------------------------------------
+
+sub step
+{
+	my ($t, $s) = @_;
+	my $dice = rand();
+	if (!$s->{level})
+	{
+		if ($dice < 0.45)
+		{
+			$s->{level} = chance(0.6) ? 'READ COMMITTED' : 'REPEATABLE READ';
+			$s->{savepoints} = 0;
+			$s->run("BEGIN ISOLATION LEVEL $s->{level}");
+			compare_some($t, $s) if chance(0.5);	# takes the snapshot of a REPEATABLE READ
+		}
+		elsif ($dice < 0.75) { $s->run(script('BEGIN', record($t), 'COMMIT')) }
+		else { compare_some($t, $s) }
+		return;
+	}
+	if ($dice < 0.40) { $s->run($_) for record($t) }
+	elsif ($dice < 0.65) { compare_some($t, $s) }
+	elsif ($dice < 0.73) { $s->run('SAVEPOINT p' . $s->{savepoints}++) }
+	elsif ($dice < 0.81)
+	{
+		return unless $s->{savepoints};
+		my $to = int rand $s->{savepoints};
+		if (chance(0.7)) { $s->run("ROLLBACK TO p$to"); $s->{savepoints} = $to + 1 }
+		else { $s->run("RELEASE p$to"); $s->{savepoints} = $to }
+	}
+	elsif ($dice < 0.86)	# an exception block: all of it, or nothing
+	{
+		my @sql = record($t, 2, 1);
+		s/^SELECT /PERFORM / for @sql;
+		push @sql, "RAISE 'on purpose'" if chance(0.6);
+		$s->run(script('DO $block$ BEGIN' . "\n" . script(@sql) . "\nEXCEPTION WHEN raise_exception THEN NULL; END \$block\$"));
+	}
+	elsif ($dice < 0.89 && !$s->{cursor} && !$s->{savepoints})
+	{
+		$s->{cursor} = slices_sql($t, map { instant($t) } 1 .. 3);
+		$s->run("DECLARE c NO SCROLL CURSOR FOR $s->{cursor}");
+	}
+	elsif ($dice < 0.92 && $s->{cursor} && !$s->{savepoints})
+	{
+		tally($s, 'cursor', $s->{cursor}, $s->run('FETCH ALL FROM c; CLOSE c'));
+		delete $s->{cursor};
+	}
+	elsif ($dice < 0.97) { finish_transaction($t, $s, 'COMMIT') }
+	else { finish_transaction($t, $s, 'ROLLBACK') }
+}
+
+sub finish_transaction
+{
+	my ($t, $s, $how) = @_;
+	if ($s->{cursor} && !$s->{savepoints})
+	{
+		tally($s, 'cursor', $s->{cursor}, $s->run('FETCH ALL FROM c'));
+	}
+	delete $s->{cursor};
+	compare_some($t, $s) if chance(0.5);
+	$s->run($how);
+	$s->{level} = undef;
+}
+
+# Wait, within bounds, until everything has entered and frozen.
+sub wait_frozen
+{
+	my ($s, $t) = @_;
+	for (1 .. 600)
+	{
+		my ($left) = $s->run("SELECT coalesce(sum(recent + young), 0) FROM contime.tables WHERE \"table\" = '$t->{name}'::regclass");
+		return 1 if $left == 0;
+		select undef, undef, undef, 0.05;
+	}
+	return 0;
+}
+
+sub accounted
+{
+	my ($s, $t) = @_;
+	my ($line) = $s->run("SELECT (SELECT count(*) FROM $t->{plain}), coalesce(sum(recent + young + frozen + duplicates + conflicts), 0),
+		coalesce(sum(duplicates + conflicts), 0), "
+		. ($t->{identity} ? "(SELECT count(*) - count(DISTINCT ($t->{identity})) FROM $t->{plain} WHERE id IS NOT NULL)" : '0')
+		. " FROM contime.tables WHERE \"table\" = '$t->{name}'::regclass");
+	my ($inserted, $kept, $dropped, $copies) = split /\|/, $line;
+	print "# $t->{name}: $inserted inserted, $kept accounted for; $copies copies, $dropped of them dropped\n"
+	  if $inserted != $kept || $dropped != $copies;
+	return $inserted == $kept && $dropped == $copies;
+}
+
+my $admin = Session->new('admin');
+my @sessions = map { Session->new("session $_") } 1 .. 4;
+$admin->run('CREATE EXTENSION IF NOT EXISTS contime');
+
+for my $round (1 .. $rounds)
+{
+	my $spec = $specs[ ($round - 1) % @specs ];
+	my $t = create($admin, { %$spec, nkeys => pick(1, 3, 4), past => [] }, "law_$round");
+	my $before = $differences;
+
+	# Every other cycle of rounds begins with a deeper past.
+	if (($round - 1) / @specs % 2)
+	{
+		$admin->run(script('BEGIN', record($t, 150), 'COMMIT')) for 1 .. 10;
+	}
+	step($t, pick(@sessions)) for 1 .. $steps;
+	for my $s (@sessions)
+	{
+		finish_transaction($t, $s, chance(0.7) ? 'COMMIT' : 'ROLLBACK') if $s->{level};
+	}
+	ok($differences == $before, "round $round: sessions beside each other");
+	ok(compare_all($t, $admin, 'all ended'), "round $round: all transactions have ended");
+	ok(wait_frozen($admin, $t), "round $round: everything entered and froze");
+	ok(accounted($admin, $t), "round $round: every committed event is accounted for");
+	ok(compare_all($t, $admin, 'frozen'), "round $round: all is frozen");
+
+	# What committed, once more, in another order, some of it undone on the way.
+	$admin->run("DROP VIEW $t->{name}_steps; DROP AGGREGATE $t->{name}_fold($t->{plain}); DROP FUNCTION $t->{name}_step; DROP TYPE $t->{name}_state");
+	my $again = create($admin, { %$t }, "law_${round}_again");
+	my @committed = read_plain($admin, $t);
+	for (my $i = @committed - 1; $i > 0; $i--)
+	{
+		my $j = int rand($i + 1);
+		@committed[ $i, $j ] = @committed[ $j, $i ];
+	}
+	while (my @some = splice @committed, 0, 1 + int rand 40)
+	{
+		my $s = pick(@sessions);
+		my @sql = (record_plain($again, @some), map { record_call($again, $_) } @some);
+		$s->run(script('BEGIN', @sql, 'ROLLBACK')) if chance(0.2);
+		$s->run(script('BEGIN', @sql, 'COMMIT'));
+	}
+	ok(same_states($admin, $t, $again), "round $round: the permuted history gives the same states");
+	ok(compare_all($again, $admin, 'permuted'), "round $round: the permuted history keeps the law");
+	ok(wait_frozen($admin, $again) && same_states($admin, $t, $again), "round $round: and when frozen");
+	ok(accounted($admin, $again), "round $round: and is accounted for");
+	$admin->run("DROP FOREIGN TABLE $t->{name}, $again->{name} CASCADE; DROP TABLE $t->{plain}, $again->{plain} CASCADE");
+}
+
+# The committed events of the ordinary table, as event() makes them.
+sub read_plain
+{
+	my ($s, $t) = @_;
+	my @events;
+	my $columns = join ', ', map { "encode(convert_to($_->{name}::text, 'UTF8'), 'hex')" } @{ $t->{all} };
+	for my $line ($s->run("SELECT concat_ws('|', kind, nul, cols), " . join(', ', map { "coalesce($_, '-')" } split /, (?=encode)/, $columns) . " FROM $t->{plain}"))
+	{
+		my ($kind, $nul, $cols, @values) = split /\|/, $line, -1;
+		my %v;
+		$v{ $_->{name} } = do { my $hex = shift @values; $hex eq '-' ? undef : pack('H*', $hex) } for @{ $t->{all} };
+		my @named = grep { $cols & $_->{bit} && $_->{name} ne 'id' } @{ $t->{state} };
+		push @events, { kind => $kind, nul => $nul, cols => $cols, v => \%v,
+			partial => scalar(grep { !($cols & $_->{bit}) } @{ $t->{state} }),
+			columns => [ map { $_->{name} } @named ],
+			set_null => [ map { $_->{name} } grep { $nul & $_->{bit} } @{ $t->{state} } ] };
+	}
+	return @events;
+}
+
+# Do two continuous tables have the same rows at every instant of the domain?
+sub same_states
+{
+	my ($s, $t, $other) = @_;
+	my $instants = literal($t, map { instant($t, $_) } 0 .. 29);
+	my ($a, $b) = map { "SELECT $_->{key}, at, " . join(', ', map { $_->{name} } @{ $t->{state} })
+		  . " FROM $_->{name} WHERE at = ANY(ARRAY[$instants])" } $t, $other;
+	return compare($s, 'permuted', difference_sql($t, $a, $b, "$t->{key}, at"));
+}
+
+$_->quit for @sessions, $admin;
+print "1..$tests\n";
+print "# $comparisons comparisons, $differences differences (CT_SEED=$seed)\n";
+exit($failed || $differences ? 1 : 0);

@@ -1,0 +1,76 @@
+-- The SQL interface: what there is, how it is marked, and who may use it.
+BEGIN;
+SELECT no_plan();
+
+SELECT has_extension('contime');
+SELECT has_schema('contime');
+SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.1.0', 'the version is the one of the control file');
+
+-- Exactly these functions.
+SELECT set_eq(
+    $$SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace$$,
+    ARRAY['contime.fdw_handler()', 'contime.fdw_validator(text[],oid)', 'contime.event(anyelement,name[])',
+          'contime.snapshot(anyelement,name[])', 'contime.finish(anyelement)',
+          'contime.at(anyelement,timestamp with time zone)', 'contime.at(anyelement,timestamp with time zone,anycompatible)',
+          'contime.at_tick(anyelement,bigint)', 'contime.at_tick(anyelement,bigint,anycompatible)',
+          'contime.history(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
+          'contime.history_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.table_stats()', 'contime.worker_stats()'],
+    'the functions');
+SELECT set_eq(
+    $$SELECT relname::text FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind IN ('r', 'v', 'm', 'f', 'S')$$,
+    ARRAY['tables', 'workers'], 'the views');
+SELECT has_view('contime', 'tables', 'contime.tables');
+SELECT has_view('contime', 'workers', 'contime.workers');
+
+-- Every object has a comment.
+SELECT is_empty(
+    $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL$$,
+    'every function has a comment');
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind = 'v' AND obj_description(oid, 'pg_class') IS NULL$$,
+    'every view has a comment');
+SELECT isnt((SELECT obj_description(oid, 'pg_foreign_server') FROM pg_foreign_server WHERE srvname = 'contime'), NULL, 'the server has a comment');
+SELECT isnt((SELECT obj_description(oid, 'pg_foreign_data_wrapper') FROM pg_foreign_data_wrapper WHERE fdwname = 'contime_fdw'), NULL, 'the wrapper has a comment');
+
+-- Every object belongs to the extension.
+SELECT is_empty(
+    $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND NOT EXISTS
+        (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')$$,
+    'every function is a member of the extension');
+
+-- Volatility: writers are volatile, readers stable (one answer in a statement).
+SELECT volatility_is('contime', f, ARRAY['anyelement', 'name[]'], 'volatile') FROM unnest(ARRAY['event', 'snapshot']::name[]) f;
+SELECT volatility_is('contime', 'finish', ARRAY['anyelement'], 'volatile');
+SELECT volatility_is('contime', 'at', ARRAY['anyelement', 'timestamp with time zone'], 'stable');
+SELECT volatility_is('contime', 'at', ARRAY['anyelement', 'timestamp with time zone', 'anycompatible'], 'stable');
+SELECT volatility_is('contime', 'history', ARRAY['anyelement', 'anycompatible', 'timestamp with time zone', 'timestamp with time zone'], 'stable');
+SELECT volatility_is('contime', 'at_tick', ARRAY['anyelement', 'bigint'], 'stable');
+SELECT volatility_is('contime', 'history_tick', ARRAY['anyelement', 'anycompatible', 'bigint', 'bigint'], 'stable');
+SELECT is_empty(
+    $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND proname IN ('event', 'snapshot', 'finish') AND proparallel <> 'u'$$,
+    'writers do not run in parallel workers');
+SELECT is_empty(
+    $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND prosecdef$$,
+    'nothing runs as its owner');
+
+-- Privileges.
+CREATE ROLE nobody_in_particular;
+SELECT ok(has_schema_privilege('nobody_in_particular', 'contime', 'USAGE'), 'everybody may use the schema');
+SELECT ok(NOT has_schema_privilege('nobody_in_particular', 'contime', 'CREATE'), 'nobody may create in it');
+SELECT ok(NOT has_server_privilege('nobody_in_particular', 'contime', 'USAGE'), 'the server has to be granted');
+SELECT ok(has_table_privilege('nobody_in_particular', 'contime.tables', 'SELECT'), 'everybody may read contime.tables');
+SELECT ok(has_table_privilege('nobody_in_particular', 'contime.workers', 'SELECT'), 'everybody may read contime.workers');
+
+-- Settings.
+SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.memory'), 'postmaster', 'contime.memory is fixed at start');
+SELECT is((SELECT boot_val || coalesce(unit, '') FROM pg_settings WHERE name = 'contime.memory'), '256MB', 'contime.memory is 256MB by default');
+SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.workers'), 'postmaster', 'contime.workers is fixed at start');
+SELECT is((SELECT boot_val FROM pg_settings WHERE name = 'contime.workers'), '2', 'contime.workers is 2 by default');
+SELECT is_empty(
+    $$SELECT name FROM pg_settings WHERE name LIKE 'contime.%' AND (short_desc IS NULL OR short_desc = '')$$, 'every setting is described');
+SELECT throws_ok('SET contime.no_such_setting = 1', '42602', NULL, 'there are no other settings');
+SELECT is((SELECT count(*) FROM contime.workers), current_setting('contime.workers')::bigint, 'a worker for every partition');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,566 @@
+#!/usr/bin/perl
+#
+# fuzz.pl
+#	  Random queries over continuous tables, compared with ordinary ones.
+#
+# The ordinary tables hold a row for every instant of a small domain, so each
+# query has a known answer.  A continuous table must give the same rows, or
+# refuse the query cleanly: SQLSTATE 0A000 with a hint.  Anything else, an
+# internal error of the planner above all, counts as wrong.  Each query runs
+# under several planner settings, and in several dresses: prepared with a
+# generic plan, behind a cursor, in a function.
+#
+#	  fuzz.pl [--seed N] [--queries N] [--unprotected] [--verbose]
+#
+# Connects as psql does (PGHOST, PGPORT, PGDATABASE, PGUSER) and works in the
+# schemas contime_fuzz_c and contime_fuzz_o, which it drops first.  With
+# --unprotected, which needs a build with assertions, what should be refused
+# is answered; such a run must find wrong answers and fails if it does not.
+#
+# A query text serves both sides: the tables have the same names in two
+# schemas, and search_path says which are meant.  Tables named "..._now" are
+# read without a condition on the time: the ordinary ones hold the last instant.
+use strict;
+use warnings;
+use Getopt::Long;
+use IPC::Open2;
+
+my $seed = time ^ $$;
+my $queries = 300;
+my $unprotected = 0;
+my $verbose = 0;
+my $show;
+GetOptions(
+	'seed=i' => \$seed,
+	'queries=i' => \$queries,
+	'unprotected' => \$unprotected,
+	'verbose' => \$verbose,
+	'show' => \$show) or die "usage: fuzz.pl [--seed N] [--queries N] [--unprotected] [--verbose]\n";
+
+my $INSTANTS = 10;    # the domain: instants 0 .. 9
+my $IDS = 4;
+
+# ---- psql ------------------------------------------------------------------
+
+my ($out, $in, $pid);
+
+sub start_psql
+{
+	$pid = open2($out, $in, 'psql -X -q -A -t -v ON_ERROR_STOP=0 2>&1')
+	  or die "cannot run psql: $!\n";
+	ask('\set VERBOSITY verbose
+		SET client_min_messages = error;
+		SET timezone = \'UTC\';
+		SET statement_timeout = \'10s\';');
+	ask('SET contime.debug_unprotected = on;') if $unprotected;
+}
+
+# Run some SQL; the lines it prints.
+sub ask
+{
+	my ($sql) = @_;
+	my @lines;
+
+	print $in "$sql\n;\n\\echo --done--\n";
+	while (my $line = <$out>)
+	{
+		chomp $line;
+		return @lines if $line eq '--done--';
+		push @lines, $line;
+	}
+	die "psql has gone: the server may have crashed\n" . join("\n", @lines) . "\n";
+}
+
+# Rows in a canonical order, or the error.
+sub answer
+{
+	my @lines = ask(@_);
+	my @error = grep { /^(psql:.*)?(ERROR|FATAL|PANIC):/ } @lines;
+
+	return { error => $error[0], text => join("\n", @lines) } if @error;
+	return { rows => join("\n", sort @lines) };
+}
+
+# ---- tables ------------------------------------------------------------------
+
+sub pick { return $_[ int rand @_ ]; }
+sub chance { return rand() < $_[0]; }
+
+# Instants as literals, by the kind of clock.
+sub literal
+{
+	my ($clock, $instant) = @_;
+
+	return $clock eq 'tick' ? "$instant"
+	  : sprintf "'2026-03-%02d 00:00+00'::timestamptz", $instant + 1;
+}
+
+sub make_tables
+{
+	my $c = 'contime_fuzz_c';
+	my $o = 'contime_fuzz_o';
+
+	answer("DROP SCHEMA IF EXISTS $c, $o CASCADE");
+	must("CREATE SCHEMA $c; CREATE SCHEMA $o;");
+	for my $clock ('tick', 'day')
+	{
+		my $type = $clock eq 'tick' ? 'bigint' : 'timestamptz';
+		my $columns = 'id %s, at %s, v int %s, w int %s';
+		my $continuous = sprintf "id bigint OPTIONS (key 'true'), at $type OPTIONS (time 'true'),"
+		  . " v int OPTIONS (rule 'sum', initial '0'), w int";
+		my $ordinary = "id bigint, at $type, v int, w int";
+
+		for my $name ('a', 'b', 'p1', 'p2')
+		{
+			make_pair($clock, "${clock}_$name", $continuous, $ordinary,
+				$name eq 'p1' ? [ 1, 2 ] : $name eq 'p2' ? [ 3, 4 ] : [ 1 .. $IDS ]);
+		}
+		make_sources($clock, $type);
+		make_views($clock);
+	}
+	must("ANALYZE $o." . pick('tick_x', 'day_x'));
+}
+
+# A continuous table, and one with what it must show at every instant.
+sub make_pair
+{
+	my ($clock, $name, $continuous, $ordinary, $ids) = @_;
+	my @events;
+	my %used;
+
+	for (1 .. 10)
+	{
+		my ($id, $at) = (pick(@$ids), int rand $INSTANTS);
+		next if $used{"$id $at"}++;
+		push @events, sprintf "(%d, %s, %s, %s)", $id, literal($clock, $at),
+		  chance(0.3) ? 'NULL::int' : int(rand 5) - 1, chance(0.4) ? 'NULL::int' : int rand 4;
+	}
+	my $events = join ', ', @events;
+	my $instants = join ', ', map { '(' . literal($clock, $_) . ')' } 0 .. $INSTANTS - 1;
+
+	must("CREATE FOREIGN TABLE contime_fuzz_c.$name ($continuous) SERVER contime;
+		  INSERT INTO contime_fuzz_c.$name VALUES $events;
+		  CREATE TABLE contime_fuzz_o.$name ($ordinary);
+		  INSERT INTO contime_fuzz_o.$name
+		  SELECT e.id, i.at, coalesce(sum(e.v), 0),
+				 (array_agg(e.w ORDER BY e.at DESC) FILTER (WHERE e.w IS NOT NULL))[1]
+		  FROM (VALUES $events) e(id, at, v, w), (VALUES $instants) i(at)
+		  WHERE e.at <= i.at GROUP BY e.id, i.at;");
+}
+
+# Ordinary tables with instants to join with; the same on both sides.
+sub make_sources
+{
+	my ($clock, $type) = @_;
+
+	for my $name ('x', 'y')
+	{
+		my @rows = map {
+			my $t = literal($clock, int rand $INSTANTS);
+			my $s = literal($clock, int rand $INSTANTS);
+			my $r = literal($clock, int rand $INSTANTS);
+			sprintf "(%d, %s, %s, ARRAY[%s, %s], %d)", 1 + int rand $IDS,
+			  (chance(0.1) ? 'NULL' : $t), $s, $t, $r, int rand 4;
+		} 1 .. 8;
+		my $u = $clock eq 'tick' ? 'int' : pick('date', 'timestamp');
+
+		for my $schema ('contime_fuzz_c', 'contime_fuzz_o')
+		{
+			must("CREATE TABLE $schema.${clock}_$name (id int, t $type, u $u, ts $type\[], k int);
+				  INSERT INTO $schema.${clock}_$name
+				  SELECT id, t, u::$u, ts, k
+				  FROM (VALUES " . join(', ', @rows) . ") r(id, t, u, ts, k);
+				  " . ($name eq 'x' ? "CREATE INDEX ON $schema.${clock}_$name (id);" : ''));
+		}
+	}
+}
+
+sub make_views
+{
+	my ($clock) = @_;
+	my $last = literal($clock, $INSTANTS - 1);
+
+	for my $name ('a', 'b')
+	{
+		must("CREATE VIEW contime_fuzz_c.${clock}_${name}_now AS
+			  SELECT id, v, w FROM contime_fuzz_c.${clock}_$name;
+			  CREATE VIEW contime_fuzz_o.${clock}_${name}_now AS
+			  SELECT id, v, w FROM contime_fuzz_o.${clock}_$name WHERE at = $last;");
+	}
+	for my $schema ('contime_fuzz_c', 'contime_fuzz_o')
+	{
+		must("SET search_path = $schema;
+			  CREATE VIEW ${clock}_view AS SELECT id, at, v, w FROM ${clock}_a WHERE v > 0;
+			  CREATE VIEW ${clock}_barrier WITH (security_barrier) AS
+			  SELECT id, at, v, w FROM ${clock}_a WHERE w IS NOT NULL;
+			  CREATE VIEW ${clock}_both AS
+			  SELECT id, at, v, w FROM ${clock}_a UNION ALL SELECT id, at, w, v FROM ${clock}_b;
+			  CREATE VIEW ${clock}_mixed AS
+			  SELECT id, at, v, w FROM ${clock}_a
+			  UNION ALL SELECT id, t, k, k FROM ${clock}_x WHERE t IS NOT NULL;
+			  CREATE TABLE ${clock}_part (LIKE ${clock}_x) PARTITION BY LIST (id);
+			  DROP TABLE ${clock}_part;
+			  CREATE TABLE ${clock}_part (id bigint, at "
+			  . ($clock eq 'tick' ? 'bigint' : 'timestamptz') . ", v int, w int)
+			  PARTITION BY LIST (id);
+			  ALTER TABLE ${clock}_part ATTACH PARTITION ${clock}_p1 FOR VALUES IN (1, 2);
+			  ALTER TABLE ${clock}_part ATTACH PARTITION ${clock}_p2 FOR VALUES IN (3, 4);
+			  CREATE FUNCTION ${clock}_inline(bigint) RETURNS TABLE (id bigint, at "
+			  . ($clock eq 'tick' ? 'bigint' : 'timestamptz') . ", v int, w int)
+			  LANGUAGE sql STABLE AS 'SELECT id, at, v, w FROM $schema.${clock}_b WHERE id <> \$1';");
+	}
+}
+
+sub must
+{
+	my $answer = answer(@_);
+
+	die "setup failed: $answer->{text}\n" if $answer->{error};
+}
+
+# ---- random queries ------------------------------------------------------------
+
+# A relation in a FROM clause is { sql, columns }, a column { sql, kind, needs }.
+# Kinds: id, time, array (of times), value.  needs: a time column that still
+# wants a condition to bind it.
+
+my $clock;
+my $aliases;
+
+sub column { my ($sql, $kind, $needs) = @_; return { sql => $sql, kind => $kind, needs => $needs }; }
+sub of_kind { my ($kind, @columns) = @_; return grep { $_->{kind} eq $kind } @columns; }
+
+sub constant { return literal($clock, int rand $INSTANTS); }
+
+sub base_relation
+{
+	my $alias = 't' . ++$aliases;
+	my $which = rand;
+	my @table = (
+		column("$alias.id", 'id'), column("$alias.at", 'time', 1),
+		column("$alias.v", 'value'), column("$alias.w", 'value'));
+
+	if ($which < 0.45)
+	{
+		my $name = pick('a', 'a', 'b', 'view', 'barrier', 'both', 'mixed', 'part', 'part');
+
+		return { sql => "${clock}_$name $alias", columns => \@table };
+	}
+	if ($which < 0.48)
+	{
+		return { sql => "${clock}_inline(" . int(rand 5) . ") $alias", columns => \@table };
+	}
+	if ($which < 0.55)
+	{
+		my $name = pick('a', 'b');
+
+		return { sql => "${clock}_${name}_now $alias", columns => [ @table[ 0, 2, 3 ] ] };
+	}
+	if ($which < 0.62)
+	{
+		my $series = $clock eq 'tick' ? 'generate_series(0::bigint, 9, 3)'
+		  : "generate_series('2026-03-01'::timestamptz, '2026-03-10', '3 days')";
+
+		return { sql => "$series AS $alias(t)", columns => [ column("$alias.t", 'time') ] };
+	}
+	return {
+		sql => "${clock}_" . pick('x', 'y') . " $alias",
+		columns => [
+			column("$alias.id", 'id'), column("$alias.t", 'time'), column("$alias.u", 'time'),
+			column("$alias.ts", 'array'), column("$alias.k", 'value') ]
+	};
+}
+
+# An expression for an instant within the domain.
+sub time_expression
+{
+	my @times = map { $_->{sql} } of_kind('time', @_);
+	my $which = rand;
+
+	return constant() if !@times || $which < 0.25;
+	return pick(@times) if $which < 0.8;
+	return sprintf "coalesce(%s, %s)", pick(@times), constant() if $which < 0.87;
+	return sprintf "greatest(%s, %s)", pick(@times), pick(@times) if $which < 0.94;
+	return $clock eq 'tick'
+	  ? sprintf('(%s + 1) %% 10', pick(@times))
+	  : sprintf("least(%s + '1 day'::interval, %s)", pick(@times), literal($clock, 9));
+}
+
+# A condition that binds a time column, mostly.
+sub binding
+{
+	my ($time, @columns) = @_;
+	my @others = grep { $_ != $time } @columns;
+	my @arrays = of_kind('array', @others);
+	my $which = rand;
+
+	return "$time->{sql} = " . time_expression(@others) if $which < 0.65;
+	return time_expression(@others) . " = $time->{sql}" if $which < 0.72;
+	return "$time->{sql} IN (" . constant() . ', ' . constant() . ')' if $which < 0.78;
+	return "$time->{sql} = ANY (" . pick(@arrays)->{sql} . ')' if @arrays && $which < 0.83;
+	return "$time->{sql} = (SELECT max(t) FROM ${clock}_x)" if $which < 0.85;
+	return "($time->{sql} = " . time_expression(@others) . " OR $time->{sql} = "
+	  . time_expression(@others) . ')' if $which < 0.88;
+	return "$time->{sql} IN (" . subselect('time', @columns) . ')' if $which < 0.95;
+	return "($time->{sql} = " . constant() . ' AND ' . filter(@others) . ')';
+}
+
+# Any other condition.
+sub filter
+{
+	my @columns = @_;
+	my @ids = map { $_->{sql} } of_kind('id', @columns);
+	my @values = map { $_->{sql} } of_kind('value', @columns);
+	my @times = map { $_->{sql} } of_kind('time', @columns);
+	my $which = rand;
+
+	return sprintf '%s = %s', pick(@ids), pick(@ids) if @ids > 1 && $which < 0.35;
+	return sprintf '%s = %d', pick(@ids), 1 + int rand 4 if @ids && $which < 0.5;
+	return sprintf '%s %s %d', pick(@values), pick('<', '=', '>='), int rand 4 if @values && $which < 0.6;
+	return sprintf '%s %s %s', pick(@values), pick('<', '=', '<>'), pick(@values) if @values && $which < 0.65;
+	return sprintf '%s IS %s', pick(@values, @ids), pick('NULL', 'NOT NULL') if @values && @ids && $which < 0.7;
+	return sprintf '%s = %s', pick(@times), pick(@times) if @times && $which < 0.8;
+	return sprintf '%s %s %s', pick(@times), pick('<', '<>', '>='), time_expression(@columns)
+	  if @times && $which < 0.83;
+	return sprintf '(%s OR %s)', filter(@columns), filter(@columns) if $which < 0.88;
+	return pick('EXISTS', 'NOT EXISTS') . ' (' . subselect(undef, @columns) . ')' if $which < 0.94;
+	return pick(@ids) . pick(' IN (', ' NOT IN (') . subselect('id', @columns) . ')' if @ids;
+	return 'true';
+}
+
+# A small subquery in a condition, giving a column of that kind.
+sub subselect
+{
+	my ($kind, @outer) = @_;
+	my $rel = chance(0.3) ? join_relation(0, @outer) : base_relation();
+	my @columns = @{ $rel->{columns} };
+	my ($result) = $kind ? map { $_->{sql} } of_kind($kind, @columns) : '1';
+	my $visible = chance(0.7) ? [ @columns, @outer ] : \@columns;
+
+	$result = $kind eq 'time' ? constant() : 1 + int rand 4 if !defined $result;
+	return "SELECT $result FROM $rel->{sql} WHERE " . conditions(\@columns, 1, @$visible);
+}
+
+# A conjunction.  What needs a binding among @$mine gets one with this
+# probability; a table without any would be read "now".
+sub conditions
+{
+	my ($mine, $probability, @columns) = @_;
+	my @atoms;
+
+	for my $time (grep { $_->{needs} } @$mine)
+	{
+		next if !chance($probability);
+		push @atoms, binding($time, @columns);
+		$time->{needs} = 0;
+	}
+	push @atoms, filter(@columns) while chance(0.4);
+	return @atoms ? join(' AND ', @atoms) : 'true';
+}
+
+sub join_relation
+{
+	my ($depth, @outer) = @_;
+	my $left = relation($depth - 1, @outer);
+	my $lateral = chance(0.2);
+	my $right = relation($depth - 1, $lateral ? (@{ $left->{columns} }, @outer) : @outer);
+	my @columns = (@{ $left->{columns} }, @{ $right->{columns} });
+	my $type = pick('JOIN', 'JOIN', 'JOIN', 'LEFT JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN', ',');
+	my @mine = $type =~ /LEFT/ ? @{ $right->{columns} }
+	  : $type =~ /RIGHT/ ? @{ $left->{columns} }
+	  : $type =~ /FULL/ ? () : @columns;
+
+	# What the join does not bind, a condition above may.
+	@mine = () if chance(0.3) || $type eq ',';
+	return { sql => "$left->{sql} CROSS JOIN $right->{sql}", columns => \@columns } if $type eq ',';
+	return {
+		sql => "($left->{sql} $type $right->{sql} ON " . conditions(\@mine, 0.85, @columns) . ')',
+		columns => \@columns
+	};
+}
+
+sub relation
+{
+	my ($depth, @outer) = @_;
+	my $which = rand;
+
+	return base_relation() if $depth <= 0 || $which < 0.4;
+	return join_relation($depth, @outer) if $which < 0.8;
+	return subquery($depth, @outer);
+}
+
+# A subquery in FROM, with what keeps it from being pulled up, or nothing.
+sub subquery
+{
+	my ($depth, @outer) = @_;
+	my $inner = relation($depth - 1, @outer);
+	my @inner = @{ $inner->{columns} };
+	my $alias = 's' . ++$aliases;
+	my @columns;
+	my @select;
+	my $where = conditions(\@inner, 0.5, @inner, @outer);
+	my @hidden;
+
+	for my $i (0 .. $#inner)
+	{
+		push(@hidden, $inner[$i]), next if $inner[$i]{kind} eq 'array' || chance(0.2);
+		push @select, "$inner[$i]{sql} AS c$i";
+		push @columns, column("$alias.c$i", $inner[$i]{kind}, $inner[$i]{needs});
+	}
+	if (!@columns)
+	{
+		push @select, '1 AS c0';
+		push @columns, column("$alias.c0", 'value');
+	}
+
+	$where .= ' AND ' . conditions(\@hidden, 1, @inner, @outer);
+
+	my $list = join ', ', @select;
+	my $positions = join ', ', 1 .. @select;
+	my $sql = "SELECT $list FROM $inner->{sql} WHERE $where";
+	my $fence = rand;
+	if ($fence < 0.08) { $sql .= " ORDER BY $positions LIMIT 3"; }
+	elsif ($fence < 0.14) { $sql = "SELECT DISTINCT $list FROM $inner->{sql} WHERE $where"; }
+	elsif ($fence < 0.2) { $sql .= ' OFFSET 0'; }
+	elsif ($fence < 0.28) { $sql .= " GROUP BY $positions"; }
+	elsif ($fence < 0.33) { $sql .= pick(' UNION ALL ', ' UNION ', ' EXCEPT ') . $sql; }
+	elsif ($fence < 0.38) { $sql = "WITH q AS " . pick('MATERIALIZED ', '') . "($sql) SELECT * FROM q"; }
+	return { sql => 'LATERAL (' . $sql . ") $alias", columns => \@columns } if @outer;
+	return { sql => "($sql) $alias", columns => \@columns };
+}
+
+sub query
+{
+	$clock = pick('tick', 'day');
+	$aliases = 0;
+
+	my $rel = relation(pick(1, 2, 2, 3));
+	my @columns = @{ $rel->{columns} };
+	my @shown = grep { $_->{kind} ne 'array' && chance(0.7) } @columns;
+	@shown = ($columns[0]) if !@shown;
+	my $shown = join ', ', map { $_->{sql} } @shown;
+	my $from = "FROM $rel->{sql} WHERE " . conditions(\@columns, 1, @columns);
+	my $which = rand;
+
+	return "SELECT $shown $from" if $which < 0.55;
+	return "SELECT count(*) $from" if $which < 0.65;
+	return "SELECT DISTINCT $shown $from" if $which < 0.72;
+	return "SELECT $shown, count(*) $from GROUP BY $shown" if $which < 0.79;
+	return "SELECT $shown, sum(count(*)) OVER () $from GROUP BY GROUPING SETS (($shown), ())" if $which < 0.83;
+	return "SELECT $shown $from ORDER BY " . join(', ', 1 .. @shown) . ' LIMIT 5' if $which < 0.9;
+	return "WITH q AS " . pick('', 'MATERIALIZED ') . "(SELECT $shown $from) SELECT q.* FROM q"
+	  if $which < 0.95;
+	return "SELECT $shown, (SELECT count(*) FROM ${clock}_a z WHERE z.at = " . time_expression(@columns)
+	  . (chance(0.5) ? ' AND z.id = 2' : '') . ") $from";
+}
+
+# ---- settings and dresses --------------------------------------------------------
+
+my @settings = (
+	'',
+	'SET enable_nestloop = off;',
+	'SET enable_nestloop = off; SET enable_hashjoin = off;',
+	'SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;',
+	'SET join_collapse_limit = 1; SET from_collapse_limit = 1;',
+	'SET geqo_threshold = 2; SET geqo_effort = 1;',
+	'SET enable_partitionwise_join = on; SET enable_partitionwise_aggregate = on;',
+	'SET enable_memoize = off; SET enable_hashagg = off; SET enable_sort = off;',
+	'SET join_collapse_limit = 2; SET from_collapse_limit = 2; SET geqo_threshold = 2;',
+	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;');
+
+my @dresses = (
+	sub { return "$_[0];"; },
+	sub {
+		return "PREPARE p AS $_[0]; SET plan_cache_mode = force_generic_plan;
+				EXECUTE p; DEALLOCATE p;";
+	},
+	sub { return "BEGIN; DECLARE c CURSOR FOR $_[0]; FETCH ALL FROM c; COMMIT;"; },
+	sub {
+		return "CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE plpgsql AS \$\$
+				DECLARE r record; BEGIN FOR r IN $_[0] LOOP RETURN NEXT r::text; END LOOP; END \$\$;
+				SELECT * FROM pg_temp.f(); DROP FUNCTION pg_temp.f();";
+	});
+
+sub run
+{
+	my ($schema, $setting, $dress, $sql) = @_;
+	my $answer = answer("RESET ALL; SET search_path = $schema; SET timezone = 'UTC';"
+		  . " SET statement_timeout = '10s'; SET client_min_messages = error;"
+		  . ($unprotected ? 'SET contime.debug_unprotected = on;' : '')
+		  . " $setting\n" . $dress->($sql));
+
+	ask('ROLLBACK; DEALLOCATE ALL; DROP FUNCTION IF EXISTS pg_temp.f();') if $answer->{error};
+	return $answer;
+}
+
+# ---- the run -----------------------------------------------------------------------
+
+my %count = (accepted => 0, refused => 0, wrong => 0, skipped => 0);
+
+sub judge
+{
+	my ($expected, $got) = @_;
+
+	return 'skipped' if $expected->{error};
+	return $got->{rows} eq $expected->{rows} ? 'accepted' : 'wrong' if !$got->{error};
+	return 'skipped' if $got->{error} =~ /57014/;
+	return 'refused' if $got->{error} =~ /0A000/ && $got->{text} =~ /^HINT: /m
+	  && $got->{text} =~ /contime\.|continuous table/;
+	return 'wrong';
+}
+
+sub report
+{
+	my ($setting, $sql, $expected, $got) = @_;
+
+	print "WRONG under [$setting]\n$sql\n";
+	if ($got->{error}) { print "got $got->{text}\n\n"; return; }
+
+	my %difference;
+	$difference{$_}++ for split /\n/, $expected->{rows};
+	$difference{$_}-- for split /\n/, $got->{rows};
+	my @missing = grep { $difference{$_} > 0 } sort keys %difference;
+	my @extra = grep { $difference{$_} < 0 } sort keys %difference;
+	print "missing: @missing[0 .. ($#missing < 4 ? $#missing : 4)]\n";
+	print "extra: @extra[0 .. ($#extra < 4 ? $#extra : 4)]\n\n";
+}
+
+srand $seed;
+print "seed $seed\n";
+start_psql();
+make_tables();
+
+for my $number (1 .. $queries)
+{
+	my $sql = query();
+	my $setting = $number % 2 ? '' : $settings[ int rand @settings ];
+	my $dress = chance(0.75) ? $dresses[0] : $dresses[ int rand @dresses ];
+
+	print "$number: [$setting] $sql\n" if $show;
+	my $expected = run('contime_fuzz_o', '', $dress, $sql);
+	my $got = $expected->{error} ? $expected : run('contime_fuzz_c', $setting, $dress, $sql);
+	my $verdict = judge($expected, $got);
+	$count{$verdict}++;
+	report($setting, $sql, $expected, $got) if $verdict eq 'wrong' && !$unprotected;
+	print "$number $verdict: $sql\n" if $verbose;
+	print "  $got->{text}\n" if $verbose && $got->{error};
+
+	# What is accepted must give the same rows whatever the plan.
+	next if $verdict ne 'accepted' || $unprotected;
+	for my $other (map { $settings[ int rand @settings ] } 1 .. 3)
+	{
+		$got = run('contime_fuzz_c', $other, $dresses[0], $sql);
+		next if $dress == $dresses[3];
+		$verdict = judge($expected, $got);
+		next if $verdict ne 'wrong';
+		$count{wrong}++;
+		report($other, $sql, $expected, $got);
+	}
+}
+
+ask('DROP SCHEMA contime_fuzz_c, contime_fuzz_o CASCADE') if !$count{wrong};
+close $in;
+waitpid $pid, 0;
+print "seed $seed, $count{skipped} skipped\n";
+print "$count{accepted} accepted, $count{refused} refused, $count{wrong} wrong\n";
+exit(($count{wrong} > 0) != $unprotected);

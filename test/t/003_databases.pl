@@ -1,0 +1,50 @@
+# Databases: plain DROP DATABASE works while an agent is there, memory comes back, tables of one
+# database are not another's, CREATE DATABASE ... TEMPLATE works, and roles see what they may.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $node = contime_node('databases');
+my $used = 'SELECT sum(memory_bytes) FROM contime.workers';
+
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', "CREATE EXTENSION contime; $account");
+my $empty = $node->safe_psql('postgres', $used);
+$node->safe_psql('other', q{INSERT INTO account SELECT i % 1000, timestamptz '2020-01-01' + i * interval '1 minute', 1, 'some text' FROM generate_series(1, 50000) i});
+$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-01', 7)});
+is($node->safe_psql('other', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '50000', 'one database');
+is($node->safe_psql('postgres', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '7', 'another');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM contime.tables'), '1', 'contime.tables shows its own database');
+until_true($node, q{SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type LIKE 'contime agent%'}, 'an agent for each');
+cmp_ok($node->safe_psql('postgres', $used), '>', $empty + 1_000_000, 'memory is taken');
+
+# The agent must not be in the way.
+is($node->psql('postgres', 'CREATE DATABASE copy TEMPLATE other'), 0, 'CREATE DATABASE ... TEMPLATE of a database with an agent');
+is($node->safe_psql('copy', 'SELECT count(*) FROM account'), '0', 'the copy has the definition, not the events');
+$node->safe_psql('other', q{INSERT INTO account VALUES (1, '2019-01-01', 0)});
+until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'contime agent%' AND datname = 'other'}, 'a late event brings the agent back');
+is($node->psql('postgres', 'DROP DATABASE other'), 0, 'plain DROP DATABASE works');
+until_true($node, "SELECT ($used) < $empty + 1000000", 'its memory came back');
+is($node->safe_psql('postgres', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '7', 'the other database has what it had');
+
+# Who may not drop it does not disturb it.
+$node->safe_psql('postgres', 'CREATE ROLE stranger LOGIN; CREATE DATABASE third');
+isnt($node->psql('postgres', 'SET ROLE stranger; DROP DATABASE third'), 0, 'a stranger drops nothing');
+is($node->psql('postgres', 'DROP DATABASE copy'), 0, 'the copy is dropped');
+
+# DROP EXTENSION CASCADE gives everything back.
+$node->safe_psql('postgres', q{INSERT INTO account SELECT i % 1000, timestamptz '2020-01-01' + i * interval '1 minute', 1, 'some text' FROM generate_series(1, 50000) i});
+cmp_ok($node->safe_psql('postgres', $used), '>', $empty + 1_000_000, 'memory is taken again');
+$node->safe_psql('postgres', 'DROP EXTENSION contime CASCADE');
+$node->safe_psql('postgres', 'CREATE EXTENSION contime');
+until_true($node, "SELECT ($used) < $empty + 1000000", 'DROP EXTENSION CASCADE gives the memory back');
+until_true($node, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'contime agent%'}, 'and its agent leaves');
+$node->safe_psql('postgres', 'DROP EXTENSION contime');
+$node->stop('fast');
+
+done_testing();

@@ -1,0 +1,65 @@
+# The memory budget: at the smallest setting, writers are refused when it is used up; what was
+# accepted stays and is served, and what is rolled back or truncated comes back.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $probe = contime_node('probe');
+my $smallest = $probe->safe_psql('postgres', q{SELECT min_val || unit FROM pg_settings WHERE name = 'contime.memory'});
+$probe->stop('fast');
+note("contime.memory = $smallest");
+
+my $node = contime_node('memory', 'contime.memory' => $smallest);
+my $sum = q{SELECT coalesce(sum(balance), 0) FROM account WHERE at = 'infinity'};
+
+# Rows in small transactions until one is refused.
+my ($accepted, $state, $message, $hint) = (0);
+for my $i (1 .. 2000)
+{
+	($state, $message, $hint) = sqlstate($node,
+		"INSERT INTO account SELECT j % 100, timestamptz '2020-01-01' + ($i * 1000 + j) * interval '1 second', 1, repeat('n', 100) FROM generate_series(1, 1000) j");
+	last if $state ne '';
+	$accepted += 1000;
+}
+is($state, '53200', 'the memory budget is reached');
+like($hint, qr/contime\.memory/, 'the hint names the setting');
+cmp_ok($accepted, '>', 0, "after $accepted rows");
+is($node->safe_psql('postgres', $sum), $accepted, 'what was accepted is served');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'it enters and freezes though memory is short');
+is($node->safe_psql('postgres', $sum), $accepted, 'and is served');
+is($node->safe_psql('postgres', 'SELECT recent + young + frozen FROM contime.tables'), $accepted, 'and accounted for');
+
+# Other sessions read, and late events do not break anything, whatever their fate.
+($state) = sqlstate($node, q{INSERT INTO account SELECT j, '2019-01-01', 1 FROM generate_series(0, 99) j});
+like($state, qr/^(53200)?$/, "late events are accepted or refused, state '$state'");
+$accepted += 100 if $state eq '';
+is($node->safe_psql('postgres', $sum), $accepted, 'all or nothing');
+
+# TRUNCATE gives it back.
+$node->safe_psql('postgres', 'TRUNCATE account');
+is($node->safe_psql('postgres', $sum), 0, 'truncated');
+my $half = int($accepted / 2);
+until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 FROM contime.tables', 'the old events leave');
+my $again = "INSERT INTO account SELECT j % 100, timestamptz '2020-01-01' + j * interval '1 second', 1, repeat('n', 100) FROM generate_series(1, $half) j";
+until_true($node, 'SELECT (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024', 'their memory, too');
+$node->safe_psql('postgres', $again);
+is($node->safe_psql('postgres', $sum), $half, 'the room can be used again');
+
+# So does a rollback, over and over: many times the budget passes through.
+for my $i (1 .. 6)
+{
+	$node->safe_psql('postgres', 'TRUNCATE account');
+	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024 FROM contime.tables', 'empty');
+	$node->safe_psql('postgres', "BEGIN; $again; ROLLBACK");
+	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024 FROM contime.tables', 'rolled back, it leaves');
+}
+$node->safe_psql('postgres', $again);
+is($node->safe_psql('postgres', $sum), $half, 'and after all that the room is still there');
+$node->stop('fast');
+
+done_testing();

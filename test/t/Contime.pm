@@ -1,0 +1,54 @@
+# Contime.pm: what the TAP tests share: a server with contime preloaded, a table, and waiting on conditions.
+package Contime;
+use strict;
+use warnings;
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(contime_node until_true sqlstate logged $account);
+
+# A continuous table.
+our $account = q{CREATE FOREIGN TABLE account (
+	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+	balance bigint OPTIONS (rule 'sum', initial '0'), note text) SERVER contime};
+
+# A started server with the extension and the table, and these settings.
+sub contime_node
+{
+	my ($name, %settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	%settings = ('shared_preload_libraries' => 'contime', 'contime.memory' => '64MB', 'timezone' => 'UTC', %settings);
+	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'\n") for keys %settings;
+	$node->start;
+	$node->safe_psql('postgres', "CREATE EXTENSION contime; $account");
+	return $node;
+}
+
+# Wait until a query gives 't', within the framework's bound (180 seconds).
+sub until_true
+{
+	my ($node, $query, $what) = @_;
+	return ok($node->poll_query_until('postgres', $query), $what);
+}
+
+# SQLSTATE, message and hint of a statement that must fail.
+sub sqlstate
+{
+	my ($node, $sql) = @_;
+	my (undef, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
+	my ($state, $message) = $err =~ /ERROR:\s+(\w{5}): (.*)/;
+	my ($hint) = $err =~ /HINT:\s+(.*)/;
+	return ($state // '', $message // '', $hint // '');
+}
+
+# Does the log say it, from this offset on? Waits, within a bound.
+sub logged
+{
+	my ($node, $pattern, $offset, $what) = @_;
+	return ok(eval { $node->wait_for_log($pattern, $offset // 0); 1 }, $what);
+}
+
+1;
