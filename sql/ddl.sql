@@ -3,7 +3,7 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
     id      int         OPTIONS (key 'true'),
-    at      timestamptz DEFAULT '2020-01-05' OPTIONS (time 'true'),
+    at      timestamptz OPTIONS (time 'true') DEFAULT '2020-01-05',
     balance int         OPTIONS (rule 'sum', initial '0'),
     owner   text
 ) SERVER contime;
@@ -26,12 +26,13 @@ INSERT INTO account (id, at, brief) VALUES (1, '2020-01-06', 1);
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
 ROLLBACK;
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
-ALTER FOREIGN TABLE account ADD COLUMN brief text;
+-- once more, and its events are not there
+ALTER FOREIGN TABLE account ADD COLUMN brief int OPTIONS (rule 'sum');
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
 -- DROP COLUMN, and one of the same name again
 ALTER FOREIGN TABLE account DROP COLUMN note;
 SELECT * FROM account WHERE at = '2020-01-06' ORDER BY id;
-INSERT INTO account VALUES (1, '2020-01-07', 1, NULL, NULL, 'b');
+INSERT INTO account VALUES (1, '2020-01-07', 1, 'Byron', 8);
 ALTER FOREIGN TABLE account ADD COLUMN note int;
 SELECT * FROM account WHERE at = '2020-01-07' ORDER BY id;
 SELECT contime.snapshot(ROW(2, '2020-01-08', 100, 'Hopper', NULL, NULL, 5)::account);

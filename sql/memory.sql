@@ -1,6 +1,7 @@
 -- Memory is a budget: what does not fit is refused, what was accepted stays and is served.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+\set SHOW_CONTEXT never
 CREATE FOREIGN TABLE full_ (
     id int         OPTIONS (key 'true'),
     at timestamptz OPTIONS (time 'true'),
@@ -29,13 +30,13 @@ BEGIN
     END LOOP;
     RAISE 'waited in vain for %', condition;
 END $$;
-CALL until('(SELECT sum(memory_bytes) FROM contime.workers) < 16 * 1024 * 1024');
+CALL until('(SELECT sum(memory_bytes) FROM contime.workers) < 32 * 1024 * 1024');
 INSERT INTO full_ SELECT i % 100, timestamptz '2020-01-02' + i * interval '1 second', 1, repeat('x', 100) FROM generate_series(1, 10000) i;
 SELECT count(*), sum(n) FROM full_ WHERE at = '2020-01-03';
 -- TRUNCATE, too.
 TRUNCATE full_;
 SELECT count(*) FROM full_;
-CALL until('(SELECT coalesce(sum(bytes), 0) FROM contime.tables) < 100000');
+CALL until('(SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024');
 -- One value that no memory could hold.
 INSERT INTO full_ SELECT 1, '2020-01-01', 1, string_agg(md5(i::text), '') FROM generate_series(1, 40000) i;
 \echo :SQLSTATE

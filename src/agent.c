@@ -139,7 +139,7 @@ wants_agent(ContimeGeneration *g)
 {
 	bool		wants;
 
-	if (!g->used || g->dead || g->tombstone || !g->notify)
+	if (!g->used || g->dead || g->tombstone)
 		return false;
 	SpinLockAcquire(&g->notice_mutex);
 	wants = g->wants_agent || g->notice.events > 0 || g->sending.events > 0;
@@ -291,8 +291,8 @@ send_notice(ContimeGeneration *g, const CtChanged *changed, uint64 seq)
 	Oid			type = time_type_of(g);
 	StringInfoData json;
 
-	/* Dropped meanwhile, or not there yet for this snapshot: nobody to tell. */
-	if (name == NULL || !OidIsValid(type))
+	/* Dropped meanwhile: nobody to tell. */
+	if (name == NULL || !OidIsValid(type) || !contime_table_notifies(g->relation))
 		return;
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"table\": ");

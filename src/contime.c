@@ -59,6 +59,9 @@ _PG_init(void)
 							2, 1, CONTIME_MAX_WORKERS,
 							PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
+#ifdef USE_ASSERT_CHECKING
+	contime_plan_settings();
+#endif
 	MarkGUCPrefixReserved("contime");
 
 	/* pg_upgrade starts servers that must not do anything of their own. */

@@ -66,7 +66,6 @@ typedef struct ContimeGeneration
 	uint64		serial;			/* order among the generations of a table */
 	int			older;			/* index of the one before it, or -1 */
 	TimestampTz since;			/* remembers from here */
-	bool		notify;			/* send notices */
 	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
 	pg_atomic_uint64 served;	/* latest instant read (as int64) */
 	slock_t		notice_mutex;
@@ -78,7 +77,7 @@ typedef struct ContimeGeneration
 typedef struct ContimePartition
 {
 	pg_atomic_uint32 hibernating;	/* worker sleeps long: wake it */
-	pg_atomic_uint64 yield_until;	/* a writer waits: readers step back */
+	pg_atomic_uint64 yield_until;	/* a writer waits: others step back */
 	Latch	   *latch;			/* of the worker; NULL while there is none */
 	int			pid;
 	uint64		entered;		/* events since the start */
@@ -122,6 +121,9 @@ extern void contime_require_running(void);
 extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
+/* Wait a moment if an inserting backend waits for the lock. */
+extern void contime_step_back(int partition);
+
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
 extern CtArena contime_arena(int partition);
@@ -131,8 +133,7 @@ extern bool contime_known(Oid relation);
 
 /* The generation in force, or NULL when nothing was ever written. */
 extern ContimeGeneration *contime_generation(Oid relation);
-extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid,
-													bool tombstone, bool notify);
+extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 extern void contime_generations_sweep(void);
 
@@ -182,7 +183,6 @@ typedef struct ContimeTable
 	Oid			time_type;		/* timestamptz or int8 */
 	int			nkeys;
 	AttrNumber	key_attno[INDEX_MAX_KEYS];
-	bool		notify;
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
@@ -195,6 +195,9 @@ extern const ContimeTable *contime_table(Relation rel);
 
 /* Is it a foreign table of contime's? */
 extern bool contime_is_table(Oid relid);
+
+/* Does the table want notices sent, by its option as it is now? */
+extern bool contime_table_notifies(Oid relid);
 
 /* Check a definition; with the data there is, too. */
 extern void contime_table_check(Oid relid);
@@ -234,8 +237,8 @@ extern CtWide contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum va
 
 /*
  * A state's values into values[] and isnull[], key and time left alone.
- * Images must be 8-byte aligned, VAR ones with room for a length word before
- * them, as contime_hold_state() leaves them; the values point there.
+ * Images must be aligned, and varlenas have their header before the image; the
+ * values point there.
  * ERROR 22003 when a number is out of its type's range.
  */
 extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,

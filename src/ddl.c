@@ -63,7 +63,7 @@ on_drop(Oid class, Oid object, int sub)
 		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
 	{
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
-		(void) contime_generation_create(object, xid, true, false);
+		(void) contime_generation_create(object, xid, true);
 	}
 	else if (class == DatabaseRelationId)
 	{
@@ -90,17 +90,11 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 static void
 check_created(Oid relid)
 {
-	Relation	rel;
-
 	if (!contime_is_table(relid))
 		return;
-	contime_require_running();
-	rel = RelationIdGetRelation(relid);
-	if (rel == NULL)
-		return;
+	contime_table_check(relid);
 	(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
-									 false, contime_table(rel)->notify);
-	RelationClose(rel);
+									 false);
 }
 
 static void
@@ -241,7 +235,7 @@ contime_truncate(Relation rel)
 
 	(void) contime_generation_create(table->relid,
 									 U64FromFullTransactionId(GetCurrentFullTransactionId()),
-									 false, table->notify);
+									 false);
 }
 
 void

@@ -358,7 +358,7 @@ make_during(const HistoryResult *result, int64 from, int64 to)
 	RangeBound	upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
 
 	lower.infinite = !result->ticks && from == DT_NOBEGIN;
-	upper.infinite = to == PG_INT64_MAX;
+	upper.infinite = !result->ticks && to == DT_NOEND;
 	return RangeTypePGetDatum(make_range(result->range, &lower, &upper, false));
 }
 

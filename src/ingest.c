@@ -279,7 +279,7 @@ ingest_generation(ContimeIngest *ingest)
 		return g;
 	if (ingest->rel->rd_createSubid != InvalidSubTransactionId)
 		xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	return contime_generation_create(ingest->table->relid, xid, false, ingest->table->notify);
+	return contime_generation_create(ingest->table->relid, xid, false);
 }
 
 /*
@@ -380,10 +380,26 @@ store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	return status;
 }
 
-/* Link up to ROWS_PER_LOCK rows of a partition from *next on. */
+/* Is there a store, of the shape of the table as it is now?  Under the lock. */
+static bool
+store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
+{
+	const CtSchema *stored;
+
+	if (store == 0)
+		return false;
+	stored = ct_store_schema(arena, store);
+	return stored->nattrs == table->schema->nattrs &&
+		contime_schema_conflict(table, stored) < 0;
+}
+
+/*
+ * Link up to ROWS_PER_LOCK rows of a partition from *next on; *ready says
+ * whether the store could take them.
+ */
 static CtStatus
 link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
-		  const CtLabel *label, int *next)
+		  const CtLabel *label, int *next, bool *ready)
 {
 	CtArena		arena = contime_arena(partition);
 	CtStatus	status = CT_OK;
@@ -391,8 +407,9 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	int			i;
 
 	contime_lock(partition, LW_EXCLUSIVE);
+	*ready = store_is_ready(ingest->table, &arena, g->store[partition]);
 	START_CRIT_SECTION();
-	for (i = *next; i < ingest->nrows && linked < ROWS_PER_LOCK && status == CT_OK; i++)
+	for (i = *next; *ready && i < ingest->nrows && linked < ROWS_PER_LOCK && status == CT_OK; i++)
 	{
 		Row		   *row = &ingest->rows[i];
 
@@ -419,29 +436,41 @@ wake_worker(ContimePartition *partition)
 		SetLatch(partition->latch);
 }
 
+/* A table holds data: its database wants an agent. */
+static void
+want_agent(ContimeGeneration *g)
+{
+	g->wants_agent = true;
+	if (contime_shared->launcher_latch)
+		SetLatch(contime_shared->launcher_latch);
+}
+
 static void
 flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, const CtLabel *label)
 {
-	bool		first = false;
-	int			conflict = -1;
+	CtStatus	status = CT_OK;
 	int			next = 0;
-	CtStatus	status = store_prepare(ingest, g, partition, &first, &conflict);
 
-	if (conflict >= 0)
-		contime_report_conflict(ingest->table, conflict);
 	while (status == CT_OK && next < ingest->nrows)
 	{
+		bool		ready;
+		bool		first = false;
+		int			conflict = -1;
+
 		CHECK_FOR_INTERRUPTS();
-		status = link_rows(ingest, g, partition, label, &next);
+		status = link_rows(ingest, g, partition, label, &next, &ready);
+		if (ready)
+			continue;
+
+		/* The first rows ever, or the first since a column was added. */
+		status = store_prepare(ingest, g, partition, &first, &conflict);
+		if (conflict >= 0)
+			contime_report_conflict(ingest->table, conflict);
+		if (first)
+			want_agent(g);
 	}
 	if (status != CT_OK)
 		contime_report(status, ingest->table);
-	if (first)
-	{
-		g->wants_agent = true;
-		if (contime_shared->launcher_latch)
-			SetLatch(contime_shared->launcher_latch);
-	}
 	wake_worker(&contime_shared->partition[partition]);
 }
 

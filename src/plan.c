@@ -821,44 +821,153 @@ publish_laterals(PlannerInfo *root)
 }
 
 /*
- * All that has to be joined before `relid` can be joined to these sources:
- * what they depend on, and the outer joins that may null them.  *semi says
- * that a source is on the right side of a semijoin, where a lateral reference
- * would forbid to make that side unique.
+ * The planner orders joins freely only among the members of a "problem";
+ * collapse limits and FULL JOINs make one problem's relations a single member
+ * of another.  What follows repeats how deconstruct_jointree() builds them,
+ * in Relids: a problem is a list of its members.
  */
 static Relids
-prerequisites(PlannerInfo *root, int relid, Relids sources, bool *semi)
+close_problem(List *members, List **problems)
 {
-	Relids		result = bms_copy(sources);
+	Relids		all = NULL;
+	ListCell   *lc;
+
+	foreach(lc, members)
+		all = bms_union(all, lfirst(lc));
+	if (list_length(members) > 1)
+		*problems = lappend(*problems, members);
+	return all;
+}
+
+static List *
+find_problems(Node *node, List **problems)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (IsA(node, RangeTblRef))
+		return list_make1(bms_make_singleton(((RangeTblRef *) node)->rtindex));
+	if (IsA(node, FromExpr))
+	{
+		List	   *from = ((FromExpr *) node)->fromlist;
+		int			remaining = list_length(from);
+
+		foreach(lc, from)
+		{
+			List	   *members = find_problems(lfirst(lc), problems);
+
+			remaining--;
+			if (list_length(members) <= 1 ||
+				list_length(result) + list_length(members) + remaining <= from_collapse_limit)
+				result = list_concat(result, members);
+			else
+				result = lappend(result, close_problem(members, problems));
+		}
+	}
+	else
+	{
+		JoinExpr   *join = castNode(JoinExpr, node);
+		List	   *left = find_problems(join->larg, problems);
+		List	   *right = find_problems(join->rarg, problems);
+
+		if (join->jointype != JOIN_FULL &&
+			list_length(left) + list_length(right) <= join_collapse_limit)
+			return list_concat(left, right);
+		result = list_make2(close_problem(left, problems), close_problem(right, problems));
+		if (join->jointype == JOIN_FULL)
+			result = list_make1(close_problem(result, problems));
+	}
+	return result;
+}
+
+/* Replace relations by the members of the problem that contain them. */
+static Relids
+members_of(List *problem, Relids relids)
+{
+	Relids		result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, problem)
+	{
+		if (bms_overlap(lfirst(lc), relids))
+			result = bms_add_members(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * All that has to be joined, in a problem, before `self` can be joined to
+ * these sources: what they depend on, and the outer joins that may null them.
+ * *semi says that a source is on the right side of a semijoin, where a lateral
+ * reference would forbid to make that side unique.
+ */
+static Relids
+prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, bool *semi)
+{
+	Relids		result = members_of(problem, sources);
 	int			known = 0;
 	ListCell   *lc;
 
-	*semi = false;
 	while (known != bms_num_members(result))
 	{
+		Relids		more = NULL;
 		int			i = -1;
 
 		known = bms_num_members(result);
 		while ((i = bms_next_member(result, i)) >= 0)
-			result = bms_add_members(result, root->simple_rel_array[i]->lateral_relids);
+		{
+			/* a join that was removed has left none */
+			if (root->simple_rel_array[i] != NULL)
+				more = bms_add_members(more, root->simple_rel_array[i]->lateral_relids);
+		}
+		more = bms_del_members(more, result);
 
 		foreach(lc, root->join_info_list)
 		{
 			SpecialJoinInfo *sj = lfirst_node(SpecialJoinInfo, lc);
 			bool		full = sj->jointype == JOIN_FULL;
 
-			if (bms_is_member(relid, sj->syn_righthand) ||
+			if (bms_overlap(self, sj->syn_righthand) ||
 				!(bms_overlap(result, sj->min_righthand) ||
 				  (full && bms_overlap(result, sj->min_lefthand))))
 				continue;
-			result = bms_add_members(result, sj->min_righthand);
+			more = bms_add_members(more, sj->min_righthand);
 			if (sj->jointype == JOIN_SEMI)
 				*semi = true;
 			else
-				result = bms_add_members(result, sj->min_lefthand);
+				more = bms_add_members(more, sj->min_lefthand);
 		}
+		result = bms_add_members(result, members_of(problem, more));
 	}
 	return result;
+}
+
+/*
+ * Can a table be joined to these sources, as far as the order of joins goes?
+ * The rank is the better the less has to be joined before; -1 is no.
+ */
+static int
+rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool *semi)
+{
+	Relids		table = bms_make_singleton(relid);
+	int			rank = 0;
+	ListCell   *lc;
+
+	*semi = false;
+	foreach(lc, problems)
+	{
+		Relids		self = members_of(lfirst(lc), table);
+		Relids		outside = bms_difference(sources, self);
+		Relids		before;
+
+		if (self == NULL || bms_is_empty(outside))
+			continue;
+		before = prerequisites(root, lfirst(lc), self, outside, semi);
+		if (bms_overlap(before, self))
+			return -1;
+		rank += bms_num_members(before);
+	}
+	return *semi ? rank + root->simple_rel_array_size : rank;
 }
 
 /* Are all continuous tables among these relations settled? */
@@ -880,7 +989,7 @@ is_settled(List *rels, Relids relids)
 
 /* Choose what binds a pending table; false if nothing can, yet. */
 static bool
-settle(PlannerInfo *root, List *rels, ContimeRel *crel)
+settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 {
 	RelOptInfo *top = crel->top;
 	int			best = INT_MAX;
@@ -891,15 +1000,13 @@ settle(PlannerInfo *root, List *rels, ContimeRel *crel)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 		Relids		sources = bms_del_member(bms_copy(rinfo->clause_relids), top->relid);
-		Relids		before;
 		bool		semi;
 		int			rank;
 
 		if (bms_is_empty(sources) || !is_settled(rels, sources))
 			continue;
-		before = prerequisites(root, top->relid, sources, &semi);
-		rank = bms_num_members(before) + (semi ? root->simple_rel_array_size : 0);
-		if (bms_is_member(top->relid, before) || rank >= best)
+		rank = rank_sources(root, problems, top->relid, sources, &semi);
+		if (rank < 0 || rank >= best)
 			continue;
 		best = rank;
 		best_semi = semi;
@@ -924,12 +1031,14 @@ static void
 analyse(PlannerInfo *root)
 {
 	List	   *rels = collect(root);
+	List	   *problems = NIL;
 	bool		injected = false;
 	bool		progress;
 	ListCell   *lc;
 
 	foreach(lc, rels)
 		classify(root, lfirst(lc));
+	close_problem(find_problems((Node *) root->parse->jointree, &problems), &problems);
 	do
 	{
 		progress = false;
@@ -937,7 +1046,7 @@ analyse(PlannerInfo *root)
 		{
 			ContimeRel *crel = lfirst(lc);
 
-			if (crel->verdict == PENDING && settle(root, rels, crel))
+			if (crel->verdict == PENDING && settle(root, rels, problems, crel))
 			{
 				progress = true;
 				injected |= crel->verdict == BOUND_JOIN;

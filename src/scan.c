@@ -104,29 +104,28 @@ chunk_reset(Chunk *chunk)
 static void
 chunk_grow(Chunk *chunk)
 {
+	MemoryContext context = GetMemoryChunkContext(chunk->data);
+
+	/* Not the caller's context, which may be that of a tuple. */
 	chunk->size *= 2;
 	pfree(chunk->data);
-	chunk->data = palloc_extended(chunk->size, MCXT_ALLOC_HUGE);
+	chunk->data = MemoryContextAllocHuge(context, chunk->size);
 	chunk_reset(chunk);
 }
 
-/* Copy an image, with room for a varlena header before it. */
+/* Copy an image; a varlena gets its header, and starts aligned. */
 static bool
 hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
 {
-	bool		var = attr->typlen == -1;
-	char	   *copy = chunk_take(chunk, value->bytes + (var ? MAXIMUM_ALIGNOF : 0));
+	Size		header = attr->typlen == -1 ? VARHDRSZ : 0;
+	char	   *copy = chunk_take(chunk, header + value->bytes);
 
 	if (copy == NULL)
 		return false;
-	if (var)
-	{
-		/* The header is 4-byte aligned, so that its data is 8-byte aligned. */
-		copy += MAXIMUM_ALIGNOF;
-		SET_VARSIZE(copy - VARHDRSZ, value->bytes + VARHDRSZ);
-	}
-	memcpy(copy, value->image, value->bytes);
-	value->image = copy;
+	if (header > 0)
+		SET_VARSIZE(copy, header + value->bytes);
+	memcpy(copy + header, value->image, value->bytes);
+	value->image = copy + header;
 	return true;
 }
 

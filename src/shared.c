@@ -43,7 +43,7 @@
 /* How long somebody waits for a partition before giving up. */
 #define LOCK_TIMEOUT_US 10000000
 
-/* How long readers step back for a waiting writer, at most. */
+/* How long readers and the worker step back for a writer, at most. */
 #define YIELD_US 400
 
 typedef struct RegistryKey
@@ -164,7 +164,7 @@ poll_lock(int partition, LWLockMode mode)
 	while (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
 	{
 		/*
-		 * Ask readers to step back, lest a crowd of them starve a writer.
+		 * Ask readers and the worker to step back, lest they starve a writer.
 		 * The request lapses by itself, should this process be terminated.
 		 */
 		if (mode == LW_EXCLUSIVE)
@@ -186,19 +186,24 @@ poll_lock(int partition, LWLockMode mode)
 }
 
 void
-contime_lock(int partition, LWLockMode mode)
+contime_step_back(int partition)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 
-	if (mode == LW_SHARED && pg_atomic_read_u64(&part->yield_until) != 0)
+	for (int us = 0; us < YIELD_US; us += 20)
 	{
-		for (int us = 0; us < YIELD_US; us += 20)
-		{
-			if (pg_atomic_read_u64(&part->yield_until) <= (uint64) GetCurrentTimestamp())
-				break;
-			pg_usleep(20);
-		}
+		if (pg_atomic_read_u64(&part->yield_until) == 0 ||
+			pg_atomic_read_u64(&part->yield_until) <= (uint64) GetCurrentTimestamp())
+			break;
+		pg_usleep(20);
 	}
+}
+
+void
+contime_lock(int partition, LWLockMode mode)
+{
+	if (mode == LW_SHARED)
+		contime_step_back(partition);
 	if (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
 		poll_lock(partition, mode);
 }
@@ -329,7 +334,7 @@ contime_generation(Oid relation)
 
 /* Fill a free slot; NULL when there is none. */
 static ContimeGeneration *
-generation_new(Oid database, Oid relation, uint64 xid, bool tombstone, bool notify)
+generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 {
 	ContimeGeneration *g = NULL;
 	RegistryEntry *entry;
@@ -359,7 +364,6 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone, bool noti
 	g->serial = ++contime_shared->next_serial;
 	g->older = found ? entry->newest : -1;
 	g->since = GetCurrentTimestamp();
-	g->notify = notify;
 	memset(g->store, 0, sizeof(g->store));
 	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
 	memset(&g->notice, 0, sizeof(g->notice));
@@ -371,7 +375,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone, bool noti
 }
 
 ContimeGeneration *
-contime_generation_create(Oid relation, uint64 xid, bool tombstone, bool notify)
+contime_generation_create(Oid relation, uint64 xid, bool tombstone)
 {
 	ContimeGeneration *g = NULL;
 	RegistryEntry *entry;
@@ -387,7 +391,7 @@ contime_generation_create(Oid relation, uint64 xid, bool tombstone, bool notify)
 			g = NULL;
 	}
 	if (g == NULL)
-		g = generation_new(MyDatabaseId, relation, xid, tombstone, notify);
+		g = generation_new(MyDatabaseId, relation, xid, tombstone);
 	contime_registry_unlock();
 
 	if (g == NULL)
@@ -415,7 +419,7 @@ contime_generation_drop_database(Oid database, uint64 xid)
 			continue;
 		entry = registry_find(database, g->relation, HASH_FIND);
 		if (entry && entry->newest == i && !(g->tombstone && g->xid == xid))
-			full = generation_new(database, g->relation, xid, true, false) == NULL;
+			full = generation_new(database, g->relation, xid, true) == NULL;
 	}
 	contime_registry_unlock();
 

@@ -237,11 +237,15 @@ errcolumn_name(const Column *col)
 static bool
 has_equalimage(Oid type, Oid collation)
 {
-	Oid			opclass = GetDefaultOpClass(type, BTREE_AM_OID);
+	Oid			opclass;
 	Oid			family;
 	Oid			input;
 	Oid			proc;
 
+	/* Kept trimmed, bpchar is as good as text. */
+	if (type == BPCHAROID)
+		type = TEXTOID;
+	opclass = GetDefaultOpClass(type, BTREE_AM_OID);
 	if (!OidIsValid(opclass))
 		return false;
 	family = get_opclass_family(opclass);
@@ -606,7 +610,6 @@ table_derive(Relation rel)
 	TupleDesc	desc = RelationGetDescr(rel);
 	Size		size = offsetof(CtSchema, attr) + desc->natts * sizeof(CtAttr);
 	ContimeTable *table;
-	char	   *notify;
 
 	check_relation(rel);
 	table = palloc0(offsetof(ContimeTable, attr) + desc->natts * sizeof(ContimeAttr));
@@ -617,8 +620,6 @@ table_derive(Relation rel)
 	table->schema->size = size;
 	table->schema->nattrs = desc->natts;
 	table->schema->id_attr = -1;
-	notify = option_value(GetForeignTable(table->relid)->options, "notify");
-	table->notify = notify == NULL || strcmp(notify, "on") == 0;
 
 	for (int i = 0; i < desc->natts; i++)
 		derive_column(rel, TupleDescAttr(desc, i), table);
@@ -705,6 +706,14 @@ contime_is_table(Oid relid)
 				  CONTIME_WRAPPER) == 0;
 }
 
+bool
+contime_table_notifies(Oid relid)
+{
+	char	   *notify = option_value(GetForeignTable(relid)->options, "notify");
+
+	return notify == NULL || strcmp(notify, "on") == 0;
+}
+
 const ContimeTable *
 contime_table(Relation rel)
 {
@@ -762,16 +771,27 @@ attr_equal(const CtSchema *a, const CtSchema *b, int i)
 
 /*
  * The first attribute in which a table's description differs from the one
- * its data was written with, dropped columns aside; -1 when none does.
+ * its data was written with, dropped state columns aside; -1 when none does.
+ * What was added since must be a plain state column.
  */
 int
 contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
 {
 	const CtSchema *schema = table->schema;
 
-	for (int i = 0; i < Min(schema->nattrs, stored->nattrs); i++)
-		if (!(table->attr[i].dropped && stored->attr[i].role == CONTIME_STATE) && !attr_equal(schema, stored, i))
+	for (int i = 0; i < schema->nattrs; i++)
+	{
+		bool		dropped = table->attr[i].dropped;
+
+		if (i >= stored->nattrs)
+		{
+			if (!dropped && schema->attr[i].role != CONTIME_STATE)
+				return i;
+		}
+		else if (dropped ? stored->attr[i].role != CONTIME_STATE
+				 : !attr_equal(schema, stored, i))
 			return i;
+	}
 	return -1;
 }
 
@@ -798,7 +818,8 @@ check_against_data(const ContimeTable *table)
 void
 contime_report_conflict(const ContimeTable *table, int index)
 {
-	const char *name = get_attname(table->relid, index + 1, true);
+	const char *name = table->attr[index].dropped ? NULL
+		: get_attname(table->relid, index + 1, true);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -40,8 +40,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Events changed under one hold of the lock: well below a millisecond. */
-#define EVENTS_PER_LOCK 128
+/* Events changed under one hold of the lock: a late one takes some 10 us. */
+#define EVENTS_PER_LOCK 16
 
 /* Sleep between passes: short after work, doubling up to hibernation. */
 #define SHORTEST_NAP_MS 10
@@ -118,7 +118,7 @@ post_notice(ContimeGeneration *g, const CtChanged *changed)
 {
 	bool		was_empty;
 
-	if (changed->events == 0 || !g->notify)
+	if (changed->events == 0)
 		return;
 	SpinLockAcquire(&g->notice_mutex);
 	was_empty = g->notice.events == 0;
@@ -167,6 +167,7 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 	CtChanged	changed = {0};
 	CtStatus	status = CT_OK;
 
+	contime_step_back(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
 	switch (chore)

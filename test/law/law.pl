@@ -16,8 +16,8 @@
 # fresh table, which must give the same states, recent and frozen.
 #
 #   CT_SEED=n     the seed; printed, so that a failure can be had again
-#   CT_ROUNDS=n   rounds, each with new tables (default 6)
-#   CT_STEPS=n    steps of a round (default 120)
+#   CT_ROUNDS=n   rounds, each with new tables (default 30)
+#   CT_STEPS=n    steps of a round (default 150)
 #
 # Uses psql and the server that PGHOST and friends name; TAP on standard output.
 use strict;
@@ -74,8 +74,8 @@ sub quit
 package main;
 
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
-my $rounds = $ENV{CT_ROUNDS} // 6;
-my $steps = $ENV{CT_STEPS} // 120;
+my $rounds = $ENV{CT_ROUNDS} // 30;
+my $steps = $ENV{CT_STEPS} // 150;
 srand($seed);
 print "# CT_SEED=$seed CT_ROUNDS=$rounds CT_STEPS=$steps\n";
 

@@ -197,7 +197,7 @@ sub make_views
 			  SELECT id, at, v, w FROM ${clock}_a UNION ALL SELECT id, at, w, v FROM ${clock}_b;
 			  CREATE VIEW ${clock}_mixed AS
 			  SELECT id, at, v, w FROM ${clock}_a
-			  UNION ALL SELECT id, t, k, k FROM ${clock}_x WHERE t IS NOT NULL;
+			  UNION ALL SELECT id::bigint, t, k, k FROM ${clock}_x WHERE t IS NOT NULL;
 			  CREATE TABLE ${clock}_part (LIKE ${clock}_x) PARTITION BY LIST (id);
 			  DROP TABLE ${clock}_part;
 			  CREATE TABLE ${clock}_part (id bigint, at "
@@ -205,6 +205,10 @@ sub make_views
 			  PARTITION BY LIST (id);
 			  ALTER TABLE ${clock}_part ATTACH PARTITION ${clock}_p1 FOR VALUES IN (1, 2);
 			  ALTER TABLE ${clock}_part ATTACH PARTITION ${clock}_p2 FOR VALUES IN (3, 4);
+			  CREATE TABLE ${clock}_p3 PARTITION OF ${clock}_part DEFAULT;
+			  INSERT INTO ${clock}_p3 SELECT 5, at, v, w FROM contime_fuzz_o.${clock}_p1 WHERE id = 1;
+			  CREATE VIEW ${clock}_joined AS
+			  SELECT a.id, a.at, a.v, b.w FROM ${clock}_a a JOIN ${clock}_b b ON a.id = b.id AND a.at = b.at;
 			  CREATE FUNCTION ${clock}_inline(bigint) RETURNS TABLE (id bigint, at "
 			  . ($clock eq 'tick' ? 'bigint' : 'timestamptz') . ", v int, w int)
 			  LANGUAGE sql STABLE AS 'SELECT id, at, v, w FROM $schema.${clock}_b WHERE id <> \$1';");
@@ -234,15 +238,21 @@ sub constant { return literal($clock, int rand $INSTANTS); }
 
 sub base_relation
 {
+	my @arrays = of_kind('array', @_);
 	my $alias = 't' . ++$aliases;
 	my $which = rand;
 	my @table = (
 		column("$alias.id", 'id'), column("$alias.at", 'time', 1),
 		column("$alias.v", 'value'), column("$alias.w", 'value'));
 
+	if (@arrays && $which < 0.2)
+	{
+		return { sql => 'LATERAL unnest(' . pick(@arrays)->{sql} . ") $alias(t)",
+			columns => [ column("$alias.t", 'time') ] };
+	}
 	if ($which < 0.45)
 	{
-		my $name = pick('a', 'a', 'b', 'view', 'barrier', 'both', 'mixed', 'part', 'part');
+		my $name = pick('a', 'a', 'b', 'view', 'barrier', 'both', 'mixed', 'part', 'part', 'joined');
 
 		return { sql => "${clock}_$name $alias", columns => \@table };
 	}
@@ -322,7 +332,9 @@ sub filter
 	return sprintf '%s = %s', pick(@times), pick(@times) if @times && $which < 0.8;
 	return sprintf '%s %s %s', pick(@times), pick('<', '<>', '>='), time_expression(@columns)
 	  if @times && $which < 0.83;
-	return sprintf '(%s OR %s)', filter(@columns), filter(@columns) if $which < 0.88;
+	return sprintf '(%s OR %s)', filter(@columns), filter(@columns) if $which < 0.87;
+	return sprintf '(%s) = (%s)', "$1.*", "$2.*"
+	  if $which < 0.88 && join(' ', map { $_->{sql} } @columns) =~ /\b(t\d+)\.at.*\b(t\d+)\.at/;
 	return pick('EXISTS', 'NOT EXISTS') . ' (' . subselect(undef, @columns) . ')' if $which < 0.94;
 	return pick(@ids) . pick(' IN (', ' NOT IN (') . subselect('id', @columns) . ')' if @ids;
 	return 'true';
@@ -332,7 +344,7 @@ sub filter
 sub subselect
 {
 	my ($kind, @outer) = @_;
-	my $rel = chance(0.3) ? join_relation(0, @outer) : base_relation();
+	my $rel = chance(0.3) ? join_relation(0, @outer) : base_relation(@outer);
 	my @columns = @{ $rel->{columns} };
 	my ($result) = $kind ? map { $_->{sql} } of_kind($kind, @columns) : '1';
 	my $visible = chance(0.7) ? [ @columns, @outer ] : \@columns;
@@ -384,7 +396,7 @@ sub relation
 	my ($depth, @outer) = @_;
 	my $which = rand;
 
-	return base_relation() if $depth <= 0 || $which < 0.4;
+	return base_relation(@outer) if $depth <= 0 || $which < 0.4;
 	return join_relation($depth, @outer) if $which < 0.8;
 	return subquery($depth, @outer);
 }
@@ -429,12 +441,23 @@ sub subquery
 	return { sql => "($sql) $alias", columns => \@columns };
 }
 
+# A query that reads at least one continuous table at bound instants.
 sub query
+{
+	my $sql;
+
+	do { $sql = any_query(); }
+	  while ($sql !~ /_(a|b|view|barrier|both|mixed|part|joined|inline\(\d+\)) [tz]\d*\b/);
+	$sql =~ s/\btrue AND |(?<!ON) AND true\b//g;
+	return $sql;
+}
+
+sub any_query
 {
 	$clock = pick('tick', 'day');
 	$aliases = 0;
 
-	my $rel = relation(pick(1, 2, 2, 3));
+	my $rel = relation(pick(1, 2, 2, 3, 3, 4));
 	my @columns = @{ $rel->{columns} };
 	my @shown = grep { $_->{kind} ne 'array' && chance(0.7) } @columns;
 	@shown = ($columns[0]) if !@shown;
@@ -442,7 +465,12 @@ sub query
 	my $from = "FROM $rel->{sql} WHERE " . conditions(\@columns, 1, @columns);
 	my $which = rand;
 
-	return "SELECT $shown $from" if $which < 0.55;
+	return "SELECT $shown $from" if $which < 0.5;
+	return "SELECT $shown, $1 $from" if $which < 0.55 && $shown =~ /\b(t\d+)\./;
+	return "WITH RECURSIVE q(c, n) AS (SELECT $columns[0]{sql}, 1 $from UNION SELECT c, n + 1 FROM q"
+	  . ($shown[0]{kind} eq 'time' && chance(0.7)
+		? " JOIN ${clock}_a z ON z.at = q.c AND z.id = 1" : '')
+	  . " WHERE n < 3) SELECT * FROM q" if $which < 0.57 && $columns[0] == $shown[0];
 	return "SELECT count(*) $from" if $which < 0.65;
 	return "SELECT DISTINCT $shown $from" if $which < 0.72;
 	return "SELECT $shown, count(*) $from GROUP BY $shown" if $which < 0.79;
@@ -474,12 +502,28 @@ my @dresses = (
 		return "PREPARE p AS $_[0]; SET plan_cache_mode = force_generic_plan;
 				EXECUTE p; DEALLOCATE p;";
 	},
+	\&with_parameters,
 	sub { return "BEGIN; DECLARE c CURSOR FOR $_[0]; FETCH ALL FROM c; COMMIT;"; },
 	sub {
 		return "CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE plpgsql AS \$\$
 				DECLARE r record; BEGIN FOR r IN $_[0] LOOP RETURN NEXT r::text; END LOOP; END \$\$;
 				SELECT * FROM pg_temp.f(); DROP FUNCTION pg_temp.f();";
 	});
+
+# Instants become parameters, under a generic plan or custom ones.
+sub with_parameters
+{
+	my ($sql) = @_;
+	my $instant = $sql =~ /::timestamptz/ ? qr/'[^']*'::timestamptz/ : qr/(?<== )\d\b/;
+	my $type = $sql =~ /::timestamptz/ ? 'timestamptz' : 'bigint';
+	my @values;
+
+	$sql =~ s/($instant)/push @values, $1; '$' . @values/ge;
+	return "$sql;" if !@values;
+	return 'SET plan_cache_mode = ' . (@values % 2 ? 'force_generic_plan' : 'force_custom_plan')
+	  . '; PREPARE p(' . join(', ', map { $type } @values) . ") AS $sql;"
+	  . ' EXECUTE p(' . join(', ', @values) . '); DEALLOCATE p;';
+}
 
 sub run
 {
@@ -550,7 +594,7 @@ for my $number (1 .. $queries)
 	for my $other (map { $settings[ int rand @settings ] } 1 .. 3)
 	{
 		$got = run('contime_fuzz_c', $other, $dresses[0], $sql);
-		next if $dress == $dresses[3];
+		next if $dress == $dresses[-1];
 		$verdict = judge($expected, $got);
 		next if $verdict ne 'wrong';
 		$count{wrong}++;

@@ -1,4 +1,4 @@
--- The flights as they are, and what each does to two airports: plain tables, to compare with.
+-- The flights as they were, and what each did to two airports, in plain tables to compare with.
 CREATE TABLE flight (
     flight         int PRIMARY KEY,
     scheduled_at   timestamptz,
@@ -9,7 +9,7 @@ CREATE TABLE flight (
 );
 \copy flight FROM 'data/flights.csv' CSV HEADER
 
-CREATE VIEW flown AS
+CREATE TABLE flown AS
     SELECT flight, origin, destination, scheduled_at + delay_minutes * interval '1 minute' AS departed,
            scheduled_at + delay_minutes * interval '1 minute' + distance_miles * interval '7.2 seconds' AS arrived
     FROM flight;

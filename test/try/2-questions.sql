@@ -5,11 +5,11 @@ FROM airport a JOIN airport b ON b.code = a.code
 WHERE a.at = '2001-02-14 12:00' AND b.at = '2001-02-13 12:00'
 ORDER BY movements DESC, code LIMIT 7;
 
-\echo '-- Honolulu, one morning: each state with the time during which it held.'
+\echo '-- Half an hour at Dallas/Fort Worth: each state, with the time during which it held.'
 SELECT during, (state).planes, (state).movements, (state).movement
-FROM contime.history(NULL::airport, 'HNL', '2001-02-14 06:00', '2001-02-14 12:00');
+FROM contime.history(NULL::airport, 'DFW', '2001-02-14 12:00', '2001-02-14 12:30');
 
-\echo '-- As-of join: what each of these flights found at its destination as it landed.'
+\echo '-- An as-of join: what each of these flights made of its destination as it landed (planes since New Year).'
 SELECT f.flight, f.origin, f.destination, f.arrived, a.planes, a.movements
 FROM flown f JOIN airport a ON a.code = f.destination AND a.at = f.arrived
 WHERE f.flight IN (101, 2001, 9999, 15000, 20000) ORDER BY f.flight;
