@@ -37,7 +37,8 @@
 #define CONTIME_SERVER "contime"	/* the server the extension creates */
 #define CONTIME_WRAPPER "contime_fdw"
 #define CONTIME_MAX_WORKERS 32
-#define CONTIME_MAX_GENERATIONS 4096	/* of all tables in all databases */
+#define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
+#define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
 #define CONTIME_MAX_DIGITS 36	/* of a numeric with rule sum, min or max */
 
@@ -134,6 +135,7 @@ extern bool contime_known(Oid relation);
 /* The generation in force, or NULL when nothing was ever written. */
 extern ContimeGeneration *contime_generation(Oid relation);
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
+extern void contime_wake_worker(int partition);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 extern void contime_generations_sweep(void);
 
@@ -393,7 +395,7 @@ extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOp
 typedef struct ContimeBinding
 {
 	int			ninstants;
-	List	   *arrays;			/* IntList: is this instant an array of them? */
+	List	   *arrays;			/* IntList: is this expression an array? */
 	List	   *key_types;		/* OidList: key values come in these types */
 	bool		forbidden;		/* must not be run */
 } ContimeBinding;

@@ -57,9 +57,12 @@ on_drop(Oid class, Oid object, int sub)
 {
 	uint64		xid;
 
-	if (contime_shared == NULL)
-		return;
-	if (class == RelationRelationId && sub == 0 &&
+	if (class == RelationRelationId && sub != 0)
+	{
+		if (collecting > 0)
+			collect(&altered, object);
+	}
+	else if (class == RelationRelationId &&
 		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
 	{
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
@@ -90,9 +93,16 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 static void
 check_created(Oid relid)
 {
+	ContimeGeneration *g;
+
 	if (!contime_is_table(relid))
 		return;
 	contime_table_check(relid);
+
+	/* An event trigger may have written to it already. */
+	g = contime_generation(relid);
+	if (g && g->xid != 0 && TransactionIdIsCurrentTransactionId((TransactionId) g->xid))
+		return;
 	(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
 									 false);
 }
@@ -162,7 +172,7 @@ stop_agent_for(Node *stmt)
 
 /* ---- the hook ---------------------------------------------------------------------------------- */
 
-/* Commands that can create or alter a table. */
+/* Commands that can create or alter a table, and run no user's code for long. */
 static bool
 is_of_interest(Node *stmt)
 {
@@ -170,6 +180,8 @@ is_of_interest(Node *stmt)
 	{
 		case T_CreateForeignTableStmt:
 		case T_AlterTableStmt:
+		case T_DropStmt:		/* cascades may take columns */
+		case T_DropOwnedStmt:
 		case T_CreateSchemaStmt:
 		case T_ImportForeignSchemaStmt:
 			return true;

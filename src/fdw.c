@@ -19,6 +19,7 @@
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
+#include "lib/qunique.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -28,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(contime_fdw_handler);
 
@@ -89,13 +91,27 @@ latched_now(EState *estate, const ContimeTable *table)
 
 /* ---- SELECT ------------------------------------------------------------------- */
 
+/* The values a key column is bound to: one, unless an array was given. */
+typedef struct KeyValues
+{
+	Oid			type;			/* of the column, no domain */
+	Oid			collation;
+	Datum	   *values;			/* no NULLs, no doubles */
+	int			n;
+	int			at;				/* the one being read */
+} KeyValues;
+
 typedef struct FdwScan
 {
 	ContimeScan *scan;			/* NULL until the first row is asked for */
+	MemoryContext context;		/* of the values that are bound */
 	bool		bound;			/* the instants and the key are evaluated */
 	ContimeBinding binding;
 	List	   *exprs;			/* ExprStates: instants, then the key */
-	int			nkeys;
+	int			nkeys;			/* 0: all keys are read */
+	KeyValues  *keys;
+	Oid			time_type;
+	int64		now;			/* when no instant is bound */
 	int64	   *instants;
 	int			ninstants;
 	int			capacity;		/* of instants */
@@ -115,10 +131,10 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	if (state->binding.forbidden)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("continuous table \"%s\" cannot be read by a generic plan of this statement",
+				 errmsg("a generic plan of this statement cannot read continuous table \"%s\"",
 						RelationGetRelationName(node->ss.ss_currentRelation)),
-				 errdetail("Whether its instants are known depends on the parameters' values."),
-				 errhint("Set plan_cache_mode to auto, or read it by contime.at().")));
+				 errdetail("Whether its instants are known depends on the values of the parameters."),
+				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	state->capacity = 4;
@@ -153,87 +169,181 @@ add_instants(FdwScan *state, ArrayType *array, Oid time_type)
 	}
 }
 
-static int64
-get_integer(Datum value, Oid type)
-{
-	return type == INT2OID ? DatumGetInt16(value) :
-		type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
-}
-
-/* An integer in another integer type, or NULL, which no key equals. */
-static Datum
-convert_key(Datum value, Oid from, Oid to, bool *isnull)
+/*
+ * An integer in another integer type; false if it does not fit, so that no
+ * key equals it.
+ */
+static bool
+convert_key(Datum *value, Oid from, Oid to)
 {
 	int64		number;
 
-	if (from == to || *isnull ||
-		(to != INT2OID && to != INT4OID && to != INT8OID))
-		return value;
-	number = get_integer(value, from);
-	if (to == INT8OID)
-		return Int64GetDatum(number);
-	if (to == INT4OID)
+	if (from == to || (to != INT2OID && to != INT4OID && to != INT8OID))
+		return true;
+	number = from == INT2OID ? DatumGetInt16(*value) :
+		from == INT4OID ? DatumGetInt32(*value) : DatumGetInt64(*value);
+	switch (to)
 	{
-		*isnull = number < PG_INT32_MIN || number > PG_INT32_MAX;
-		return Int32GetDatum((int32) number);
+		case INT2OID:
+			*value = Int16GetDatum((int16) number);
+			return number >= PG_INT16_MIN && number <= PG_INT16_MAX;
+		case INT4OID:
+			*value = Int32GetDatum((int32) number);
+			return number >= PG_INT32_MIN && number <= PG_INT32_MAX;
+		default:
+			*value = Int64GetDatum(number);
+			return true;
 	}
-	*isnull = number < PG_INT16_MIN || number > PG_INT16_MAX;
-	return Int16GetDatum((int16) number);
+}
+
+typedef struct KeyOrder
+{
+	FmgrInfo   *compare;
+	Oid			collation;
+} KeyOrder;
+
+static int
+compare_keys(const void *a, const void *b, void *arg)
+{
+	KeyOrder   *order = arg;
+
+	return DatumGetInt32(FunctionCall2Coll(order->compare, order->collation,
+										   *(const Datum *) a, *(const Datum *) b));
+}
+
+/* Take a key column's values from an array. */
+static void
+set_keys(KeyValues *key, ArrayType *array, Oid from)
+{
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	bool	   *nulls;
+	KeyOrder	order;
+	int			n;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
+	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign,
+					  &key->values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		value = key->values[i];
+
+		if (!nulls[i] && convert_key(&value, from, key->type))
+			key->values[key->n++] = value;
+	}
+	order.compare = &lookup_type_cache(key->type, TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
+	order.collation = key->collation;
+	qsort_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
+	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
+}
+
+/* Evaluate the i'th expression that is bound. */
+static void
+evaluate(FdwScan *state, int i, ExprContext *econtext)
+{
+	int			key = i - state->binding.ninstants;
+	bool		array = list_nth_int(state->binding.arrays, i);
+	bool		isnull;
+	Datum		value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
+
+	if (key < 0)
+	{
+		if (array && !isnull)
+			add_instants(state, DatumGetArrayTypeP(value), state->time_type);
+		else if (!isnull)
+			add_instant(state, contime_instant(value));
+	}
+	else
+	{
+		KeyValues  *keys = &state->keys[key];
+		Oid			from = list_nth_oid(state->binding.key_types, key);
+
+		keys->n = keys->at = 0;
+		if (array && !isnull)
+			set_keys(keys, DatumGetArrayTypeP(value), from);
+		else if (!isnull && convert_key(&value, from, keys->type))
+		{
+			keys->values = palloc(sizeof(Datum));
+			keys->values[keys->n++] = value;
+		}
+	}
+}
+
+/* Start the scan over with the key that is to be read now. */
+static void
+bind_key(FdwScan *state)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS] = {0};
+	int			ninstants = state->ninstants;
+
+	for (int i = 0; i < state->nkeys; i++)
+	{
+		if (state->keys[i].n == 0)
+			ninstants = 0;
+		else
+			values[i] = state->keys[i].values[state->keys[i].at];
+	}
+	contime_scan_bind(state->scan, state->instants, ninstants,
+					  state->nkeys > 0 && ninstants > 0 ? values : NULL, nulls);
+}
+
+/* Step to the next combination of key values; false after the last. */
+static bool
+next_key(FdwScan *state)
+{
+	for (int i = state->nkeys - 1; i >= 0; i--)
+	{
+		if (++state->keys[i].at < state->keys[i].n)
+			return true;
+		state->keys[i].at = 0;
+	}
+	return false;
 }
 
 /* Evaluate what is bound and start the scan over with it. */
 static void
 bind_scan(ForeignScanState *node, FdwScan *state)
 {
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
 	MemoryContext caller;
-	Datum		keys[INDEX_MAX_KEYS];
-	bool		keynulls[INDEX_MAX_KEYS];
-	ListCell   *lc;
 
-	ResetExprContext(econtext);
-	caller = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	MemoryContextReset(state->context);
+	caller = MemoryContextSwitchTo(state->context);
 	state->ninstants = 0;
 	if (state->binding.ninstants == 0)
-		add_instant(state, latched_now(node->ss.ps.state, table));
-	foreach(lc, state->exprs)
-	{
-		int			i = foreach_current_index(lc);
-		int			key = i - state->binding.ninstants;
-		bool		isnull;
-		Datum		value = ExecEvalExpr((ExprState *) lfirst(lc), econtext, &isnull);
-
-		if (key >= 0)
-		{
-			keys[key] = convert_key(value, list_nth_oid(state->binding.key_types, key),
-									getBaseType(table->attr[table->key_attno[key] - 1].type),
-									&isnull);
-			keynulls[key] = isnull;
-		}
-		else if (isnull)
-			continue;
-		else if (list_nth_int(state->binding.arrays, i))
-			add_instants(state, DatumGetArrayTypeP(value), table->time_type);
-		else
-			add_instant(state, contime_instant(value));
-	}
-	contime_scan_bind(state->scan, state->instants, state->ninstants,
-					  state->nkeys > 0 ? keys : NULL, keynulls);
+		add_instant(state, state->now);
+	for (int i = 0; i < list_length(state->exprs); i++)
+		evaluate(state, i, node->ss.ps.ps_ExprContext);
+	bind_key(state);
 	state->bound = true;
 	MemoryContextSwitchTo(caller);
 }
 
 /* The scan begins only when a row is asked for: many never are. */
-static ContimeScan *
-begin_scan(ForeignScanState *node)
+static void
+begin_scan(ForeignScanState *node, FdwScan *state)
 {
 	EState	   *estate = node->ss.ps.state;
+	Relation	rel = node->ss.ss_currentRelation;
+	const ContimeTable *table = contime_table(rel);
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
-	ContimeScan *scan = contime_scan_begin(node->ss.ss_currentRelation, estate->es_snapshot);
 
+	state->scan = contime_scan_begin(rel, estate->es_snapshot);
+	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
+										   ALLOCSET_SMALL_SIZES);
+	state->time_type = table->time_type;
+	state->keys = palloc0(state->nkeys * sizeof(KeyValues));
+	for (int i = 0; i < state->nkeys; i++)
+	{
+		const ContimeAttr *attr = &table->attr[table->key_attno[i] - 1];
+
+		state->keys[i].type = attr->type;
+		state->keys[i].collation = attr->collation;
+	}
+	if (state->binding.ninstants == 0)
+		state->now = latched_now(estate, table);
 	MemoryContextSwitchTo(caller);
-	return scan;
 }
 
 static TupleTableSlot *
@@ -243,11 +353,15 @@ contimeIterateForeignScan(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	if (state->scan == NULL)
-		state->scan = begin_scan(node);
+		begin_scan(node, state);
 	if (!state->bound)
 		bind_scan(node, state);
-	if (!contime_scan_next(state->scan, slot))
-		ExecClearTuple(slot);
+	while (!contime_scan_next(state->scan, slot))
+	{
+		if (!next_key(state))
+			return ExecClearTuple(slot);
+		bind_key(state);
+	}
 	return slot;
 }
 
@@ -271,37 +385,115 @@ contimeEndForeignScan(ForeignScanState *node)
 /* ---- EXPLAIN ---------------------------------------------------------------------- */
 
 /*
- * The chain of plan nodes above `plan`, nearest first; NIL if it is not below
- * `root`.  Core has one but does not tell it, and without it a parameter that
- * a nested loop passes down would be shown as a number.
+ * A parameter that comes from a nested loop or a subplan's caller is shown as
+ * a number, unless the plan nodes above are known.  Core keeps that chain and
+ * does not hand it over, so it is found again here.
  */
 static List *
-find_ancestors(Plan *root, const Plan *plan)
+plan_children(const Plan *plan)
 {
-	List	   *children;
+	List	   *children = NIL;
+
+	if (plan->lefttree)
+		children = lappend(children, plan->lefttree);
+	if (plan->righttree)
+		children = lappend(children, plan->righttree);
+	if (IsA(plan, Append))
+		children = list_concat(children, ((const Append *) plan)->appendplans);
+	else if (IsA(plan, MergeAppend))
+		children = list_concat(children, ((const MergeAppend *) plan)->mergeplans);
+	else if (IsA(plan, SubqueryScan))
+		children = lappend(children, ((const SubqueryScan *) plan)->subplan);
+	return children;
+}
+
+typedef struct Caller
+{
+	int			plan_id;		/* of the subplan called */
+	SubPlan    *subplan;
+	Plan	   *plan;			/* the node whose expressions call it */
+} Caller;
+
+static bool
+calls_subplan(Node *node, void *context)
+{
+	Caller	   *caller = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) && ((SubPlan *) node)->plan_id == caller->plan_id)
+	{
+		caller->subplan = (SubPlan *) node;
+		return true;
+	}
+	return expression_tree_walker(node, calls_subplan, context);
+}
+
+static bool
+find_caller(Plan *plan, Caller *caller)
+{
 	ListCell   *lc;
 
-	if (root == NULL)
-		return NIL;
-	children = list_make2(root->lefttree, root->righttree);
-	if (IsA(root, Append))
-		children = list_concat(children, ((Append *) root)->appendplans);
-	else if (IsA(root, MergeAppend))
-		children = list_concat(children, ((MergeAppend *) root)->mergeplans);
-	else if (IsA(root, SubqueryScan))
-		children = lappend(children, ((SubqueryScan *) root)->subplan);
-
-	foreach(lc, children)
+	if (calls_subplan((Node *) plan->targetlist, caller) ||
+		calls_subplan((Node *) plan->qual, caller))
 	{
-		List	   *below;
-
-		if (lfirst(lc) == plan)
-			return list_make1(root);
-		below = find_ancestors(lfirst(lc), plan);
-		if (below != NIL)
-			return lappend(below, root);
+		caller->plan = plan;
+		return true;
 	}
-	return NIL;
+	foreach(lc, plan_children(plan))
+	{
+		if (find_caller(lfirst(lc), caller))
+			return true;
+	}
+	return false;
+}
+
+/* Find the chain from `plan`, nearest first, to `root`, where it ends. */
+static bool
+find_chain(Plan *root, const Plan *plan, List **chain)
+{
+	ListCell   *lc;
+
+	if (root == plan)
+		return true;
+	foreach(lc, plan_children(root))
+	{
+		if (find_chain(lfirst(lc), plan, chain))
+		{
+			*chain = lappend(*chain, root);
+			return true;
+		}
+	}
+	return false;
+}
+
+static List *
+find_ancestors(PlannedStmt *stmt, const Plan *plan)
+{
+	List	   *chain = NIL;
+	ListCell   *lc;
+
+	if (find_chain(stmt->planTree, plan, &chain))
+		return chain;
+	foreach(lc, stmt->subplans)
+	{
+		Caller		caller = {foreach_current_index(lc) + 1, NULL, NULL};
+		bool		found;
+		ListCell   *lc2;
+
+		if (lfirst(lc) == NULL || !find_chain(lfirst(lc), plan, &chain))
+			continue;
+		found = find_caller(stmt->planTree, &caller);
+		foreach(lc2, stmt->subplans)
+			found = found || (lfirst(lc2) != NULL && find_caller(lfirst(lc2), &caller));
+		if (found)
+		{
+			chain = lappend(lappend(chain, caller.subplan), caller.plan);
+			chain = list_concat(chain, find_ancestors(stmt, caller.plan));
+		}
+		break;
+	}
+	return chain;
 }
 
 static void
@@ -309,7 +501,6 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
-	List	   *ancestors = find_ancestors(es->pstmt->planTree, &plan->scan.plan);
 	ContimeBinding binding;
 	List	   *context;
 	bool		prefix = list_length(es->rtable) > 1 || es->verbose;
@@ -317,13 +508,9 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	StringInfoData keys;
 	ListCell   *lc;
 
-	foreach(lc, es->pstmt->subplans)
-	{
-		if (ancestors == NIL)
-			ancestors = find_ancestors(lfirst(lc), &plan->scan.plan);
-	}
 	contime_binding_of(plan, &binding);
-	context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, ancestors);
+	context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan,
+									   find_ancestors(es->pstmt, &plan->scan.plan));
 	initStringInfo(&instants);
 	initStringInfo(&keys);
 	foreach(lc, plan->fdw_exprs)
@@ -332,17 +519,19 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 		int			key = i - binding.ninstants;
 		char	   *text = deparse_expression(lfirst(lc), context, prefix, false);
 
+		if (list_nth_int(binding.arrays, i))
+			text = psprintf("ANY (%s)", text);
 		if (key >= 0)
 			appendStringInfo(&keys, "%s%s = %s", key > 0 ? " AND " : "",
 							 quote_identifier(get_attname(table->relid, table->key_attno[key], false)),
 							 text);
 		else
-			appendStringInfo(&instants, list_nth_int(binding.arrays, i) ? "%sANY (%s)" : "%s%s",
-							 i > 0 ? ", " : "", text);
+			appendStringInfo(&instants, "%s%s", i > 0 ? ", " : "", text);
 	}
 	if (keys.len > 0)
 		ExplainPropertyText("Key", keys.data, es);
-	ExplainPropertyText("Instant", instants.len > 0 ? instants.data : "now", es);
+	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
+						binding.forbidden ? "unknown" : "now", es);
 }
 
 /* ---- INSERT and COPY -------------------------------------------------------------- */

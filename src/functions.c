@@ -255,13 +255,42 @@ contime_finish(PG_FUNCTION_ARGS)
 
 /* ---- reading -------------------------------------------------------------------------------------- */
 
-/* Make an argument a value of the table's single key column. */
-static Datum
-key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table)
+static bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* An integer as another integer type; false: out of range. */
+static bool
+convert_integer(Datum value, Oid from, Oid to, Datum *result)
+{
+	int64		wide = from == INT2OID ? DatumGetInt16(value)
+		: from == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
+
+	switch (to)
+	{
+		case INT2OID:
+			*result = Int16GetDatum((int16) wide);
+			return wide >= PG_INT16_MIN && wide <= PG_INT16_MAX;
+		case INT4OID:
+			*result = Int32GetDatum((int32) wide);
+			return wide >= PG_INT32_MIN && wide <= PG_INT32_MAX;
+		default:
+			*result = Int64GetDatum(wide);
+			return true;
+	}
+}
+
+/*
+ * Make an argument a value of the table's single key column, without changing
+ * what it means; false when there can be no such key.
+ */
+static bool
+key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)
 {
 	const ContimeAttr *attr = &table->attr[table->key_attno[0] - 1];
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, argno);
-	Datum		value = PG_GETARG_DATUM(argno);
+	Oid			type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, argno));
 	CoercionPathType path;
 	Oid			function;
 
@@ -270,9 +299,19 @@ key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("continuous table \"%s\" has %d key columns", table->name, table->nkeys),
 				 errhint("Read it by SELECT with conditions on each of them.")));
-	type = getBaseType(type);
+	*key = PG_GETARG_DATUM(argno);
 	if (type == attr->type)
-		return value;
+		return true;
+	if (is_integer(type) && is_integer(attr->type))
+		return convert_integer(*key, type, attr->type, key);
+	path = find_coercion_pathway(attr->type, type, COERCION_IMPLICIT, &function);
+	if (path == COERCION_PATH_RELABELTYPE)
+		return true;
+	if (path == COERCION_PATH_FUNC && get_func_nargs(function) == 1)
+	{
+		*key = OidFunctionCall1(function, *key);
+		return true;
+	}
 
 	/* A literal without a type arrives as text. */
 	if (type == TEXTOID)
@@ -281,13 +320,9 @@ key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table)
 		Oid			param;
 
 		getTypeInputInfo(attr->type, &input, &param);
-		return OidInputFunctionCall(input, TextDatumGetCString(value), param, -1);
+		*key = OidInputFunctionCall(input, TextDatumGetCString(*key), param, -1);
+		return true;
 	}
-	path = find_coercion_pathway(attr->type, type, COERCION_ASSIGNMENT, &function);
-	if (path == COERCION_PATH_RELABELTYPE)
-		return value;
-	if (path == COERCION_PATH_FUNC && get_func_nargs(function) == 1)
-		return OidFunctionCall1(function, value);
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("key of continuous table \"%s\" is of type %s, not %s",
@@ -325,11 +360,10 @@ contime_at(PG_FUNCTION_ARGS)
 	check_clock(table, clock, clock == INT8OID ? "contime.at()" : "contime.at_tick()");
 	InitMaterializedSRF(fcinfo, 0);
 
-	if (!PG_ARGISNULL(1) && !(by_key && PG_ARGISNULL(2)))
+	if (!PG_ARGISNULL(1) &&
+		(!by_key || (!PG_ARGISNULL(2) && key_argument(fcinfo, 2, table, &key))))
 	{
 		instant = PG_GETARG_INT64(1);
-		if (by_key)
-			key = key_argument(fcinfo, 2, table);
 		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 		scan = contime_scan_begin(rel, GetActiveSnapshot());
 		contime_scan_bind(scan, &instant, 1, by_key ? &key : NULL, &nokey);
@@ -400,7 +434,8 @@ contime_history(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("start of a history must not be after its end")));
-		key = key_argument(fcinfo, 1, table);
+		if (!key_argument(fcinfo, 1, table, &key))
+			key = (Datum) 0, nokey = true;
 		result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 		result.row = RelationGetDescr(rel);
 		result.ticks = clock == INT8OID;

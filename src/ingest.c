@@ -278,7 +278,7 @@ ingest_generation(ContimeIngest *ingest)
 	if (g)
 		return g;
 	if (ingest->rel->rd_createSubid != InvalidSubTransactionId)
-		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	return contime_generation_create(ingest->table->relid, xid, false);
 }
 
@@ -427,15 +427,6 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	return status;
 }
 
-/* Wake a worker that went to sleep for long; on the common path it polls. */
-static void
-wake_worker(ContimePartition *partition)
-{
-	if (pg_atomic_read_u32(&partition->hibernating) != 0 &&
-		pg_atomic_exchange_u32(&partition->hibernating, 0) != 0 && partition->latch)
-		SetLatch(partition->latch);
-}
-
 /* A table holds data: its database wants an agent. */
 static void
 want_agent(ContimeGeneration *g)
@@ -471,7 +462,7 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 	}
 	if (status != CT_OK)
 		contime_report(status, ingest->table);
-	wake_worker(&contime_shared->partition[partition]);
+	contime_wake_worker(partition);
 }
 
 void

@@ -15,7 +15,7 @@
  *	  BOUND_JOIN     time = expression over other relations of this level
  *	  BOUND_SEMI     the same, from the right side of a semijoin
  *	  REFUSED        an ERROR as soon as the planner asks for the table
- *	  DEFERRED       a generic plan that no parameter value may ever run
+ *	  DEFERRED       a plan too dear to be chosen, and an ERROR if it is run
  *
  * The planner calls in through the three callbacks at the end of the file,
  * wired up by fdw.c, which also runs what was planned here.  The first call
@@ -65,9 +65,9 @@
 #include "utils/selfuncs.h"
 #include "utils/typcache.h"
 
-/* Costs: of a lookup of one key, and of one more row of a slice. */
-#define LOOKUP_COST (3 * DEFAULT_CPU_TUPLE_COST)
-#define ROW_COST (2 * DEFAULT_CPU_TUPLE_COST)
+/* Costs in cpu_tuple_cost: of a lookup of one key, of one more row of a slice. */
+#define LOOKUP_COST (3 * cpu_tuple_cost)
+#define ROW_COST (2 * cpu_tuple_cost)
 
 /* A path that exists only so that the planner gets through: never to be run. */
 #define FORBIDDEN_COST 1.0e20
@@ -129,7 +129,8 @@ typedef struct Match
 	List	   *arrays;			/* IntList beside it: is it an array? */
 	bool		by_key;			/* every key column is bound */
 	RestrictInfo *key_clause[INDEX_MAX_KEYS];
-	Node	   *key[INDEX_MAX_KEYS];
+	Node	   *key[INDEX_MAX_KEYS];	/* values, or arrays of them */
+	bool		key_array[INDEX_MAX_KEYS];
 } Match;
 
 #ifdef USE_ASSERT_CHECKING
@@ -330,33 +331,52 @@ is_key_type(Oid key_type, Oid type)
 		IsBinaryCoercible(type, entry->btree_opintype);
 }
 
-/* If the clause is an equality of the i'th key column, its other side. */
-static Node *
-match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause)
+/* Is this the i'th key column, compared as the key is? */
+static bool
+is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation)
 {
-	OpExpr	   *op = (OpExpr *) clause;
 	TypeCacheEntry *entry;
 
-	if (!IsA(clause, OpExpr) || list_length(op->args) != 2 ||
-		op->inputcollid != crel->key_collation[i])
-		return NULL;
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (!is_column(crel, node, crel->key_attno[i]) || collation != crel->key_collation[i])
+		return false;
 	entry = lookup_type_cache(getBaseType(crel->key_type[i]), TYPECACHE_BTREE_OPFAMILY);
-	if (!is_equality(op->opno, entry->btree_opf))
-		return NULL;
+	return is_equality(opno, entry->btree_opf);
+}
 
-	for (int side = 0; side < 2; side++)
+/*
+ * If the clause is an equality of the i'th key column, its other side: a
+ * value, or an array of them.
+ */
+static Node *
+match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *array)
+{
+	Node	   *value = NULL;
+	Oid			type;
+
+	*array = IsA(clause, ScalarArrayOpExpr);
+	if (*array)
 	{
-		Node	   *column = list_nth(op->args, side);
-		Node	   *value = list_nth(op->args, 1 - side);
+		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
 
-		while (IsA(column, RelabelType))
-			column = (Node *) ((RelabelType *) column)->arg;
-		if (is_column(crel, column, crel->key_attno[i]) &&
-			is_key_type(crel->key_type[i], exprType(value)) &&
-			can_bind(root, crel, value))
-			return value;
+		if (op->useOr &&
+			is_key_column(crel, i, linitial(op->args), op->opno, op->inputcollid))
+			value = lsecond(op->args);
 	}
-	return NULL;
+	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+	{
+		OpExpr	   *op = (OpExpr *) clause;
+
+		if (is_key_column(crel, i, linitial(op->args), op->opno, op->inputcollid))
+			value = lsecond(op->args);
+		else if (is_key_column(crel, i, lsecond(op->args), op->opno, op->inputcollid))
+			value = linitial(op->args);
+	}
+	if (value == NULL || !can_bind(root, crel, value))
+		return NULL;
+	type = *array ? get_base_element_type(exprType(value)) : exprType(value);
+	return OidIsValid(type) && is_key_type(crel->key_type[i], type) ? value : NULL;
 }
 
 /* What do these clauses (RestrictInfos in terms of the table) bind? */
@@ -387,12 +407,14 @@ match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *m
 		foreach(lc, clauses)
 		{
 			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+			bool		array;
+			Node	   *value = match_key(root, crel, i, (Node *) rinfo->clause, &array);
 
-			match->key[i] = match_key(root, crel, i, (Node *) rinfo->clause);
-			if (match->key[i] != NULL)
+			if (value != NULL && (match->key[i] == NULL || match->key_array[i]))
 			{
+				match->key[i] = value;
+				match->key_array[i] = array;
 				match->key_clause[i] = rinfo;
-				break;
 			}
 		}
 		if (match->key[i] == NULL)
@@ -584,21 +606,25 @@ is_clients_own(void)
 }
 
 /*
- * The trial run by which the planner tries to replace min() and max() by
- * ORDER BY ... LIMIT 1.  The query proper is planned after it, so nothing is
- * to be raised here.
+ * Does the planner only try something here that it can do without?  Then
+ * nothing is to be raised, but a prohibitive cost to be told.  It tries to
+ * replace min() and max() by ORDER BY ... LIMIT 1, and to hash what a
+ * correlated EXISTS reads by taking the conditions that correlate it out.
  */
 static bool
-is_minmax_trial(PlannerInfo *root)
+is_trial(PlannerInfo *root)
 {
 	TargetEntry *tle;
 
-	if (root->parent_root == NULL || !root->parent_root->parse->hasAggs ||
-		root->parse->hasAggs || root->parse->limitCount == NULL ||
-		list_length(root->processed_tlist) != 1)
+	if (root->parent_root == NULL || root->processed_tlist == NIL)
 		return false;
 	tle = linitial_node(TargetEntry, root->processed_tlist);
-	return tle->resname != NULL && strcmp(tle->resname, "agg_target") == 0;
+	if (tle->resname == NULL)
+		return !tle->resjunk;	/* only the latter leaves columns nameless */
+	return root->parent_root->parse->hasAggs && !root->parse->hasAggs &&
+		root->parse->limitCount != NULL &&
+		list_length(root->processed_tlist) == 1 &&
+		strcmp(tle->resname, "agg_target") == 0;
 }
 
 /*
@@ -999,7 +1025,7 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 	foreach(lc, crel->candidates)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		Relids		sources = bms_del_member(bms_copy(rinfo->clause_relids), top->relid);
+		Relids		sources = bms_difference(rinfo->clause_relids, top->relids);
 		bool		semi;
 		int			rank;
 
@@ -1037,8 +1063,13 @@ analyse(PlannerInfo *root)
 	ListCell   *lc;
 
 	foreach(lc, rels)
-		classify(root, lfirst(lc));
-	close_problem(find_problems((Node *) root->parse->jointree, &problems), &problems);
+	{
+		ContimeRel *crel = lfirst(lc);
+
+		classify(root, crel);
+		if (crel->verdict == PENDING && problems == NIL)
+			close_problem(find_problems((Node *) root->parse->jointree, &problems), &problems);
+	}
 	do
 	{
 		progress = false;
@@ -1062,6 +1093,8 @@ analyse(PlannerInfo *root)
 
 		if (crel->verdict == PENDING)
 			refuse_conditions(root, crel);
+		if (crel->verdict == REFUSED && is_trial(root))
+			crel->verdict = DEFERRED;
 #ifdef USE_ASSERT_CHECKING
 		if (crel->verdict == REFUSED && debug_unprotected)
 			crel->verdict = READ_NOW;
@@ -1124,7 +1157,7 @@ refuse(const ContimeRel *crel)
 
 /* Instants of a match, for estimates. */
 static double
-count_instants(PlannerInfo *root, const Match *match)
+count_instants(const Match *match)
 {
 	double		result = 0;
 	ListCell   *lc;
@@ -1133,6 +1166,19 @@ count_instants(PlannerInfo *root, const Match *match)
 	forboth(lc, match->instants, lc2, match->arrays)
 		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
 	return match->time_clause ? Max(result, 1) : 1;
+}
+
+static double
+count_keys(const ContimeRel *crel, const Match *match)
+{
+	double		result = 1;
+
+	for (int i = 0; i < crel->nkeys; i++)
+	{
+		if (match->key_array[i])
+			result *= Max(estimate_array_length(match->key[i]), 1);
+	}
+	return result;
 }
 
 /* Rows and what it takes to get them, for the clauses of one path. */
@@ -1152,11 +1198,11 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost)
 		if (!is_bound(crel, &match, lfirst(lc)))
 			filters = lappend(filters, lfirst(lc));
 	}
-	rows = match.by_key ? 1 : (keys > 0 ? keys : ASSUMED_KEYS);
-	rows *= count_instants(root, &match);
+	rows = match.by_key ? count_keys(crel, &match) : keys > 0 ? keys : ASSUMED_KEYS;
+	rows *= count_instants(&match);
 	cost_qual_eval(&filter_cost, filters, root);
 	*cost = LOOKUP_COST + filter_cost.startup +
-		rows * (ROW_COST + filter_cost.per_tuple);
+		rows * ((match.by_key ? LOOKUP_COST : ROW_COST) + filter_cost.per_tuple);
 	return clamp_row_est(rows * clauselist_selectivity(root, filters, 0, JOIN_INNER, NULL));
 }
 
@@ -1279,9 +1325,10 @@ find_key_sources(PlannerInfo *root, ContimeRel *crel)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 		bool		usable = false;
+		bool		array;
 
 		for (int i = 0; i < crel->nkeys; i++)
-			usable |= match_key(root, crel, i, (Node *) rinfo->clause) != NULL;
+			usable |= match_key(root, crel, i, (Node *) rinfo->clause, &array) != NULL;
 		if (usable)
 			result = add_outer(result, bms_del_member(bms_copy(rinfo->clause_relids),
 													  rel->relid));
@@ -1317,7 +1364,7 @@ contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	if (rel->fdw_private == NULL)
 		analyse(root);
 	crel = rel->fdw_private;
-	if (crel->verdict == REFUSED && !is_minmax_trial(root))
+	if (crel->verdict == REFUSED)
 		refuse(crel);
 
 	crel->slice = estimate_path(root, crel, rel->baserestrictinfo, &cost);
@@ -1332,7 +1379,7 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
 	ContimeRel *crel = rel->fdw_private;
 	Relids		outer = rel->lateral_relids;
-	bool		forbidden = crel->verdict == REFUSED || crel->verdict == DEFERRED;
+	bool		forbidden = crel->verdict == DEFERRED;
 	ListCell   *lc;
 
 	add_scan_path(root, crel, outer, forbidden || crel->verdict == BOUND_SEMI);
@@ -1368,7 +1415,7 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 }
 
 /*
- * fdw_exprs are the instants, then the key; fdw_private tells which instants
+ * fdw_exprs are the instants, then the key; fdw_private tells which of both
  * are arrays and what types the key's values have, and holds an Integer when
  * the plan must not be run.
  */
@@ -1380,6 +1427,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	bool		bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
 	Match		match;
 	List	   *exprs = NIL;
+	List	   *key_arrays = NIL;
 	List	   *key_types = NIL;
 	List	   *filters = NIL;
 	List	   *checked = NIL;
@@ -1389,8 +1437,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	match_clauses(root, crel, clauses, &match);
 	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
 	{
-		if (crel->verdict != REFUSED)
-			crel->reason = REASON_JOIN;
+		crel->reason = REASON_JOIN;
 		refuse(crel);
 	}
 
@@ -1398,8 +1445,12 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 		exprs = lappend(exprs, coerce_instant(root, crel, lfirst(lc), lfirst_int(lc2)));
 	for (int i = 0; match.by_key && i < crel->nkeys; i++)
 	{
+		Oid			type = exprType(match.key[i]);
+
 		exprs = lappend(exprs, match.key[i]);
-		key_types = lappend_oid(key_types, getBaseType(exprType(match.key[i])));
+		key_arrays = lappend_int(key_arrays, match.key_array[i]);
+		key_types = lappend_oid(key_types,
+								getBaseType(match.key_array[i] ? get_base_element_type(type) : type));
 	}
 	foreach(lc, clauses)
 	{
@@ -1415,7 +1466,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 							extract_actual_clauses(filters, false),
 							rel->relid,
 							exprs,
-							list_make3(match.arrays, key_types, path->fdw_private),
+							list_make4(match.arrays, key_arrays, key_types, path->fdw_private),
 							NIL,
 							extract_actual_clauses(checked, false),
 							outer_plan);
@@ -1425,10 +1476,10 @@ void
 contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 {
 	List	   *arrays = linitial(plan->fdw_private);
-	int			ninstants = list_length(arrays);
+	List	   *key_arrays = lsecond(plan->fdw_private);
 
-	binding->ninstants = ninstants;
-	binding->arrays = arrays;
-	binding->key_types = lsecond(plan->fdw_private);
-	binding->forbidden = lthird(plan->fdw_private) != NIL;
+	binding->ninstants = list_length(arrays);
+	binding->arrays = list_concat_copy(arrays, key_arrays);
+	binding->key_types = lthird(plan->fdw_private);
+	binding->forbidden = lfourth(plan->fdw_private) != NIL;
 }

@@ -24,8 +24,8 @@
 /* Memory for held states; doubles when a single row does not fit. */
 #define CHUNK_BYTES 65536
 
-/* Timelines folded, and changes found, under one hold of a lock. */
-#define TIMELINES_PER_LOCK 128
+/* Folds, and steps along a history, under one hold of a lock: some 100 us. */
+#define FOLDS_PER_LOCK 128
 #define STEPS_PER_LOCK 256
 
 /* A state copied out of shared memory. */
@@ -70,10 +70,13 @@ struct ContimeScan
 	ContimeKey	key;
 	bool		done;
 
+	uint32		checked;		/* partitions whose data fits the description */
+
 	/* where it stands: before instants[instant] of the timeline at position */
 	int			partition;
 	uint32		position;
 	int			instant;
+	int			folds;			/* under this hold of the lock */
 };
 
 /* ---- holding states -------------------------------------------------------------- */
@@ -316,6 +319,21 @@ typedef enum Fill
 	FILL_RESOLVE				/* the view must be resolved first */
 } Fill;
 
+/*
+ * Does the data of a partition fit the table's description?  Hooks check that
+ * when a definition changes; this is the net below them.  Under the lock.
+ */
+static int
+find_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
+{
+	uint32		bit = UINT32_C(1) << scan->partition;
+
+	if (store == 0 || (scan->checked & bit))
+		return -1;
+	scan->checked |= bit;
+	return contime_schema_conflict(scan->table, ct_store_schema(arena, store));
+}
+
 /* Fold one timeline at the instants that are left; hold what is present. */
 static Fill
 fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
@@ -329,6 +347,8 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	{
 		int64		instant = scan->instants[scan->instant];
 
+		if (++scan->folds > FOLDS_PER_LOCK)
+			return FILL_MORE;
 		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
 						 &scan->view->runs, scan->state);
 		if (scan->state->present &&
@@ -342,7 +362,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 static Fill
 fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	for (int n = 0; n < TIMELINES_PER_LOCK; n++)
+	for (;;)
 	{
 		uint32		before = scan->position;
 		CtRef		timeline = ct_store_next(arena, store, &scan->position);
@@ -357,7 +377,6 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 			return fill;
 		}
 	}
-	return FILL_MORE;
 }
 
 /* One hold of a partition's lock. */
@@ -366,10 +385,15 @@ fill_locked(ContimeScan *scan)
 {
 	CtArena		arena = contime_arena(scan->partition);
 	CtRef		store;
+	int			conflict;
 	Fill		fill = FILL_DONE;
 
+	scan->folds = 0;
 	contime_lock(scan->partition, LW_SHARED);
 	store = scan->generation->store[scan->partition];
+	conflict = find_conflict(scan, &arena, store);
+	if (conflict >= 0)
+		store = 0;
 	if (store != 0 && scan->by_key)
 	{
 		CtRef		timeline = ct_store_find(&arena, store, scan->key.hash,
@@ -381,6 +405,8 @@ fill_locked(ContimeScan *scan)
 	else if (store != 0)
 		fill = fill_all(scan, &arena, store);
 	contime_unlock(scan->partition);
+	if (conflict >= 0)
+		contime_report_conflict(scan->table, conflict);
 	return fill;
 }
 
@@ -452,6 +478,16 @@ typedef struct Walk
 	CtState    *previous;
 } Walk;
 
+/* States that differ only in columns that are no more are the same. */
+static bool
+is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, CtState *after)
+{
+	for (int i = 0; i < Min(after->nattrs, table->natts); i++)
+		if (table->attr[i].dropped)
+			before->value[i].kind = after->value[i].kind = CT_VALUE_NULL;
+	return !ct_state_equal(schema, before, after);
+}
+
 /*
  * Hold the state at the start, then each one that differs from the one before.
  * What did not fit is found again, from the last change that did.
@@ -478,7 +514,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 		*walk->previous = *scan->state;
 		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
 			return FILL_DONE;
-		if (!ct_state_equal(schema, walk->previous, scan->state) &&
+		if (is_change(scan->table, schema, walk->previous, scan->state) &&
 			!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
 			return FILL_MORE;
 		walk->at = time;
@@ -493,16 +529,20 @@ fill_history_locked(ContimeScan *scan, Walk *walk)
 	CtArena		arena = contime_arena(scan->partition);
 	CtRef		store;
 	CtRef		timeline = 0;
+	int			conflict;
 	Fill		fill = FILL_DONE;
 
 	contime_lock(scan->partition, LW_SHARED);
 	store = scan->generation->store[scan->partition];
-	if (store != 0)
+	conflict = find_conflict(scan, &arena, store);
+	if (store != 0 && conflict < 0)
 		timeline = ct_store_find(&arena, store, scan->key.hash,
 								 scan->key.data.data, scan->key.data.len);
 	if (timeline != 0)
 		fill = fill_history(scan, walk, &arena, store, timeline);
 	contime_unlock(scan->partition);
+	if (conflict >= 0)
+		contime_report_conflict(scan->table, conflict);
 	return fill;
 }
 
@@ -539,7 +579,7 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 	contime_scan_bind(scan, &from, 1, keys, keynulls);
 	if (scan->done || from >= to)
 		return;
-	note_served(scan, to - 1);
+	note_served(scan, to == PG_INT64_MAX ? to : to - 1);
 	walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
 	other.size = CHUNK_BYTES;
 	other.data = MemoryContextAlloc(scan->context, other.size);

@@ -298,6 +298,7 @@ contime_generation(Oid relation)
 		uint64		xid = 0;
 		uint64		serial = 0;
 		bool		committed;
+		bool		aborted;
 
 		contime_registry_lock(LW_SHARED);
 		g = chain_walk(relation, skip, nskip, &undecided);
@@ -315,24 +316,28 @@ contime_generation(Oid relation)
 
 		/* Clog is read without the lock; then the answer is noted. */
 		committed = TransactionIdDidCommit((TransactionId) xid);
-		if (committed)
+		aborted = !committed && TransactionIdDidAbort((TransactionId) xid);
+		if (committed || aborted)
 		{
 			contime_registry_lock(LW_EXCLUSIVE);
 			if (undecided->used && undecided->serial == serial)
-				undecided->agreed = true;
+			{
+				undecided->agreed |= committed;
+				undecided->dead |= aborted;
+			}
 			contime_registry_unlock();
 		}
 		else if (nskip < lengthof(skip))
 			skip[nskip++] = serial;
 		else
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_IN_USE),
-					 errmsg("continuous table was truncated too often in transactions that were rolled back"),
-					 errhint("Try again in a moment.")));
+			elog(ERROR, "relation %u has too many generations of unknown fate", relation);
 	}
 }
 
-/* Fill a free slot; NULL when there is none. */
+/*
+ * Fill a free slot; NULL when there is none.  Half of them are kept for
+ * tombstones, so that a table can always be dropped.
+ */
 static ContimeGeneration *
 generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 {
@@ -341,7 +346,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	bool		found;
 	RegistryKey key;
 
-	for (int i = 0; i < CONTIME_MAX_GENERATIONS && g == NULL; i++)
+	for (int i = 0; i < (tombstone ? CONTIME_MAX_GENERATIONS : CONTIME_MAX_TABLES) && g == NULL; i++)
 		if (!contime_shared->generation[i].used)
 			g = &contime_shared->generation[i];
 	if (g == NULL)
@@ -374,33 +379,65 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	return g;
 }
 
-ContimeGeneration *
-contime_generation_create(Oid relation, uint64 xid, bool tombstone)
+/* One try of contime_generation_create(). */
+static ContimeGeneration *
+generation_open(Oid relation, uint64 xid, bool tombstone)
 {
 	ContimeGeneration *g = NULL;
 	RegistryEntry *entry;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-
-	/* Two sessions may be the first to write to a table at the same time. */
 	entry = registry_find(MyDatabaseId, relation, HASH_FIND);
-	if (xid == 0 && entry)
+	if (entry)
 	{
-		g = &contime_shared->generation[entry->newest];
-		if (g->dead || g->tombstone || g->xid != 0)
-			g = NULL;
+		ContimeGeneration *newest = &contime_shared->generation[entry->newest];
+
+		/* Two sessions may be the first to write to a table at the same time. */
+		if (xid == 0 && !newest->dead && !newest->tombstone && newest->xid == 0)
+			g = newest;
+
+		/* What this (sub)transaction opened before can no longer be seen. */
+		if (xid != 0 && newest->xid == xid && !newest->tombstone)
+			newest->dead = true;
 	}
 	if (g == NULL)
 		g = generation_new(MyDatabaseId, relation, xid, tombstone);
 	contime_registry_unlock();
-
-	if (g == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many continuous tables"),
-				 errdetail("At most %d tables, counting truncated and dropped ones that are still being freed, can hold data at a time.",
-						   CONTIME_MAX_GENERATIONS)));
 	return g;
+}
+
+ContimeGeneration *
+contime_generation_create(Oid relation, uint64 xid, bool tombstone)
+{
+	ContimeGeneration *g;
+
+	/* Slots may be on their way back: hurry the workers, and wait a little. */
+	for (int tries = 0; (g = generation_open(relation, xid, tombstone)) == NULL; tries++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (tries >= 300)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many continuous tables"),
+					 errdetail("At most %d can hold data at a time, counting truncated ones that are still being freed.",
+							   CONTIME_MAX_TABLES),
+					 errhint("Drop continuous tables that are not needed.")));
+		for (int p = 0; p < contime_shared->partitions; p++)
+			contime_wake_worker(p);
+		pg_usleep(10000);
+	}
+	return g;
+}
+
+/* Wake a worker that went to sleep for long; on the common path it polls. */
+void
+contime_wake_worker(int partition)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (pg_atomic_read_u32(&part->hibernating) != 0 &&
+		pg_atomic_exchange_u32(&part->hibernating, 0) != 0 && part->latch)
+		SetLatch(part->latch);
 }
 
 /* All tables of a database go with the transaction that drops it. */

@@ -28,10 +28,9 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -374,19 +373,51 @@ derive_number(const Column *col, const char *rule, ContimeAttr *attr, CtAttr *ct
 	DEFINITION_ERROR(col,
 					 errmsg("rule \"%s\" of column \"%s\" does not fit type %s",
 							rule, name, format_type_be(col->form->atttypid)),
-					 errhint("%s takes smallint, integer, bigint and numeric(p,s)%s; rule 'last' takes any type.",
-							 rule, ct->rule == CT_RULE_SUM ? "" : ", min and max timestamptz too"));
+					 errhint("%s takes smallint, integer, bigint%s and numeric(p,s); rule 'last' takes any type.",
+							 rule, ct->rule == CT_RULE_SUM ? "" : ", timestamptz"));
 }
 
-/* Read an option's text as a value of the column. */
+/* Literals whose value depends on when they are read. */
+static bool
+is_moving(const char *value)
+{
+	static const char *const moving[] = {"now", "today", "tomorrow", "yesterday"};
+
+	for (int i = 0; i < lengthof(moving); i++)
+		if (pg_strcasecmp(value, moving[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Read an option's text as a value of the column: the same in every session,
+ * whatever its settings.
+ */
 static Datum
 option_datum(const Column *col, const char *value)
 {
+	int			level = NewGUCNestLevel();
 	Oid			input;
 	Oid			param;
+	Datum		datum;
 
+	if (TypeCategory(col->base) == TYPCATEGORY_DATETIME && is_moving(value))
+		DEFINITION_ERROR(col,
+						 errmsg("initial value \"%s\" of column \"%s\" depends on when it is read",
+								value, NameStr(col->form->attname)),
+						 errhint("Write the value out."));
+	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	getTypeInputInfo(col->form->atttypid, &input, &param);
-	return OidInputFunctionCall(input, unconstify(char *, value), param, col->form->atttypmod);
+	datum = OidInputFunctionCall(input, unconstify(char *, value), param, col->form->atttypmod);
+	AtEOXact_GUC(true, level);
+	return datum;
 }
 
 static CtWide

@@ -163,12 +163,15 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 {
 	CtArena		arena = contime_arena(partition);
 	CtRef		store = g->store[partition];
-	int64		served = (int64) pg_atomic_read_u64(&g->served);
+	int64		served;
 	CtChanged	changed = {0};
 	CtStatus	status = CT_OK;
 
 	contime_step_back(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
+
+	/* Readers note it before they take the lock, so that none is missed here. */
+	served = (int64) pg_atomic_read_u64(&g->served);
 	START_CRIT_SECTION();
 	switch (chore)
 	{

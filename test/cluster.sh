@@ -10,7 +10,7 @@
 #   cluster_start [SETTING=VALUE...]   start a server; sets PGHOST, PGDATA
 #   cluster_stop                  stop it
 
-PG_CONFIG=${PG_CONFIG:-pg_config}
+PG_CONFIG=$(command -v "${PG_CONFIG:-pg_config}")
 OWNER=$(id -un)
 [ "$OWNER" != root ] || OWNER=postgres
 CHECKOUT=$PWD

@@ -325,7 +325,11 @@ sub filter
 	my $which = rand;
 
 	return sprintf '%s = %s', pick(@ids), pick(@ids) if @ids > 1 && $which < 0.35;
-	return sprintf '%s = %d', pick(@ids), 1 + int rand 4 if @ids && $which < 0.5;
+	return sprintf '%s = %d', pick(@ids), 1 + int rand 4 if @ids && $which < 0.45;
+	return sprintf '%s IN (%d, %s)', pick(@ids), 1 + int rand 4, pick(@ids, 'NULL', 3)
+	  if @ids && $which < 0.47;
+	return sprintf '%s = ANY (%s)', pick(@ids), pick("'{1, 2, 2, 9000000000}'", 'ARRAY[1, 3]', "'{}'")
+	  if @ids && $which < 0.5;
 	return sprintf '%s %s %d', pick(@values), pick('<', '=', '>='), int rand 4 if @values && $which < 0.6;
 	return sprintf '%s %s %s', pick(@values), pick('<', '=', '<>'), pick(@values) if @values && $which < 0.65;
 	return sprintf '%s IS %s', pick(@values, @ids), pick('NULL', 'NOT NULL') if @values && @ids && $which < 0.7;
@@ -494,6 +498,7 @@ my @settings = (
 	'SET enable_partitionwise_join = on; SET enable_partitionwise_aggregate = on;',
 	'SET enable_memoize = off; SET enable_hashagg = off; SET enable_sort = off;',
 	'SET join_collapse_limit = 2; SET from_collapse_limit = 2; SET geqo_threshold = 2;',
+	'SET cpu_operator_cost = 0; SET cpu_tuple_cost = 1;',
 	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;');
 
 my @dresses = (
