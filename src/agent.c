@@ -52,7 +52,7 @@
 /* The launcher looks around at least this often. */
 #define LAUNCHER_NAP_MS 5000
 
-/* After a start, or while a database is being dropped: no (other) start. */
+/* From one start to the next; and while a database is dropped or copied. */
 #define RESTART_INTERVAL_MS 5000
 #define STOPPED_MS 10000
 
@@ -71,7 +71,8 @@ agent_entry(Oid database, bool create)
 		if (agent->database == database)
 			return agent;
 		if (unused == NULL && (agent->database == InvalidOid ||
-							   (agent->pid == 0 && agent->not_before < GetCurrentTimestamp())))
+							   (agent->pid == 0 && agent->not_before < GetCurrentTimestamp() &&
+								agent->stopped_until < GetCurrentTimestamp())))
 			unused = agent;
 	}
 	if (!create || unused == NULL)
@@ -118,10 +119,10 @@ contime_agent_stop(Oid database)
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
 	if (agent)
-		agent->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
+		agent->stopped_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
 	contime_registry_unlock();
 
-	/* One that has been started but not reported yet leaves by itself. */
+	/* One that is being started will see that and leave. */
 	while ((pid = agent_pid(database)) != 0)
 	{
 		if (kill(pid, SIGTERM) != 0)
@@ -157,7 +158,7 @@ claim_start(Oid database)
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
-	start = agent && agent->pid == 0 && agent->not_before <= now;
+	start = agent && agent->pid == 0 && agent->not_before <= now && agent->stopped_until <= now;
 	if (start)
 		agent->not_before = TimestampTzPlusMilliseconds(now, RESTART_INTERVAL_MS);
 	contime_registry_unlock();
@@ -369,7 +370,7 @@ agent_attach(Oid database)
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
-	attached = agent && agent->pid == 0;
+	attached = agent && agent->pid == 0 && agent->stopped_until <= GetCurrentTimestamp();
 	if (attached)
 	{
 		agent->pid = MyProcPid;

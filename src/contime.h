@@ -92,7 +92,8 @@ typedef struct ContimeAgent
 	Oid			database;		/* InvalidOid: free */
 	int			pid;			/* 0: not running */
 	Latch	   *latch;
-	TimestampTz not_before;		/* do not start one until then */
+	TimestampTz not_before;		/* do not start another until then */
+	TimestampTz stopped_until;	/* none may connect until then */
 } ContimeAgent;
 
 typedef struct ContimeShared

@@ -20,7 +20,9 @@
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -29,6 +31,7 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
@@ -50,6 +53,18 @@ collect(List **relations, Oid relid)
 	if (OidIsValid(relid))
 		*relations = list_append_unique_oid(*relations, relid);
 	MemoryContextSwitchTo(caller);
+}
+
+/* A relation and those that inherit from it. */
+static void
+collect_family(Oid relid)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		collect(&altered, lfirst_oid(lc));
 }
 
 static void
@@ -151,11 +166,25 @@ database_to_be_empty(Node *stmt)
 					if (strcmp(def->defname, "template") == 0 && def->arg)
 						return get_database_oid(strVal(def->arg), true);
 				}
-				return InvalidOid;
+				return get_database_oid("template1", true);
 			}
 		default:
 			return InvalidOid;
 	}
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	bool		may = superuser();
+
+	if (HeapTupleIsValid(role))
+	{
+		may |= ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+		ReleaseSysCache(role);
+	}
+	return may;
 }
 
 static void
@@ -164,10 +193,10 @@ stop_agent_for(Node *stmt)
 	Oid			database = database_to_be_empty(stmt);
 
 	/* The command itself reports what its user may not do. */
-	if (!OidIsValid(database) ||
-		(!pg_database_ownercheck(database, GetUserId()) && !IsA(stmt, CreatedbStmt)))
-		return;
-	contime_agent_stop(database);
+	if (OidIsValid(database) &&
+		(IsA(stmt, CreatedbStmt) ? may_create_databases()
+		 : pg_database_ownercheck(database, GetUserId())))
+		contime_agent_stop(database);
 }
 
 /* ---- the hook ---------------------------------------------------------------------------------- */
@@ -225,7 +254,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	{
 		/* Constraints and defaults are objects of their own: take the table. */
 		if (IsA(stmt, AlterTableStmt))
-			collect(&altered, RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true));
+			collect_family(RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true));
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	}
 	PG_FINALLY();

@@ -215,6 +215,7 @@ contime_snapshot(PG_FUNCTION_ARGS)
 	Relation	rel;
 	const ContimeTable *table;
 	uint64		columns = 0;
+	uint64		written;
 
 	PreventCommandIfReadOnly("contime.snapshot()");
 	rel = open_table(fcinfo, RowExclusiveLock);
@@ -229,8 +230,10 @@ contime_snapshot(PG_FUNCTION_ARGS)
 					 errmsg("columns of a snapshot must not be empty"),
 					 errhint("Leave the argument out to state the whole row.")));
 	}
-	check_privilege(rel, ACL_UPDATE, columns != 0 ? columns
-					: all_columns(table) & ~address_columns(table));
+	written = columns != 0 ? columns : all_columns(table) & ~address_columns(table);
+	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
+		written |= bit_of(table->schema->id_attr + 1);
+	check_privilege(rel, ACL_UPDATE, written);
 	record(rel, CT_SNAPSHOT, values, isnull, 0, columns);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

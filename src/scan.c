@@ -24,8 +24,8 @@
 /* Memory for held states; doubles when a single row does not fit. */
 #define CHUNK_BYTES 65536
 
-/* Folds, and steps along a history, under one hold of a lock: some 100 us. */
-#define FOLDS_PER_LOCK 128
+/* Folds, and steps along a history, under one hold of a lock: some 500 us. */
+#define FOLDS_PER_LOCK 256
 #define STEPS_PER_LOCK 256
 
 /* A state copied out of shared memory. */

@@ -524,6 +524,30 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 	derive_initial(col, attr, table);
 }
 
+/* Is the column NOT NULL, be it through its domain? */
+static bool
+is_not_null(Form_pg_attribute form)
+{
+	bool		not_null = form->attnotnull;
+	Oid			type = form->atttypid;
+
+	while (!not_null)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		Form_pg_type typ;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		typ = (Form_pg_type) GETSTRUCT(tuple);
+		not_null = typ->typnotnull;
+		type = typ->typtype == TYPTYPE_DOMAIN ? typ->typbasetype : InvalidOid;
+		ReleaseSysCache(tuple);
+		if (!OidIsValid(type))
+			break;
+	}
+	return not_null;
+}
+
 /* Options that contradict each other on one column. */
 static void
 check_roles(const Column *col, const ContimeAttr *attr)
@@ -549,7 +573,7 @@ check_roles(const Column *col, const ContimeAttr *attr)
 						 errmsg("state column \"%s\" cannot have a default", name),
 						 errdetail("NULL in an event means unchanged, and a default would take its place."),
 						 errhint("Use the option initial for the value a key starts with."));
-	if (roles == 0 && col->form->attnotnull)
+	if (roles == 0 && is_not_null(col->form))
 		DEFINITION_ERROR(col,
 						 errmsg("state column \"%s\" cannot be NOT NULL", name),
 						 errdetail("NULL in an event means unchanged."),

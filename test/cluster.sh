@@ -55,6 +55,18 @@ cluster_start() {
 	fi
 }
 
+# Every process of the server under valgrind; what it finds goes to $WORK/valgrind.PID.
+wrap_in_valgrind() {
+	cp "$CHECKOUT/test/valgrind.supp" "$WORK"
+	mv "$PGBIN/postgres" "$PGBIN/postgres.real"
+	cat >"$PGBIN/postgres" <<-END
+		#!/bin/sh
+		exec valgrind --quiet --trace-children=yes --leak-check=no --undef-value-errors=yes \\
+			--suppressions=$WORK/valgrind.supp --log-file=$WORK/valgrind.%p $PGBIN/postgres.real "\$@"
+	END
+	chmod 755 "$PGBIN/postgres"
+}
+
 # A relocated PostgreSQL finds its files beside its programs.
 cluster_prepare() {
 	local bindir=$("$PG_CONFIG" --bindir) libdir=$("$PG_CONFIG" --pkglibdir) sharedir=$("$PG_CONFIG" --sharedir)
@@ -67,6 +79,7 @@ cluster_prepare() {
 	tar -C "$libdir" --exclude=./bitcode -cf - . | tar -C "$WORK$libdir" -xf -
 	cp -r "$sharedir/." "$WORK$sharedir"
 	make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" DESTDIR="$WORK"
+	[ -z "${CT_VALGRIND:-}" ] || wrap_in_valgrind
 	chmod 755 "$WORK"
 	[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$WORK"
 	export HOME=$WORK PATH="$PGBIN:$PATH"

@@ -89,6 +89,12 @@ run_regress() {
 	as_owner "$(dirname "$("$PGBIN/pg_config" --pgxs)")/../test/$program" --inputdir="$input" --outputdir="$dir" \
 		--temp-instance="$dir/instance" --temp-config="$dir/settings" --bindir="$PGBIN" --dlpath="$dir" \
 		--no-locale --encoding=UTF8 "$@" &>"$log" || status=1
+	if [ -n "${CT_VALGRIND:-}" ] && grep -q . "$WORK"/valgrind.*; then
+		status=1
+		echo "valgrind reports:"
+		cat "$WORK"/valgrind.[0-9]* | head -n 200
+		keep "$suite" "$WORK"/valgrind.[0-9]*
+	fi
 	if [ $status != 0 ]; then
 		keep "$suite" "$log" "$dir/regression.diffs" "$dir/results" "$dir/log"
 		if [ -s "$dir/regression.diffs" ]; then head -n 200 "$dir/regression.diffs"; else tail -n 20 "$log"; fi
@@ -147,10 +153,10 @@ suite_planner() {
 	cp "$WORK/assertions/contime.so" "$library"
 	cluster_start 'contime.memory = 64MB'
 	as_owner psql -X -q -c 'CREATE EXTENSION contime' &>>"$log"
-	as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries "${CT_QUERIES:-400}" ${CT_SEED:+--seed "$CT_SEED"} &>>"$log" || status=1
+	as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries "${CT_QUERIES:-300}" ${CT_SEED:+--seed "$CT_SEED"} &>>"$log" || status=1
 	counts=$(tail -n 1 "$log")
 	tail -n 2 "$log" | sed 's/^/# /'
-	if as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries "${CT_QUERIES:-400}" --unprotected &>>"$log"; then
+	if as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries 100 --unprotected &>>"$log"; then
 		echo "# without protection: $(tail -n 1 "$log")"
 	else
 		echo '# without protection no wrong answer was found, or it failed'
