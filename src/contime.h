@@ -78,8 +78,9 @@ typedef struct ContimeGeneration
 typedef struct ContimePartition
 {
 	pg_atomic_uint32 hibernating;	/* worker sleeps long: wake it */
-	pg_atomic_uint64 yield_until;	/* a writer waits: others step back */
-	Latch	   *latch;			/* of the worker; NULL while there is none */
+	pg_atomic_uint64 writer_waits;	/* for the lock, until: step back */
+	pg_atomic_uint64 reader_waits;
+	Latch	   *volatile latch; /* of the worker; NULL while there is none */
 	int			pid;
 	uint64		entered;		/* events since the start */
 	uint64		dropped;
@@ -101,7 +102,7 @@ typedef struct ContimeShared
 	int			partitions;
 	uint64		next_serial;
 	int			highest;		/* generations ever used: 0 .. highest - 1 */
-	Latch	   *launcher_latch;
+	Latch	   *volatile launcher_latch;
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
@@ -123,8 +124,8 @@ extern void contime_require_running(void);
 extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
-/* Wait a moment if an inserting backend waits for the lock. */
-extern void contime_step_back(int partition);
+/* Wait a moment if a writer, or even a reader, waits for the lock. */
+extern void contime_step_back(int partition, bool for_readers);
 
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
@@ -137,8 +138,9 @@ extern bool contime_known(Oid relation);
 extern ContimeGeneration *contime_generation(Oid relation);
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
 extern void contime_wake_worker(int partition);
+extern void contime_set_latch(Latch *volatile *where);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
-extern void contime_generations_sweep(void);
+extern bool contime_generations_sweep(void);
 
 static inline int
 contime_partition_of(uint64 hash)

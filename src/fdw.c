@@ -619,7 +619,7 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	slot->tts_values[attno - 1] = TimestampTzGetDatum(contime_stamp());
 	slot->tts_isnull[attno - 1] = false;
 	tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
-	ExecForceStoreHeapTuple(tuple, slot, false);
+	ExecForceStoreHeapTuple(tuple, slot, true);
 	slot_getallattrs(slot);
 }
 

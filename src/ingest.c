@@ -432,8 +432,7 @@ static void
 want_agent(ContimeGeneration *g)
 {
 	g->wants_agent = true;
-	if (contime_shared->launcher_latch)
-		SetLatch(contime_shared->launcher_latch);
+	contime_set_latch(&contime_shared->launcher_latch);
 }
 
 static void
@@ -460,9 +459,9 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 		if (first)
 			want_agent(g);
 	}
+	contime_wake_worker(partition);
 	if (status != CT_OK)
 		contime_report(status, ingest->table);
-	contime_wake_worker(partition);
 }
 
 void

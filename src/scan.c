@@ -24,8 +24,12 @@
 /* Memory for held states; doubles when a single row does not fit. */
 #define CHUNK_BYTES 65536
 
-/* Folds, and steps along a history, under one hold of a lock: some 500 us. */
+/*
+ * Folds, and steps along a history, under one hold of a lock: some 500 us.
+ * Recent events make a fold dearer, but also gathering them again.
+ */
 #define FOLDS_PER_LOCK 256
+#define RECENTS_PER_FOLD 32768
 #define STEPS_PER_LOCK 256
 
 /* A state copied out of shared memory. */
@@ -347,8 +351,9 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	{
 		int64		instant = scan->instants[scan->instant];
 
-		if (++scan->folds > FOLDS_PER_LOCK)
+		if (scan->folds >= FOLDS_PER_LOCK)
 			return FILL_MORE;
+		scan->folds += 1 + scan->view->runs.nextra / RECENTS_PER_FOLD;
 		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
 						 &scan->view->runs, scan->state);
 		if (scan->state->present &&

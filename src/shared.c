@@ -43,7 +43,7 @@
 /* How long somebody waits for a partition before giving up. */
 #define LOCK_TIMEOUT_US 10000000
 
-/* How long readers and the worker step back for a writer, at most. */
+/* How long somebody steps back for who waits, at most. */
 #define YIELD_US 400
 
 typedef struct RegistryKey
@@ -97,7 +97,8 @@ shared_format(void)
 	for (int i = 0; i < CONTIME_MAX_WORKERS; i++)
 	{
 		pg_atomic_init_u32(&contime_shared->partition[i].hibernating, 0);
-		pg_atomic_init_u64(&contime_shared->partition[i].yield_until, 0);
+		pg_atomic_init_u64(&contime_shared->partition[i].writer_waits, 0);
+		pg_atomic_init_u64(&contime_shared->partition[i].reader_waits, 0);
 	}
 
 	status = ct_region_format(contime_region, region_bytes(), contime_workers);
@@ -153,26 +154,26 @@ contime_require_running(void)
 /*
  * Wait for a lock in short cancellable sleeps, since LWLockAcquire() cannot be
  * interrupted and a stopped holder would hang everyone.
+ *
+ * Such a wait has no place in a queue, so who waits asks the others to step
+ * back: readers for writers, the worker for everybody.  A request lapses by
+ * itself, should this process be terminated.
  */
 static void
 poll_lock(int partition, LWLockMode mode)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
+	pg_atomic_uint64 *waits = mode == LW_EXCLUSIVE ? &part->writer_waits : &part->reader_waits;
 	long		waited_us = 0;
 	long		sleep_us = 10;
 
 	while (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
 	{
-		/*
-		 * Ask readers and the worker to step back, lest they starve a writer.
-		 * The request lapses by itself, should this process be terminated.
-		 */
-		if (mode == LW_EXCLUSIVE)
-			pg_atomic_write_u64(&part->yield_until, GetCurrentTimestamp() + YIELD_US);
+		pg_atomic_write_u64(waits, GetCurrentTimestamp() + YIELD_US);
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(sleep_us);
 		waited_us += sleep_us;
-		sleep_us = Min(sleep_us * 2, mode == LW_EXCLUSIVE ? YIELD_US / 2 : 1000);
+		sleep_us = Min(sleep_us * 2, YIELD_US / 4);
 		if (waited_us >= LOCK_TIMEOUT_US)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -182,18 +183,27 @@ poll_lock(int partition, LWLockMode mode)
 					 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
 	}
 	if (mode == LW_EXCLUSIVE)
-		pg_atomic_write_u64(&part->yield_until, 0);
+		pg_atomic_write_u64(waits, 0);
+}
+
+/* Is there a request that has not lapsed? */
+static bool
+somebody_waits(pg_atomic_uint64 *waits)
+{
+	uint64		until = pg_atomic_read_u64(waits);
+
+	return until != 0 && until > (uint64) GetCurrentTimestamp();
 }
 
 void
-contime_step_back(int partition)
+contime_step_back(int partition, bool for_readers)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 
 	for (int us = 0; us < YIELD_US; us += 20)
 	{
-		if (pg_atomic_read_u64(&part->yield_until) == 0 ||
-			pg_atomic_read_u64(&part->yield_until) <= (uint64) GetCurrentTimestamp())
+		if (!somebody_waits(&part->writer_waits) &&
+			!(for_readers && somebody_waits(&part->reader_waits)))
 			break;
 		pg_usleep(20);
 	}
@@ -203,7 +213,7 @@ void
 contime_lock(int partition, LWLockMode mode)
 {
 	if (mode == LW_SHARED)
-		contime_step_back(partition);
+		contime_step_back(partition, false);
 	if (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
 		poll_lock(partition, mode);
 }
@@ -230,6 +240,36 @@ CtArena
 contime_arena(int partition)
 {
 	return ct_arena_attach(contime_region, partition);
+}
+
+/* ---- waking -------------------------------------------------------------------------- */
+
+/* Set a latch that its owner may take away at any time. */
+void
+contime_set_latch(Latch *volatile *where)
+{
+	Latch	   *latch = *where;
+
+	if (latch)
+		SetLatch(latch);
+}
+
+/* Wake a worker that went to sleep for long; on the common path it polls. */
+void
+contime_wake_worker(int partition)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (pg_atomic_read_u32(&part->hibernating) != 0 &&
+		pg_atomic_exchange_u32(&part->hibernating, 0) != 0)
+		contime_set_latch(&part->latch);
+}
+
+static void
+wake_workers(void)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
 }
 
 /* ---- generations ---------------------------------------------------------------- */
@@ -422,22 +462,14 @@ contime_generation_create(Oid relation, uint64 xid, bool tombstone)
 					 errdetail("At most %d can hold data at a time, counting truncated ones that are still being freed.",
 							   CONTIME_MAX_TABLES),
 					 errhint("Drop continuous tables that are not needed.")));
-		for (int p = 0; p < contime_shared->partitions; p++)
-			contime_wake_worker(p);
+		wake_workers();
 		pg_usleep(10000);
 	}
+
+	/* What this transaction opens, its end will have to be noticed. */
+	if (xid != 0)
+		wake_workers();
 	return g;
-}
-
-/* Wake a worker that went to sleep for long; on the common path it polls. */
-void
-contime_wake_worker(int partition)
-{
-	ContimePartition *part = &contime_shared->partition[partition];
-
-	if (pg_atomic_read_u32(&part->hibernating) != 0 &&
-		pg_atomic_exchange_u32(&part->hibernating, 0) != 0 && part->latch)
-		SetLatch(part->latch);
 }
 
 /* All tables of a database go with the transaction that drops it. */
@@ -509,12 +541,14 @@ generation_is_empty(const ContimeGeneration *g)
 /*
  * Decide which generations are dead (aborted, or older than one that has
  * committed, or a committed tombstone with nothing below it) and remove those
- * that the workers have emptied.  Called by one worker, now and then.
+ * that the workers have emptied.  Called by one worker on every pass; true
+ * when there are some to come back for.
  */
-void
+bool
 contime_generations_sweep(void)
 {
 	int			highest = contime_shared->highest;
+	bool		pending = false;
 
 	for (int i = 0; i < highest; i++)
 	{
@@ -531,6 +565,11 @@ contime_generations_sweep(void)
 			aborted = !committed && TransactionIdDidAbort(xid);
 		}
 		if (!committed && !aborted && !g->dead)
+		{
+			pending = true;
+			continue;
+		}
+		if (g->agreed && !g->dead && g->older < 0 && !g->tombstone)
 			continue;
 
 		contime_registry_lock(LW_EXCLUSIVE);
@@ -547,6 +586,10 @@ contime_generations_sweep(void)
 		}
 		if (g->dead && generation_is_empty(g))
 			generation_remove(i);
+		pending |= g->used && (g->dead || g->older >= 0);
 		contime_registry_unlock();
 	}
+	if (pending)
+		wake_workers();
+	return pending;
 }

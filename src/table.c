@@ -748,6 +748,27 @@ cache_entry(Oid relid)
 	return entry;
 }
 
+/*
+ * Let go of descriptions that are no longer valid.  A running scan may still
+ * use one: they go with the transaction.
+ */
+static void
+cache_purge(void)
+{
+	HASH_SEQ_STATUS status;
+	CacheEntry *entry;
+
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->valid)
+			continue;
+		if (entry->context)
+			MemoryContextSetParent(entry->context, TopTransactionContext);
+		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
+	}
+}
+
 bool
 contime_is_table(Oid relid)
 {
@@ -792,10 +813,8 @@ contime_table(Relation rel)
 	table = table_derive(rel);
 	MemoryContextSwitchTo(caller);
 
-	/* A running scan may still use the old one: it goes with the transaction. */
+	cache_purge();
 	entry = cache_entry(RelationGetRelid(rel));
-	if (entry->context)
-		MemoryContextSetParent(entry->context, TopTransactionContext);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->context = context;
 	entry->table = table;

@@ -167,7 +167,7 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 	CtChanged	changed = {0};
 	CtStatus	status = CT_OK;
 
-	contime_step_back(partition);
+	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
 
 	/* Readers note it before they take the lock, so that none is missed here. */
@@ -300,8 +300,8 @@ pass(int partition)
 	uint64		before = horizon();
 	Activity	activity = IDLE;
 
-	if (partition == 0)
-		contime_generations_sweep();
+	if (partition == 0 && contime_generations_sweep())
+		activity = PENDING;
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];

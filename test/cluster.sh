@@ -37,6 +37,7 @@ cluster_cleanup() {
 cluster_start() {
 	local setting
 	export PGDATA=$WORK/pgdata PGHOST=$WORK/socket PGUSER=$OWNER PGDATABASE=postgres
+	rm -rf "$PGDATA"
 	as_owner mkdir -p "$PGHOST"
 	as_owner "$PGBIN/initdb" -D "$PGDATA" -A trust -U "$OWNER" -E UTF8 --no-locale --no-sync >"$WORK/initdb.log"
 	{
