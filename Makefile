@@ -7,7 +7,8 @@
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
 #   make soak      the randomised law test for SOAK_ROUNDS rounds of another seed each
 #   make valgrind  the regression scripts on a server under valgrind
-#   make format    rewrites the C sources by .clang-format; make lint checks, and more
+#   make lint      the house's rules that a machine can check
+#   make bench     figures of speed beside an ordinary table (bench/README.md)
 #   make dist      contime-<version>.tar.gz of the last commit
 #
 # try, test, soak and valgrind leave nothing running and install nothing into
@@ -29,7 +30,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 EXTRA_CLEAN = build test/output contime-*.tar.gz
 
 FUZZ_SECONDS ?= 60
-SOAK_ROUNDS ?= 20
+SOAK_ROUNDS ?= 500
 
 all:
 
@@ -51,45 +52,44 @@ endif
 # ---- these also work without: they install what is missing first --------------
 
 try:
-	test/setup.sh
-	$(MAKE) --no-print-directory -s all
-	test/try.sh
+	@test/setup.sh
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
+	@test/try.sh
 
 test:
-	test/setup.sh
-	$(MAKE) --no-print-directory -s all
-	test/run.sh $(SUITES)
+	@test/setup.sh
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
+	@test/run.sh $(SUITES)
 
 soak:
-	test/setup.sh
-	$(MAKE) --no-print-directory -s all
-	CT_ROUNDS=$(SOAK_ROUNDS) test/run.sh law
+	@test/setup.sh
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
+	@CT_ROUNDS=$(SOAK_ROUNDS) test/run.sh law
 
 valgrind:
-	test/setup.sh valgrind
-	$(MAKE) --no-print-directory -s all
-	CT_VALGRIND=1 test/run.sh regress
+	@test/setup.sh valgrind
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
+	@CT_VALGRIND=1 test/run.sh regress
 
 unit:
-	test/run.sh unit
+	@test/run.sh unit
 
 fuzz:
-	test/fuzz/run.sh $(FUZZ_SECONDS)
+	@test/fuzz/run.sh $(FUZZ_SECONDS)
 
 # ---- the sources -----------------------------------------------------------------
 
 SOURCES = $(sort $(wildcard src/*.[ch] src/engine/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
 
-format:
-	clang-format -i $(SOURCES)
-
 lint:
-	clang-format --dry-run --Werror $(SOURCES)
-	! grep -nE '#include.*(postgres|"\.\./)' src/engine/*.[ch]
-	! grep -nE '[[:space:]]+$$' $(SOURCES) sql/*.sql test/*.sh
-	bash -n test/*.sh .ci/run
+	@! grep -nE '#include.*(postgres|"\.\./)' src/engine/*.[ch]
+	@! grep -nE '[[:space:]]+$$' $(SOURCES) sql/*.sql test/*.sh test/*/*.pl test/*/*.sh Makefile
+	@for file in $(SOURCES); do sed -n 2p $$file | grep -qF " * $${file##*/}" || { echo "$$file: its header does not name it"; exit 1; }; done
+	@test -z "$$(find src -name '*.[ch]' -size +60k -print)"
+	@bash -n test/*.sh test/*/*.sh .ci/run
+	@for file in test/law/law.pl test/planner/fuzz.pl; do perl -c $$file || exit 1; done
 
 dist:
 	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: try test soak valgrind unit fuzz format lint dist
+.PHONY: try test bench soak valgrind unit fuzz lint dist

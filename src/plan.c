@@ -1203,7 +1203,8 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost)
 	cost_qual_eval(&filter_cost, filters, root);
 	*cost = LOOKUP_COST + filter_cost.startup +
 		rows * ((match.by_key ? LOOKUP_COST : ROW_COST) + filter_cost.per_tuple);
-	return clamp_row_est(rows * clauselist_selectivity(root, filters, 0, JOIN_INNER, NULL));
+	return clamp_row_est(rows * clauselist_selectivity(root, filters, crel->rel->relid,
+													  JOIN_INNER, NULL));
 }
 
 /*

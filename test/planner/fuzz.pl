@@ -316,8 +316,12 @@ sub binding
 }
 
 # Any other condition.
+our $nesting = 0;
+
 sub filter
 {
+	return 'true' if $nesting > 5;
+	local $nesting = $nesting + 1;
 	my @columns = @_;
 	my @ids = map { $_->{sql} } of_kind('id', @columns);
 	my @values = map { $_->{sql} } of_kind('value', @columns);
@@ -486,6 +490,77 @@ sub any_query
 	  . (chance(0.5) ? ' AND z.id = 2' : '') . ") $from";
 }
 
+# ---- fixed cases ----------------------------------------------------------------
+
+# Shapes that must be answered, and shapes that must be refused, whatever the
+# settings.  T stands for a literal.
+my %cases = (
+	accepted => [
+		'SELECT * FROM day_a WHERE at = T',
+		'SELECT * FROM day_a WHERE T = at AND id = 2::smallint',
+		'SELECT * FROM day_a WHERE at IN (T, T + \'1 day\', NULL)',
+		'SELECT * FROM day_a WHERE at = T OR at = T + \'1 day\'',
+		'SELECT * FROM day_a WHERE (id, at) IN ((1, T), (2, T + \'1 day\'))',
+		'SELECT * FROM day_a WHERE at = T AND at >= T AND at <> T + \'1 day\' AND at IS NOT NULL',
+		'SELECT * FROM day_a WHERE NOT (at <> T)',
+		'SELECT * FROM day_a WHERE at = DATE \'2026-03-04\'',
+		'SELECT * FROM day_a WHERE TIMESTAMP \'2026-03-04\' = at',
+		'SELECT * FROM day_a WHERE at = ANY (\'{2026-03-04, 2026-03-05}\'::date[])',
+		'SELECT * FROM day_a WHERE at = (SELECT max(t) FROM day_x)',
+		'SELECT * FROM day_a WHERE at IN (SELECT t FROM day_x)',
+		'SELECT * FROM day_a WHERE (id, at) IN (SELECT id, t FROM day_x)',
+		'SELECT * FROM day_a a WHERE EXISTS (SELECT FROM day_x x WHERE x.t = a.at AND x.id = a.id)',
+		'SELECT * FROM day_x x WHERE EXISTS (SELECT FROM day_a a WHERE a.at = x.t AND a.id = x.id)',
+		'SELECT * FROM day_x x WHERE NOT EXISTS (SELECT FROM day_a a WHERE a.at = x.t AND a.id = x.id)',
+		'SELECT * FROM day_x x WHERE x.id NOT IN (SELECT a.id FROM day_a a WHERE a.at = x.t)',
+		'SELECT x.id, EXISTS (SELECT FROM day_a a WHERE a.at = x.t AND a.id = x.id) FROM day_x x',
+		'SELECT x.id, (SELECT v FROM day_a a WHERE a.at = x.t AND a.id = x.id) FROM day_x x',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at = x.t AND a.id = x.id',
+		'SELECT * FROM day_x x LEFT JOIN day_a a ON a.at = x.t AND a.id = x.id',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at = ANY (x.ts)',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at = x.t OR a.at = x.u',
+		'SELECT * FROM day_x x, LATERAL (SELECT * FROM day_a a WHERE a.at = x.t ORDER BY id LIMIT 1) l',
+		'SELECT * FROM day_x x JOIN (day_a a JOIN day_b b USING (id, at)) ON x.t = a.at',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at = x.t JOIN day_b b ON b.at = a.at JOIN day_p1 p ON p.at = b.at',
+		'SELECT a.id, b.v - a.v FROM day_a a JOIN day_b b USING (id) WHERE a.at = T AND b.at = T + \'1 day\'',
+		'SELECT * FROM day_part p JOIN day_x x ON p.at = x.t AND p.id = x.id',
+		'SELECT * FROM day_part p WHERE p.at IN (SELECT t FROM day_x)',
+		'SELECT * FROM day_both u JOIN day_x x ON u.at = x.t',
+		'SELECT * FROM day_barrier WHERE at = T',
+		'SELECT * FROM (SELECT id, at, count(*) FROM day_a GROUP BY id, at) s WHERE at = T',
+		'SELECT id, at FROM day_a GROUP BY id, at HAVING at = T',
+		'SELECT max(at), max(v) FROM day_a WHERE at = T',
+		'SELECT count(*), sum(v) FROM day_a_now',
+		'SELECT * FROM day_x x JOIN day_a_now a ON a.id = x.id',
+		'WITH RECURSIVE r(t, n) AS (SELECT T, 0 UNION ALL SELECT t + \'1 day\', n + 1 FROM r WHERE n < 3)'
+		  . ' SELECT * FROM r LEFT JOIN day_a a ON a.at = r.t',
+	],
+	refused => [
+		'SELECT * FROM day_a WHERE at > T',
+		'SELECT * FROM day_a WHERE at BETWEEN T AND T',
+		'SELECT * FROM day_a WHERE at <> T',
+		'SELECT * FROM day_a WHERE at IS NULL',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T',
+		'SELECT * FROM day_a WHERE at::date = \'2026-03-04\'',
+		'SELECT * FROM day_a WHERE at + \'1 day\' = T',
+		'SELECT * FROM day_a WHERE at = T OR id = 1',
+		'SELECT * FROM day_a WHERE at = clock_timestamp()',
+		'SELECT * FROM day_a a WHERE a IS DISTINCT FROM NULL',
+		'SELECT * FROM day_a a JOIN day_b b ON a.at = b.at',
+		'SELECT * FROM day_a a LEFT JOIN day_x x ON a.at = x.t',
+		'SELECT * FROM day_a a FULL JOIN day_x x ON a.at = x.t',
+		'SELECT * FROM day_a a WHERE NOT EXISTS (SELECT FROM day_x x WHERE x.t = a.at)',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at > x.t',
+		'SELECT * FROM day_a a, LATERAL (SELECT x.id FROM day_x x WHERE x.t = a.at LIMIT 1) l',
+		'SELECT * FROM (SELECT * FROM day_a LIMIT 3) s WHERE at = T',
+		'SELECT * FROM (SELECT DISTINCT id, at FROM day_a) s JOIN day_x x ON s.at = x.t',
+		'SELECT * FROM (SELECT *, row_number() OVER () FROM day_a) s WHERE at = T',
+		'SELECT * FROM day_barrier b JOIN day_x x ON b.at = x.t',
+		'WITH q AS MATERIALIZED (SELECT * FROM day_a) SELECT * FROM q WHERE at = T',
+		'SELECT at FROM day_a UNION SELECT at FROM day_b',
+		'SELECT * FROM day_x WHERE t > ALL (SELECT at FROM day_a WHERE id = 1)',
+	]);
+
 # ---- settings and dresses --------------------------------------------------------
 
 my @settings = (
@@ -563,6 +638,7 @@ sub report
 	my ($setting, $sql, $expected, $got) = @_;
 
 	print "WRONG under [$setting]\n$sql\n";
+	if ($expected->{error}) { print "expected $expected->{text}\n\n"; return; }
 	if ($got->{error}) { print "got $got->{text}\n\n"; return; }
 
 	my %difference;
@@ -578,6 +654,27 @@ srand $seed;
 print "seed $seed\n";
 start_psql();
 make_tables();
+
+for my $expectation ($unprotected ? () : sort keys %cases)
+{
+	for my $sql (@{ $cases{$expectation} })
+	{
+		my $literal = "'2026-03-04'::timestamptz";
+
+		(my $text = $sql) =~ s/\bT\b/$literal/g;
+		my $expected = run('contime_fuzz_o', '', $dresses[0], $text);
+		for my $setting (@settings)
+		{
+			my $got = run('contime_fuzz_c', $setting, $dresses[0], $text);
+			my $verdict = judge($expected, $got);
+
+			$verdict = 'wrong' if $verdict ne $expectation && $verdict ne 'skipped';
+			$count{$verdict}++;
+			report($setting, "$text\n(to be $expectation)", $expected, $got)
+			  if $verdict eq 'wrong';
+		}
+	}
+}
 
 for my $number (1 .. $queries)
 {
