@@ -237,6 +237,10 @@ extern void contime_decode_key(const ContimeTable *table, const char *key, uint3
 extern void contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
 								 StringInfo buf, bool with_length);
 
+/* smallint, integer or bigint, and one as another; false: out of range. */
+extern bool contime_is_integer(Oid type);
+extern bool contime_convert_integer(Datum *value, Oid from, Oid to);
+
 /* A value of a sum, min or max as a number. */
 extern CtWide contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value);
 

@@ -160,6 +160,38 @@ contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 	Assert(p == key + bytes);
 }
 
+/* ---- integers -------------------------------------------------------------------------- */
+
+bool
+contime_is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* A number as an integer of a length; false: out of range. */
+static bool
+integer_datum(int64 number, int16 typlen, Datum *value)
+{
+	switch (typlen)
+	{
+		case 2:
+			*value = Int16GetDatum((int16) number);
+			return number >= PG_INT16_MIN && number <= PG_INT16_MAX;
+		case 4:
+			*value = Int32GetDatum((int32) number);
+			return number >= PG_INT32_MIN && number <= PG_INT32_MAX;
+		default:
+			*value = Int64GetDatum(number);
+			return true;
+	}
+}
+
+bool
+contime_convert_integer(Datum *value, Oid from, Oid to)
+{
+	return integer_datum((int64) word_of(*value, get_typlen(from)), get_typlen(to), value);
+}
+
 /* ---- states ------------------------------------------------------------------------- */
 
 static void pg_attribute_noreturn()
@@ -230,18 +262,7 @@ decode_number(CtWide number, const ContimeAttr *attr, const CtAttr *ct, Datum *v
 	}
 	if (!ct_wide_to_int64(number, &narrow))
 		return false;
-	switch (attr->typlen)
-	{
-		case 2:
-			*value = Int16GetDatum((int16) narrow);
-			return narrow >= PG_INT16_MIN && narrow <= PG_INT16_MAX;
-		case 4:
-			*value = Int32GetDatum((int32) narrow);
-			return narrow >= PG_INT32_MIN && narrow <= PG_INT32_MAX;
-		default:
-			*value = Int64GetDatum(narrow);
-			return true;
-	}
+	return integer_datum(narrow, attr->typlen, value);
 }
 
 static Datum

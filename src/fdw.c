@@ -170,30 +170,15 @@ add_instants(FdwScan *state, ArrayType *array, Oid time_type)
 }
 
 /*
- * An integer in another integer type; false if it does not fit, so that no
- * key equals it.
+ * A value of a type that plan.c accepts for a key, as the key's; false if it
+ * does not fit, so that no key equals it.
  */
 static bool
 convert_key(Datum *value, Oid from, Oid to)
 {
-	int64		number;
-
-	if (from == to || (to != INT2OID && to != INT4OID && to != INT8OID))
+	if (from == to || !contime_is_integer(to))
 		return true;
-	number = from == INT2OID ? DatumGetInt16(*value) :
-		from == INT4OID ? DatumGetInt32(*value) : DatumGetInt64(*value);
-	switch (to)
-	{
-		case INT2OID:
-			*value = Int16GetDatum((int16) number);
-			return number >= PG_INT16_MIN && number <= PG_INT16_MAX;
-		case INT4OID:
-			*value = Int32GetDatum((int32) number);
-			return number >= PG_INT32_MIN && number <= PG_INT32_MAX;
-		default:
-			*value = Int64GetDatum(number);
-			return true;
-	}
+	return contime_convert_integer(value, from, to);
 }
 
 typedef struct KeyOrder

@@ -258,33 +258,6 @@ contime_finish(PG_FUNCTION_ARGS)
 
 /* ---- reading -------------------------------------------------------------------------------------- */
 
-static bool
-is_integer(Oid type)
-{
-	return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
-/* An integer as another integer type; false: out of range. */
-static bool
-convert_integer(Datum value, Oid from, Oid to, Datum *result)
-{
-	int64		wide = from == INT2OID ? DatumGetInt16(value)
-		: from == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
-
-	switch (to)
-	{
-		case INT2OID:
-			*result = Int16GetDatum((int16) wide);
-			return wide >= PG_INT16_MIN && wide <= PG_INT16_MAX;
-		case INT4OID:
-			*result = Int32GetDatum((int32) wide);
-			return wide >= PG_INT32_MIN && wide <= PG_INT32_MAX;
-		default:
-			*result = Int64GetDatum(wide);
-			return true;
-	}
-}
-
 /*
  * Make an argument a value of the table's single key column, without changing
  * what it means; false when there can be no such key.
@@ -305,8 +278,8 @@ key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datu
 	*key = PG_GETARG_DATUM(argno);
 	if (type == attr->type)
 		return true;
-	if (is_integer(type) && is_integer(attr->type))
-		return convert_integer(*key, type, attr->type, key);
+	if (contime_is_integer(type) && contime_is_integer(attr->type))
+		return contime_convert_integer(key, type, attr->type);
 	path = find_coercion_pathway(attr->type, type, COERCION_IMPLICIT, &function);
 	if (path == COERCION_PATH_RELABELTYPE)
 		return true;

@@ -306,12 +306,6 @@ match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match
 	return true;
 }
 
-static bool
-is_integer_type(Oid type)
-{
-	return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
 /*
  * Can a value of this type be looked up as a key: is it of the key's type or
  * represented in the same way, or an integer, which fdw.c converts?
@@ -323,7 +317,7 @@ is_key_type(Oid key_type, Oid type)
 
 	key_type = getBaseType(key_type);
 	type = getBaseType(type);
-	if (key_type == type || (is_integer_type(key_type) && is_integer_type(type)))
+	if (key_type == type || (contime_is_integer(key_type) && contime_is_integer(type)))
 		return true;
 	entry = lookup_type_cache(key_type, TYPECACHE_BTREE_OPFAMILY);
 	return !IsPolymorphicType(entry->btree_opintype) &&
