@@ -89,7 +89,7 @@ run_regress() {
 	as_owner "$(dirname "$("$PGBIN/pg_config" --pgxs)")/../test/$program" --inputdir="$input" --outputdir="$dir" \
 		--temp-instance="$dir/instance" --temp-config="$dir/settings" --bindir="$PGBIN" --dlpath="$dir" \
 		--no-locale --encoding=UTF8 "$@" &>"$log" || status=1
-	if [ -n "${CT_VALGRIND:-}" ] && grep -q . "$WORK"/valgrind.*; then
+	if [ -n "${CT_VALGRIND:-}" ] && grep -q . "$WORK"/valgrind.[0-9]*; then
 		status=1
 		echo "valgrind reports:"
 		cat "$WORK"/valgrind.[0-9]* | head -n 200
