@@ -200,4 +200,21 @@ CREATE EXTENSION contime;
 SELECT * FROM contime.tables;
 DROP EXTENSION contime;
 
+-- An ADD COLUMN that was written to and rolled back is in nobody's way.
+CREATE EXTENSION contime;
+CREATE FOREIGN TABLE narrow (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO narrow VALUES (1, '2020-01-01', 1), (2, '2020-01-01', 2);
+BEGIN;
+ALTER FOREIGN TABLE narrow ADD COLUMN w int OPTIONS (rule 'max', initial '5');
+INSERT INTO narrow SELECT i, '2020-01-02', 1, 7 FROM generate_series(1, 9) i;
+SELECT id, v, w FROM narrow WHERE at = '2020-01-03' AND id < 3 ORDER BY id;
+ROLLBACK;
+INSERT INTO narrow SELECT i, '2020-01-02', 10 FROM generate_series(1, 9) i;
+SELECT contime.snapshot(ROW(2, '2020-01-02', 3)::narrow);
+SELECT id, v FROM narrow WHERE at = '2020-01-03' AND id < 4 ORDER BY id;
+ALTER FOREIGN TABLE narrow ADD COLUMN w int OPTIONS (rule 'max', initial '5');
+INSERT INTO narrow VALUES (1, '2020-01-03', 1, 8);
+SELECT id, v, w FROM narrow WHERE at = '2020-01-03' AND id < 4 ORDER BY id;
+DROP EXTENSION contime CASCADE;
+
 DROP ROLE regress_contime_reader, regress_contime_writer, regress_contime_column;

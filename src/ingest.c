@@ -380,7 +380,10 @@ store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	return status;
 }
 
-/* Is there a store, of the shape of the table as it is now?  Under the lock. */
+/*
+ * Is there a store that has all the columns of the table as it is now?  (It
+ * has more after an ADD COLUMN that was rolled back.)  Under the lock.
+ */
 static bool
 store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
 {
@@ -389,7 +392,7 @@ store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
 	if (store == 0)
 		return false;
 	stored = ct_store_schema(arena, store);
-	return stored->nattrs == table->schema->nattrs &&
+	return stored->nattrs >= table->schema->nattrs &&
 		contime_schema_conflict(table, stored) < 0;
 }
 
