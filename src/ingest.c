@@ -443,6 +443,7 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 {
 	CtStatus	status = CT_OK;
 	int			next = 0;
+	int			prepared = 0;
 
 	while (status == CT_OK && next < ingest->nrows)
 	{
@@ -456,6 +457,8 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 			continue;
 
 		/* The first rows ever, or the first since a column was added. */
+		if (prepared++ > 100)
+			elog(ERROR, "continuous table \"%s\" does not get ready", ingest->table->name);
 		status = store_prepare(ingest, g, partition, &first, &conflict);
 		if (conflict >= 0)
 			contime_report_conflict(ingest->table, conflict);
