@@ -136,6 +136,7 @@ extern bool contime_known(Oid relation);
 
 /* The generation in force, or NULL when nothing was ever written. */
 extern ContimeGeneration *contime_generation(Oid relation);
+extern bool contime_has_data(Oid relation);
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
 extern void contime_wake_worker(int partition);
 extern void contime_set_latch(Latch *volatile *where);
@@ -203,6 +204,9 @@ extern bool contime_is_table(Oid relid);
 
 /* Does the table want notices sent, by its option as it is now? */
 extern bool contime_table_notifies(Oid relid);
+
+/* Has no column any option yet? */
+extern bool contime_table_is_bare(Oid relid);
 
 /* Check a definition; with the data there is, too. */
 extern void contime_table_check(Oid relid);

@@ -112,7 +112,10 @@ check_created(Oid relid)
 
 	if (!contime_is_table(relid))
 		return;
-	contime_table_check(relid);
+
+	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
+	if (!contime_table_is_bare(relid))
+		contime_table_check(relid);
 
 	/* An event trigger may have written to it already. */
 	g = contime_generation(relid);
@@ -122,9 +125,28 @@ check_created(Oid relid)
 									 false);
 }
 
-static void
-check_collected(void)
+/* Does the command do nothing but set options of columns, as pg_dump's do? */
+static bool
+only_sets_options(Node *stmt)
 {
+	ListCell   *lc;
+
+	if (!IsA(stmt, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+		if (lfirst_node(AlterTableCmd, lc)->subtype != AT_AlterColumnGenericOptions)
+			return false;
+	return true;
+}
+
+/*
+ * Check what the command touched.  A table without data may be left incomplete
+ * by a command that sets options: its first use derives it again.
+ */
+static void
+check_collected(Node *stmt)
+{
+	bool		lenient = only_sets_options(stmt);
 	List	   *new = created;
 	List	   *old = altered;
 	ListCell   *lc;
@@ -136,7 +158,8 @@ check_collected(void)
 	foreach(lc, new)
 		check_created(lfirst_oid(lc));
 	foreach(lc, old)
-		contime_table_check(lfirst_oid(lc));
+		if (!lenient || contime_has_data(lfirst_oid(lc)))
+			contime_table_check(lfirst_oid(lc));
 }
 
 /* ---- databases ------------------------------------------------------------------------------ */
@@ -264,7 +287,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	PG_END_TRY();
 
 	if (collecting == 0)
-		check_collected();
+		check_collected(stmt);
 }
 
 /* ---- TRUNCATE ------------------------------------------------------------------------------------ */

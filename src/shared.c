@@ -374,6 +374,17 @@ contime_generation(Oid relation)
 	}
 }
 
+bool
+contime_has_data(Oid relation)
+{
+	ContimeGeneration *g = contime_generation(relation);
+
+	for (int p = 0; g && p < contime_shared->partitions; p++)
+		if (g->store[p] != 0)
+			return true;
+	return false;
+}
+
 /*
  * Fill a free slot; NULL when there is none.  Half of them are kept for
  * tombstones, so that a table can always be dropped.

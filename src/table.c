@@ -905,6 +905,20 @@ contime_report_conflict(const ContimeTable *table, int index)
 			 errhint("TRUNCATE the table first, or create a new one and copy the events.")));
 }
 
+bool
+contime_table_is_bare(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	bool		bare = true;
+
+	for (int i = 0; rel && bare && i < RelationGetDescr(rel)->natts; i++)
+		bare = TupleDescAttr(RelationGetDescr(rel), i)->attisdropped ||
+			GetForeignColumnOptions(relid, i + 1) == NIL;
+	if (rel)
+		RelationClose(rel);
+	return bare;
+}
+
 void
 contime_table_check(Oid relid)
 {
