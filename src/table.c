@@ -366,6 +366,7 @@ derive_number(const Column *col, const char *rule, ContimeAttr *attr, CtAttr *ct
 										 CONTIME_MAX_DIGITS, CONTIME_MAX_DIGITS));
 			ct->number = CT_NUMBER_NUMERIC;
 			ct->scale = attr->scale;
+			ct->wide = attr->precision > 18;
 			return;
 		default:
 			break;
@@ -446,6 +447,8 @@ derive_bounds(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" has bounds but no rule \"sum\"", name),
 						 errhint("lower and upper clamp a sum; leave them out for other rules."));
+	ct->has_lower = lower != NULL;
+	ct->has_upper = upper != NULL;
 	if (lower)
 		ct->lower = option_number(col, attr, ct, "lower", lower);
 	if (upper)
@@ -512,6 +515,7 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 	char	   *rule = option_value(col->options, "rule");
 
 	ct->rule = rule ? rule_of(rule) : CT_RULE_LAST;
+	ct->rate_attr = -1;
 	ct->lower = CT_WIDE_MINUS_INFINITY;
 	ct->upper = CT_WIDE_PLUS_INFINITY;
 	if (ct->rule != CT_RULE_LAST)

@@ -332,7 +332,7 @@ ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
-	CtTimeline fresh = {.hash = hash, .taken = true};
+	CtTimeline fresh = {.hash = hash, .taken = true, .lo = UINT64_MAX};
 	CtRef ref;
 	CtRef *head;
 
@@ -366,7 +366,7 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 	CtRef *at =
 		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
 
-	assert(timeline->taken && timeline->recents == 0 && timeline->root.child == 0);
+	assert(timeline->taken && timeline->recents == 0 && !ct_timeline_entered(timeline));
 	while (*at != ref)
 	{
 		assert(*at != 0); /* D1 */

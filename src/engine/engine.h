@@ -37,7 +37,7 @@
 typedef enum CtStatus
 {
 	CT_OK = 0,
-	CT_AGAIN,					/* the limit was reached before the end */
+	CT_AGAIN,					/* not all is done, or not yet possible */
 	CT_NO_MEMORY,				/* nothing was changed */
 	CT_LIMIT,					/* larger than the engine's limits allow */
 	CT_BROKEN					/* an invariant does not hold */
@@ -125,8 +125,12 @@ typedef enum CtNumber
 {
 	CT_NUMBER_NONE = 0,
 	CT_NUMBER_INT,				/* a word, signed */
-	CT_NUMBER_NUMERIC			/* the data part of a PostgreSQL numeric, read
+	CT_NUMBER_NUMERIC,			/* the data part of a PostgreSQL numeric, read
 								 * with `scale` decimal digits */
+	CT_NUMBER_SCALED,			/* a word, sign and magnitude, in units of the
+								 * scale: a float of so many digits */
+	CT_NUMBER_INTERVAL			/* a PostgreSQL interval: microseconds, days,
+								 * months, each for itself */
 } CtNumber;
 
 /* How event ids are ordered. */
@@ -151,15 +155,21 @@ typedef struct CtAttr
 	uint8_t		scale;			/* decimal digits of a CT_NUMBER_NUMERIC */
 	int16_t		length;			/* of a CT_IMAGE_FIXED */
 	bool		has_initial;
+	bool		has_lower;		/* a sum with bounds */
+	bool		has_upper;
+	bool		wide;			/* a numeric of more than 18 digits */
+	bool		linear;			/* interpolated between the events that set it */
+	int8_t		rate_attr;		/* moves by that attribute's value, or -1 */
 	uint8_t		role;			/* this and the next three: the caller's own, */
 	uint32_t	type;			/* kept here so that it can tell whether a */
 	int32_t		typmod;			/* definition has changed; not used by the */
 	uint32_t	collation;		/* engine */
-	CtWide		lower;			/* of a sum; infinite when not given */
+	CtWide		lower;			/* of a sum, when given */
 	CtWide		upper;
-	CtWide		initial;		/* of a sum, min or max */
-	uint32_t	initial_offset; /* of a last: its image (without the length
-								 * word of a VAR), from the schema's start */
+	CtWide		initial;		/* of a number; of an interval microseconds */
+	CtWide		initial_extra;	/* of an interval: days, months */
+	uint32_t	initial_offset; /* of what is no number: its image (without the
+								 * length word of a VAR), from the schema's start */
 	uint32_t	initial_bytes;
 } CtAttr;
 
@@ -182,7 +192,6 @@ CtWide		ct_wide_from_int64(int64_t value);
 bool		ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
 CtWide		ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
 int			ct_wide_cmp(CtWide a, CtWide b);
-CtWide		ct_wide_add(CtWide a, CtWide b); /* infinities absorb */
 
 /* Decimal digits with sign into buf (at least 64 bytes), without a point. */
 void		ct_wide_to_decimal(CtWide value, char *buf);
@@ -221,31 +230,29 @@ typedef struct CtLabel
 	uint32_t	cid;			/* command */
 } CtLabel;
 
-/* An event in memory. */
+/*
+ * An event that has not entered.  Its record is what will be copied into the
+ * timeline (event.h).
+ */
 typedef struct CtEvent
 {
 	int64_t		time;
-	uint64_t	set;
-	uint64_t	null;
-	uint64_t	top;			/* 0 once frozen */
+	uint64_t	top;
 	uint64_t	xid;
 	uint32_t	cid;
 	CtRef		timeline;
-	CtRef		prev;			/* recent: neighbours in its timeline */
+	CtRef		prev;			/* neighbours in its timeline */
 	CtRef		next;
-	CtRef		queue;			/* next in its batch, or in the young queue */
-	uint32_t	payload_bytes;
-	uint8_t		kind;
+	CtRef		queue;			/* next in its batch, or in the waiting queue */
+	uint16_t	form;			/* what it sets: describes its record */
 	uint8_t		state;			/* CtEventState */
-	uint8_t		payload[];
+	uint8_t		record[];
 } CtEvent;
 
 typedef enum CtEventState
 {
 	CT_RECENT = 0,
-	CT_WAITING,					/* committed twin of an entered event */
-	CT_YOUNG,
-	CT_FROZEN
+	CT_WAITING					/* committed twin of an entered event */
 } CtEventState;
 
 /* Events of one (sub)transaction, in the order they were added. */
@@ -306,6 +313,37 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit,
 							int64_t served, CtChanged *changed) CT_MUST_CHECK;
 
+/* ---- loading: events that need not be recent first ------------------------ */
+
+/* A store resolved for many calls by its one writer: declared in store.h. */
+typedef struct CtWriter CtWriter;
+
+/* The timeline of a key, made if there is none; 0: no room. */
+CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
+
+/*
+ * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
+ * A twin that everyone sees, too, is decided about; CT_AGAIN: its twin has
+ * entered but cannot be decided about yet.  A timeline that has no event
+ * after a failure is gone.
+ */
+CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
+
+typedef struct CtLoad
+{
+	uint64_t	hash;
+	const void *key;
+	uint32_t	key_bytes;
+	uint64_t	top;
+	CtChange	change;
+} CtLoad;
+
+/*
+ * Enter many, asking for memory ahead of its use; *done of them are, when it
+ * ends with another status than CT_OK.
+ */
+CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done) CT_MUST_CHECK;
+
 /* ---- stores: reading ------------------------------------------------------ */
 
 /* A PostgreSQL snapshot as plain data: top-level ids, 64 bits, xip sorted. */
@@ -341,8 +379,8 @@ const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_
 CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
 
 /*
- * Sorted runs of event references: recent events the caller found visible,
- * to be folded beside the entered ones, and entered ones to be left out.
+ * Sorted runs of recent events: those the caller found visible, to be folded
+ * beside the entered ones, and those whose entered twins are to be left out.
  */
 typedef struct CtRuns
 {
@@ -363,8 +401,8 @@ void		ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
 typedef enum CtValueKind
 {
 	CT_VALUE_NULL = 0,
-	CT_VALUE_NUMBER,			/* sum, min, max */
-	CT_VALUE_IMAGE				/* last: word, fixed or var bytes */
+	CT_VALUE_NUMBER,			/* of an attribute that has a CtNumber */
+	CT_VALUE_IMAGE				/* of others: word, fixed or var bytes */
 } CtValueKind;
 
 typedef struct CtValue
@@ -372,7 +410,9 @@ typedef struct CtValue
 	uint8_t		kind;			/* CtValueKind */
 	uint32_t	bytes;			/* of the image, without a VAR's length word */
 	const void *image;			/* unaligned, in shared memory */
+	int64_t		time;			/* of a linear one: when it was set */
 	CtWide		number;
+	CtWide		extra;			/* of an interval: days, months */
 } CtValue;
 
 /* The state of a key at an instant; value[] by attribute. */

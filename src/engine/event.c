@@ -1,105 +1,214 @@
 /*
  * event.c
- *	  Events as bytes: where an image lies, and which event comes first.
+ *	  Events as bytes: from images to records, and which event comes first.
  *
- * Called by rule.c for values, by timeline.c and fold.c for the order.
+ * Called by store.c for what comes in, by the rest for the order.
  *
- * Pure functions of events that are linked and of their description.
+ * Pure functions of records and their description.
  *
  * Invariants:
- *	 E1  The payload of an event is exactly the images of set & ~null, in
- *		 attribute order.  (ct_change_valid() lets nothing else in.)
+ *	 E1  A record is exactly the cells of set & ~null of its form, in attribute
+ *		 order.  (ct_change_check() lets nothing else in.)
  *	 E2  The order is total up to equal content: time, kind, event id (none
  *		 last), content, null mask, set mask.  It never looks at arrival.
+ *	 E3  Content is ordered as record_image_cmp() orders the images; a number's
+ *		 image is made again for that, which is rare: the events must have the
+ *		 same instant, kind and id.
  *
  * Not here: what an event does (rule.c), where it is kept (timeline.c).
  */
-#include "rule.h"
+#include "event.h"
 
 #include <string.h>
 
+/* ---- images ------------------------------------------------------------------ */
+
+/* The image at *at, which is moved behind it; its length is not checked. */
+const uint8_t *
+ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes)
+{
+	const uint8_t *image = *at;
+
+	if (attr->image == CT_IMAGE_WORD)
+		*bytes = sizeof(uint64_t);
+	else if (attr->image == CT_IMAGE_FIXED)
+		*bytes = (uint32_t) attr->length;
+	else
+	{
+		memcpy(bytes, image, sizeof(*bytes));
+		image += sizeof(*bytes);
+	}
+	*at = image + *bytes;
+	return image;
+}
+
 /* Bytes of the image at `at`, its length word included; SIZE_MAX: damaged. */
-static inline size_t
+static size_t
 image_size(const CtAttr *attr, const uint8_t *at, size_t left)
 {
-	uint32_t length;
+	uint32_t bytes;
 	size_t size;
 
-	switch (attr->image)
+	if (attr->image == CT_IMAGE_WORD)
+		size = sizeof(uint64_t);
+	else if (attr->image == CT_IMAGE_FIXED)
+		size = (size_t) attr->length;
+	else if (left < sizeof(bytes))
+		return SIZE_MAX;
+	else
 	{
-		case CT_IMAGE_WORD:
-			size = sizeof(uint64_t);
-			break;
-		case CT_IMAGE_FIXED:
-			size = (size_t) attr->length;
-			break;
-		default:
-			if (left < sizeof(length))
-				return SIZE_MAX;
-			memcpy(&length, at, sizeof(length));
-			size = sizeof(length) + (size_t) length;
-			break;
+		memcpy(&bytes, at, sizeof(bytes));
+		size = sizeof(bytes) + (size_t) bytes;
 	}
 	return size <= left ? size : SIZE_MAX;
 }
 
+/* ---- cells -------------------------------------------------------------------- */
+
 bool
-ct_change_valid(const CtSchema *schema, const CtChange *change)
+ct_is_apart(const CtAttr *attr)
+{
+	return attr->number == CT_NUMBER_NONE &&
+		   (attr->image == CT_IMAGE_VAR ||
+			(attr->image == CT_IMAGE_FIXED && attr->length > CT_CELL_INLINE));
+}
+
+uint32_t
+ct_cell_bytes(const CtAttr *attr)
+{
+	if (attr->number == CT_NUMBER_INTERVAL)
+		return 16;
+	if (attr->number != CT_NUMBER_NONE)
+		return attr->wide ? 16 : 8;
+	if (ct_is_apart(attr))
+		return sizeof(CtRef);
+	return attr->image == CT_IMAGE_WORD ? sizeof(uint64_t) : (uint32_t) attr->length;
+}
+
+/*
+ * The cell of a number; false when it is larger than the attribute's type
+ * allows.  NaN becomes the largest number of the cell, which no numeric of so
+ * many digits is.
+ */
+static bool
+numeric_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+{
+	CtWide value = ct_wide_from_numeric(image, bytes, attr->scale);
+	__int128 number = (__int128) wide_low(value);
+	int64_t narrow = (int64_t) number;
+	bool fits;
+
+	if (wide_same(value, CT_WIDE_NAN))
+	{
+		number = (__int128) (~(unsigned __int128) 0 >> 1);
+		narrow = INT64_MAX;
+		fits = true;
+	}
+	else if (attr->wide)
+		fits = wide_same(value, wide_from_int128(number));
+	else
+		fits = wide_same(value, wide_from_int64(narrow)) && narrow != INT64_MAX;
+	if (attr->wide)
+		memcpy(cell, &number, sizeof(number));
+	else
+		memcpy(cell, &narrow, sizeof(narrow));
+	return fits;
+}
+
+bool
+ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+{
+	uint64_t word;
+	int64_t value;
+
+	switch (attr->number)
+	{
+		case CT_NUMBER_NUMERIC:
+			return numeric_read(attr, image, bytes, cell);
+		case CT_NUMBER_SCALED:
+			memcpy(&word, image, sizeof(word));
+			value = (int64_t) (word & INT64_MAX);
+			if (word >> 63)
+				value = -value;
+			memcpy(cell, &value, sizeof(value));
+			return true;
+		default: /* an integer, an interval */
+			memcpy(cell, image, bytes);
+			return true;
+	}
+}
+
+/* ---- forms --------------------------------------------------------------------- */
+
+/* CT_BROKEN: the payload is not what the masks say. */
+CtStatus
+ct_change_check(const CtSchema *schema, const CtChange *change)
 {
 	const uint8_t *at = change->payload;
 	size_t left = change->payload_bytes;
-	uint64_t values = change->set & ~change->null;
 
 	if (change->kind > CT_SNAPSHOT || (change->null & ~change->set) != 0)
-		return false;
+		return CT_BROKEN;
 	if (schema->nattrs < 64 && change->set >> schema->nattrs != 0)
-		return false;
+		return CT_BROKEN;
 	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
 	{
 		const CtAttr *attr = &schema->attr[__builtin_ctzll(rest)];
 		size_t size;
 
 		if (attr->rule == CT_RULE_NONE)
-			return false;
-		if ((values & (rest & -rest)) == 0)
+			return CT_BROKEN;
+		if ((change->null & rest & -rest) != 0)
 			continue;
 		size = image_size(attr, at, left);
 		if (size == SIZE_MAX)
-			return false;
-		at += size;
+			return CT_BROKEN;
 		left -= size;
+		at += size;
 	}
-	return left == 0;
+	return left == 0 ? CT_OK : CT_BROKEN;
 }
 
-/* The image of an attribute the event has a value for, without length word. */
-const uint8_t *
-ct_event_image(const CtSchema *schema, const CtEvent *event, int attr, uint32_t *bytes)
+/* What the masks of a change say about its record, which begins with a head. */
+void
+ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form)
 {
-	const uint8_t *at = event->payload;
-	size_t left = event->payload_bytes;
-	size_t size;
+	uint32_t offset = head;
+	uint32_t n = 0;
 
-	for (uint64_t rest = event->set & ~event->null; rest != 0; rest &= rest - 1)
+	*form = (CtForm){.set = change->set, .null = change->null, .kind = change->kind};
+	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
 	{
-		int here = __builtin_ctzll(rest);
+		int i = __builtin_ctzll(rest);
 
-		size = image_size(&schema->attr[here], at, left);
-		if (size == SIZE_MAX)
-			break;
-		if (here == attr)
-		{
-			uint32_t head = schema->attr[here].image == CT_IMAGE_VAR ? sizeof(uint32_t) : 0;
-
-			*bytes = (uint32_t) size - head;
-			return at + head;
-		}
-		at += size;
-		left -= size;
+		form->offset[n++] = (uint16_t) offset;
+		if (ct_form_nulls(form, i))
+			continue;
+		offset += ct_cell_bytes(&schema->attr[i]);
+		if (ct_is_apart(&schema->attr[i]))
+			form->apart |= UINT64_C(1) << i;
+		form->has_id |= i == schema->id_attr;
 	}
-	*bytes = 0;
-	return NULL;
+	form->ncells = (uint16_t) n;
+	form->bytes = (uint16_t) offset;
 }
+
+/* The form of a record that says it itself; whatever it says is survived. */
+void
+ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form)
+{
+	uint64_t all = schema->nattrs < 64 ? (UINT64_C(1) << schema->nattrs) - 1 : UINT64_MAX;
+	CtChange change = {0};
+
+	memcpy(&change.set, record, sizeof(change.set));
+	memcpy(&change.null, record + 8, sizeof(change.null));
+	memcpy(&change.kind, record + 16, sizeof(change.kind));
+	change.set &= all;
+	change.null &= change.set;
+	ct_form_make(schema, &change, CT_EXPLICIT_BYTES, form);
+}
+
+/* ---- order ---------------------------------------------------------------------- */
 
 static inline int
 cmp_unsigned(uint64_t a, uint64_t b)
@@ -130,97 +239,138 @@ read_word(const uint8_t *at)
 	return word;
 }
 
-/* The event id has a value. */
-bool
-ct_event_has_id(const CtSchema *schema, const CtEvent *event)
+static const CtApart *
+read_apart(const CtShape *shape, const uint8_t *cell)
 {
-	return schema->id_attr >= 0 && ((event->set & ~event->null) >> schema->id_attr & 1) != 0;
+	static const CtApart empty = {0};
+	CtRef ref;
+
+	memcpy(&ref, cell, sizeof(ref));
+	return ref == 0 ? &empty : ct_ptr(shape->arena, ref);
 }
 
 static int
-cmp_id(const CtSchema *schema, const CtEvent *a, const CtEvent *b)
+cmp_id(const CtShape *shape, const CtItem *a, const CtItem *b)
 {
-	bool a_has = ct_event_has_id(schema, a);
-	bool b_has = ct_event_has_id(schema, b);
-	uint32_t a_bytes, b_bytes;
-	const uint8_t *a_image, *b_image;
+	int id = shape->schema->id_attr;
+	const uint8_t *a_cell;
+	const uint8_t *b_cell;
 
-	if (!a_has || !b_has)
-		return (int) b_has - (int) a_has;
-	a_image = ct_event_image(schema, a, schema->id_attr, &a_bytes);
-	b_image = ct_event_image(schema, b, schema->id_attr, &b_bytes);
-	switch (schema->id_order)
+	if (!a->form->has_id || !b->form->has_id)
+		return (int) b->form->has_id - (int) a->form->has_id;
+	a_cell = a->record + ct_form_offset(a->form, id);
+	b_cell = b->record + ct_form_offset(b->form, id);
+	switch (shape->schema->id_order)
 	{
 		case CT_ORDER_SIGNED:
-			return cmp_signed((int64_t) read_word(a_image), (int64_t) read_word(b_image));
+			return cmp_signed((int64_t) read_word(a_cell), (int64_t) read_word(b_cell));
 		case CT_ORDER_UNSIGNED:
-			return cmp_unsigned(read_word(a_image), read_word(b_image));
+			return cmp_unsigned(read_word(a_cell), read_word(b_cell));
 		default:
-			return cmp_bytes(a_image, a_bytes, b_image, b_bytes);
+			if (ct_is_apart(&shape->schema->attr[id]))
+			{
+				const CtApart *x = read_apart(shape, a_cell);
+				const CtApart *y = read_apart(shape, b_cell);
+
+				return cmp_bytes(x->data, x->bytes, y->data, y->bytes);
+			}
+			return memcmp(a_cell, b_cell, (size_t) shape->schema->attr[id].length);
 	}
 }
 
 /* Time, kind and event id: 0 for events with an id means twins. */
 int
-ct_event_cmp_identity(const CtSchema *schema, const CtEvent *a, const CtEvent *b)
+ct_item_cmp_identity(const CtShape *shape, const CtItem *a, const CtItem *b)
 {
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	return cmp_id(schema, a, b);
+	if (a->form->kind != b->form->kind)
+		return a->form->kind < b->form->kind ? -1 : 1;
+	return cmp_id(shape, a, b);
+}
+
+/* An integer of a scaled attribute as its image has it: sign and magnitude. */
+static uint64_t
+sign_magnitude(uint64_t word)
+{
+	return word >> 63 ? (UINT64_C(1) << 63 | (0 - word)) : word;
+}
+
+static int
+cmp_numeric(const CtAttr *attr, const uint8_t *a_cell, const uint8_t *b_cell)
+{
+	uint8_t a[CT_NUMERIC_BYTES];
+	uint8_t b[CT_NUMERIC_BYTES];
+	uint32_t a_bytes = ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, a_cell)),
+										  attr->scale, a);
+	uint32_t b_bytes = ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, b_cell)),
+										  attr->scale, b);
+
+	return cmp_bytes(a, a_bytes, b, b_bytes);
+}
+
+/* Two values of an attribute, by their images. */
+static int
+cmp_cell(const CtShape *shape, const CtAttr *attr, const uint8_t *a, const uint8_t *b)
+{
+	switch (attr->number)
+	{
+		case CT_NUMBER_INT:
+			return cmp_unsigned(read_word(a), read_word(b));
+		case CT_NUMBER_SCALED:
+			return cmp_unsigned(sign_magnitude(read_word(a)), sign_magnitude(read_word(b)));
+		case CT_NUMBER_NUMERIC:
+			return cmp_numeric(attr, a, b);
+		default:
+			break;
+	}
+	if (ct_is_apart(attr))
+	{
+		const CtApart *x = read_apart(shape, a);
+		const CtApart *y = read_apart(shape, b);
+
+		return cmp_bytes(x->data, x->bytes, y->data, y->bytes);
+	}
+	if (attr->image == CT_IMAGE_WORD)
+		return cmp_unsigned(read_word(a), read_word(b));
+	return memcmp(a, b, ct_cell_bytes(attr));
 }
 
 /* Attribute by attribute; a value before none. */
 static int
-cmp_content(const CtSchema *schema, const CtEvent *a, const CtEvent *b)
+cmp_content(const CtShape *shape, const CtItem *a, const CtItem *b)
 {
-	uint64_t a_values = a->set & ~a->null;
-	uint64_t b_values = b->set & ~b->null;
-	const uint8_t *a_at = a->payload;
-	const uint8_t *b_at = b->payload;
-	size_t a_left = a->payload_bytes;
-	size_t b_left = b->payload_bytes;
+	uint64_t a_values = a->form->set & ~a->form->null;
+	uint64_t b_values = b->form->set & ~b->form->null;
 
 	for (uint64_t rest = a_values | b_values; rest != 0; rest &= rest - 1)
 	{
 		uint64_t bit = rest & -rest;
-		const CtAttr *attr = &schema->attr[__builtin_ctzll(rest)];
-		size_t a_size, b_size;
-		size_t head = attr->image == CT_IMAGE_VAR ? sizeof(uint32_t) : 0;
+		int i = __builtin_ctzll(rest);
 		int order;
 
 		if ((a_values & b_values & bit) == 0)
 			return a_values & bit ? -1 : 1;
-		a_size = image_size(attr, a_at, a_left);
-		b_size = image_size(attr, b_at, b_left);
-		if (a_size == SIZE_MAX || b_size == SIZE_MAX)
-			break;
-		if (attr->image == CT_IMAGE_WORD)
-			order = cmp_unsigned(read_word(a_at), read_word(b_at));
-		else
-			order = cmp_bytes(a_at + head, (uint32_t) (a_size - head), b_at + head,
-							  (uint32_t) (b_size - head));
+		order = cmp_cell(shape, &shape->schema->attr[i], a->record + ct_form_offset(a->form, i),
+						 b->record + ct_form_offset(b->form, i));
 		if (order != 0)
 			return order;
-		a_at += a_size;
-		a_left -= a_size;
-		b_at += b_size;
-		b_left -= b_size;
 	}
-	if (a->null != b->null)
-		return cmp_unsigned(a->null, b->null);
-	return cmp_unsigned(a->set, b->set);
+	if (a->form->null != b->form->null)
+		return cmp_unsigned(a->form->null, b->form->null);
+	return cmp_unsigned(a->form->set, b->form->set);
 }
 
 /* The order of events within a timeline (E2). */
 int
-ct_event_cmp(const CtSchema *schema, const CtEvent *a, const CtEvent *b)
+ct_item_cmp(const CtShape *shape, const CtItem *a, const CtItem *b)
 {
-	int order = ct_event_cmp_identity(schema, a, b);
+	int order = ct_item_cmp_identity(shape, a, b);
 
-	return order != 0 ? order : cmp_content(schema, a, b);
+	return order != 0 ? order : cmp_content(shape, a, b);
 }
+
+/* ---- snapshots ------------------------------------------------------------------- */
 
 bool
 ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top)

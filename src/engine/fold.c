@@ -1,33 +1,24 @@
 /*
  * fold.c
- *	  Reads: the state of a key at an instant, and how it goes on from there.
+ *	  Reading a timeline: fold at an instant, step onward, find effects.
  *
- * A fold descends the tree once, left to right, with the caller's two runs
- * beside it: extra events (recent ones the snapshot sees) and cancelled ones
- * (entered events that yield to a twin among the extras).  A subtree's summary
- * is applied as a whole when
+ * A fold applies, from left to right, what is known of whole subtrees where it
+ * may, and single events where it must: where the snapshot sees only some of
+ * a subtree, where a recent event falls between or takes an entered one's
+ * place, and at the ends of the fold.
  *
- *	 - all its events are within the bounds of the fold,
- *	 - no extra and no cancelled event lies between them, and
- *	 - the snapshot sees all of them: hi < xmin, or hi < xmax and nothing in
- *	   progress within [lo, hi].
+ *	 sees all	hi < xmin, or hi < xmax and nobody in progress in [lo, hi]
+ *	 sees none	no event is frozen, and lo >= xmax
  *
- * It is skipped when all its ids are at or above xmax.  Otherwise the descent
- * goes on, so a fold costs O((m + 1) log n) for m events that split it.
+ * As long as nothing of that is in the way, a node takes one step: what comes
+ * before the child that has the instant is known.  So without recent events a
+ * fold looks at one child a level; with m visible ones at O((m + 1) log n).
  *
- * Called by scans through engine.h, and by store.c to tell what a late event
- * changed.
+ * Called by scan.c and visible.c through engine.h, by store.c for effects.
  *
- * Concurrency: under the partition's lock, shared.  Nothing here writes to the
- * region.
+ * Concurrency: under the partition's lock, shared.
  *
- * Invariants:
- *	 F1  Extras at or before T are applied in the order of events, each exactly
- *		 once, between the entered events they lie between.
- *	 F2  What is skipped or applied as a whole holds no extra and no cancelled
- *		 event, so the two runs are never out of step.
- *
- * Not here: which recent events are visible (the caller), changes (timeline.c).
+ * Not here: which recent events are visible (visible.c in ../).
  */
 #include "timeline.h"
 
@@ -37,24 +28,26 @@ typedef struct CtFold
 {
 	const CtShape *shape;
 	const CtTimeline *timeline;
-	const CtSnapshot *snapshot; /* NULL: everything that has entered */
-	int64_t from;               /* instants folded, both included */
-	int64_t to;
-	const CtEvent *before; /* and at `to` only what precedes this event, */
-	bool inclusive;        /* or is its equal */
-	const CtRef *extra;
-	const CtRef *cancelled;
-	uint32_t nextra; /* what is left of both runs */
-	uint32_t ncancelled;
+	const CtSnapshot *snapshot; /* NULL: everything is seen */
 	CtState *state;
+	int64_t from; /* instants [from, to] */
+	int64_t to;
+	const CtRef *extra; /* the next ones */
+	const CtRef *cancelled;
+	uint32_t nextra;
+	uint32_t ncancelled;
+	uint64_t newest_top;
 } CtFold;
 
-/* The first event behind a subtree; ref 0: there is none. */
+/* The first event behind a subtree; `ref` 0: nothing is. */
 typedef struct CtBound
 {
 	int64_t time;
 	CtRef ref;
+	int height; /* -1: the tail */
 } CtBound;
+
+static const CtBound OPEN_BOUND = {INT64_MAX, 0, 0};
 
 static inline const CtEvent *
 event_at(const CtFold *fold, CtRef ref)
@@ -62,27 +55,52 @@ event_at(const CtFold *fold, CtRef ref)
 	return ct_ptr(fold->shape->arena, ref);
 }
 
-/* Is the event before the bound? */
+static CtItem
+bound_item(const CtFold *fold, const CtBound *bound, CtForm *scratch)
+{
+	CtRun run;
+
+	if (bound->height >= 0)
+		return ct_first_item(fold->shape, bound->ref, bound->height, scratch);
+	run = ct_tail_run(fold->shape, fold->timeline);
+	return ct_run_item(&run, 0, scratch);
+}
+
+/* Does a recent event come before an entered one? */
+static bool
+precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
+{
+	const CtEvent *event = event_at(fold, ref);
+	CtForm scratch;
+	CtItem recent;
+
+	if (event->time != item->time)
+		return event->time < item->time;
+	recent = ct_event_item(fold->shape, event, &scratch);
+	return ct_item_cmp(fold->shape, &recent, item) < 0;
+}
+
+/*
+ * The same of what ends a subtree.  An event whose twin has entered counts as
+ * being where the twin is.
+ */
 static bool
 precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 {
 	const CtEvent *event = event_at(fold, ref);
+	CtForm scratch;
+	CtForm other;
+	CtItem recent;
+	CtItem item;
 
+	if (bound->ref == 0)
+		return true;
 	if (event->time != bound->time)
 		return event->time < bound->time;
-	return ct_event_cmp(fold->shape->schema, event, event_at(fold, bound->ref)) < 0;
-}
-
-/* Is an entered event behind the end of the fold? */
-static bool
-is_beyond(const CtFold *fold, int64_t time, CtRef ref)
-{
-	int order;
-
-	if (time != fold->to || fold->before == NULL)
-		return time > fold->to;
-	order = ct_event_cmp(fold->shape->schema, event_at(fold, ref), fold->before);
-	return order > 0 || (order == 0 && !fold->inclusive);
+	recent = ct_event_item(fold->shape, event, &scratch);
+	item = bound_item(fold, bound, &other);
+	return recent.form->has_id ? ct_item_cmp_identity(fold->shape, &recent, &item) < 0
+							   : ct_item_cmp(fold->shape, &recent, &item) < 0;
 }
 
 /* ---- the two tests on a subtree's transactions --------------------------------- */
@@ -107,113 +125,94 @@ any_in_progress(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 }
 
 static inline bool
-sees(const CtFold *fold, const CtEvent *event)
+sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 {
-	return fold->snapshot == NULL || ct_snapshot_sees(fold->snapshot, event->top);
-}
-
-static bool
-sees_all(const CtSnapshot *snapshot, const CtEntry *entry)
-{
-	if (snapshot == NULL || entry->hi == 0 || entry->hi < snapshot->xmin)
+	if (snapshot == NULL || hi == 0 || hi < snapshot->xmin)
 		return true;
-	return entry->hi < snapshot->xmax && !any_in_progress(snapshot, entry->lo, entry->hi);
+	return hi < snapshot->xmax && !any_in_progress(snapshot, lo, hi);
 }
 
-static bool
-sees_none(const CtSnapshot *snapshot, const CtEntry *entry)
+static inline bool
+sees_label(const CtFold *fold, uint32_t label)
 {
-	return snapshot != NULL && !entry->frozen && entry->lo >= snapshot->xmax;
+	return label == 0 || fold->snapshot == NULL ||
+		   ct_snapshot_sees(fold->snapshot, ct_label_top(fold->newest_top, label));
 }
 
-/* ---- folding -------------------------------------------------------------------- */
+/* ---- whole subtrees --------------------------------------------------------------- */
 
-/* Apply the extras before the bound. */
 static void
-add_extras(CtFold *fold, const CtBound *bound)
+apply_cell(const CtFold *fold, const CtInner *inner, CtWhich which, uint32_t i, int attr)
 {
-	while (fold->nextra > 0 && precedes(fold, *fold->extra, bound))
+	const CtColumn *column = ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
+
+	ct_value_apply(fold->shape, attr, &fold->state->value[attr],
+				   *ct_column_tag(column, inner->capacity, which, i),
+				   ct_column_payload(&fold->shape->schema->attr[attr], column, inner->capacity,
+									 which, i));
+}
+
+/* Attributes without a column go back to what they are initially. */
+static void
+apply_finish(const CtFold *fold, const CtInner *inner)
+{
+	for (int i = 0; i < fold->shape->schema->nattrs; i++)
 	{
-		ct_state_add_event(fold->shape, fold->state, event_at(fold, *fold->extra));
-		fold->extra++;
-		fold->nextra--;
+		if ((inner->columns >> i & 1) == 0)
+			ct_value_initial(fold->shape->schema, i, &fold->state->value[i]);
 	}
 }
 
-/* Does the next event of a run lie in the subtree that ends at the bound? */
-static bool
-is_split(const CtFold *fold, const CtBound *bound)
+/* The columns a node may have, whatever is in it. */
+static inline uint64_t
+columns_of(const CtFold *fold, const CtInner *inner)
 {
-	CtBound newest;
+	uint32_t nattrs = fold->shape->schema->nattrs;
 
-	if (bound->ref != 0)
-		return (fold->nextra > 0 && precedes(fold, *fold->extra, bound)) ||
-			   (fold->ncancelled > 0 && precedes(fold, *fold->cancelled, bound));
-	newest.ref = fold->timeline->newest;
-	newest.time = event_at(fold, newest.ref)->time;
-	return fold->ncancelled > 0 || (fold->nextra > 0 && precedes(fold, *fold->extra, &newest));
+	return nattrs < 64 ? inner->columns & ((UINT64_C(1) << nattrs) - 1) : inner->columns;
 }
 
-/* Are all events of the subtree within the fold, as far as is easily known? */
-static bool
-is_within(const CtFold *fold, const CtEntry *entry, const CtBound *bound)
+/* Everything in child i. */
+static void
+apply_child(const CtFold *fold, const CtInner *inner, uint32_t i)
 {
-	CtRef newest = fold->timeline->newest;
-
-	if (entry->time < fold->from)
-		return false;
-	if (bound->ref != 0)
-		return !is_beyond(fold, bound->time, bound->ref);
-	return !is_beyond(fold, event_at(fold, newest)->time, newest);
+	for (uint64_t rest = columns_of(fold, inner); rest != 0; rest &= rest - 1)
+		apply_cell(fold, inner, CT_TOTAL, i, __builtin_ctzll(rest));
+	if (inner->finish >> i & 1)
+		apply_finish(fold, inner);
+	fold->state->present = (inner->absent >> i & 1) == 0;
 }
 
-/* True: the end of the fold was reached. */
-static bool
-fold_leaf(CtFold *fold, const CtLeaf *leaf)
+/* Everything in the first n children, n > 0. */
+static void
+apply_first(const CtFold *fold, const CtInner *inner, uint32_t n)
 {
-	uint32_t count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
-	const CtRef *ref = ct_leaf_events(leaf);
-	uint32_t first = 0;
-	uint32_t end;
-
-	while (first < count && leaf->time[first] < fold->from)
-		first++;
-	for (end = first; end < count && leaf->time[end] <= fold->to;)
-		end++;
-	ct_leaf_prefetch(fold->shape->arena, leaf, first, end);
-	for (uint32_t i = first; i < end; i++)
+	for (uint64_t rest = columns_of(fold, inner); rest != 0; rest &= rest - 1)
 	{
-		CtBound here = {leaf->time[i], ref[i]};
-		const CtEvent *event;
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
 
-		if (is_beyond(fold, here.time, here.ref))
-			return true;
-		add_extras(fold, &here);
-		if (fold->ncancelled > 0 && *fold->cancelled == ref[i])
+		if (ct_is_last(&fold->shape->schema->attr[attr]))
 		{
-			fold->cancelled++;
-			fold->ncancelled--;
-			continue;
+			uint32_t sets = column->sets & ct_bits_below(n);
+
+			if (sets != 0)
+				apply_cell(fold, inner, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr);
 		}
-		event = event_at(fold, ref[i]);
-		if (sees(fold, event))
-			ct_state_add_event(fold->shape, fold->state, event);
+		else if (n < inner->count)
+			apply_cell(fold, inner, CT_BEFORE, n, attr);
+		else
+		{
+			apply_cell(fold, inner, CT_BEFORE, n - 1, attr);
+			apply_cell(fold, inner, CT_TOTAL, n - 1, attr);
+		}
 	}
-	return end < count;
+	if (inner->finish & ct_bits_below(n))
+		apply_finish(fold, inner);
+	fold->state->present = (inner->absent >> (n - 1) & 1) == 0;
 }
 
-/* What lies behind child i, given what lies behind the node. */
-static CtBound
-bound_of(const CtInner *inner, uint32_t count, uint32_t i, const CtBound *bound)
-{
-	CtBound next;
-
-	if (i + 1 == count)
-		return *bound;
-	next.time = inner->entry[i + 1].time;
-	next.ref = inner->entry[i + 1].first;
-	return next;
-}
+/* ---- when nothing is in the way ------------------------------------------------------ */
 
 static inline uint32_t
 inner_count(const CtInner *inner)
@@ -221,63 +220,262 @@ inner_count(const CtInner *inner)
 	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
 }
 
-static bool fold_entry(CtFold *fold, const CtEntry *entry, int height, const CtBound *bound);
+static void
+fold_clean_tree(const CtFold *fold)
+{
+	CtRef ref = fold->timeline->root;
+	CtRun run;
+
+	for (int height = fold->timeline->height; height > 0; height--)
+	{
+		const CtInner *inner = ct_ptr(fold->shape->arena, ref);
+		uint32_t n = ct_node_until(inner, fold->to);
+
+		if (n == 0)
+			return;
+		ref = ct_node_child(inner)[n - 1];
+		if (n > 1)
+			apply_first(fold, inner, n - 1);
+	}
+	run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, ref));
+	ct_run_apply(&run, 0, ct_run_until(&run, fold->to), fold->state);
+}
+
+/* The first n events of the tail are within the fold, and the tree if n > 0. */
+static void
+fold_clean(const CtFold *fold)
+{
+	const CtTimeline *timeline = fold->timeline;
+	CtRun run;
+
+	if (timeline->tail_count == 0)
+	{
+		if (timeline->root != 0)
+			fold_clean_tree(fold);
+		return;
+	}
+	run = ct_tail_run(fold->shape, timeline);
+	if (timeline->root != 0)
+	{
+		if (ct_run_time(&run, 0) > fold->to)
+		{
+			fold_clean_tree(fold);
+			return;
+		}
+		else
+		{
+			const CtInner *root = ct_ptr(fold->shape->arena, timeline->root);
+
+			if (inner_count(root) > 0)
+				apply_first(fold, root, inner_count(root));
+		}
+	}
+	ct_run_apply(&run, 0, ct_run_until(&run, fold->to), fold->state);
+}
+
+/* ---- when something is -------------------------------------------------------------- */
+
+static void
+add_extra(CtFold *fold)
+{
+	CtForm scratch;
+	CtItem item = ct_event_item(fold->shape, event_at(fold, *fold->extra), &scratch);
+
+	ct_state_add_item(fold->shape, fold->state, &item);
+	fold->extra++;
+	fold->nextra--;
+}
+
+/* Is the entered event to be left out? */
+static bool
+is_cancelled(CtFold *fold, const CtItem *item)
+{
+	CtForm scratch;
+	CtItem recent;
+
+	if (fold->ncancelled == 0 || event_at(fold, *fold->cancelled)->time != item->time)
+		return false;
+	recent = ct_event_item(fold->shape, event_at(fold, *fold->cancelled), &scratch);
+	if (ct_item_cmp_identity(fold->shape, &recent, item) != 0)
+		return false;
+	fold->cancelled++;
+	fold->ncancelled--;
+	return true;
+}
+
+/* Events of a block, in stretches.  True: the end of the fold was reached. */
+static bool
+fold_run(CtFold *fold, const CtRun *run)
+{
+	uint32_t first = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
+	uint32_t end = ct_run_until(run, fold->to);
+	uint32_t start = first;
+
+	for (uint32_t i = first; i < end; i++)
+	{
+		CtForm scratch;
+		bool seen = sees_label(fold, ct_run_label(run, i));
+
+		if (fold->nextra > 0 || fold->ncancelled > 0)
+		{
+			CtItem item = ct_run_item(run, i, &scratch);
+
+			while (fold->nextra > 0 && precedes_item(fold, *fold->extra, &item))
+			{
+				ct_run_apply(run, start, i, fold->state);
+				start = i;
+				add_extra(fold);
+			}
+			if (is_cancelled(fold, &item))
+				seen = false;
+		}
+		if (!seen)
+		{
+			ct_run_apply(run, start, i, fold->state);
+			start = i + 1;
+		}
+	}
+	if (start < end)
+		ct_run_apply(run, start, end, fold->state);
+	return end < run->count;
+}
+
+/* How many children from the first on can be taken in one step. */
+static uint32_t
+clean_prefix(const CtFold *fold, const CtInner *inner)
+{
+	uint32_t n = ct_node_until(inner, fold->to);
+	uint32_t seen = 0;
+
+	if (fold->from > INT64_MIN || n <= 1)
+		return 0;
+	n--;
+	if (fold->nextra > 0)
+	{
+		int64_t time = event_at(fold, *fold->extra)->time;
+		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
+
+		n = before == 0 ? 0 : before - 1 < n ? before - 1 : n;
+	}
+	if (fold->ncancelled > 0)
+	{
+		int64_t time = event_at(fold, *fold->cancelled)->time;
+		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
+
+		n = before == 0 ? 0 : before - 1 < n ? before - 1 : n;
+	}
+	while (seen < n && sees_all(fold->snapshot, ct_node_lo(inner)[seen], ct_node_hi(inner)[seen]))
+		seen++;
+	return seen;
+}
+
+/* What lies behind child i, given what lies behind the node. */
+static CtBound
+bound_of(const CtInner *inner, uint32_t i, int height, const CtBound *bound)
+{
+	if (i + 1 >= inner_count(inner))
+		return *bound;
+	return (CtBound){inner->time[i + 1], ct_node_child(inner)[i + 1], height - 1};
+}
+
+static bool fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound);
+
+/* One child.  True: the end of the fold was reached. */
+static bool
+fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtBound *bound)
+{
+	CtRef child = ct_node_child(inner)[i];
+	CtBound own = {inner->time[i], child, height - 1};
+	uint64_t lo = ct_node_lo(inner)[i];
+	uint64_t hi = ct_node_hi(inner)[i];
+	bool split;
+
+	if (bound->ref != 0 && bound->time < fold->from)
+		return false;
+	if (own.time > fold->to)
+		return true;
+	while (own.time >= fold->from && fold->nextra > 0 && precedes(fold, *fold->extra, &own))
+		add_extra(fold);
+	split = (fold->nextra > 0 && precedes(fold, *fold->extra, bound)) ||
+			(fold->ncancelled > 0 && precedes(fold, *fold->cancelled, bound));
+	if (!split)
+	{
+		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 && lo >= fold->snapshot->xmax)
+			return false;
+		if (own.time >= fold->from &&
+			(bound->ref != 0 ? bound->time <= fold->to : fold->to == INT64_MAX) &&
+			sees_all(fold->snapshot, lo, hi))
+		{
+			apply_child(fold, inner, i);
+			return false;
+		}
+	}
+	if (height == 1)
+	{
+		CtRun run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child));
+
+		return fold_run(fold, &run);
+	}
+	return fold_node(fold, child, height - 1, bound);
+}
 
 static bool
-fold_inner(CtFold *fold, const CtInner *inner, int height, const CtBound *bound)
+fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound)
 {
+	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
 	uint32_t count = inner_count(inner);
+	uint32_t i = clean_prefix(fold, inner);
 
-	for (uint32_t i = 0; i < count && inner->entry[i].time <= fold->to; i++)
-		__builtin_prefetch(ct_ptr(fold->shape->arena, inner->entry[i].summary));
-	for (uint32_t i = 0; i < count; i++)
+	if (i > 0)
+		apply_first(fold, inner, i);
+	for (; i < count; i++)
 	{
-		CtBound next = bound_of(inner, count, i, bound);
+		CtBound next = bound_of(inner, i, height, bound);
 
-		if (fold_entry(fold, &inner->entry[i], height - 1, &next))
+		if (fold_child(fold, inner, i, height, &next))
 			return true;
 	}
 	return false;
 }
 
-/* One subtree.  True: the end of the fold was reached. */
-static bool
-fold_entry(CtFold *fold, const CtEntry *entry, int height, const CtBound *bound)
+/* Behind the tree: the first row of the tail, or nothing. */
+static CtBound
+tail_bound(const CtShape *shape, const CtTimeline *timeline)
 {
-	CtBound here = {entry->time, entry->first};
-
-	if (bound->ref != 0 && bound->time < fold->from)
-		return false;
-	if (is_beyond(fold, here.time, here.ref))
-		return true;
-	if (here.time >= fold->from)
-		add_extras(fold, &here);
-	if (!is_split(fold, bound))
-	{
-		if (sees_none(fold->snapshot, entry))
-			return false;
-		if (entry->summary != 0 && sees_all(fold->snapshot, entry) && is_within(fold, entry, bound))
-		{
-			ct_state_add(fold->shape, fold->state, ct_ptr(fold->shape->arena, entry->summary));
-			return false;
-		}
-	}
-	return height == 0 ? fold_leaf(fold, ct_ptr(fold->shape->arena, entry->child))
-					   : fold_inner(fold, ct_ptr(fold->shape->arena, entry->child), height, bound);
+	if (timeline->tail_count == 0)
+		return OPEN_BOUND;
+	return (CtBound){ct_tail_row(shape->arena, timeline, 0)->time, timeline->tail, -1};
 }
 
-static void
-fold_run(CtFold *fold)
-{
-	CtBound end = {0, 0};
-	int height = fold->timeline->height;
+/* ---- folds ---------------------------------------------------------------------------- */
 
-	if (fold->timeline->root.child != 0)
-		fold_entry(fold, &fold->timeline->root, height < CT_MAX_HEIGHT ? height : CT_MAX_HEIGHT,
-				   &end);
-	for (; fold->nextra > 0; fold->nextra--, fold->extra++)
-		ct_state_add_event(fold->shape, fold->state, event_at(fold, *fold->extra));
-	ct_state_resolve(fold->shape->schema, fold->state);
+static void
+fold_all(CtFold *fold)
+{
+	const CtTimeline *timeline = fold->timeline;
+	bool ended = false;
+
+	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
+		sees_all(fold->snapshot, timeline->lo, timeline->hi))
+	{
+		fold_clean(fold);
+		return;
+	}
+	if (timeline->root != 0)
+	{
+		CtBound bound = tail_bound(fold->shape, timeline);
+		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+
+		ended = fold_node(fold, timeline->root, height, &bound);
+	}
+	if (!ended && timeline->tail_count != 0)
+	{
+		CtRun run = ct_tail_run(fold->shape, timeline);
+
+		(void) fold_run(fold, &run);
+	}
+	while (fold->nextra > 0)
+		add_extra(fold);
 }
 
 /* How many of a sorted run are before the instant. */
@@ -325,7 +523,18 @@ fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 		run_clip(fold, &fold->extra, &fold->nextra);
 		run_clip(fold, &fold->cancelled, &fold->ncancelled);
 	}
-	fold_run(fold);
+	fold_all(fold);
+}
+
+static CtFold
+fold_begin(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
+		   const CtShape *shape, CtState *state)
+{
+	return (CtFold){.shape = shape,
+					.timeline = ct_ptr(arena, timeline),
+					.snapshot = snapshot,
+					.state = state,
+					.newest_top = ((const CtStore *) ct_ptr(arena, store))->newest_top};
 }
 
 void
@@ -333,51 +542,87 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = {
-		.shape = &shape, .timeline = ct_ptr(arena, timeline), .snapshot = snapshot, .state = state};
+	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 
 	ct_state_initial(shape.schema, state);
 	fold_between(&fold, runs, INT64_MIN, time);
+	ct_state_show(shape.schema, state);
 }
 
 /* ---- going on ---------------------------------------------------------------------- */
 
-/*
- * The instant of the first entered event at or after fold->from that the
- * snapshot sees, if there is one.  A cancelled one will do, for its twin is an
- * extra of the same instant.
- */
+/* The first instant of a block from fold->from on that has a visible event. */
 static bool
-next_instant(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64_t *time)
+run_next(const CtFold *fold, const CtRun *run, int64_t *time)
+{
+	uint32_t i = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
+
+	for (; i < run->count; i++)
+	{
+		if (sees_label(fold, ct_run_label(run, i)))
+		{
+			*time = ct_run_time(run, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A cancelled event will do, for its twin is an extra of the same instant. */
+static bool
+node_next(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64_t *time)
 {
 	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
-	const CtLeaf *leaf = ct_ptr(fold->shape->arena, ref);
-	uint32_t count;
+	uint32_t count = inner_count(inner);
+	uint32_t first = ct_node_until(inner, fold->from);
 
-	if (height == 0)
+	/* An event of this instant may be in a child that begins before it. */
+	while (first > 0 && inner->time[first - 1] == fold->from)
+		first--;
+	for (uint32_t i = first > 0 ? first - 1 : 0; i < count; i++)
 	{
-		count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
-		for (uint32_t i = 0; i < count; i++)
-		{
-			if (leaf->time[i] >= fold->from && sees(fold, event_at(fold, ct_leaf_events(leaf)[i])))
-			{
-				*time = leaf->time[i];
-				return true;
-			}
-		}
-		return false;
-	}
-	count = inner_count(inner);
-	for (uint32_t i = 0; i < count; i++)
-	{
-		CtBound next = bound_of(inner, count, i, bound);
+		CtBound next = bound_of(inner, i, height, bound);
+		CtRef child = ct_node_child(inner)[i];
+		bool found;
 
 		if (next.ref != 0 && next.time < fold->from)
 			continue;
-		if (sees_none(fold->snapshot, &inner->entry[i]))
+		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 &&
+			ct_node_lo(inner)[i] >= fold->snapshot->xmax)
 			continue;
-		if (next_instant(fold, inner->entry[i].child, height - 1, &next, time))
+		if (height == 1)
+		{
+			CtRun run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child));
+
+			found = run_next(fold, &run, time);
+		}
+		else
+			found = node_next(fold, child, height - 1, &next, time);
+		if (found)
 			return true;
+	}
+	return false;
+}
+
+static bool
+timeline_next(const CtFold *fold, int64_t *time)
+{
+	const CtTimeline *timeline = fold->timeline;
+
+	if (timeline->root != 0)
+	{
+		CtBound bound = tail_bound(fold->shape, timeline);
+		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+
+		if ((bound.ref == 0 || bound.time >= fold->from) &&
+			node_next(fold, timeline->root, height, &bound, time))
+			return true;
+	}
+	if (timeline->tail_count != 0)
+	{
+		CtRun run = ct_tail_run(fold->shape, timeline);
+
+		return run_next(fold, &run, time);
 	}
 	return false;
 }
@@ -387,17 +632,14 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = {
-		.shape = &shape, .timeline = ct_ptr(arena, timeline), .snapshot = snapshot, .state = state};
-	CtBound end = {0, 0};
+	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 	int64_t next = 0;
-	bool found = false;
+	bool found;
 
 	if (*time >= until)
 		return false;
 	fold.from = *time + 1;
-	if (fold.timeline->root.child != 0)
-		found = next_instant(&fold, fold.timeline->root.child, fold.timeline->height, &end, &next);
+	found = timeline_next(&fold, &next);
 	if (runs != NULL)
 	{
 		uint32_t i = run_before(&fold, runs->extra, runs->nextra, fold.from);
@@ -414,10 +656,22 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 		return false;
 	*time = next;
 	fold_between(&fold, runs, next, next);
+	ct_state_show(shape.schema, state);
 	return true;
 }
 
 /* ---- runs --------------------------------------------------------------------------- */
+
+static int
+recent_cmp(const CtShape *shape, CtRef a, CtRef b)
+{
+	CtForm a_scratch;
+	CtForm b_scratch;
+	CtItem x = ct_event_item(shape, ct_ptr(shape->arena, a), &a_scratch);
+	CtItem y = ct_event_item(shape, ct_ptr(shape->arena, b), &b_scratch);
+
+	return ct_item_cmp(shape, &x, &y);
+}
 
 /* Merge sort, bottom up: `scratch` has room for as many. */
 static void
@@ -434,9 +688,8 @@ run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
 
 			for (uint64_t i = start; i < end; i++)
 			{
-				bool from_b = a == middle ||
-							  (b < end && ct_event_cmp(shape->schema, ct_ptr(shape->arena, run[b]),
-													   ct_ptr(shape->arena, run[a])) < 0);
+				bool from_b =
+					a == middle || (b < end && recent_cmp(shape, run[b], run[a]) < 0);
 
 				scratch[i] = from_b ? run[b++] : run[a++];
 			}
@@ -450,14 +703,20 @@ static uint32_t
 run_unique(const CtShape *shape, CtRef *run, uint32_t count)
 {
 	uint32_t kept = 0;
+	CtForm scratch;
+	CtForm other;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		const CtEvent *event = ct_ptr(shape->arena, run[i]);
+		CtItem item = ct_event_item(shape, ct_ptr(shape->arena, run[i]), &scratch);
 
-		if (kept > 0 && ct_event_has_id(shape->schema, event) &&
-			ct_event_cmp_identity(shape->schema, ct_ptr(shape->arena, run[kept - 1]), event) == 0)
-			continue;
+		if (kept > 0 && item.form->has_id)
+		{
+			CtItem last = ct_event_item(shape, ct_ptr(shape->arena, run[kept - 1]), &other);
+
+			if (ct_item_cmp_identity(shape, &last, &item) == 0)
+				continue;
+		}
 		run[kept++] = run[i];
 	}
 	return kept;
@@ -467,7 +726,9 @@ void
 ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 				  CtRuns *runs)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	const CtStore *s = ct_ptr(arena, store);
+	const CtTimeline *t = ct_ptr(arena, timeline);
+	CtShape shape = ct_store_shape(arena, s);
 	uint32_t kept = 0;
 
 	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
@@ -475,15 +736,23 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 	runs->ncancelled = 0;
 	for (uint32_t i = 0; i < runs->nextra; i++)
 	{
-		const CtEvent *event = ct_ptr(arena, runs->extra[i]);
-		CtRef ref = ct_timeline_twin(&shape, ct_ptr(arena, timeline), event);
-		const CtEvent *twin = ct_ptr(arena, ref);
+		CtForm scratch;
+		CtForm other;
+		CtItem item = ct_event_item(&shape, ct_ptr(arena, runs->extra[i]), &scratch);
+		CtSpot spot;
 
-		if (ref != 0 && ct_snapshot_sees(snapshot, twin->top))
+		if (item.form->has_id && ct_timeline_locate(&shape, t, &item, &spot))
 		{
-			if (ct_event_cmp(shape.schema, event, twin) >= 0)
-				continue;
-			runs->cancelled[runs->ncancelled++] = ref;
+			CtRun run = ct_spot_run(&shape, t, &spot);
+			CtItem twin = ct_run_item(&run, spot.position - 1, &other);
+			uint32_t label = ct_run_label(&run, spot.position - 1);
+
+			if (label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label)))
+			{
+				if (ct_item_cmp(&shape, &item, &twin) >= 0)
+					continue;
+				runs->cancelled[runs->ncancelled++] = runs->extra[i];
+			}
 		}
 		runs->extra[kept++] = runs->extra[i];
 	}
@@ -492,102 +761,162 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 
 /* ---- effects ------------------------------------------------------------------------ */
 
+/* Does it make the attribute independent of what was before? */
+static bool
+overrides(const CtShape *shape, const CtItem *item, int attr)
+{
+	if (item->form->kind == CT_FINISH)
+		return true;
+	return ct_form_sets(item->form, attr) &&
+		   (item->form->kind == CT_SNAPSHOT || ct_form_nulls(item->form, attr) ||
+			ct_is_last(&shape->schema->attr[attr]));
+}
+
 /*
- * The first entered event behind `position` that overrides the attribute.
- * Summaries say which subtree has one, so only one descent follows them and
- * one the position.
+ * The first event from position `from` of a block on that overrides the
+ * attribute; -1 is the row's presence, which every event decides.
  */
-static CtRef
-next_override(const CtFold *fold, CtRef ref, int height, const CtBound *bound,
-			  const CtEvent *position, int attr)
+static bool
+run_override(const CtRun *run, uint32_t from, int attr, int64_t *time)
 {
-	const CtShape *shape = fold->shape;
-	const CtInner *inner = ct_ptr(shape->arena, ref);
-	const CtLeaf *leaf = ct_ptr(shape->arena, ref);
+	CtForm scratch;
 
-	for (uint32_t i = 0; height == 0 && i < leaf->count; i++)
+	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
+		return false;
+	for (uint32_t i = from; i < run->count; i++)
 	{
-		CtRef here = ct_leaf_events(leaf)[i];
+		CtItem item = ct_run_item(run, i, &scratch);
 
-		if (leaf->time[i] >= position->time &&
-			ct_event_cmp(shape->schema, event_at(fold, here), position) > 0 &&
-			ct_event_overrides(shape, event_at(fold, here), attr))
-			return here;
+		if (attr < 0 || overrides(run->shape, &item, attr))
+		{
+			*time = item.time;
+			return true;
+		}
 	}
-	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
-	{
-		const CtEntry *entry = &inner->entry[i];
-		CtBound next = bound_of(inner, inner->count, i, bound);
-		CtRef found;
-
-		if (next.ref != 0 && (next.time < position->time ||
-							  ct_event_cmp(shape->schema, event_at(fold, next.ref), position) <= 0))
-			continue;
-		if (!ct_summary_overrides(shape, ct_ptr(shape->arena, entry->summary), attr))
-			continue;
-		found = next_override(fold, entry->child, height - 1, &next, position, attr);
-		if (found != 0)
-			return found;
-	}
-	return 0;
+	return false;
 }
 
-/* Raise *end to when the difference in one attribute ends. */
-static void
-effect_extend(const CtFold *fold, const CtEvent *position, int attr, int64_t *end)
+/* The children in which there is one. */
+static uint32_t
+overriding_children(const CtShape *shape, const CtInner *inner, int attr)
 {
-	CtBound behind = {0, 0};
-	CtRef ref = 0;
-	int64_t time = INT64_MAX;
+	const CtColumn *column;
 
-	if (fold->timeline->root.child != 0 &&
-		ct_event_cmp(fold->shape->schema, event_at(fold, fold->timeline->newest), position) > 0)
-		ref = next_override(fold, fold->timeline->root.child, fold->timeline->height, &behind,
-							position, attr);
-	if (ref != 0)
-		time = event_at(fold, ref)->time;
-	*end = time > *end ? time : *end;
+	if (attr < 0)
+		return ct_bits_below(inner->count);
+	if ((inner->columns >> attr & 1) == 0)
+		return inner->finish;
+	column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+	return column->overrides;
+}
+
+static bool
+node_override(const CtShape *shape, CtRef ref, int height, int attr, int64_t *time)
+{
+	CtRun run;
+
+	for (; height > 0; height--)
+	{
+		const CtInner *inner = ct_ptr(shape->arena, ref);
+		uint32_t children = overriding_children(shape, inner, attr);
+
+		if (children == 0)
+			return false;
+		ref = ct_node_child(inner)[__builtin_ctz(children)];
+	}
+	run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+	return run_override(&run, 0, attr, time);
+}
+
+/* The instant of the first event from the spot on that overrides it. */
+static bool
+next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
+			  int64_t *time)
+{
+	CtRun run = ct_spot_run(shape, timeline, spot);
+
+	if (run_override(&run, spot->position, attr, time))
+		return true;
+	if (spot->depth == 0)
+		return false;
+	for (int depth = spot->depth - 1; depth >= 0; depth--)
+	{
+		const CtInner *inner = spot->inner[depth];
+		uint32_t children =
+			overriding_children(shape, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
+
+		if (children != 0)
+			return node_override(shape, ct_node_child(inner)[__builtin_ctz(children)],
+								 timeline->height - depth - 1, attr, time);
+	}
+	run = ct_tail_run(shape, timeline);
+	return run_override(&run, 0, attr, time);
+}
+
+/* The state of all events before the spot, seen by everyone or not. */
+static void
+fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
+{
+	CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
+	CtRun run = ct_spot_run(shape, timeline, spot);
+
+	ct_state_initial(shape->schema, state);
+	for (int depth = 0; depth < spot->depth; depth++)
+	{
+		if (spot->index[depth] > 0)
+			apply_first(&fold, spot->inner[depth], spot->index[depth]);
+	}
+	if (spot->depth == 0 && timeline->root != 0)
+	{
+		const CtInner *root = ct_ptr(shape->arena, timeline->root);
+
+		apply_first(&fold, root, root->count);
+	}
+	ct_run_apply(&run, 0, spot->position, state);
 }
 
 /*
- * What would change if the event, which has not entered, entered now, in the
- * place of `instead` if that is given: nothing (false), or states from its
+ * What would change if the event, which has not entered, entered now,
+ * `instead` of its twin or beside all: nothing (false), or states from its
  * instant to *end, INT64_MAX if open.
  *
  * Attributes do not depend on each other (R3): where two states differ they
  * differ until the attributes that do are overridden.
  */
 bool
-ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtEvent *event,
-				   const CtEvent *instead, int64_t *end)
+ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+				   bool instead, int64_t *end)
 {
-	const CtEvent *position = instead != NULL ? instead : event;
+	CtSpot spot;
+	CtSpot before;
 	CtState without;
 	CtState with;
-	CtFold fold = {.shape = shape,
-				   .timeline = timeline,
-				   .state = &without,
-				   .before = position,
-				   .inclusive = instead == NULL};
+	CtForm scratch;
 
-	ct_state_initial(shape->schema, &without);
-	fold_between(&fold, NULL, INT64_MIN, event->time);
+	(void) ct_timeline_locate(shape, timeline, item, &spot);
+	before = spot;
+	before.position -= instead;
+	fold_before(shape, timeline, &before, &without);
 	with = without;
-	ct_state_add_event(shape, &with, event);
-	ct_state_resolve(shape->schema, &with);
-	if (instead != NULL)
+	ct_state_add_item(shape, &with, item);
+	if (instead)
 	{
-		ct_state_add_event(shape, &without, instead);
-		ct_state_resolve(shape->schema, &without);
+		CtRun run = ct_spot_run(shape, timeline, &spot);
+		CtItem twin = ct_run_item(&run, before.position, &scratch);
+
+		ct_state_add_item(shape, &without, &twin);
 	}
 
-	*end = event->time;
-	if (with.present != without.present)
-		effect_extend(&fold, position, -1, end);
-	for (int i = 0; i < shape->schema->nattrs; i++)
+	*end = item->time;
+	for (int i = -1; i < shape->schema->nattrs; i++)
 	{
-		if (!ct_value_equal(&with.value[i], &without.value[i]))
-			effect_extend(&fold, position, i, end);
+		int64_t time = INT64_MAX;
+
+		if (i < 0 ? with.present == without.present
+				  : ct_value_equal(&with.value[i], &without.value[i]))
+			continue;
+		(void) next_override(shape, timeline, &spot, i, &time);
+		*end = time > *end ? time : *end;
 	}
-	return *end > event->time;
+	return *end > item->time;
 }

@@ -5,13 +5,13 @@
  * Called by rule.c, and by whoever turns a state back into a value.
  *
  * Overflow: a value has at most 36 decimal digits, less than 2^120.  A region
- * of at most 2^36 bytes holds fewer than 2^60 events, so every sum of them,
- * and of a bound with them, is below 2^181 and far from the three reserved
- * patterns at the ends.  ct_wide_add() asserts it.
+ * of at most 2^36 bytes holds fewer than 2^33 events, so every sum of them,
+ * and of a bound with them, is below 2^154 and far from the three reserved
+ * patterns at the ends.
  *
  * Pure functions, no shared state.  Not here: rules, bounds (rule.c).
  */
-#include "engine.h"
+#include "number.h"
 
 #include <assert.h>
 #include <string.h>
@@ -29,27 +29,6 @@ same(CtWide a, CtWide b)
 	return a.word[0] == b.word[0] && a.word[1] == b.word[1] && a.word[2] == b.word[2];
 }
 
-static inline bool
-is_infinite(CtWide a)
-{
-	return same(a, CT_WIDE_PLUS_INFINITY) || same(a, CT_WIDE_MINUS_INFINITY);
-}
-
-static inline CtWide
-raw_add(CtWide a, CtWide b)
-{
-	CtWide sum;
-	unsigned __int128 carry = 0;
-
-	for (int i = 0; i < 3; i++)
-	{
-		carry += (unsigned __int128) a.word[i] + b.word[i];
-		sum.word[i] = (uint64_t) carry;
-		carry >>= 64;
-	}
-	return sum;
-}
-
 static CtWide
 negate(CtWide a)
 {
@@ -57,7 +36,7 @@ negate(CtWide a)
 
 	for (int i = 0; i < 3; i++)
 		a.word[i] = ~a.word[i];
-	return raw_add(a, one);
+	return wide_add(a, one);
 }
 
 CtWide
@@ -83,29 +62,7 @@ ct_wide_to_int64(CtWide value, int64_t *result)
 int
 ct_wide_cmp(CtWide a, CtWide b)
 {
-	a.word[2] ^= SIGN_BIT;
-	b.word[2] ^= SIGN_BIT;
-	for (int i = 2; i >= 0; i--)
-	{
-		if (a.word[i] != b.word[i])
-			return a.word[i] < b.word[i] ? -1 : 1;
-	}
-	return 0;
-}
-
-CtWide
-ct_wide_add(CtWide a, CtWide b)
-{
-	CtWide sum;
-
-	if (is_infinite(a))
-		return a;
-	if (is_infinite(b))
-		return b;
-	sum = raw_add(a, b);
-	/* two of one sign give a third of that sign (see the head of the file) */
-	assert((((a.word[2] ^ sum.word[2]) & (b.word[2] ^ sum.word[2])) & SIGN_BIT) == 0);
-	return sum;
+	return (int) wide_less(b, a) - (int) wide_less(a, b);
 }
 
 /* value * factor + more; false when it leaves 2^184. */
@@ -123,7 +80,7 @@ multiply(CtWide *value, uint32_t factor, uint32_t more)
 	return carry == 0 && value->word[2] >> 56 == 0;
 }
 
-/* value / divisor; the remainder. */
+/* value / divisor, of what is not negative; the remainder. */
 static uint32_t
 divide(CtWide *value, uint32_t divisor)
 {
@@ -261,4 +218,89 @@ ct_wide_to_decimal(CtWide value, char *buf)
 			*buf++ = digits[--n];
 		*buf = '\0';
 	}
+}
+
+/* ---- back to an image ------------------------------------------------------- */
+
+/*
+ * The image of a numeric of that scale, as PostgreSQL would store it, into
+ * `image` (CT_NUMERIC_BYTES); how long it is.  A numeric(p,s) has one image
+ * per value, so numbers can be ordered by their images without having them.
+ */
+uint32_t
+ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
+{
+	uint16_t digit[CT_NUMERIC_BYTES / 2];
+	bool negative = (value.word[2] & SIGN_BIT) != 0;
+	uint32_t ndigits = 0;
+	uint32_t first = 0;
+	int weight = -((scale + 3) / 4);
+	uint16_t header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | (scale & 0x3F) << 7);
+
+	if (same(value, CT_WIDE_NAN))
+	{
+		header = 0xC000;
+		memcpy(image, &header, sizeof(header));
+		return sizeof(header);
+	}
+	if (negative)
+		value = negate(value);
+	for (int i = scale; i % 4 != 0; i++)
+		(void) multiply(&value, 10, 0);
+	for (; !same(value, CT_WIDE_ZERO); weight++)
+	{
+		uint16_t d = (uint16_t) divide(&value, 10000);
+
+		if (ndigits > 0 || d != 0) /* those of no worth at the end are left out */
+			digit[ndigits++] = d;
+	}
+	weight = ndigits == 0 ? 0 : weight - 1;
+	if (ndigits == 0)
+		header &= (uint16_t) ~0x2000;
+	header |= (uint16_t) (weight & 0x7F);
+	memcpy(image, &header, sizeof(header));
+	for (first = 0; first < ndigits; first++)
+		memcpy(image + 2 + 2 * first, &digit[ndigits - 1 - first], sizeof(uint16_t));
+	return 2 + 2 * ndigits;
+}
+
+/* floor + part / whole, 0 <= part < whole: rounded half away from zero. */
+static CtWide
+round_half(CtWide floor, uint64_t part, uint64_t whole)
+{
+	bool negative = (floor.word[2] & SIGN_BIT) != 0;
+	bool up = part > whole - part || (part == whole - part && !negative);
+
+	return up ? wide_add(floor, wide_from_int64(1)) : floor;
+}
+
+/* a + (b - a) * part / whole, part < whole: rounded half away from zero. */
+CtWide
+ct_wide_between(CtWide a, CtWide b, uint64_t part, uint64_t whole)
+{
+	CtWide way = wide_subtract(b, a);
+	bool back = (way.word[2] & SIGN_BIT) != 0;
+	unsigned __int128 carry = 0;
+	unsigned __int128 rest = 0;
+
+	if (back)
+		way = negate(way);
+	for (int i = 0; i < 3; i++)
+	{
+		carry += (unsigned __int128) way.word[i] * part;
+		way.word[i] = (uint64_t) carry;
+		carry >>= 64;
+	}
+	for (int i = 2; i >= 0; i--)
+	{
+		rest = rest << 64 | way.word[i];
+		way.word[i] = (uint64_t) (rest / whole);
+		rest %= whole;
+	}
+	if (!back)
+		return round_half(wide_add(a, way), (uint64_t) rest, whole);
+	a = wide_subtract(a, way);
+	if (rest != 0)
+		a = wide_subtract(a, wide_from_int64(1));
+	return round_half(a, rest == 0 ? 0 : whole - (uint64_t) rest, whole);
 }

@@ -5,58 +5,72 @@
  * An event is a function on the state of its key; so is a run of events, and
  * the functions of one rule compose to one of the same size:
  *
- *	 row		keep | absent | present
- *	 last		keep | set to an event's image | NULL | initial
- *	 sum, min,	keep | set to v | NULL | f(x) = min(max(x + a, lo), hi)
- *	 max
+ *	 last		keep | set to v | NULL | initial
+ *	 sum		keep | set to v | NULL | f(x) = min(max(x + a, lo), hi)
+ *	 min, max	keep | set to v | NULL | f(x) = min(x, v), max(x, v)
  *
- *	 g after f, both f(x): a = a1 + a2, lo = g(lo1), hi = g(hi1), where g(x)
+ *	 g after f, both sums: a = a1 + a2, lo = g(lo1), hi = g(hi1), where g(x)
  *	 adds a2 and clamps.  f of NULL is f(start): the initial value, or without
- *	 one 0 for a sum, and for min and max the infinity that leaves the operand.
+ *	 one 0 for a sum, and for min and max the operand.
  *
- * Called by timeline.c (composing), fold.c (applying), validate.c.
+ * Called by block.c and node.c (composing), fold.c (applying), validate.c.
  *
  * Pure functions: they read events and write only what they are given.
  *
  * Invariants:
- *	 R1  Applying a summary equals applying its events one by one, in order.
+ *	 R1  Applying a composition equals applying the events one by one, in order.
  *	 R2  A row that is absent has every column at its initial value; so an
  *		 event needs not know whether the row was there.
  *	 R3  What a column becomes depends on that column alone.
- *	 R4  A summary narrower than the description holds no event that touches
- *		 the attributes it lacks: they are kept, or initial after a finish.
+ *	 R4  One function has one cell: equal functions are found equal.  (Where
+ *		 the bounds have met, what is added no longer counts and is 0.)
  *
  * Not here: numbers (number.c), the order of events (event.c).
  */
 #include "rule.h"
 
-#include <assert.h>
 #include <string.h>
-
-static inline bool
-is_number(const CtAttr *attr)
-{
-	return attr->rule >= CT_RULE_SUM;
-}
 
 /* ---- descriptions --------------------------------------------------------- */
 
 static bool
+number_sound(const CtAttr *attr)
+{
+	switch (attr->number)
+	{
+		case CT_NUMBER_INT:
+		case CT_NUMBER_SCALED:
+			return attr->image == CT_IMAGE_WORD && !attr->wide;
+		case CT_NUMBER_NUMERIC:
+			return attr->image == CT_IMAGE_VAR;
+		case CT_NUMBER_INTERVAL:
+			return attr->image == CT_IMAGE_FIXED && attr->length == 16 && !attr->wide &&
+				   attr->rule == CT_RULE_SUM && !attr->has_lower && !attr->has_upper;
+		default:
+			return false;
+	}
+}
+
+static bool
 attr_sound(const CtSchema *schema, const CtAttr *attr)
 {
-	if (attr->rule > CT_RULE_MAX || attr->image > CT_IMAGE_VAR || attr->number > CT_NUMBER_NUMERIC)
+	if (attr->rule > CT_RULE_MAX || attr->image > CT_IMAGE_VAR)
 		return false;
 	if (attr->rule == CT_RULE_NONE)
 		return true;
 	if (attr->image == CT_IMAGE_FIXED && attr->length <= 0)
 		return false;
-	if (!is_number(attr))
-		return !attr->has_initial ||
-			   ((uint64_t) attr->initial_offset + attr->initial_bytes <= schema->size &&
-				(attr->image != CT_IMAGE_WORD || attr->initial_bytes == sizeof(uint64_t)));
-	if (attr->number == CT_NUMBER_INT)
-		return attr->image == CT_IMAGE_WORD;
-	return attr->number == CT_NUMBER_NUMERIC && attr->image != CT_IMAGE_WORD;
+	if ((attr->has_lower || attr->has_upper) && attr->rule != CT_RULE_SUM)
+		return false;
+	if (attr->linear && (attr->rule != CT_RULE_LAST || !ct_is_number(attr)))
+		return false;
+	if (ct_is_number(attr))
+		return number_sound(attr);
+	if (attr->rule == CT_RULE_SUM || (attr->rule != CT_RULE_LAST && attr->image != CT_IMAGE_VAR))
+		return false;
+	return !attr->has_initial ||
+		   ((uint64_t) attr->initial_offset + attr->initial_bytes <= schema->size &&
+			(attr->image != CT_IMAGE_WORD || attr->initial_bytes == sizeof(uint64_t)));
 }
 
 /* CT_LIMIT: too many attributes.  CT_BROKEN: it contradicts itself. */
@@ -79,286 +93,260 @@ ct_schema_check(const CtSchema *schema)
 		if (schema->id_attr >= schema->nattrs)
 			return CT_BROKEN;
 		id = &schema->attr[schema->id_attr];
-		if (id->rule != CT_RULE_LAST || schema->id_order == CT_ORDER_NONE ||
+		if (id->rule != CT_RULE_LAST || ct_is_number(id) || schema->id_order == CT_ORDER_NONE ||
 			(schema->id_order == CT_ORDER_BYTES) != (id->image != CT_IMAGE_WORD))
 			return CT_BROKEN;
 	}
 	return CT_OK;
 }
 
-/* Where the cells of a summary lie: nattrs + 1 offsets. */
-void
-ct_shape_layout(const CtSchema *schema, uint32_t *cell)
-{
-	uint32_t offset = sizeof(CtSummary);
-
-	for (int i = 0; i < schema->nattrs; i++)
-	{
-		cell[i] = offset;
-		if (is_number(&schema->attr[i]))
-			offset += sizeof(CtNumberCell);
-		else if (schema->attr[i].rule == CT_RULE_LAST)
-			offset += sizeof(CtLastCell);
-	}
-	cell[schema->nattrs] = offset;
-}
-
-static inline void *
-cell_of(const CtShape *shape, const CtSummary *summary, int attr)
-{
-	return (char *) summary + shape->cell[attr];
-}
-
 /* ---- numbers -------------------------------------------------------------- */
 
-static CtWide
-read_number(const CtAttr *attr, const uint8_t *image, uint32_t bytes)
-{
-	int64_t word;
-
-	if (attr->number == CT_NUMBER_NUMERIC)
-		return ct_wide_from_numeric(image, bytes, attr->scale);
-	memcpy(&word, image, sizeof(word));
-	return ct_wide_from_int64(word);
-}
-
-/* What a rule that meets NULL starts from. */
-static CtWide
-start_of(const CtAttr *attr)
-{
-	if (attr->has_initial)
-		return attr->initial;
-	if (attr->rule == CT_RULE_MIN)
-		return CT_WIDE_PLUS_INFINITY;
-	if (attr->rule == CT_RULE_MAX)
-		return CT_WIDE_MINUS_INFINITY;
-	return CT_WIDE_ZERO;
-}
-
-/* f(x), f being a CT_CLAMP. */
+/* Days and months of an interval, added apart. */
 static inline CtWide
-clamp(CtWide x, const CtNumberCell *f)
+add_lanes(CtWide a, CtWide b)
 {
-	x = ct_wide_add(x, f->a);
-	if (ct_wide_cmp(x, f->lo) < 0)
-		x = f->lo;
-	if (ct_wide_cmp(x, f->hi) > 0)
-		x = f->hi;
-	return x;
+	a.word[0] += b.word[0];
+	a.word[1] += b.word[1];
+	return a;
 }
 
-/* The function an event's operand stands for. */
-static CtNumberCell
-operand(const CtAttr *attr, uint8_t kind, CtWide v)
+/* The operand in a cell of a record, as the payload of a CT_SET. */
+static void
+operand(const CtAttr *attr, const uint8_t *cell, CtWide *w)
 {
-	CtNumberCell f = {.action = CT_CLAMP,
-					  .a = CT_WIDE_ZERO,
-					  .lo = CT_WIDE_MINUS_INFINITY,
-					  .hi = CT_WIDE_PLUS_INFINITY};
+	int32_t days;
+	int32_t months;
 
-	if (kind == CT_SNAPSHOT)
+	w[0] = ct_cell_number(attr, cell);
+	if (attr->number != CT_NUMBER_INTERVAL)
+		return;
+	memcpy(&days, cell + 8, sizeof(days));
+	memcpy(&months, cell + 12, sizeof(months));
+	w[1] = (CtWide){{(uint64_t) (int64_t) days, (uint64_t) (int64_t) months, 0}};
+}
+
+static void
+number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *cell)
+{
+	cell->tag = CT_SET;
+	operand(attr, image, cell->w);
+	if (attr->linear)
+		cell->w[1] = wide_from_int64(item->time);
+	if (item->form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+		return;
+	cell->tag = CT_CHANGE;
+	if (attr->has_lower)
+		cell->w[1] = attr->lower;
+	if (attr->has_upper)
+		cell->w[1 + attr->has_lower] = attr->upper;
+}
+
+/* The value an attribute has initially, as the payload of a CT_SET. */
+static void
+initial_number(const CtAttr *attr, CtWide *w)
+{
+	w[0] = ct_number_hidden(attr, attr->initial);
+	if (attr->number == CT_NUMBER_INTERVAL)
+		w[1] = attr->initial_extra;
+	else if (attr->linear)
+		w[1] = wide_from_int64(INT64_MIN);
+}
+
+/* What x, a value, becomes by a CT_CHANGE. */
+static inline void
+number_change(const CtAttr *attr, CtWide *x, const CtWide *by)
+{
+	switch (attr->rule)
 	{
-		f.action = CT_SET;
-		f.a = v;
+		case CT_RULE_SUM:
+			x[0] = ct_clamp(attr, wide_add(x[0], by[0]), &by[1]);
+			if (attr->number == CT_NUMBER_INTERVAL)
+				x[1] = add_lanes(x[1], by[1]);
+			break;
+		case CT_RULE_MIN:
+			x[0] = wide_less(by[0], x[0]) ? by[0] : x[0];
+			break;
+		default:
+			x[0] = wide_less(x[0], by[0]) ? by[0] : x[0];
+			break;
 	}
-	else if (attr->rule == CT_RULE_SUM)
+}
+
+/* What NULL becomes by a CT_CHANGE. */
+static void
+number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
+{
+	if (!attr->has_initial && attr->rule != CT_RULE_SUM)
 	{
-		f.a = v;
-		f.lo = attr->lower;
-		f.hi = attr->upper;
+		x[0] = by[0];
+		return;
 	}
-	else if (attr->rule == CT_RULE_MIN)
-		f.hi = v;
+	x[0] = x[1] = CT_WIDE_ZERO;
+	if (attr->has_initial)
+		initial_number(attr, x);
+	number_change(attr, x, by);
+}
+
+/* A change after a change. */
+static void
+number_compose(const CtAttr *attr, CtWide *f, const CtWide *g)
+{
+	if (attr->rule != CT_RULE_SUM || attr->number == CT_NUMBER_INTERVAL)
+	{
+		number_change(attr, f, g);
+		return;
+	}
+	f[0] = wide_add(f[0], g[0]);
+	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
+		f[i] = ct_clamp(attr, wide_add(f[i], g[0]), &g[1]);
+	if (attr->has_lower && attr->has_upper && wide_same(f[1], f[2]))
+		f[0] = CT_WIDE_ZERO; /* R4 */
+}
+
+/* ---- values kept apart ------------------------------------------------------- */
+
+typedef struct Bytes
+{
+	const void *data;
+	uint32_t bytes;
+} Bytes;
+
+static Bytes
+bytes_of(const CtShape *shape, CtRef ref)
+{
+	const CtApart *apart;
+
+	if (ref == 0)
+		return (Bytes){"", 0};
+	apart = ct_ptr(shape->arena, ref);
+	return (Bytes){apart->data, apart->bytes};
+}
+
+static Bytes
+initial_bytes(const CtShape *shape, const CtAttr *attr)
+{
+	return (Bytes){(const char *) shape->schema + attr->initial_offset, attr->initial_bytes};
+}
+
+/* Does a min or max take b rather than a? */
+static bool
+takes(const CtAttr *attr, Bytes b, Bytes a)
+{
+	int order = memcmp(a.data, b.data, a.bytes < b.bytes ? a.bytes : b.bytes);
+
+	if (order == 0)
+		order = (a.bytes > b.bytes) - (a.bytes < b.bytes);
+	return attr->rule == CT_RULE_MIN ? order > 0 : order < 0;
+}
+
+static void
+apart_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
+{
+	if (f->tag == CT_SET_INITIAL || f->tag == CT_SET_NULL)
+	{
+		bool initial = attr->has_initial &&
+					   !takes(attr, bytes_of(shape, g->ref), initial_bytes(shape, attr));
+
+		f->tag = initial ? CT_SET_INITIAL : CT_SET;
+		f->ref = g->ref;
+	}
+	else if (takes(attr, bytes_of(shape, g->ref), bytes_of(shape, f->ref)))
+		f->ref = g->ref;
+}
+
+/* ---- cells ----------------------------------------------------------------- */
+
+/* What an event that is no finish and sets the attribute does to it. */
+void
+ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
+{
+	const CtAttr *attr = &shape->schema->attr[i];
+	const uint8_t *at = item->record + ct_form_offset(item->form, i);
+
+	if (ct_form_nulls(item->form, i))
+		cell->tag = CT_SET_NULL;
+	else if (ct_is_number(attr))
+		number_of(attr, item, at, cell);
 	else
-		f.lo = v;
-	return f;
+	{
+		cell->tag = ct_is_last(attr) || item->form->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE;
+		memcpy(cell->bytes, at, ct_cell_bytes(attr));
+	}
+}
+
+/* What a finish does. */
+void
+ct_cell_reset(const CtAttr *attr, CtCell *cell)
+{
+	if (!ct_is_number(attr))
+		cell->tag = CT_SET_INITIAL;
+	else if (attr->has_initial)
+	{
+		cell->tag = CT_SET;
+		initial_number(attr, cell->w);
+	}
+	else
+		cell->tag = CT_SET_NULL;
 }
 
 /* f becomes "g after f". */
-static void
-number_then(const CtAttr *attr, CtNumberCell *f, const CtNumberCell *g)
+void
+ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
-	if (g->action == CT_KEEP)
+	if (g->tag == CT_KEEP)
 		return;
-	if (g->action != CT_CLAMP || f->action == CT_KEEP)
+	if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
 		*f = *g;
-	else if (f->action == CT_CLAMP)
-	{
-		f->a = ct_wide_add(f->a, g->a);
-		f->lo = clamp(f->lo, g);
-		f->hi = clamp(f->hi, g);
-	}
+	else if (!ct_is_number(attr))
+		apart_then(shape, attr, f, g);
+	else if (f->tag == CT_CHANGE)
+		number_compose(attr, f->w, g->w);
+	else if (f->tag == CT_SET)
+		number_change(attr, f->w, g->w);
 	else
 	{
-		f->a = clamp(f->action == CT_SET ? f->a : start_of(attr), g);
-		f->action = CT_SET;
+		number_begin(attr, f->w, g->w);
+		f->tag = CT_SET;
 	}
-}
-
-static void
-number_reset(const CtAttr *attr, CtNumberCell *f)
-{
-	f->action = attr->has_initial ? CT_SET : CT_SET_NULL;
-	f->a = attr->initial;
-}
-
-/* ---- summaries ------------------------------------------------------------ */
-
-void
-ct_summary_clear(const CtShape *shape, CtSummary *summary)
-{
-	memset(summary, 0, shape->cell[shape->schema->nattrs]);
-	summary->nattrs = shape->schema->nattrs;
-}
-
-/* Every column back to initial, from attribute `from` on (R4). */
-static void
-summary_reset(const CtShape *shape, CtSummary *summary, int from)
-{
-	for (int i = from; i < shape->schema->nattrs; i++)
-	{
-		const CtAttr *attr = &shape->schema->attr[i];
-
-		if (is_number(attr))
-			number_reset(attr, cell_of(shape, summary, i));
-		else if (attr->rule == CT_RULE_LAST)
-			((CtLastCell *) cell_of(shape, summary, i))->action = CT_SET_INITIAL;
-	}
-}
-
-/* The same function with a cell for every attribute of today. */
-void
-ct_summary_widen(const CtShape *shape, const CtSummary *from, CtSummary *to)
-{
-	ct_summary_clear(shape, to);
-	memcpy((char *) to + sizeof(CtSummary), (const char *) from + sizeof(CtSummary),
-		   shape->cell[from->nattrs] - sizeof(CtSummary));
-	to->row = from->row;
-	to->finish = from->finish;
-	if (from->finish)
-		summary_reset(shape, to, from->nattrs);
-}
-
-/* One attribute of an event that is not a finish. */
-static void
-cell_add_event(const CtShape *shape, CtSummary *summary, CtRef ref, const CtEvent *event, int i)
-{
-	const CtAttr *attr = &shape->schema->attr[i];
-	bool is_null = (event->null >> i & 1) != 0;
-
-	if (is_number(attr))
-	{
-		CtNumberCell *f = cell_of(shape, summary, i);
-		CtNumberCell g = {.action = CT_SET_NULL};
-
-		if (!is_null)
-		{
-			uint32_t bytes;
-			const uint8_t *image = ct_event_image(shape->schema, event, i, &bytes);
-
-			g = operand(attr, event->kind, read_number(attr, image, bytes));
-		}
-		number_then(attr, f, &g);
-	}
-	else
-	{
-		CtLastCell *f = cell_of(shape, summary, i);
-
-		f->action = is_null ? CT_SET_NULL : CT_SET;
-		f->event = is_null ? 0 : ref;
-	}
-}
-
-void
-ct_summary_add_event(const CtShape *shape, CtSummary *summary, CtRef ref)
-{
-	const CtEvent *event = ct_ptr(shape->arena, ref);
-
-	assert(summary->nattrs == shape->schema->nattrs);
-	if (event->kind == CT_FINISH)
-	{
-		summary_reset(shape, summary, 0);
-		summary->row = CT_ROW_ABSENT;
-		summary->finish = true;
-		return;
-	}
-	for (uint64_t rest = event->set; rest != 0; rest &= rest - 1)
-		cell_add_event(shape, summary, ref, event, __builtin_ctzll(rest));
-	summary->row = CT_ROW_PRESENT;
-}
-
-void
-ct_summary_add(const CtShape *shape, CtSummary *summary, const CtSummary *later)
-{
-	assert(summary->nattrs == shape->schema->nattrs);
-	for (int i = 0; i < later->nattrs; i++)
-	{
-		const CtAttr *attr = &shape->schema->attr[i];
-
-		if (is_number(attr))
-			number_then(attr, cell_of(shape, summary, i), cell_of(shape, later, i));
-		else if (attr->rule == CT_RULE_LAST)
-		{
-			const CtLastCell *g = cell_of(shape, later, i);
-
-			if (g->action != CT_KEEP)
-				*(CtLastCell *) cell_of(shape, summary, i) = *g;
-		}
-	}
-	if (later->finish)
-		summary_reset(shape, summary, later->nattrs);
-	if (later->row != CT_ROW_KEEP)
-		summary->row = later->row;
-	summary->finish |= later->finish;
-}
-
-/* ---- effects --------------------------------------------------------------- */
-
-/*
- * Does it make the attribute independent of what was before?  Attribute -1 is
- * the row's presence, which every event decides.
- */
-bool
-ct_event_overrides(const CtShape *shape, const CtEvent *event, int attr)
-{
-	if (attr < 0 || event->kind == CT_FINISH)
-		return true;
-	if ((event->set >> attr & 1) == 0)
-		return false;
-	return event->kind == CT_SNAPSHOT || (event->null >> attr & 1) != 0 ||
-		   !is_number(&shape->schema->attr[attr]);
 }
 
 bool
-ct_summary_overrides(const CtShape *shape, const CtSummary *summary, int attr)
+ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 {
-	if (attr < 0 || summary->finish)
-		return true;
-	if (attr >= summary->nattrs)
+	if (a->tag != b->tag)
 		return false;
-	if (is_number(&shape->schema->attr[attr]))
+	if (a->tag != CT_SET && a->tag != CT_CHANGE)
+		return true;
+	if (!ct_is_number(attr))
+		return memcmp(a->bytes, b->bytes, ct_cell_bytes(attr)) == 0;
+	if (attr->rule == CT_RULE_SUM && a->tag == CT_SET && attr->number != CT_NUMBER_INTERVAL)
+		return wide_same(a->w[0], b->w[0]);
+	for (uint32_t i = 0; i < ct_cell_wides(attr); i++)
 	{
-		uint64_t action = ((CtNumberCell *) cell_of(shape, summary, attr))->action;
-
-		return action == CT_SET || action == CT_SET_NULL;
+		if (!wide_same(a->w[i], b->w[i]))
+			return false;
 	}
-	return ((CtLastCell *) cell_of(shape, summary, attr))->action != CT_KEEP;
+	return true;
 }
 
 /* ---- states ---------------------------------------------------------------- */
 
-static void
-value_initial(const CtSchema *schema, int i, CtValue *value)
+void
+ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 {
 	const CtAttr *attr = &schema->attr[i];
 
-	memset(value, 0, sizeof(*value));
+	value->kind = CT_VALUE_NULL;
+	value->extra = CT_WIDE_ZERO;
 	if (!attr->has_initial || attr->rule == CT_RULE_NONE)
 		return;
-	if (is_number(attr))
+	if (ct_is_number(attr))
 	{
 		value->kind = CT_VALUE_NUMBER;
-		value->number = attr->initial;
+		value->number = ct_number_hidden(attr, attr->initial);
+		value->extra = attr->initial_extra;
+		value->time = INT64_MIN;
 	}
 	else
 	{
@@ -375,128 +363,134 @@ ct_state_initial(const CtSchema *schema, CtState *state)
 	state->present = false;
 	state->nattrs = schema->nattrs;
 	for (int i = 0; i < schema->nattrs; i++)
-		value_initial(schema, i, &state->value[i]);
+		ct_value_initial(schema, i, &state->value[i]);
 }
 
 static void
-value_add_number(const CtAttr *attr, CtValue *value, const CtNumberCell *f)
+value_apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWide *payload)
 {
-	switch (f->action)
+	CtWide x[3] = {value->number, value->extra};
+
+	if (tag == CT_SET)
+		memcpy(x, payload, ct_cell_wides(attr) * sizeof(CtWide));
+	else if (value->kind == CT_VALUE_NULL)
+		number_begin(attr, x, payload);
+	else
+		number_change(attr, x, payload);
+	value->kind = CT_VALUE_NUMBER;
+	value->number = x[0];
+	if (attr->number == CT_NUMBER_INTERVAL)
+		value->extra = x[1];
+	else if (attr->linear)
+		value->time = (int64_t) x[1].word[0];
+}
+
+static void
+value_set_bytes(CtValue *value, Bytes bytes)
+{
+	value->kind = CT_VALUE_IMAGE;
+	value->image = bytes.data;
+	value->bytes = bytes.bytes;
+}
+
+static void
+value_apply_bytes(const CtShape *shape, int i, CtValue *value, uint64_t tag, const void *payload)
+{
+	const CtAttr *attr = &shape->schema->attr[i];
+	Bytes bytes = {payload, ct_cell_bytes(attr)};
+	CtRef ref;
+
+	if (ct_is_apart(attr))
+	{
+		memcpy(&ref, payload, sizeof(ref));
+		bytes = bytes_of(shape, ref);
+	}
+	if (tag == CT_CHANGE && value->kind == CT_VALUE_NULL)
+		ct_value_initial(shape->schema, i, value);
+	if (tag == CT_SET || value->kind == CT_VALUE_NULL ||
+		takes(attr, bytes, (Bytes){value->image, value->bytes}))
+		value_set_bytes(value, bytes);
+}
+
+/* A cell's function is applied to a value. */
+void
+ct_value_apply(const CtShape *shape, int i, CtValue *value, uint64_t tag, const void *payload)
+{
+	switch (tag)
 	{
 		case CT_KEEP:
 			break;
 		case CT_SET_NULL:
 			value->kind = CT_VALUE_NULL;
 			break;
-		case CT_SET:
-			value->kind = CT_VALUE_NUMBER;
-			value->number = f->a;
+		case CT_SET_INITIAL:
+			ct_value_initial(shape->schema, i, value);
 			break;
 		default:
-			value->number =
-				clamp(value->kind == CT_VALUE_NUMBER ? value->number : start_of(attr), f);
-			value->kind = CT_VALUE_NUMBER;
+			if (ct_is_number(&shape->schema->attr[i]))
+				value_apply_number(&shape->schema->attr[i], value, tag, payload);
+			else
+				value_apply_bytes(shape, i, value, tag, payload);
 			break;
 	}
 }
 
-/* One image of an event that is not a finish, the next in its payload. */
-static void
-value_add_image(const CtAttr *attr, CtValue *value, const CtEvent *event, const uint8_t *image,
-				uint32_t bytes)
+/* A last is set by an event to what is in a cell of its record. */
+void
+ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *cell, int64_t time)
 {
-	if (is_number(attr))
-	{
-		CtNumberCell f = operand(attr, event->kind, read_number(attr, image, bytes));
+	const CtAttr *attr = &shape->schema->attr[i];
 
-		value_add_number(attr, value, &f);
-	}
+	if (!ct_is_number(attr))
+		value_apply_bytes(shape, i, value, CT_SET, cell);
 	else
 	{
-		value->kind = CT_VALUE_EVENT;
-		value->image = event;
+		value->kind = CT_VALUE_NUMBER;
+		value->number = ct_cell_number(attr, cell);
+		value->time = time;
 	}
 }
 
 void
-ct_state_add_event(const CtShape *shape, CtState *state, const CtEvent *event)
+ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 {
-	if (event->kind == CT_FINISH)
+	CtCell cell;
+
+	if (item->form->kind == CT_FINISH)
 	{
 		ct_state_initial(shape->schema, state);
 		return;
 	}
-	for (uint64_t rest = event->set; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = item->form->set; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
-		uint32_t bytes = 0;
-		const uint8_t *image = NULL;
 
-		if (event->null >> i & 1)
-		{
+		if (ct_form_nulls(item->form, i))
 			state->value[i].kind = CT_VALUE_NULL;
-			continue;
+		else if (ct_is_last(&shape->schema->attr[i]))
+			ct_value_set_cell(shape, i, &state->value[i],
+							  item->record + ct_form_offset(item->form, i), item->time);
+		else if (ct_is_number(&shape->schema->attr[i]))
+		{
+			ct_cell_of(shape, item, i, &cell);
+			ct_value_apply(shape, i, &state->value[i], cell.tag, cell.w);
 		}
-		if (is_number(&shape->schema->attr[i]))
-			image = ct_event_image(shape->schema, event, i, &bytes);
-		value_add_image(&shape->schema->attr[i], &state->value[i], event, image, bytes);
+		else
+			ct_value_apply(shape, i, &state->value[i],
+						   item->form->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE,
+						   item->record + ct_form_offset(item->form, i));
 	}
 	state->present = true;
 }
 
-static void
-value_add_last(const CtShape *shape, CtValue *value, const CtLastCell *f, int i)
-{
-	switch (f->action)
-	{
-		case CT_KEEP:
-			break;
-		case CT_SET:
-			value->kind = CT_VALUE_EVENT;
-			value->image = ct_ptr(shape->arena, f->event);
-			break;
-		case CT_SET_NULL:
-			value->kind = CT_VALUE_NULL;
-			break;
-		default:
-			value_initial(shape->schema, i, value);
-			break;
-	}
-}
-
+/* A folded state as its reader knows it. */
 void
-ct_state_add(const CtShape *shape, CtState *state, const CtSummary *summary)
-{
-	for (int i = 0; i < summary->nattrs; i++)
-	{
-		const CtAttr *attr = &shape->schema->attr[i];
-
-		if (is_number(attr))
-			value_add_number(attr, &state->value[i], cell_of(shape, summary, i));
-		else if (attr->rule == CT_RULE_LAST)
-			value_add_last(shape, &state->value[i], cell_of(shape, summary, i), i);
-	}
-	if (summary->finish)
-	{
-		for (int i = summary->nattrs; i < shape->schema->nattrs; i++)
-			value_initial(shape->schema, i, &state->value[i]);
-	}
-	if (summary->row != CT_ROW_KEEP)
-		state->present = summary->row == CT_ROW_PRESENT;
-}
-
-/* Look up the images that were only remembered by their event. */
-void
-ct_state_resolve(const CtSchema *schema, CtState *state)
+ct_state_show(const CtSchema *schema, CtState *state)
 {
 	for (int i = 0; i < state->nattrs; i++)
 	{
-		CtValue *value = &state->value[i];
-
-		if (value->kind != CT_VALUE_EVENT)
-			continue;
-		value->image = ct_event_image(schema, value->image, i, &value->bytes);
-		value->kind = CT_VALUE_IMAGE;
+		if (state->value[i].kind == CT_VALUE_NUMBER)
+			state->value[i].number = ct_number_shown(&schema->attr[i], state->value[i].number);
 	}
 }
 
@@ -508,7 +502,8 @@ ct_value_equal(const CtValue *a, const CtValue *b)
 	switch (a->kind)
 	{
 		case CT_VALUE_NUMBER:
-			return ct_wide_cmp(a->number, b->number) == 0;
+			return wide_same(a->number, b->number) && a->extra.word[0] == b->extra.word[0] &&
+				   a->extra.word[1] == b->extra.word[1];
 		case CT_VALUE_IMAGE:
 			return a->bytes == b->bytes && memcmp(a->image, b->image, a->bytes) == 0;
 		default:

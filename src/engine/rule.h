@@ -1,98 +1,111 @@
 /*
  * rule.h
- *	  What events do to a state, how that composes, and how events are ordered.
+ *	  What events do to a state, and how that composes.
  *
- * The inside of rule.c and event.c, for the rest of the engine.
+ * The inside of rule.c, for the rest of the engine.
  *
- * A summary is the composition of a run of events: for the row one action, for
- * each attribute a cell.  Cells lie one after another at offsets that depend
- * only on the attributes before, so a description with attributes appended
- * reads old summaries as they are: they are narrower (R4).
+ * What an event, or a run of events, does to one attribute is a *cell*: a tag
+ * and a payload.  In memory cells lie in columns (node.h), the tags in one
+ * array and the payloads, all of one size, in another.
  */
 #ifndef CT_RULE_H
 #define CT_RULE_H
 
-#include "engine.h"
+#include "event.h"
 
-/* What is needed to read events and summaries of one table. */
-typedef struct CtShape
-{
-	const CtArena *arena;
-	const CtSchema *schema;
-	const uint32_t *cell; /* cell[a]: offset of attribute a in a summary;
-						   * cell[nattrs]: the size of a summary */
-} CtShape;
-
-typedef enum CtAction
+typedef enum CtTag
 {
 	CT_KEEP = 0,
-	CT_SET, /* to a value: a number, or an event's image */
-	CT_SET_NULL,
-	CT_SET_INITIAL, /* of a last; numbers say which value it is */
-	CT_CLAMP        /* x -> min(max(x + a, lo), hi) */
-} CtAction;
-
-/* The cell of a last. */
-typedef struct CtLastCell
-{
-	uint32_t action;
-	CtRef event; /* CT_SET: whose image it is */
-} CtLastCell;
-
-/* The cell of a sum, min or max. */
-typedef struct CtNumberCell
-{
-	uint64_t action;
-	CtWide a; /* CT_SET: the value */
-	CtWide lo;
-	CtWide hi;
-} CtNumberCell;
-
-typedef enum CtRowAction
-{
-	CT_ROW_KEEP = 0,
-	CT_ROW_ABSENT,
-	CT_ROW_PRESENT
-} CtRowAction;
-
-typedef struct CtSummary
-{
-	uint16_t nattrs; /* attributes it has cells for */
-	uint8_t row;     /* CtRowAction */
-	bool finish;     /* a finish is among its events */
-	uint32_t unused;
-	uint64_t cells[];
-} CtSummary;
+	CT_CHANGE,      /* a function of what was before */
+	CT_SET,         /* to a value */
+	CT_SET_NULL,    /* these three make independent of what was before */
+	CT_SET_INITIAL, /* of what is no number; numbers say which value it is */
+} CtTag;
 
 /*
- * While a state is folded, the image of a last is only remembered by its
- * event; ct_state_resolve() looks it up once, in the end.
+ * The payload: of a number, what ct_cell_wides() says, as many as it says; of
+ * a value kept apart its reference; else the bytes of the value.
  */
-#define CT_VALUE_EVENT (CT_VALUE_IMAGE + 1)
+typedef struct CtCell
+{
+	uint64_t tag;
+	union
+	{
+		CtWide w[3];
+		CtRef ref;
+		uint8_t bytes[CT_CELL_INLINE];
+	};
+} CtCell;
 
-/* event.c */
-bool ct_change_valid(const CtSchema *schema, const CtChange *change);
-const uint8_t *
-ct_event_image(const CtSchema *schema, const CtEvent *event, int attr, uint32_t *bytes);
-bool ct_event_has_id(const CtSchema *schema, const CtEvent *event);
-int ct_event_cmp_identity(const CtSchema *schema, const CtEvent *a, const CtEvent *b);
-int ct_event_cmp(const CtSchema *schema, const CtEvent *a, const CtEvent *b);
+static inline bool
+ct_is_number(const CtAttr *attr)
+{
+	return attr->number != CT_NUMBER_NONE;
+}
 
-/* rule.c */
+/* What sets it decides alone: there is nothing to add up. */
+static inline bool
+ct_is_last(const CtAttr *attr)
+{
+	return attr->rule == CT_RULE_LAST;
+}
+
+/*
+ * How many numbers a cell has.
+ *
+ *	 last		the value; of a linear one also when it was set
+ *	 sum		what is added, then the bounds there are; or the value
+ *	 min, max	the bound, or the value
+ *	 interval	microseconds; days and months (two words)
+ */
+static inline uint32_t
+ct_cell_wides(const CtAttr *attr)
+{
+	if (attr->number == CT_NUMBER_INTERVAL)
+		return 2;
+	return 1U + attr->has_lower + attr->has_upper + attr->linear;
+}
+
+static inline uint32_t
+ct_payload_bytes(const CtAttr *attr)
+{
+	if (ct_is_number(attr))
+		return ct_cell_wides(attr) * (uint32_t) sizeof(CtWide);
+	return (ct_cell_bytes(attr) + 3) / 4 * 4;
+}
+
+static inline bool
+ct_tag_overrides(uint64_t tag)
+{
+	return tag >= CT_SET;
+}
+
+/* x between the bounds of a cell of a sum. */
+static inline CtWide
+ct_clamp(const CtAttr *attr, CtWide x, const CtWide *bound)
+{
+	if (attr->has_lower && wide_less(x, bound[0]))
+		x = bound[0];
+	if (attr->has_upper && wide_less(bound[attr->has_lower], x))
+		x = bound[attr->has_lower];
+	return x;
+}
+
 CtStatus ct_schema_check(const CtSchema *schema);
-void ct_shape_layout(const CtSchema *schema, uint32_t *cell);
 
-void ct_summary_clear(const CtShape *shape, CtSummary *summary);
-void ct_summary_widen(const CtShape *shape, const CtSummary *from, CtSummary *to);
-void ct_summary_add_event(const CtShape *shape, CtSummary *summary, CtRef event);
-void ct_summary_add(const CtShape *shape, CtSummary *summary, const CtSummary *later);
-bool ct_summary_overrides(const CtShape *shape, const CtSummary *summary, int attr);
-bool ct_event_overrides(const CtShape *shape, const CtEvent *event, int attr);
+void ct_cell_of(const CtShape *shape, const CtItem *item, int attr, CtCell *cell);
+void ct_cell_reset(const CtAttr *attr, CtCell *cell);
+void ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g);
+bool ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b);
 
 void ct_state_initial(const CtSchema *schema, CtState *state);
-void ct_state_add_event(const CtShape *shape, CtState *state, const CtEvent *event);
-void ct_state_add(const CtShape *shape, CtState *state, const CtSummary *summary);
-void ct_state_resolve(const CtSchema *schema, CtState *state);
+void ct_value_initial(const CtSchema *schema, int attr, CtValue *value);
+void ct_value_apply(const CtShape *shape, int attr, CtValue *value, uint64_t tag,
+					const void *payload);
+void ct_value_set_cell(const CtShape *shape, int attr, CtValue *value, const uint8_t *cell,
+					   int64_t time);
+void ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item);
+void ct_state_show(const CtSchema *schema, CtState *state);
 bool ct_value_equal(const CtValue *a, const CtValue *b);
 
 #endif /* CT_RULE_H */

@@ -21,12 +21,13 @@
  *	 S1  The recent list of a timeline holds its recent and waiting events,
  *		 linked both ways, `recents` of them.
  *	 S2  Every recent event is in one batch of its own top and xid, every
- *		 waiting one in the store's waiting queue, every young one in its young
- *		 queue; frozen ones are in no queue, and have no top.
+ *		 waiting one in the store's waiting queue; every timeline with young
+ *		 events is in the list of those.
  *	 S3  The counters are the lengths of these.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
  *	 S5  A timeline in the directory has an event.
  *	 S6  No batch is empty.
+ *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
  *
  * Not here: order and summaries (timeline.c), memory (arena.c).
  */
@@ -44,13 +45,14 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 {
 	CtShape shape = {.arena = arena,
 					 .schema = ct_ptr(arena, store->schema),
-					 .cell = ct_ptr(arena, store->layout)};
+					 .form = ct_ptr(arena, store->forms),
+					 .nforms = store->nforms};
 
 	return shape;
 }
 
-static CtWriter
-writer_of(CtArena *arena, CtRef ref)
+CtWriter
+ct_writer(CtArena *arena, CtRef ref)
 {
 	CtWriter writer = {.arena = arena, .store = ct_ptr(arena, ref)};
 
@@ -163,6 +165,42 @@ queue_pop(const CtWriter *writer, CtQueue *queue)
 		queue->last = 0;
 }
 
+static inline CtRef
+ref_of(const CtWriter *writer, const void *at)
+{
+	return (CtRef) ((size_t) ((const char *) at - writer->arena->base) / CT_GRANULE);
+}
+
+void
+ct_young_push(CtWriter *writer, CtTimeline *timeline)
+{
+	CtStore *store = writer->store;
+	CtRef ref = ref_of(writer, timeline);
+
+	timeline->in_young = true;
+	timeline->young_next = 0;
+	if (store->young.last != 0)
+		((CtTimeline *) ct_ptr(writer->arena, store->young.last))->young_next = ref;
+	else
+		store->young.first = ref;
+	store->young.last = ref;
+	store->nyoung_timelines++;
+}
+
+static CtTimeline *
+young_pop(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+	CtTimeline *timeline = ct_ptr(writer->arena, store->young.first);
+
+	store->young.first = timeline->young_next;
+	if (store->young.first == 0)
+		store->young.last = 0;
+	store->nyoung_timelines--;
+	timeline->in_young = false;
+	return timeline;
+}
+
 static void
 recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *event)
 {
@@ -187,6 +225,25 @@ recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 	timeline->recents--;
 }
 
+static const CtForm *
+event_form(const CtWriter *writer, const CtEvent *event, CtForm *scratch)
+{
+	return ct_form_of(&writer->shape, event->form, event->record, scratch);
+}
+
+/* Free an event that is in no list; also what its record owns, if it still does. */
+static void
+event_free(CtWriter *writer, CtRef ref, bool owns)
+{
+	CtEvent *event = ct_ptr(writer->arena, ref);
+	CtForm scratch;
+	const CtForm *form = event_form(writer, event, &scratch);
+
+	if (owns)
+		ct_record_free(writer, form, event->record);
+	ct_give(writer, ref, offsetof(CtEvent, record) + form->bytes);
+}
+
 /* Forget a recent or waiting event that is in no queue any more. */
 static void
 event_forget(CtWriter *writer, CtRef ref)
@@ -196,42 +253,30 @@ event_forget(CtWriter *writer, CtRef ref)
 	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
 
 	recent_unlink(writer, timeline, event);
-	ct_give(writer, ref, ct_event_bytes(event));
-	if (timeline->recents == 0 && timeline->root.child == 0)
+	event_free(writer, ref, true);
+	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 }
 
 /* ---- creating and widening ------------------------------------------------------ */
 
-/* A copy of the description and its layout; false: no room. */
+/* A copy of the description; false: no room. */
 static bool
 schema_keep(CtWriter *writer, const CtSchema *schema)
 {
 	CtRef copy = ct_take(writer, schema->size, false);
-	CtRef layout = ct_take(writer, ct_layout_bytes(schema->nattrs), false);
 
-	if (copy == 0 || layout == 0)
-	{
-		if (copy != 0)
-			ct_give(writer, copy, schema->size);
-		if (layout != 0)
-			ct_give(writer, layout, ct_layout_bytes(schema->nattrs));
+	if (copy == 0)
 		return false;
-	}
 	memcpy(ct_ptr(writer->arena, copy), schema, schema->size);
-	ct_shape_layout(schema, ct_ptr(writer->arena, layout));
 	writer->store->schema = copy;
-	writer->store->layout = layout;
 	return true;
 }
 
 static void
-schema_give(CtWriter *writer, CtRef schema, CtRef layout)
+schema_give(CtWriter *writer, CtRef schema)
 {
-	const CtSchema *old = ct_ptr(writer->arena, schema);
-
-	ct_give(writer, layout, ct_layout_bytes(old->nattrs));
-	ct_give(writer, schema, old->size);
+	ct_give(writer, schema, ((CtSchema *) ct_ptr(writer->arena, schema))->size);
 }
 
 CtStatus
@@ -249,6 +294,7 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	memset(writer.store, 0, sizeof(CtStore));
 	writer.store->bytes = ct_alloc_size(sizeof(CtStore));
 	writer.store->newest = INT64_MIN;
+	writer.store->nforms = 1; /* number 0 is for those that say it themselves */
 	if (!schema_keep(&writer, schema))
 	{
 		ct_free(arena, *ref, sizeof(CtStore));
@@ -261,9 +307,8 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 CtStatus
 ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 {
-	CtWriter writer = writer_of(arena, ref);
-	CtRef old_schema = writer.store->schema;
-	CtRef old_layout = writer.store->layout;
+	CtWriter writer = ct_writer(arena, ref);
+	CtRef old = writer.store->schema;
 	CtStatus status = ct_schema_check(schema);
 
 	if (status != CT_OK)
@@ -272,7 +317,204 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 		return CT_BROKEN;
 	if (!schema_keep(&writer, schema))
 		return CT_NO_MEMORY;
-	schema_give(&writer, old_schema, old_layout);
+	schema_give(&writer, old);
+	return CT_OK;
+}
+
+/* ---- forms and records ------------------------------------------------------------ */
+
+static uint32_t
+form_bucket(const CtChange *change)
+{
+	uint64_t hash = (change->set * 31 + change->null) * 31 + change->kind;
+
+	return (uint32_t) (hash * UINT64_C(0x9E3779B97F4A7C15) >> 58) % CT_FORM_BUCKETS;
+}
+
+static CtRef *
+form_at(const CtWriter *writer, uint32_t number)
+{
+	return (CtRef *) ct_ptr(writer->arena, writer->store->forms) + number;
+}
+
+/* Room for the number of one form more. */
+static bool
+forms_grow(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+	uint32_t capacity = store->forms_capacity == 0 ? 8 : store->forms_capacity * 2;
+	CtRef ref;
+
+	if (store->nforms < store->forms_capacity)
+		return true;
+	ref = ct_take(writer, capacity * sizeof(CtRef), false);
+	if (ref == 0)
+		return false;
+	memset(ct_ptr(writer->arena, ref), 0, capacity * sizeof(CtRef));
+	if (store->forms != 0)
+	{
+		memcpy(ct_ptr(writer->arena, ref), form_at(writer, 0), store->nforms * sizeof(CtRef));
+		ct_give(writer, store->forms, store->forms_capacity * sizeof(CtRef));
+	}
+	store->forms = ref;
+	store->forms_capacity = capacity;
+	return true;
+}
+
+static CtStatus
+form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
+{
+	CtStore *store = writer->store;
+	CtForm form;
+	CtRef ref;
+
+	*number = 0;
+	if (store->nforms >= CT_MAX_FORMS)
+		return CT_OK;
+	ct_form_make(writer->shape.schema, change, 0, &form);
+	if (!forms_grow(writer))
+		return CT_NO_MEMORY;
+	ref = ct_take(writer, ct_form_bytes(form.ncells), false);
+	if (ref == 0)
+		return CT_NO_MEMORY;
+	form.next = store->bucket[form_bucket(change)];
+	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(form.ncells));
+	*number = store->nforms++;
+	*form_at(writer, *number) = ref;
+	store->bucket[form_bucket(change)] = (uint16_t) *number;
+	writer->shape = ct_store_shape(writer->arena, store);
+	return CT_OK;
+}
+
+/* The number of a change's form, which is kept if it is new; 0: too many. */
+static CtStatus
+form_find(CtWriter *writer, const CtChange *change, uint32_t *number)
+{
+	CtStatus status;
+
+	*number = writer->last_form;
+	if (*number != 0 && writer->last.set == change->set && writer->last.null == change->null &&
+		writer->last.kind == change->kind)
+		return CT_OK;
+	for (*number = writer->store->bucket[form_bucket(change)]; *number != 0;)
+	{
+		const CtForm *form = ct_ptr(writer->arena, *form_at(writer, *number));
+
+		if (form->set == change->set && form->null == change->null && form->kind == change->kind)
+			break;
+		*number = form->next;
+	}
+	status = *number != 0 ? CT_OK : form_add(writer, change, number);
+	writer->last = *change;
+	writer->last_form = *number;
+	return status;
+}
+
+static void
+forms_free(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+
+	for (uint32_t i = 1; i < store->nforms; i++)
+	{
+		const CtForm *form = ct_ptr(writer->arena, *form_at(writer, i));
+
+		ct_give(writer, *form_at(writer, i), ct_form_bytes(form->ncells));
+	}
+	if (store->forms != 0)
+		ct_give(writer, store->forms, store->forms_capacity * sizeof(CtRef));
+	store->forms = 0;
+	store->nforms = 1;
+}
+
+/* A value kept apart; false: no room. */
+static bool
+apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+{
+	CtRef ref = 0;
+
+	if (bytes > 0)
+	{
+		CtApart *apart;
+
+		ref = ct_take(writer, sizeof(CtApart) + bytes, false);
+		if (ref == 0)
+			return false;
+		apart = ct_ptr(writer->arena, ref);
+		apart->bytes = bytes;
+		memcpy(apart->data, image, bytes);
+	}
+	memcpy(cell, &ref, sizeof(ref));
+	return true;
+}
+
+/* Write the record of a change that has been checked. */
+static CtStatus
+record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bool explicit,
+			 uint8_t *record)
+{
+	const CtSchema *schema = writer->shape.schema;
+	const uint8_t *at = change->payload;
+	uint64_t written = 0; /* what is owned so far */
+	CtStatus status = CT_OK;
+
+	if (explicit)
+	{
+		memset(record, 0, CT_EXPLICIT_BYTES);
+		memcpy(record, &change->set, sizeof(change->set));
+		memcpy(record + 8, &change->null, sizeof(change->null));
+		record[16] = change->kind;
+	}
+	for (uint64_t rest = form->set & ~form->null; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+		const CtAttr *attr = &schema->attr[i];
+		uint8_t *cell = record + ct_form_offset(form, i);
+		uint32_t bytes;
+		const uint8_t *image = ct_image_next(attr, &at, &bytes);
+
+		if (attr->number != CT_NUMBER_NONE)
+			status = ct_number_read(attr, image, bytes, cell) ? CT_OK : CT_LIMIT;
+		else if (!ct_is_apart(attr))
+			memcpy(cell, image, bytes);
+		else if (apart_keep(writer, image, bytes, cell))
+			written |= rest & -rest;
+		else
+			status = CT_NO_MEMORY;
+		if (status != CT_OK)
+		{
+			CtForm partly;
+
+			memcpy(&partly, form, ct_form_bytes(form->ncells));
+			partly.apart = written;
+			ct_record_free(writer, &partly, record);
+			return status;
+		}
+	}
+	return CT_OK;
+}
+
+/*
+ * Check a change and find its form; one put together for it is in *scratch.
+ */
+static CtStatus
+change_form(CtWriter *writer, const CtChange *change, const CtForm **form, CtForm *scratch,
+			uint32_t *number)
+{
+	CtStatus status;
+
+	if (change->payload_bytes > CT_MAX_PAYLOAD_BYTES)
+		return CT_LIMIT;
+	if (ct_change_check(writer->shape.schema, change) != CT_OK)
+		return CT_BROKEN;
+	status = form_find(writer, change, number);
+	if (status != CT_OK)
+		return status;
+	*form = scratch;
+	if (*number != 0)
+		*form = ct_ptr(writer->arena, *form_at(writer, *number));
+	else
+		ct_form_make(writer->shape.schema, change, CT_EXPLICIT_BYTES, scratch);
 	return CT_OK;
 }
 
@@ -342,59 +584,60 @@ batch_pop(CtWriter *writer, CtRef ref)
 	return true;
 }
 
-_Static_assert((offsetof(CtEvent, payload) + CT_GRANULE - 1) / CT_GRANULE * CT_GRANULE >=
-				   sizeof(CtEvent),
-			   "an event without payload has room for the padding, too");
-
-static CtRef
-event_make(CtWriter *writer, const CtChange *change, const CtLabel *label)
+static CtStatus
+event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
 {
-	CtRef ref = ct_take(writer, offsetof(CtEvent, payload) + change->payload_bytes, false);
-	CtEvent *event = ct_ptr(writer->arena, ref);
+	CtForm scratch;
+	const CtForm *form;
+	uint32_t number;
+	CtStatus status = change_form(writer, change, &form, &scratch, &number);
+	size_t bytes;
+	CtEvent *event;
 
-	if (ref == 0)
-		return 0;
-	*event = (CtEvent){.time = change->time,
-					   .set = change->set,
-					   .null = change->null,
-					   .top = label->top,
-					   .xid = label->xid,
-					   .cid = label->cid,
-					   .payload_bytes = change->payload_bytes,
-					   .kind = change->kind,
-					   .state = CT_RECENT};
-	if (change->payload_bytes > 0)
-		memcpy(event->payload, change->payload, change->payload_bytes);
-	return ref;
+	if (status != CT_OK)
+		return status;
+	bytes = offsetof(CtEvent, record) + form->bytes;
+	*ref = ct_take(writer, bytes, false);
+	if (*ref == 0)
+		return CT_NO_MEMORY;
+	event = ct_ptr(writer->arena, *ref);
+	event->time = change->time;
+	event->top = label->top;
+	event->xid = label->xid;
+	event->cid = label->cid;
+	event->timeline = event->prev = event->next = event->queue = 0;
+	event->form = (uint16_t) number;
+	event->state = CT_RECENT;
+	status = record_write(writer, change, form, number == 0, event->record);
+	if (status != CT_OK)
+		ct_give(writer, *ref, bytes);
+	return status;
 }
 
 CtStatus
 ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
 			 const CtChange *change, const CtLabel *label)
 {
-	CtWriter writer = writer_of(arena, ref);
+	CtWriter writer = ct_writer(arena, ref);
+	CtStatus status;
 	CtRef event;
 	CtRef batch;
 	CtRef timeline;
 
-	if (key_bytes > CT_MAX_KEY_BYTES || change->payload_bytes > CT_MAX_PAYLOAD_BYTES)
+	if (key_bytes > CT_MAX_KEY_BYTES)
 		return CT_LIMIT;
-	if (label->top == 0 || !ct_change_valid(writer.shape.schema, change))
+	if ((uint32_t) label->top == 0)
 		return CT_BROKEN;
-
-	event = event_make(&writer, change, label);
-	if (event == 0)
-		return CT_NO_MEMORY;
+	status = event_make(&writer, change, label, &event);
+	if (status != CT_OK)
+		return status;
 	batch = batch_for(&writer, label);
-	timeline =
-		batch == 0 ? 0 : ct_directory_find(arena, &writer.store->directory, hash, key, key_bytes);
-	if (batch != 0 && timeline == 0)
-		timeline = ct_directory_add(&writer, hash, key, key_bytes);
+	timeline = batch == 0 ? 0 : ct_writer_timeline(&writer, hash, key, key_bytes);
 	if (timeline == 0)
 	{
 		if (batch != 0 && ((CtBatch *) ct_ptr(arena, batch))->count == 0)
 			ct_give(&writer, batch, sizeof(CtBatch));
-		ct_give(&writer, event, ct_event_bytes(ct_ptr(arena, event)));
+		event_free(&writer, event, true);
 		return CT_NO_MEMORY;
 	}
 
@@ -407,15 +650,25 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 	return CT_OK;
 }
 
+CtRef
+ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+{
+	CtRef ref =
+		ct_directory_find(writer->arena, &writer->store->directory, hash, key, key_bytes);
+
+	return ref != 0 ? ref : ct_directory_add(writer, hash, key, key_bytes);
+}
+
 /* ---- entering and dropping --------------------------------------------------------- */
 
-/* Where is the event in time: may a state that it changes have been read? */
+/* Is the instant before the newest event that has entered? */
 static bool
-may_be_news(const CtWriter *writer, const CtTimeline *timeline, int64_t time, int64_t served)
+is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 {
-	const CtEvent *newest = ct_ptr(writer->arena, timeline->newest);
+	CtForm scratch;
+	CtItem newest;
 
-	return time <= served || (timeline->root.child != 0 && time < newest->time);
+	return ct_timeline_last(&writer->shape, timeline, &newest, &scratch) && time < newest.time;
 }
 
 static void
@@ -428,23 +681,48 @@ changed_add(CtChanged *changed, int64_t from, int64_t to)
 	changed->events++;
 }
 
-/* A committed event whose twin has not entered. */
+static CtEntry
+entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
+{
+	return (CtEntry){.time = event->time,
+					 .top = top,
+					 .form = event->form,
+					 .bytes = form->bytes,
+					 .record = event->record};
+}
+
+/*
+ * A committed event enters, and is a recent one no more.  CT_AGAIN: its twin
+ * has.
+ */
 static CtStatus
 event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	const CtEvent *newest = ct_ptr(writer->arena, timeline->newest);
-	bool late = timeline->root.child != 0 && event->time < newest->time;
+	CtForm scratch;
+	const CtForm *form = event_form(writer, event, &scratch);
+	CtEntry entry = entry_of(event, form, event->top);
+	bool late = is_late(writer, timeline, event->time);
 	bool news = false;
 	int64_t end = 0;
+	CtStatus status;
 
-	if (may_be_news(writer, timeline, event->time, served))
-		news = ct_timeline_effect(&writer->shape, timeline, event, NULL, &end);
-	if (ct_timeline_insert(writer, timeline, ref) != CT_OK)
-		return CT_NO_MEMORY;
-	recent_unlink(writer, timeline, event);
+	if (late || event->time <= served)
+	{
+		CtItem item = {event->time, form, event->record};
+		CtSpot spot;
+
+		if (form->has_id && ct_timeline_locate(&writer->shape, timeline, &item, &spot))
+			return CT_AGAIN;
+		news = ct_timeline_effect(&writer->shape, timeline, &item, false, &end);
+	}
+	if (event->top > store->newest_top)
+		store->newest_top = event->top;
+	status = ct_timeline_insert(writer, timeline, &entry);
+	if (status != CT_OK)
+		return status;
 	store->late += late;
 	if (news)
 		changed_add(changed, event->time, end);
@@ -455,26 +733,31 @@ CtStatus
 ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served,
 			   CtChanged *changed)
 {
-	CtWriter writer = writer_of(arena, ref);
+	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
 
 	for (int i = 0; i < limit; i++)
 	{
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
 		CtEvent *event = ct_ptr(arena, event_ref);
-		bool waits = ct_timeline_twin(&writer.shape, ct_ptr(arena, event->timeline), event) != 0;
+		CtStatus status = event_enter(&writer, event_ref, served, changed);
 		bool done;
 
-		if (!waits && event_enter(&writer, event_ref, served, changed) != CT_OK)
-			return CT_NO_MEMORY;
+		if (status == CT_NO_MEMORY)
+			return status;
 		done = batch_pop(&writer, batch);
 		store->recents--;
-		event->state = waits ? CT_WAITING : CT_YOUNG;
-		queue_push(&writer, waits ? &store->waiting : &store->young, event_ref, event);
-		if (waits)
+		if (status == CT_AGAIN)
+		{
+			event->state = CT_WAITING;
+			queue_push(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
+		}
 		else
-			store->nyoung++;
+		{
+			recent_unlink(&writer, ct_ptr(arena, event->timeline), event);
+			event_free(&writer, event_ref, false);
+		}
 		if (done)
 			return CT_OK;
 	}
@@ -484,7 +767,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served
 CtStatus
 ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 {
-	CtWriter writer = writer_of(arena, ref);
+	CtWriter writer = ct_writer(arena, ref);
 
 	for (int i = 0; i < limit; i++)
 	{
@@ -501,55 +784,60 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 
 /* ---- settling ------------------------------------------------------------------------ */
 
-/* Freeze the first young event, if everyone sees it. */
-static bool
+/* Look at the first timeline with young events; what it took. */
+static int
 freeze_one(CtWriter *writer)
 {
 	CtStore *store = writer->store;
-	CtEvent *event = ct_ptr(writer->arena, store->young.first);
+	CtTimeline *timeline = young_pop(writer);
+	uint32_t frozen = ct_timeline_freeze(writer, timeline, store->horizon);
 
-	if (store->young.first == 0 || event->top >= store->horizon)
-		return false;
-	queue_pop(writer, &store->young);
-	event->queue = 0;
-	event->top = 0;
-	event->state = CT_FROZEN;
-	store->nyoung--;
-	store->nfrozen++;
-	return true;
+	store->nyoung -= frozen;
+	store->nfrozen += frozen;
+	if (timeline->hi != 0)
+		ct_young_push(writer, timeline);
+	else if (timeline->recents == 0 && !ct_timeline_entered(timeline))
+		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+	return 1 + (int) frozen;
 }
 
-/* A waiting event everyone sees comes first by content: its frozen twin goes. */
+/*
+ * A waiting event everyone sees, and its twin, which everyone sees too: the
+ * one that comes first by content stays.
+ */
 static CtStatus
-twin_replace(CtWriter *writer, CtRef ref, CtRef twin_ref, int64_t served, CtChanged *changed)
+decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot,
+	   int64_t served, CtChanged *changed)
 {
-	CtEvent *event = ct_ptr(writer->arena, ref);
-	CtEvent *twin = ct_ptr(writer->arena, twin_ref);
-	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	uint64_t top = event->top;
+	CtForm scratch;
+	CtForm other;
+	CtItem item = {entry->time,
+				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   entry->record};
+	CtRun run = ct_spot_run(&writer->shape, timeline, spot);
+	CtItem twin = ct_run_item(&run, spot->position - 1, &other);
+	int order = ct_item_cmp(&writer->shape, &item, &twin);
 	bool news = false;
 	int64_t end = 0;
 
-	if (may_be_news(writer, timeline, event->time, served))
-		news = ct_timeline_effect(&writer->shape, timeline, event, twin, &end);
-	event->top = 0; /* before entries are computed from it */
-	if (ct_timeline_replace(writer, timeline, twin_ref, ref) != CT_OK)
+	if (order < 0)
 	{
-		event->top = top;
-		return CT_NO_MEMORY;
+		if (entry->time <= served || is_late(writer, timeline, entry->time))
+			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &end);
+		if (ct_timeline_replace(writer, timeline, entry) != CT_OK)
+			return CT_NO_MEMORY;
+		if (news)
+			changed_add(changed, entry->time, end);
 	}
-	if (news)
-		changed_add(changed, event->time, end);
-	recent_unlink(writer, timeline, event);
-	event->state = CT_FROZEN;
-	ct_give(writer, twin_ref, ct_event_bytes(twin));
-	return CT_OK;
+	writer->store->conflicts += order != 0;
+	writer->store->duplicates += order == 0;
+	return order < 0 ? CT_OK : CT_AGAIN;
 }
 
 /*
  * Decide about the first waiting event, once everyone sees it and its twin,
  * which is when the twin is frozen.  CT_AGAIN: not yet.  What has entered is
- * only ever replaced by its twin, so the twin is there (T8).
+ * only ever replaced by its twin, so the twin is there (T7).
  */
 static CtStatus
 decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
@@ -557,26 +845,39 @@ decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
 	CtStore *store = writer->store;
 	CtRef ref = store->waiting.first;
 	CtEvent *event = ct_ptr(writer->arena, ref);
-	CtRef twin;
-	int order;
+	CtTimeline *timeline;
+	CtForm scratch;
+	CtItem item;
+	CtEntry entry;
+	CtSpot spot;
+	CtRun run;
+	CtStatus status;
+	bool found;
 
 	if (ref == 0 || event->top >= store->horizon)
 		return CT_AGAIN;
-	twin = ct_timeline_twin(&writer->shape, ct_ptr(writer->arena, event->timeline), event);
-	assert(twin != 0);
-	if (((CtEvent *) ct_ptr(writer->arena, twin))->state != CT_FROZEN)
+	timeline = ct_ptr(writer->arena, event->timeline);
+	item = ct_event_item(&writer->shape, event, &scratch);
+	found = ct_timeline_locate(&writer->shape, timeline, &item, &spot);
+	assert(found);
+	run = ct_spot_run(&writer->shape, timeline, &spot);
+	if (ct_run_label(&run, spot.position - 1) != 0)
 		return CT_AGAIN;
 
-	order = ct_event_cmp(writer->shape.schema, event, ct_ptr(writer->arena, twin));
-	if (order < 0 && twin_replace(writer, ref, twin, served, changed) != CT_OK)
-		return CT_NO_MEMORY;
+	entry = entry_of(event, item.form, 0);
+	status = decide(writer, timeline, &entry, &spot, served, changed);
+	if (status == CT_NO_MEMORY)
+		return status;
 	queue_pop(writer, &store->waiting);
 	event->queue = 0;
-	if (order >= 0)
-		event_forget(writer, ref);
 	store->nwaiting--;
-	store->conflicts += order != 0;
-	store->duplicates += order == 0;
+	if (status == CT_AGAIN)
+		event_forget(writer, ref);
+	else
+	{
+		recent_unlink(writer, timeline, event);
+		event_free(writer, ref, false);
+	}
 	return CT_OK;
 }
 
@@ -584,13 +885,17 @@ CtStatus
 ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, int64_t served,
 				CtChanged *changed)
 {
-	CtWriter writer = writer_of(arena, ref);
+	CtWriter writer = ct_writer(arena, ref);
+	CtStore *store = writer.store;
 	int looked = 0;
 
-	if (horizon > writer.store->horizon)
-		writer.store->horizon = horizon;
-	while (looked < limit && freeze_one(&writer))
-		looked++;
+	if (horizon > store->horizon)
+	{
+		store->horizon = horizon;
+		store->round = store->nyoung_timelines;
+	}
+	for (; store->round > 0 && store->young.first != 0 && looked < limit; store->round--)
+		looked += freeze_one(&writer);
 	while (looked < limit)
 	{
 		CtStatus status = decide_one(&writer, served, changed);
@@ -600,6 +905,90 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, int64_t 
 		looked++;
 	}
 	return CT_AGAIN;
+}
+
+/* ---- loading ----------------------------------------------------------------------------- */
+
+/* A change that has a twin among what has entered. */
+static CtStatus
+load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+{
+	CtForm scratch;
+	CtItem item = {entry->time,
+				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   entry->record};
+	CtChanged unused = {0};
+	CtSpot spot;
+	CtRun run;
+	CtStatus status = CT_AGAIN;
+
+	(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
+	run = ct_spot_run(&writer->shape, timeline, &spot);
+	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
+	{
+		ct_record_free(writer, item.form, entry->record);
+		return CT_AGAIN;
+	}
+	status = decide(writer, timeline, entry, &spot, INT64_MIN, &unused);
+	if (status != CT_OK)
+		ct_record_free(writer, item.form, entry->record);
+	return status == CT_AGAIN ? CT_OK : status;
+}
+
+/* A timeline that was made for what could not be loaded is no more. */
+static CtStatus
+load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
+{
+	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
+		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+	return status;
+}
+
+CtStatus
+ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
+{
+	CtTimeline *timeline = ct_ptr(writer->arena, ref);
+	CtStore *store = writer->store;
+	CtForm scratch;
+	const CtForm *form;
+	uint8_t record[CT_MAX_RECORD_BYTES];
+	CtEntry entry = {.time = change->time, .top = top, .record = record};
+	CtStatus status = change_form(writer, change, &form, &scratch, &entry.form);
+
+	if (status == CT_OK)
+		status = record_write(writer, change, form, entry.form == 0, record);
+	if (status != CT_OK)
+		return load_failed(writer, timeline, status);
+	entry.bytes = form->bytes;
+	if (top > store->newest_top)
+		store->newest_top = top;
+	if (change->time > store->newest)
+		store->newest = change->time;
+	status = ct_timeline_insert(writer, timeline, &entry);
+	if (status == CT_AGAIN)
+		return load_twin(writer, timeline, &entry);
+	if (status == CT_OK)
+		return CT_OK;
+	ct_record_free(writer, form, record);
+	return load_failed(writer, timeline, status);
+}
+
+CtStatus
+ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
+{
+	for (*done = 0; *done < count; ++*done)
+	{
+		const CtLoad *l = &load[*done];
+		CtRef timeline = ct_writer_timeline(writer, l->hash, l->key, l->key_bytes);
+		CtStatus status;
+
+		if (timeline == 0)
+			return CT_NO_MEMORY;
+		status = ct_timeline_load(writer, timeline, &l->change, l->top);
+		if (status != CT_OK)
+			return status;
+	}
+	return CT_OK;
 }
 
 /* ---- freeing --------------------------------------------------------------------------- */
@@ -613,10 +1002,9 @@ recents_free(CtWriter *writer, CtTimeline *timeline, int limit)
 	while (timeline->recent != 0 && freed < limit)
 	{
 		CtRef ref = timeline->recent;
-		CtEvent *event = ct_ptr(writer->arena, ref);
 
-		recent_unlink(writer, timeline, event);
-		ct_give(writer, ref, ct_event_bytes(event));
+		recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
+		event_free(writer, ref, true);
 		freed++;
 	}
 	return freed;
@@ -638,7 +1026,7 @@ timelines_free(CtWriter *writer, int limit)
 		{
 			freed += recents_free(writer, timeline, limit - freed);
 			freed += ct_timeline_free(writer, timeline, limit - freed);
-			if (timeline->recent != 0 || timeline->root.child != 0)
+			if (timeline->recent != 0 || timeline->root != 0 || timeline->tail != 0)
 				break;
 			ct_directory_forget_key(writer, timeline);
 			timeline->taken = false;
@@ -658,11 +1046,12 @@ timelines_free(CtWriter *writer, int limit)
 CtStatus
 ct_store_free(CtArena *arena, CtRef ref, int limit)
 {
-	CtWriter writer = writer_of(arena, ref);
+	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
 	int freed = 0;
 
 	store->waiting = store->young = (CtQueue){0, 0};
+	store->nyoung_timelines = 0;
 	store->recents = store->nwaiting = store->nyoung = store->nfrozen = 0;
 	for (; store->first_batch != 0 && freed < limit; freed++)
 	{
@@ -678,7 +1067,8 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 	if (freed >= limit)
 		return CT_AGAIN;
 
-	schema_give(&writer, store->schema, store->layout);
+	forms_free(&writer);
+	schema_give(&writer, store->schema);
 	assert(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
 	ct_free(arena, ref, sizeof(CtStore));
 	return CT_OK;

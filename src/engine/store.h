@@ -6,7 +6,7 @@
 #define CT_STORE_H
 
 #include "directory.h"
-#include "rule.h"
+#include "event.h"
 
 /* A queue of events, linked by CtEvent.queue. */
 typedef struct CtQueue
@@ -18,15 +18,21 @@ typedef struct CtQueue
 typedef struct CtStore
 {
 	CtRef schema;
-	CtRef layout; /* CtShape.cell */
+	CtRef forms; /* references by number */
+	uint32_t nforms;
+	uint32_t forms_capacity;
+	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */
 	CtRef first_batch;
 	CtRef last_batch;
 	CtQueue waiting; /* committed twins, in order of arrival */
-	CtQueue young;   /* entered events that are not frozen */
+	CtQueue young;   /* timelines with young events */
+	uint32_t nyoung_timelines;
+	uint32_t round; /* of them to look at before all are settled */
 	CtDirectory directory;
-	uint32_t freeing; /* next slot ct_store_free() looks at */
-	uint64_t horizon; /* highest ever: ids below it everyone sees */
-	uint64_t bytes;   /* of all that is allocated for the store */
+	uint32_t freeing;    /* next slot ct_store_free() looks at */
+	uint64_t horizon;    /* highest ever: ids below it everyone sees */
+	uint64_t newest_top; /* highest id of an event that has entered */
+	uint64_t bytes;      /* of all that is allocated for the store */
 	uint64_t recents;
 	uint64_t nwaiting;
 	uint64_t nyoung;
@@ -38,29 +44,25 @@ typedef struct CtStore
 } CtStore;
 
 /* A store under change, with what is needed to do so. */
-typedef struct CtWriter
+struct CtWriter
 {
 	CtArena *arena;
 	CtStore *store;
 	CtShape shape;
-} CtWriter;
+	CtChange last; /* whose form was looked up last */
+	uint32_t last_form;
+};
 
+struct CtTimeline;
+
+CtWriter ct_writer(CtArena *arena, CtRef store);
 CtShape ct_store_shape(const CtArena *arena, const CtStore *store);
 
 /* Allocate and free on the store's account. */
 CtRef ct_take(CtWriter *writer, size_t bytes, bool upkeep) CT_MUST_CHECK;
 void ct_give(CtWriter *writer, CtRef ref, size_t bytes);
 
-static inline size_t
-ct_event_bytes(const CtEvent *event)
-{
-	return offsetof(CtEvent, payload) + event->payload_bytes;
-}
-
-static inline uint32_t
-ct_layout_bytes(uint32_t nattrs)
-{
-	return (nattrs + 1) * (uint32_t) sizeof(uint32_t);
-}
+/* A timeline has its first young event. */
+void ct_young_push(CtWriter *writer, struct CtTimeline *timeline);
 
 #endif /* CT_STORE_H */

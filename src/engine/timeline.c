@@ -1,107 +1,188 @@
 /*
  * timeline.c
- *	  The tree of a timeline's entered events: insert, replace, find a twin.
+ *	  A timeline's entered events: insert, replace, remove, freeze, find.
  *
- * A B+tree in the order of events.  The entry of a subtree has the
- * composition of its events, so that a read applies it at once, and the range
- * of their transactions, so that a read knows whether it may.
+ * A tail of rows that events in order are appended to, and before it a B+tree
+ * of closed leaves.  A full tail is closed but for its newest rows: the others
+ * become the last leaf.
  *
- *	  append		composes the event onto the entries of the right spine
- *	  late event	changes one leaf, and computes the entries above it again
+ *	  in order    one row is written; every 64th time a leaf is closed
+ *	  late        one leaf changes, and what is known about it in the nodes
+ *	              above, up to where that does not change
  *
- * Full nodes are split on the way down, and narrow summaries widened.  Each
+ * Full nodes are split on the way down, and made ready for what comes.  Each
  * such step leaves a tree that means the same, so running out of memory after
  * some of them needs no undoing; when the last step is done, nothing can fail.
- * Events are replaced but never removed, so nodes never empty.
  *
  * Called by store.c.
  *
- * Concurrency: under the partition's lock, exclusively.
+ * Concurrency: under the partition's lock, exclusively, but for what only
+ * reads.
  *
  * Invariants:
- *	 T1  Events are in order within a leaf, and from leaf to leaf; leaf times
- *		 are their events' times.
- *	 T2  An entry's `first`, `time` and `count` are its subtree's.
- *	 T3  An entry's summary is the composition of its events (R4: as far as it
- *		 is wide).  Only a root that is a leaf may do without.
- *	 T4  Young events not below the store's horizon have ids within [lo, hi]
- *		 of every entry above them.
- *	 T5  Where one event is frozen or below the horizon, `frozen` is set or lo
- *		 is below the horizon, so that nobody skips it.
- *	 T6  All leaves have the timeline's height; no node is empty.
- *	 T7  `newest` is the last event of the last leaf.
- *	 T8  No two entered events have the same identity.
+ *	 T1  Events are in order within a block, from leaf to leaf, and from the
+ *		 last leaf to the tail.
+ *	 T2  A node's times are those of the first events of its children.
+ *	 T3  Columns hold what node.c says; a node has the columns of its children.
+ *	 T4  Young events have ids within [lo, hi] of every node above them, and of
+ *		 the timeline.
+ *	 T5  `finish` of a child is set if one of its events is a finish, `absent`
+ *		 exactly if its last event is, `frozen` if one has no label.
+ *	 T6  All leaves have the timeline's height; no node and no leaf is empty.
+ *	 T7  No two entered events have the same identity.
  *
- * Not here: reads (fold.c), the life of events (store.c).
+ * Not here: folding (fold.c), the life of events (store.c).
  */
 #include "timeline.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* The way from the root to a leaf. */
-typedef struct CtPath
-{
-	int depth;                         /* of the leaf */
-	CtEntry *entry[CT_MAX_HEIGHT + 1]; /* the root's, ..., the leaf's */
-	CtLeaf *leaf;
-} CtPath;
+/* ---- looking ---------------------------------------------------------------------- */
 
-/* What a descent looks for. */
-typedef struct CtProbe
+CtRun
+ct_tail_run(const CtShape *shape, const CtTimeline *timeline)
 {
-	const CtEvent *event;
-	bool identity; /* without regard to content */
-	bool append;   /* known to come after everything */
-} CtProbe;
+	uint32_t count =
+		timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
+	CtRun run = {.shape = shape,
+				 .count = count,
+				 .form = timeline->tail_form,
+				 .finish = timeline->tail_finish,
+				 .set = UINT64_MAX,
+				 .base = ct_ptr(shape->arena, timeline->tail),
+				 .stride = timeline->tail_stride};
 
-static int
-probe_cmp(const CtShape *shape, const CtProbe *probe, int64_t time, CtRef ref)
-{
-	const CtEvent *other;
-
-	if (probe->event->time != time)
-		return probe->event->time < time ? -1 : 1;
-	other = ct_ptr(shape->arena, ref);
-	return probe->identity ? ct_event_cmp_identity(shape->schema, probe->event, other)
-						   : ct_event_cmp(shape->schema, probe->event, other);
+	if (run.form != 0)
+		run.set = ct_form_of(shape, run.form, NULL, NULL)->set;
+	return run;
 }
 
-/* The last entry that begins at or before it, or the first. */
-static uint32_t
-entry_find(const CtShape *shape, const CtInner *inner, const CtProbe *probe)
+/* The block a spot is in. */
+CtRun
+ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot)
 {
-	uint32_t low = 1;
-	uint32_t high = inner->count;
+	return spot->depth == 0 ? ct_tail_run(shape, timeline)
+							: ct_leaf_run(shape, ct_ptr(shape->arena, *spot->leaf));
+}
 
-	if (probe->append)
-		return inner->count - 1;
+/* How many children begin at or before the instant. */
+uint32_t
+ct_node_until(const CtInner *inner, int64_t time)
+{
+	uint32_t low = 0;
+	uint32_t n = inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
+
+	while (n > 0)
+	{
+		uint32_t half = n / 2;
+
+		if (inner->time[low + half] <= time)
+		{
+			low += half + 1;
+			n -= half + 1;
+		}
+		else
+			n = half;
+	}
+	return low;
+}
+
+/* The first event of a subtree. */
+CtItem
+ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch)
+{
+	CtRun run;
+
+	for (; height > 0; height--)
+		ref = ct_node_child(ct_ptr(shape->arena, ref))[0];
+	run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+	return ct_run_item(&run, 0, scratch);
+}
+
+/* The newest entered event; false when there is none. */
+bool
+ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item, CtForm *scratch)
+{
+	CtRun run;
+	CtRef ref = timeline->root;
+
+	if (timeline->tail_count != 0)
+		run = ct_tail_run(shape, timeline);
+	else if (ref != 0)
+	{
+		for (int height = timeline->height; height > 0; height--)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+
+			ref = ct_node_child(inner)[inner->count - 1];
+		}
+		run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+	}
+	else
+		return false;
+	*item = ct_run_item(&run, run.count - 1, scratch);
+	return true;
+}
+
+/*
+ * What a descent looks for: with an event id by identity, which is unique
+ * (T7), else by content, too.
+ */
+static inline int
+probe_cmp(const CtShape *shape, const CtItem *probe, const CtItem *other)
+{
+	return probe->form->has_id ? ct_item_cmp_identity(shape, probe, other)
+							   : ct_item_cmp(shape, probe, other);
+}
+
+/* The last child that begins at or before the probe, or the first. */
+static uint32_t
+node_find(const CtShape *shape, const CtInner *inner, int height, const CtItem *probe)
+{
+	uint32_t high = ct_node_until(inner, probe->time);
+	uint32_t low = high;
+	CtForm scratch;
+
+	if (high == 0)
+		return 0;
+	if (inner->time[high - 1] < probe->time)
+		return high - 1;
+	if (probe->time > INT64_MIN)
+		low = ct_node_until(inner, probe->time - 1);
+	else
+		low = 0;
 	while (low < high)
 	{
 		uint32_t middle = (low + high) / 2;
+		CtItem first =
+			ct_first_item(shape, ct_node_child(inner)[middle], height - 1, &scratch);
 
-		if (probe_cmp(shape, probe, inner->entry[middle].time, inner->entry[middle].first) >= 0)
+		if (probe_cmp(shape, probe, &first) >= 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low - 1;
+	return low == 0 ? 0 : low - 1;
 }
 
-/* How many events of the leaf are at or before it. */
+/* How many events of the run are at or before the probe. */
 static uint32_t
-leaf_find(const CtShape *shape, const CtLeaf *leaf, const CtProbe *probe)
+run_find(const CtRun *run, const CtItem *probe)
 {
-	uint32_t low = 0;
-	uint32_t high = leaf->count;
+	uint32_t high = ct_run_until(run, probe->time);
+	uint32_t low;
+	CtForm scratch;
 
-	if (probe->append)
-		return leaf->count;
+	if (high == 0 || ct_run_time(run, high - 1) < probe->time)
+		return high;
+	low = probe->time > INT64_MIN ? ct_run_until(run, probe->time - 1) : 0;
 	while (low < high)
 	{
 		uint32_t middle = (low + high) / 2;
+		CtItem item = ct_run_item(run, middle, &scratch);
 
-		if (probe_cmp(shape, probe, leaf->time[middle], ct_leaf_events(leaf)[middle]) >= 0)
+		if (probe_cmp(run->shape, probe, &item) >= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -109,473 +190,1071 @@ leaf_find(const CtShape *shape, const CtLeaf *leaf, const CtProbe *probe)
 	return low;
 }
 
-/* ---- entries ---------------------------------------------------------------- */
-
-static void
-entry_add_label(CtEntry *entry, uint64_t top)
-{
-	if (top == 0)
-		entry->frozen = true;
-	else
-	{
-		entry->lo = top < entry->lo ? top : entry->lo;
-		entry->hi = top > entry->hi ? top : entry->hi;
-	}
-}
-
-static void
-entry_compute_leaf(const CtShape *shape, CtEntry *entry, CtSummary *summary)
-{
-	const CtLeaf *leaf = ct_ptr(shape->arena, entry->child);
-	const CtRef *event = ct_leaf_events(leaf);
-
-	ct_leaf_prefetch(shape->arena, leaf, 0, leaf->count);
-	for (uint32_t i = 0; i < leaf->count; i++)
-	{
-		entry_add_label(entry, ((const CtEvent *) ct_ptr(shape->arena, event[i]))->top);
-		if (summary != NULL)
-			ct_summary_add_event(shape, summary, event[i]);
-	}
-	entry->count = leaf->count & INT32_MAX;
-	entry->first = event[0];
-	entry->time = leaf->time[0];
-}
-
-static void
-entry_compute_inner(const CtShape *shape, CtEntry *entry, CtSummary *summary)
-{
-	const CtInner *inner = ct_ptr(shape->arena, entry->child);
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < inner->count; i++)
-		__builtin_prefetch(ct_ptr(shape->arena, inner->entry[i].summary));
-	for (uint32_t i = 0; i < inner->count; i++)
-	{
-		const CtEntry *below = &inner->entry[i];
-
-		entry->lo = below->lo < entry->lo ? below->lo : entry->lo;
-		entry->hi = below->hi > entry->hi ? below->hi : entry->hi;
-		entry->frozen |= below->frozen;
-		count += below->count;
-		ct_summary_add(shape, summary, ct_ptr(shape->arena, below->summary));
-	}
-	entry->count = count & INT32_MAX;
-	entry->first = inner->entry[0].first;
-	entry->time = inner->entry[0].time;
-}
-
-/* All of an entry from its child; its summary, if it has one, must be wide. */
-void
-ct_entry_compute(const CtShape *shape, CtEntry *entry, bool is_leaf)
-{
-	CtSummary *summary = entry->summary == 0 ? NULL : ct_ptr(shape->arena, entry->summary);
-
-	entry->lo = UINT64_MAX;
-	entry->hi = 0;
-	entry->frozen = false;
-	if (summary != NULL)
-		ct_summary_clear(shape, summary);
-	if (is_leaf)
-		entry_compute_leaf(shape, entry, summary);
-	else
-		entry_compute_inner(shape, entry, summary);
-}
-
-/* One event more at the end of the entry's subtree. */
-static void
-entry_append(CtWriter *writer, CtEntry *entry, CtRef ref, const CtEvent *event)
-{
-	/* Ids everyone sees by now are forgotten, or one old id would widen all. */
-	if (entry->count > 0 && entry->hi < writer->store->horizon)
-	{
-		entry->frozen = true;
-		entry->lo = UINT64_MAX;
-		entry->hi = 0;
-	}
-	entry_add_label(entry, event->top);
-	if (entry->count++ == 0)
-	{
-		entry->first = ref;
-		entry->time = event->time;
-	}
-	if (entry->summary != 0)
-		ct_summary_add_event(&writer->shape, ct_ptr(writer->arena, entry->summary), ref);
-}
-
-static inline size_t
-summary_bytes(const CtShape *shape)
-{
-	return shape->cell[shape->schema->nattrs];
-}
-
-/* Give the entry a summary for the attributes of today; false: no room. */
+/* Does the probe belong into the tail? */
 static bool
-entry_widen(CtWriter *writer, CtEntry *entry)
+in_tail(const CtShape *shape, const CtTimeline *timeline, const CtItem *probe)
+{
+	CtForm scratch;
+	CtRun run;
+	CtItem first;
+
+	if (timeline->root == 0)
+		return true;
+	if (timeline->tail_count == 0)
+		return false;
+	run = ct_tail_run(shape, timeline);
+	if (ct_run_time(&run, 0) != probe->time)
+		return ct_run_time(&run, 0) < probe->time;
+	first = ct_run_item(&run, 0, &scratch);
+	return probe_cmp(shape, probe, &first) >= 0;
+}
+
+/* Is the event before the spot the probe's twin? */
+static bool
+is_twin(const CtRun *run, uint32_t position, const CtItem *probe)
+{
+	CtForm scratch;
+	CtItem item;
+
+	if (!probe->form->has_id || position == 0 || ct_run_time(run, position - 1) != probe->time)
+		return false;
+	item = ct_run_item(run, position - 1, &scratch);
+	return ct_item_cmp_identity(run->shape, probe, &item) == 0;
+}
+
+/*
+ * The spot behind everything that is at or before the event.  True: right
+ * before the spot is its twin.
+ */
+bool
+ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+				   CtSpot *spot)
+{
+	CtRef *at = (CtRef *) &timeline->root;
+	CtRun run;
+
+	spot->depth = 0;
+	spot->position = 0;
+	if (!ct_timeline_entered(timeline))
+		return false;
+	if (!in_tail(shape, timeline, item))
+	{
+		for (; spot->depth < timeline->height; spot->depth++)
+		{
+			CtInner *inner = ct_ptr(shape->arena, *at);
+			uint32_t i = node_find(shape, inner, timeline->height - spot->depth, item);
+
+			spot->inner[spot->depth] = inner;
+			spot->index[spot->depth] = i;
+			at = &ct_node_child(inner)[i];
+		}
+		spot->leaf = at;
+	}
+	run = ct_spot_run(shape, timeline, spot);
+	spot->position = run_find(&run, item);
+	return is_twin(&run, spot->position, item);
+}
+
+/* ---- what is known about children --------------------------------------------------- */
+
+static inline uint64_t
+widen_label(const CtWriter *writer, uint32_t label)
+{
+	return ct_label_top(writer->store->newest_top, label);
+}
+
+static inline uint32_t
+with_bit(uint32_t mask, uint32_t i, bool value)
+{
+	return (mask & ~(UINT32_C(1) << i)) | (uint32_t) value << i;
+}
+
+static void
+leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *leaf)
+{
+	CtRun run = ct_leaf_run(&writer->shape, leaf);
+	uint64_t lo = UINT64_MAX;
+	uint64_t hi = 0;
+	bool frozen = run.label == NULL;
+	CtForm scratch;
+
+	for (uint32_t j = 0; run.label != NULL && j < run.count; j++)
+	{
+		uint64_t top = widen_label(writer, run.label[j]);
+
+		if (run.label[j] == 0)
+			frozen = true;
+		else
+		{
+			lo = top < lo ? top : lo;
+			hi = top > hi ? top : hi;
+		}
+	}
+	parent->time[i] = run.time[0];
+	ct_node_lo(parent)[i] = lo;
+	ct_node_hi(parent)[i] = hi;
+	parent->frozen = with_bit(parent->frozen, i, frozen);
+	parent->finish = with_bit(parent->finish, i, run.finish);
+	parent->absent =
+		with_bit(parent->absent, i,
+				 ct_run_item(&run, run.count - 1, &scratch).form->kind == CT_FINISH);
+}
+
+/* The range of ids in a node. */
+static void
+node_range(const CtInner *inner, uint64_t *lo, uint64_t *hi)
+{
+	*lo = UINT64_MAX;
+	*hi = 0;
+	for (uint32_t j = 0; j < inner->count; j++)
+	{
+		*lo = ct_node_lo(inner)[j] < *lo ? ct_node_lo(inner)[j] : *lo;
+		*hi = ct_node_hi(inner)[j] > *hi ? ct_node_hi(inner)[j] : *hi;
+	}
+}
+
+static void
+inner_facts(CtInner *parent, uint32_t i, const CtInner *inner)
+{
+	node_range(inner, &ct_node_lo(parent)[i], &ct_node_hi(parent)[i]);
+	parent->time[i] = inner->time[0];
+	parent->frozen = with_bit(parent->frozen, i, inner->frozen != 0);
+	parent->finish = with_bit(parent->finish, i, inner->finish != 0);
+	parent->absent = with_bit(parent->absent, i, inner->absent >> (inner->count - 1) & 1);
+}
+
+/* The total of a child, in an attribute. */
+static void
+child_total(const CtShape *shape, CtRef child, bool is_leaf, int attr, CtCell *cell)
+{
+	if (is_leaf)
+	{
+		CtRun run = ct_leaf_run(shape, ct_ptr(shape->arena, child));
+
+		ct_run_compose(&run, 0, run.count, attr, cell);
+	}
+	else
+		ct_node_total(shape, ct_ptr(shape->arena, child), attr, cell);
+}
+
+/* Everything about child i from the child, but for what comes before others. */
+static void
+child_compute(const CtWriter *writer, CtInner *parent, uint32_t i, bool is_leaf)
 {
 	const CtShape *shape = &writer->shape;
-	const CtSummary *old = ct_ptr(writer->arena, entry->summary);
-	CtRef wide;
+	CtRef child = ct_node_child(parent)[i];
 
-	if (entry->summary == 0 || old->nattrs == shape->schema->nattrs)
-		return true;
-	wide = ct_take(writer, summary_bytes(shape), true);
-	if (wide == 0)
-		return false;
-	ct_summary_widen(shape, old, ct_ptr(writer->arena, wide));
-	ct_give(writer, entry->summary, shape->cell[old->nattrs]);
-	entry->summary = wide;
-	return true;
-}
-
-/* Give the root, a leaf, the summary it did without while it was small. */
-static bool
-entry_summarise(CtWriter *writer, CtEntry *entry)
-{
-	if (entry->summary == 0)
-	{
-		entry->summary = ct_take(writer, summary_bytes(&writer->shape), true);
-		if (entry->summary != 0)
-			ct_entry_compute(&writer->shape, entry, true);
-	}
-	return entry->summary != 0;
-}
-
-/* ---- growing ---------------------------------------------------------------- */
-
-/* Twice the room for the leaf at *at. */
-static bool
-leaf_grow(CtWriter *writer, CtRef *at)
-{
-	CtLeaf *old = ct_ptr(writer->arena, *at);
-	uint32_t capacity = old->capacity * 2;
-	CtRef ref = ct_take(writer, ct_leaf_bytes(capacity), true);
-	CtLeaf *leaf;
-
-	if (ref == 0)
-		return false;
-	leaf = ct_ptr(writer->arena, ref);
-	leaf->count = old->count;
-	leaf->capacity = capacity;
-	memcpy(leaf->time, old->time, old->count * sizeof(int64_t));
-	memcpy(ct_leaf_events(leaf), ct_leaf_events(old), old->count * sizeof(CtRef));
-	ct_give(writer, *at, ct_leaf_bytes(old->capacity));
-	*at = ref;
-	return true;
-}
-
-static CtRef
-leaf_make(CtWriter *writer, uint32_t capacity)
-{
-	CtRef ref = ct_take(writer, ct_leaf_bytes(capacity), true);
-
-	if (ref != 0)
-	{
-		CtLeaf *leaf = ct_ptr(writer->arena, ref);
-
-		leaf->count = 0;
-		leaf->capacity = capacity;
-	}
-	return ref;
-}
-
-static CtRef
-inner_make(CtWriter *writer)
-{
-	CtRef ref = ct_take(writer, sizeof(CtInner), true);
-
-	if (ref != 0)
-		memset(ct_ptr(writer->arena, ref), 0, offsetof(CtInner, entry));
-	return ref;
-}
-
-static bool
-node_full(const CtWriter *writer, CtRef ref, bool is_leaf)
-{
 	if (is_leaf)
-		return ((CtLeaf *) ct_ptr(writer->arena, ref))->count == CT_LEAF_EVENTS;
-	return ((CtInner *) ct_ptr(writer->arena, ref))->count == CT_FANOUT;
+		leaf_facts(writer, parent, i, ct_ptr(shape->arena, child));
+	else
+		inner_facts(parent, i, ct_ptr(shape->arena, child));
+	for (uint64_t rest = parent->columns; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		CtCell cell;
+
+		child_total(shape, child, is_leaf, attr, &cell);
+		ct_node_put(shape, parent, i, attr, &cell);
+	}
 }
+
+static void
+children_refresh(const CtShape *shape, CtInner *inner, uint32_t from)
+{
+	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
+		ct_node_refresh(shape, inner, from, __builtin_ctzll(rest), true);
+}
+
+/*
+ * Child i of the spot's node at `depth` has another total: put it there, and
+ * what follows from it into the nodes above, until nothing changes.
+ */
+static void
+climb(const CtShape *shape, const CtSpot *spot, int depth, int attr, CtCell *total)
+{
+	for (; depth >= 0; depth--)
+	{
+		CtInner *inner = spot->inner[depth];
+		CtCell old;
+
+		if ((inner->columns >> attr & 1) != 0)
+		{
+			ct_node_get(shape, inner, CT_TOTAL, spot->index[depth], attr, &old);
+			if (ct_cell_same(&shape->schema->attr[attr], &old, total))
+				return;
+			ct_node_put(shape, inner, spot->index[depth], attr, total);
+			ct_node_refresh(shape, inner, spot->index[depth], attr, false);
+		}
+		if (depth > 0)
+			ct_node_total(shape, inner, attr, total);
+	}
+}
+
+/* Climb from the leaf. */
+static void
+climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
+{
+	CtCell total;
+
+	child_total(shape, *spot->leaf, true, attr, &total);
+	climb(shape, spot, spot->depth - 1, attr, &total);
+}
+
+/* An addition: as long as there is nothing but additions, all totals grow by it. */
+static void
+climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
+{
+	const CtAttr *a = &shape->schema->attr[attr];
+
+	for (int depth = spot->depth - 1; depth >= 0; depth--)
+	{
+		CtInner *inner = spot->inner[depth];
+		uint32_t i = spot->index[depth];
+		CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+
+		if (column->overrides != 0)
+		{
+			CtCell total;
+
+			child_total(shape, ct_node_child(inner)[i], depth == spot->depth - 1, attr, &total);
+			climb(shape, spot, depth, attr, &total);
+			return;
+		}
+		ct_node_add(inner, i, a, column, delta);
+	}
+}
+
+static bool
+is_addition(const CtAttr *attr, const CtItem *item, int i)
+{
+	return attr->rule == CT_RULE_SUM && attr->number != CT_NUMBER_INTERVAL && !attr->has_lower &&
+		   !attr->has_upper && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
+}
+
+/* An event has been put before the spot: note it in the nodes above. */
+static void
+spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64_t top)
+{
+	const CtLeaf *leaf = ct_ptr(writer->arena, *spot->leaf);
+	bool is_last = spot->position + 1U == leaf->count;
+	bool is_finish = item->form->kind == CT_FINISH;
+
+	for (int depth = spot->depth - 1; depth >= 0; depth--)
+	{
+		CtInner *inner = spot->inner[depth];
+		uint32_t i = spot->index[depth];
+
+		if (item->time < inner->time[i])
+			inner->time[i] = item->time;
+		if (top == 0)
+			inner->frozen |= UINT32_C(1) << i;
+		else
+		{
+			uint64_t *lo = &ct_node_lo(inner)[i];
+			uint64_t *hi = &ct_node_hi(inner)[i];
+
+			*lo = top < *lo ? top : *lo;
+			*hi = top > *hi ? top : *hi;
+		}
+		if (is_finish)
+			inner->finish |= UINT32_C(1) << i;
+		if (is_last)
+			inner->absent = with_bit(inner->absent, i, is_finish);
+		is_last = is_last && i + 1 == inner->count;
+	}
+}
+
+/* Compositions after an event was put in, or taken out. */
+static void
+spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool added)
+{
+	uint64_t attrs =
+		item->form->kind == CT_FINISH ? spot->inner[0]->columns : item->form->set;
+
+	for (uint64_t rest = attrs; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+		const CtAttr *attr = &shape->schema->attr[i];
+
+		if (added && is_addition(attr, item, i))
+			climb_addition(shape, spot, i,
+						   ct_cell_number(attr, item->record + ct_form_offset(item->form, i)));
+		else
+			climb_leaf(shape, spot, i);
+	}
+}
+
+/* ---- growing ------------------------------------------------------------------------- */
 
 /* A new root above the old one. */
 static bool
 root_raise(CtWriter *writer, CtTimeline *timeline)
 {
-	CtRef ref = inner_make(writer);
-	CtRef summary = ct_take(writer, summary_bytes(&writer->shape), true);
+	CtInner *old = ct_ptr(writer->arena, timeline->root);
+	CtRef ref = ct_node_make(writer, CT_NODE_SMALLEST);
 	CtInner *inner;
 
-	if (ref == 0 || summary == 0)
+	if (ref == 0)
+		return false;
+	if (!ct_node_prepare(writer, &ref, 2, old->columns))
 	{
-		if (ref != 0)
-			ct_give(writer, ref, sizeof(CtInner));
-		if (summary != 0)
-			ct_give(writer, summary, summary_bytes(&writer->shape));
+		ct_node_free(writer, ref);
 		return false;
 	}
-	assert(timeline->height < CT_MAX_HEIGHT && timeline->root.summary != 0); /* T3 */
+	assert(timeline->height < CT_MAX_HEIGHT);
 	inner = ct_ptr(writer->arena, ref);
 	inner->count = 1;
-	inner->entry[0] = timeline->root;
-	timeline->root.child = ref;
-	timeline->root.summary = summary;
+	ct_node_child(inner)[0] = timeline->root;
+	child_compute(writer, inner, 0, false);
+	timeline->root = ref;
 	timeline->height++;
-	ct_entry_compute(&writer->shape, &timeline->root, false);
 	return true;
 }
 
-/* The upper part of a full leaf, from `keep` on, moves to an empty one. */
+/* Child i, which has been split, and the one behind it: known anew. */
 static void
-leaf_divide(CtLeaf *from, CtLeaf *to, uint32_t keep)
+child_divided(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bool is_leaf)
 {
-	to->count = from->count - keep;
-	memcpy(to->time, &from->time[keep], to->count * sizeof(int64_t));
-	memcpy(ct_leaf_events(to), &ct_leaf_events(from)[keep], to->count * sizeof(CtRef));
-	from->count = keep;
+	ct_node_open(&writer->shape, inner, i + 1, 1);
+	ct_node_child(inner)[i + 1] = right;
+	child_compute(writer, inner, i, is_leaf);
+	child_compute(writer, inner, i + 1, is_leaf);
+	children_refresh(&writer->shape, inner, i);
 }
 
-static void
-inner_divide(CtInner *from, CtInner *to, uint32_t keep)
+/* Events [first, end) of a leaf as a leaf of their own; 0: no room. */
+static CtRef
+leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 {
-	to->count = from->count - keep;
-	memcpy(to->entry, &from->entry[keep], to->count * sizeof(CtEntry));
-	from->count = keep;
-}
+	CtRun run = ct_leaf_run(&writer->shape, from);
+	uint32_t bytes = 0;
+	CtForm scratch;
+	CtRef ref;
 
-/*
- * Split the full child of entry i of a node that is not full.  When events
- * come in order the left part gets most, for it will not grow again.
- */
-static bool
-child_split(CtWriter *writer, CtInner *inner, uint32_t i, bool is_leaf, bool append)
-{
-	CtRef child = inner->entry[i].child;
-	CtRef right = is_leaf ? leaf_make(writer, CT_LEAF_EVENTS) : inner_make(writer);
-	CtRef summary = ct_take(writer, summary_bytes(&writer->shape), true);
-	uint32_t size = is_leaf ? CT_LEAF_EVENTS : CT_FANOUT;
-	uint32_t keep = append ? size * 7 / 8 : size / 2;
-
-	if (right == 0 || summary == 0 || !entry_widen(writer, &inner->entry[i]))
+	for (uint32_t i = first; i < end; i++)
+		bytes += ct_run_item(&run, i, &scratch).form->bytes;
+	ref = ct_leaf_make(writer, end - first, bytes);
+	if (ref == 0)
+		return 0;
+	if (from->labels != 0 && !ct_leaf_label(writer, ct_ptr(writer->arena, ref)))
 	{
-		if (right != 0)
-			ct_give(writer, right, is_leaf ? ct_leaf_bytes(CT_LEAF_EVENTS) : sizeof(CtInner));
-		if (summary != 0)
-			ct_give(writer, summary, summary_bytes(&writer->shape));
+		ct_leaf_free(writer, ref);
+		return 0;
+	}
+	ct_leaf_copy(writer, ct_ptr(writer->arena, ref), &run, first, end);
+	return ref;
+}
+
+static bool
+leaf_split(CtWriter *writer, CtInner *inner, uint32_t i)
+{
+	CtRef old = ct_node_child(inner)[i];
+	const CtLeaf *leaf = ct_ptr(writer->arena, old);
+	CtRef left = leaf_part(writer, leaf, 0, leaf->count / 2U);
+	CtRef right = left == 0 ? 0 : leaf_part(writer, leaf, leaf->count / 2U, leaf->count);
+
+	if (right == 0)
+	{
+		if (left != 0)
+			ct_leaf_free(writer, left);
 		return false;
 	}
-	if (is_leaf)
-		leaf_divide(ct_ptr(writer->arena, child), ct_ptr(writer->arena, right), keep);
-	else
-		inner_divide(ct_ptr(writer->arena, child), ct_ptr(writer->arena, right), keep);
-
-	memmove(&inner->entry[i + 2], &inner->entry[i + 1], (inner->count - i - 1) * sizeof(CtEntry));
-	inner->count++;
-	inner->entry[i + 1].child = right;
-	inner->entry[i + 1].summary = summary;
-	ct_entry_compute(&writer->shape, &inner->entry[i], is_leaf);
-	ct_entry_compute(&writer->shape, &inner->entry[i + 1], is_leaf);
+	ct_leaf_free(writer, old);
+	ct_node_child(inner)[i] = left;
+	child_divided(writer, inner, i, right, true);
 	return true;
 }
 
-/* ---- descending -------------------------------------------------------------- */
+/* When leaves come in order the left part stays full, for it will not grow. */
+static bool
+inner_split(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
+{
+	CtInner *left = ct_ptr(writer->arena, ct_node_child(inner)[i]);
+	uint32_t keep = append ? left->count - 1U : left->count / 2U;
+	CtRef right = ct_node_make(writer, CT_NODE_SMALLEST);
+
+	if (right == 0)
+		return false;
+	if (!ct_node_prepare(writer, &right, left->count - keep, left->columns))
+	{
+		ct_node_free(writer, right);
+		return false;
+	}
+	ct_node_move(&writer->shape, ct_ptr(writer->arena, right), left, keep);
+	child_divided(writer, inner, i, right, false);
+	return true;
+}
+
+/* Is there no room below a node for one event, or one leaf, more? */
+static bool
+child_is_full(const CtWriter *writer, const CtInner *inner, uint32_t i, bool is_leaf,
+			  const CtEntry *entry)
+{
+	void *child = ct_ptr(writer->arena, ct_node_child(inner)[i]);
+
+	if (!is_leaf)
+		return ((CtInner *) child)->count == CT_FANOUT;
+	return entry != NULL && ct_leaf_is_full(child, entry->bytes);
+}
+
+/* Where an event belongs; without one, to the end. */
+static uint32_t
+way_down(const CtWriter *writer, const CtInner *inner, int height, const CtItem *item)
+{
+	return item == NULL ? inner->count - 1U : node_find(&writer->shape, inner, height, item);
+}
 
 /*
- * The path to where the probe is or belongs, ready to be changed: summaries
- * wide and, if there is something to insert, room in the leaf.
+ * The way to where an event belongs, ready to take it; or with none, to the
+ * last node of leaves, ready to take one more leaf, which sets `attrs`.
  */
-static CtStatus
-path_prepare(CtWriter *writer, CtTimeline *timeline, const CtProbe *probe, bool insert,
-			 CtPath *path)
+static bool
+path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
+			 uint64_t attrs, CtSpot *spot)
 {
-	CtEntry *entry = &timeline->root;
+	CtRef *at = &timeline->root;
 
-	if (insert && node_full(writer, entry->child, timeline->height == 0) &&
+	if (((CtInner *) ct_ptr(writer->arena, *at))->count == CT_FANOUT &&
 		!root_raise(writer, timeline))
-		return CT_NO_MEMORY;
-
-	for (int depth = 0;; depth++)
+		return false;
+	for (spot->depth = 0; spot->depth < timeline->height; spot->depth++)
 	{
-		CtInner *inner = ct_ptr(writer->arena, entry->child);
-		bool is_leaf = depth == timeline->height - 1;
+		int height = timeline->height - spot->depth;
+		CtInner *inner;
 		uint32_t i;
 
-		if (!entry_widen(writer, entry))
-			return CT_NO_MEMORY;
-		path->entry[depth] = entry;
-		path->depth = depth;
-		if (depth == timeline->height)
-			break;
-		i = entry_find(&writer->shape, inner, probe);
-		if (insert && node_full(writer, inner->entry[i].child, is_leaf))
+		inner = ct_ptr(writer->arena, *at);
+		if (!ct_node_prepare(writer, at, inner->count + (item == NULL && height == 1), attrs))
+			return false;
+		inner = ct_ptr(writer->arena, *at);
+		i = way_down(writer, inner, height, item);
+		if (child_is_full(writer, inner, i, height == 1, entry))
 		{
-			if (!child_split(writer, inner, i, is_leaf, probe->append))
-				return CT_NO_MEMORY;
-			i = entry_find(&writer->shape, inner, probe);
+			if (!ct_node_prepare(writer, at, inner->count + 1U, attrs))
+				return false;
+			inner = ct_ptr(writer->arena, *at);
+			if (height == 1 ? !leaf_split(writer, inner, i)
+							: !inner_split(writer, inner, i, item == NULL))
+				return false;
+			i = way_down(writer, inner, height, item);
 		}
-		entry = &inner->entry[i];
+		spot->inner[spot->depth] = inner;
+		spot->index[spot->depth] = i;
+		at = &ct_node_child(inner)[i];
 	}
-	path->leaf = ct_ptr(writer->arena, entry->child);
-	if (insert && path->leaf->count == path->leaf->capacity)
-	{
-		if (!entry_summarise(writer, entry) || !leaf_grow(writer, &entry->child))
-			return CT_NO_MEMORY;
-		path->leaf = ct_ptr(writer->arena, entry->child);
-	}
-	return CT_OK;
+	spot->leaf = at;
+	return entry == NULL || ct_leaf_prepare(writer, at, entry);
 }
 
-static void
-path_compute(const CtShape *shape, CtPath *path)
+/* ---- the tail ------------------------------------------------------------------------- */
+
+static inline uint32_t
+row_bytes(uint32_t record_bytes)
 {
-	for (int depth = path->depth; depth >= 0; depth--)
-		ct_entry_compute(shape, path->entry[depth], depth == path->depth);
+	return (uint32_t) (sizeof(CtRow) + record_bytes + 7) / 8 * 8;
 }
 
-/* ---- what store.c calls ------------------------------------------------------- */
-
-CtStatus
-ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, CtRef ref)
+/* A leaf behind all others. */
+static bool
+leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 {
-	const CtEvent *event = ct_ptr(writer->arena, ref);
-	const CtEvent *newest = ct_ptr(writer->arena, timeline->newest);
-	CtProbe probe = {.event = event};
-	CtPath path;
-	uint32_t position;
-	uint32_t behind;
+	const CtLeaf *l = ct_ptr(writer->arena, leaf);
+	CtSpot spot;
+	CtInner *inner;
 
-	if (timeline->root.child == 0)
+	if (timeline->root == 0)
 	{
-		timeline->root = (CtEntry){.lo = UINT64_MAX, .child = leaf_make(writer, CT_LEAF_SMALLEST)};
-		if (timeline->root.child == 0)
-			return CT_NO_MEMORY;
-		probe.append = true;
+		timeline->root = ct_node_make(writer, CT_NODE_SMALLEST);
+		if (timeline->root == 0)
+			return false;
+		if (!ct_node_prepare(writer, &timeline->root, 1, l->set))
+		{
+			ct_node_free(writer, timeline->root);
+			timeline->root = 0;
+			return false;
+		}
+		timeline->height = 1;
+		spot = (CtSpot){.depth = 1, .inner[0] = ct_ptr(writer->arena, timeline->root)};
 	}
 	else
-		probe.append = ct_event_cmp(writer->shape.schema, event, newest) >= 0;
-	if (path_prepare(writer, timeline, &probe, true, &path) != CT_OK)
-		return CT_NO_MEMORY;
-
-	position = leaf_find(&writer->shape, path.leaf, &probe);
-	behind = path.leaf->count - position;
-	memmove(&path.leaf->time[position + 1], &path.leaf->time[position], behind * sizeof(int64_t));
-	memmove(&ct_leaf_events(path.leaf)[position + 1], &ct_leaf_events(path.leaf)[position],
-			behind * sizeof(CtRef));
-	path.leaf->time[position] = event->time;
-	ct_leaf_events(path.leaf)[position] = ref;
-	path.leaf->count++;
-
-	if (!probe.append)
 	{
-		path_compute(&writer->shape, &path);
-		return CT_OK;
+		if (!path_prepare(writer, timeline, NULL, NULL, l->set, &spot))
+			return false;
 	}
-	timeline->newest = ref;
-	for (int depth = 0; depth <= path.depth; depth++)
-		entry_append(writer, path.entry[depth], ref, event);
-	return CT_OK;
+	inner = spot.inner[spot.depth - 1];
+	ct_node_open(&writer->shape, inner, inner->count, 1);
+	ct_node_child(inner)[inner->count - 1] = leaf;
+	child_compute(writer, inner, inner->count - 1U, true);
+	children_refresh(&writer->shape, inner, inner->count > 1 ? inner->count - 2U : 0);
+	for (int depth = spot.depth - 2; depth >= 0; depth--)
+		child_compute(writer, spot.inner[depth], spot.index[depth], false);
+	return true;
 }
 
-/* Put an event in the place of its entered twin. */
-CtStatus
-ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, CtRef twin, CtRef event)
+/* How many rows of a full tail to close: what fills the leaf's memory. */
+static uint32_t
+rows_to_close(const CtRun *tail, uint32_t *bytes)
 {
-	CtProbe probe = {.event = ct_ptr(writer->arena, twin), .identity = true};
-	CtPath path;
-	uint32_t position;
+	uint32_t n = tail->count * CT_CLOSE_EVENTS / CT_TAIL_EVENTS;
+	uint32_t most = tail->count * CT_CLOSE_MOST / CT_TAIL_EVENTS;
+	CtForm scratch;
+	size_t size;
 
-	if (path_prepare(writer, timeline, &probe, false, &path) != CT_OK)
-		return CT_NO_MEMORY;
-	position = leaf_find(&writer->shape, path.leaf, &probe) - 1;
-	assert(ct_leaf_events(path.leaf)[position] == twin); /* T8 */
-	ct_leaf_events(path.leaf)[position] = event;
-	if (timeline->newest == twin)
-		timeline->newest = event;
-	path_compute(&writer->shape, &path);
-	return CT_OK;
-}
-
-/* The entered event of the same identity, or 0. */
-CtRef
-ct_timeline_twin(const CtShape *shape, const CtTimeline *timeline, const CtEvent *event)
-{
-	CtProbe probe = {.event = event, .identity = true};
-	CtRef ref = timeline->root.child;
-	const CtLeaf *leaf;
-	uint32_t position;
-	int order;
-
-	if (ref == 0 || !ct_event_has_id(shape->schema, event))
-		return 0;
-	order = ct_event_cmp_identity(shape->schema, event, ct_ptr(shape->arena, timeline->newest));
-	if (order >= 0)
-		return order == 0 ? timeline->newest : 0;
-
-	for (int depth = 0; depth < timeline->height; depth++)
+	*bytes = 0;
+	n = n > 0 ? n : 1;
+	for (uint32_t i = 0; i < n; i++)
+		*bytes += ct_run_item(tail, i, &scratch).form->bytes;
+	size = ct_alloc_size(ct_leaf_bytes(n, *bytes));
+	while (n < most)
 	{
-		const CtInner *inner = ct_ptr(shape->arena, ref);
+		uint32_t next = ct_run_item(tail, n, &scratch).form->bytes;
 
-		ref = inner->entry[entry_find(shape, inner, &probe)].child;
+		if (ct_leaf_bytes(n + 1, *bytes + next) > size)
+			break;
+		*bytes += next;
+		n++;
 	}
-	leaf = ct_ptr(shape->arena, ref);
-	position = leaf_find(shape, leaf, &probe);
-	if (position == 0)
-		return 0;
-	ref = ct_leaf_events(leaf)[position - 1];
-	return ct_event_cmp_identity(shape->schema, event, ct_ptr(shape->arena, ref)) == 0 ? ref : 0;
+	return n;
 }
 
-/* ---- freeing ------------------------------------------------------------------ */
-
-/* The last leaf is empty: free it, and what is above and only held it. */
+/* What is known about all rows of the tail, anew. */
 static void
-last_leaf_free(CtWriter *writer, CtTimeline *timeline, CtEntry *const *entry)
+tail_note(const CtShape *shape, CtTimeline *timeline)
 {
-	int depth = timeline->height;
-	CtLeaf *leaf = ct_ptr(writer->arena, entry[depth]->child);
+	CtForm scratch;
+	CtRun run = ct_tail_run(shape, timeline);
 
-	ct_give(writer, entry[depth]->child, ct_leaf_bytes(leaf->capacity));
-	for (;; depth--)
+	timeline->tail_finish = false;
+	timeline->tail_form = run.count > 0 ? (uint16_t) ct_run_form(&run, 0) : 0;
+	for (uint32_t i = 0; i < run.count; i++)
 	{
-		const CtSummary *summary = ct_ptr(writer->arena, entry[depth]->summary);
-
-		if (entry[depth]->summary != 0)
-			ct_give(writer, entry[depth]->summary, writer->shape.cell[summary->nattrs]);
-		entry[depth]->child = 0;
-		if (depth == 0 || --((CtInner *) ct_ptr(writer->arena, entry[depth - 1]->child))->count > 0)
-			return;
-		ct_give(writer, entry[depth - 1]->child, sizeof(CtInner));
+		if (ct_run_form(&run, i) != timeline->tail_form)
+			timeline->tail_form = 0;
+		timeline->tail_finish |= ct_run_item(&run, i, &scratch).form->kind == CT_FINISH;
 	}
+}
+
+/* The older rows of a tail become the last leaf. */
+static bool
+tail_close(CtWriter *writer, CtTimeline *timeline)
+{
+	CtRun run = ct_tail_run(&writer->shape, timeline);
+	uint32_t bytes;
+	uint32_t n = rows_to_close(&run, &bytes);
+	CtRef leaf = ct_leaf_make(writer, n, bytes);
+	bool young = false;
+
+	for (uint32_t i = 0; i < n && !young; i++)
+		young = ct_run_label(&run, i) != 0;
+	if (leaf == 0)
+		return false;
+	if (young && !ct_leaf_label(writer, ct_ptr(writer->arena, leaf)))
+	{
+		ct_leaf_free(writer, leaf);
+		return false;
+	}
+	ct_leaf_copy(writer, ct_ptr(writer->arena, leaf), &run, 0, n);
+	if (!leaf_append(writer, timeline, leaf))
+	{
+		ct_leaf_free(writer, leaf);
+		return false;
+	}
+	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
+			(size_t) (timeline->tail_count - n) * timeline->tail_stride);
+	timeline->tail_count = (uint16_t) (timeline->tail_count - n);
+	tail_note(&writer->shape, timeline);
+	return true;
+}
+
+/* A tail of so many rows of so many bytes, with what the old one has. */
+static bool
+tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride)
+{
+	CtRef ref = ct_take(writer, (size_t) capacity * stride, true);
+	char *to = ct_ptr(writer->arena, ref);
+
+	if (ref == 0)
+		return false;
+	for (uint32_t i = 0; i < timeline->tail_count; i++)
+		memcpy(to + (size_t) i * stride, ct_tail_row(writer->arena, timeline, i),
+			   timeline->tail_stride);
+	if (timeline->tail != 0)
+		ct_give(writer, timeline->tail,
+				(size_t) timeline->tail_capacity * timeline->tail_stride);
+	timeline->tail = ref;
+	timeline->tail_capacity = (uint16_t) capacity;
+	timeline->tail_stride = (uint16_t) stride;
+	return true;
+}
+
+/* Room for one row more; false: no memory. */
+static bool
+tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
+{
+	uint32_t stride = row_bytes(record_bytes);
+	uint32_t capacity = timeline->tail_capacity;
+	uint32_t count = timeline->tail_count;
+
+	if (count < capacity && stride <= timeline->tail_stride)
+		return true;
+	stride = stride > timeline->tail_stride ? stride : timeline->tail_stride;
+	if (count == CT_TAIL_EVENTS || (count > 4 && (count + 1) * stride > CT_TAIL_BYTES))
+	{
+		if (!tail_close(writer, timeline))
+			return false;
+		count = timeline->tail_count;
+	}
+	if (count == capacity)
+		capacity = capacity < 4 ? capacity + 2 : capacity + capacity / 2;
+	capacity = capacity < CT_TAIL_EVENTS ? capacity : CT_TAIL_EVENTS;
+	if (capacity == timeline->tail_capacity && stride == timeline->tail_stride)
+		return true;
+	return tail_resize(writer, timeline, capacity, stride);
+}
+
+static inline void
+row_write(CtRow *row, const CtEntry *entry)
+{
+	row->time = entry->time;
+	row->label = (uint32_t) entry->top;
+	row->form = (uint16_t) entry->form;
+	row->unused = 0;
+	memcpy(row->record, entry->record, entry->bytes);
+}
+
+/* Put a row before row i, for which there is room. */
+static void
+tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
+{
+	CtRow *row = ct_tail_row(shape->arena, timeline, i);
+	CtForm scratch;
+
+	memmove((char *) row + timeline->tail_stride, row,
+			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
+	row_write(row, entry);
+	if (timeline->tail_count == 0)
+	{
+		timeline->tail_form = (uint16_t) entry->form;
+		timeline->tail_finish = false;
+	}
+	else if (timeline->tail_form != entry->form)
+		timeline->tail_form = 0;
+	timeline->tail_finish |=
+		ct_form_of(shape, entry->form, entry->record, &scratch)->kind == CT_FINISH;
+	timeline->tail_count++;
+}
+
+/* ---- inserting -------------------------------------------------------------------------- */
+
+/* The store and the timeline hear of an event that has entered. */
+static void
+entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
+{
+	CtStore *store = writer->store;
+
+	if (top == 0)
+	{
+		store->nfrozen++;
+		return;
+	}
+	store->nyoung++;
+	timeline->lo = top < timeline->lo ? top : timeline->lo;
+	timeline->hi = top > timeline->hi ? top : timeline->hi;
+	if (!timeline->in_young)
+		ct_young_push(writer, timeline);
+	if (top < store->horizon)
+		store->round = store->nyoung_timelines; /* there is something to settle */
+}
+
+/* At the end of a tail that has room, behind everything? */
+static inline bool
+append_row(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+{
+	uint32_t count = timeline->tail_count;
+
+	if (count == 0 || count == timeline->tail_capacity ||
+		sizeof(CtRow) + entry->bytes > timeline->tail_stride ||
+		timeline->tail_form != entry->form || entry->form == 0 || timeline->tail_finish ||
+		ct_tail_row(writer->arena, timeline, count - 1)->time >= entry->time)
+		return false;
+	row_write(ct_tail_row(writer->arena, timeline, count), entry);
+	timeline->tail_count++;
+	entered(writer, timeline, entry->top);
+	return true;
+}
+
+/* Where a closed event belongs is made ready, and it is put there. */
+static CtStatus
+insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
+			  bool replace, CtSpot *spot)
+{
+	uint64_t attrs = item->form->kind == CT_FINISH ? 0 : item->form->set;
+	CtLeaf *leaf;
+	CtRun run;
+
+	if (!path_prepare(writer, timeline, item, entry, attrs, spot))
+		return CT_NO_MEMORY;
+	leaf = ct_ptr(writer->arena, *spot->leaf);
+	run = ct_leaf_run(&writer->shape, leaf);
+	spot->position = run_find(&run, item);
+	if (is_twin(&run, spot->position, item) && !replace)
+		return CT_AGAIN;
+	ct_leaf_insert(writer, leaf, spot->position, entry);
+	spot_note(writer, spot, item, entry->top);
+	spot_climb(&writer->shape, spot, item, true);
+	return CT_OK;
+}
+
+static CtStatus
+insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, bool replace, CtSpot *spot)
+{
+	CtForm scratch;
+	CtItem item = {entry->time,
+				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   entry->record};
+	CtStatus status;
+
+	if (in_tail(&writer->shape, timeline, &item))
+	{
+		CtRun run;
+
+		if (!tail_prepare(writer, timeline, entry->bytes))
+			return CT_NO_MEMORY;
+		if (in_tail(&writer->shape, timeline, &item)) /* it may just have been closed */
+		{
+			run = ct_tail_run(&writer->shape, timeline);
+			spot->depth = 0;
+			spot->position = run_find(&run, &item);
+			if (is_twin(&run, spot->position, &item) && !replace)
+				return CT_AGAIN;
+			tail_insert(&writer->shape, timeline, spot->position, entry);
+			entered(writer, timeline, entry->top);
+			return CT_OK;
+		}
+	}
+	status = insert_closed(writer, timeline, &item, entry, replace, spot);
+	if (status == CT_OK)
+		entered(writer, timeline, entry->top);
+	return status;
 }
 
 /*
- * Free up to `limit` entered events, the last ones first; how many were.  The
- * timeline is not to be read any more: what its entries say gets wrong.
+ * An event enters; what its record owns is the timeline's from then on.
+ * CT_AGAIN: its twin has entered, and it has not.
+ */
+CtStatus
+ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+{
+	CtSpot spot;
+
+	if (append_row(writer, timeline, entry))
+		return CT_OK;
+	return insert(writer, timeline, entry, false, &spot);
+}
+
+/* An event enters in the place of its twin, which is freed. */
+CtStatus
+ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+{
+	CtSpot spot;
+	CtStatus status = insert(writer, timeline, entry, true, &spot);
+
+	if (status == CT_OK)
+		ct_timeline_remove(writer, timeline, &spot); /* what is before the spot */
+	return status;
+}
+
+/* ---- removing ---------------------------------------------------------------------------- */
+
+/* What is known of the children on the way, but for their compositions. */
+static void
+spot_facts(const CtWriter *writer, const CtSpot *spot)
+{
+	int depth = spot->depth - 1;
+
+	leaf_facts(writer, spot->inner[depth], spot->index[depth], ct_ptr(writer->arena, *spot->leaf));
+	while (depth-- > 0)
+		inner_facts(spot->inner[depth], spot->index[depth], spot->inner[depth + 1]);
+}
+
+/* What the nodes above a spot know, from `depth` up, is computed again. */
+static void
+spot_compute(const CtWriter *writer, const CtSpot *spot, int depth)
+{
+	for (; depth >= 0; depth--)
+	{
+		child_compute(writer, spot->inner[depth], spot->index[depth], depth == spot->depth - 1);
+		children_refresh(&writer->shape, spot->inner[depth], spot->index[depth]);
+	}
+}
+
+/* A root with one child that is a node is not needed. */
+static void
+root_lower(CtWriter *writer, CtTimeline *timeline)
+{
+	while (timeline->height > 1)
+	{
+		CtInner *inner = ct_ptr(writer->arena, timeline->root);
+		CtRef child = ct_node_child(inner)[0];
+
+		if (inner->count > 1)
+			return;
+		ct_node_free(writer, timeline->root);
+		timeline->root = child;
+		timeline->height--;
+	}
+}
+
+/* The last event of the spot's leaf is gone: the leaf goes, and empty nodes. */
+static void
+leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
+{
+	int depth = spot->depth - 1;
+
+	ct_leaf_free(writer, *spot->leaf);
+	ct_node_close(&writer->shape, spot->inner[depth], spot->index[depth], 1);
+	while (spot->inner[depth]->count == 0)
+	{
+		CtRef *at = depth == 0 ? &timeline->root
+							   : &ct_node_child(spot->inner[depth - 1])[spot->index[depth - 1]];
+
+		ct_node_free(writer, *at);
+		if (depth-- == 0)
+		{
+			timeline->root = 0;
+			timeline->height = 0;
+			return;
+		}
+		ct_node_close(&writer->shape, spot->inner[depth], spot->index[depth], 1);
+	}
+	children_refresh(&writer->shape, spot->inner[depth],
+					 spot->index[depth] > 0 ? spot->index[depth] - 1 : 0);
+	spot_compute(writer, spot, depth - 1);
+	root_lower(writer, timeline);
+}
+
+static void
+tail_free(CtWriter *writer, CtTimeline *timeline)
+{
+	ct_give(writer, timeline->tail, (size_t) timeline->tail_capacity * timeline->tail_stride);
+	timeline->tail = 0;
+	timeline->tail_count = timeline->tail_capacity = timeline->tail_stride = 0;
+}
+
+static void
+remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
+{
+	CtRow *row = ct_tail_row(writer->arena, timeline, i);
+
+	memmove(row, (char *) row + timeline->tail_stride,
+			(size_t) (timeline->tail_count - i - 1U) * timeline->tail_stride);
+	if (--timeline->tail_count == 0)
+		tail_free(writer, timeline);
+}
+
+/* Remove the event before the spot, with what its record owns. */
+void
+ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
+{
+	const CtShape *shape = &writer->shape;
+	CtRun run = ct_spot_run(shape, timeline, spot);
+	uint32_t i = spot->position - 1;
+	CtForm scratch;
+	CtForm form;
+	uint8_t record[CT_MAX_RECORD_BYTES];
+	CtItem item = ct_run_item(&run, i, &scratch);
+
+	/* A copy: what it did must be known when it is gone. */
+	memcpy(&form, item.form, ct_form_bytes(item.form->ncells));
+	memcpy(record, item.record, item.form->bytes);
+	item.form = &form;
+	item.record = record;
+
+	if (ct_run_label(&run, i) == 0)
+		writer->store->nfrozen--;
+	else
+		writer->store->nyoung--;
+	if (spot->depth == 0)
+		remove_row(writer, timeline, i);
+	else
+	{
+		ct_leaf_remove(writer, ct_ptr(writer->arena, *spot->leaf), i);
+		if (((CtLeaf *) ct_ptr(writer->arena, *spot->leaf))->count == 0)
+			leaf_vanish(writer, timeline, spot);
+		else
+		{
+			spot_facts(writer, spot);
+			spot_climb(shape, spot, &item, false);
+		}
+	}
+	ct_record_free(writer, &form, record);
+}
+
+/* ---- freezing ------------------------------------------------------------------------------ */
+
+/* Labels below the horizon are dropped; how many. */
+static uint32_t
+leaf_freeze(CtWriter *writer, CtLeaf *leaf, uint64_t horizon)
+{
+	uint32_t *label;
+	uint32_t frozen = 0;
+	uint32_t left = 0;
+
+	if (leaf->labels == 0)
+		return 0;
+	label = ct_ptr(writer->arena, leaf->labels);
+	for (uint32_t i = 0; i < leaf->count; i++)
+	{
+		if (label[i] == 0)
+			continue;
+		if (widen_label(writer, label[i]) < horizon)
+		{
+			label[i] = 0;
+			frozen++;
+		}
+		else
+			left++;
+	}
+	if (left == 0)
+	{
+		ct_give(writer, leaf->labels, leaf->capacity * sizeof(uint32_t));
+		leaf->labels = 0;
+	}
+	return frozen;
+}
+
+static uint32_t
+node_freeze(CtWriter *writer, CtRef ref, int height, uint64_t horizon)
+{
+	CtInner *inner = ct_ptr(writer->arena, ref);
+	uint32_t frozen = 0;
+
+	for (uint32_t i = 0; i < inner->count; i++)
+	{
+		CtRef child = ct_node_child(inner)[i];
+
+		if (ct_node_lo(inner)[i] >= horizon)
+			continue;
+		if (height == 1)
+		{
+			frozen += leaf_freeze(writer, ct_ptr(writer->arena, child), horizon);
+			leaf_facts(writer, inner, i, ct_ptr(writer->arena, child));
+		}
+		else
+		{
+			frozen += node_freeze(writer, child, height - 1, horizon);
+			inner_facts(inner, i, ct_ptr(writer->arena, child));
+		}
+	}
+	return frozen;
+}
+
+static uint32_t
+tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
+{
+	uint32_t frozen = 0;
+
+	for (uint32_t i = 0; i < timeline->tail_count; i++)
+	{
+		CtRow *row = ct_tail_row(writer->arena, timeline, i);
+		uint64_t top = widen_label(writer, row->label);
+
+		if (row->label == 0)
+			continue;
+		if (top < horizon)
+		{
+			row->label = 0;
+			frozen++;
+			continue;
+		}
+		timeline->lo = top < timeline->lo ? top : timeline->lo;
+		timeline->hi = top > timeline->hi ? top : timeline->hi;
+	}
+	return frozen;
+}
+
+/* Events whose ids are below the horizon lose them; how many did. */
+uint32_t
+ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
+{
+	uint32_t frozen = 0;
+
+	if (timeline->lo >= horizon)
+		return 0;
+	timeline->lo = UINT64_MAX;
+	timeline->hi = 0;
+	if (timeline->root != 0)
+	{
+		frozen = node_freeze(writer, timeline->root, timeline->height, horizon);
+		node_range(ct_ptr(writer->arena, timeline->root), &timeline->lo, &timeline->hi);
+	}
+	frozen += tail_freeze(writer, timeline, horizon);
+	return frozen;
+}
+
+/* ---- freeing ------------------------------------------------------------------------------- */
+
+static void
+run_free(CtWriter *writer, const CtRun *run)
+{
+	CtForm scratch;
+
+	for (uint32_t i = 0; i < run->count; i++)
+	{
+		CtItem item = ct_run_item(run, i, &scratch);
+
+		ct_record_free(writer, item.form, item.record);
+	}
+}
+
+/* The last leaf goes, and the nodes that only held it; how many events it had. */
+static uint32_t
+last_leaf_free(CtWriter *writer, CtTimeline *timeline)
+{
+	CtRef *at[CT_MAX_HEIGHT + 1] = {&timeline->root};
+	CtRun run;
+	int depth;
+
+	for (depth = 0; depth < timeline->height; depth++)
+	{
+		CtInner *inner = ct_ptr(writer->arena, *at[depth]);
+
+		at[depth + 1] = &ct_node_child(inner)[inner->count - 1];
+	}
+	run = ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *at[depth]));
+	run_free(writer, &run);
+	ct_leaf_free(writer, *at[depth]);
+	while (depth-- > 0)
+	{
+		CtInner *inner = ct_ptr(writer->arena, *at[depth]);
+
+		if (--inner->count > 0)
+			return run.count;
+		ct_node_free(writer, *at[depth]);
+	}
+	timeline->root = 0;
+	timeline->height = 0;
+	return run.count;
+}
+
+/*
+ * Free entered events, about `limit` of them; how many were.  The timeline is
+ * not to be read any more: what its nodes say gets wrong.
  */
 int
 ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 {
 	int freed = 0;
 
-	while (timeline->root.child != 0 && freed < limit)
+	while (timeline->root != 0 && freed < limit)
+		freed += (int) last_leaf_free(writer, timeline);
+	if (timeline->root == 0 && timeline->tail != 0 && freed < limit)
 	{
-		CtEntry *entry[CT_MAX_HEIGHT + 1] = {&timeline->root};
-		CtLeaf *leaf;
+		CtRun run = ct_tail_run(&writer->shape, timeline);
 
-		for (int depth = 0; depth < timeline->height; depth++)
-		{
-			CtInner *inner = ct_ptr(writer->arena, entry[depth]->child);
-
-			entry[depth + 1] = &inner->entry[inner->count - 1];
-		}
-		leaf = ct_ptr(writer->arena, entry[timeline->height]->child);
-		while (leaf->count > 0 && freed < limit)
-		{
-			CtRef event = ct_leaf_events(leaf)[--leaf->count];
-
-			ct_give(writer, event, ct_event_bytes(ct_ptr(writer->arena, event)));
-			freed++;
-		}
-		if (leaf->count == 0)
-			last_leaf_free(writer, timeline, entry);
+		run_free(writer, &run);
+		freed += (int) run.count;
+		tail_free(writer, timeline);
 	}
 	return freed;
 }

@@ -1,54 +1,17 @@
 /*
  * timeline.h
- *	  The inside of a timeline: its header, and the tree of entered events.
+ *	  The inside of a timeline: its header, and the ways into it.
  *
  *	  CtTimeline ── recent events, newest first (doubly linked)
- *		 │ root: an entry
- *	  CtInner: entries (first event, count, lo/hi, summary) ── CtInner ── CtLeaf
- *
- * A leaf has references to events in order.  What is known about a node is
- * kept in its parent's entry, and about the root in the timeline: the present
- * state of a key is one summary away.
+ *		 │ root: CtInner ── CtInner ── CtLeaf	closed: all before the tail
+ *		 └ tail: rows							what comes in order goes here
  */
 #ifndef CT_TIMELINE_H
 #define CT_TIMELINE_H
 
-#include "rule.h"
-#include "store.h"
+#include "node.h"
 
-/*
- * How many events a leaf and how many entries an inner node has.  Tests set
- * them low, for trees that are high while they are small.
- *
- * Inner nodes off the right spine have at least 16 entries, leaves 32 events;
- * a region has room for fewer than 2^30 events.
- */
-#ifndef CT_FANOUT
-#define CT_LEAF_EVENTS 64
-#define CT_FANOUT 32
-#define CT_MAX_HEIGHT 10
-#endif
-#define CT_LEAF_SMALLEST 4 /* a leaf that grew beyond has a summary */
-
-_Static_assert(CT_LEAF_SMALLEST < CT_LEAF_EVENTS, "a full leaf has a summary");
-
-/* What is known about a subtree. */
-typedef struct CtEntry
-{
-	int64_t time; /* of `first` */
-	uint64_t lo;  /* range of the top-level ids of its young events; */
-	uint64_t hi;  /* UINT64_MAX and 0 when it has none */
-	CtRef child;
-	CtRef first;         /* its first event */
-	CtRef summary;       /* composition of its events; a root that is a
-						  * small leaf has none, 0 */
-	uint32_t count : 31; /* its events */
-	uint32_t frozen : 1; /* some of them are visible to everyone */
-} CtEntry;
-
-_Static_assert(sizeof(CtEntry) == 40, "entries are packed");
-
-#define CT_KEY_INLINE 22
+#define CT_KEY_INLINE 20
 
 typedef struct CtTimeline
 {
@@ -58,10 +21,19 @@ typedef struct CtTimeline
 	uint32_t key_bytes;
 	CtRef recent;     /* newest recent or waiting event */
 	uint32_t recents; /* how many */
-	CtRef newest;     /* last entered event in the order */
-	CtEntry root;     /* child 0: nothing has entered */
-	uint8_t height;   /* inner levels above the leaves */
-	bool taken;       /* the slot is in use */
+	CtRef root;       /* 0: nothing is closed */
+	CtRef tail;       /* 0: nothing has entered since */
+	uint16_t tail_count;
+	uint16_t tail_capacity;
+	uint16_t tail_stride; /* bytes of a row */
+	uint16_t tail_form;   /* of all its rows, or 0 */
+	uint8_t height;       /* levels of inner nodes */
+	bool tail_finish;     /* there may be a finish in the tail */
+	bool taken;           /* the slot is in use */
+	bool in_young;        /* it is in the store's list of those with young events */
+	CtRef young_next;
+	uint64_t lo; /* covers the ids of all its young events; */
+	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
 	{
 		uint8_t bytes[CT_KEY_INLINE];
@@ -71,61 +43,48 @@ typedef struct CtTimeline
 
 _Static_assert(sizeof(CtTimeline) == 96, "a timeline is small");
 
-typedef struct CtInner
+/* A place in a timeline: before event `position` of a leaf or of the tail. */
+typedef struct CtSpot
 {
-	uint32_t count;
-	uint32_t unused;
-	CtEntry entry[CT_FANOUT];
-} CtInner;
+	int depth; /* inner nodes on the way to the leaf; 0: the tail */
+	CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t index[CT_MAX_HEIGHT];
+	CtRef *leaf; /* where the leaf's reference is */
+	uint32_t position;
+} CtSpot;
 
-/* Then `capacity` times and `capacity` references. */
-typedef struct CtLeaf
+/* Has anything entered? */
+static inline bool
+ct_timeline_entered(const CtTimeline *timeline)
 {
-	uint32_t count;
-	uint32_t capacity;
-	int64_t time[];
-} CtLeaf;
-
-static inline CtRef *
-ct_leaf_events(const CtLeaf *leaf)
-{
-	return (CtRef *) &leaf->time[leaf->capacity];
+	return timeline->tail_count != 0 || timeline->root != 0;
 }
 
-/*
- * Ask for the events of a leaf, which lie anywhere, before they are read one
- * by one: the waits for memory overlap.
- */
-static inline void
-ct_leaf_prefetch(const CtArena *arena, const CtLeaf *leaf, uint32_t from, uint32_t to)
+static inline CtRow *
+ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 {
-	const CtRef *event = ct_leaf_events(leaf);
-
-	for (uint32_t i = from; i < to; i++)
-	{
-		const char *at = ct_ptr(arena, event[i]);
-
-		__builtin_prefetch(at);
-		__builtin_prefetch(at + 64);
-	}
-}
-
-static inline size_t
-ct_leaf_bytes(uint32_t capacity)
-{
-	return sizeof(CtLeaf) + capacity * (sizeof(int64_t) + sizeof(CtRef));
+	return (CtRow *) ((char *) ct_ptr(arena, timeline->tail) + (size_t) i * timeline->tail_stride);
 }
 
 /* timeline.c */
-CtStatus ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, CtRef event) CT_MUST_CHECK;
+CtRun ct_tail_run(const CtShape *shape, const CtTimeline *timeline);
+CtRun ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot);
+uint32_t ct_node_until(const CtInner *inner, int64_t time);
+CtItem ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch);
+bool ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
+					  CtForm *scratch);
+bool ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+						CtSpot *spot);
 CtStatus
-ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, CtRef twin, CtRef event) CT_MUST_CHECK;
-CtRef ct_timeline_twin(const CtShape *shape, const CtTimeline *timeline, const CtEvent *event);
+ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry) CT_MUST_CHECK;
+CtStatus
+ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry) CT_MUST_CHECK;
+void ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot);
+uint32_t ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon);
 int ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit);
-void ct_entry_compute(const CtShape *shape, CtEntry *entry, bool is_leaf);
 
 /* fold.c */
-bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtEvent *event,
-						const CtEvent *instead, int64_t *end);
+bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+						bool instead, int64_t *end);
 
 #endif /* CT_TIMELINE_H */

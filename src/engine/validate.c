@@ -9,7 +9,7 @@
  * changing, for a region.  Nothing is written.
  *
  * The invariants are stated at the head of arena.c (A), event.c (E), rule.c
- * (R), timeline.c (T), directory.c (D) and store.c (S).
+ * (R), block.c (B), node.c (N), timeline.c (T), directory.c (D), store.c (S).
  *
  * Not here: the law itself, which tests prove against a naive fold.
  */
@@ -17,8 +17,6 @@
 
 #include "arena.h"
 #include "timeline.h"
-
-#define MAX_SUMMARY_BYTES (sizeof(CtSummary) + CT_MAX_ATTRS * sizeof(CtNumberCell))
 
 typedef struct CtCheck
 {
@@ -31,15 +29,12 @@ typedef struct CtCheck
 	uint64_t waiting;
 	uint64_t recents;
 	uint64_t timelines;
+	uint64_t young_timelines;
 	CtRef timeline; /* the one being checked */
-	CtRef previous; /* event before, in its tree */
+	bool has_previous;
+	CtItem previous; /* event before, in the same timeline */
+	CtForm previous_form;
 } CtCheck;
-
-typedef union CtSummaryBuffer
-{
-	CtSummary summary;
-	uint64_t words[MAX_SUMMARY_BYTES / sizeof(uint64_t)];
-} CtSummaryBuffer;
 
 /* Remember the first reason; true as long as there is none. */
 static bool
@@ -62,189 +57,311 @@ count_bytes(CtCheck *check, size_t bytes)
 	check->bytes += ct_alloc_size(bytes);
 }
 
+/* ---- records ---------------------------------------------------------------------- */
+
+/* What a record owns. */
+static void
+check_record(CtCheck *check, const CtForm *form, const uint8_t *record)
+{
+	uint32_t bytes = 0;
+
+	for (uint64_t rest = form->set & ~form->null; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+		CtRef ref;
+
+		if (!require(check, i < check->shape.schema->nattrs, "E1: a record sets what is not there"))
+			return;
+		bytes += ct_cell_bytes(&check->shape.schema->attr[i]);
+		if ((form->apart >> i & 1) == 0)
+			continue;
+		memcpy(&ref, record + ct_form_offset(form, i), sizeof(ref));
+		if (ref != 0)
+			count_bytes(check, sizeof(CtApart) + ((const CtApart *) at(check, ref))->bytes);
+	}
+	require(check, form->bytes == bytes || form->bytes == bytes + CT_EXPLICIT_BYTES,
+			"E1: a record's size is not that of its cells");
+}
+
+static void
+check_forms(CtCheck *check)
+{
+	const CtStore *store = check->store;
+	const CtRef *forms = at(check, store->forms);
+
+	require(check, store->nforms <= CT_MAX_FORMS, "S7: too many forms");
+	if (store->forms != 0)
+		count_bytes(check, store->forms_capacity * sizeof(CtRef));
+	for (uint32_t i = 1; i < store->nforms; i++)
+	{
+		const CtForm *form = at(check, forms[i]);
+
+		count_bytes(check, ct_form_bytes(form->ncells));
+		require(check, form->ncells == (uint32_t) __builtin_popcountll(form->set),
+				"S7: a form's cells are miscounted");
+		for (uint32_t j = 1; j < i; j++)
+		{
+			const CtForm *other = at(check, forms[j]);
+
+			require(check,
+					form->set != other->set || form->null != other->null ||
+						form->kind != other->kind,
+					"S7: a form is kept twice");
+		}
+	}
+}
+
 /* ---- trees ---------------------------------------------------------------------- */
 
-static bool
-cell_equal(const CtShape *shape, const CtSummary *a, const CtSummary *b, int i)
+/* The way to a block, and what is known about it on the way. */
+typedef struct CtWay
 {
-	const char *a_cell = (const char *) a + shape->cell[i];
-	const char *b_cell = (const char *) b + shape->cell[i];
+	int depth;
+	const CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t index[CT_MAX_HEIGHT];
+} CtWay;
 
-	if (shape->schema->attr[i].rule >= CT_RULE_SUM)
+/* The composition of the events below, one by one. */
+static void
+compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *cell)
+{
+	const CtAttr *a = &check->shape.schema->attr[attr];
+	const CtInner *inner = at(check, ref);
+	CtForm scratch;
+	CtRun run;
+
+	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
+		compose_events(check, ct_node_child(inner)[i], height - 1, attr, cell);
+	if (height > 0)
+		return;
+	run = ct_leaf_run(&check->shape, at(check, ref));
+	for (uint32_t i = 0; i < run.count; i++)
 	{
-		const CtNumberCell *f = (const CtNumberCell *) a_cell;
-		const CtNumberCell *g = (const CtNumberCell *) b_cell;
+		CtItem item = ct_run_item(&run, i, &scratch);
+		CtCell g;
 
-		if (f->action != g->action)
-			return false;
-		if (f->action == CT_SET)
-			return ct_wide_cmp(f->a, g->a) == 0;
-		return f->action != CT_CLAMP ||
-			   (ct_wide_cmp(f->a, g->a) == 0 && ct_wide_cmp(f->lo, g->lo) == 0 &&
-				ct_wide_cmp(f->hi, g->hi) == 0);
+		if (item.form->kind == CT_FINISH)
+			ct_cell_reset(a, cell);
+		else if (ct_form_sets(item.form, attr))
+		{
+			ct_cell_of(&check->shape, &item, attr, &g);
+			ct_cell_then(&check->shape, a, cell, &g);
+		}
 	}
-	if (shape->schema->attr[i].rule == CT_RULE_LAST)
-	{
-		const CtLastCell *f = (const CtLastCell *) a_cell;
-		const CtLastCell *g = (const CtLastCell *) b_cell;
-
-		return f->action == g->action && (f->action != CT_SET || f->event == g->event);
-	}
-	return true;
 }
 
-/* Add every event below a node to the summary, the old way. */
-static void
-compose_events(const CtCheck *check, CtRef ref, int height, CtSummary *summary)
+/* Events that a node without a column must not have. */
+static bool
+sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 {
 	const CtInner *inner = at(check, ref);
-	const CtLeaf *leaf = at(check, ref);
+	CtForm scratch;
+	CtRun run;
 
-	for (uint32_t i = 0; height == 0 && i < leaf->count; i++)
-		ct_summary_add_event(&check->shape, summary, ct_leaf_events(leaf)[i]);
 	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
-		compose_events(check, inner->entry[i].child, height - 1, summary);
-}
-
-static void
-check_summary(CtCheck *check, const CtEntry *entry, int height)
-{
-	const CtSummary *kept = at(check, entry->summary);
-	const CtShape *shape = &check->shape;
-	CtSummaryBuffer wide;
-	CtSummaryBuffer fresh;
-
-	if (!require(check, kept->nattrs <= shape->schema->nattrs, "R4: a summary is too wide"))
-		return;
-	count_bytes(check, shape->cell[kept->nattrs]);
-	ct_summary_widen(shape, kept, &wide.summary);
-	ct_summary_clear(shape, &fresh.summary);
-	compose_events(check, entry->child, height, &fresh.summary);
-	require(check,
-			wide.summary.row == fresh.summary.row && wide.summary.finish == fresh.summary.finish,
-			"T3: a summary's row is not its events'");
-	for (int i = 0; i < shape->schema->nattrs; i++)
-		require(check, cell_equal(shape, &wide.summary, &fresh.summary, i),
-				"T3: a summary is not the composition of its events");
-}
-
-/* The event, and that every entry on the way down to it accounts for it. */
-static void
-check_entered(CtCheck *check, CtRef ref, const CtEntry *const *path, int depth)
-{
-	const CtEvent *event = at(check, ref);
-	const CtSchema *schema = check->shape.schema;
-	uint64_t horizon = check->store->horizon;
-
-	count_bytes(check, ct_event_bytes(event));
-	require(check, event->timeline == check->timeline, "T1: an event is in another's tree");
-	require(check, event->state == (event->top == 0 ? CT_FROZEN : CT_YOUNG),
-			"S2: an entered event is neither young nor frozen");
-	check->frozen += event->top == 0;
-	check->young += event->top != 0;
-	if (check->previous != 0)
 	{
-		require(check, ct_event_cmp(schema, at(check, check->previous), event) <= 0,
-				"T1: events are out of order");
-		require(check,
-				!ct_event_has_id(schema, event) ||
-					ct_event_cmp_identity(schema, at(check, check->previous), event) != 0,
-				"T8: twins have entered");
+		if (sets_attr(check, ct_node_child(inner)[i], height - 1, attr))
+			return true;
 	}
-	for (int i = 0; i < depth; i++)
+	if (height > 0)
+		return false;
+	run = ct_leaf_run(&check->shape, at(check, ref));
+	for (uint32_t i = 0; i < run.count; i++)
 	{
-		if (event->top >= horizon && event->top != 0)
-			require(check, path[i]->lo <= event->top && event->top <= path[i]->hi,
+		const CtForm *form = ct_run_item(&run, i, &scratch).form;
+
+		if (form->kind != CT_FINISH && ct_form_sets(form, attr))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_column(CtCheck *check, CtRef ref, int height, int attr)
+{
+	const CtShape *shape = &check->shape;
+	const CtAttr *a = &shape->schema->attr[attr];
+	const CtInner *inner = at(check, ref);
+	const CtColumn *column;
+	CtCell sum = {.tag = CT_KEEP};
+
+	if ((inner->columns >> attr & 1) == 0)
+	{
+		require(check, !sets_attr(check, ref, height, attr), "N2: a column is missing");
+		return;
+	}
+	column = at(check, ct_node_column(inner)[attr]);
+	count_bytes(check, ct_column_bytes(a, inner->capacity));
+	for (uint32_t i = 0; i < inner->count; i++)
+	{
+		CtCell total;
+		CtCell kept;
+		CtCell fresh = {.tag = CT_KEEP};
+
+		if (!ct_is_last(a))
+		{
+			ct_node_get(shape, inner, CT_BEFORE, i, attr, &kept);
+			require(check, ct_cell_same(a, &kept, &sum), "N1: what is before a child is wrong");
+		}
+		ct_node_get(shape, inner, CT_TOTAL, i, attr, &total);
+		compose_events(check, ct_node_child(inner)[i], height - 1, attr, &fresh);
+		require(check, ct_cell_same(a, &total, &fresh),
+				"N1: a total is not the composition of its events");
+		ct_cell_then(shape, a, &sum, &total);
+		require(check,
+				(column->overrides >> i & 1) == ct_tag_overrides(total.tag) &&
+					(column->sets >> i & 1) == (total.tag != CT_KEEP),
+				"N3: a column's masks are wrong");
+	}
+}
+
+/* What every node on the way says of an event. */
+static void
+check_way(CtCheck *check, const CtWay *way, uint64_t top, bool finish)
+{
+	for (int depth = 0; depth < way->depth; depth++)
+	{
+		const CtInner *inner = way->inner[depth];
+		uint32_t i = way->index[depth];
+
+		if (top != 0)
+			require(check, ct_node_lo(inner)[i] <= top && top <= ct_node_hi(inner)[i],
 					"T4: a young event is outside lo/hi");
 		else
-			require(check, path[i]->frozen || path[i]->lo < horizon,
-					"T5: a subtree with a frozen event may be skipped");
+			require(check, inner->frozen >> i & 1, "T5: a frozen event may be skipped");
+		require(check, !finish || (inner->finish >> i & 1), "T5: a finish is not known");
 	}
-	check->previous = ref;
-}
-
-static uint32_t check_node(CtCheck *check, CtRef ref, int height, const CtEntry **path, int depth);
-
-static uint32_t
-check_leaf(CtCheck *check, const CtLeaf *leaf, const CtEntry **path, int depth)
-{
-	count_bytes(check, ct_leaf_bytes(leaf->capacity));
-	if (!require(check, leaf->count > 0, "T6: a leaf is empty") ||
-		!require(check, leaf->count <= leaf->capacity && leaf->capacity <= CT_LEAF_EVENTS,
-				 "T6: a leaf is too full"))
-		return 0;
-	for (uint32_t i = 0; i < leaf->count; i++)
-	{
-		CtRef ref = ct_leaf_events(leaf)[i];
-
-		require(check, leaf->time[i] == ((const CtEvent *) at(check, ref))->time,
-				"T1: a leaf's time is not its event's");
-		check_entered(check, ref, path, depth);
-	}
-	return leaf->count;
-}
-
-/* The first event below a node. */
-static CtRef
-first_of(const CtCheck *check, CtRef ref, int height)
-{
-	for (; height > 0; height--)
-		ref = ((const CtInner *) at(check, ref))->entry[0].child;
-	return ct_leaf_events(at(check, ref))[0];
 }
 
 static void
-check_entry(CtCheck *check, const CtEntry *entry, int height, const CtEntry **path, int depth)
+check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 {
-	uint32_t count;
+	const CtTimeline *timeline = at(check, check->timeline);
+	uint32_t label = ct_run_label(run, i);
+	uint64_t top = label == 0 ? 0 : ct_label_top(check->store->newest_top, label);
+	CtForm scratch;
+	CtItem item = ct_run_item(run, i, &scratch);
 
-	path[depth] = entry;
-	require(check, entry->summary != 0 || (depth == 0 && height == 0),
-			"T3: an entry has no summary");
-	count = check_node(check, entry->child, height, path, depth + 1);
-	if (check->reason != NULL)
-		return;
-	require(check, entry->count == count, "T2: an entry's count is wrong");
-	require(check, entry->first == first_of(check, entry->child, height),
-			"T2: an entry's first event is another's");
-	require(check, entry->time == ((const CtEvent *) at(check, entry->first))->time,
-			"T2: an entry's time is not its first event's");
-	if (entry->summary != 0)
-		check_summary(check, entry, height);
+	check_record(check, item.form, item.record);
+	require(check, run->form == 0 || run->form == ct_run_form(run, i), "B2: a form is another's");
+	require(check, run->finish || item.form->kind != CT_FINISH, "B2: a finish is not known");
+	require(check, (item.form->set & ~run->set) == 0, "B2: what is set is not known");
+	check->frozen += top == 0;
+	check->young += top != 0;
+	require(check, top == 0 || (timeline->lo <= top && top <= timeline->hi),
+			"T4: a young event is outside its timeline's lo/hi");
+	if (check->has_previous)
+	{
+		require(check, ct_item_cmp(&check->shape, &check->previous, &item) <= 0,
+				"T1: events are out of order");
+		require(check,
+				!item.form->has_id ||
+					ct_item_cmp_identity(&check->shape, &check->previous, &item) != 0,
+				"T7: twins have entered");
+	}
+	check_way(check, way, top, item.form->kind == CT_FINISH);
+	check->has_previous = true;
+	memcpy(&check->previous_form, item.form, ct_form_bytes(item.form->ncells));
+	check->previous = (CtItem){item.time, &check->previous_form, item.record};
 }
 
-/* How many events are below. */
-static uint32_t
-check_node(CtCheck *check, CtRef ref, int height, const CtEntry **path, int depth)
+static void
+check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
+{
+	CtRun run = ct_leaf_run(&check->shape, leaf);
+
+	count_bytes(check, ct_leaf_bytes(leaf->capacity, leaf->room));
+	if (leaf->labels != 0)
+		count_bytes(check, leaf->capacity * sizeof(uint32_t));
+	if (!require(check, leaf->count > 0, "T6: a leaf is empty") ||
+		!require(check, leaf->count <= leaf->capacity && leaf->count <= CT_LEAF_EVENTS,
+				 "T6: a leaf is too full") ||
+		!require(check, leaf->used <= leaf->room, "B1: records lie outside their leaf"))
+		return;
+	for (uint32_t i = 0; i < leaf->count && check->reason == NULL; i++)
+		check_entered(check, &run, i, way);
+}
+
+static bool
+ends_with_finish(const CtCheck *check, CtRef ref, int height)
+{
+	CtForm scratch;
+	CtRun run;
+
+	for (; height > 0; height--)
+	{
+		const CtInner *inner = at(check, ref);
+
+		ref = ct_node_child(inner)[inner->count - 1];
+	}
+	run = ct_leaf_run(&check->shape, at(check, ref));
+	return ct_run_item(&run, run.count - 1, &scratch).form->kind == CT_FINISH;
+}
+
+static void
+check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 {
 	const CtInner *inner = at(check, ref);
-	uint32_t count = 0;
+	CtForm scratch;
 
 	if (height == 0)
-		return check_leaf(check, at(check, ref), path, depth);
-	count_bytes(check, sizeof(CtInner));
-	if (!require(check, inner->count > 0 && inner->count <= CT_FANOUT,
+	{
+		check_leaf(check, at(check, ref), way);
+		return;
+	}
+	count_bytes(check, ct_node_bytes(inner->capacity, inner->nattrs));
+	if (!require(check,
+				 inner->count > 0 && inner->count <= CT_FANOUT && inner->count <= inner->capacity,
 				 "T6: an inner node is empty or too full"))
-		return 0;
+		return;
+	way->depth++;
 	for (uint32_t i = 0; i < inner->count && check->reason == NULL; i++)
 	{
-		check_entry(check, &inner->entry[i], height - 1, path, depth);
-		count += inner->entry[i].count;
+		CtRef child = ct_node_child(inner)[i];
+
+		way->inner[way->depth - 1] = inner;
+		way->index[way->depth - 1] = i;
+		check_node(check, child, height - 1, way);
+		if (check->reason != NULL)
+			break;
+		require(check,
+				inner->time[i] ==
+					ct_first_item(&check->shape, child, height - 1, &scratch).time,
+				"T2: a node's time is not its first event's");
+		require(check,
+				(inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
+				"T5: a row is present or absent and not known to be");
+		require(check,
+				height == 1 ||
+					(((const CtInner *) at(check, child))->columns & ~inner->columns) == 0,
+				"T3: a node lacks a column of a child");
 	}
-	return count;
+	way->depth--;
+	for (int i = 0; i < check->shape.schema->nattrs && check->reason == NULL; i++)
+	{
+		if (check->shape.schema->attr[i].rule != CT_RULE_NONE)
+			check_column(check, ref, height, i);
+	}
 }
 
 static void
 check_tree(CtCheck *check, const CtTimeline *timeline)
 {
-	const CtEntry *path[CT_MAX_HEIGHT + 1];
+	CtWay way = {.depth = 0};
+	CtRun run = ct_tail_run(&check->shape, timeline);
 
-	check->previous = 0;
-	if (!require(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high"))
+	check->has_previous = false;
+	if (!require(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high") ||
+		!require(check, (timeline->root == 0) == (timeline->height == 0), "T6: a height is wrong"))
 		return;
-	if (timeline->root.child != 0)
-		check_entry(check, &timeline->root, timeline->height, path, 0);
-	require(check, timeline->newest == check->previous, "T7: newest is not the last event");
+	if (timeline->root != 0)
+		check_node(check, timeline->root, timeline->height, &way);
+	way.depth = 0;
+	if (timeline->tail != 0)
+		count_bytes(check, (size_t) timeline->tail_capacity * timeline->tail_stride);
+	require(check, timeline->tail_count <= timeline->tail_capacity, "T6: a tail is too full");
+	for (uint32_t i = 0; i < timeline->tail_count && check->reason == NULL; i++)
+		check_entered(check, &run, i, &way);
 }
 
 /* ---- timelines ------------------------------------------------------------------- */
@@ -259,14 +376,17 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 	for (; ref != 0 && check->reason == NULL; count++)
 	{
 		const CtEvent *event = at(check, ref);
+		CtForm scratch;
+		const CtForm *form = ct_form_of(&check->shape, event->form, event->record, &scratch);
 
 		require(check, count < timeline->recents, "S1: more recent events than counted");
 		require(check, event->prev == previous, "S1: a recent event's link back is wrong");
 		require(check, event->timeline == check->timeline, "S1: a recent event is another's");
 		require(check, event->state == CT_RECENT || event->state == CT_WAITING,
-				"S1: an entered event is in the recent list");
+				"S1: an event is neither recent nor waiting");
 		require(check, event->top != 0, "S2: a recent event has no transaction");
-		count_bytes(check, ct_event_bytes(event));
+		check_record(check, form, event->record);
+		count_bytes(check, offsetof(CtEvent, record) + form->bytes);
 		check->recents += event->state == CT_RECENT;
 		check->waiting += event->state == CT_WAITING;
 		previous = ref;
@@ -291,8 +411,12 @@ check_timeline(CtCheck *check, CtRef ref)
 			ct_directory_find(check->shape.arena, &store->directory, timeline->hash, key,
 							  key_bytes) == ref,
 			"D1, D3: a timeline is not found by its key");
-	require(check, timeline->recents > 0 || timeline->root.child != 0,
+	require(check,
+			timeline->recents > 0 || ct_timeline_entered(timeline) || timeline->in_young,
 			"S5: a timeline has no event");
+	check->young_timelines += timeline->in_young;
+	require(check, timeline->hi == 0 || timeline->in_young,
+			"S2: a timeline with young events is not in their list");
 	check_recents(check, timeline);
 	if (check->reason == NULL)
 		check_tree(check, timeline);
@@ -344,25 +468,47 @@ check_batches(CtCheck *check)
 }
 
 static void
-check_queue(CtCheck *check, const CtQueue *queue, CtEventState state, uint64_t count,
-			const char *reason)
+check_waiting(CtCheck *check)
 {
+	const CtQueue *queue = &check->store->waiting;
+	uint64_t count = check->store->nwaiting;
 	CtRef last = 0;
 	uint64_t found = 0;
 
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
 		const CtEvent *event = at(check, ref);
+		CtForm scratch;
+		CtSpot spot;
+		CtItem item = ct_event_item(&check->shape, event, &scratch);
 
-		require(check, event->state == state, reason);
-		require(check,
-				state != CT_WAITING ||
-					ct_timeline_twin(&check->shape, at(check, event->timeline), event) != 0,
+		require(check, event->state == CT_WAITING, "S2: an event waits that does not");
+		require(check, ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
 				"S2: a waiting event has no twin");
 		last = ref;
 		ref = event->queue;
 	}
-	require(check, found == count && queue->last == last, reason);
+	require(check, found == count && queue->last == last, "S2: the waiting queue is wrong");
+}
+
+static void
+check_young(CtCheck *check)
+{
+	const CtStore *store = check->store;
+	uint64_t found = 0;
+	CtRef last = 0;
+
+	for (CtRef ref = store->young.first; ref != 0 && found <= store->nyoung_timelines; found++)
+	{
+		const CtTimeline *timeline = at(check, ref);
+
+		require(check, timeline->taken && timeline->in_young,
+				"S2: a timeline is listed as young and is not");
+		last = ref;
+		ref = timeline->young_next;
+	}
+	require(check, found == store->nyoung_timelines && store->young.last == last,
+			"S2: the list of young timelines is wrong");
 }
 
 /* ---- the directory ------------------------------------------------------------------- */
@@ -421,25 +567,21 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 {
 	const CtStore *store = ct_ptr(arena, ref);
 	CtCheck check = {.shape = ct_store_shape(arena, store), .store = store};
-	uint32_t cell[CT_MAX_ATTRS + 1];
 
 	count_bytes(&check, sizeof(CtStore));
 	count_bytes(&check, check.shape.schema->size);
-	count_bytes(&check, ct_layout_bytes(check.shape.schema->nattrs));
-	ct_shape_layout(check.shape.schema, cell);
-	require(&check,
-			memcmp(cell, check.shape.cell, ct_layout_bytes(check.shape.schema->nattrs)) == 0,
-			"R4: the layout is not the description's");
+	check_forms(&check);
 	check_batches(&check);
-	check_queue(&check, &store->waiting, CT_WAITING, store->nwaiting,
-				"S2: the waiting queue is wrong");
-	check_queue(&check, &store->young, CT_YOUNG, store->nyoung, "S2: the young queue is wrong");
+	check_waiting(&check);
+	check_young(&check);
 	if (check.reason == NULL)
 		check_directory(&check);
 	require(&check, check.recents == store->recents && check.waiting == store->nwaiting,
 			"S3: timelines hold other recent events than the queues");
 	require(&check, check.young == store->nyoung && check.frozen == store->nfrozen,
 			"S3: entered events are miscounted");
+	require(&check, check.young_timelines == store->nyoung_timelines,
+			"S3: timelines with young events are miscounted");
 	require(&check, check.bytes == store->bytes, "S4: bytes are miscounted");
 	*reason = check.reason;
 	return check.reason == NULL ? CT_OK : CT_BROKEN;

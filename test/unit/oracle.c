@@ -14,7 +14,7 @@
 #include <time.h>
 
 #define MAX_ATTRS 16
-#define MAX_IMAGE 40
+#define MAX_IMAGE 48
 #define MAX_TRANSACTIONS 6
 #define MAX_SNAPSHOTS 5
 #define NUMBER_NAN ((__int128) (((unsigned __int128) 1 << 127) - 1))
@@ -23,7 +23,9 @@ typedef struct ModelValue
 {
 	bool set; /* in an event: touched */
 	bool null;
-	__int128 number; /* of a sum, min or max */
+	__int128 number; /* of what has one */
+	int64_t days;    /* of an interval */
+	int64_t months;
 	uint32_t bytes;
 	uint8_t image[MAX_IMAGE];
 } ModelValue;
@@ -53,7 +55,9 @@ typedef struct ModelAttr
 	uint8_t number;
 	int scale;
 	int length;
-	bool bounded;
+	bool wide;
+	bool has_lower;
+	bool has_upper;
 	int lower;
 	int upper;
 	ModelValue initial; /* null: none */
@@ -257,13 +261,58 @@ random_number(Oracle *o, const ModelAttr *attr)
 
 	if (!one_in(o, 8))
 		return small;
-	if (attr->number == CT_NUMBER_INT)
+	if (attr->number == CT_NUMBER_INT || attr->number == CT_NUMBER_INTERVAL)
 		return one_in(o, 2) ? INT64_MAX - pick(o, 3) : (__int128) INT64_MIN + pick(o, 3);
-	if (attr->rule != CT_RULE_SUM && one_in(o, 3))
+	if (attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN && one_in(o, 3))
 		return NUMBER_NAN;
 	for (uint32_t i = pick(o, 9); i > 0; i--)
 		small *= 10;
+	if (!attr->wide)
+		return small * 10000000;
 	return small * 1000000000000000000 * (one_in(o, 2) ? 1 : 100000000);
+}
+
+static void
+interval_image(Oracle *o, ModelValue *value)
+{
+	int64_t microseconds = (int64_t) value->number;
+	int32_t days = one_in(o, 5) ? INT32_MIN : (int) pick(o, 9) - 4;
+	int32_t months = one_in(o, 5) ? INT32_MAX : (int) pick(o, 9) - 4;
+
+	memcpy(value->image, &microseconds, 8);
+	memcpy(value->image + 8, &days, 4);
+	memcpy(value->image + 12, &months, 4);
+	value->bytes = 16;
+	value->days = days;
+	value->months = months;
+}
+
+/* The image of a number as the engine is given it. */
+static void
+number_image(Oracle *o, const ModelAttr *attr, ModelValue *value)
+{
+	int64_t word = (int64_t) value->number;
+	uint64_t magnitude = word < 0 ? 0 - (uint64_t) word : (uint64_t) word;
+	uint64_t scaled = (word < 0 ? UINT64_C(1) << 63 : 0) | magnitude;
+
+	switch (attr->number)
+	{
+		case CT_NUMBER_INT:
+			memcpy(value->image, &word, value->bytes = 8);
+			break;
+		case CT_NUMBER_SCALED:
+			memcpy(value->image, &scaled, value->bytes = 8);
+			break;
+		case CT_NUMBER_INTERVAL:
+			interval_image(o, value);
+			break;
+		default:
+			if (value->number == NUMBER_NAN)
+				memcpy(value->image, "\0\xC0", value->bytes = 2);
+			else
+				value->bytes = oracle_numeric(value->number, attr->scale, value->image);
+			break;
+	}
 }
 
 static void
@@ -271,19 +320,10 @@ random_value(Oracle *o, const ModelAttr *attr, ModelValue *value)
 {
 	memset(value, 0, sizeof(*value));
 	value->set = true;
-	if (attr->rule >= CT_RULE_SUM)
+	if (attr->number != CT_NUMBER_NONE)
 	{
 		value->number = random_number(o, attr);
-		if (attr->number == CT_NUMBER_INT)
-		{
-			int64_t word = (int64_t) value->number;
-
-			memcpy(value->image, &word, value->bytes = 8);
-		}
-		else if (value->number == NUMBER_NAN)
-			memcpy(value->image, "\0\xC0", value->bytes = 2);
-		else
-			value->bytes = oracle_numeric(value->number, attr->scale, value->image);
+		number_image(o, attr, value);
 		return;
 	}
 	value->bytes = attr->image == CT_IMAGE_WORD    ? 8
@@ -301,21 +341,34 @@ random_attr(Oracle *o, ModelAttr *attr)
 	memset(attr, 0, sizeof(*attr));
 	attr->rule = (uint8_t) (CT_RULE_LAST + pick(o, 4));
 	attr->image = (uint8_t) pick(o, 3);
-	attr->length = 5;
+	attr->length = one_in(o, 2) ? 5 : 33;
 	attr->initial.null = true;
-	if (attr->rule >= CT_RULE_SUM)
+	if (attr->rule == CT_RULE_SUM)
+		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 4));
+	else if (one_in(o, 2))
+		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 3));
+	else if (attr->rule != CT_RULE_LAST)
+		attr->image = CT_IMAGE_VAR;
+	if (attr->number != CT_NUMBER_NONE)
 	{
-		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 2));
-		attr->image = attr->number == CT_NUMBER_INT ? CT_IMAGE_WORD : CT_IMAGE_VAR;
-		attr->scale = attr->number == CT_NUMBER_INT ? 0 : (int) pick(o, 6);
-		attr->bounded = attr->rule == CT_RULE_SUM && one_in(o, 2);
+		attr->image = attr->number == CT_NUMBER_NUMERIC    ? CT_IMAGE_VAR
+					  : attr->number == CT_NUMBER_INTERVAL ? CT_IMAGE_FIXED
+														   : CT_IMAGE_WORD;
+		attr->length = 16;
+		attr->scale = attr->number == CT_NUMBER_NUMERIC ? (int) pick(o, 6) : 0;
+		attr->wide = attr->number == CT_NUMBER_NUMERIC && one_in(o, 2);
+	}
+	if (attr->rule == CT_RULE_SUM && attr->number != CT_NUMBER_INTERVAL)
+	{
+		attr->has_lower = one_in(o, 2);
+		attr->has_upper = one_in(o, 2);
 		attr->lower = -(int) pick(o, 30);
 		attr->upper = 3 + (int) pick(o, 30);
 	}
 	if (one_in(o, 2))
 	{
 		random_value(o, attr, &attr->initial);
-		if (attr->rule >= CT_RULE_SUM)
+		if (attr->number != CT_NUMBER_NONE)
 			attr->initial.number = (int) pick(o, 4);
 	}
 }
@@ -326,6 +379,12 @@ wide_of(__int128 number)
 	CtWide wide = {{(uint64_t) number, (uint64_t) (number >> 64), number < 0 ? UINT64_MAX : 0}};
 
 	return number == NUMBER_NAN ? CT_WIDE_NAN : wide;
+}
+
+static CtWide
+lanes_of(const ModelValue *value)
+{
+	return (CtWide){{(uint64_t) value->days, (uint64_t) value->months, 0}};
 }
 
 static CtSchema *
@@ -346,8 +405,13 @@ make_schema(const Oracle *o, int nattrs)
 		to->number = from->number;
 		to->scale = (uint8_t) from->scale;
 		to->length = (int16_t) from->length;
-		to->lower = from->bounded ? wide_of(from->lower) : CT_WIDE_MINUS_INFINITY;
-		to->upper = from->bounded ? wide_of(from->upper) : CT_WIDE_PLUS_INFINITY;
+		to->wide = from->wide;
+		to->rate_attr = -1;
+		to->has_lower = from->has_lower;
+		to->has_upper = from->has_upper;
+		to->lower = wide_of(from->lower);
+		to->upper = wide_of(from->upper);
+		to->initial_extra = lanes_of(&from->initial);
 		to->has_initial = !from->initial.null && from->rule != CT_RULE_NONE;
 		to->initial = wide_of(from->initial.number);
 		to->initial_offset = (uint32_t) size;
@@ -479,26 +543,44 @@ start_state(const Oracle *o, ModelState *state)
 		state->value[i] = o->attr[i].initial;
 }
 
+static int cmp_values(const ModelAttr *attr, const ModelValue *a, const ModelValue *b);
+
+/* A sum, min or max that is not NULL. */
 static void
-apply_number(const ModelAttr *attr, ModelValue *value, __int128 operand)
+apply_operand(const ModelAttr *attr, ModelValue *value, const ModelValue *operand)
+{
+	int order = attr->number == CT_NUMBER_NONE ? cmp_values(attr, operand, value)
+											   : (operand->number > value->number) -
+													 (operand->number < value->number);
+
+	if (attr->rule == CT_RULE_MIN ? order < 0 : attr->rule == CT_RULE_MAX && order > 0)
+		*value = *operand;
+	if (attr->rule != CT_RULE_SUM)
+		return;
+	value->number += operand->number;
+	value->days += operand->days;
+	value->months += operand->months;
+	if (attr->has_lower && value->number < attr->lower)
+		value->number = attr->lower;
+	if (attr->has_upper && value->number > attr->upper)
+		value->number = attr->upper;
+}
+
+static void
+apply_value(const ModelAttr *attr, ModelValue *value, const ModelValue *operand)
 {
 	if (value->null && attr->initial.null && attr->rule != CT_RULE_SUM)
-		value->number = operand;
-	else
 	{
-		if (value->null)
-			value->number = attr->initial.null ? 0 : attr->initial.number;
-		if (attr->rule == CT_RULE_SUM)
-		{
-			value->number += operand;
-			if (attr->bounded && value->number < attr->lower)
-				value->number = attr->lower;
-			if (attr->bounded && value->number > attr->upper)
-				value->number = attr->upper;
-		}
-		else if (attr->rule == CT_RULE_MIN ? operand < value->number : operand > value->number)
-			value->number = operand;
+		*value = *operand;
+		return;
 	}
+	if (value->null)
+	{
+		*value = attr->initial;
+		if (attr->initial.null)
+			*value = (ModelValue){.number = 0};
+	}
+	apply_operand(attr, value, operand);
 	value->null = false;
 }
 
@@ -518,7 +600,7 @@ apply_event(const Oracle *o, ModelState *state, const ModelEvent *event)
 		if (event->value[i].null || event->kind == CT_SNAPSHOT || o->attr[i].rule == CT_RULE_LAST)
 			state->value[i] = event->value[i];
 		else
-			apply_number(&o->attr[i], &state->value[i], event->value[i].number);
+			apply_value(&o->attr[i], &state->value[i], &event->value[i]);
 	}
 }
 
@@ -551,12 +633,15 @@ compare_value(const ModelAttr *attr, const ModelValue *expected, const CtValue *
 {
 	if (attr->rule == CT_RULE_NONE || expected->null)
 		ORACLE_REQUIRE(value->kind == CT_VALUE_NULL);
-	else if (attr->rule >= CT_RULE_SUM)
+	else if (attr->number != CT_NUMBER_NONE)
 	{
 		CtWide number = wide_of(expected->number);
+		CtWide lanes = lanes_of(expected);
 
 		ORACLE_REQUIRE(value->kind == CT_VALUE_NUMBER);
 		ORACLE_REQUIRE(memcmp(&value->number, &number, sizeof(CtWide)) == 0);
+		if (attr->number == CT_NUMBER_INTERVAL)
+			ORACLE_REQUIRE(memcmp(&value->extra, &lanes, sizeof(CtWide)) == 0);
 	}
 	else
 	{

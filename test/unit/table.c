@@ -24,9 +24,9 @@ schema_make(uint16_t nattrs)
 		attr->rule = i == NAME_ATTR || i == ID_ATTR ? CT_RULE_LAST : CT_RULE_SUM;
 		attr->image = i == NAME_ATTR ? CT_IMAGE_VAR : CT_IMAGE_WORD;
 		attr->number = attr->rule == CT_RULE_SUM ? CT_NUMBER_INT : CT_NUMBER_NONE;
-		attr->lower = CT_WIDE_MINUS_INFINITY;
-		attr->upper = CT_WIDE_PLUS_INFINITY;
+		attr->rate_attr = -1;
 	}
+	schema->attr[BOUNDED_ATTR].has_lower = schema->attr[BOUNDED_ATTR].has_upper = true;
 	schema->attr[BOUNDED_ATTR].lower = CT_WIDE_ZERO;
 	schema->attr[BOUNDED_ATTR].upper = ct_wide_from_int64(100);
 	schema->attr[BOUNDED_ATTR].has_initial = true;

@@ -1,0 +1,557 @@
+/*
+ * block.c
+ *	  Events side by side: how they are laid out, and folded in runs.
+ *
+ * Called by timeline.c (changing), fold.c (reading).
+ *
+ * Concurrency: as timeline.c.  What only reads survives any content: counts
+ * are bounded by who calls, offsets by their types.
+ *
+ * Invariants:
+ *	 B1  The first `count` times, slots and labels of a leaf are its events', in
+ *		 their order.  Records lie within `used`; `holes` of it is nobody's.
+ *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
+ *		 set; `finish` is true if one of them is a finish.
+ *	 B3  A leaf without labels has frozen events only.
+ *
+ * Not here: where an event belongs (timeline.c).
+ */
+#include "block.h"
+
+#include <assert.h>
+#include <string.h>
+
+CtRun
+ct_leaf_run(const CtShape *shape, const CtLeaf *leaf)
+{
+	uint32_t count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
+
+	return (CtRun){.shape = shape,
+				   .count = count,
+				   .form = leaf->form,
+				   .finish = leaf->finish != 0,
+				   .set = leaf->set,
+				   .time = leaf->time,
+				   .slot = ct_leaf_slots(leaf),
+				   .base = ct_leaf_records(leaf),
+				   .label = leaf->labels == 0 ? NULL : ct_ptr(shape->arena, leaf->labels)};
+}
+
+/* How many events are at or before the instant. */
+uint32_t
+ct_run_until(const CtRun *run, int64_t time)
+{
+	uint32_t low = 0;
+	uint32_t n = run->count;
+
+	if (n == 0 || ct_run_time(run, n - 1) <= time)
+		return n;
+	while (n > 0)
+	{
+		uint32_t half = n / 2;
+
+		if (ct_run_time(run, low + half) <= time)
+		{
+			low += half + 1;
+			n -= half + 1;
+		}
+		else
+			n = half;
+	}
+	return low;
+}
+
+/* ---- folding -------------------------------------------------------------------- */
+
+/* One behind the last finish in [from, to), or `from` when there is none. */
+static uint32_t
+behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
+{
+	CtForm scratch;
+
+	*found = false;
+	if (!run->finish)
+		return from;
+	for (uint32_t i = to; i > from; i--)
+	{
+		if (ct_run_item(run, i - 1, &scratch).form->kind == CT_FINISH)
+		{
+			*found = true;
+			return i;
+		}
+	}
+	return from;
+}
+
+/* All events have this form, and it only adds to the attribute: its offset. */
+static bool
+only_adds(const CtRun *run, int attr, uint32_t *offset)
+{
+	const CtForm *form;
+
+	if (run->form == 0 || run->shape->schema->attr[attr].wide ||
+		run->shape->schema->attr[attr].rule != CT_RULE_SUM ||
+		run->shape->schema->attr[attr].number == CT_NUMBER_INTERVAL)
+		return false;
+	form = ct_form_of(run->shape, run->form, NULL, NULL);
+	if (form->kind != CT_EVENT || !ct_form_sets(form, attr) || ct_form_nulls(form, attr))
+		return false;
+	*offset = ct_form_offset(form, attr);
+	return true;
+}
+
+static inline int64_t
+read_int64(const uint8_t *at)
+{
+	int64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static __int128
+add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
+{
+	__int128 sum = 0;
+
+	if (run->slot == NULL)
+	{
+		for (uint32_t i = from; i < to; i++)
+			sum += read_int64(run->base + (size_t) i * run->stride + sizeof(CtRow) + offset);
+	}
+	else
+	{
+		for (uint32_t i = from; i < to; i++)
+			sum += read_int64(run->base + run->slot[i].offset + offset);
+	}
+	return sum;
+}
+
+/* x -> min(max(x + a, lo), hi) in 128 bits, for operands of 64. */
+typedef struct Narrow
+{
+	__int128 a;
+	__int128 lo;
+	__int128 hi;
+} Narrow;
+
+#define NARROW_INFINITY ((__int128) 1 << 120)
+
+static inline __int128
+narrow_clamp(__int128 x, __int128 lo, __int128 hi)
+{
+	x = x < lo ? lo : x;
+	return x > hi ? hi : x;
+}
+
+static __int128
+narrow_of(CtWide wide)
+{
+	return (__int128) wide_low(wide);
+}
+
+static Narrow
+narrow_bounds(const CtAttr *attr)
+{
+	return (Narrow){.lo = attr->has_lower ? narrow_of(attr->lower) : -NARROW_INFINITY,
+					.hi = attr->has_upper ? narrow_of(attr->upper) : NARROW_INFINITY};
+}
+
+/* Bounded by what fits in 64 bits, or not at all? */
+static bool
+bounds_fit(const CtAttr *attr)
+{
+	int64_t unused;
+
+	return (!attr->has_lower || ct_wide_to_int64(attr->lower, &unused)) &&
+		   (!attr->has_upper || ct_wide_to_int64(attr->upper, &unused));
+}
+
+/* The composition of additions with bounds. */
+static void
+compose_bounded(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
+				CtCell *cell)
+{
+	Narrow bound = narrow_bounds(attr);
+	Narrow f = {0, bound.lo, bound.hi};
+	bool first = true;
+
+	for (uint32_t i = from; i < to; i++)
+	{
+		int64_t v = read_int64(ct_run_record(run, i) + offset);
+
+		f.a += v;
+		if (!first)
+		{
+			f.lo = attr->has_lower ? narrow_clamp(f.lo + v, bound.lo, bound.hi) : f.lo;
+			f.hi = attr->has_upper ? narrow_clamp(f.hi + v, bound.lo, bound.hi) : f.hi;
+		}
+		first = false;
+	}
+	if (f.lo == f.hi)
+		f.a = 0; /* R4 */
+	cell->tag = CT_CHANGE;
+	cell->w[0] = wide_from_int128(f.a);
+	if (attr->has_lower)
+		cell->w[1] = wide_from_int128(f.lo);
+	if (attr->has_upper)
+		cell->w[1 + attr->has_lower] = wide_from_int128(f.hi);
+}
+
+/* The composition of events [from, to) in one attribute. */
+void
+ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell)
+{
+	const CtAttr *attr = &run->shape->schema->attr[i];
+	uint32_t offset;
+	bool finish;
+	CtForm scratch;
+
+	cell->tag = CT_KEEP;
+	from = behind_finish(run, from, to, &finish);
+	if (finish)
+		ct_cell_reset(attr, cell);
+	if (from == to || (run->set >> i & 1) == 0)
+		return;
+	if (!finish && only_adds(run, i, &offset))
+	{
+		if (!attr->has_lower && !attr->has_upper)
+		{
+			cell->tag = CT_CHANGE;
+			cell->w[0] = wide_from_int128(add_up(run, from, to, offset));
+			return;
+		}
+		if (bounds_fit(attr))
+		{
+			compose_bounded(run, from, to, offset, attr, cell);
+			return;
+		}
+	}
+	if (ct_is_last(attr))
+	{
+		for (uint32_t j = to; j > from; j--)
+		{
+			CtItem item = ct_run_item(run, j - 1, &scratch);
+
+			if (ct_form_sets(item.form, i))
+			{
+				ct_cell_of(run->shape, &item, i, cell);
+				return;
+			}
+		}
+		return;
+	}
+	for (uint32_t j = from; j < to; j++)
+	{
+		CtItem item = ct_run_item(run, j, &scratch);
+		CtCell g;
+
+		if (!ct_form_sets(item.form, i))
+			continue;
+		ct_cell_of(run->shape, &item, i, &g);
+		ct_cell_then(run->shape, attr, cell, &g);
+	}
+}
+
+/* Attributes that are the last value set: from the end back. */
+static void
+apply_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
+{
+	CtForm scratch;
+
+	for (uint32_t j = to; j > from && wanted != 0; j--)
+	{
+		CtItem item = ct_run_item(run, j - 1, &scratch);
+
+		for (uint64_t rest = item.form->set & wanted; rest != 0; rest &= rest - 1)
+		{
+			int i = __builtin_ctzll(rest);
+
+			if (ct_form_nulls(item.form, i))
+				state->value[i].kind = CT_VALUE_NULL;
+			else
+				ct_value_set_cell(run->shape, i, &state->value[i],
+								  item.record + ct_form_offset(item.form, i), item.time);
+		}
+		wanted &= ~item.form->set;
+	}
+}
+
+static void
+apply_bounded(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
+			  CtValue *value)
+{
+	Narrow bound = narrow_bounds(attr);
+	__int128 x = narrow_of(value->number);
+
+	for (uint32_t j = from; j < to; j++)
+		x = narrow_clamp(x + read_int64(ct_run_record(run, j) + offset), bound.lo, bound.hi);
+	value->number = wide_from_int128(x);
+}
+
+static void
+apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
+{
+	const CtAttr *attr = &run->shape->schema->attr[i];
+	CtValue *value = &state->value[i];
+	uint32_t offset;
+	CtForm scratch;
+
+	if (only_adds(run, i, &offset))
+	{
+		if (value->kind == CT_VALUE_NULL)
+		{
+			value->kind = CT_VALUE_NUMBER;
+			value->number = attr->has_initial ? attr->initial : CT_WIDE_ZERO;
+		}
+		if (!attr->has_lower && !attr->has_upper)
+		{
+			value->number =
+				wide_add(value->number, wide_from_int128(add_up(run, from, to, offset)));
+			return;
+		}
+		if (bounds_fit(attr))
+		{
+			apply_bounded(run, from, to, offset, attr, value);
+			return;
+		}
+	}
+	for (uint32_t j = from; j < to; j++)
+	{
+		CtItem item = ct_run_item(run, j, &scratch);
+		CtCell cell;
+
+		if (!ct_form_sets(item.form, i))
+			continue;
+		ct_cell_of(run->shape, &item, i, &cell);
+		ct_value_apply(run->shape, i, value, cell.tag, cell.w);
+	}
+}
+
+/* Apply events [from, to) to a state. */
+void
+ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
+{
+	const CtSchema *schema = run->shape->schema;
+	uint64_t lasts = 0;
+	bool finish;
+
+	if (from >= to)
+		return;
+	from = behind_finish(run, from, to, &finish);
+	if (finish)
+		ct_state_initial(schema, state);
+	if (from == to)
+		return;
+	for (uint64_t rest = run->set; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+
+		if (i >= schema->nattrs)
+			break;
+		if (ct_is_last(&schema->attr[i]))
+			lasts |= rest & -rest;
+		else if (schema->attr[i].rule != CT_RULE_NONE)
+			apply_one(run, from, to, i, state);
+	}
+	if (lasts != 0)
+		apply_lasts(run, from, to, lasts, state);
+	state->present = true;
+}
+
+/* ---- records ---------------------------------------------------------------------- */
+
+/* Free what a record owns. */
+void
+ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record)
+{
+	for (uint64_t rest = form->apart; rest != 0; rest &= rest - 1)
+	{
+		CtRef ref;
+
+		memcpy(&ref, record + ct_form_offset(form, __builtin_ctzll(rest)), sizeof(ref));
+		if (ref != 0)
+			ct_give(writer, ref,
+					sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
+	}
+}
+
+/* ---- leaves ------------------------------------------------------------------------ */
+
+/*
+ * A leaf for so many events with so many bytes of records, and for as many
+ * more of them as the memory it takes anyway has room for.
+ */
+CtRef
+ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)
+{
+	size_t size = ct_alloc_size(ct_leaf_bytes(events, record_bytes));
+	uint32_t each = record_bytes / events;
+	CtRef ref;
+
+	while (events < CT_LEAF_EVENTS && record_bytes + each <= CT_LEAF_ROOM &&
+		   ct_leaf_bytes(events + 1, record_bytes + each) <= size)
+	{
+		events++;
+		record_bytes += each;
+	}
+	ref = ct_take(writer, ct_leaf_bytes(events, record_bytes), true);
+	if (ref != 0)
+	{
+		CtLeaf *leaf = ct_ptr(writer->arena, ref);
+
+		memset(leaf, 0, sizeof(CtLeaf));
+		leaf->capacity = (uint16_t) events;
+		leaf->room = (uint16_t) record_bytes;
+	}
+	return ref;
+}
+
+/* Labels for a leaf that has none; false: no room. */
+bool
+ct_leaf_label(CtWriter *writer, CtLeaf *leaf)
+{
+	if (leaf->labels != 0)
+		return true;
+	leaf->labels = ct_take(writer, leaf->capacity * sizeof(uint32_t), true);
+	if (leaf->labels != 0)
+		memset(ct_ptr(writer->arena, leaf->labels), 0, leaf->capacity * sizeof(uint32_t));
+	return leaf->labels != 0;
+}
+
+void
+ct_leaf_free(CtWriter *writer, CtRef ref)
+{
+	CtLeaf *leaf = ct_ptr(writer->arena, ref);
+
+	if (leaf->labels != 0)
+		ct_give(writer, leaf->labels, leaf->capacity * sizeof(uint32_t));
+	ct_give(writer, ref, ct_leaf_bytes(leaf->capacity, leaf->room));
+}
+
+bool
+ct_leaf_is_full(const CtLeaf *leaf, uint32_t record_bytes)
+{
+	return leaf->count >= CT_LEAF_EVENTS ||
+		   (leaf->count > 1 &&
+			(uint32_t) leaf->used - leaf->holes + record_bytes > CT_LEAF_ROOM);
+}
+
+/* What is known about all of a leaf's events goes on with another one. */
+static void
+leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
+{
+	if (leaf->count == 0)
+		leaf->form = (uint16_t) number;
+	else if (leaf->form != number)
+		leaf->form = 0;
+	leaf->set |= form->set;
+	leaf->finish |= form->kind == CT_FINISH;
+}
+
+/* Make room for an event in a leaf that is not full; the leaf may move. */
+bool
+ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
+{
+	CtLeaf *old = ct_ptr(writer->arena, *at);
+	uint32_t live = (uint32_t) old->used - old->holes;
+	uint32_t events = old->count + 1U + old->count / 8;
+	uint32_t bytes = live + entry->bytes + live / 8;
+	CtRef ref;
+	CtLeaf *leaf;
+	CtRun run;
+
+	if (old->count < old->capacity && (uint32_t) old->used + entry->bytes <= old->room)
+		return entry->top == 0 || ct_leaf_label(writer, old);
+
+	events = events < CT_LEAF_EVENTS ? events : CT_LEAF_EVENTS;
+	bytes = bytes < CT_LEAF_ROOM ? bytes : CT_LEAF_ROOM;
+	if (bytes < live + entry->bytes)
+		bytes = live + entry->bytes;
+	ref = ct_leaf_make(writer, events, bytes);
+	if (ref == 0)
+		return false;
+	leaf = ct_ptr(writer->arena, ref);
+	if ((old->labels != 0 || entry->top != 0) && !ct_leaf_label(writer, leaf))
+	{
+		ct_leaf_free(writer, ref);
+		return false;
+	}
+	run = ct_leaf_run(&writer->shape, old);
+	ct_leaf_copy(writer, leaf, &run, 0, run.count);
+	ct_leaf_free(writer, *at);
+	*at = ref;
+	return true;
+}
+
+void
+ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *entry)
+{
+	CtSlot *slot = ct_leaf_slots(leaf);
+	uint32_t behind = leaf->count - i;
+	CtForm scratch;
+
+	memmove(&leaf->time[i + 1], &leaf->time[i], behind * sizeof(int64_t));
+	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
+	leaf->time[i] = entry->time;
+	slot[i] = (CtSlot){leaf->used, (uint16_t) entry->form};
+	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
+	leaf_note(leaf, ct_form_of(&writer->shape, entry->form, entry->record, &scratch), entry->form);
+	leaf->used = (uint16_t) (leaf->used + entry->bytes);
+	if (leaf->labels != 0)
+	{
+		uint32_t *label = ct_ptr(writer->arena, leaf->labels);
+
+		memmove(&label[i + 1], &label[i], behind * sizeof(uint32_t));
+		label[i] = (uint32_t) entry->top;
+	}
+	leaf->count++;
+}
+
+/* Take an event out; what its record owns is the caller's. */
+void
+ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
+{
+	CtSlot *slot = ct_leaf_slots(leaf);
+	uint32_t behind = leaf->count - i - 1U;
+	CtForm scratch;
+	const CtForm *form =
+		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
+
+	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
+	memmove(&leaf->time[i], &leaf->time[i + 1], behind * sizeof(int64_t));
+	memmove(&slot[i], &slot[i + 1], behind * sizeof(CtSlot));
+	if (leaf->labels != 0)
+	{
+		uint32_t *label = ct_ptr(writer->arena, leaf->labels);
+
+		memmove(&label[i], &label[i + 1], behind * sizeof(uint32_t));
+	}
+	leaf->count--;
+}
+
+/* Append events of another leaf, or of a tail; labels if `to` has some. */
+void
+ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end)
+{
+	CtSlot *slot = ct_leaf_slots(to);
+	uint8_t *records = ct_leaf_records(to);
+	uint32_t *label = to->labels == 0 ? NULL : ct_ptr(writer->arena, to->labels);
+
+	for (uint32_t i = first; i < end; i++)
+	{
+		const uint8_t *record = ct_run_record(from, i);
+		uint32_t number = ct_run_form(from, i);
+		CtForm scratch;
+		const CtForm *form = ct_form_of(&writer->shape, number, record, &scratch);
+
+		leaf_note(to, form, number);
+		to->time[to->count] = ct_run_time(from, i);
+		slot[to->count] = (CtSlot){to->used, (uint16_t) number};
+		memcpy(records + to->used, record, form->bytes);
+		to->used = (uint16_t) (to->used + form->bytes);
+		if (label != NULL)
+			label[to->count] = ct_run_label(from, i);
+		to->count++;
+	}
+}

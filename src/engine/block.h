@@ -1,0 +1,177 @@
+/*
+ * block.h
+ *	  Events side by side: the tail of a timeline, and closed leaves.
+ *
+ *	  tail   | time top form record | time top form record | ...   rows of one
+ *			 size: what comes in order touches one line of memory
+ *	  leaf   | time ... | slot ... | records |   and, while one of them is
+ *			 young, labels elsewhere: what is searched lies together
+ *
+ * To who folds, both are a CtRun.
+ */
+#ifndef CT_BLOCK_H
+#define CT_BLOCK_H
+
+#include "rule.h"
+#include "store.h"
+
+/*
+ * A tail that is full is closed but for its newest events, so that what is a
+ * little late still finds it.  Tests set these low, for trees that are high
+ * while they are small.
+ */
+#ifndef CT_TAIL_EVENTS
+#define CT_TAIL_EVENTS 80
+#define CT_CLOSE_EVENTS 64 /* at least; as many as fill what they are given */
+#define CT_CLOSE_MOST 72
+#define CT_LEAF_EVENTS 96 /* more are split */
+#endif
+#define CT_TAIL_BYTES 8192 /* a tail of long records closes earlier */
+#define CT_LEAF_ROOM 16384 /* bytes of records in a leaf; more are split */
+
+_Static_assert(CT_CLOSE_MOST < CT_TAIL_EVENTS && CT_CLOSE_MOST <= CT_LEAF_EVENTS,
+			   "a closed tail leaves something, and fits in a leaf");
+_Static_assert(CT_LEAF_ROOM <= UINT16_MAX, "slots have 16 bits");
+
+typedef struct CtRow
+{
+	int64_t time;
+	uint32_t label; /* the last 32 bits of its top-level id; 0: frozen */
+	uint16_t form;
+	uint16_t unused;
+	uint8_t record[];
+} CtRow;
+
+_Static_assert(sizeof(CtRow) == 16, "rows are packed");
+
+typedef struct CtSlot
+{
+	uint16_t offset; /* of the record */
+	uint16_t form;
+} CtSlot;
+
+/* Then `capacity` times and slots, and `room` bytes for records. */
+typedef struct CtLeaf
+{
+	uint16_t count;
+	uint16_t capacity;
+	uint16_t room;
+	uint16_t used;   /* of the room, holes included */
+	uint16_t holes;  /* left by removed records */
+	uint16_t form;   /* of all of them; 0: there are several */
+	CtRef labels;    /* of each event, or 0: all are frozen */
+	uint64_t set;    /* attributes that one of them may set */
+	uint32_t finish; /* there may be a finish */
+	uint32_t unused;
+	int64_t time[];
+} CtLeaf;
+
+/* Events in order, wherever they lie. */
+typedef struct CtRun
+{
+	const CtShape *shape;
+	uint32_t count;
+	uint32_t form; /* of all of them, or 0 */
+	bool finish;   /* there may be one */
+	uint64_t set;
+	const int64_t *time;   /* of a leaf */
+	const CtSlot *slot;    /* NULL: it is a tail */
+	const uint8_t *base;   /* of the records, or rows */
+	uint32_t stride;       /* of rows */
+	const uint32_t *label; /* NULL: all are frozen */
+} CtRun;
+
+/* The id that a label of an event at most 2^31 ids before `newest` stands for. */
+static inline uint64_t
+ct_label_top(uint64_t newest, uint32_t label)
+{
+	return newest - (uint32_t) ((uint32_t) newest - label);
+}
+
+static inline CtSlot *
+ct_leaf_slots(const CtLeaf *leaf)
+{
+	return (CtSlot *) &leaf->time[leaf->capacity];
+}
+
+static inline uint8_t *
+ct_leaf_records(const CtLeaf *leaf)
+{
+	return (uint8_t *) (ct_leaf_slots(leaf) + leaf->capacity);
+}
+
+static inline size_t
+ct_leaf_bytes(uint32_t capacity, uint32_t room)
+{
+	return sizeof(CtLeaf) + capacity * (sizeof(int64_t) + sizeof(CtSlot)) + room;
+}
+
+static inline const CtRow *
+ct_run_row(const CtRun *run, uint32_t i)
+{
+	return (const CtRow *) (run->base + (size_t) i * run->stride);
+}
+
+static inline int64_t
+ct_run_time(const CtRun *run, uint32_t i)
+{
+	return run->slot != NULL ? run->time[i] : ct_run_row(run, i)->time;
+}
+
+static inline uint32_t
+ct_run_form(const CtRun *run, uint32_t i)
+{
+	return run->slot != NULL ? run->slot[i].form : ct_run_row(run, i)->form;
+}
+
+static inline const uint8_t *
+ct_run_record(const CtRun *run, uint32_t i)
+{
+	return run->slot != NULL ? run->base + run->slot[i].offset : ct_run_row(run, i)->record;
+}
+
+static inline uint32_t
+ct_run_label(const CtRun *run, uint32_t i)
+{
+	if (run->slot == NULL)
+		return ct_run_row(run, i)->label;
+	return run->label == NULL ? 0 : run->label[i];
+}
+
+static inline CtItem
+ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
+{
+	const uint8_t *record = ct_run_record(run, i);
+
+	return (CtItem){ct_run_time(run, i),
+					ct_form_of(run->shape, ct_run_form(run, i), record, scratch), record};
+}
+
+CtRun ct_leaf_run(const CtShape *shape, const CtLeaf *leaf);
+
+uint32_t ct_run_until(const CtRun *run, int64_t time);
+void ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell);
+void ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state);
+
+/* An event on its way into a block. */
+typedef struct CtEntry
+{
+	int64_t time;
+	uint64_t top; /* 0: frozen */
+	uint32_t form;
+	uint32_t bytes; /* of the record */
+	const uint8_t *record;
+} CtEntry;
+
+CtRef ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes) CT_MUST_CHECK;
+bool ct_leaf_is_full(const CtLeaf *leaf, uint32_t record_bytes);
+bool ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry) CT_MUST_CHECK;
+void ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *entry);
+void ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i);
+void ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t first,
+				  uint32_t end);
+bool ct_leaf_label(CtWriter *writer, CtLeaf *leaf) CT_MUST_CHECK;
+void ct_leaf_free(CtWriter *writer, CtRef ref);
+void ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record);
+
+#endif /* CT_BLOCK_H */

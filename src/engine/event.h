@@ -1,0 +1,176 @@
+/*
+ * event.h
+ *	  Events as bytes: forms, records, and which event comes first.
+ *
+ * The inside of event.c, for the rest of the engine.
+ *
+ * What an event sets is its *form*: kind, set mask, null mask.  A table has
+ * few of them, so they are kept once, and an event is its time, the number of
+ * its form and a *record*: the cells of what it has values for, packed.  A
+ * cell has the same size for every value of an attribute: a word, a number of
+ * 8 or 16 bytes, up to 24 bytes, or a reference to an image kept apart, which
+ * the event owns.
+ *
+ *	  form 7: event, sets {2, 3}   ─►  record: | sum 8 bytes | id 8 bytes |
+ *	  form 0: says it in the record   ─►  | set | null | kind | cells ... |
+ *
+ * Form 0 is for events whose form is one too many.
+ */
+#ifndef CT_EVENT_H
+#define CT_EVENT_H
+
+#include "number.h"
+
+/* Forms a store keeps; tests set it low. */
+#ifndef CT_MAX_FORMS
+#define CT_MAX_FORMS 4096
+#endif
+#define CT_FORM_BUCKETS 64
+
+#define CT_CELL_INLINE 24 /* bytes; longer values are kept apart */
+#define CT_EXPLICIT_BYTES 24
+#define CT_MAX_RECORD_BYTES (CT_EXPLICIT_BYTES + CT_MAX_ATTRS * CT_CELL_INLINE)
+
+typedef struct CtForm
+{
+	uint64_t set;
+	uint64_t null;
+	uint64_t apart;  /* attributes whose cell is a reference */
+	uint16_t bytes;  /* of a record */
+	uint16_t ncells; /* attributes set, those to NULL too */
+	uint16_t next;   /* in its hash bucket; 0 ends it */
+	uint8_t kind;
+	bool has_id;
+	uint16_t offset[CT_MAX_ATTRS]; /* where the cell is, by rank in `set`;
+									* allocated for `ncells` of them */
+} CtForm;
+
+/* What is needed to read the events and summaries of one table. */
+typedef struct CtShape
+{
+	const CtArena *arena;
+	const CtSchema *schema;
+	const CtRef *form; /* by number; [0] is unused */
+	uint32_t nforms;
+} CtShape;
+
+/* An event wherever it is. */
+typedef struct CtItem
+{
+	int64_t time;
+	const CtForm *form;
+	const uint8_t *record;
+} CtItem;
+
+/* A value kept apart. */
+typedef struct CtApart
+{
+	uint32_t bytes;
+	uint8_t data[];
+} CtApart;
+
+static inline size_t
+ct_form_bytes(uint32_t ncells)
+{
+	return offsetof(CtForm, offset) + ncells * sizeof(uint16_t);
+}
+
+/* How many attributes of the mask come before. */
+static inline uint32_t
+ct_rank(uint64_t mask, int attr)
+{
+	return (uint32_t) __builtin_popcountll(mask & ((UINT64_C(1) << attr) - 1));
+}
+
+static inline bool
+ct_form_sets(const CtForm *form, int attr)
+{
+	return (form->set >> attr & 1) != 0;
+}
+
+static inline bool
+ct_form_nulls(const CtForm *form, int attr)
+{
+	return (form->null >> attr & 1) != 0;
+}
+
+static inline uint32_t
+ct_form_offset(const CtForm *form, int attr)
+{
+	return form->offset[ct_rank(form->set, attr)];
+}
+
+void ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form);
+
+/* The form of a record; an explicit one is put together in `scratch`. */
+static inline const CtForm *
+ct_form_of(const CtShape *shape, uint32_t number, const uint8_t *record, CtForm *scratch)
+{
+	if (number != 0)
+		return ct_ptr(shape->arena, shape->form[number < shape->nforms ? number : 0]);
+	ct_form_explicit(shape->schema, record, scratch);
+	return scratch;
+}
+
+static inline CtItem
+ct_event_item(const CtShape *shape, const CtEvent *event, CtForm *scratch)
+{
+	return (CtItem){event->time, ct_form_of(shape, event->form, event->record, scratch),
+					event->record};
+}
+
+uint32_t ct_cell_bytes(const CtAttr *attr);
+bool ct_is_apart(const CtAttr *attr);
+CtStatus ct_change_check(const CtSchema *schema, const CtChange *change);
+void ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form);
+bool ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell);
+const uint8_t *
+ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes);
+
+int ct_item_cmp_identity(const CtShape *shape, const CtItem *a, const CtItem *b);
+int ct_item_cmp(const CtShape *shape, const CtItem *a, const CtItem *b);
+
+/* The operand in a cell of an attribute that has a number. */
+static inline CtWide
+ct_cell_number(const CtAttr *attr, const uint8_t *cell)
+{
+	if (attr->wide)
+	{
+		__int128 value;
+
+		__builtin_memcpy(&value, cell, sizeof(value));
+		return wide_from_int128(value);
+	}
+	else
+	{
+		int64_t value;
+
+		__builtin_memcpy(&value, cell, sizeof(value));
+		return wide_from_int64(value);
+	}
+}
+
+/* NaN, which cells have as their largest number. */
+static inline CtWide
+ct_number_nan(const CtAttr *attr)
+{
+	return attr->wide ? wide_from_int128((__int128) (~(unsigned __int128) 0 >> 1))
+					  : wide_from_int64(INT64_MAX);
+}
+
+/* A folded number as the caller knows it, and the other way round. */
+static inline CtWide
+ct_number_shown(const CtAttr *attr, CtWide number)
+{
+	return attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN &&
+				   wide_same(number, ct_number_nan(attr)) ? CT_WIDE_NAN
+																					   : number;
+}
+
+static inline CtWide
+ct_number_hidden(const CtAttr *attr, CtWide number)
+{
+	return wide_same(number, CT_WIDE_NAN) ? ct_number_nan(attr) : number;
+}
+
+#endif /* CT_EVENT_H */

@@ -1,0 +1,415 @@
+/*
+ * node.c
+ *	  Inner nodes: their memory, and the columns of what is known of children.
+ *
+ * Called by timeline.c, fold.c (reading), validate.c.
+ *
+ * Concurrency: as timeline.c.
+ *
+ * Invariants:
+ *	 N1  The total of a child is the composition of its events in that
+ *		 attribute; before, where there is one, that of all children before it.
+ *	 N2  An attribute without a column is set by none of the node's events: it
+ *		 is kept, or initial after a child with a finish.
+ *	 N3  `overrides` and `sets` are what the tags of the totals say.
+ *
+ * Not here: the shape of the tree (timeline.c), composition (rule.c).
+ */
+#include "node.h"
+
+#include <assert.h>
+#include <string.h>
+
+static CtColumn *
+column_of(const CtShape *shape, const CtInner *inner, int attr)
+{
+	return ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+}
+
+static inline bool
+has_column(const CtInner *inner, int attr)
+{
+	return (inner->columns >> attr & 1) != 0;
+}
+
+/* ---- cells ------------------------------------------------------------------------ */
+
+static void
+cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+		  CtCell *cell)
+{
+	cell->tag = *ct_column_tag(column, capacity, which, i);
+	if (cell->tag == CT_SET || cell->tag == CT_CHANGE)
+		memcpy(cell->w, ct_column_payload(attr, column, capacity, which, i),
+			   ct_payload_bytes(attr));
+}
+
+static void
+cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+		   const CtCell *cell)
+{
+	*ct_column_tag(column, capacity, which, i) = (uint8_t) cell->tag;
+	if (cell->tag == CT_SET || cell->tag == CT_CHANGE)
+		memcpy(ct_column_payload(attr, column, capacity, which, i), cell->w,
+			   ct_payload_bytes(attr));
+}
+
+void
+ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint32_t i, int attr,
+			CtCell *cell)
+{
+	cell_load(&shape->schema->attr[attr], column_of(shape, inner, attr), inner->capacity, which, i,
+			  cell);
+}
+
+static inline uint32_t
+with_bit(uint32_t mask, uint32_t i, bool value)
+{
+	return (mask & ~(UINT32_C(1) << i)) | (uint32_t) value << i;
+}
+
+/* Store a child's total; what comes before others is for ct_node_refresh(). */
+void
+ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell)
+{
+	CtColumn *column = column_of(shape, inner, attr);
+
+	cell_store(&shape->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
+	column->overrides = with_bit(column->overrides, i, ct_tag_overrides(cell->tag));
+	column->sets = with_bit(column->sets, i, cell->tag != CT_KEEP);
+}
+
+/*
+ * The total of child i has changed: compute what is before the children behind
+ * it, until that is as it was, or `all`.
+ */
+void
+ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, bool all)
+{
+	const CtAttr *attr = &shape->schema->attr[attr_number];
+	CtColumn *column = column_of(shape, inner, attr_number);
+	CtCell sum = {.tag = CT_KEEP};
+
+	if (ct_is_last(attr))
+		return;
+	if (i == 0)
+		*ct_column_tag(column, inner->capacity, CT_BEFORE, 0) = CT_KEEP;
+	else
+		cell_load(attr, column, inner->capacity, CT_BEFORE, i, &sum);
+	for (; i + 1U < inner->count; i++)
+	{
+		CtCell total;
+		CtCell old;
+
+		cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
+		ct_cell_then(shape, attr, &sum, &total);
+		cell_load(attr, column, inner->capacity, CT_BEFORE, i + 1, &old);
+		if (!all && ct_cell_same(attr, &sum, &old))
+			return;
+		cell_store(attr, column, inner->capacity, CT_BEFORE, i + 1, &sum);
+	}
+}
+
+/* An addition to child i, where nothing but additions is known. */
+void
+ct_node_add(CtInner *inner, uint32_t i, const CtAttr *attr, CtColumn *column, CtWide delta)
+{
+	uint32_t capacity = inner->capacity;
+	CtWide *total = ct_column_payload(attr, column, capacity, CT_TOTAL, 0);
+	CtWide *before = ct_column_payload(attr, column, capacity, CT_BEFORE, 0);
+	uint8_t *tag = ct_column_tag(column, capacity, CT_BEFORE, 0);
+	uint8_t *own = ct_column_tag(column, capacity, CT_TOTAL, i);
+
+	total[i] = *own == CT_KEEP ? delta : wide_add(total[i], delta);
+	*own = CT_CHANGE;
+	column->sets |= UINT32_C(1) << i;
+	for (uint32_t j = i + 1; j < inner->count; j++)
+	{
+		before[j] = tag[j] == CT_KEEP ? delta : wide_add(before[j], delta);
+		tag[j] = CT_CHANGE;
+	}
+}
+
+/* The composition of all children. */
+void
+ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCell *cell)
+{
+	const CtAttr *attr = &shape->schema->attr[attr_number];
+	const CtColumn *column;
+	CtCell last;
+
+	cell->tag = CT_KEEP;
+	if (!has_column(inner, attr_number))
+	{
+		if (inner->finish != 0)
+			ct_cell_reset(attr, cell);
+		return;
+	}
+	column = column_of(shape, inner, attr_number);
+	if (ct_is_last(attr))
+	{
+		uint32_t sets = column->sets & ct_bits_below(inner->count);
+
+		if (sets != 0)
+			cell_load(attr, column, inner->capacity, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets),
+					  cell);
+		return;
+	}
+	cell_load(attr, column, inner->capacity, CT_BEFORE, inner->count - 1U, cell);
+	cell_load(attr, column, inner->capacity, CT_TOTAL, inner->count - 1U, &last);
+	ct_cell_then(shape, attr, cell, &last);
+}
+
+/* ---- memory ------------------------------------------------------------------------ */
+
+static CtRef
+node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
+{
+	CtRef ref = ct_take(writer, ct_node_bytes(capacity, nattrs), true);
+
+	if (ref != 0)
+	{
+		CtInner *inner = ct_ptr(writer->arena, ref);
+
+		memset(inner, 0, sizeof(CtInner));
+		inner->capacity = (uint16_t) capacity;
+		inner->nattrs = (uint16_t) nattrs;
+		memset(ct_node_column(inner), 0, nattrs * sizeof(CtRef));
+	}
+	return ref;
+}
+
+CtRef
+ct_node_make(CtWriter *writer, uint32_t capacity)
+{
+	return node_alloc(writer, capacity, writer->shape.schema->nattrs);
+}
+
+static void
+column_free(CtWriter *writer, CtInner *inner, int attr)
+{
+	ct_give(writer, ct_node_column(inner)[attr],
+			ct_column_bytes(&writer->shape.schema->attr[attr], inner->capacity));
+	inner->columns &= ~(UINT64_C(1) << attr);
+}
+
+void
+ct_node_free(CtWriter *writer, CtRef ref)
+{
+	CtInner *inner = ct_ptr(writer->arena, ref);
+
+	while (inner->columns != 0)
+		column_free(writer, inner, __builtin_ctzll(inner->columns));
+	ct_give(writer, ref, ct_node_bytes(inner->capacity, inner->nattrs));
+}
+
+/* A column of an attribute that none of the node's events sets yet. */
+static bool
+column_make(CtWriter *writer, CtInner *inner, int attr_number)
+{
+	const CtShape *shape = &writer->shape;
+	const CtAttr *attr = &shape->schema->attr[attr_number];
+	size_t bytes = ct_column_bytes(attr, inner->capacity);
+	CtRef ref = ct_take(writer, bytes, true);
+	CtCell reset;
+
+	if (ref == 0)
+		return false;
+	memset(ct_ptr(writer->arena, ref), 0, bytes);
+	ct_node_column(inner)[attr_number] = ref;
+	inner->columns |= UINT64_C(1) << attr_number;
+	ct_cell_reset(attr, &reset);
+	for (uint32_t rest = inner->finish; rest != 0; rest &= rest - 1)
+		ct_node_put(shape, inner, (uint32_t) __builtin_ctz(rest), attr_number, &reset);
+	ct_node_refresh(shape, inner, 0, attr_number, true);
+	return true;
+}
+
+/* Children [first, first + n) of one node become those from `at` on of another. */
+static void
+column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
+			const CtColumn *from, uint32_t from_capacity, uint32_t first, uint32_t n)
+{
+	for (CtWhich which = CT_TOTAL; which <= (ct_is_last(attr) ? CT_TOTAL : CT_BEFORE); which++)
+	{
+		memmove(ct_column_tag(to, to_capacity, which, at),
+				ct_column_tag(from, from_capacity, which, first), n);
+		memmove(ct_column_payload(attr, to, to_capacity, which, at),
+				ct_column_payload(attr, from, from_capacity, which, first),
+				(size_t) n * ct_payload_bytes(attr));
+	}
+}
+
+static void
+children_copy(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uint32_t n)
+{
+	memmove(&to->time[at], &from->time[first], n * sizeof(int64_t));
+	memmove(&ct_node_lo(to)[at], &ct_node_lo(from)[first], n * sizeof(uint64_t));
+	memmove(&ct_node_hi(to)[at], &ct_node_hi(from)[first], n * sizeof(uint64_t));
+	memmove(&ct_node_child(to)[at], &ct_node_child(from)[first], n * sizeof(CtRef));
+}
+
+/* The same node with more room; the old one is gone. */
+static bool
+node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
+{
+	const CtSchema *schema = writer->shape.schema;
+	CtInner *old = ct_ptr(writer->arena, *at);
+	CtRef ref = node_alloc(writer, capacity, schema->nattrs);
+	CtInner *inner;
+
+	if (ref == 0)
+		return false;
+	inner = ct_ptr(writer->arena, ref);
+	for (uint64_t rest = old->columns; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+		size_t bytes = ct_column_bytes(&schema->attr[i], capacity);
+		CtRef wide = ct_take(writer, bytes, true);
+		CtColumn *column;
+
+		if (wide == 0)
+		{
+			ct_node_free(writer, ref);
+			return false;
+		}
+		column = ct_ptr(writer->arena, wide);
+		memset(column, 0, bytes);
+		*column = *column_of(&writer->shape, old, i);
+		column_copy(&schema->attr[i], column, capacity, 0, column_of(&writer->shape, old, i),
+					old->capacity, 0, old->count);
+		ct_node_column(inner)[i] = wide;
+		inner->columns |= rest & -rest;
+	}
+	children_copy(inner, 0, old, 0, old->count);
+	inner->count = old->count;
+	inner->finish = old->finish;
+	inner->absent = old->absent;
+	inner->frozen = old->frozen;
+	ct_node_free(writer, *at);
+	*at = ref;
+	return true;
+}
+
+/*
+ * Room for so many children, and columns for these attributes; the node may
+ * move.  False: no memory, but the node is as good as before.
+ */
+bool
+ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
+{
+	CtInner *inner = ct_ptr(writer->arena, *at);
+	uint32_t capacity = inner->capacity;
+
+	while (capacity < children)
+		capacity = capacity * 2 < CT_FANOUT ? capacity * 2 : CT_FANOUT;
+	if ((capacity > inner->capacity || (inner->nattrs < 64 && attrs >> inner->nattrs != 0)) &&
+		!node_enlarge(writer, at, capacity))
+		return false;
+	inner = ct_ptr(writer->arena, *at);
+	for (uint64_t rest = attrs & ~inner->columns; rest != 0; rest &= rest - 1)
+	{
+		if (!column_make(writer, inner, __builtin_ctzll(rest)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- children ------------------------------------------------------------------------ */
+
+/* Make n bits of room at bit i. */
+static uint32_t
+bits_open(uint32_t mask, uint32_t i, uint32_t n)
+{
+	uint32_t below = mask & ct_bits_below(i);
+	uint64_t above = (uint64_t) (mask & ~ct_bits_below(i)) << n;
+
+	return below | (uint32_t) above;
+}
+
+static uint32_t
+bits_close(uint32_t mask, uint32_t i, uint32_t n)
+{
+	uint32_t below = mask & ct_bits_below(i);
+	uint64_t above = (uint64_t) mask >> (i + n) << i;
+
+	return below | (uint32_t) above;
+}
+
+/* Make room for n children before child i: what is known of them is unset. */
+void
+ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
+{
+	uint32_t behind = inner->count - i;
+
+	assert(inner->count + n <= inner->capacity);
+	children_copy(inner, i + n, inner, i, behind);
+	inner->finish = bits_open(inner->finish, i, n);
+	inner->absent = bits_open(inner->absent, i, n);
+	inner->frozen = bits_open(inner->frozen, i, n);
+	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		CtColumn *column = column_of(shape, inner, attr);
+
+		column_copy(&shape->schema->attr[attr], column, inner->capacity, i + n, column,
+					inner->capacity, i, behind);
+		memset(ct_column_tag(column, inner->capacity, CT_TOTAL, i), CT_KEEP, n);
+		memset(ct_column_tag(column, inner->capacity, CT_BEFORE, i), CT_KEEP, n);
+		column->overrides = bits_open(column->overrides, i, n);
+		column->sets = bits_open(column->sets, i, n);
+	}
+	inner->count = (uint16_t) (inner->count + n);
+}
+
+/* Children [i, i + n) are no more. */
+void
+ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
+{
+	uint32_t behind = inner->count - i - n;
+
+	children_copy(inner, i, inner, i + n, behind);
+	inner->finish = bits_close(inner->finish, i, n);
+	inner->absent = bits_close(inner->absent, i, n);
+	inner->frozen = bits_close(inner->frozen, i, n);
+	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		CtColumn *column = column_of(shape, inner, attr);
+
+		column_copy(&shape->schema->attr[attr], column, inner->capacity, i, column,
+					inner->capacity, i + n, behind);
+		column->overrides = bits_close(column->overrides, i, n);
+		column->sets = bits_close(column->sets, i, n);
+	}
+	inner->count = (uint16_t) (inner->count - n);
+}
+
+/*
+ * Children from `first` on go to an empty node that has the same columns; what
+ * is before them there is for ct_node_refresh().
+ */
+void
+ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first)
+{
+	uint32_t n = from->count - first;
+
+	children_copy(to, 0, from, first, n);
+	to->finish = bits_close(from->finish, 0, first);
+	to->absent = bits_close(from->absent, 0, first);
+	to->frozen = bits_close(from->frozen, 0, first);
+	to->count = (uint16_t) n;
+	for (uint64_t rest = to->columns; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		CtColumn *column = column_of(shape, to, attr);
+		const CtColumn *old = column_of(shape, from, attr);
+
+		column_copy(&shape->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
+					first, n);
+		column->overrides = bits_close(old->overrides, 0, first);
+		column->sets = bits_close(old->sets, 0, first);
+		ct_node_refresh(shape, to, 0, attr, true);
+	}
+	ct_node_close(shape, from, first, n);
+}

@@ -1,0 +1,132 @@
+/*
+ * node.h
+ *	  Inner nodes: what is known about each of their children.
+ *
+ *	  CtInner   | times | lo | hi | children | columns ... |
+ *	  CtColumn  of one attribute: for each child the composition of its events
+ *	            (total) and, unless the attribute is a last, of all children
+ *	            before it (before)
+ *
+ * A node has a column for an attribute if one of its events sets it, so what
+ * a late event costs, and what summaries take, depends on what events set and
+ * not on how wide the table is.
+ */
+#ifndef CT_NODE_H
+#define CT_NODE_H
+
+#include "block.h"
+
+#ifndef CT_FANOUT
+#define CT_FANOUT 32
+#define CT_MAX_HEIGHT 10
+#endif
+#define CT_NODE_SMALLEST 4 /* children a node has room for; doubles */
+
+_Static_assert(CT_FANOUT <= 32, "masks of children are 32 bits");
+
+/*
+ * Then `capacity` times, lo, hi and children, and `nattrs` references to
+ * columns.
+ */
+typedef struct CtInner
+{
+	uint16_t count;
+	uint16_t capacity;
+	uint16_t nattrs;
+	uint16_t unused;
+	uint32_t finish; /* children with a finish, */
+	uint32_t absent; /* whose last event is one, */
+	uint32_t frozen; /* with an event everyone sees */
+	uint32_t unused_too;
+	uint64_t columns; /* attributes that have one */
+	int64_t time[];
+} CtInner;
+
+/* Then tags, totals before befores, and payloads in the same order. */
+typedef struct CtColumn
+{
+	uint32_t overrides; /* children whose total does */
+	uint32_t sets;      /* of a last: children whose total is not to keep */
+	uint8_t tag[];
+} CtColumn;
+
+typedef enum CtWhich
+{
+	CT_TOTAL = 0,
+	CT_BEFORE
+} CtWhich;
+
+static inline uint64_t *
+ct_node_lo(const CtInner *inner)
+{
+	return (uint64_t *) &inner->time[inner->capacity];
+}
+
+static inline uint64_t *
+ct_node_hi(const CtInner *inner)
+{
+	return ct_node_lo(inner) + inner->capacity;
+}
+
+static inline CtRef *
+ct_node_child(const CtInner *inner)
+{
+	return (CtRef *) (ct_node_hi(inner) + inner->capacity);
+}
+
+static inline CtRef *
+ct_node_column(const CtInner *inner)
+{
+	return ct_node_child(inner) + inner->capacity;
+}
+
+static inline size_t
+ct_node_bytes(uint32_t capacity, uint32_t nattrs)
+{
+	return sizeof(CtInner) + capacity * (3 * sizeof(uint64_t) + sizeof(CtRef)) +
+		   nattrs * sizeof(CtRef);
+}
+
+static inline size_t
+ct_column_bytes(const CtAttr *attr, uint32_t capacity)
+{
+	return sizeof(CtColumn) + 2 * capacity +
+		   (size_t) (ct_is_last(attr) ? 1 : 2) * capacity * ct_payload_bytes(attr);
+}
+
+static inline uint8_t *
+ct_column_tag(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i)
+{
+	return (uint8_t *) &column->tag[which * capacity + i];
+}
+
+static inline void *
+ct_column_payload(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which,
+				  uint32_t i)
+{
+	return (uint8_t *) &column->tag[2 * capacity] +
+		   (size_t) (which * capacity + i) * ct_payload_bytes(attr);
+}
+
+/* The bits of the first n children. */
+static inline uint32_t
+ct_bits_below(uint32_t n)
+{
+	return n >= 32 ? UINT32_MAX : (UINT32_C(1) << n) - 1;
+}
+
+CtRef ct_node_make(CtWriter *writer, uint32_t capacity) CT_MUST_CHECK;
+bool ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs) CT_MUST_CHECK;
+void ct_node_free(CtWriter *writer, CtRef ref);
+void ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
+void ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
+void ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first);
+
+void ct_node_total(const CtShape *shape, const CtInner *inner, int attr, CtCell *cell);
+void ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint32_t i, int attr,
+				 CtCell *cell);
+void ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
+void ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr, bool all);
+void ct_node_add(CtInner *inner, uint32_t i, const CtAttr *attr, CtColumn *column, CtWide delta);
+
+#endif /* CT_NODE_H */
