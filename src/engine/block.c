@@ -11,7 +11,8 @@
  *	 B1  The first `count` times, slots and labels of a leaf are its events', in
  *		 their order.  Records lie within `used`; `holes` of it is nobody's.
  *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
- *		 set; `finish` is true if one of them is a finish.
+ *		 set; `finish` is true if one of them is a finish; `packed` only if
+ *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
  *
  * Not here: where an event belongs (timeline.c).
@@ -21,6 +22,13 @@
 #include <assert.h>
 #include <string.h>
 
+/* Bytes from record to record, where they are all alike. */
+static inline uint32_t
+packed_stride(const CtShape *shape, const CtLeaf *leaf)
+{
+	return leaf->form == 0 ? 0 : ct_form_of(shape, leaf->form, NULL, NULL)->bytes;
+}
+
 CtRun
 ct_leaf_run(const CtShape *shape, const CtLeaf *leaf)
 {
@@ -29,36 +37,31 @@ ct_leaf_run(const CtShape *shape, const CtLeaf *leaf)
 	return (CtRun){.shape = shape,
 				   .count = count,
 				   .form = leaf->form,
-				   .finish = leaf->finish != 0,
+				   .finish = leaf->finish,
 				   .set = leaf->set,
 				   .time = leaf->time,
 				   .slot = ct_leaf_slots(leaf),
 				   .base = ct_leaf_records(leaf),
+				   .stride = leaf->packed ? packed_stride(shape, leaf) : 0,
 				   .label = leaf->labels == 0 ? NULL : ct_ptr(shape->arena, leaf->labels)};
 }
 
-/* How many events are at or before the instant. */
 uint32_t
-ct_run_until(const CtRun *run, int64_t time)
+ct_tail_until(const CtRun *run, int64_t time)
 {
 	uint32_t low = 0;
 	uint32_t n = run->count;
 
-	if (n == 0 || ct_run_time(run, n - 1) <= time)
+	if (n == 0 || ct_run_row(run, n - 1)->time <= time)
 		return n;
-	while (n > 0)
+	while (n > 1)
 	{
 		uint32_t half = n / 2;
 
-		if (ct_run_time(run, low + half) <= time)
-		{
-			low += half + 1;
-			n -= half + 1;
-		}
-		else
-			n = half;
+		low += ct_run_row(run, low + half - 1)->time <= time ? half : 0;
+		n -= half;
 	}
-	return low;
+	return low + (ct_run_row(run, low)->time <= time);
 }
 
 /* ---- folding -------------------------------------------------------------------- */
@@ -109,93 +112,124 @@ read_int64(const uint8_t *at)
 	return value;
 }
 
+/* The operands of events, one after the other: at a fixed distance if they can. */
+#define FOR_OPERANDS(run, from, to, offset, v, body)                                               \
+	do                                                                                             \
+	{                                                                                              \
+		if ((run)->stride != 0)                                                                    \
+		{                                                                                          \
+			const uint8_t *at_ = (run)->base + ((run)->slot == NULL ? sizeof(CtRow) : 0) +          \
+								 (size_t) (from) * (run)->stride + (offset);                       \
+			for (uint32_t i_ = (from); i_ < (to); i_++, at_ += (run)->stride)                      \
+			{                                                                                      \
+				int64_t v = read_int64(at_);                                                       \
+				body;                                                                              \
+			}                                                                                      \
+		}                                                                                          \
+		else                                                                                       \
+		{                                                                                          \
+			for (uint32_t i_ = (from); i_ < (to); i_++)                                            \
+			{                                                                                      \
+				int64_t v = read_int64((run)->base + (run)->slot[i_].offset + (offset));           \
+				body;                                                                              \
+			}                                                                                      \
+		}                                                                                          \
+	} while (0)
+
 static __int128
 add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
 {
 	__int128 sum = 0;
 
-	if (run->slot == NULL)
-	{
-		for (uint32_t i = from; i < to; i++)
-			sum += read_int64(run->base + (size_t) i * run->stride + sizeof(CtRow) + offset);
-	}
-	else
-	{
-		for (uint32_t i = from; i < to; i++)
-			sum += read_int64(run->base + run->slot[i].offset + offset);
-	}
+	FOR_OPERANDS(run, from, to, offset, v, sum += v);
 	return sum;
 }
 
-/* x -> min(max(x + a, lo), hi) in 128 bits, for operands of 64. */
-typedef struct Narrow
-{
-	__int128 a;
-	__int128 lo;
-	__int128 hi;
-} Narrow;
-
-#define NARROW_INFINITY ((__int128) 1 << 120)
-
 static inline __int128
-narrow_clamp(__int128 x, __int128 lo, __int128 hi)
+clamp_128(__int128 x, __int128 lo, __int128 hi)
 {
 	x = x < lo ? lo : x;
 	return x > hi ? hi : x;
 }
 
-static __int128
-narrow_of(CtWide wide)
+/* x + v between bounds; what overflows is beyond them. */
+static inline int64_t
+clamp_add(int64_t x, int64_t v, int64_t lo, int64_t hi)
 {
-	return (__int128) wide_low(wide);
+	int64_t sum;
+
+	if (__builtin_add_overflow(x, v, &sum))
+		return v < 0 ? lo : hi;
+	sum = sum < lo ? lo : sum;
+	return sum > hi ? hi : sum;
 }
 
-static Narrow
-narrow_bounds(const CtAttr *attr)
-{
-	return (Narrow){.lo = attr->has_lower ? narrow_of(attr->lower) : -NARROW_INFINITY,
-					.hi = attr->has_upper ? narrow_of(attr->upper) : NARROW_INFINITY};
-}
-
-/* Bounded by what fits in 64 bits, or not at all? */
+/* Bounds of 64 bits on both sides, the usual case. */
 static bool
-bounds_fit(const CtAttr *attr)
+bounds_fit(const CtAttr *attr, int64_t *lower, int64_t *upper)
 {
-	int64_t unused;
-
-	return (!attr->has_lower || ct_wide_to_int64(attr->lower, &unused)) &&
-		   (!attr->has_upper || ct_wide_to_int64(attr->upper, &unused));
+	return attr->has_lower && attr->has_upper && ct_wide_to_int64(attr->lower, lower) &&
+		   ct_wide_to_int64(attr->upper, upper);
 }
 
-/* The composition of additions with bounds. */
+/* x -> min(max(x + a, lo), hi), event by event. */
 static void
-compose_bounded(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
-				CtCell *cell)
+compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, int64_t lower,
+				int64_t upper, CtCell *cell)
 {
-	Narrow bound = narrow_bounds(attr);
-	Narrow f = {0, bound.lo, bound.hi};
-	bool first = true;
+	__int128 a = 0;
+	int64_t lo = lower;
+	int64_t hi = upper;
 
-	for (uint32_t i = from; i < to; i++)
-	{
-		int64_t v = read_int64(ct_run_record(run, i) + offset);
-
-		f.a += v;
-		if (!first)
-		{
-			f.lo = attr->has_lower ? narrow_clamp(f.lo + v, bound.lo, bound.hi) : f.lo;
-			f.hi = attr->has_upper ? narrow_clamp(f.hi + v, bound.lo, bound.hi) : f.hi;
-		}
-		first = false;
-	}
-	if (f.lo == f.hi)
-		f.a = 0; /* R4 */
+	/* The first one only brings the bounds. */
+	FOR_OPERANDS(run, from, from + 1, offset, v, a += v);
+	FOR_OPERANDS(run, from + 1, to, offset, v, {
+		a += v;
+		lo = clamp_add(lo, v, lower, upper);
+		hi = clamp_add(hi, v, lower, upper);
+	});
 	cell->tag = CT_CHANGE;
-	cell->w[0] = wide_from_int128(f.a);
-	if (attr->has_lower)
-		cell->w[1] = wide_from_int128(f.lo);
-	if (attr->has_upper)
-		cell->w[1 + attr->has_lower] = wide_from_int128(f.hi);
+	cell->w[0] = wide_from_int128(lo == hi ? 0 : a); /* R4 */
+	cell->w[1] = wide_from_int64(lo);
+	cell->w[2] = wide_from_int64(hi);
+}
+
+/* The composition of additions. */
+static bool
+compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset,
+				  const CtAttr *attr, CtCell *cell)
+{
+	int64_t lower;
+	int64_t upper;
+
+	if (bounds_fit(attr, &lower, &upper))
+		compose_fitting(run, from, to, offset, lower, upper, cell);
+	else if (!attr->has_lower && !attr->has_upper)
+	{
+		cell->tag = CT_CHANGE;
+		cell->w[0] = wide_from_int128(add_up(run, from, to, offset));
+	}
+	else
+		return false;
+	return true;
+}
+
+/* The last event that sets the attribute. */
+static void
+compose_last(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell)
+{
+	CtForm scratch;
+
+	for (uint32_t j = to; j > from; j--)
+	{
+		CtItem item = ct_run_item(run, j - 1, &scratch);
+
+		if (ct_form_sets(item.form, attr))
+		{
+			ct_cell_of(run->shape, &item, attr, cell);
+			return;
+		}
+	}
 }
 
 /* The composition of events [from, to) in one attribute. */
@@ -213,32 +247,12 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 		ct_cell_reset(attr, cell);
 	if (from == to || (run->set >> i & 1) == 0)
 		return;
-	if (!finish && only_adds(run, i, &offset))
-	{
-		if (!attr->has_lower && !attr->has_upper)
-		{
-			cell->tag = CT_CHANGE;
-			cell->w[0] = wide_from_int128(add_up(run, from, to, offset));
-			return;
-		}
-		if (bounds_fit(attr))
-		{
-			compose_bounded(run, from, to, offset, attr, cell);
-			return;
-		}
-	}
+	if (!finish && only_adds(run, i, &offset) &&
+		compose_additions(run, from, to, offset, attr, cell))
+		return;
 	if (ct_is_last(attr))
 	{
-		for (uint32_t j = to; j > from; j--)
-		{
-			CtItem item = ct_run_item(run, j - 1, &scratch);
-
-			if (ct_form_sets(item.form, i))
-			{
-				ct_cell_of(run->shape, &item, i, cell);
-				return;
-			}
-		}
+		compose_last(run, from, to, i, cell);
 		return;
 	}
 	for (uint32_t j = from; j < to; j++)
@@ -253,12 +267,17 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 	}
 }
 
-/* Attributes that are the last value set: from the end back. */
-static void
-apply_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
+/*
+ * Attributes that are the last value set: from the end back.  Those that no
+ * event sets.
+ */
+uint64_t
+ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
 {
 	CtForm scratch;
 
+	if ((run->set & wanted) == 0)
+		return wanted;
 	for (uint32_t j = to; j > from && wanted != 0; j--)
 	{
 		CtItem item = ct_run_item(run, j - 1, &scratch);
@@ -275,18 +294,28 @@ apply_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtSta
 		}
 		wanted &= ~item.form->set;
 	}
+	return wanted;
 }
 
-static void
-apply_bounded(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
-			  CtValue *value)
+/* Additions to a value that is there. */
+static bool
+apply_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
+				CtValue *value)
 {
-	Narrow bound = narrow_bounds(attr);
-	__int128 x = narrow_of(value->number);
+	int64_t lower;
+	int64_t upper;
+	int64_t x;
 
-	for (uint32_t j = from; j < to; j++)
-		x = narrow_clamp(x + read_int64(ct_run_record(run, j) + offset), bound.lo, bound.hi);
-	value->number = wide_from_int128(x);
+	if (!attr->has_lower && !attr->has_upper)
+		value->number = wide_add(value->number, wide_from_int128(add_up(run, from, to, offset)));
+	else if (bounds_fit(attr, &lower, &upper) && ct_wide_to_int64(value->number, &x))
+	{
+		FOR_OPERANDS(run, from, to, offset, v, x = clamp_add(x, v, lower, upper));
+		value->number = wide_from_int64(x);
+	}
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -304,17 +333,8 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 			value->kind = CT_VALUE_NUMBER;
 			value->number = attr->has_initial ? attr->initial : CT_WIDE_ZERO;
 		}
-		if (!attr->has_lower && !attr->has_upper)
-		{
-			value->number =
-				wide_add(value->number, wide_from_int128(add_up(run, from, to, offset)));
+		if (apply_additions(run, from, to, offset, attr, value))
 			return;
-		}
-		if (bounds_fit(attr))
-		{
-			apply_bounded(run, from, to, offset, attr, value);
-			return;
-		}
 	}
 	for (uint32_t j = from; j < to; j++)
 	{
@@ -328,35 +348,46 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 	}
 }
 
-/* Apply events [from, to) to a state. */
-void
-ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
+/*
+ * Apply events [from, to) to a state, but not those attributes that are the
+ * last value set.  From where on these are to be looked for; *finish: a finish
+ * comes before, and has made everything initial.
+ */
+uint32_t
+ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, bool *finish)
 {
 	const CtSchema *schema = run->shape->schema;
-	uint64_t lasts = 0;
-	bool finish;
 
+	*finish = false;
 	if (from >= to)
-		return;
-	from = behind_finish(run, from, to, &finish);
-	if (finish)
+		return to;
+	from = behind_finish(run, from, to, finish);
+	if (*finish)
 		ct_state_initial(schema, state);
 	if (from == to)
-		return;
-	for (uint64_t rest = run->set; rest != 0; rest &= rest - 1)
+		return to;
+	for (uint64_t rest = run->set & ~run->shape->lasts; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
 		if (i >= schema->nattrs)
 			break;
-		if (ct_is_last(&schema->attr[i]))
-			lasts |= rest & -rest;
-		else if (schema->attr[i].rule != CT_RULE_NONE)
+		if (schema->attr[i].rule != CT_RULE_NONE)
 			apply_one(run, from, to, i, state);
 	}
-	if (lasts != 0)
-		apply_lasts(run, from, to, lasts, state);
 	state->present = true;
+	return from;
+}
+
+/* Apply events [from, to) to a state. */
+void
+ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
+{
+	bool finish;
+
+	from = ct_run_numbers(run, from, to, state, &finish);
+	if (from < to)
+		(void) ct_run_lasts(run, from, to, run->shape->lasts, state);
 }
 
 /* ---- records ---------------------------------------------------------------------- */
@@ -442,7 +473,10 @@ static void
 leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
 {
 	if (leaf->count == 0)
+	{
 		leaf->form = (uint16_t) number;
+		leaf->packed = true;
+	}
 	else if (leaf->form != number)
 		leaf->form = 0;
 	leaf->set |= form->set;
@@ -493,6 +527,7 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 
 	memmove(&leaf->time[i + 1], &leaf->time[i], behind * sizeof(int64_t));
 	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
+	leaf->packed = leaf->packed && behind == 0;
 	leaf->time[i] = entry->time;
 	slot[i] = (CtSlot){leaf->used, (uint16_t) entry->form};
 	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
@@ -519,6 +554,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
 
 	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
+	leaf->packed = false;
 	memmove(&leaf->time[i], &leaf->time[i + 1], behind * sizeof(int64_t));
 	memmove(&slot[i], &slot[i + 1], behind * sizeof(CtSlot));
 	if (leaf->labels != 0)
@@ -530,14 +566,50 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 	leaf->count--;
 }
 
+static inline void
+copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+	if (bytes == 16)
+		memcpy(to, from, 16);
+	else
+		memcpy(to, from, bytes);
+}
+
+/* The same when all events have the leaf's form, which is not an explicit one. */
+static void
+copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+{
+	CtSlot *slot = &ct_leaf_slots(to)[to->count];
+	uint8_t *record = ct_leaf_records(to) + to->used;
+	int64_t *time = &to->time[to->count];
+	uint32_t used = to->used;
+
+	for (uint32_t i = first; i < end; i++, used += bytes, record += bytes)
+	{
+		*time++ = ct_run_time(from, i);
+		*slot++ = (CtSlot){(uint16_t) used, (uint16_t) from->form};
+		copy_record(record, ct_run_record(from, i), bytes);
+	}
+	to->used = (uint16_t) used;
+}
+
 /* Append events of another leaf, or of a tail; labels if `to` has some. */
 void
 ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end)
 {
-	CtSlot *slot = ct_leaf_slots(to);
-	uint8_t *records = ct_leaf_records(to);
 	uint32_t *label = to->labels == 0 ? NULL : ct_ptr(writer->arena, to->labels);
 
+	for (uint32_t i = first; label != NULL && i < end; i++)
+		label[to->count + i - first] = ct_run_label(from, i);
+	if (from->form != 0 && (to->count == 0 || to->form == from->form))
+	{
+		const CtForm *form = ct_form_of(&writer->shape, from->form, NULL, NULL);
+
+		leaf_note(to, form, from->form);
+		copy_alike(to, from, first, end, form->bytes);
+		to->count = (uint16_t) (to->count + end - first);
+		return;
+	}
 	for (uint32_t i = first; i < end; i++)
 	{
 		const uint8_t *record = ct_run_record(from, i);
@@ -547,11 +619,9 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 
 		leaf_note(to, form, number);
 		to->time[to->count] = ct_run_time(from, i);
-		slot[to->count] = (CtSlot){to->used, (uint16_t) number};
-		memcpy(records + to->used, record, form->bytes);
+		ct_leaf_slots(to)[to->count] = (CtSlot){to->used, (uint16_t) number};
+		memcpy(ct_leaf_records(to) + to->used, record, form->bytes);
 		to->used = (uint16_t) (to->used + form->bytes);
-		if (label != NULL)
-			label[to->count] = ct_run_label(from, i);
 		to->count++;
 	}
 }

@@ -13,6 +13,7 @@
 #define CT_BLOCK_H
 
 #include "rule.h"
+#include "search.h"
 #include "store.h"
 
 /*
@@ -61,8 +62,9 @@ typedef struct CtLeaf
 	uint16_t form;   /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
 	uint64_t set;    /* attributes that one of them may set */
-	uint32_t finish; /* there may be a finish */
-	uint32_t unused;
+	bool finish;     /* there may be a finish */
+	bool packed;     /* records lie in the order of events, without holes */
+	uint8_t unused[6];
 	int64_t time[];
 } CtLeaf;
 
@@ -77,7 +79,7 @@ typedef struct CtRun
 	const int64_t *time;   /* of a leaf */
 	const CtSlot *slot;    /* NULL: it is a tail */
 	const uint8_t *base;   /* of the records, or rows */
-	uint32_t stride;       /* of rows */
+	uint32_t stride;       /* of rows, and of records that are packed; or 0 */
 	const uint32_t *label; /* NULL: all are frozen */
 } CtRun;
 
@@ -149,8 +151,21 @@ ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
 
 CtRun ct_leaf_run(const CtShape *shape, const CtLeaf *leaf);
 
-uint32_t ct_run_until(const CtRun *run, int64_t time);
+uint32_t ct_tail_until(const CtRun *run, int64_t time);
+
+/* How many events are at or before the instant. */
+static inline uint32_t
+ct_run_until(const CtRun *run, int64_t time)
+{
+	return run->slot != NULL ? ct_count_until(run->time, run->count, time)
+							 : ct_tail_until(run, time);
+}
+
 void ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell);
+uint32_t ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state,
+						bool *finish);
+uint64_t ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted,
+					  CtState *state);
 void ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state);
 
 /* An event on its way into a block. */

@@ -174,22 +174,25 @@ void
 ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form)
 {
 	uint32_t offset = head;
-	uint32_t n = 0;
 
-	*form = (CtForm){.set = change->set, .null = change->null, .kind = change->kind};
+	*form = (CtForm){
+		.set = change->set, .null = change->null, .kind = change->kind, .verbatim = head == 0};
 	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
-		form->offset[n++] = (uint16_t) offset;
+		form->nattrs = (uint16_t) (i + 1);
+		form->offset[i] = (uint16_t) offset;
 		if (ct_form_nulls(form, i))
 			continue;
 		offset += ct_cell_bytes(&schema->attr[i]);
 		if (ct_is_apart(&schema->attr[i]))
 			form->apart |= UINT64_C(1) << i;
 		form->has_id |= i == schema->id_attr;
+		form->verbatim &= !ct_is_apart(&schema->attr[i]) &&
+						  schema->attr[i].number != CT_NUMBER_NUMERIC &&
+						  schema->attr[i].number != CT_NUMBER_SCALED;
 	}
-	form->ncells = (uint16_t) n;
 	form->bytes = (uint16_t) offset;
 }
 

@@ -37,12 +37,13 @@ typedef struct CtForm
 	uint64_t null;
 	uint64_t apart;  /* attributes whose cell is a reference */
 	uint16_t bytes;  /* of a record */
-	uint16_t ncells; /* attributes set, those to NULL too */
+	uint16_t nattrs; /* up to the last one it sets */
 	uint16_t next;   /* in its hash bucket; 0 ends it */
 	uint8_t kind;
-	bool has_id;
-	uint16_t offset[CT_MAX_ATTRS]; /* where the cell is, by rank in `set`;
-									* allocated for `ncells` of them */
+	bool has_id : 1;
+	bool verbatim : 1; /* the images are the cells */
+	uint16_t offset[CT_MAX_ATTRS]; /* where an attribute's cell is; allocated
+									* for `nattrs` of them */
 } CtForm;
 
 /* What is needed to read the events and summaries of one table. */
@@ -52,6 +53,7 @@ typedef struct CtShape
 	const CtSchema *schema;
 	const CtRef *form; /* by number; [0] is unused */
 	uint32_t nforms;
+	uint64_t lasts; /* attributes whose rule is last */
 } CtShape;
 
 /* An event wherever it is. */
@@ -70,16 +72,9 @@ typedef struct CtApart
 } CtApart;
 
 static inline size_t
-ct_form_bytes(uint32_t ncells)
+ct_form_bytes(const CtForm *form)
 {
-	return offsetof(CtForm, offset) + ncells * sizeof(uint16_t);
-}
-
-/* How many attributes of the mask come before. */
-static inline uint32_t
-ct_rank(uint64_t mask, int attr)
-{
-	return (uint32_t) __builtin_popcountll(mask & ((UINT64_C(1) << attr) - 1));
+	return offsetof(CtForm, offset) + form->nattrs * sizeof(uint16_t);
 }
 
 static inline bool
@@ -97,7 +92,7 @@ ct_form_nulls(const CtForm *form, int attr)
 static inline uint32_t
 ct_form_offset(const CtForm *form, int attr)
 {
-	return form->offset[ct_rank(form->set, attr)];
+	return form->offset[attr];
 }
 
 void ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form);

@@ -141,15 +141,28 @@ sees_label(const CtFold *fold, uint32_t label)
 
 /* ---- whole subtrees --------------------------------------------------------------- */
 
-static void
-apply_cell(const CtFold *fold, const CtInner *inner, CtWhich which, uint32_t i, int attr)
+static inline void
+apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtWhich which,
+		   uint32_t i, int attr)
 {
-	const CtColumn *column = ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
+	const CtAttr *a = &fold->shape->schema->attr[attr];
+	CtValue *value = &fold->state->value[attr];
+	uint8_t tag = *ct_column_tag(column, inner->capacity, which, i);
+	const void *payload = ct_column_payload(a, column, inner->capacity, which, i);
 
-	ct_value_apply(fold->shape, attr, &fold->state->value[attr],
-				   *ct_column_tag(column, inner->capacity, which, i),
-				   ct_column_payload(&fold->shape->schema->attr[attr], column, inner->capacity,
-									 which, i));
+	/* The most common of all. */
+	if (tag == CT_CHANGE && value->kind == CT_VALUE_NUMBER && a->rule == CT_RULE_SUM &&
+		a->number != CT_NUMBER_INTERVAL)
+		value->number = ct_clamp(a, wide_add(value->number, *(const CtWide *) payload),
+								 (const CtWide *) payload + 1);
+	else if (tag != CT_KEEP)
+		ct_value_apply(fold->shape, attr, value, tag, payload);
+}
+
+static inline const CtColumn *
+column_of(const CtFold *fold, const CtInner *inner, int attr)
+{
+	return ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
 }
 
 /* Attributes without a column go back to what they are initially. */
@@ -177,39 +190,70 @@ static void
 apply_child(const CtFold *fold, const CtInner *inner, uint32_t i)
 {
 	for (uint64_t rest = columns_of(fold, inner); rest != 0; rest &= rest - 1)
-		apply_cell(fold, inner, CT_TOTAL, i, __builtin_ctzll(rest));
+	{
+		int attr = __builtin_ctzll(rest);
+
+		apply_cell(fold, inner, column_of(fold, inner, attr), CT_TOTAL, i, attr);
+	}
 	if (inner->finish >> i & 1)
 		apply_finish(fold, inner);
 	fold->state->present = (inner->absent >> i & 1) == 0;
+}
+
+/* The first n children, n > 0, but for attributes that are the last value set. */
+static void
+apply_numbers(const CtFold *fold, const CtInner *inner, uint32_t n)
+{
+	uint32_t i = n < inner->count ? n : n - 1;
+
+	if (inner->finish & ct_bits_below(n))
+		apply_finish(fold, inner);
+	for (uint64_t rest = columns_of(fold, inner) & ~fold->shape->lasts; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = column_of(fold, inner, attr);
+
+		apply_cell(fold, inner, column, CT_GROUPS, i / CT_GROUP, attr);
+		apply_cell(fold, inner, column, CT_BEFORE, i, attr);
+		if (i < n)
+			apply_cell(fold, inner, column, CT_TOTAL, i, attr);
+	}
+	fold->state->present = (inner->absent >> (n - 1) & 1) == 0;
+}
+
+/*
+ * Of those that are wanted, the last values set in the first n children; which
+ * ones still are.
+ */
+static uint64_t
+apply_lasts(const CtFold *fold, const CtInner *inner, uint32_t n, uint64_t wanted)
+{
+	for (uint64_t rest = columns_of(fold, inner) & wanted; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = column_of(fold, inner, attr);
+		uint32_t sets = column->sets & ct_bits_below(n);
+
+		if (sets == 0)
+			continue;
+		apply_cell(fold, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr);
+		wanted &= ~(rest & -rest);
+	}
+	if (inner->finish & ct_bits_below(n))
+	{
+		for (; wanted != 0; wanted &= wanted - 1)
+			ct_value_initial(fold->shape->schema, __builtin_ctzll(wanted),
+							 &fold->state->value[__builtin_ctzll(wanted)]);
+	}
+	return wanted;
 }
 
 /* Everything in the first n children, n > 0. */
 static void
 apply_first(const CtFold *fold, const CtInner *inner, uint32_t n)
 {
-	for (uint64_t rest = columns_of(fold, inner); rest != 0; rest &= rest - 1)
-	{
-		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
-
-		if (ct_is_last(&fold->shape->schema->attr[attr]))
-		{
-			uint32_t sets = column->sets & ct_bits_below(n);
-
-			if (sets != 0)
-				apply_cell(fold, inner, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr);
-		}
-		else if (n < inner->count)
-			apply_cell(fold, inner, CT_BEFORE, n, attr);
-		else
-		{
-			apply_cell(fold, inner, CT_BEFORE, n - 1, attr);
-			apply_cell(fold, inner, CT_TOTAL, n - 1, attr);
-		}
-	}
-	if (inner->finish & ct_bits_below(n))
-		apply_finish(fold, inner);
-	fold->state->present = (inner->absent >> (n - 1) & 1) == 0;
+	apply_numbers(fold, inner, n);
+	(void) apply_lasts(fold, inner, n, fold->shape->lasts);
 }
 
 /* ---- when nothing is in the way ------------------------------------------------------ */
@@ -220,57 +264,70 @@ inner_count(const CtInner *inner)
 	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
 }
 
+/*
+ * What is added up, on the way down; what was set last, from the end back on
+ * the way up, where it is found soon.
+ */
 static void
-fold_clean_tree(const CtFold *fold)
+fold_clean_tree(const CtFold *fold, uint64_t wanted)
 {
 	CtRef ref = fold->timeline->root;
+	int height = fold->timeline->height < CT_MAX_HEIGHT ? fold->timeline->height : CT_MAX_HEIGHT;
+	const CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t n[CT_MAX_HEIGHT];
+	uint32_t from;
+	uint32_t to;
+	bool finish;
 	CtRun run;
 
-	for (int height = fold->timeline->height; height > 0; height--)
+	for (int depth = 0; depth < height; depth++)
 	{
-		const CtInner *inner = ct_ptr(fold->shape->arena, ref);
-		uint32_t n = ct_node_until(inner, fold->to);
-
-		if (n == 0)
+		inner[depth] = ct_ptr(fold->shape->arena, ref);
+		n[depth] = ct_node_until(inner[depth], fold->to);
+		if (n[depth] == 0)
 			return;
-		ref = ct_node_child(inner)[n - 1];
-		if (n > 1)
-			apply_first(fold, inner, n - 1);
+		ref = ct_node_child(inner[depth])[--n[depth]];
+		__builtin_prefetch(ct_ptr(fold->shape->arena, ref));
+		if (n[depth] > 0)
+			apply_numbers(fold, inner[depth], n[depth]);
 	}
 	run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, ref));
-	ct_run_apply(&run, 0, ct_run_until(&run, fold->to), fold->state);
+	to = ct_run_until(&run, fold->to);
+	from = ct_run_numbers(&run, 0, to, fold->state, &finish);
+	wanted = ct_run_lasts(&run, from, to, wanted, fold->state);
+	for (int depth = height - 1; depth >= 0 && wanted != 0 && !finish; depth--)
+	{
+		if (n[depth] > 0)
+			wanted = apply_lasts(fold, inner[depth], n[depth], wanted);
+	}
 }
 
-/* The first n events of the tail are within the fold, and the tree if n > 0. */
+/* With nothing to leave out and nothing to add. */
 static void
 fold_clean(const CtFold *fold)
 {
 	const CtTimeline *timeline = fold->timeline;
+	uint64_t lasts = fold->shape->lasts;
+	const CtInner *root;
+	uint32_t from;
+	uint32_t to;
+	bool finish;
 	CtRun run;
 
-	if (timeline->tail_count == 0)
+	run = ct_tail_run(fold->shape, timeline);
+	if (timeline->root != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
 	{
-		if (timeline->root != 0)
-			fold_clean_tree(fold);
+		fold_clean_tree(fold, lasts);
 		return;
 	}
-	run = ct_tail_run(fold->shape, timeline);
-	if (timeline->root != 0)
-	{
-		if (ct_run_time(&run, 0) > fold->to)
-		{
-			fold_clean_tree(fold);
-			return;
-		}
-		else
-		{
-			const CtInner *root = ct_ptr(fold->shape->arena, timeline->root);
-
-			if (inner_count(root) > 0)
-				apply_first(fold, root, inner_count(root));
-		}
-	}
-	ct_run_apply(&run, 0, ct_run_until(&run, fold->to), fold->state);
+	root = timeline->root == 0 ? NULL : ct_ptr(fold->shape->arena, timeline->root);
+	if (root != NULL && inner_count(root) > 0)
+		apply_numbers(fold, root, inner_count(root));
+	to = ct_run_until(&run, fold->to);
+	from = ct_run_numbers(&run, 0, to, fold->state, &finish);
+	lasts = ct_run_lasts(&run, from, to, lasts, fold->state);
+	if (root != NULL && inner_count(root) > 0 && lasts != 0 && !finish)
+		(void) apply_lasts(fold, root, inner_count(root), lasts);
 }
 
 /* ---- when something is -------------------------------------------------------------- */

@@ -8,7 +8,8 @@
  *
  * Invariants:
  *	 N1  The total of a child is the composition of its events in that
- *		 attribute; before, where there is one, that of all children before it.
+ *		 attribute; before, where there is one, that of the children before it
+ *		 in its group; of a group, that of all children before it.
  *	 N2  An attribute without a column is set by none of the node's events: it
  *		 is kept, or initial after a child with a finish.
  *	 N3  `overrides` and `sets` are what the tags of the totals say.
@@ -79,55 +80,124 @@ ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const Ct
 	column->sets = with_bit(column->sets, i, cell->tag != CT_KEEP);
 }
 
+/* The composition of a group: up to its last child. */
+static void
+group_total(const CtShape *shape, const CtInner *inner, const CtAttr *attr, const CtColumn *column,
+			uint32_t group, CtCell *cell)
+{
+	uint32_t end = (group + 1) * CT_GROUP;
+	uint32_t last = (end < inner->count ? end : inner->count) - 1U;
+	CtCell total;
+
+	cell_load(attr, column, inner->capacity, CT_BEFORE, last, cell);
+	cell_load(attr, column, inner->capacity, CT_TOTAL, last, &total);
+	ct_cell_then(shape, attr, cell, &total);
+}
+
+/* Store a cell of which it follows; false: it was the same. */
+static bool
+cell_renew(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+		   const CtCell *cell)
+{
+	CtCell old;
+
+	cell_load(attr, column, capacity, which, i, &old);
+	if (ct_cell_same(attr, cell, &old))
+		return false;
+	cell_store(attr, column, capacity, which, i, cell);
+	return true;
+}
+
 /*
- * The total of child i has changed: compute what is before the children behind
- * it, until that is as it was, or `all`.
+ * The totals of children from i on have changed, or with `all` false only that
+ * of child i: compute what follows from it, until that is as it was.
  */
 void
 ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, bool all)
 {
+	static const CtCell keep = {.tag = CT_KEEP};
 	const CtAttr *attr = &shape->schema->attr[attr_number];
 	CtColumn *column = column_of(shape, inner, attr_number);
-	CtCell sum = {.tag = CT_KEEP};
+	uint32_t capacity = inner->capacity;
+	uint32_t first = i / CT_GROUP;
+	CtCell sum;
 
-	if (ct_is_last(attr))
+	if (ct_is_last(attr) || inner->count == 0)
 		return;
 	if (i == 0)
-		*ct_column_tag(column, inner->capacity, CT_BEFORE, 0) = CT_KEEP;
-	else
-		cell_load(attr, column, inner->capacity, CT_BEFORE, i, &sum);
-	for (; i + 1U < inner->count; i++)
+		cell_store(attr, column, capacity, CT_GROUPS, 0, &keep);
+	for (uint32_t group = first; group < ct_group_count(inner->count); group++)
 	{
+		uint32_t j = group == first ? i : group * CT_GROUP;
+		uint32_t end = (group + 1) * CT_GROUP;
 		CtCell total;
-		CtCell old;
 
-		cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
-		ct_cell_then(shape, attr, &sum, &total);
-		cell_load(attr, column, inner->capacity, CT_BEFORE, i + 1, &old);
-		if (!all && ct_cell_same(attr, &sum, &old))
+		if (j % CT_GROUP == 0)
+			cell_store(attr, column, capacity, CT_BEFORE, j, &keep);
+		cell_load(attr, column, capacity, CT_BEFORE, j, &sum);
+		for (; j + 1 < end && j + 1 < inner->count && (all || group == first); j++)
+		{
+			cell_load(attr, column, capacity, CT_TOTAL, j, &total);
+			ct_cell_then(shape, attr, &sum, &total);
+			if (!cell_renew(attr, column, capacity, CT_BEFORE, j + 1, &sum) && !all)
+				return;
+		}
+		if (end >= inner->count)
 			return;
-		cell_store(attr, column, inner->capacity, CT_BEFORE, i + 1, &sum);
+		cell_load(attr, column, capacity, CT_GROUPS, group, &sum);
+		group_total(shape, inner, attr, column, group, &total);
+		ct_cell_then(shape, attr, &sum, &total);
+		if (!cell_renew(attr, column, capacity, CT_GROUPS, group + 1, &sum) && !all)
+			return;
 	}
+}
+
+/* A cell in 24 bytes grows by what fits in 16 of them, as it does itself. */
+static inline void
+narrow_add(uint8_t *tag, CtWide *cell, __int128 delta)
+{
+	__int128 sum = delta;
+
+	if (*tag != CT_KEEP)
+		sum += (__int128) wide_low(*cell);
+	*tag = CT_CHANGE;
+	*cell = wide_from_int128(sum);
+}
+
+static void
+add_narrow(CtInner *inner, uint32_t i, uint8_t *tag, CtWide *cell, __int128 delta)
+{
+	uint32_t capacity = inner->capacity;
+	uint32_t end = (i / CT_GROUP + 1) * CT_GROUP;
+	uint32_t count = inner->count;
+
+	narrow_add(&tag[i], &cell[i], delta);
+	for (uint32_t j = i + 1; j < end && j < count; j++)
+		narrow_add(&tag[capacity + j], &cell[capacity + j], delta);
+	for (uint32_t g = i / CT_GROUP + 1; g < ct_group_count(count); g++)
+		narrow_add(&tag[2 * capacity + g], &cell[2 * capacity + g], delta);
 }
 
 /* An addition to child i, where nothing but additions is known. */
 void
-ct_node_add(CtInner *inner, uint32_t i, const CtAttr *attr, CtColumn *column, CtWide delta)
+ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, CtWide delta)
 {
-	uint32_t capacity = inner->capacity;
-	CtWide *total = ct_column_payload(attr, column, capacity, CT_TOTAL, 0);
-	CtWide *before = ct_column_payload(attr, column, capacity, CT_BEFORE, 0);
-	uint8_t *tag = ct_column_tag(column, capacity, CT_BEFORE, 0);
-	uint8_t *own = ct_column_tag(column, capacity, CT_TOTAL, i);
+	const CtAttr *attr = &shape->schema->attr[attr_number];
+	CtColumn *column = column_of(shape, inner, attr_number);
+	CtCell total = {.tag = CT_CHANGE};
 
-	total[i] = *own == CT_KEEP ? delta : wide_add(total[i], delta);
-	*own = CT_CHANGE;
 	column->sets |= UINT32_C(1) << i;
-	for (uint32_t j = i + 1; j < inner->count; j++)
+	if (!attr->wide)
 	{
-		before[j] = tag[j] == CT_KEEP ? delta : wide_add(before[j], delta);
-		tag[j] = CT_CHANGE;
+		add_narrow(inner, i, column->tag, ct_column_payload(attr, column, inner->capacity, 0, 0),
+				   (__int128) wide_low(delta));
+		return;
 	}
+	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
+	total.w[0] = total.tag == CT_KEEP ? delta : wide_add(total.w[0], delta);
+	total.tag = CT_CHANGE;
+	cell_store(attr, column, inner->capacity, CT_TOTAL, i, &total);
+	ct_node_refresh(shape, inner, i, attr_number, false);
 }
 
 /* The composition of all children. */
@@ -136,7 +206,8 @@ ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCel
 {
 	const CtAttr *attr = &shape->schema->attr[attr_number];
 	const CtColumn *column;
-	CtCell last;
+	uint32_t group = (inner->count - 1U) / CT_GROUP;
+	CtCell total;
 
 	cell->tag = CT_KEEP;
 	if (!has_column(inner, attr_number))
@@ -155,9 +226,9 @@ ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCel
 					  cell);
 		return;
 	}
-	cell_load(attr, column, inner->capacity, CT_BEFORE, inner->count - 1U, cell);
-	cell_load(attr, column, inner->capacity, CT_TOTAL, inner->count - 1U, &last);
-	ct_cell_then(shape, attr, cell, &last);
+	cell_load(attr, column, inner->capacity, CT_GROUPS, group, cell);
+	group_total(shape, inner, attr, column, group, &total);
+	ct_cell_then(shape, attr, cell, &total);
 }
 
 /* ---- memory ------------------------------------------------------------------------ */
@@ -225,19 +296,19 @@ column_make(CtWriter *writer, CtInner *inner, int attr_number)
 	return true;
 }
 
-/* Children [first, first + n) of one node become those from `at` on of another. */
+/*
+ * Totals of children [first, first + n) of one node become those from `at` on
+ * of another; what is before them is for ct_node_refresh().
+ */
 static void
 column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 			const CtColumn *from, uint32_t from_capacity, uint32_t first, uint32_t n)
 {
-	for (CtWhich which = CT_TOTAL; which <= (ct_is_last(attr) ? CT_TOTAL : CT_BEFORE); which++)
-	{
-		memmove(ct_column_tag(to, to_capacity, which, at),
-				ct_column_tag(from, from_capacity, which, first), n);
-		memmove(ct_column_payload(attr, to, to_capacity, which, at),
-				ct_column_payload(attr, from, from_capacity, which, first),
-				(size_t) n * ct_payload_bytes(attr));
-	}
+	memmove(ct_column_tag(to, to_capacity, CT_TOTAL, at),
+			ct_column_tag(from, from_capacity, CT_TOTAL, first), n);
+	memmove(ct_column_payload(attr, to, to_capacity, CT_TOTAL, at),
+			ct_column_payload(attr, from, from_capacity, CT_TOTAL, first),
+			(size_t) n * ct_payload_bytes(attr));
 }
 
 static void
@@ -280,6 +351,8 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 					old->capacity, 0, old->count);
 		ct_node_column(inner)[i] = wide;
 		inner->columns |= rest & -rest;
+		inner->count = old->count;
+		ct_node_refresh(&writer->shape, inner, 0, i, true);
 	}
 	children_copy(inner, 0, old, 0, old->count);
 	inner->count = old->count;
@@ -336,7 +409,10 @@ bits_close(uint32_t mask, uint32_t i, uint32_t n)
 	return below | (uint32_t) above;
 }
 
-/* Make room for n children before child i: what is known of them is unset. */
+/*
+ * Make room for n children before child i: what is known of them is unset, and
+ * from i on what comes before others.
+ */
 void
 ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 {
@@ -355,14 +431,13 @@ ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 		column_copy(&shape->schema->attr[attr], column, inner->capacity, i + n, column,
 					inner->capacity, i, behind);
 		memset(ct_column_tag(column, inner->capacity, CT_TOTAL, i), CT_KEEP, n);
-		memset(ct_column_tag(column, inner->capacity, CT_BEFORE, i), CT_KEEP, n);
 		column->overrides = bits_open(column->overrides, i, n);
 		column->sets = bits_open(column->sets, i, n);
 	}
 	inner->count = (uint16_t) (inner->count + n);
 }
 
-/* Children [i, i + n) are no more. */
+/* Children [i, i + n) are no more; from i on the rest is to be refreshed. */
 void
 ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 {

@@ -4,8 +4,12 @@
  *
  *	  CtInner   | times | lo | hi | children | columns ... |
  *	  CtColumn  of one attribute: for each child the composition of its events
- *	            (total) and, unless the attribute is a last, of all children
- *	            before it (before)
+ *	            (total) and, unless the attribute is a last, of the children
+ *	            before it in its group (before); for each group that of the
+ *	            groups before it (group)
+ *
+ * Two steps instead of one for a reader, but a late event changes at most what
+ * is before the rest of its group and the groups behind it.
  *
  * A node has a column for an attribute if one of its events sets it, so what
  * a late event costs, and what summaries take, depends on what events set and
@@ -21,6 +25,7 @@
 #define CT_MAX_HEIGHT 10
 #endif
 #define CT_NODE_SMALLEST 4 /* children a node has room for; doubles */
+#define CT_GROUP (CT_FANOUT >= 16 ? 8U : 2U)
 
 _Static_assert(CT_FANOUT <= 32, "masks of children are 32 bits");
 
@@ -42,7 +47,7 @@ typedef struct CtInner
 	int64_t time[];
 } CtInner;
 
-/* Then tags, totals before befores, and payloads in the same order. */
+/* Then tags, totals before befores before groups, and payloads in this order. */
 typedef struct CtColumn
 {
 	uint32_t overrides; /* children whose total does */
@@ -53,8 +58,15 @@ typedef struct CtColumn
 typedef enum CtWhich
 {
 	CT_TOTAL = 0,
-	CT_BEFORE
+	CT_BEFORE,
+	CT_GROUPS
 } CtWhich;
+
+static inline uint32_t
+ct_group_count(uint32_t children)
+{
+	return (children + CT_GROUP - 1) / CT_GROUP;
+}
 
 static inline uint64_t *
 ct_node_lo(const CtInner *inner)
@@ -87,11 +99,24 @@ ct_node_bytes(uint32_t capacity, uint32_t nattrs)
 		   nattrs * sizeof(CtRef);
 }
 
+/* How many cells a column has, and of how many only tags to fill up words. */
+static inline uint32_t
+ct_column_cells(const CtAttr *attr, uint32_t capacity)
+{
+	return ct_is_last(attr) ? capacity : 2 * capacity + ct_group_count(capacity);
+}
+
+static inline uint32_t
+ct_column_tags(uint32_t capacity)
+{
+	return (2 * capacity + ct_group_count(capacity) + 7) / 8 * 8;
+}
+
 static inline size_t
 ct_column_bytes(const CtAttr *attr, uint32_t capacity)
 {
-	return sizeof(CtColumn) + 2 * capacity +
-		   (size_t) (ct_is_last(attr) ? 1 : 2) * capacity * ct_payload_bytes(attr);
+	return sizeof(CtColumn) + ct_column_tags(capacity) +
+		   (size_t) ct_column_cells(attr, capacity) * ct_payload_bytes(attr);
 }
 
 static inline uint8_t *
@@ -104,7 +129,7 @@ static inline void *
 ct_column_payload(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which,
 				  uint32_t i)
 {
-	return (uint8_t *) &column->tag[2 * capacity] +
+	return (uint8_t *) &column->tag[ct_column_tags(capacity)] +
 		   (size_t) (which * capacity + i) * ct_payload_bytes(attr);
 }
 
@@ -127,6 +152,6 @@ void ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint
 				 CtCell *cell);
 void ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
 void ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr, bool all);
-void ct_node_add(CtInner *inner, uint32_t i, const CtAttr *attr, CtColumn *column, CtWide delta);
+void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, CtWide delta);
 
 #endif /* CT_NODE_H */

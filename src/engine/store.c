@@ -46,7 +46,8 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 	CtShape shape = {.arena = arena,
 					 .schema = ct_ptr(arena, store->schema),
 					 .form = ct_ptr(arena, store->forms),
-					 .nforms = store->nforms};
+					 .nforms = store->nforms,
+					 .lasts = store->lasts};
 
 	return shape;
 }
@@ -270,6 +271,12 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 		return false;
 	memcpy(ct_ptr(writer->arena, copy), schema, schema->size);
 	writer->store->schema = copy;
+	writer->store->lasts = 0;
+	for (int i = 0; i < schema->nattrs; i++)
+	{
+		if (schema->attr[i].rule == CT_RULE_LAST)
+			writer->store->lasts |= UINT64_C(1) << i;
+	}
 	return true;
 }
 
@@ -374,11 +381,11 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	ct_form_make(writer->shape.schema, change, 0, &form);
 	if (!forms_grow(writer))
 		return CT_NO_MEMORY;
-	ref = ct_take(writer, ct_form_bytes(form.ncells), false);
+	ref = ct_take(writer, ct_form_bytes(&form), false);
 	if (ref == 0)
 		return CT_NO_MEMORY;
 	form.next = store->bucket[form_bucket(change)];
-	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(form.ncells));
+	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(&form));
 	*number = store->nforms++;
 	*form_at(writer, *number) = ref;
 	store->bucket[form_bucket(change)] = (uint16_t) *number;
@@ -386,28 +393,25 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	return CT_OK;
 }
 
+static inline bool
+is_form_of(const CtForm *form, const CtChange *change)
+{
+	return form->set == change->set && form->null == change->null && form->kind == change->kind;
+}
+
 /* The number of a change's form, which is kept if it is new; 0: too many. */
 static CtStatus
 form_find(CtWriter *writer, const CtChange *change, uint32_t *number)
 {
-	CtStatus status;
-
-	*number = writer->last_form;
-	if (*number != 0 && writer->last.set == change->set && writer->last.null == change->null &&
-		writer->last.kind == change->kind)
-		return CT_OK;
 	for (*number = writer->store->bucket[form_bucket(change)]; *number != 0;)
 	{
 		const CtForm *form = ct_ptr(writer->arena, *form_at(writer, *number));
 
-		if (form->set == change->set && form->null == change->null && form->kind == change->kind)
-			break;
+		if (is_form_of(form, change))
+			return CT_OK;
 		*number = form->next;
 	}
-	status = *number != 0 ? CT_OK : form_add(writer, change, number);
-	writer->last = *change;
-	writer->last_form = *number;
-	return status;
+	return form_add(writer, change, number);
 }
 
 static void
@@ -419,7 +423,7 @@ forms_free(CtWriter *writer)
 	{
 		const CtForm *form = ct_ptr(writer->arena, *form_at(writer, i));
 
-		ct_give(writer, *form_at(writer, i), ct_form_bytes(form->ncells));
+		ct_give(writer, *form_at(writer, i), ct_form_bytes(form));
 	}
 	if (store->forms != 0)
 		ct_give(writer, store->forms, store->forms_capacity * sizeof(CtRef));
@@ -485,13 +489,21 @@ record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bool 
 		{
 			CtForm partly;
 
-			memcpy(&partly, form, ct_form_bytes(form->ncells));
+			memcpy(&partly, form, ct_form_bytes(form));
 			partly.apart = written;
 			ct_record_free(writer, &partly, record);
 			return status;
 		}
 	}
 	return CT_OK;
+}
+
+/* Of the form that the change before had, and its payload is the record? */
+static inline bool
+is_verbatim(const CtWriter *writer, const CtChange *change)
+{
+	return writer->last != NULL && is_form_of(writer->last, change) && writer->last->verbatim &&
+		   writer->last->bytes == change->payload_bytes;
 }
 
 /*
@@ -512,9 +524,12 @@ change_form(CtWriter *writer, const CtChange *change, const CtForm **form, CtFor
 		return status;
 	*form = scratch;
 	if (*number != 0)
-		*form = ct_ptr(writer->arena, *form_at(writer, *number));
+		writer->last = *form = ct_ptr(writer->arena, *form_at(writer, *number));
 	else
 		ct_form_make(writer->shape.schema, change, CT_EXPLICIT_BYTES, scratch);
+	writer->last_number = *number;
+	if (*number == 0)
+		writer->last = NULL;
 	return CT_OK;
 }
 
@@ -944,11 +959,19 @@ load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 	return status;
 }
 
-CtStatus
-ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
+static inline void
+note_loaded(CtStore *store, const CtEntry *entry)
 {
-	CtTimeline *timeline = ct_ptr(writer->arena, ref);
-	CtStore *store = writer->store;
+	if (entry->top > store->newest_top)
+		store->newest_top = entry->top;
+	if (entry->time > store->newest)
+		store->newest = entry->time;
+}
+
+/* A change whose record must be made, or that has a twin. */
+static CtStatus __attribute__((noinline))
+load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
+{
 	CtForm scratch;
 	const CtForm *form;
 	uint8_t record[CT_MAX_RECORD_BYTES];
@@ -960,10 +983,7 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	if (status != CT_OK)
 		return load_failed(writer, timeline, status);
 	entry.bytes = form->bytes;
-	if (top > store->newest_top)
-		store->newest_top = top;
-	if (change->time > store->newest)
-		store->newest = change->time;
+	note_loaded(writer->store, &entry);
 	status = ct_timeline_insert(writer, timeline, &entry);
 	if (status == CT_AGAIN)
 		return load_twin(writer, timeline, &entry);
@@ -971,6 +991,30 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 		return CT_OK;
 	ct_record_free(writer, form, record);
 	return load_failed(writer, timeline, status);
+}
+
+static inline CtStatus
+load(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
+{
+	if (is_verbatim(writer, change))
+	{
+		CtEntry entry = {.time = change->time,
+						 .top = top,
+						 .form = writer->last_number,
+						 .bytes = change->payload_bytes,
+						 .record = change->payload};
+
+		note_loaded(writer->store, &entry);
+		if (ct_timeline_insert(writer, timeline, &entry) == CT_OK)
+			return CT_OK;
+	}
+	return load_slowly(writer, timeline, change, top);
+}
+
+CtStatus
+ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
+{
+	return load(writer, ct_ptr(writer->arena, ref), change, top);
 }
 
 CtStatus

@@ -19,6 +19,7 @@ typedef struct CtStore
 {
 	CtRef schema;
 	CtRef forms; /* references by number */
+	uint64_t lasts; /* attributes whose rule is last */
 	uint32_t nforms;
 	uint32_t forms_capacity;
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */
@@ -49,8 +50,8 @@ struct CtWriter
 	CtArena *arena;
 	CtStore *store;
 	CtShape shape;
-	CtChange last; /* whose form was looked up last */
-	uint32_t last_form;
+	const CtForm *last; /* form looked up last */
+	uint32_t last_number;
 };
 
 struct CtTimeline;

@@ -66,28 +66,6 @@ ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot
 							: ct_leaf_run(shape, ct_ptr(shape->arena, *spot->leaf));
 }
 
-/* How many children begin at or before the instant. */
-uint32_t
-ct_node_until(const CtInner *inner, int64_t time)
-{
-	uint32_t low = 0;
-	uint32_t n = inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
-
-	while (n > 0)
-	{
-		uint32_t half = n / 2;
-
-		if (inner->time[low + half] <= time)
-		{
-			low += half + 1;
-			n -= half + 1;
-		}
-		else
-			n = half;
-	}
-	return low;
-}
-
 /* The first event of a subtree. */
 CtItem
 ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch)
@@ -404,13 +382,11 @@ climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
 static void
 climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
 {
-	const CtAttr *a = &shape->schema->attr[attr];
-
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
 		CtInner *inner = spot->inner[depth];
 		uint32_t i = spot->index[depth];
-		CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+		const CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
 
 		if (column->overrides != 0)
 		{
@@ -420,7 +396,7 @@ climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
 			climb(shape, spot, depth, attr, &total);
 			return;
 		}
-		ct_node_add(inner, i, a, column, delta);
+		ct_node_add(shape, inner, i, attr, delta);
 	}
 }
 
@@ -702,6 +678,16 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 
 	*bytes = 0;
 	n = n > 0 ? n : 1;
+	if (tail->form != 0)
+	{
+		uint32_t each = ct_form_of(tail->shape, tail->form, NULL, NULL)->bytes;
+
+		size = ct_alloc_size(ct_leaf_bytes(n, n * each));
+		while (n < most && ct_leaf_bytes(n + 1, (n + 1) * each) <= size)
+			n++;
+		*bytes = n * each;
+		return n;
+	}
 	for (uint32_t i = 0; i < n; i++)
 		*bytes += ct_run_item(tail, i, &scratch).form->bytes;
 	size = ct_alloc_size(ct_leaf_bytes(n, *bytes));
@@ -724,6 +710,8 @@ tail_note(const CtShape *shape, CtTimeline *timeline)
 	CtForm scratch;
 	CtRun run = ct_tail_run(shape, timeline);
 
+	if (timeline->tail_form != 0)
+		return;
 	timeline->tail_finish = false;
 	timeline->tail_form = run.count > 0 ? (uint16_t) ct_run_form(&run, 0) : 0;
 	for (uint32_t i = 0; i < run.count; i++)
@@ -819,7 +807,10 @@ row_write(CtRow *row, const CtEntry *entry)
 	row->label = (uint32_t) entry->top;
 	row->form = (uint16_t) entry->form;
 	row->unused = 0;
-	memcpy(row->record, entry->record, entry->bytes);
+	if (entry->bytes == 16)
+		memcpy(row->record, entry->record, 16);
+	else
+		memcpy(row->record, entry->record, entry->bytes);
 }
 
 /* Put a row before row i, for which there is room. */
@@ -1065,7 +1056,7 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 	CtItem item = ct_run_item(&run, i, &scratch);
 
 	/* A copy: what it did must be known when it is gone. */
-	memcpy(&form, item.form, ct_form_bytes(item.form->ncells));
+	memcpy(&form, item.form, ct_form_bytes(item.form));
 	memcpy(record, item.record, item.form->bytes);
 	item.form = &form;
 	item.record = record;

@@ -66,10 +66,16 @@ ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 	return (CtRow *) ((char *) ct_ptr(arena, timeline->tail) + (size_t) i * timeline->tail_stride);
 }
 
+/* How many children begin at or before the instant. */
+static inline uint32_t
+ct_node_until(const CtInner *inner, int64_t time)
+{
+	return ct_count_until(inner->time, inner->count < CT_FANOUT ? inner->count : CT_FANOUT, time);
+}
+
 /* timeline.c */
 CtRun ct_tail_run(const CtShape *shape, const CtTimeline *timeline);
 CtRun ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot);
-uint32_t ct_node_until(const CtInner *inner, int64_t time);
 CtItem ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch);
 bool ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 					  CtForm *scratch);

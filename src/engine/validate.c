@@ -96,9 +96,9 @@ check_forms(CtCheck *check)
 	{
 		const CtForm *form = at(check, forms[i]);
 
-		count_bytes(check, ct_form_bytes(form->ncells));
-		require(check, form->ncells == (uint32_t) __builtin_popcountll(form->set),
-				"S7: a form's cells are miscounted");
+		count_bytes(check, ct_form_bytes(form));
+		require(check, form->nattrs <= check->shape.schema->nattrs,
+				"S7: a form sets what is not there");
 		for (uint32_t j = 1; j < i; j++)
 		{
 			const CtForm *other = at(check, forms[j]);
@@ -184,6 +184,7 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 	const CtInner *inner = at(check, ref);
 	const CtColumn *column;
 	CtCell sum = {.tag = CT_KEEP};
+	CtCell group = {.tag = CT_KEEP};
 
 	if ((inner->columns >> attr & 1) == 0)
 	{
@@ -200,6 +201,13 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 
 		if (!ct_is_last(a))
 		{
+			if (i % CT_GROUP == 0)
+			{
+				ct_cell_then(shape, a, &group, &sum);
+				ct_node_get(shape, inner, CT_GROUPS, i / CT_GROUP, attr, &kept);
+				require(check, ct_cell_same(a, &kept, &group), "N1: what is before a group is wrong");
+				sum.tag = CT_KEEP;
+			}
 			ct_node_get(shape, inner, CT_BEFORE, i, attr, &kept);
 			require(check, ct_cell_same(a, &kept, &sum), "N1: what is before a child is wrong");
 		}
@@ -261,7 +269,7 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 	}
 	check_way(check, way, top, item.form->kind == CT_FINISH);
 	check->has_previous = true;
-	memcpy(&check->previous_form, item.form, ct_form_bytes(item.form->ncells));
+	memcpy(&check->previous_form, item.form, ct_form_bytes(item.form));
 	check->previous = (CtItem){item.time, &check->previous_form, item.record};
 }
 
@@ -279,7 +287,11 @@ check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 		!require(check, leaf->used <= leaf->room, "B1: records lie outside their leaf"))
 		return;
 	for (uint32_t i = 0; i < leaf->count && check->reason == NULL; i++)
+	{
+		require(check, run.stride == 0 || run.slot[i].offset == i * run.stride,
+				"B2: records of a packed leaf are scattered");
 		check_entered(check, &run, i, way);
+	}
 }
 
 static bool
