@@ -31,7 +31,7 @@
 #include "replay.h"
 #include "store.h"
 
-#include "adapter.h"
+#include "store.h"
 
 #define MILLION 1000000
 #define KEYS 100000
@@ -158,9 +158,7 @@ column_describe(CtAttr *attr, Rule rule)
 	attr->number = CT_NUMBER_INT;
 	attr->lower = CT_WIDE_MINUS_INFINITY;
 	attr->upper = CT_WIDE_PLUS_INFINITY;
-#ifndef BENCH_ADAPTER
 	attr->has_lower = attr->has_upper = rule == RULE_CLAMP;
-#endif
 	if (rule == RULE_CLAMP)
 	{
 		attr->lower = ct_wide_from_int64(LOWER);
@@ -180,10 +178,8 @@ schema_make(Rule rule, uint32_t ncolumns)
 	schema->size = (uint32_t) (sizeof(CtSchema) + schema->nattrs * sizeof(CtAttr));
 	schema->id_attr = (int8_t) (FIRST_COLUMN + ncolumns);
 	schema->id_order = CT_ORDER_SIGNED;
-#ifndef BENCH_ADAPTER
 	for (uint32_t i = 0; i < schema->nattrs; i++)
 		schema->attr[i].rate_attr = -1;
-#endif
 	for (uint32_t c = 0; c < ncolumns; c++)
 		column_describe(&schema->attr[FIRST_COLUMN + c], rule);
 	id->rule = CT_RULE_LAST;
