@@ -262,7 +262,7 @@ engine_settle(uint64_t horizon)
 	CtStatus status;
 
 	do
-		status = ct_store_settle(&arena, store, horizon, 1 << 20, INT64_MIN, &changed);
+		status = ct_store_settle(&arena, store, horizon, 1 << 20, NULL, &changed);
 	while (status == CT_AGAIN);
 	must(status);
 }
@@ -973,7 +973,7 @@ live(const Arrival *arrival, uint32_t first, uint32_t count, uint64_t top)
 						  &label));
 	}
 	(void) ct_store_first_batch(&arena, store, &batch);
-	must(ct_store_enter(&arena, store, batch, (int) count, INT64_MIN, &changed));
+	must(ct_store_enter(&arena, store, batch, (int) count, NULL, &changed));
 	engine_settle(top + 1);
 }
 

@@ -163,15 +163,13 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 {
 	CtArena		arena = contime_arena(partition);
 	CtRef		store = g->store[partition];
-	int64		served;
+	const int64_t *served = (const int64_t *) &g->served.value;
 	CtChanged	changed = {0};
 	CtStatus	status = CT_OK;
 
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
 
-	/* Readers note it before they take the lock, so that none is missed here. */
-	served = (int64) pg_atomic_read_u64(&g->served);
 	START_CRIT_SECTION();
 	switch (chore)
 	{

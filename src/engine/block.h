@@ -45,6 +45,13 @@ typedef struct CtRow
 
 _Static_assert(sizeof(CtRow) == 16, "rows are packed");
 
+#define CT_MAX_ROW_BYTES (sizeof(CtRow) + CT_MAX_RECORD_BYTES + 8)
+
+/* What a torn leaf or tail can lead to at most is within the guard. */
+_Static_assert(sizeof(CtRow) + CT_TAIL_EVENTS * CT_MAX_ROW_BYTES + UINT16_MAX < CT_GUARD_BYTES &&
+				   CT_LEAF_EVENTS * 12 + 3 * UINT16_MAX < CT_GUARD_BYTES,
+			   "torn blocks end within the guard");
+
 typedef struct CtSlot
 {
 	uint16_t offset; /* of the record */
@@ -90,16 +97,23 @@ ct_label_top(uint64_t newest, uint32_t label)
 	return newest - (uint32_t) ((uint32_t) newest - label);
 }
 
+/* (Capacities are at most this; of a torn leaf they may be anything.) */
+static inline uint32_t
+ct_leaf_capacity(const CtLeaf *leaf)
+{
+	return leaf->capacity < CT_LEAF_EVENTS ? leaf->capacity : CT_LEAF_EVENTS;
+}
+
 static inline CtSlot *
 ct_leaf_slots(const CtLeaf *leaf)
 {
-	return (CtSlot *) &leaf->time[leaf->capacity];
+	return (CtSlot *) &leaf->time[ct_leaf_capacity(leaf)];
 }
 
 static inline uint8_t *
 ct_leaf_records(const CtLeaf *leaf)
 {
-	return (uint8_t *) (ct_leaf_slots(leaf) + leaf->capacity);
+	return (uint8_t *) (ct_leaf_slots(leaf) + ct_leaf_capacity(leaf));
 }
 
 static inline size_t
@@ -153,7 +167,12 @@ ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
 static inline uint32_t
 ct_leaf_stride(const CtShape *shape, const CtLeaf *leaf)
 {
-	return leaf->packed && leaf->form != 0 ? ct_form_of(shape, leaf->form, NULL, NULL)->bytes : 0;
+	uint32_t bytes;
+
+	if (!leaf->packed || leaf->form == 0)
+		return 0;
+	bytes = ct_form_of(shape, leaf->form, NULL, NULL)->bytes;
+	return bytes < CT_MAX_RECORD_BYTES ? bytes : CT_MAX_RECORD_BYTES;
 }
 
 /* (Runs are filled in where they are used: copying one costs more than a fold.) */

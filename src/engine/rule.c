@@ -220,7 +220,7 @@ bytes_of(const CtShape *shape, CtRef ref)
 	if (ref == 0)
 		return (Bytes){"", 0};
 	apart = ct_ptr(shape->arena, ref);
-	return (Bytes){apart->data, apart->bytes};
+	return (Bytes){apart->data, ct_apart_bytes(shape->arena, apart)};
 }
 
 static Bytes

@@ -15,7 +15,8 @@
  * Called by ingest.c (adding), worker.c (the rest).
  *
  * Concurrency: under the partition's lock, exclusively, but for what only
- * reads.
+ * reads.  A timeline is changed between ct_change_begin() and ct_change_end(),
+ * for readers without the lock (read.c).
  *
  * Invariants:
  *	 S1  The recent list of a timeline holds its recent and waiting events,
@@ -28,6 +29,8 @@
  *	 S5  A timeline in the directory has an event.
  *	 S6  No batch is empty.
  *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
+ *	 S8  Descriptions, forms and lists of them stay where they are as long as the
+ *		 store, and are there before an event needs them.
  *
  * Not here: order and summaries (timeline.c), memory (arena.c).
  */
@@ -43,10 +46,11 @@
 CtShape
 ct_store_shape(const CtArena *arena, const CtStore *store)
 {
+	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
 	CtShape shape = {.arena = arena,
 					 .schema = ct_ptr(arena, store->schema),
-					 .form = ct_ptr(arena, store->forms),
-					 .nforms = store->nforms,
+					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
+					 .nforms = nforms,
 					 .lasts = store->lasts,
 					 .hidden = store->hidden};
 
@@ -254,10 +258,12 @@ event_forget(CtWriter *writer, CtRef ref)
 	CtRef timeline_ref = event->timeline;
 	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
 
+	ct_change_begin(timeline);
 	recent_unlink(writer, timeline, event);
 	event_free(writer, ref, true);
 	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
 		ct_directory_remove(writer, timeline_ref); /* S5 */
+	ct_change_end(timeline);
 }
 
 /* ---- creating and widening ------------------------------------------------------ */
@@ -283,10 +289,28 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 	return true;
 }
 
-static void
-schema_give(CtWriter *writer, CtRef schema)
+/* Memory that is given back with the store; false: no room to remember it. */
+static bool
+retire(CtWriter *writer, CtRef ref, size_t bytes)
 {
-	ct_give(writer, schema, ((CtSchema *) ct_ptr(writer->arena, schema))->size);
+	CtRef at = ct_take(writer, sizeof(CtRetired), false);
+
+	if (at == 0)
+		return false;
+	*(CtRetired *) ct_ptr(writer->arena, at) =
+		(CtRetired){.next = writer->store->retired, .ref = ref, .bytes = (uint32_t) bytes};
+	writer->store->retired = at;
+	return true;
+}
+
+/* Forget what was retired last, which is in use again. */
+static void
+unretire(CtWriter *writer)
+{
+	CtRef at = writer->store->retired;
+
+	writer->store->retired = ((CtRetired *) ct_ptr(writer->arena, at))->next;
+	ct_give(writer, at, sizeof(CtRetired));
 }
 
 CtStatus
@@ -325,10 +349,12 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 		return status;
 	if (schema->nattrs < writer.shape.schema->nattrs)
 		return CT_BROKEN;
-	if (!schema_keep(&writer, schema))
+	if (!retire(&writer, old, writer.shape.schema->size))
 		return CT_NO_MEMORY;
-	schema_give(&writer, old);
-	return CT_OK;
+	if (schema_keep(&writer, schema))
+		return CT_OK;
+	unretire(&writer);
+	return CT_NO_MEMORY;
 }
 
 /* ---- forms and records ------------------------------------------------------------ */
@@ -363,10 +389,14 @@ forms_grow(CtWriter *writer)
 	memset(ct_ptr(writer->arena, ref), 0, capacity * sizeof(CtRef));
 	if (store->forms != 0)
 	{
+		if (!retire(writer, store->forms, store->forms_capacity * sizeof(CtRef)))
+		{
+			ct_give(writer, ref, capacity * sizeof(CtRef));
+			return false;
+		}
 		memcpy(ct_ptr(writer->arena, ref), form_at(writer, 0), store->nforms * sizeof(CtRef));
-		ct_give(writer, store->forms, store->forms_capacity * sizeof(CtRef));
 	}
-	store->forms = ref;
+	__atomic_store_n(&store->forms, ref, __ATOMIC_RELEASE);
 	store->forms_capacity = capacity;
 	return true;
 }
@@ -389,8 +419,9 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 		return CT_NO_MEMORY;
 	form.next = store->bucket[form_bucket(change)];
 	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(&form));
-	*number = store->nforms++;
+	*number = store->nforms;
 	*form_at(writer, *number) = ref;
+	__atomic_store_n(&store->nforms, *number + 1, __ATOMIC_RELEASE);
 	store->bucket[form_bucket(change)] = (uint16_t) *number;
 	writer->shape = ct_store_shape(writer->arena, store);
 	return CT_OK;
@@ -660,7 +691,9 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 	}
 
 	((CtEvent *) ct_ptr(arena, event))->timeline = timeline;
+	ct_change_begin(ct_ptr(arena, timeline));
 	recent_link(&writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
+	ct_change_end(ct_ptr(arena, timeline));
 	batch_add(&writer, batch, event);
 	writer.store->recents++;
 	if (change->time > writer.store->newest)
@@ -689,6 +722,19 @@ is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 	return ct_timeline_last(&writer->shape, timeline, &newest, &scratch) && time < newest.time;
 }
 
+/*
+ * The latest instant that was read.  Either a reader sees that the timeline is
+ * being changed, or we see what he has noted before.
+ */
+static int64_t
+latest_served(const int64_t *served)
+{
+	if (served == NULL)
+		return INT64_MIN;
+	atomic_thread_fence(memory_order_seq_cst);
+	return __atomic_load_n(served, __ATOMIC_RELAXED);
+}
+
 static void
 changed_add(CtChanged *changed, int64_t from, int64_t to)
 {
@@ -714,7 +760,7 @@ entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
  * has.
  */
 static CtStatus
-event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
+event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
@@ -727,7 +773,7 @@ event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 	int64_t end = 0;
 	CtStatus status;
 
-	if (late || event->time <= served)
+	if (late || event->time <= latest_served(served))
 	{
 		CtItem item = {event->time, form, event->record};
 		CtSpot spot;
@@ -748,7 +794,7 @@ event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 }
 
 CtStatus
-ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served,
+ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t *served,
 			   CtChanged *changed)
 {
 	CtWriter writer = ct_writer(arena, ref);
@@ -758,11 +804,17 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served
 	{
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
 		CtEvent *event = ct_ptr(arena, event_ref);
-		CtStatus status = event_enter(&writer, event_ref, served, changed);
+		CtTimeline *timeline = ct_ptr(arena, event->timeline);
+		CtStatus status;
 		bool done;
 
+		ct_change_begin(timeline);
+		status = event_enter(&writer, event_ref, served, changed);
 		if (status == CT_NO_MEMORY)
+		{
+			ct_change_end(timeline);
 			return status;
+		}
 		done = batch_pop(&writer, batch);
 		store->recents--;
 		if (status == CT_AGAIN)
@@ -773,9 +825,10 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served
 		}
 		else
 		{
-			recent_unlink(&writer, ct_ptr(arena, event->timeline), event);
+			recent_unlink(&writer, timeline, event);
 			event_free(&writer, event_ref, false);
 		}
+		ct_change_end(timeline);
 		if (done)
 			return CT_OK;
 	}
@@ -808,14 +861,22 @@ freeze_one(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 	CtTimeline *timeline = young_pop(writer);
-	uint32_t frozen = ct_timeline_freeze(writer, timeline, store->horizon);
+	uint32_t frozen;
 
+	if (timeline->lo >= store->horizon && timeline->hi != 0)
+	{
+		ct_young_push(writer, timeline);
+		return 1;
+	}
+	ct_change_begin(timeline);
+	frozen = ct_timeline_freeze(writer, timeline, store->horizon);
 	store->nyoung -= frozen;
 	store->nfrozen += frozen;
 	if (timeline->hi != 0)
 		ct_young_push(writer, timeline);
 	else if (timeline->recents == 0 && !ct_timeline_entered(timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+	ct_change_end(timeline);
 	return 1 + (int) frozen;
 }
 
@@ -825,7 +886,7 @@ freeze_one(CtWriter *writer)
  */
 static CtStatus
 decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot,
-	   int64_t served, CtChanged *changed)
+	   const int64_t *served, CtChanged *changed)
 {
 	CtForm scratch;
 	CtForm other;
@@ -843,7 +904,7 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	order = ct_item_cmp(&writer->shape, &item, &twin);
 	if (order < 0)
 	{
-		if (entry->time <= served || is_late(writer, timeline, entry->time))
+		if (entry->time <= latest_served(served) || is_late(writer, timeline, entry->time))
 			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &end);
 		if (ct_timeline_replace(writer, timeline, entry) != CT_OK)
 			return CT_NO_MEMORY;
@@ -861,7 +922,7 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
  * only ever replaced by its twin, so the twin is there (T7).
  */
 static CtStatus
-decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
+decide_one(CtWriter *writer, const int64_t *served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtRef ref = store->waiting.first;
@@ -886,24 +947,22 @@ decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
 		return CT_AGAIN;
 
 	entry = entry_of(event, item.form, 0);
+	ct_change_begin(timeline);
 	status = decide(writer, timeline, &entry, &spot, served, changed);
-	if (status == CT_NO_MEMORY)
-		return status;
-	queue_pop(writer, &store->waiting);
-	event->queue = 0;
-	store->nwaiting--;
-	if (status == CT_AGAIN)
-		event_forget(writer, ref);
-	else
+	if (status != CT_NO_MEMORY)
 	{
+		queue_pop(writer, &store->waiting);
+		store->nwaiting--;
 		recent_unlink(writer, timeline, event);
-		event_free(writer, ref, false);
+		event_free(writer, ref, status == CT_AGAIN);
+		status = CT_OK;
 	}
-	return CT_OK;
+	ct_change_end(timeline);
+	return status;
 }
 
 CtStatus
-ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, int64_t served,
+ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, const int64_t *served,
 				CtChanged *changed)
 {
 	CtWriter writer = ct_writer(arena, ref);
@@ -950,7 +1009,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		ct_record_free(writer, item.form, entry->record);
 		return CT_AGAIN;
 	}
-	status = decide(writer, timeline, entry, &spot, INT64_MIN, &unused);
+	status = decide(writer, timeline, entry, &spot, NULL, &unused);
 	if (status != CT_OK)
 		ct_record_free(writer, item.form, entry->record);
 	return status == CT_AGAIN ? CT_OK : status;
@@ -1020,7 +1079,13 @@ load(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t to
 CtStatus
 ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
 {
-	return load(writer, ct_ptr(writer->arena, ref), change, top);
+	CtTimeline *timeline = ct_ptr(writer->arena, ref);
+	CtStatus status;
+
+	ct_change_begin(timeline);
+	status = load(writer, timeline, change, top);
+	ct_change_end(timeline);
+	return status;
 }
 
 /* How many events' memory is asked for ahead. */
@@ -1179,7 +1244,14 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 		return CT_AGAIN;
 
 	forms_free(&writer);
-	schema_give(&writer, store->schema);
+	while (store->retired != 0)
+	{
+		const CtRetired *retired = ct_ptr(arena, store->retired);
+
+		ct_give(&writer, retired->ref, retired->bytes);
+		unretire(&writer);
+	}
+	ct_give(&writer, store->schema, writer.shape.schema->size);
 	assert(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
 	ct_free(arena, ref, sizeof(CtStore));
 	return CT_OK;

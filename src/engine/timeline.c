@@ -201,10 +201,12 @@ ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtIte
 		return false;
 	if (!in_tail(shape, timeline, item))
 	{
-		for (; spot->depth < timeline->height; spot->depth++)
+		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+
+		for (; spot->depth < height; spot->depth++)
 		{
 			CtInner *inner = ct_ptr(shape->arena, *at);
-			uint32_t i = node_find(shape, inner, timeline->height - spot->depth, item);
+			uint32_t i = node_find(shape, inner, height - spot->depth, item);
 
 			spot->inner[spot->depth] = inner;
 			spot->index[spot->depth] = i;

@@ -9,6 +9,8 @@
 #ifndef CT_TIMELINE_H
 #define CT_TIMELINE_H
 
+#include <stdatomic.h>
+
 #include "node.h"
 
 #define CT_KEY_INLINE 20
@@ -32,6 +34,7 @@ typedef struct CtTimeline
 	bool taken;           /* the slot is in use */
 	bool in_young;        /* it is in the store's list of those with young events */
 	CtRef young_next;
+	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
 	uint64_t lo; /* covers the ids of all its young events; */
 	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
@@ -52,6 +55,27 @@ typedef struct CtSpot
 	CtRef *leaf; /* where the leaf's reference is */
 	uint32_t position;
 } CtSpot;
+
+/*
+ * Between these two a timeline is changed, by the one writer there is.  Who
+ * reads without the lock sees that it was.
+ */
+static inline void
+ct_change_begin(CtTimeline *timeline)
+{
+	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void
+ct_change_end(CtTimeline *timeline)
+{
+	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_release);
+}
 
 /* Has anything entered? */
 static inline bool
@@ -77,7 +101,8 @@ ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 	run->time = NULL;
 	run->slot = NULL;
 	run->base = ct_ptr(shape->arena, timeline->tail);
-	run->stride = timeline->tail_stride;
+	run->stride =
+		timeline->tail_stride < CT_MAX_ROW_BYTES ? timeline->tail_stride : CT_MAX_ROW_BYTES;
 	run->label = NULL;
 }
 

@@ -584,6 +584,14 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 
 	count_bytes(&check, sizeof(CtStore));
 	count_bytes(&check, check.shape.schema->size);
+	for (CtRef at_ref = store->retired; at_ref != 0;)
+	{
+		const CtRetired *retired = at(&check, at_ref);
+
+		count_bytes(&check, sizeof(CtRetired));
+		count_bytes(&check, retired->bytes);
+		at_ref = retired->next;
+	}
 	check_forms(&check);
 	check_batches(&check);
 	check_waiting(&check);

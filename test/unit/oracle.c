@@ -1061,7 +1061,7 @@ enter_one(Oracle *o, CtRef batch)
 	bool news;
 
 	ct_store_stats(&o->arena, o->store, &before);
-	status = ct_store_enter(&o->arena, o->store, batch, 1, o->served, &changed);
+	status = ct_store_enter(&o->arena, o->store, batch, 1, &o->served, &changed);
 	ct_store_stats(&o->arena, o->store, &after);
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
@@ -1094,7 +1094,7 @@ do_enter(Oracle *o)
 	else
 	{
 		status =
-			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), o->served, &changed);
+			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), &o->served, &changed);
 		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	}
 }
@@ -1120,7 +1120,7 @@ do_settle(Oracle *o, uint64_t horizon, int limit)
 
 	if (horizon > o->horizon)
 		o->horizon = horizon;
-	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, o->served, &changed);
+	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, &o->served, &changed);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 }
 
@@ -1277,7 +1277,7 @@ oracle_finish(Oracle *o)
 	{
 		CtChanged changed = {0};
 
-		if (ct_store_enter(&o->arena, o->store, batch, 100, o->served, &changed) == CT_NO_MEMORY)
+		if (ct_store_enter(&o->arena, o->store, batch, 100, &o->served, &changed) == CT_NO_MEMORY)
 			break;
 	}
 	take_snapshot(o, &now);
