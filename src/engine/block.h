@@ -33,6 +33,7 @@
 _Static_assert(CT_CLOSE_MOST < CT_TAIL_EVENTS && CT_CLOSE_MOST <= CT_LEAF_EVENTS,
 			   "a closed tail leaves something, and fits in a leaf");
 _Static_assert(CT_LEAF_ROOM <= UINT16_MAX, "slots have 16 bits");
+_Static_assert(CT_TAIL_EVENTS <= UINT8_MAX, "rows of a tail are counted in 8 bits");
 
 typedef struct CtRow
 {
@@ -69,8 +70,8 @@ typedef struct CtLeaf
 	uint16_t form;   /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
 	uint64_t set;    /* attributes that one of them may set */
-	bool finish;     /* there may be a finish */
-	bool packed;     /* records lie in the order of events, without holes */
+	uint8_t finish;  /* there may be a finish */
+	uint8_t packed;  /* records lie in the order of events, without holes */
 	uint8_t unused[6];
 	int64_t time[];
 } CtLeaf;
@@ -182,7 +183,7 @@ ct_leaf_run(const CtShape *shape, const CtLeaf *leaf, CtRun *run)
 	run->shape = shape;
 	run->count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
 	run->form = leaf->form;
-	run->finish = leaf->finish;
+	run->finish = leaf->finish != 0;
 	run->set = leaf->set;
 	run->time = leaf->time;
 	run->slot = ct_leaf_slots(leaf);

@@ -296,6 +296,23 @@ CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
 						 const void *key, uint32_t key_bytes,
 						 const CtChange *change, const CtLabel *label) CT_MUST_CHECK;
 
+/* An event and its key, where there are many. */
+typedef struct CtLoad
+{
+	uint64_t	hash;
+	const void *key;
+	uint32_t	key_bytes;
+	uint64_t	top;			/* for ct_store_load() */
+	CtChange	change;
+} CtLoad;
+
+/*
+ * Link many recent events of one transaction; *done of them are, when it ends
+ * with another status than CT_OK.
+ */
+CtStatus	ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
+							 const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
+
 /* The past changed: in [from, to) states that may have been read differ. */
 typedef struct CtChanged
 {
@@ -340,15 +357,6 @@ CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint
  * after a failure is gone.
  */
 CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
-
-typedef struct CtLoad
-{
-	uint64_t	hash;
-	const void *key;
-	uint32_t	key_bytes;
-	uint64_t	top;
-	CtChange	change;
-} CtLoad;
 
 /*
  * Enter many, asking for memory ahead of its use; *done of them are, when it

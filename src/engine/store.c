@@ -637,12 +637,15 @@ static CtStatus
 event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
 {
 	CtForm scratch;
-	const CtForm *form;
-	uint32_t number;
-	CtStatus status = change_form(writer, change, &form, &scratch, &number);
+	const CtForm *form = writer->last;
+	uint32_t number = writer->last_number;
+	bool verbatim = is_verbatim(writer, change);
+	CtStatus status = CT_OK;
 	size_t bytes;
 	CtEvent *event;
 
+	if (!verbatim)
+		status = change_form(writer, change, &form, &scratch, &number);
 	if (status != CT_OK)
 		return status;
 	bytes = offsetof(CtEvent, record) + form->bytes;
@@ -657,17 +660,20 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->timeline = event->prev = event->next = event->queue = 0;
 	event->form = (uint16_t) number;
 	event->state = CT_RECENT;
-	status = record_write(writer, change, form, number == 0, event->record);
+	if (verbatim)
+		memcpy(event->record, change->payload, change->payload_bytes);
+	else
+		status = record_write(writer, change, form, number == 0, event->record);
 	if (status != CT_OK)
 		ct_give(writer, *ref, bytes);
 	return status;
 }
 
-CtStatus
-ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
-			 const CtChange *change, const CtLabel *label)
+static CtStatus
+add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const CtChange *change,
+	const CtLabel *label)
 {
-	CtWriter writer = ct_writer(arena, ref);
+	CtArena *arena = writer->arena;
 	CtStatus status;
 	CtRef event;
 	CtRef batch;
@@ -677,27 +683,130 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 		return CT_LIMIT;
 	if ((uint32_t) label->top == 0)
 		return CT_BROKEN;
-	status = event_make(&writer, change, label, &event);
+	status = event_make(writer, change, label, &event);
 	if (status != CT_OK)
 		return status;
-	batch = batch_for(&writer, label);
-	timeline = batch == 0 ? 0 : ct_writer_timeline(&writer, hash, key, key_bytes);
+	batch = batch_for(writer, label);
+	timeline = batch == 0 ? 0 : ct_writer_timeline(writer, hash, key, key_bytes);
 	if (timeline == 0)
 	{
 		if (batch != 0 && ((CtBatch *) ct_ptr(arena, batch))->count == 0)
-			ct_give(&writer, batch, sizeof(CtBatch));
-		event_free(&writer, event, true);
+			ct_give(writer, batch, sizeof(CtBatch));
+		event_free(writer, event, true);
 		return CT_NO_MEMORY;
 	}
 
 	((CtEvent *) ct_ptr(arena, event))->timeline = timeline;
 	ct_change_begin(ct_ptr(arena, timeline));
-	recent_link(&writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
+	recent_link(writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
 	ct_change_end(ct_ptr(arena, timeline));
-	batch_add(&writer, batch, event);
-	writer.store->recents++;
-	if (change->time > writer.store->newest)
-		writer.store->newest = change->time;
+	batch_add(writer, batch, event);
+	writer->store->recents++;
+	if (change->time > writer->store->newest)
+		writer->store->newest = change->time;
+	return CT_OK;
+}
+
+CtStatus
+ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+			 const CtChange *change, const CtLabel *label)
+{
+	CtWriter writer = ct_writer(arena, ref);
+
+	return add(&writer, hash, key, key_bytes, change, label);
+}
+
+/* ---- asking for memory ahead ------------------------------------------------------- */
+
+/* How many events' memory is asked for ahead. */
+#define AHEAD 16
+
+static inline void
+prefetch_timeline(const CtTimeline *timeline)
+{
+	__builtin_prefetch(timeline);
+	__builtin_prefetch((const char *) timeline + sizeof(CtTimeline) - 1);
+}
+
+static void
+prefetch_rows(const void *from, size_t bytes)
+{
+	for (size_t at = 0; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch((const char *) from + at);
+}
+
+/*
+ * The timelines of the next keys, one step for all of them before the next
+ * one: the bucket, its first timeline, the second if that is not it.  What
+ * comes further back in a chain is not waited for.
+ */
+static void
+timelines_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count,
+				const CtTimeline **timeline)
+{
+	const CtArena *arena = writer->arena;
+	const CtRef *head[AHEAD];
+
+	for (uint32_t i = 0; i < count; i++)
+		head[i] = ct_directory_head(arena, &writer->store->directory, load[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		timeline[i] = head[i] == NULL || *head[i] == 0 ? NULL : ct_ptr(arena, *head[i]);
+		if (timeline[i] != NULL)
+			prefetch_timeline(timeline[i]);
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] != NULL && timeline[i]->hash != load[i].hash && timeline[i]->chain != 0)
+		{
+			timeline[i] = ct_ptr(arena, timeline[i]->chain);
+			prefetch_timeline(timeline[i]);
+		}
+	}
+}
+
+/* The end of a tail, where most events go. */
+static void
+tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] == NULL || timeline[i]->tail_count == 0)
+			continue;
+		__builtin_prefetch(
+			ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
+		__builtin_prefetch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count), 1);
+	}
+}
+
+/* All of a tail, for who comes late and has to look for his place. */
+static void
+tail_ahead(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
+{
+	if (timeline != NULL && timeline->tail_count > 0 &&
+		time < ct_tail_row(writer->arena, timeline, timeline->tail_count - 1U)->time)
+		prefetch_rows(ct_tail_row(writer->arena, timeline, 0),
+					  (size_t) timeline->tail_count * timeline->tail_stride);
+}
+
+CtStatus
+ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
+				 const CtLabel *label, uint32_t *done)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	const CtTimeline *timeline[AHEAD];
+
+	for (*done = 0; *done < count; ++*done)
+	{
+		const CtLoad *l = &load[*done];
+		CtStatus status;
+
+		if (*done % AHEAD == 0)
+			timelines_ahead(&writer, l, count - *done < AHEAD ? count - *done : AHEAD, timeline);
+		status = add(&writer, l->hash, l->key, l->key_bytes, &l->change, label);
+		if (status != CT_OK)
+			return status;
+	}
 	return CT_OK;
 }
 
@@ -793,6 +902,27 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 	return CT_OK;
 }
 
+/* The next events of a batch, their timelines and the ends of their tails. */
+static void
+enter_ahead(const CtWriter *writer, CtRef batch, uint32_t count)
+{
+	const CtTimeline *timeline[AHEAD];
+	const CtEvent *event[AHEAD];
+	CtRef ref = ((const CtBatch *) ct_ptr(writer->arena, batch))->first;
+	uint32_t n;
+
+	for (n = 0; n < count && ref != 0; n++)
+	{
+		event[n] = ct_ptr(writer->arena, ref);
+		timeline[n] = ct_ptr(writer->arena, event[n]->timeline);
+		prefetch_timeline(timeline[n]);
+		ref = event[n]->queue;
+	}
+	tails_ahead(writer, timeline, n);
+	for (uint32_t i = 0; i < n; i++)
+		tail_ahead(writer, timeline[i], event[i]->time);
+}
+
 CtStatus
 ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t *served,
 			   CtChanged *changed)
@@ -808,6 +938,8 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		CtStatus status;
 		bool done;
 
+		if (i % AHEAD == 0)
+			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
 		ct_change_begin(timeline);
 		status = event_enter(&writer, event_ref, served, changed);
 		if (status == CT_NO_MEMORY)
@@ -1088,62 +1220,16 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	return status;
 }
 
-/* How many events' memory is asked for ahead. */
-#define AHEAD 16
-
-static void
-prefetch_rows(const void *from, size_t bytes)
-{
-	for (size_t at = 0; at < bytes && at < CT_TAIL_BYTES; at += 64)
-		__builtin_prefetch((const char *) from + at);
-}
-
-/*
- * Ask for what the next events will touch, one step for all of them before the
- * next one: the bucket, the timeline, the end of its tail.  What other keys of
- * the bucket do is not waited for.
- */
+/* Ask for what the next events will touch. */
 static void
 load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)
 {
-	const CtArena *arena = writer->arena;
-	const CtRef *head[AHEAD];
 	const CtTimeline *timeline[AHEAD];
 
+	timelines_ahead(writer, load, count, timeline);
+	tails_ahead(writer, timeline, count);
 	for (uint32_t i = 0; i < count; i++)
-		head[i] = ct_directory_head(arena, &writer->store->directory, load[i].hash);
-	for (uint32_t i = 0; i < count; i++)
-	{
-		timeline[i] = head[i] == NULL ? NULL : ct_ptr(arena, *head[i]);
-		__builtin_prefetch(timeline[i]);
-		__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		if (timeline[i] != NULL && timeline[i]->hash != load[i].hash && timeline[i]->chain != 0)
-		{
-			timeline[i] = ct_ptr(arena, timeline[i]->chain);
-			__builtin_prefetch(timeline[i]);
-			__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
-		}
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		if (timeline[i] != NULL && timeline[i]->tail_count > 0)
-		{
-			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U));
-			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count), 1);
-		}
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		/* A late one looks for its place among the rows. */
-		if (timeline[i] != NULL && timeline[i]->tail_count > 0 &&
-			load[i].change.time <
-				ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U)->time)
-			prefetch_rows(ct_tail_row(arena, timeline[i], 0),
-						  (size_t) timeline[i]->tail_count * timeline[i]->tail_stride);
-	}
+		tail_ahead(writer, timeline[i], load[i].change.time);
 }
 
 CtStatus

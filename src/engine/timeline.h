@@ -25,14 +25,15 @@ typedef struct CtTimeline
 	uint32_t recents; /* how many */
 	CtRef root;       /* 0: nothing is closed */
 	CtRef tail;       /* 0: nothing has entered since */
-	uint16_t tail_count;
-	uint16_t tail_capacity;
 	uint16_t tail_stride; /* bytes of a row */
 	uint16_t tail_form;   /* of all its rows, or 0 */
-	uint8_t height;       /* levels of inner nodes */
-	bool tail_finish;     /* there may be a finish in the tail */
-	bool taken;           /* the slot is in use */
-	bool in_young;        /* it is in the store's list of those with young events */
+	uint8_t tail_count;
+	uint8_t tail_capacity;
+	uint8_t tail_frozen; /* so many rows, from the first on, are */
+	uint8_t tail_finish; /* there may be a finish in the tail */
+	uint8_t height;      /* levels of inner nodes */
+	uint8_t taken;       /* the slot is in use */
+	uint8_t in_young;    /* it is in the store's list of those with young events */
 	CtRef young_next;
 	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
 	uint64_t lo; /* covers the ids of all its young events; */
@@ -96,7 +97,7 @@ ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 	run->shape = shape;
 	run->count = timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
 	run->form = timeline->tail_form;
-	run->finish = timeline->tail_finish;
+	run->finish = timeline->tail_finish != 0;
 	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->set : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;

@@ -375,7 +375,11 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 		count_bytes(check, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	require(check, timeline->tail_count <= timeline->tail_capacity, "T6: a tail is too full");
 	for (uint32_t i = 0; i < timeline->tail_count && check->reason == NULL; i++)
+	{
+		require(check, i >= timeline->tail_frozen || ct_run_label(&run, i) == 0,
+				"T4: a young row is taken for frozen");
 		check_entered(check, &run, i, &way);
+	}
 }
 
 /* ---- timelines ------------------------------------------------------------------- */
