@@ -11,7 +11,7 @@
  *	 B1  The first `count` times, slots and labels of a leaf are its events', in
  *		 their order.  Records lie within `used`; `holes` of it is nobody's.
  *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
- *		 set; `finish` is true if one of them is a finish; `packed` only if
+ *		 set; `finish` is true exactly if one of them is one; `packed` only if
  *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
  *
@@ -540,6 +540,19 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	leaf->count++;
 }
 
+/* Is one of the events a finish? */
+static void
+note_finishes(const CtWriter *writer, CtLeaf *leaf)
+{
+	CtForm scratch;
+	CtRun run;
+
+	ct_leaf_run(&writer->shape, leaf, &run);
+	leaf->finish = false;
+	for (uint32_t i = 0; i < run.count && !leaf->finish; i++)
+		leaf->finish = ct_run_item(&run, i, &scratch).form->kind == CT_FINISH;
+}
+
 /* Take an event out; what its record owns is the caller's. */
 void
 ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
@@ -549,6 +562,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 	CtForm scratch;
 	const CtForm *form =
 		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
+	bool was_finish = form->kind == CT_FINISH;
 
 	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
 	leaf->packed = false;
@@ -561,6 +575,8 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		memmove(&label[i], &label[i + 1], behind * sizeof(uint32_t));
 	}
 	leaf->count--;
+	if (was_finish)
+		note_finishes(writer, leaf);
 }
 
 static inline void
