@@ -32,7 +32,7 @@ ct_tail_until(const CtRun *run, int64_t time)
 {
 	uint32_t n = run->count;
 	uint32_t near = n > 4 ? n - 4 : 0;
-	const uint8_t *low = run->base;
+	uint32_t low = 0;
 
 	for (; n > near; n--)
 	{
@@ -42,13 +42,11 @@ ct_tail_until(const CtRun *run, int64_t time)
 	while (n > 1)
 	{
 		uint32_t half = n / 2;
-		size_t bytes = (size_t) half * run->stride;
 
-		low += bytes & (size_t) - (((const CtRow *) (low + bytes - run->stride))->time <= time);
+		low += half & (0U - (uint32_t) (ct_run_row(run, low + half - 1)->time <= time));
 		n -= half;
 	}
-	return (uint32_t) ((size_t) (low - run->base) / run->stride) +
-		   (n > 0 && ((const CtRow *) low)->time <= time);
+	return low + (n > 0 && ct_run_row(run, low)->time <= time);
 }
 
 /* ---- folding -------------------------------------------------------------------- */
