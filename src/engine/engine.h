@@ -120,7 +120,10 @@ typedef enum CtImage
 								 * the common part, then the shorter first */
 } CtImage;
 
-/* How the image of a sum, min or max is read as a number. */
+/*
+ * How an image is read as a number: of every sum, of a min or max but of
+ * text, of a last that is interpolated, moves, or is a rate.
+ */
 typedef enum CtNumber
 {
 	CT_NUMBER_NONE = 0,
@@ -180,6 +183,8 @@ typedef struct CtSchema
 	uint16_t	nattrs;
 	int8_t		id_attr;		/* attribute of the event id, or -1 */
 	uint8_t		id_order;		/* CtOrder */
+	uint8_t		clock_digits;	/* a rate is per 10^this instants: 6 where they
+								 * are microseconds, 0 for a logical clock */
 	CtAttr		attr[];			/* nattrs of them, then the initial images */
 } CtSchema;
 
@@ -353,6 +358,8 @@ typedef struct CtSnapshot
 	uint64_t	xmax;
 	uint32_t	nxip;
 	const uint64_t *xip;
+	int64_t		until;			/* what a linear column goes to next is looked
+								 * for up to here; INT64_MAX: to the end */
 } CtSnapshot;
 
 /* Does the snapshot see a transaction that is known to have committed? */
