@@ -309,6 +309,9 @@ typedef struct ContimeScan ContimeScan;
 
 extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
 
+/* Interpolate with nothing after this instant: "now" does not know what is to come. */
+extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
+
 /*
  * Start over for these instants (any order, doubles allowed; the scan sorts
  * and removes doubles; copied).  keys: nkeys values in the order of

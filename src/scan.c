@@ -226,6 +226,12 @@ contime_scan_end(ContimeScan *scan)
 	MemoryContextDelete(scan->context);
 }
 
+void
+contime_scan_look_until(ContimeScan *scan, int64 instant)
+{
+	scan->view->plain.until = instant;
+}
+
 static int
 cmp_int64(const void *a, const void *b)
 {
