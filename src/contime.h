@@ -208,6 +208,9 @@ extern bool contime_table_notifies(Oid relid);
 /* Has no column any option yet? */
 extern bool contime_table_is_bare(Oid relid);
 
+/* A column was renamed: have the options rate of its siblings follow. */
+extern void contime_table_rename_rate(Oid relid, const char *from, const char *to);
+
 /* Check a definition; with the data there is, too. */
 extern void contime_table_check(Oid relid);
 

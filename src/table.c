@@ -26,8 +26,10 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "commands/tablecmds.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -921,6 +923,34 @@ contime_table_is_bare(Oid relid)
 	if (rel)
 		RelationClose(rel);
 	return bare;
+}
+
+void
+contime_table_rename_rate(Oid relid, const char *from, const char *to)
+{
+	Relation	rel = relation_open(relid, NoLock); /* the RENAME holds a lock */
+	List	   *cmds = NIL;
+
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute form = TupleDescAttr(RelationGetDescr(rel), i);
+		char	   *rate = form->attisdropped ? NULL
+			: option_value(GetForeignColumnOptions(relid, form->attnum), "rate");
+		AlterTableCmd *cmd;
+
+		if (rate == NULL || strcmp(rate, from) != 0)
+			continue;
+		cmd = makeNode(AlterTableCmd);
+		cmd->subtype = AT_AlterColumnGenericOptions;
+		cmd->name = pstrdup(NameStr(form->attname));
+		cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, "rate",
+														   (Node *) makeString(pstrdup(to)),
+														   DEFELEM_SET, -1));
+		cmds = lappend(cmds, cmd);
+	}
+	relation_close(rel, NoLock);
+	if (cmds)
+		AlterTableInternal(relid, cmds, false);
 }
 
 void
