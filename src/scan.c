@@ -147,6 +147,7 @@ initial_value(const CtSchema *schema, int index)
 		return value;
 	value.kind = attr->number == CT_NUMBER_NONE ? CT_VALUE_IMAGE : CT_VALUE_NUMBER;
 	value.number = attr->initial;
+	value.extra = attr->initial_extra;
 	value.image = (const char *) schema + attr->initial_offset;
 	value.bytes = attr->initial_bytes;
 	return value;

@@ -14,6 +14,10 @@ $node->safe_psql('postgres', q{CREATE FOREIGN TABLE stock (
 	item text OPTIONS (key 'true'), hall int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true') DEFAULT 0,
 	pieces numeric(10,2) OPTIONS (rule 'sum', initial '5', lower '0', upper '100'), label text OPTIONS (initial 'it''s new'),
 	movement bigint OPTIONS (event_id 'true')) SERVER contime OPTIONS (notify 'off')});
+$node->safe_psql('postgres', q{CREATE FOREIGN TABLE ship (
+	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), x float8 OPTIONS (rate 'speed of x', scale '2', initial '0.5'),
+	"speed of x" numeric(6,2) OPTIONS (rule 'sum'), depth int OPTIONS (interpolate 'linear'), at_sea interval OPTIONS (rule 'sum', initial '1 day'),
+	log text OPTIONS (rule 'max') COLLATE "C") SERVER contime});
 $node->safe_psql('postgres', q{COMMENT ON FOREIGN TABLE stock IS 'what is where'; CREATE VIEW full_shelves AS SELECT item, hall FROM stock WHERE pieces > 50});
 $node->safe_psql('postgres', q{INSERT INTO stock VALUES ('nut', 1, 10, 50, NULL, 1), ('nut', 1, 20, 50, NULL, 2)});
 
@@ -31,6 +35,8 @@ is($node->safe_psql('restored', 'SELECT count(*) FROM stock'), '0', 'without eve
 $node->safe_psql('restored', q{INSERT INTO stock VALUES ('nut', 1, 10, 50, NULL, 1), ('nut', 1, 10, 50, NULL, 1), ('nut', 1, 30, 500, NULL, 2)});
 is($node->safe_psql('restored', q{SELECT pieces, label FROM stock WHERE tick = 10}), q{55.00|it's new}, 'with its rules and ids');
 is($node->safe_psql('restored', q{SELECT pieces FROM stock}), '100.00', 'and bounds');
+$node->safe_psql('restored', q{INSERT INTO ship VALUES (1, '2020-01-01 00:00:00', 10, 1.25, 0, '1 hour', 'a'), (1, '2020-01-01 00:00:10', NULL, NULL, 10, NULL, 'B')});
+is($node->safe_psql('restored', q{SELECT x, depth, at_sea, log FROM ship WHERE at = '2020-01-01 00:00:05'}), '16.25|5|1 day 01:00:00|a', 'and what changes between events');
 
 # A definition without any option, as pg_dump begins one, is refused when it is used, and can be completed.
 $node->safe_psql('restored', q{CREATE FOREIGN TABLE incomplete (id int, at timestamptz, v int) SERVER contime});
