@@ -185,6 +185,9 @@ SELECT d0, d2 FROM floats WHERE id = 4 AND at = '2020-01-02';
 CREATE FOREIGN TABLE copies (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v float8 OPTIONS (rule 'sum', scale '1'), e int OPTIONS (event_id 'true')) SERVER contime;
 INSERT INTO copies VALUES (1, '2020-01-01', 0.11, 1), (1, '2020-01-01', 0.1, 1), (1, '2020-01-01', 0.14, 1);
 SELECT v FROM copies WHERE at = '2020-01-01';
+INSERT INTO copies VALUES (1, '2020-01-02', -0.04, 2), (1, '2020-01-02', 0.04, 2), (1, '2020-01-02', '-0', 2);
+CALL until_frozen();
+SELECT duplicates, conflicts FROM contime.tables WHERE "table" = 'copies'::regclass;
 -- what does not fit is refused when it comes
 INSERT INTO floats (id, at, d0) VALUES (5, '2020-01-01', 1e18);
 \echo :SQLSTATE
