@@ -8,7 +8,7 @@
 #   make soak      the randomised law test for SOAK_ROUNDS rounds of another seed each
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
-#   make bench     figures of speed beside an ordinary table (bench/README.md)
+#   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
 #   make dist      contime-<version>.tar.gz of the last commit
 #
 # try, test, soak and valgrind leave nothing running and install nothing into
@@ -77,6 +77,12 @@ unit:
 fuzz:
 	@test/fuzz/run.sh $(FUZZ_SECONDS)
 
+# The engine is compiled with the flags of the extension, if they are known.
+bench:
+	@test/setup.sh
+	@[ '$(SUITE)' = engine ] || $(MAKE) --no-print-directory -s -j"$$(nproc)" all
+	@ENGINE_CFLAGS='$(if $(PGXS),$(CFLAGS))' bench/run.sh $(SUITE)
+
 # ---- the sources -----------------------------------------------------------------
 
 SOURCES = $(sort $(wildcard src/*.[ch] src/engine/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
@@ -86,7 +92,7 @@ lint:
 	@! grep -nE '[[:space:]]+$$' $(SOURCES) sql/*.sql test/*.sh test/*/*.pl test/*/*.sh Makefile
 	@for file in $(SOURCES); do sed -n 2p $$file | grep -qF " * $${file##*/}" || { echo "$$file: its header does not name it"; exit 1; }; done
 	@test -z "$$(find src -name '*.[ch]' -size +60k -print)"
-	@bash -n test/*.sh test/*/*.sh .ci/run
+	@bash -n test/*.sh test/*/*.sh bench/*.sh .ci/run
 	@for file in test/law/law.pl test/planner/fuzz.pl; do perl -c $$file || exit 1; done
 
 dist:

@@ -1,86 +1,11 @@
 #!/usr/bin/env bash
-# make bench: what README.md beside this file says. Each figure is the median of
-# three runs; SECONDS_EACH sets how long one pgbench run takes.
+# make bench: the suites named, sql engine, or both. Each prints a table and leaves it in bench/out.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-seconds=${SECONDS_EACH:-3}
-out=$PWD/bench/out
-mkdir -p "$out"
-. test/cluster.sh
-pin=()
-[ -z "${CPU:-}" ] || { pin=(taskset -c "$CPU"); taskset -cp "$CPU" $$ >/dev/null; }
-cluster_start 'contime.memory = 1GB' 'shared_buffers = 512MB' 'max_wal_size = 4GB' 'synchronous_commit = off'
-
-sql() { as_owner psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
-
-sql <<'SQL'
-CREATE EXTENSION contime;
-CREATE FOREIGN TABLE account (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
-                              balance bigint OPTIONS (rule 'sum')) SERVER contime;
-CREATE UNLOGGED TABLE plain (id bigint, at timestamptz, balance bigint);
-CREATE INDEX ON plain (id, at) INCLUDE (balance);
-CREATE UNLOGGED TABLE bare (id bigint, at timestamptz, balance bigint);
-CREATE UNLOGGED TABLE event AS
-    SELECT 1 + i % 10000 AS id, timestamptz '2026-01-01' + i * interval '1 second' AS at, 1::bigint AS balance
-    FROM generate_series(1, 500000) i
-    UNION ALL
-    SELECT 0, timestamptz '2026-01-01' + i * interval '1 second', 1 FROM generate_series(1, 200000) i;
-INSERT INTO account SELECT * FROM event;
-INSERT INTO plain SELECT * FROM event;
-ANALYZE plain;
-DO $$ BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXIT WHEN (SELECT recent + young = 0 FROM contime.tables);
-        PERFORM pg_sleep(0.1); COMMIT;
-    END LOOP;
-END $$;
-COPY (SELECT * FROM event ORDER BY id LIMIT 200000) TO '/dev/null';
-SQL
-sql -c "COPY (SELECT 1 + i % 10000, timestamptz '2026-06-01' + i * interval '1 second', 1 FROM generate_series(1, 200000) i) TO STDOUT" | as_owner tee "$WORK/rows" >/dev/null
-
-median() { sort -g | sed -n 2p; }
-
-# us_per_call SCRIPT: microseconds a transaction, one client, prepared.
-us_per_call() {
-	echo "$1" | as_owner tee "$WORK/script.sql" >/dev/null
-	for _ in 1 2 3; do
-		as_owner "${pin[@]}" "$PGBIN/pgbench" -n -M prepared -T "$seconds" -f "$WORK/script.sql" |
-			sed -n 's/^latency average = \([0-9.]*\) ms$/\1/p'
-	done | median | awk '{printf "%.3f", $1 * 1000}'
-}
-
-# us_per_row ROWS COMMAND: microseconds a row of one psql command, run thrice.
-us_per_row() {
-	for _ in 1 2 3; do
-		sql -c '\timing on' -c "$2" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -n 1
-	done | median | awk -v rows="$1" '{printf "%.4f", $1 * 1000 / rows}'
-}
-
-row() {
-	awk -v name="$1" -v value="$2" -v floor="$3" -v plain="$4" 'BEGIN {
-		printf "%s,%s,us,%s,%.2f,%s,%.2f\n", name, value, floor, value / floor, plain, plain / value }' >>"$out/sql.csv"
-}
-
-echo 'name,value,unit,floor_value,floor_ratio,plain_value,plain_ratio' >"$out/sql.csv"
-instant="timestamptz '2026-01-01' + :s * interval '1 second'"
-one=$(us_per_call 'SELECT 1;')
-row lookup "$(us_per_call "\\set id random(1, 10000)
-\\set s random(1, 500000)
-SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$one" "$(us_per_call "\\set id random(1, 10000)
-\\set s random(1, 500000)
-SELECT id, at, balance FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1;")"
-row lookup_hot_sum "$(us_per_call "\\set s random(1, 200000)
-SELECT id, at, balance FROM account WHERE id = 0 AND at = $instant;")" "$one" "$(us_per_call "\\set s random(1, 200000)
-SELECT sum(balance) FROM plain WHERE id = 0 AND at <= $instant;")"
-row insert_1 "$(us_per_call "\\set id random(1, 10000)
-INSERT INTO account VALUES (:id, NULL, 1);")" "$one" "$(us_per_call "\\set id random(1, 10000)
-INSERT INTO plain VALUES (:id, now(), 1);")"
-# Instants are drawn from a wide range, so that few coincide.
-thousand="SELECT 1 + i % 100, timestamptz '2027-01-01' + :n * interval '1 hour' + i * interval '1 second', 1 FROM generate_series(1, 1000) i"
-per_row() { us_per_call "\\set n random(1, 100000)
-$1" | awk '{printf "%.4f", $1 / 1000}'; }
-row insert_1000 "$(per_row "INSERT INTO account $thousand;")" "$(per_row "SELECT count(*) FROM ($thousand) x;")" "$(per_row "INSERT INTO plain $thousand;")"
-row copy_text "$(us_per_row 200000 "\\copy account FROM '$WORK/rows'")" "$(us_per_row 200000 "\\copy bare FROM '$WORK/rows'")" \
-	"$(us_per_row 200000 "\\copy plain FROM '$WORK/rows'")"
-
-column -s, -t "$out/sql.csv"
+cd "$(dirname "$0")"
+[ $# -gt 0 ] || set -- sql engine
+for suite in "$@"; do
+	case $suite in
+		sql | engine) "./$suite.sh" ;;
+		*) echo "no such suite: $suite (there are: sql engine)" >&2 && exit 2 ;;
+	esac
+done

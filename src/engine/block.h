@@ -149,7 +149,28 @@ ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
 					ct_form_of(run->shape, ct_run_form(run, i), record, scratch), record};
 }
 
-CtRun ct_leaf_run(const CtShape *shape, const CtLeaf *leaf);
+/* Bytes from record to record, where they are all alike and in order. */
+static inline uint32_t
+ct_leaf_stride(const CtShape *shape, const CtLeaf *leaf)
+{
+	return leaf->packed && leaf->form != 0 ? ct_form_of(shape, leaf->form, NULL, NULL)->bytes : 0;
+}
+
+/* (Runs are filled in where they are used: copying one costs more than a fold.) */
+static inline void
+ct_leaf_run(const CtShape *shape, const CtLeaf *leaf, CtRun *run)
+{
+	run->shape = shape;
+	run->count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
+	run->form = leaf->form;
+	run->finish = leaf->finish;
+	run->set = leaf->set;
+	run->time = leaf->time;
+	run->slot = ct_leaf_slots(leaf);
+	run->base = ct_leaf_records(leaf);
+	run->stride = ct_leaf_stride(shape, leaf);
+	run->label = leaf->labels == 0 ? NULL : ct_ptr(shape->arena, leaf->labels);
+}
 
 uint32_t ct_tail_until(const CtRun *run, int64_t time);
 

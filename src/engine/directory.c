@@ -2,7 +2,7 @@
  * directory.c
  *	  Key -> timeline: linear hashing over arrays that never move.
  *
- * One more bucket for every key more: the bucket that is due is split in two,
+ * Two more buckets for every key more: the bucket that is due is split in two,
  * so there is no pause in which everything is hashed again.  Timelines lie in
  * slots of their own; a slot once made is only ever a timeline, free or in
  * use, and a walk over slots meets each timeline once whatever the buckets do.
@@ -303,6 +303,20 @@ ct_directory_forget_key(CtWriter *writer, CtTimeline *timeline)
 	timeline->key_bytes = 0;
 }
 
+/* The usual key is a word. */
+static inline bool
+same_key(const void *a, const void *b, uint32_t bytes)
+{
+	uint64_t x;
+	uint64_t y;
+
+	if (bytes != sizeof(x))
+		return memcmp(a, b, bytes) == 0;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x == y;
+}
+
 /* ---- the directory ---------------------------------------------------------- */
 
 CtRef
@@ -319,11 +333,24 @@ ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t h
 		const CtTimeline *timeline = ct_ptr(arena, ref);
 
 		if (timeline->hash == hash && timeline->key_bytes == key_bytes &&
-			memcmp(key_of(arena, timeline), key, key_bytes) == 0)
+			same_key(key_of(arena, timeline), key, key_bytes))
 			break;
 		ref = timeline->chain;
 	}
 	return ref;
+}
+
+/* Where a key's chain begins: its memory is asked for, not waited for. */
+const CtRef *
+ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t hash)
+{
+	const CtRef *head;
+
+	if (directory->nbuckets == 0)
+		return NULL;
+	head = bucket_head(arena, directory, bucket_of(hash, directory->nbuckets));
+	__builtin_prefetch(head);
+	return head;
 }
 
 /* A timeline without events for a key that has none; 0: no room. */
@@ -336,7 +363,7 @@ ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_
 	CtRef ref;
 	CtRef *head;
 
-	if (directory->count >= directory->nbuckets)
+	for (int i = 0; i < 2 && directory->count >= directory->nbuckets / 2; i++)
 		directory_grow(writer);
 	if (directory->nbuckets == 0)
 		return 0;

@@ -40,6 +40,8 @@ typedef struct CtDirectory
 CtRef ct_pages_get(const CtArena *arena, const CtPages *pages, uint32_t page);
 CtRef ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t hash,
 						const void *key, uint32_t key_bytes);
+const CtRef *
+ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t hash);
 CtRef ct_directory_add(struct CtWriter *writer, uint64_t hash, const void *key,
 					   uint32_t key_bytes) CT_MUST_CHECK;
 void ct_directory_remove(struct CtWriter *writer, CtRef timeline);

@@ -53,7 +53,8 @@ typedef struct CtShape
 	const CtSchema *schema;
 	const CtRef *form; /* by number; [0] is unused */
 	uint32_t nforms;
-	uint64_t lasts; /* attributes whose rule is last */
+	uint64_t lasts;  /* attributes whose rule is last, */
+	uint64_t hidden; /* that are not folded as they are shown */
 } CtShape;
 
 /* An event wherever it is. */

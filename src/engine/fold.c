@@ -62,7 +62,7 @@ bound_item(const CtFold *fold, const CtBound *bound, CtForm *scratch)
 
 	if (bound->height >= 0)
 		return ct_first_item(fold->shape, bound->ref, bound->height, scratch);
-	run = ct_tail_run(fold->shape, fold->timeline);
+	ct_tail_run(fold->shape, fold->timeline, &run);
 	return ct_run_item(&run, 0, scratch);
 }
 
@@ -150,12 +150,15 @@ apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtW
 	uint8_t tag = *ct_column_tag(column, inner->capacity, which, i);
 	const void *payload = ct_column_payload(a, column, inner->capacity, which, i);
 
-	/* The most common of all. */
-	if (tag == CT_CHANGE && value->kind == CT_VALUE_NUMBER && a->rule == CT_RULE_SUM &&
-		a->number != CT_NUMBER_INTERVAL)
+	if (tag == CT_KEEP)
+		return;
+	if (tag == CT_CHANGE && a->rule == CT_RULE_SUM && a->number != CT_NUMBER_INTERVAL)
+	{
+		ct_value_begin_sum(a, value);
 		value->number = ct_clamp(a, wide_add(value->number, *(const CtWide *) payload),
 								 (const CtWide *) payload + 1);
-	else if (tag != CT_KEEP)
+	}
+	else
 		ct_value_apply(fold->shape, attr, value, tag, payload);
 }
 
@@ -287,11 +290,11 @@ fold_clean_tree(const CtFold *fold, uint64_t wanted)
 		if (n[depth] == 0)
 			return;
 		ref = ct_node_child(inner[depth])[--n[depth]];
-		__builtin_prefetch(ct_ptr(fold->shape->arena, ref));
+		ct_prefetch_block(ct_ptr(fold->shape->arena, ref));
 		if (n[depth] > 0)
 			apply_numbers(fold, inner[depth], n[depth]);
 	}
-	run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, ref));
+	ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, ref), &run);
 	to = ct_run_until(&run, fold->to);
 	from = ct_run_numbers(&run, 0, to, fold->state, &finish);
 	wanted = ct_run_lasts(&run, from, to, wanted, fold->state);
@@ -314,7 +317,7 @@ fold_clean(const CtFold *fold)
 	bool finish;
 	CtRun run;
 
-	run = ct_tail_run(fold->shape, timeline);
+	ct_tail_run(fold->shape, timeline, &run);
 	if (timeline->root != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
 	{
 		fold_clean_tree(fold, lasts);
@@ -469,8 +472,9 @@ fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 	}
 	if (height == 1)
 	{
-		CtRun run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child));
+		CtRun run;
 
+		ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
 		return fold_run(fold, &run);
 	}
 	return fold_node(fold, child, height - 1, bound);
@@ -527,8 +531,9 @@ fold_all(CtFold *fold)
 	}
 	if (!ended && timeline->tail_count != 0)
 	{
-		CtRun run = ct_tail_run(fold->shape, timeline);
+		CtRun run;
 
+		ct_tail_run(fold->shape, timeline, &run);
 		(void) fold_run(fold, &run);
 	}
 	while (fold->nextra > 0)
@@ -603,7 +608,7 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 
 	ct_state_initial(shape.schema, state);
 	fold_between(&fold, runs, INT64_MIN, time);
-	ct_state_show(shape.schema, state);
+	ct_state_show(&shape, state);
 }
 
 /* ---- going on ---------------------------------------------------------------------- */
@@ -649,8 +654,9 @@ node_next(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64
 			continue;
 		if (height == 1)
 		{
-			CtRun run = ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child));
+			CtRun run;
 
+			ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
 			found = run_next(fold, &run, time);
 		}
 		else
@@ -677,8 +683,9 @@ timeline_next(const CtFold *fold, int64_t *time)
 	}
 	if (timeline->tail_count != 0)
 	{
-		CtRun run = ct_tail_run(fold->shape, timeline);
+		CtRun run;
 
+		ct_tail_run(fold->shape, timeline, &run);
 		return run_next(fold, &run, time);
 	}
 	return false;
@@ -713,7 +720,7 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 		return false;
 	*time = next;
 	fold_between(&fold, runs, next, next);
-	ct_state_show(shape.schema, state);
+	ct_state_show(&shape, state);
 	return true;
 }
 
@@ -800,10 +807,13 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 
 		if (item.form->has_id && ct_timeline_locate(&shape, t, &item, &spot))
 		{
-			CtRun run = ct_spot_run(&shape, t, &spot);
-			CtItem twin = ct_run_item(&run, spot.position - 1, &other);
-			uint32_t label = ct_run_label(&run, spot.position - 1);
+			CtRun run;
+			CtItem twin;
+			uint32_t label;
 
+			ct_spot_run(&shape, t, &spot, &run);
+			twin = ct_run_item(&run, spot.position - 1, &other);
+			label = ct_run_label(&run, spot.position - 1);
 			if (label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label)))
 			{
 				if (ct_item_cmp(&shape, &item, &twin) >= 0)
@@ -881,7 +891,7 @@ node_override(const CtShape *shape, CtRef ref, int height, int attr, int64_t *ti
 			return false;
 		ref = ct_node_child(inner)[__builtin_ctz(children)];
 	}
-	run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
 	return run_override(&run, 0, attr, time);
 }
 
@@ -890,8 +900,9 @@ static bool
 next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
 			  int64_t *time)
 {
-	CtRun run = ct_spot_run(shape, timeline, spot);
+	CtRun run;
 
+	ct_spot_run(shape, timeline, spot, &run);
 	if (run_override(&run, spot->position, attr, time))
 		return true;
 	if (spot->depth == 0)
@@ -906,7 +917,7 @@ next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *sp
 			return node_override(shape, ct_node_child(inner)[__builtin_ctz(children)],
 								 timeline->height - depth - 1, attr, time);
 	}
-	run = ct_tail_run(shape, timeline);
+	ct_tail_run(shape, timeline, &run);
 	return run_override(&run, 0, attr, time);
 }
 
@@ -915,8 +926,9 @@ static void
 fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
 {
 	CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
-	CtRun run = ct_spot_run(shape, timeline, spot);
+	CtRun run;
 
+	ct_spot_run(shape, timeline, spot, &run);
 	ct_state_initial(shape->schema, state);
 	for (int depth = 0; depth < spot->depth; depth++)
 	{
@@ -958,9 +970,11 @@ ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtIte
 	ct_state_add_item(shape, &with, item);
 	if (instead)
 	{
-		CtRun run = ct_spot_run(shape, timeline, &spot);
-		CtItem twin = ct_run_item(&run, before.position, &scratch);
+		CtRun run;
+		CtItem twin;
 
+		ct_spot_run(shape, timeline, &spot, &run);
+		twin = ct_run_item(&run, before.position, &scratch);
 		ct_state_add_item(shape, &without, &twin);
 	}
 

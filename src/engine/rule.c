@@ -441,7 +441,9 @@ ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *ce
 {
 	const CtAttr *attr = &shape->schema->attr[i];
 
-	if (!ct_is_number(attr))
+	if (attr->image == CT_IMAGE_WORD && !ct_is_number(attr))
+		value_set_bytes(value, (Bytes){cell, sizeof(uint64_t)});
+	else if (!ct_is_number(attr))
 		value_apply_bytes(shape, i, value, CT_SET, cell);
 	else
 	{
@@ -485,12 +487,15 @@ ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 
 /* A folded state as its reader knows it. */
 void
-ct_state_show(const CtSchema *schema, CtState *state)
+ct_state_show(const CtShape *shape, CtState *state)
 {
-	for (int i = 0; i < state->nattrs; i++)
+	for (uint64_t rest = shape->hidden; rest != 0; rest &= rest - 1)
 	{
+		int i = __builtin_ctzll(rest);
+
 		if (state->value[i].kind == CT_VALUE_NUMBER)
-			state->value[i].number = ct_number_shown(&schema->attr[i], state->value[i].number);
+			state->value[i].number =
+				ct_number_shown(&shape->schema->attr[i], state->value[i].number);
 	}
 }
 

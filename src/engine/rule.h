@@ -91,6 +91,16 @@ ct_clamp(const CtAttr *attr, CtWide x, const CtWide *bound)
 	return x;
 }
 
+/* A sum of numbers that is NULL starts from its initial value, or 0. */
+static inline void
+ct_value_begin_sum(const CtAttr *attr, CtValue *value)
+{
+	if (value->kind == CT_VALUE_NUMBER)
+		return;
+	value->kind = CT_VALUE_NUMBER;
+	value->number = attr->has_initial ? attr->initial : CT_WIDE_ZERO;
+}
+
 CtStatus ct_schema_check(const CtSchema *schema);
 
 void ct_cell_of(const CtShape *shape, const CtItem *item, int attr, CtCell *cell);
@@ -105,7 +115,7 @@ void ct_value_apply(const CtShape *shape, int attr, CtValue *value, uint64_t tag
 void ct_value_set_cell(const CtShape *shape, int attr, CtValue *value, const uint8_t *cell,
 					   int64_t time);
 void ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item);
-void ct_state_show(const CtSchema *schema, CtState *state);
+void ct_state_show(const CtShape *shape, CtState *state);
 bool ct_value_equal(const CtValue *a, const CtValue *b);
 
 #endif /* CT_RULE_H */

@@ -47,7 +47,8 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 					 .schema = ct_ptr(arena, store->schema),
 					 .form = ct_ptr(arena, store->forms),
 					 .nforms = store->nforms,
-					 .lasts = store->lasts};
+					 .lasts = store->lasts,
+					 .hidden = store->hidden};
 
 	return shape;
 }
@@ -271,11 +272,13 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 		return false;
 	memcpy(ct_ptr(writer->arena, copy), schema, schema->size);
 	writer->store->schema = copy;
-	writer->store->lasts = 0;
+	writer->store->lasts = writer->store->hidden = 0;
 	for (int i = 0; i < schema->nattrs; i++)
 	{
 		if (schema->attr[i].rule == CT_RULE_LAST)
 			writer->store->lasts |= UINT64_C(1) << i;
+		if (schema->attr[i].number == CT_NUMBER_NUMERIC && schema->attr[i].rule >= CT_RULE_MIN)
+			writer->store->hidden |= UINT64_C(1) << i;
 	}
 	return true;
 }
@@ -829,12 +832,15 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	CtItem item = {entry->time,
 				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
 				   entry->record};
-	CtRun run = ct_spot_run(&writer->shape, timeline, spot);
-	CtItem twin = ct_run_item(&run, spot->position - 1, &other);
-	int order = ct_item_cmp(&writer->shape, &item, &twin);
+	CtRun run;
+	CtItem twin;
+	int order;
 	bool news = false;
 	int64_t end = 0;
 
+	ct_spot_run(&writer->shape, timeline, spot, &run);
+	twin = ct_run_item(&run, spot->position - 1, &other);
+	order = ct_item_cmp(&writer->shape, &item, &twin);
 	if (order < 0)
 	{
 		if (entry->time <= served || is_late(writer, timeline, entry->time))
@@ -875,7 +881,7 @@ decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
 	item = ct_event_item(&writer->shape, event, &scratch);
 	found = ct_timeline_locate(&writer->shape, timeline, &item, &spot);
 	assert(found);
-	run = ct_spot_run(&writer->shape, timeline, &spot);
+	ct_spot_run(&writer->shape, timeline, &spot, &run);
 	if (ct_run_label(&run, spot.position - 1) != 0)
 		return CT_AGAIN;
 
@@ -938,7 +944,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	CtStatus status = CT_AGAIN;
 
 	(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
-	run = ct_spot_run(&writer->shape, timeline, &spot);
+	ct_spot_run(&writer->shape, timeline, &spot, &run);
 	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
 	{
 		ct_record_free(writer, item.form, entry->record);
@@ -1017,15 +1023,76 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	return load(writer, ct_ptr(writer->arena, ref), change, top);
 }
 
+/* How many events' memory is asked for ahead. */
+#define AHEAD 16
+
+static void
+prefetch_rows(const void *from, size_t bytes)
+{
+	for (size_t at = 0; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch((const char *) from + at);
+}
+
+/*
+ * Ask for what the next events will touch, one step for all of them before the
+ * next one: the bucket, the timeline, the end of its tail.  What other keys of
+ * the bucket do is not waited for.
+ */
+static void
+load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)
+{
+	const CtArena *arena = writer->arena;
+	const CtRef *head[AHEAD];
+	const CtTimeline *timeline[AHEAD];
+
+	for (uint32_t i = 0; i < count; i++)
+		head[i] = ct_directory_head(arena, &writer->store->directory, load[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		timeline[i] = head[i] == NULL ? NULL : ct_ptr(arena, *head[i]);
+		__builtin_prefetch(timeline[i]);
+		__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] != NULL && timeline[i]->hash != load[i].hash && timeline[i]->chain != 0)
+		{
+			timeline[i] = ct_ptr(arena, timeline[i]->chain);
+			__builtin_prefetch(timeline[i]);
+			__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
+		}
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] != NULL && timeline[i]->tail_count > 0)
+		{
+			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U));
+			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count), 1);
+		}
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		/* A late one looks for its place among the rows. */
+		if (timeline[i] != NULL && timeline[i]->tail_count > 0 &&
+			load[i].change.time <
+				ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U)->time)
+			prefetch_rows(ct_tail_row(arena, timeline[i], 0),
+						  (size_t) timeline[i]->tail_count * timeline[i]->tail_stride);
+	}
+}
+
 CtStatus
 ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
 {
 	for (*done = 0; *done < count; ++*done)
 	{
 		const CtLoad *l = &load[*done];
-		CtRef timeline = ct_writer_timeline(writer, l->hash, l->key, l->key_bytes);
+		CtRef timeline;
 		CtStatus status;
 
+		if (*done % AHEAD == 0)
+			load_ahead(writer, l, count - *done < AHEAD ? count - *done : AHEAD);
+		timeline = ct_writer_timeline(writer, l->hash, l->key, l->key_bytes);
 		if (timeline == 0)
 			return CT_NO_MEMORY;
 		status = ct_timeline_load(writer, timeline, &l->change, l->top);

@@ -19,7 +19,8 @@ typedef struct CtStore
 {
 	CtRef schema;
 	CtRef forms; /* references by number */
-	uint64_t lasts; /* attributes whose rule is last */
+	uint64_t lasts;  /* attributes whose rule is last, */
+	uint64_t hidden; /* that are not folded as they are shown */
 	uint32_t nforms;
 	uint32_t forms_capacity;
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */

@@ -40,30 +40,14 @@
 
 /* ---- looking ---------------------------------------------------------------------- */
 
-CtRun
-ct_tail_run(const CtShape *shape, const CtTimeline *timeline)
-{
-	uint32_t count =
-		timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
-	CtRun run = {.shape = shape,
-				 .count = count,
-				 .form = timeline->tail_form,
-				 .finish = timeline->tail_finish,
-				 .set = UINT64_MAX,
-				 .base = ct_ptr(shape->arena, timeline->tail),
-				 .stride = timeline->tail_stride};
-
-	if (run.form != 0)
-		run.set = ct_form_of(shape, run.form, NULL, NULL)->set;
-	return run;
-}
-
 /* The block a spot is in. */
-CtRun
-ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot)
+void
+ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtRun *run)
 {
-	return spot->depth == 0 ? ct_tail_run(shape, timeline)
-							: ct_leaf_run(shape, ct_ptr(shape->arena, *spot->leaf));
+	if (spot->depth == 0)
+		ct_tail_run(shape, timeline, run);
+	else
+		ct_leaf_run(shape, ct_ptr(shape->arena, *spot->leaf), run);
 }
 
 /* The first event of a subtree. */
@@ -74,7 +58,7 @@ ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch)
 
 	for (; height > 0; height--)
 		ref = ct_node_child(ct_ptr(shape->arena, ref))[0];
-	run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
 	return ct_run_item(&run, 0, scratch);
 }
 
@@ -86,7 +70,7 @@ ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 	CtRef ref = timeline->root;
 
 	if (timeline->tail_count != 0)
-		run = ct_tail_run(shape, timeline);
+		ct_tail_run(shape, timeline, &run);
 	else if (ref != 0)
 	{
 		for (int height = timeline->height; height > 0; height--)
@@ -95,7 +79,7 @@ ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 
 			ref = ct_node_child(inner)[inner->count - 1];
 		}
-		run = ct_leaf_run(shape, ct_ptr(shape->arena, ref));
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
 	}
 	else
 		return false;
@@ -180,7 +164,7 @@ in_tail(const CtShape *shape, const CtTimeline *timeline, const CtItem *probe)
 		return true;
 	if (timeline->tail_count == 0)
 		return false;
-	run = ct_tail_run(shape, timeline);
+	ct_tail_run(shape, timeline, &run);
 	if (ct_run_time(&run, 0) != probe->time)
 		return ct_run_time(&run, 0) < probe->time;
 	first = ct_run_item(&run, 0, &scratch);
@@ -225,10 +209,11 @@ ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtIte
 			spot->inner[spot->depth] = inner;
 			spot->index[spot->depth] = i;
 			at = &ct_node_child(inner)[i];
+			ct_prefetch_block(ct_ptr(shape->arena, *at));
 		}
 		spot->leaf = at;
 	}
-	run = ct_spot_run(shape, timeline, spot);
+	ct_spot_run(shape, timeline, spot, &run);
 	spot->position = run_find(&run, item);
 	return is_twin(&run, spot->position, item);
 }
@@ -250,12 +235,14 @@ with_bit(uint32_t mask, uint32_t i, bool value)
 static void
 leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *leaf)
 {
-	CtRun run = ct_leaf_run(&writer->shape, leaf);
+	CtRun run;
 	uint64_t lo = UINT64_MAX;
 	uint64_t hi = 0;
-	bool frozen = run.label == NULL;
 	CtForm scratch;
+	bool frozen;
 
+	ct_leaf_run(&writer->shape, leaf, &run);
+	frozen = run.label == NULL;
 	for (uint32_t j = 0; run.label != NULL && j < run.count; j++)
 	{
 		uint64_t top = widen_label(writer, run.label[j]);
@@ -307,8 +294,9 @@ child_total(const CtShape *shape, CtRef child, bool is_leaf, int attr, CtCell *c
 {
 	if (is_leaf)
 	{
-		CtRun run = ct_leaf_run(shape, ct_ptr(shape->arena, child));
+		CtRun run;
 
+		ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
 		ct_run_compose(&run, 0, run.count, attr, cell);
 	}
 	else
@@ -440,6 +428,15 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 	}
 }
 
+/* Are there events behind the one that was put in, and all of one form? */
+static inline bool
+is_behind_alike(const CtShape *shape, const CtSpot *spot)
+{
+	const CtLeaf *leaf = ct_ptr(shape->arena, *spot->leaf);
+
+	return leaf->form != 0 && spot->position + 1U < leaf->count;
+}
+
 /* Compositions after an event was put in, or taken out. */
 static void
 spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool added)
@@ -452,6 +449,8 @@ spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool ad
 		int i = __builtin_ctzll(rest);
 		const CtAttr *attr = &shape->schema->attr[i];
 
+		if (added && ct_is_last(attr) && is_behind_alike(shape, spot))
+			continue; /* one behind it sets the same */
 		if (added && is_addition(attr, item, i))
 			climb_addition(shape, spot, i,
 						   ct_cell_number(attr, item->record + ct_form_offset(item->form, i)));
@@ -502,11 +501,12 @@ child_divided(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bool is
 static CtRef
 leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 {
-	CtRun run = ct_leaf_run(&writer->shape, from);
+	CtRun run;
 	uint32_t bytes = 0;
 	CtForm scratch;
 	CtRef ref;
 
+	ct_leaf_run(&writer->shape, from, &run);
 	for (uint32_t i = first; i < end; i++)
 		bytes += ct_run_item(&run, i, &scratch).form->bytes;
 	ref = ct_leaf_make(writer, end - first, bytes);
@@ -604,6 +604,7 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 			return false;
 		inner = ct_ptr(writer->arena, *at);
 		i = way_down(writer, inner, height, item);
+		ct_prefetch_block(ct_ptr(writer->arena, ct_node_child(inner)[i]));
 		if (child_is_full(writer, inner, i, height == 1, entry))
 		{
 			if (!ct_node_prepare(writer, at, inner->count + 1U, attrs))
@@ -708,10 +709,11 @@ static void
 tail_note(const CtShape *shape, CtTimeline *timeline)
 {
 	CtForm scratch;
-	CtRun run = ct_tail_run(shape, timeline);
+	CtRun run;
 
 	if (timeline->tail_form != 0)
 		return;
+	ct_tail_run(shape, timeline, &run);
 	timeline->tail_finish = false;
 	timeline->tail_form = run.count > 0 ? (uint16_t) ct_run_form(&run, 0) : 0;
 	for (uint32_t i = 0; i < run.count; i++)
@@ -726,12 +728,15 @@ tail_note(const CtShape *shape, CtTimeline *timeline)
 static bool
 tail_close(CtWriter *writer, CtTimeline *timeline)
 {
-	CtRun run = ct_tail_run(&writer->shape, timeline);
+	CtRun run;
 	uint32_t bytes;
-	uint32_t n = rows_to_close(&run, &bytes);
-	CtRef leaf = ct_leaf_make(writer, n, bytes);
+	uint32_t n;
+	CtRef leaf;
 	bool young = false;
 
+	ct_tail_run(&writer->shape, timeline, &run);
+	n = rows_to_close(&run, &bytes);
+	leaf = ct_leaf_make(writer, n, bytes);
 	for (uint32_t i = 0; i < n && !young; i++)
 		young = ct_run_label(&run, i) != 0;
 	if (leaf == 0)
@@ -763,7 +768,10 @@ tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t 
 
 	if (ref == 0)
 		return false;
-	for (uint32_t i = 0; i < timeline->tail_count; i++)
+	if (stride == timeline->tail_stride)
+		memcpy(to, ct_tail_row(writer->arena, timeline, 0),
+			   (size_t) timeline->tail_count * stride);
+	for (uint32_t i = 0; stride != timeline->tail_stride && i < timeline->tail_count; i++)
 		memcpy(to + (size_t) i * stride, ct_tail_row(writer->arena, timeline, i),
 			   timeline->tail_stride);
 	if (timeline->tail != 0)
@@ -886,7 +894,7 @@ insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const 
 	if (!path_prepare(writer, timeline, item, entry, attrs, spot))
 		return CT_NO_MEMORY;
 	leaf = ct_ptr(writer->arena, *spot->leaf);
-	run = ct_leaf_run(&writer->shape, leaf);
+	ct_leaf_run(&writer->shape, leaf, &run);
 	spot->position = run_find(&run, item);
 	if (is_twin(&run, spot->position, item) && !replace)
 		return CT_AGAIN;
@@ -913,7 +921,7 @@ insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, bool replac
 			return CT_NO_MEMORY;
 		if (in_tail(&writer->shape, timeline, &item)) /* it may just have been closed */
 		{
-			run = ct_tail_run(&writer->shape, timeline);
+			ct_tail_run(&writer->shape, timeline, &run);
 			spot->depth = 0;
 			spot->position = run_find(&run, &item);
 			if (is_twin(&run, spot->position, &item) && !replace)
@@ -1048,13 +1056,15 @@ void
 ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 {
 	const CtShape *shape = &writer->shape;
-	CtRun run = ct_spot_run(shape, timeline, spot);
+	CtRun run;
 	uint32_t i = spot->position - 1;
 	CtForm scratch;
 	CtForm form;
 	uint8_t record[CT_MAX_RECORD_BYTES];
-	CtItem item = ct_run_item(&run, i, &scratch);
+	CtItem item;
 
+	ct_spot_run(shape, timeline, spot, &run);
+	item = ct_run_item(&run, i, &scratch);
 	/* A copy: what it did must be known when it is gone. */
 	memcpy(&form, item.form, ct_form_bytes(item.form));
 	memcpy(record, item.record, item.form->bytes);
@@ -1212,7 +1222,7 @@ last_leaf_free(CtWriter *writer, CtTimeline *timeline)
 
 		at[depth + 1] = &ct_node_child(inner)[inner->count - 1];
 	}
-	run = ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *at[depth]));
+	ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *at[depth]), &run);
 	run_free(writer, &run);
 	ct_leaf_free(writer, *at[depth]);
 	while (depth-- > 0)
@@ -1241,8 +1251,9 @@ ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 		freed += (int) last_leaf_free(writer, timeline);
 	if (timeline->root == 0 && timeline->tail != 0 && freed < limit)
 	{
-		CtRun run = ct_tail_run(&writer->shape, timeline);
+		CtRun run;
 
+		ct_tail_run(&writer->shape, timeline, &run);
 		run_free(writer, &run);
 		freed += (int) run.count;
 		tail_free(writer, timeline);

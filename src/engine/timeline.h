@@ -66,6 +66,21 @@ ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 	return (CtRow *) ((char *) ct_ptr(arena, timeline->tail) + (size_t) i * timeline->tail_stride);
 }
 
+static inline void
+ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
+{
+	run->shape = shape;
+	run->count = timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
+	run->form = timeline->tail_form;
+	run->finish = timeline->tail_finish;
+	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->set : UINT64_MAX;
+	run->time = NULL;
+	run->slot = NULL;
+	run->base = ct_ptr(shape->arena, timeline->tail);
+	run->stride = timeline->tail_stride;
+	run->label = NULL;
+}
+
 /* How many children begin at or before the instant. */
 static inline uint32_t
 ct_node_until(const CtInner *inner, int64_t time)
@@ -74,8 +89,7 @@ ct_node_until(const CtInner *inner, int64_t time)
 }
 
 /* timeline.c */
-CtRun ct_tail_run(const CtShape *shape, const CtTimeline *timeline);
-CtRun ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot);
+void ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtRun *run);
 CtItem ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch);
 bool ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 					  CtForm *scratch);

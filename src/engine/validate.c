@@ -134,7 +134,7 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, cell);
 	if (height > 0)
 		return;
-	run = ct_leaf_run(&check->shape, at(check, ref));
+	ct_leaf_run(&check->shape, at(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		CtItem item = ct_run_item(&run, i, &scratch);
@@ -165,7 +165,7 @@ sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 	}
 	if (height > 0)
 		return false;
-	run = ct_leaf_run(&check->shape, at(check, ref));
+	ct_leaf_run(&check->shape, at(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		const CtForm *form = ct_run_item(&run, i, &scratch).form;
@@ -276,8 +276,9 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 static void
 check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 {
-	CtRun run = ct_leaf_run(&check->shape, leaf);
+	CtRun run;
 
+	ct_leaf_run(&check->shape, leaf, &run);
 	count_bytes(check, ct_leaf_bytes(leaf->capacity, leaf->room));
 	if (leaf->labels != 0)
 		count_bytes(check, leaf->capacity * sizeof(uint32_t));
@@ -306,7 +307,7 @@ ends_with_finish(const CtCheck *check, CtRef ref, int height)
 
 		ref = ct_node_child(inner)[inner->count - 1];
 	}
-	run = ct_leaf_run(&check->shape, at(check, ref));
+	ct_leaf_run(&check->shape, at(check, ref), &run);
 	return ct_run_item(&run, run.count - 1, &scratch).form->kind == CT_FINISH;
 }
 
@@ -360,8 +361,9 @@ static void
 check_tree(CtCheck *check, const CtTimeline *timeline)
 {
 	CtWay way = {.depth = 0};
-	CtRun run = ct_tail_run(&check->shape, timeline);
+	CtRun run;
 
+	ct_tail_run(&check->shape, timeline, &run);
 	check->has_previous = false;
 	if (!require(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high") ||
 		!require(check, (timeline->root == 0) == (timeline->height == 0), "T6: a height is wrong"))
