@@ -614,6 +614,13 @@ DROP COLLATION other;
 \echo :SQLSTATE
 :bad x int OPTIONS (rate 'v'), v float8 :end;
 \echo :SQLSTATE
+-- that cannot overflow, however far and often they go
+:bad x numeric(18,15) OPTIONS (rate 'v'), v bigint OPTIONS (rule 'sum') :end;
+\echo :SQLSTATE
+:bad x numeric(18,18) OPTIONS (rate 'v'), v numeric(17,1) OPTIONS (rule 'sum') :end;
+\echo :SQLSTATE
+:bad x numeric(18,18) OPTIONS (rate 'v'), v bigint :end;
+DROP FOREIGN TABLE bad;
 :bad v int OPTIONS (time 'true', scale '2') :end;
 \echo :SQLSTATE
 SELECT count(*) FROM pg_class WHERE relname = 'bad';

@@ -523,7 +523,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 
 	for (int n = 0; n < STEPS_PER_LOCK; n++)
 	{
-		*walk->previous = *scan->state;
+		ct_state_copy(walk->previous, scan->state);
 		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
 			return FILL_DONE;
 		if (is_change(scan->table, schema, walk->previous, scan->state) &&

@@ -754,7 +754,10 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 	ct->rule = col->rule;
 	ct->linear = col->linear;
 	if (col->rate)
+	{
 		ct->rate_attr = col->rate->form->attnum - 1;
+		table->schema->has_rates = true;
+	}
 	check_interpolation(col);
 	if (col->rule != CT_RULE_LAST || col->linear || col->rate || col->moved ||
 		option_value(col->options, "scale"))
@@ -796,6 +799,45 @@ has_state_option(List *list)
 		if (option_value(list, names[i]))
 			return true;
 	return false;
+}
+
+/* Decimal digits of the values of a rate. */
+static int
+rate_digits(const Column *rate, const ContimeAttr *attr)
+{
+	switch (rate->base)
+	{
+		case INT2OID:
+			return 5;
+		case INT4OID:
+			return 10;
+		case INT8OID:
+			return 19;
+		case NUMERICOID:
+			return attr->precision;
+		default:
+			return CONTIME_NARROW_DIGITS;
+	}
+}
+
+/* Nothing that moves may ever overflow what it is computed in, however far it gets. */
+static void
+check_reach(const Column *col, const ContimeTable *table)
+{
+	const char *name = NameStr(col->form->attname);
+	const char *rate = NameStr(col->rate->form->attname);
+	int			digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
+	int			most = ct_rate_digits(table->schema, col->form->attnum - 1);
+
+	if (digits > most)
+		DEFINITION_ERROR(col,
+						 errmsg("rate \"%s\" of column \"%s\" has too many digits", rate, name),
+						 errdetail("Beside the decimals of column \"%s\", a sum of rates can have %d digits, and type %s has %d.",
+								   name, most,
+								   format_type_with_typemod(col->rate->form->atttypid, col->rate->form->atttypmod),
+								   digits),
+						 errhint("Use fewer decimals for column \"%s\", or fewer digits or rule 'last' for column \"%s\".",
+								 name, rate));
 }
 
 /* Options that contradict each other on one column. */
@@ -962,6 +1004,9 @@ table_derive(Relation rel)
 	resolve_rates(cols, desc->natts);
 	for (int i = 0; i < desc->natts; i++)
 		derive_column(&cols[i], table);
+	for (int i = 0; i < desc->natts; i++)
+		if (cols[i].rate)
+			check_reach(&cols[i], table);
 
 	if (table->nkeys == 0)
 		ereport(ERROR,

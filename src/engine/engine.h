@@ -185,8 +185,15 @@ typedef struct CtSchema
 	uint8_t		id_order;		/* CtOrder */
 	uint8_t		clock_digits;	/* a rate is per 10^this instants: 6 where they
 								 * are microseconds, 0 for a logical clock */
+	bool		has_rates;		/* an attribute has a rate_attr */
 	CtAttr		attr[];			/* nattrs of them, then the initial images */
 } CtSchema;
+
+/*
+ * How many decimal digits the rate of an attribute that moves may have, so
+ * that nothing it ever moves can overflow.
+ */
+int			ct_rate_digits(const CtSchema *schema, int attr);
 
 extern const CtWide CT_WIDE_ZERO,
 			CT_WIDE_MINUS_INFINITY,
@@ -415,9 +422,10 @@ typedef enum CtValueKind
 typedef struct CtValue
 {
 	uint8_t		kind;			/* CtValueKind */
+	bool		was_set;		/* of a linear one: in this life, and at `time` */
 	uint32_t	bytes;			/* of the image, without a VAR's length word */
 	const void *image;			/* unaligned, in shared memory */
-	int64_t		time;			/* of a linear one: when it was set */
+	int64_t		time;
 	CtWide		number;
 	CtWide		extra;			/* of an interval: days, months */
 } CtValue;
@@ -428,7 +436,17 @@ typedef struct CtState
 	bool		present;
 	uint16_t	nattrs;
 	CtValue		value[CT_MAX_ATTRS];
+	CtValue		folded[CT_MAX_ATTRS];	/* what ct_timeline_step() goes on from,
+										 * of attributes that change between
+										 * events */
 } CtState;
+
+/* A state to look at; ct_timeline_step() does not go on from a copy. */
+static inline void
+ct_state_copy(CtState *to, const CtState *from)
+{
+	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
+}
 
 /* The state at `time`: the fold of every visible event at or before it. */
 void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,
