@@ -4,6 +4,7 @@
 #   make test      every test there is; likewise
 #   make           builds for the PostgreSQL of PG_CONFIG; make install installs into it
 #   make unit      the engine's unit tests, compiled without PostgreSQL
+#   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
 #   make soak      the randomised law test for SOAK_ROUNDS rounds of another seed each
 #   make valgrind  the regression scripts on a server under valgrind
@@ -74,6 +75,13 @@ valgrind:
 unit:
 	@test/run.sh unit
 
+# (Without address randomisation, which it does not stand everywhere.)
+tsan:
+	@mkdir -p build/unit
+	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -Isrc/engine -Itest/unit -o build/unit/tsan \
+		test/unit/unit_readers.c test/unit/oracle.c src/engine/*.c -Wl,--wrap=ct_alloc -lcmocka -lxxhash
+	@CT_SECONDS=$${CT_SECONDS:-10} TSAN_OPTIONS="suppressions=test/tsan.supp history_size=7" setarch -R build/unit/tsan
+
 fuzz:
 	@test/fuzz/run.sh $(FUZZ_SECONDS)
 
@@ -98,4 +106,4 @@ lint:
 dist:
 	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: try test bench soak valgrind unit fuzz lint dist
+.PHONY: try test bench soak valgrind unit tsan fuzz lint dist

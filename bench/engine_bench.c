@@ -262,7 +262,7 @@ engine_settle(uint64_t horizon)
 	CtStatus status;
 
 	do
-		status = ct_store_settle(&arena, store, horizon, 1 << 20, INT64_MIN, &changed);
+		status = ct_store_settle(&arena, store, horizon, 1 << 20, NULL, &changed);
 	while (status == CT_AGAIN);
 	must(status);
 }
@@ -957,23 +957,29 @@ measure_bytes_late(const Row *row)
 static void
 live(const Arrival *arrival, uint32_t first, uint32_t count, uint64_t top)
 {
-	CtChange change = change_template();
+	static CtLoad load[LIFE_BATCH];
+	static int64_t key[LIFE_BATCH];
+	static int64_t payload[LIFE_BATCH][2];
 	CtLabel label = {.top = top, .xid = top};
 	CtChanged changed = {0};
+	uint32_t done;
 	CtRef batch;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		int64_t key = arrival[i].key;
-		int64_t payload[2] = {arrival[i].value, (int64_t) first + i + 1};
-
-		change.time = arrival[i].time;
-		change.payload = payload;
-		must(ct_store_add(&arena, store, XXH3_64bits(&key, sizeof(key)), &key, sizeof(key), &change,
-						  &label));
+		key[i] = arrival[i].key;
+		payload[i][0] = arrival[i].value;
+		payload[i][1] = (int64_t) first + i + 1;
+		load[i] = (CtLoad){.hash = XXH3_64bits(&key[i], sizeof(key[i])),
+						   .key = &key[i],
+						   .key_bytes = sizeof(key[i]),
+						   .change = change_template()};
+		load[i].change.time = arrival[i].time;
+		load[i].change.payload = payload[i];
 	}
+	must(ct_store_add_all(&arena, store, load, count, &label, &done));
 	(void) ct_store_first_batch(&arena, store, &batch);
-	must(ct_store_enter(&arena, store, batch, (int) count, INT64_MIN, &changed));
+	must(ct_store_enter(&arena, store, batch, (int) count, NULL, &changed));
 	engine_settle(top + 1);
 }
 

@@ -33,11 +33,9 @@
 /* A row encoded; its key and payload are in the buffer. */
 typedef struct Row
 {
-	uint64		hash;
+	CtLoad		load;
 	Size		key_offset;
-	uint32		key_bytes;
 	Size		payload_offset;
-	CtChange	change;
 } Row;
 
 struct ContimeIngest
@@ -245,6 +243,7 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 {
 	const ContimeTable *table = ingest->table;
 	MemoryContext caller;
+	CtChange   *change;
 	Row		   *row;
 
 	if (ingest->nrows >= ingest->capacity)
@@ -256,28 +255,29 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 	memset(row, 0, sizeof(Row));
 
 	caller = MemoryContextSwitchTo(ingest->scratch);
-	row->change.kind = kind;
-	row->change.time = row_instant(table, values, isnull, stamp);
+	change = &row->load.change;
+	change->kind = kind;
+	change->time = row_instant(table, values, isnull, stamp);
 	row_key(ingest, values, isnull);
-	row->hash = ingest->key.hash;
-	row->key_bytes = ingest->key.data.len;
+	row->load.hash = ingest->key.hash;
+	row->load.key_bytes = ingest->key.data.len;
 	row->key_offset = ingest->buffer.len;
 	appendBinaryStringInfo(&ingest->buffer, ingest->key.data.data, ingest->key.data.len);
 
-	row_masks(table, kind, isnull, set_null, columns, &row->change);
+	row_masks(table, kind, isnull, set_null, columns, change);
 	row->payload_offset = ingest->buffer.len;
 	for (int i = 0; i < table->natts; i++)
 	{
 		uint64		bit = UINT64CONST(1) << i;
 
-		if ((row->change.set & ~row->change.null & bit) == 0)
+		if ((change->set & ~change->null & bit) == 0)
 			continue;
 		check_value(table, i, kind, values[i]);
 		if (!contime_encode_image(&table->attr[i], &table->schema->attr[i], values[i],
 								  &ingest->buffer, true))
 			report_too_long(table, &table->attr[i]);
 	}
-	row->change.payload_bytes = ingest->buffer.len - row->payload_offset;
+	change->payload_bytes = ingest->buffer.len - row->payload_offset;
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ingest->scratch);
 
@@ -425,28 +425,33 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 		  const CtLabel *label, int *next, bool *ready)
 {
 	CtArena		arena = contime_arena(partition);
+	CtLoad		load[ROWS_PER_LOCK];
+	uint32		count = 0;
+	uint32		done;
 	CtStatus	status = CT_OK;
-	int			linked = 0;
 	int			i;
+
+	for (i = *next; i < ingest->nrows && count < ROWS_PER_LOCK; i++)
+	{
+		const Row  *row = &ingest->rows[i];
+
+		if (contime_partition_of(row->load.hash) != partition)
+			continue;
+		load[count] = row->load;
+		load[count].key = ingest->buffer.data + row->key_offset;
+		load[count].change.payload = ingest->buffer.data + row->payload_offset;
+		count++;
+	}
 
 	contime_lock(partition, LW_EXCLUSIVE);
 	*ready = store_is_ready(ingest->table, &arena, g->store[partition]);
 	START_CRIT_SECTION();
-	for (i = *next; *ready && i < ingest->nrows && linked < ROWS_PER_LOCK && status == CT_OK; i++)
-	{
-		Row		   *row = &ingest->rows[i];
-
-		if (contime_partition_of(row->hash) != partition)
-			continue;
-		row->change.payload = ingest->buffer.data + row->payload_offset;
-		status = ct_store_add(&arena, g->store[partition], row->hash,
-							  ingest->buffer.data + row->key_offset, row->key_bytes,
-							  &row->change, label);
-		linked++;
-	}
+	if (*ready)
+		status = ct_store_add_all(&arena, g->store[partition], load, count, label, &done);
 	END_CRIT_SECTION();
 	contime_unlock(partition);
-	*next = i;
+	if (*ready)
+		*next = i;
 	return status;
 }
 
@@ -508,7 +513,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 
 	caller = MemoryContextSwitchTo(ingest->scratch);
 	for (int i = 0; i < ingest->nrows; i++)
-		present[contime_partition_of(ingest->rows[i].hash)] = true;
+		present[contime_partition_of(ingest->rows[i].load.hash)] = true;
 	for (int p = 0; p < contime_shared->partitions; p++)
 		if (present[p])
 			flush_partition(ingest, g, p, &label);

@@ -3,14 +3,15 @@
  *	  Slices and histories of a continuous table as tuples, for both faces.
  *
  *	  bind: instants, one key or all
- *	  chunk: under a partition's lock, in shared mode, fold timelines at the
- *	         instants and copy the states into this process  (no errors, no
- *	         waiting, no type's functions)
- *	  next:  without the lock, turn a held state into datums
+ *	  chunk: observe a timeline, fold it at the instants, copy the states into
+ *	         this process; if it has changed meanwhile forget them and try
+ *	         again, and after some tries under the partition's lock, in shared
+ *	         mode  (no errors, no waiting, no type's functions)
+ *	  next:  turn a held state into datums
  *
- * Between two chunks the lock is free and timelines change; the snapshot does
- * not, so every fold gives what it would have given at the start.  A key that
- * appears meanwhile has no event that the snapshot sees.
+ * Between two observations timelines change; the snapshot does not, so every
+ * fold gives what it would have given at the start.  A key that appears
+ * meanwhile has no event that the snapshot sees.
  *
  * Not here: which conditions become instants and keys (plan.c), privileges
  * (core for the FDW, functions.c for the functions).
@@ -31,6 +32,13 @@
 #define FOLDS_PER_LOCK 256
 #define RECENTS_PER_FOLD 32768
 #define STEPS_PER_LOCK 256
+
+/*
+ * Folds and steps under one observation, and how often one is tried before the
+ * lock is taken.  On the hottest timeline a writer is at work all the time.
+ */
+#define FOLDS_PER_LOOK 16
+#define LOOKS 8
 
 /* A state copied out of shared memory. */
 typedef struct HeldRow
@@ -80,7 +88,8 @@ struct ContimeScan
 	int			partition;
 	uint32		position;
 	int			instant;
-	int			folds;			/* under this hold of the lock */
+	int			folds;			/* under this hold of the lock, or look */
+	int			most_folds;		/* allowed under it */
 };
 
 /* ---- holding states -------------------------------------------------------------- */
@@ -332,7 +341,7 @@ typedef enum Fill
 
 /*
  * Does the data of a partition fit the table's description?  Hooks check that
- * when a definition changes; this is the net below them.  Under the lock.
+ * when a definition changes; this is the net below them.
  */
 static int
 find_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
@@ -358,7 +367,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	{
 		int64		instant = scan->instants[scan->instant];
 
-		if (scan->folds >= FOLDS_PER_LOCK)
+		if (scan->folds >= scan->most_folds)
 			return FILL_MORE;
 		scan->folds += 1 + scan->view->runs.nextra / RECENTS_PER_FOLD;
 		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
@@ -393,33 +402,132 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 
 /* One hold of a partition's lock. */
 static Fill
-fill_locked(ContimeScan *scan)
+fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store;
-	int			conflict;
 	Fill		fill = FILL_DONE;
 
 	scan->folds = 0;
+	scan->most_folds = FOLDS_PER_LOCK;
 	contime_lock(scan->partition, LW_SHARED);
-	store = scan->generation->store[scan->partition];
-	conflict = find_conflict(scan, &arena, store);
-	if (conflict >= 0)
-		store = 0;
-	if (store != 0 && scan->by_key)
+	if (scan->by_key)
 	{
-		CtRef		timeline = ct_store_find(&arena, store, scan->key.hash,
+		CtRef		timeline = ct_store_find(arena, store, scan->key.hash,
 											 scan->key.data.data, scan->key.data.len);
 
 		if (timeline != 0)
-			fill = fill_timeline(scan, &arena, store, timeline);
+			fill = fill_timeline(scan, arena, store, timeline);
 	}
-	else if (store != 0)
-		fill = fill_all(scan, &arena, store);
+	else
+		fill = fill_all(scan, arena, store);
 	contime_unlock(scan->partition);
+	return fill;
+}
+
+/* Where a scan stands, to come back to. */
+typedef struct Mark
+{
+	Chunk		chunk;
+	int			instant;
+} Mark;
+
+static Mark
+mark_here(const ContimeScan *scan)
+{
+	return (Mark) {.chunk = scan->chunk, .instant = scan->instant};
+}
+
+/* Forget what was held since: it may be torn. */
+static void
+go_back(ContimeScan *scan, const Mark *mark)
+{
+	scan->chunk = mark->chunk;
+	if (scan->chunk.last)
+		scan->chunk.last->next = NULL;
+	scan->instant = mark->instant;
+}
+
+/* Without the lock, one key; false: it did not get on. */
+static bool
+look_at_key(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
+{
+	Mark		mark = mark_here(scan);
+	CtRead		read;
+
+	for (int looks = 0; looks < LOOKS; looks++)
+	{
+		scan->folds = 0;
+		scan->most_folds = FOLDS_PER_LOOK;
+		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
+						&read) != CT_OK)
+			continue;
+		*fill = FILL_DONE;
+		if (read.timeline == 0)
+			return true;
+		*fill = fill_timeline(scan, arena, store, read.timeline);
+		if (ct_read_valid(&read))
+			return true;
+		go_back(scan, &mark);
+	}
+	return false;
+}
+
+/*
+ * Without the lock, keys from scan->position on, as many as are folded under
+ * one hold; false: it did not get on with the one there.
+ */
+static bool
+look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
+{
+	int			looks = 0;
+
+	for (int folds = 0; folds < FOLDS_PER_LOCK; folds += Max(scan->folds, 1))
+	{
+		Mark		mark = mark_here(scan);
+		CtRead		read;
+
+		scan->folds = 0;
+		scan->most_folds = FOLDS_PER_LOOK;
+		if (looks++ >= LOOKS)
+			return false;
+		if (ct_read_slot(arena, store, &scan->position, &read) != CT_OK)
+			continue;
+		*fill = FILL_DONE;
+		if (read.timeline == 0)
+			return true;
+		*fill = fill_timeline(scan, arena, store, read.timeline);
+		if (!ct_read_valid(&read))
+		{
+			go_back(scan, &mark);
+			continue;
+		}
+		if (*fill != FILL_DONE)
+			return true;
+		scan->position++;
+		looks = 0;
+	}
+	*fill = FILL_MORE;
+	return true;
+}
+
+/* Some timelines of the partition, or the one of the key. */
+static Fill
+fill_some(ContimeScan *scan)
+{
+	CtArena		arena = contime_arena(scan->partition);
+	CtRef		store = scan->generation->store[scan->partition];
+	int			conflict;
+	Fill		fill;
+
+	if (store == 0)
+		return FILL_DONE;
+	pg_read_barrier();
+	conflict = find_conflict(scan, &arena, store);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
-	return fill;
+	if (scan->by_key ? look_at_key(scan, &arena, store, &fill)
+		: look_at_all(scan, &arena, store, &fill))
+		return fill;
+	return fill_locked(scan, &arena, store);
 }
 
 /* Get held rows; false when there are no more. */
@@ -430,7 +538,7 @@ fill_chunk(ContimeScan *scan)
 	while (!scan->done && scan->chunk.first == NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		switch (fill_locked(scan))
+		switch (fill_some(scan))
 		{
 			case FILL_RESOLVE:
 				contime_view_resolve(scan->view);
@@ -505,7 +613,8 @@ is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, Ct
  * What did not fit is found again, from the last change that did.
  */
 static Fill
-fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline)
+fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline,
+			 int steps)
 {
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
@@ -521,7 +630,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 		return FILL_MORE;
 	walk->started = true;
 
-	for (int n = 0; n < STEPS_PER_LOCK; n++)
+	for (int n = 0; n < steps; n++)
 	{
 		ct_state_copy(walk->previous, scan->state);
 		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
@@ -534,27 +643,54 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 	return FILL_MORE;
 }
 
-/* One hold of the lock. */
+/* Without the lock; false: it did not get on. */
+static bool
+look_at_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, Fill *fill)
+{
+	Mark		mark = mark_here(scan);
+	Walk		start = *walk;
+	CtRead		read;
+
+	for (int looks = 0; looks < LOOKS; looks++)
+	{
+		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
+						&read) != CT_OK)
+			continue;
+		*fill = FILL_DONE;
+		if (read.timeline == 0)
+			return true;
+		*fill = fill_history(scan, walk, arena, store, read.timeline, FOLDS_PER_LOOK);
+		if (ct_read_valid(&read))
+			return true;
+		go_back(scan, &mark);
+		*walk = start;
+	}
+	return false;
+}
+
 static Fill
-fill_history_locked(ContimeScan *scan, Walk *walk)
+fill_history_some(ContimeScan *scan, Walk *walk)
 {
 	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store;
-	CtRef		timeline = 0;
+	CtRef		store = scan->generation->store[scan->partition];
+	CtRef		timeline;
 	int			conflict;
 	Fill		fill = FILL_DONE;
 
-	contime_lock(scan->partition, LW_SHARED);
-	store = scan->generation->store[scan->partition];
+	if (store == 0)
+		return FILL_DONE;
+	pg_read_barrier();
 	conflict = find_conflict(scan, &arena, store);
-	if (store != 0 && conflict < 0)
-		timeline = ct_store_find(&arena, store, scan->key.hash,
-								 scan->key.data.data, scan->key.data.len);
-	if (timeline != 0)
-		fill = fill_history(scan, walk, &arena, store, timeline);
-	contime_unlock(scan->partition);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
+	if (look_at_history(scan, walk, &arena, store, &fill))
+		return fill;
+	contime_lock(scan->partition, LW_SHARED);
+	timeline = ct_store_find(&arena, store, scan->key.hash,
+							 scan->key.data.data, scan->key.data.len);
+	if (timeline != 0)
+		fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
+	contime_unlock(scan->partition);
 	return fill;
 }
 
@@ -600,7 +736,7 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 		Chunk		filled;
 
 		CHECK_FOR_INTERRUPTS();
-		fill = fill_history_locked(scan, &walk);
+		fill = fill_history_some(scan, &walk);
 		if (fill == FILL_RESOLVE)
 			contime_view_resolve(scan->view);
 		else if (scan->chunk.full && scan->chunk.first == NULL)

@@ -75,7 +75,7 @@ void
 contime_shared_request(void)
 {
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ContimeShared)),
-									add_size(region_bytes(), REGION_ALIGN)));
+									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
 	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
 	RequestNamedLWLockTranche("contime_partition", contime_workers);
 	RequestNamedLWLockTranche("contime_registry", 1);
@@ -119,7 +119,7 @@ contime_shared_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 
 	contime_shared = ShmemInitStruct("contime", sizeof(ContimeShared), &found);
-	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN), &found);
+	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
 	partition_locks = GetNamedLWLockTranche("contime_partition");
 	registry_lock = &GetNamedLWLockTranche("contime_registry")[0].lock;

@@ -151,6 +151,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	region->pages = (uint32_t) pages;
 	region->reserve = pages / 64 > 0 ? (uint32_t) (pages / 64) : 1;
 	region->first_page = first_page;
+	region->limit = (CtRef) ((first_page + pages * CT_PAGE_BYTES) / CT_GRANULE);
 	region->page_offset = sizeof(CtRegion);
 	region->owner_offset = sizeof(CtRegion) + pages * sizeof(CtPage);
 	atomic_init(&region->used, 0);
@@ -162,7 +163,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 CtArena
 ct_arena_attach(void *base, uint32_t index)
 {
-	CtArena arena = {.base = base, .index = index};
+	CtArena arena = {.base = base, .index = index, .limit = ((CtRegion *) base)->limit};
 
 	assert(((CtRegion *) base)->magic == CT_REGION_MAGIC);
 	assert(index < ((CtRegion *) base)->arenas);

@@ -52,6 +52,7 @@ struct CtRegion
 	uint32_t arenas;
 	uint32_t pages;
 	uint32_t reserve;    /* pages only upkeep may take */
+	CtRef limit;         /* the first granule behind the last page */
 	uint64_t first_page; /* offset of page 0 from the base */
 	uint64_t owner_offset;
 	uint64_t page_offset;

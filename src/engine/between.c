@@ -16,7 +16,8 @@
  *
  * Called by fold.c.
  *
- * Concurrency: as fold.c.
+ * Concurrency: as fold.c.  What was folded may be torn: all that is certain of
+ * it is what is looked at here.
  *
  * Not here: the fold itself, and effects on other columns (fold.c).
  */
@@ -25,6 +26,23 @@
 #include "timeline.h"
 
 /* ---- what is seen --------------------------------------------------------------- */
+
+/* As in fold.c: a torn tree has no end. */
+static inline bool
+is_torn(const CtSight *sight)
+{
+	return atomic_load_explicit(&sight->timeline->sequence, memory_order_relaxed) !=
+		   sight->sequence;
+}
+
+/* (While a store is widened, masks may say more than the description.) */
+static inline uint64_t
+attrs_of(const CtShape *shape, uint64_t mask)
+{
+	uint32_t nattrs = shape->schema->nattrs;
+
+	return nattrs < 64 ? mask & ((UINT64_C(1) << nattrs) - 1) : mask;
+}
 
 static bool
 sees(const CtSight *sight, const CtRun *run, uint32_t i)
@@ -159,7 +177,7 @@ node_next_touch(CtProbe *probe, CtRef ref, int height)
 						ct_bits_below(inner_count(inner)) &
 						~ct_bits_below(first > 0 ? first - 1 : 0);
 
-	for (; children != 0; children &= children - 1)
+	for (; children != 0 && !is_torn(probe->sight); children &= children - 1)
 	{
 		uint32_t i = (uint32_t) __builtin_ctz(children);
 		CtRef child = ct_node_child(inner)[i];
@@ -251,11 +269,11 @@ linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
 					 .scratch = &scratch};
 	bool found;
 
-	if (value->kind != CT_VALUE_NUMBER || !value->was_set || value->time == time)
+	if (value->kind != CT_VALUE_NUMBER || !value->was_set || value->time >= time)
 		return;
 	found = entered_next_touch(&probe);
 	found |= recent_next_touch(&probe, found, &other);
-	if (found && gives_value(&probe.item, attr))
+	if (found && probe.item.time > time && gives_value(&probe.item, attr))
 		value->number = ct_wide_between(value->number, value_given(sight->shape, &probe.item, attr),
 										(uint64_t) time - (uint64_t) value->time,
 										(uint64_t) probe.item.time - (uint64_t) value->time);
@@ -282,7 +300,7 @@ node_latest(const CtSight *sight, CtRef ref, int height, int64_t *time)
 	const CtShape *shape = sight->shape;
 	const CtInner *inner = ct_ptr(shape->arena, ref);
 
-	for (uint32_t i = inner_count(inner); i > 0; i--)
+	for (uint32_t i = inner_count(inner); i > 0 && !is_torn(sight); i--)
 	{
 		CtRef child = ct_node_child(inner)[i - 1];
 		CtRun run;
@@ -336,9 +354,10 @@ void
 ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 {
 	const CtSchema *schema = sight->shape->schema;
-	uint64_t between = sight->shape->linear | sight->shape->moving;
+	uint64_t linear = attrs_of(sight->shape, sight->shape->linear);
+	uint64_t moving = attrs_of(sight->shape, sight->shape->moving);
 
-	for (uint64_t rest = between; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = linear | moving; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
@@ -346,15 +365,15 @@ ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 	}
 	if (!state->present)
 		return;
-	for (uint64_t rest = sight->shape->linear; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = linear; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
 		linear_show(sight, i, time, &state->value[i]);
 	}
-	if (sight->shape->moving != 0 && time == INT64_MAX)
+	if (moving != 0 && time == INT64_MAX)
 		time = latest(sight);
-	for (uint64_t rest = sight->shape->moving; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = moving; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
@@ -370,6 +389,8 @@ ct_state_resume(const CtShape *shape, CtState *state)
 	{
 		int i = __builtin_ctzll(rest);
 
+		if (i >= state->nattrs)
+			break;
 		state->value[i] = state->folded[i];
 	}
 }

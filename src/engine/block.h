@@ -33,6 +33,7 @@
 _Static_assert(CT_CLOSE_MOST < CT_TAIL_EVENTS && CT_CLOSE_MOST <= CT_LEAF_EVENTS,
 			   "a closed tail leaves something, and fits in a leaf");
 _Static_assert(CT_LEAF_ROOM <= UINT16_MAX, "slots have 16 bits");
+_Static_assert(CT_TAIL_EVENTS <= UINT8_MAX, "rows of a tail are counted in 8 bits");
 
 typedef struct CtRow
 {
@@ -44,6 +45,13 @@ typedef struct CtRow
 } CtRow;
 
 _Static_assert(sizeof(CtRow) == 16, "rows are packed");
+
+#define CT_MAX_ROW_BYTES (sizeof(CtRow) + CT_MAX_RECORD_BYTES + 8)
+
+/* What a torn leaf or tail can lead to at most is within the guard. */
+_Static_assert(sizeof(CtRow) + CT_TAIL_EVENTS * CT_MAX_ROW_BYTES + UINT16_MAX < CT_GUARD_BYTES &&
+				   CT_LEAF_EVENTS * 12 + 3 * UINT16_MAX < CT_GUARD_BYTES,
+			   "torn blocks end within the guard");
 
 typedef struct CtSlot
 {
@@ -62,8 +70,8 @@ typedef struct CtLeaf
 	uint16_t form;   /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
 	uint64_t set;    /* attributes that one of them may touch */
-	bool finish;     /* there may be a finish */
-	bool packed;     /* records lie in the order of events, without holes */
+	uint8_t finish;  /* there may be a finish */
+	uint8_t packed;  /* records lie in the order of events, without holes */
 	uint8_t unused[6];
 	int64_t time[];
 } CtLeaf;
@@ -90,16 +98,23 @@ ct_label_top(uint64_t newest, uint32_t label)
 	return newest - (uint32_t) ((uint32_t) newest - label);
 }
 
+/* (Capacities are at most this; of a torn leaf they may be anything.) */
+static inline uint32_t
+ct_leaf_capacity(const CtLeaf *leaf)
+{
+	return leaf->capacity < CT_LEAF_EVENTS ? leaf->capacity : CT_LEAF_EVENTS;
+}
+
 static inline CtSlot *
 ct_leaf_slots(const CtLeaf *leaf)
 {
-	return (CtSlot *) &leaf->time[leaf->capacity];
+	return (CtSlot *) &leaf->time[ct_leaf_capacity(leaf)];
 }
 
 static inline uint8_t *
 ct_leaf_records(const CtLeaf *leaf)
 {
-	return (uint8_t *) (ct_leaf_slots(leaf) + leaf->capacity);
+	return (uint8_t *) (ct_leaf_slots(leaf) + ct_leaf_capacity(leaf));
 }
 
 static inline size_t
@@ -153,7 +168,12 @@ ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
 static inline uint32_t
 ct_leaf_stride(const CtShape *shape, const CtLeaf *leaf)
 {
-	return leaf->packed && leaf->form != 0 ? ct_form_of(shape, leaf->form, NULL, NULL)->bytes : 0;
+	uint32_t bytes;
+
+	if (!leaf->packed || leaf->form == 0)
+		return 0;
+	bytes = ct_form_of(shape, leaf->form, NULL, NULL)->bytes;
+	return bytes < CT_MAX_RECORD_BYTES ? bytes : CT_MAX_RECORD_BYTES;
 }
 
 /* (Runs are filled in where they are used: copying one costs more than a fold.) */
@@ -163,7 +183,7 @@ ct_leaf_run(const CtShape *shape, const CtLeaf *leaf, CtRun *run)
 	run->shape = shape;
 	run->count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
 	run->form = leaf->form;
-	run->finish = leaf->finish;
+	run->finish = leaf->finish != 0;
 	run->set = leaf->set;
 	run->time = leaf->time;
 	run->slot = ct_leaf_slots(leaf);

@@ -9,7 +9,11 @@
  *
  * Called by store.c; validate.c checks it.
  *
- * Concurrency: under the partition's lock.
+ * Concurrency: under the partition's lock, but for looking, which may be done
+ * without (read.c).  Slots and buckets stay where they are as long as the store
+ * is there.  What is found needs no more than a look at its key; that nothing
+ * is found holds if `sequence` has not changed meanwhile.  (One for the whole
+ * directory: it changes when keys come and go, not when events do.)
  *
  * Invariants:
  *	 D1  A timeline in use is in the chain of the bucket its hash says, once.
@@ -141,6 +145,24 @@ pages_pop(CtWriter *writer, CtPages *pages, size_t bytes)
 	ct_give(writer, ref, bytes);
 }
 
+/* Between these two chains are changed. */
+static inline void
+chains_begin(CtDirectory *directory)
+{
+	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&directory->sequence, sequence + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void
+chains_end(CtDirectory *directory)
+{
+	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&directory->sequence, sequence + 1, memory_order_release);
+}
+
 /* ---- buckets --------------------------------------------------------------- */
 
 /*
@@ -211,8 +233,9 @@ directory_grow(CtWriter *writer)
 
 /* ---- slots ----------------------------------------------------------------- */
 
-static CtRef
-slot_ref(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
+/* A slot, in use or not. */
+CtRef
+ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 {
 	CtRef page = ct_pages_get(arena, &directory->slots, slot / CT_SLOTS_PER_PAGE);
 
@@ -223,7 +246,7 @@ slot_ref(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 CtRef
 ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 {
-	CtRef ref = slot_ref(arena, directory, slot);
+	CtRef ref = ct_directory_at(arena, directory, slot);
 
 	return ((CtTimeline *) ct_ptr(arena, ref))->taken ? ref : 0;
 }
@@ -241,11 +264,12 @@ slot_find(CtWriter *writer)
 	if (directory->nslots == directory->slots.npages * CT_SLOTS_PER_PAGE &&
 		!pages_append(writer, &directory->slots, SLOT_PAGE_BYTES))
 		return 0;
-	ref = slot_ref(writer->arena, directory, directory->nslots);
+	ref = ct_directory_at(writer->arena, directory, directory->nslots);
 	timeline = ct_ptr(writer->arena, ref);
-	timeline->slot = directory->nslots++;
+	timeline->slot = directory->nslots;
 	timeline->chain = 0;
 	directory->free_slot = ref;
+	__atomic_store_n(&directory->nslots, directory->nslots + 1, __ATOMIC_RELEASE);
 	return ref;
 }
 
@@ -273,7 +297,7 @@ ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes)
 {
 	const CtTimeline *t = ct_ptr(arena, timeline);
 
-	*key_bytes = t->key_bytes;
+	*key_bytes = t->key_bytes < CT_MAX_KEY_BYTES ? t->key_bytes : CT_MAX_KEY_BYTES;
 	return key_of(arena, t);
 }
 
@@ -319,6 +343,14 @@ same_key(const void *a, const void *b, uint32_t bytes)
 
 /* ---- the directory ---------------------------------------------------------- */
 
+bool
+ct_directory_is_key(const CtArena *arena, const CtTimeline *timeline, uint64_t hash,
+					const void *key, uint32_t key_bytes)
+{
+	return timeline->hash == hash && timeline->key_bytes == key_bytes &&
+		   same_key(key_of(arena, timeline), key, key_bytes);
+}
+
 CtRef
 ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t hash,
 				  const void *key, uint32_t key_bytes)
@@ -332,8 +364,7 @@ ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t h
 	{
 		const CtTimeline *timeline = ct_ptr(arena, ref);
 
-		if (timeline->hash == hash && timeline->key_bytes == key_bytes &&
-			same_key(key_of(arena, timeline), key, key_bytes))
+		if (ct_directory_is_key(arena, timeline, hash, key, key_bytes))
 			break;
 		ref = timeline->chain;
 	}
@@ -353,9 +384,8 @@ ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t h
 	return head;
 }
 
-/* A timeline without events for a key that has none; 0: no room. */
-CtRef
-ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+static CtRef
+add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
@@ -376,15 +406,30 @@ ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_
 		return 0;
 
 	directory->free_slot = timeline->chain;
-	*timeline = fresh;
 	head = bucket_head(writer->arena, directory, bucket_of(hash, directory->nbuckets));
+	ct_change_begin(timeline);
+	atomic_init(&fresh.sequence, atomic_load(&timeline->sequence));
+	*timeline = fresh;
 	timeline->chain = *head;
+	ct_change_end(timeline);
 	*head = ref;
 	directory->count++;
 	return ref;
 }
 
-/* Recycle the slot of a timeline that has no event left. */
+/* A timeline without events for a key that has none; 0: no room. */
+CtRef
+ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+{
+	CtRef ref;
+
+	chains_begin(&writer->store->directory);
+	ref = add(writer, hash, key, key_bytes);
+	chains_end(&writer->store->directory);
+	return ref;
+}
+
+/* Recycle the slot of a timeline that has no event left, and is under change. */
 void
 ct_directory_remove(CtWriter *writer, CtRef ref)
 {
@@ -399,10 +444,12 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 		assert(*at != 0); /* D1 */
 		at = &((CtTimeline *) ct_ptr(writer->arena, *at))->chain;
 	}
+	chains_begin(directory);
 	*at = timeline->chain;
 	ct_directory_forget_key(writer, timeline);
 	timeline->taken = false;
 	timeline->chain = directory->free_slot;
+	chains_end(directory);
 	directory->free_slot = ref;
 	directory->count--;
 }

@@ -5,6 +5,8 @@
 #ifndef CT_DIRECTORY_H
 #define CT_DIRECTORY_H
 
+#include <stdatomic.h>
+
 #include "engine.h"
 
 struct CtWriter;
@@ -29,7 +31,8 @@ typedef struct CtPages
 
 typedef struct CtDirectory
 {
-	CtPages buckets; /* of CtRef, heads of chains of timelines */
+	_Atomic uint32_t sequence; /* odd: chains are being changed */
+	CtPages buckets;           /* of CtRef, heads of chains of timelines */
 	CtPages slots;   /* of CtTimeline */
 	uint32_t nbuckets;
 	uint32_t nslots; /* slots ever used */
@@ -45,7 +48,12 @@ ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t h
 CtRef ct_directory_add(struct CtWriter *writer, uint64_t hash, const void *key,
 					   uint32_t key_bytes) CT_MUST_CHECK;
 void ct_directory_remove(struct CtWriter *writer, CtRef timeline);
+CtRef ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slot);
 CtRef ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot);
+
+/* Is it the key of the timeline, which may be torn? */
+bool ct_directory_is_key(const CtArena *arena, const struct CtTimeline *timeline, uint64_t hash,
+						 const void *key, uint32_t key_bytes);
 
 /* Free the key of a timeline that is not looked up any more. */
 void ct_directory_forget_key(struct CtWriter *writer, struct CtTimeline *timeline);

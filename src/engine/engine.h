@@ -18,9 +18,13 @@
  * *frozen*.  Aborted ones go by ct_store_drop().
  *
  * Concurrency: the caller holds the partition's lock around every call on an
- * arena or store, exclusively for calls that change (the ones that take a
- * non-const CtArena), shared for the others.  What a read returns by pointer
- * is valid until the lock is released.
+ * arena or store that changes something (the ones that take a non-const
+ * CtArena or a CtWriter): there is one writer at a time.  Readers hold it in
+ * shared mode, or read without it between ct_read_key() or ct_read_slot() and
+ * ct_read_valid(): what they find may be torn, and is to be thrown away if it
+ * is not valid then.  Reads survive whatever they find: references are held
+ * within the region, counts and loops within their limits.  What a read
+ * returns by pointer is to be copied before.
  *
  * Not here: which transactions committed, which recent events a snapshot sees
  * (visible.c), what a key or a value means (table.c).
@@ -59,17 +63,24 @@ typedef struct CtArena
 {
 	char	   *base;			/* where this process sees the region */
 	uint32_t	index;
+	CtRef		limit;			/* references are below */
 } CtArena;
 
+/* A reference read without the lock may be anything: it is held in bounds. */
 static inline void *
 ct_ptr(const CtArena *arena, CtRef ref)
 {
-	return arena->base + (size_t) ref * CT_GRANULE;
+	return arena->base + (size_t) (ref < arena->limit ? ref : 0) * CT_GRANULE;
 }
+
+/* Who reads without the lock may look so far behind the end of a region. */
+#define CT_GUARD_BYTES (256 * 1024)
 
 /*
  * Format a region of `bytes` at `base` (page aligned) for `arenas` arenas.
- * CT_LIMIT when it is too small for one page per arena, or too large.
+ * CT_LIMIT when it is too small for one page per arena, or too large.  Where
+ * there are readers without the lock, CT_GUARD_BYTES behind the region must be
+ * readable, too.
  */
 CtStatus	ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
 CtArena		ct_arena_attach(void *base, uint32_t index);
@@ -297,6 +308,23 @@ CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
 						 const void *key, uint32_t key_bytes,
 						 const CtChange *change, const CtLabel *label) CT_MUST_CHECK;
 
+/* An event and its key, where there are many. */
+typedef struct CtLoad
+{
+	uint64_t	hash;
+	const void *key;
+	uint32_t	key_bytes;
+	uint64_t	top;			/* for ct_store_load() */
+	CtChange	change;
+} CtLoad;
+
+/*
+ * Link many recent events of one transaction; *done of them are, when it ends
+ * with another status than CT_OK.
+ */
+CtStatus	ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
+							 const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
+
 /* The past changed: in [from, to) states that may have been read differ. */
 typedef struct CtChanged
 {
@@ -308,11 +336,12 @@ typedef struct CtChanged
 /*
  * Enter up to `limit` events of a committed batch.  An event whose twin (same
  * instant, kind and id) has entered waits for ct_store_settle().  CT_OK: the
- * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  `served` is
- * the latest instant that was read; `changed` is added to.
+ * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  *served is
+ * the latest instant that was read, raised by readers before they begin (a
+ * full barrier between); NULL: none was.  `changed` is added to.
  */
 CtStatus	ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit,
-						   int64_t served, CtChanged *changed) CT_MUST_CHECK;
+						   const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
 
 /* Forget up to `limit` events of an aborted batch; CT_OK when it is gone. */
 CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_MUST_CHECK;
@@ -323,7 +352,7 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
  * events were looked at and more may be ready.
  */
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit,
-							int64_t served, CtChanged *changed) CT_MUST_CHECK;
+							const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
 
 /* ---- loading: events that need not be recent first ------------------------ */
 
@@ -340,15 +369,6 @@ CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint
  * after a failure is gone.
  */
 CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
-
-typedef struct CtLoad
-{
-	uint64_t	hash;
-	const void *key;
-	uint32_t	key_bytes;
-	uint64_t	top;
-	CtChange	change;
-} CtLoad;
 
 /*
  * Enter many, asking for memory ahead of its use; *done of them are, when it
@@ -388,6 +408,35 @@ CtRef		ct_store_find(const CtArena *arena, CtRef store, uint64_t hash,
 CtRef		ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
 
 const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes);
+
+/* ---- reading without the lock --------------------------------------------- */
+
+/* A timeline under observation. */
+typedef struct CtRead
+{
+	const CtArena *arena;
+	CtRef		timeline;		/* 0: there is none */
+	uint32_t	sequence;
+} CtRead;
+
+/*
+ * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
+ * none, for certain.  CT_AGAIN: something is being changed; a reader who gets
+ * this often should take the lock, where it cannot happen.
+ */
+CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
+						const void *key, uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
+
+/*
+ * Begin to read the next timeline from *position on, which is moved to it (and
+ * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
+ * there is no other.  CT_AGAIN: the one at *position is being changed.
+ */
+CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
+						 CtRead *read) CT_MUST_CHECK;
+
+/* Has nothing changed since: was all that was read whole? */
+bool		ct_read_valid(const CtRead *read);
 
 /* Its recent (and waiting) events, newest first; 0 at the end. */
 CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);

@@ -264,14 +264,29 @@ read_word(const uint8_t *at)
 	return word;
 }
 
-static const CtApart *
-read_apart(const CtShape *shape, const uint8_t *cell)
+static int
+cmp_apart(const CtShape *shape, const uint8_t *a_cell, const uint8_t *b_cell)
 {
 	static const CtApart empty = {0};
+	const CtApart *a = &empty;
+	const CtApart *b = &empty;
+	uint32_t a_bytes = 0;
+	uint32_t b_bytes = 0;
 	CtRef ref;
 
-	memcpy(&ref, cell, sizeof(ref));
-	return ref == 0 ? &empty : ct_ptr(shape->arena, ref);
+	memcpy(&ref, a_cell, sizeof(ref));
+	if (ref != 0)
+	{
+		a = ct_ptr(shape->arena, ref);
+		a_bytes = ct_apart_bytes(shape->arena, a);
+	}
+	memcpy(&ref, b_cell, sizeof(ref));
+	if (ref != 0)
+	{
+		b = ct_ptr(shape->arena, ref);
+		b_bytes = ct_apart_bytes(shape->arena, b);
+	}
+	return cmp_bytes(a->data, a_bytes, b->data, b_bytes);
 }
 
 static int
@@ -293,12 +308,7 @@ cmp_id(const CtShape *shape, const CtItem *a, const CtItem *b)
 			return cmp_unsigned(read_word(a_cell), read_word(b_cell));
 		default:
 			if (ct_is_apart(&shape->schema->attr[id]))
-			{
-				const CtApart *x = read_apart(shape, a_cell);
-				const CtApart *y = read_apart(shape, b_cell);
-
-				return cmp_bytes(x->data, x->bytes, y->data, y->bytes);
-			}
+				return cmp_apart(shape, a_cell, b_cell);
 			return memcmp(a_cell, b_cell, (size_t) shape->schema->attr[id].length);
 	}
 }
@@ -350,12 +360,7 @@ cmp_cell(const CtShape *shape, const CtAttr *attr, const uint8_t *a, const uint8
 			break;
 	}
 	if (ct_is_apart(attr))
-	{
-		const CtApart *x = read_apart(shape, a);
-		const CtApart *y = read_apart(shape, b);
-
-		return cmp_bytes(x->data, x->bytes, y->data, y->bytes);
-	}
+		return cmp_apart(shape, a, b);
 	if (attr->image == CT_IMAGE_WORD)
 		return cmp_unsigned(read_word(a), read_word(b));
 	return memcmp(a, b, ct_cell_bytes(attr));

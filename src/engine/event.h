@@ -75,6 +75,16 @@ typedef struct CtApart
 	uint8_t data[];
 } CtApart;
 
+/* The length of a value kept apart, which may be torn. */
+static inline uint32_t
+ct_apart_bytes(const CtArena *arena, const CtApart *apart)
+{
+	size_t end = (size_t) arena->limit * CT_GRANULE + CT_GUARD_BYTES;
+	size_t left = end - (size_t) ((const char *) apart->data - arena->base);
+
+	return apart->bytes <= CT_MAX_PAYLOAD_BYTES && apart->bytes <= left ? apart->bytes : 0;
+}
+
 static inline size_t
 ct_form_bytes(const CtForm *form)
 {
@@ -112,7 +122,7 @@ static inline const CtForm *
 ct_form_of(const CtShape *shape, uint32_t number, const uint8_t *record, CtForm *scratch)
 {
 	if (number != 0)
-		return ct_ptr(shape->arena, shape->form[number < shape->nforms ? number : 0]);
+		return ct_ptr(shape->arena, shape->form[number < shape->nforms ? number : 1]);
 	ct_form_explicit(shape->schema, record, scratch);
 	return scratch;
 }

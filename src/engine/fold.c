@@ -16,7 +16,7 @@
  *
  * Called by scan.c and visible.c through engine.h, by store.c for effects.
  *
- * Concurrency: under the partition's lock, shared.
+ * Concurrency: under the partition's lock, shared, or without it (read.c).
  *
  * Not here: which recent events are visible (visible.c in ../).
  */
@@ -37,6 +37,7 @@ typedef struct CtFold
 	uint32_t nextra;
 	uint32_t ncancelled;
 	uint64_t newest_top;
+	uint32_t sequence; /* of the timeline, at the start */
 } CtFold;
 
 /* The first event behind a subtree; `ref` 0: nothing is. */
@@ -147,8 +148,8 @@ apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtW
 {
 	const CtAttr *a = &fold->shape->schema->attr[attr];
 	CtValue *value = &fold->state->value[attr];
-	uint8_t tag = *ct_column_tag(column, inner->capacity, which, i);
-	const void *payload = ct_column_payload(a, column, inner->capacity, which, i);
+	uint8_t tag = *ct_column_tag(column, ct_node_capacity(inner), which, i);
+	const void *payload = ct_column_payload(a, column, ct_node_capacity(inner), which, i);
 
 	if (tag == CT_KEEP)
 		return;
@@ -480,6 +481,17 @@ fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 	return fold_node(fold, child, height - 1, bound);
 }
 
+/*
+ * A torn tree has no end: who reads without the lock stops when the timeline
+ * has changed, whatever he has found by then.
+ */
+static inline bool
+is_torn(const CtFold *fold)
+{
+	return atomic_load_explicit(&fold->timeline->sequence, memory_order_relaxed) !=
+		   fold->sequence;
+}
+
 static bool
 fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound)
 {
@@ -489,7 +501,7 @@ fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound)
 
 	if (i > 0)
 		apply_first(fold, inner, i);
-	for (; i < count; i++)
+	for (; i < count && !is_torn(fold); i++)
 	{
 		CtBound next = bound_of(inner, i, height, bound);
 
@@ -596,7 +608,8 @@ fold_begin(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *
 					.timeline = ct_ptr(arena, timeline),
 					.snapshot = snapshot,
 					.state = state,
-					.newest_top = ((const CtStore *) ct_ptr(arena, store))->newest_top};
+					.newest_top = ((const CtStore *) ct_ptr(arena, store))->newest_top,
+					.sequence = atomic_load(&((CtTimeline *) ct_ptr(arena, timeline))->sequence)};
 }
 
 static void
@@ -607,7 +620,8 @@ show(const CtFold *fold, const CtRuns *runs, int64_t time)
 	ct_state_show(shape, fold->state);
 	if ((shape->linear | shape->moving) != 0)
 	{
-		CtSight sight = {shape, fold->timeline, fold->snapshot, runs, fold->newest_top};
+		CtSight sight = {shape, fold->timeline, fold->snapshot,
+						 runs,  fold->newest_top, fold->sequence};
 
 		ct_state_show_between(&sight, time, fold->state);
 	}
@@ -655,7 +669,7 @@ node_next(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64
 	/* An event of this instant may be in a child that begins before it. */
 	while (first > 0 && inner->time[first - 1] == fold->from)
 		first--;
-	for (uint32_t i = first > 0 ? first - 1 : 0; i < count; i++)
+	for (uint32_t i = first > 0 ? first - 1 : 0; i < count && !is_torn(fold); i++)
 	{
 		CtBound next = bound_of(inner, i, height, bound);
 		CtRef child = ct_node_child(inner)[i];

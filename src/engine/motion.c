@@ -126,6 +126,13 @@ initial_place(const CtSchema *schema, const CtAttr *attr)
 							 : CT_WIDE_ZERO;
 }
 
+/* (Of what is torn they may be anything.) */
+static inline CtInt128
+add_rates(CtInt128 a, CtInt128 b)
+{
+	return (CtInt128) ((unsigned __int128) a + (unsigned __int128) b);
+}
+
 /* So many times a rate. */
 static inline CtWide
 moved(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
@@ -388,8 +395,9 @@ rate_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t 
 	if (tag == CT_KEEP)
 		return;
 	if (tag == CT_CHANGE)
-		rate += value->extra.word[2] == CT_RATE_NUMBER ? (CtInt128) wide_low(value->extra)
-													   : initial_rate(schema, attr);
+		rate = add_rates(rate, value->extra.word[2] == CT_RATE_NUMBER
+								   ? (CtInt128) wide_low(value->extra)
+								   : initial_rate(schema, attr));
 	value->extra = wide_from_int128(tag == CT_SET_NULL ? 0 : rate);
 	value->extra.word[2] = tag == CT_SET_NULL ? CT_RATE_NULL : CT_RATE_NUMBER;
 }

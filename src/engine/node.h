@@ -68,28 +68,35 @@ ct_group_count(uint32_t children)
 	return (children + CT_GROUP - 1) / CT_GROUP;
 }
 
+/* (Capacities are at most this; of a torn node they may be anything.) */
+static inline uint32_t
+ct_node_capacity(const CtInner *inner)
+{
+	return inner->capacity < CT_FANOUT ? inner->capacity : CT_FANOUT;
+}
+
 static inline uint64_t *
 ct_node_lo(const CtInner *inner)
 {
-	return (uint64_t *) &inner->time[inner->capacity];
+	return (uint64_t *) &inner->time[ct_node_capacity(inner)];
 }
 
 static inline uint64_t *
 ct_node_hi(const CtInner *inner)
 {
-	return ct_node_lo(inner) + inner->capacity;
+	return ct_node_lo(inner) + ct_node_capacity(inner);
 }
 
 static inline CtRef *
 ct_node_child(const CtInner *inner)
 {
-	return (CtRef *) (ct_node_hi(inner) + inner->capacity);
+	return (CtRef *) (ct_node_hi(inner) + ct_node_capacity(inner));
 }
 
 static inline CtRef *
 ct_node_column(const CtInner *inner)
 {
-	return ct_node_child(inner) + inner->capacity;
+	return ct_node_child(inner) + ct_node_capacity(inner);
 }
 
 static inline size_t

@@ -224,7 +224,7 @@ bytes_of(const CtShape *shape, CtRef ref)
 	if (ref == 0)
 		return (Bytes){"", 0};
 	apart = ct_ptr(shape->arena, ref);
-	return (Bytes){apart->data, apart->bytes};
+	return (Bytes){apart->data, ct_apart_bytes(shape->arena, apart)};
 }
 
 static Bytes
@@ -458,7 +458,7 @@ ct_value_apply(const CtShape *shape, int i, CtValue *value, uint64_t tag, const 
 			ct_value_initial(shape->schema, i, value);
 			break;
 		default:
-			if (tag >= CT_MOTION)
+			if (ct_moves(&shape->schema->attr[i]))
 				ct_motion_apply(shape->schema, &shape->schema->attr[i], value, tag, payload);
 			else if (ct_is_number(&shape->schema->attr[i]))
 				value_apply_number(&shape->schema->attr[i], value, tag, payload);

@@ -15,7 +15,8 @@
  * Called by ingest.c (adding), worker.c (the rest).
  *
  * Concurrency: under the partition's lock, exclusively, but for what only
- * reads.
+ * reads.  A timeline is changed between ct_change_begin() and ct_change_end(),
+ * for readers without the lock (read.c).
  *
  * Invariants:
  *	 S1  The recent list of a timeline holds its recent and waiting events,
@@ -28,6 +29,8 @@
  *	 S5  A timeline in the directory has an event.
  *	 S6  No batch is empty.
  *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
+ *	 S8  Descriptions, forms and lists of them stay where they are as long as the
+ *		 store, and are there before an event needs them.
  *
  * Not here: order and summaries (timeline.c), memory (arena.c).
  */
@@ -43,10 +46,11 @@
 CtShape
 ct_store_shape(const CtArena *arena, const CtStore *store)
 {
+	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
 	CtShape shape = {.arena = arena,
 					 .schema = ct_ptr(arena, store->schema),
-					 .form = ct_ptr(arena, store->forms),
-					 .nforms = store->nforms,
+					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
+					 .nforms = nforms,
 					 .lasts = store->lasts,
 					 .hidden = store->hidden,
 					 .linear = store->linear,
@@ -256,10 +260,12 @@ event_forget(CtWriter *writer, CtRef ref)
 	CtRef timeline_ref = event->timeline;
 	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
 
+	ct_change_begin(timeline);
 	recent_unlink(writer, timeline, event);
 	event_free(writer, ref, true);
 	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
 		ct_directory_remove(writer, timeline_ref); /* S5 */
+	ct_change_end(timeline);
 }
 
 /* ---- creating and widening ------------------------------------------------------ */
@@ -292,10 +298,28 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 	return true;
 }
 
-static void
-schema_give(CtWriter *writer, CtRef schema)
+/* Memory that is given back with the store; false: no room to remember it. */
+static bool
+retire(CtWriter *writer, CtRef ref, size_t bytes)
 {
-	ct_give(writer, schema, ((CtSchema *) ct_ptr(writer->arena, schema))->size);
+	CtRef at = ct_take(writer, sizeof(CtRetired), false);
+
+	if (at == 0)
+		return false;
+	*(CtRetired *) ct_ptr(writer->arena, at) =
+		(CtRetired){.next = writer->store->retired, .ref = ref, .bytes = (uint32_t) bytes};
+	writer->store->retired = at;
+	return true;
+}
+
+/* Forget what was retired last, which is in use again. */
+static void
+unretire(CtWriter *writer)
+{
+	CtRef at = writer->store->retired;
+
+	writer->store->retired = ((CtRetired *) ct_ptr(writer->arena, at))->next;
+	ct_give(writer, at, sizeof(CtRetired));
 }
 
 CtStatus
@@ -339,10 +363,12 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 		if (ct_moves(&schema->attr[i]))
 			return CT_BROKEN; /* what was not known to move it cannot be made good */
 	}
-	if (!schema_keep(&writer, schema))
+	if (!retire(&writer, old, writer.shape.schema->size))
 		return CT_NO_MEMORY;
-	schema_give(&writer, old);
-	return CT_OK;
+	if (schema_keep(&writer, schema))
+		return CT_OK;
+	unretire(&writer);
+	return CT_NO_MEMORY;
 }
 
 /* ---- forms and records ------------------------------------------------------------ */
@@ -377,10 +403,14 @@ forms_grow(CtWriter *writer)
 	memset(ct_ptr(writer->arena, ref), 0, capacity * sizeof(CtRef));
 	if (store->forms != 0)
 	{
+		if (!retire(writer, store->forms, store->forms_capacity * sizeof(CtRef)))
+		{
+			ct_give(writer, ref, capacity * sizeof(CtRef));
+			return false;
+		}
 		memcpy(ct_ptr(writer->arena, ref), form_at(writer, 0), store->nforms * sizeof(CtRef));
-		ct_give(writer, store->forms, store->forms_capacity * sizeof(CtRef));
 	}
-	store->forms = ref;
+	__atomic_store_n(&store->forms, ref, __ATOMIC_RELEASE);
 	store->forms_capacity = capacity;
 	return true;
 }
@@ -403,8 +433,9 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 		return CT_NO_MEMORY;
 	form.next = store->bucket[form_bucket(change)];
 	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(&form));
-	*number = store->nforms++;
+	*number = store->nforms;
 	*form_at(writer, *number) = ref;
+	__atomic_store_n(&store->nforms, *number + 1, __ATOMIC_RELEASE);
 	store->bucket[form_bucket(change)] = (uint16_t) *number;
 	writer->shape = ct_store_shape(writer->arena, store);
 	return CT_OK;
@@ -620,12 +651,15 @@ static CtStatus
 event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
 {
 	CtForm scratch;
-	const CtForm *form;
-	uint32_t number;
-	CtStatus status = change_form(writer, change, &form, &scratch, &number);
+	const CtForm *form = writer->last;
+	uint32_t number = writer->last_number;
+	bool verbatim = is_verbatim(writer, change);
+	CtStatus status = CT_OK;
 	size_t bytes;
 	CtEvent *event;
 
+	if (!verbatim)
+		status = change_form(writer, change, &form, &scratch, &number);
 	if (status != CT_OK)
 		return status;
 	bytes = offsetof(CtEvent, record) + form->bytes;
@@ -640,17 +674,20 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->timeline = event->prev = event->next = event->queue = 0;
 	event->form = (uint16_t) number;
 	event->state = CT_RECENT;
-	status = record_write(writer, change, form, number == 0, event->record);
+	if (verbatim)
+		memcpy(event->record, change->payload, change->payload_bytes);
+	else
+		status = record_write(writer, change, form, number == 0, event->record);
 	if (status != CT_OK)
 		ct_give(writer, *ref, bytes);
 	return status;
 }
 
-CtStatus
-ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
-			 const CtChange *change, const CtLabel *label)
+static CtStatus
+add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const CtChange *change,
+	const CtLabel *label)
 {
-	CtWriter writer = ct_writer(arena, ref);
+	CtArena *arena = writer->arena;
 	CtStatus status;
 	CtRef event;
 	CtRef batch;
@@ -660,25 +697,130 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 		return CT_LIMIT;
 	if ((uint32_t) label->top == 0)
 		return CT_BROKEN;
-	status = event_make(&writer, change, label, &event);
+	status = event_make(writer, change, label, &event);
 	if (status != CT_OK)
 		return status;
-	batch = batch_for(&writer, label);
-	timeline = batch == 0 ? 0 : ct_writer_timeline(&writer, hash, key, key_bytes);
+	batch = batch_for(writer, label);
+	timeline = batch == 0 ? 0 : ct_writer_timeline(writer, hash, key, key_bytes);
 	if (timeline == 0)
 	{
 		if (batch != 0 && ((CtBatch *) ct_ptr(arena, batch))->count == 0)
-			ct_give(&writer, batch, sizeof(CtBatch));
-		event_free(&writer, event, true);
+			ct_give(writer, batch, sizeof(CtBatch));
+		event_free(writer, event, true);
 		return CT_NO_MEMORY;
 	}
 
 	((CtEvent *) ct_ptr(arena, event))->timeline = timeline;
-	recent_link(&writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
-	batch_add(&writer, batch, event);
-	writer.store->recents++;
-	if (change->time > writer.store->newest)
-		writer.store->newest = change->time;
+	ct_change_begin(ct_ptr(arena, timeline));
+	recent_link(writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
+	ct_change_end(ct_ptr(arena, timeline));
+	batch_add(writer, batch, event);
+	writer->store->recents++;
+	if (change->time > writer->store->newest)
+		writer->store->newest = change->time;
+	return CT_OK;
+}
+
+CtStatus
+ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+			 const CtChange *change, const CtLabel *label)
+{
+	CtWriter writer = ct_writer(arena, ref);
+
+	return add(&writer, hash, key, key_bytes, change, label);
+}
+
+/* ---- asking for memory ahead ------------------------------------------------------- */
+
+/* How many events' memory is asked for ahead. */
+#define AHEAD 16
+
+static inline void
+prefetch_timeline(const CtTimeline *timeline)
+{
+	__builtin_prefetch(timeline);
+	__builtin_prefetch((const char *) timeline + sizeof(CtTimeline) - 1);
+}
+
+static void
+prefetch_rows(const void *from, size_t bytes)
+{
+	for (size_t at = 0; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch((const char *) from + at);
+}
+
+/*
+ * The timelines of the next keys, one step for all of them before the next
+ * one: the bucket, its first timeline, the second if that is not it.  What
+ * comes further back in a chain is not waited for.
+ */
+static void
+timelines_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count,
+				const CtTimeline **timeline)
+{
+	const CtArena *arena = writer->arena;
+	const CtRef *head[AHEAD];
+
+	for (uint32_t i = 0; i < count; i++)
+		head[i] = ct_directory_head(arena, &writer->store->directory, load[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		timeline[i] = head[i] == NULL || *head[i] == 0 ? NULL : ct_ptr(arena, *head[i]);
+		if (timeline[i] != NULL)
+			prefetch_timeline(timeline[i]);
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] != NULL && timeline[i]->hash != load[i].hash && timeline[i]->chain != 0)
+		{
+			timeline[i] = ct_ptr(arena, timeline[i]->chain);
+			prefetch_timeline(timeline[i]);
+		}
+	}
+}
+
+/* The end of a tail, where most events go. */
+static void
+tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (timeline[i] == NULL || timeline[i]->tail_count == 0)
+			continue;
+		__builtin_prefetch(
+			ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
+		__builtin_prefetch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count), 1);
+	}
+}
+
+/* All of a tail, for who comes late and has to look for his place. */
+static void
+tail_ahead(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
+{
+	if (timeline != NULL && timeline->tail_count > 0 &&
+		time < ct_tail_row(writer->arena, timeline, timeline->tail_count - 1U)->time)
+		prefetch_rows(ct_tail_row(writer->arena, timeline, 0),
+					  (size_t) timeline->tail_count * timeline->tail_stride);
+}
+
+CtStatus
+ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
+				 const CtLabel *label, uint32_t *done)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	const CtTimeline *timeline[AHEAD];
+
+	for (*done = 0; *done < count; ++*done)
+	{
+		const CtLoad *l = &load[*done];
+		CtStatus status;
+
+		if (*done % AHEAD == 0)
+			timelines_ahead(&writer, l, count - *done < AHEAD ? count - *done : AHEAD, timeline);
+		status = add(&writer, l->hash, l->key, l->key_bytes, &l->change, label);
+		if (status != CT_OK)
+			return status;
+	}
 	return CT_OK;
 }
 
@@ -701,6 +843,19 @@ is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 	CtItem newest;
 
 	return ct_timeline_last(&writer->shape, timeline, &newest, &scratch) && time < newest.time;
+}
+
+/*
+ * The latest instant that was read.  Either a reader sees that the timeline is
+ * being changed, or we see what he has noted before.
+ */
+static int64_t
+latest_served(const int64_t *served)
+{
+	if (served == NULL)
+		return INT64_MIN;
+	atomic_thread_fence(memory_order_seq_cst);
+	return __atomic_load_n(served, __ATOMIC_RELAXED);
 }
 
 /* May it change what is shown before its instant? */
@@ -736,7 +891,7 @@ entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
  * has.
  */
 static CtStatus
-event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
+event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
@@ -745,11 +900,12 @@ event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 	const CtForm *form = event_form(writer, event, &scratch);
 	CtEntry entry = entry_of(event, form, event->top);
 	bool late = is_late(writer, timeline, event->time);
+	int64_t latest = late ? INT64_MAX : latest_served(served);
 	bool news = false;
 	CtEffect effect;
 	CtStatus status;
 
-	if (late || event->time <= served || looks_back(&writer->shape, form))
+	if (event->time <= latest || looks_back(&writer->shape, form))
 	{
 		CtItem item = {event->time, form, event->record};
 		CtSpot spot;
@@ -757,7 +913,7 @@ event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 		if (form->has_id && ct_timeline_locate(&writer->shape, timeline, &item, &spot))
 			return CT_AGAIN;
 		news = ct_timeline_effect(&writer->shape, timeline, &item, false, &effect) &&
-			   (late || effect.from <= served);
+			   effect.from <= latest;
 	}
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;
@@ -770,8 +926,29 @@ event_enter(CtWriter *writer, CtRef ref, int64_t served, CtChanged *changed)
 	return CT_OK;
 }
 
+/* The next events of a batch, their timelines and the ends of their tails. */
+static void
+enter_ahead(const CtWriter *writer, CtRef batch, uint32_t count)
+{
+	const CtTimeline *timeline[AHEAD];
+	const CtEvent *event[AHEAD];
+	CtRef ref = ((const CtBatch *) ct_ptr(writer->arena, batch))->first;
+	uint32_t n;
+
+	for (n = 0; n < count && ref != 0; n++)
+	{
+		event[n] = ct_ptr(writer->arena, ref);
+		timeline[n] = ct_ptr(writer->arena, event[n]->timeline);
+		prefetch_timeline(timeline[n]);
+		ref = event[n]->queue;
+	}
+	tails_ahead(writer, timeline, n);
+	for (uint32_t i = 0; i < n; i++)
+		tail_ahead(writer, timeline[i], event[i]->time);
+}
+
 CtStatus
-ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served,
+ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t *served,
 			   CtChanged *changed)
 {
 	CtWriter writer = ct_writer(arena, ref);
@@ -781,11 +958,19 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served
 	{
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
 		CtEvent *event = ct_ptr(arena, event_ref);
-		CtStatus status = event_enter(&writer, event_ref, served, changed);
+		CtTimeline *timeline = ct_ptr(arena, event->timeline);
+		CtStatus status;
 		bool done;
 
+		if (i % AHEAD == 0)
+			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
+		ct_change_begin(timeline);
+		status = event_enter(&writer, event_ref, served, changed);
 		if (status == CT_NO_MEMORY)
+		{
+			ct_change_end(timeline);
 			return status;
+		}
 		done = batch_pop(&writer, batch);
 		store->recents--;
 		if (status == CT_AGAIN)
@@ -796,9 +981,10 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, int64_t served
 		}
 		else
 		{
-			recent_unlink(&writer, ct_ptr(arena, event->timeline), event);
+			recent_unlink(&writer, timeline, event);
 			event_free(&writer, event_ref, false);
 		}
+		ct_change_end(timeline);
 		if (done)
 			return CT_OK;
 	}
@@ -831,14 +1017,22 @@ freeze_one(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 	CtTimeline *timeline = young_pop(writer);
-	uint32_t frozen = ct_timeline_freeze(writer, timeline, store->horizon);
+	uint32_t frozen;
 
+	if (timeline->lo >= store->horizon && timeline->hi != 0)
+	{
+		ct_young_push(writer, timeline);
+		return 1;
+	}
+	ct_change_begin(timeline);
+	frozen = ct_timeline_freeze(writer, timeline, store->horizon);
 	store->nyoung -= frozen;
 	store->nfrozen += frozen;
 	if (timeline->hi != 0)
 		ct_young_push(writer, timeline);
 	else if (timeline->recents == 0 && !ct_timeline_entered(timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+	ct_change_end(timeline);
 	return 1 + (int) frozen;
 }
 
@@ -848,7 +1042,7 @@ freeze_one(CtWriter *writer)
  */
 static CtStatus
 decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot,
-	   int64_t served, CtChanged *changed)
+	   const int64_t *served, CtChanged *changed)
 {
 	CtForm scratch;
 	CtForm other;
@@ -867,11 +1061,12 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	if (order < 0)
 	{
 		bool late = is_late(writer, timeline, entry->time);
+		int64_t latest = late ? INT64_MAX : latest_served(served);
 
-		if (late || entry->time <= served || looks_back(&writer->shape, item.form) ||
+		if (entry->time <= latest || looks_back(&writer->shape, item.form) ||
 			looks_back(&writer->shape, twin.form))
 			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &effect) &&
-				   (late || effect.from <= served);
+				   effect.from <= latest;
 		if (ct_timeline_replace(writer, timeline, entry) != CT_OK)
 			return CT_NO_MEMORY;
 		if (news)
@@ -888,7 +1083,7 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
  * only ever replaced by its twin, so the twin is there (T7).
  */
 static CtStatus
-decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
+decide_one(CtWriter *writer, const int64_t *served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtRef ref = store->waiting.first;
@@ -913,24 +1108,22 @@ decide_one(CtWriter *writer, int64_t served, CtChanged *changed)
 		return CT_AGAIN;
 
 	entry = entry_of(event, item.form, 0);
+	ct_change_begin(timeline);
 	status = decide(writer, timeline, &entry, &spot, served, changed);
-	if (status == CT_NO_MEMORY)
-		return status;
-	queue_pop(writer, &store->waiting);
-	event->queue = 0;
-	store->nwaiting--;
-	if (status == CT_AGAIN)
-		event_forget(writer, ref);
-	else
+	if (status != CT_NO_MEMORY)
 	{
+		queue_pop(writer, &store->waiting);
+		store->nwaiting--;
 		recent_unlink(writer, timeline, event);
-		event_free(writer, ref, false);
+		event_free(writer, ref, status == CT_AGAIN);
+		status = CT_OK;
 	}
-	return CT_OK;
+	ct_change_end(timeline);
+	return status;
 }
 
 CtStatus
-ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, int64_t served,
+ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, const int64_t *served,
 				CtChanged *changed)
 {
 	CtWriter writer = ct_writer(arena, ref);
@@ -977,7 +1170,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		ct_record_free(writer, item.form, entry->record);
 		return CT_AGAIN;
 	}
-	status = decide(writer, timeline, entry, &spot, INT64_MIN, &unused);
+	status = decide(writer, timeline, entry, &spot, NULL, &unused);
 	if (status != CT_OK)
 		ct_record_free(writer, item.form, entry->record);
 	return status == CT_AGAIN ? CT_OK : status;
@@ -1047,65 +1240,25 @@ load(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t to
 CtStatus
 ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
 {
-	return load(writer, ct_ptr(writer->arena, ref), change, top);
+	CtTimeline *timeline = ct_ptr(writer->arena, ref);
+	CtStatus status;
+
+	ct_change_begin(timeline);
+	status = load(writer, timeline, change, top);
+	ct_change_end(timeline);
+	return status;
 }
 
-/* How many events' memory is asked for ahead. */
-#define AHEAD 16
-
-static void
-prefetch_rows(const void *from, size_t bytes)
-{
-	for (size_t at = 0; at < bytes && at < CT_TAIL_BYTES; at += 64)
-		__builtin_prefetch((const char *) from + at);
-}
-
-/*
- * Ask for what the next events will touch, one step for all of them before the
- * next one: the bucket, the timeline, the end of its tail.  What other keys of
- * the bucket do is not waited for.
- */
+/* Ask for what the next events will touch. */
 static void
 load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)
 {
-	const CtArena *arena = writer->arena;
-	const CtRef *head[AHEAD];
 	const CtTimeline *timeline[AHEAD];
 
+	timelines_ahead(writer, load, count, timeline);
+	tails_ahead(writer, timeline, count);
 	for (uint32_t i = 0; i < count; i++)
-		head[i] = ct_directory_head(arena, &writer->store->directory, load[i].hash);
-	for (uint32_t i = 0; i < count; i++)
-	{
-		timeline[i] = head[i] == NULL ? NULL : ct_ptr(arena, *head[i]);
-		__builtin_prefetch(timeline[i]);
-		__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		if (timeline[i] != NULL && timeline[i]->hash != load[i].hash && timeline[i]->chain != 0)
-		{
-			timeline[i] = ct_ptr(arena, timeline[i]->chain);
-			__builtin_prefetch(timeline[i]);
-			__builtin_prefetch((const char *) timeline[i] + sizeof(CtTimeline) - 1);
-		}
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		if (timeline[i] != NULL && timeline[i]->tail_count > 0)
-		{
-			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U));
-			__builtin_prefetch(ct_tail_row(arena, timeline[i], timeline[i]->tail_count), 1);
-		}
-	}
-	for (uint32_t i = 0; i < count; i++)
-	{
-		/* A late one looks for its place among the rows. */
-		if (timeline[i] != NULL && timeline[i]->tail_count > 0 &&
-			load[i].change.time <
-				ct_tail_row(arena, timeline[i], timeline[i]->tail_count - 1U)->time)
-			prefetch_rows(ct_tail_row(arena, timeline[i], 0),
-						  (size_t) timeline[i]->tail_count * timeline[i]->tail_stride);
-	}
+		tail_ahead(writer, timeline[i], load[i].change.time);
 }
 
 CtStatus
@@ -1206,7 +1359,14 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 		return CT_AGAIN;
 
 	forms_free(&writer);
-	schema_give(&writer, store->schema);
+	while (store->retired != 0)
+	{
+		const CtRetired *retired = ct_ptr(arena, store->retired);
+
+		ct_give(&writer, retired->ref, retired->bytes);
+		unretire(&writer);
+	}
+	ct_give(&writer, store->schema, writer.shape.schema->size);
 	assert(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
 	ct_free(arena, ref, sizeof(CtStore));
 	return CT_OK;

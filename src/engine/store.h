@@ -19,6 +19,7 @@ typedef struct CtStore
 {
 	CtRef schema;
 	CtRef forms; /* references by number */
+	CtRef retired;   /* descriptions and lists of forms before these (S8) */
 	uint64_t lasts;  /* masks of attributes, as in CtShape */
 	uint64_t hidden;
 	uint64_t linear;
@@ -46,6 +47,14 @@ typedef struct CtStore
 	uint64_t late;
 	int64_t newest;
 } CtStore;
+
+/* What a reader without the lock may still be looking at. */
+typedef struct CtRetired
+{
+	CtRef next;
+	CtRef ref;
+	uint32_t bytes;
+} CtRetired;
 
 /* A store under change, with what is needed to do so. */
 struct CtWriter

@@ -201,10 +201,12 @@ ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtIte
 		return false;
 	if (!in_tail(shape, timeline, item))
 	{
-		for (; spot->depth < timeline->height; spot->depth++)
+		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+
+		for (; spot->depth < height; spot->depth++)
 		{
 			CtInner *inner = ct_ptr(shape->arena, *at);
-			uint32_t i = node_find(shape, inner, timeline->height - spot->depth, item);
+			uint32_t i = node_find(shape, inner, height - spot->depth, item);
 
 			spot->inner[spot->depth] = inner;
 			spot->index[spot->depth] = i;
@@ -754,7 +756,9 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	}
 	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
 			(size_t) (timeline->tail_count - n) * timeline->tail_stride);
-	timeline->tail_count = (uint16_t) (timeline->tail_count - n);
+	timeline->tail_count = (uint8_t) (timeline->tail_count - n);
+	timeline->tail_frozen =
+		timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
 	tail_note(&writer->shape, timeline);
 	return true;
 }
@@ -778,7 +782,7 @@ tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t 
 		ct_give(writer, timeline->tail,
 				(size_t) timeline->tail_capacity * timeline->tail_stride);
 	timeline->tail = ref;
-	timeline->tail_capacity = (uint16_t) capacity;
+	timeline->tail_capacity = (uint8_t) capacity;
 	timeline->tail_stride = (uint16_t) stride;
 	return true;
 }
@@ -831,6 +835,8 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 	memmove((char *) row + timeline->tail_stride, row,
 			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
 	row_write(row, entry);
+	if (i < timeline->tail_frozen)
+		timeline->tail_frozen = (uint8_t) (entry->top == 0 ? timeline->tail_frozen + 1U : i);
 	if (timeline->tail_count == 0)
 	{
 		timeline->tail_form = (uint16_t) entry->form;
@@ -1038,6 +1044,7 @@ tail_free(CtWriter *writer, CtTimeline *timeline)
 	ct_give(writer, timeline->tail, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	timeline->tail = 0;
 	timeline->tail_count = timeline->tail_capacity = timeline->tail_stride = 0;
+	timeline->tail_frozen = 0;
 }
 
 static void
@@ -1047,6 +1054,8 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 
 	memmove(row, (char *) row + timeline->tail_stride,
 			(size_t) (timeline->tail_count - i - 1U) * timeline->tail_stride);
+	if (i < timeline->tail_frozen)
+		timeline->tail_frozen--;
 	if (--timeline->tail_count == 0)
 		tail_free(writer, timeline);
 }
@@ -1155,7 +1164,9 @@ tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 {
 	uint32_t frozen = 0;
 
-	for (uint32_t i = 0; i < timeline->tail_count; i++)
+	uint32_t first = timeline->tail_count; /* that stays young */
+
+	for (uint32_t i = timeline->tail_frozen; i < timeline->tail_count; i++)
 	{
 		CtRow *row = ct_tail_row(writer->arena, timeline, i);
 		uint64_t top = widen_label(writer, row->label);
@@ -1168,9 +1179,11 @@ tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 			frozen++;
 			continue;
 		}
+		first = i < first ? i : first;
 		timeline->lo = top < timeline->lo ? top : timeline->lo;
 		timeline->hi = top > timeline->hi ? top : timeline->hi;
 	}
+	timeline->tail_frozen = (uint8_t) first;
 	return frozen;
 }
 

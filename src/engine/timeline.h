@@ -9,6 +9,8 @@
 #ifndef CT_TIMELINE_H
 #define CT_TIMELINE_H
 
+#include <stdatomic.h>
+
 #include "node.h"
 
 #define CT_KEY_INLINE 20
@@ -23,15 +25,17 @@ typedef struct CtTimeline
 	uint32_t recents; /* how many */
 	CtRef root;       /* 0: nothing is closed */
 	CtRef tail;       /* 0: nothing has entered since */
-	uint16_t tail_count;
-	uint16_t tail_capacity;
 	uint16_t tail_stride; /* bytes of a row */
 	uint16_t tail_form;   /* of all its rows, or 0 */
-	uint8_t height;       /* levels of inner nodes */
-	bool tail_finish;     /* there may be a finish in the tail */
-	bool taken;           /* the slot is in use */
-	bool in_young;        /* it is in the store's list of those with young events */
+	uint8_t tail_count;
+	uint8_t tail_capacity;
+	uint8_t tail_frozen; /* so many rows, from the first on, are */
+	uint8_t tail_finish; /* there may be a finish in the tail */
+	uint8_t height;      /* levels of inner nodes */
+	uint8_t taken;       /* the slot is in use */
+	uint8_t in_young;    /* it is in the store's list of those with young events */
 	CtRef young_next;
+	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
 	uint64_t lo; /* covers the ids of all its young events; */
 	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
@@ -53,6 +57,27 @@ typedef struct CtSpot
 	uint32_t position;
 } CtSpot;
 
+/*
+ * Between these two a timeline is changed, by the one writer there is.  Who
+ * reads without the lock sees that it was.
+ */
+static inline void
+ct_change_begin(CtTimeline *timeline)
+{
+	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void
+ct_change_end(CtTimeline *timeline)
+{
+	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_release);
+}
+
 /* Has anything entered? */
 static inline bool
 ct_timeline_entered(const CtTimeline *timeline)
@@ -72,12 +97,13 @@ ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 	run->shape = shape;
 	run->count = timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
 	run->form = timeline->tail_form;
-	run->finish = timeline->tail_finish;
+	run->finish = timeline->tail_finish != 0;
 	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->touched : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;
 	run->base = ct_ptr(shape->arena, timeline->tail);
-	run->stride = timeline->tail_stride;
+	run->stride =
+		timeline->tail_stride < CT_MAX_ROW_BYTES ? timeline->tail_stride : CT_MAX_ROW_BYTES;
 	run->label = NULL;
 }
 
@@ -124,6 +150,7 @@ typedef struct CtSight
 	const CtSnapshot *snapshot; /* NULL: everything */
 	const CtRuns *runs;
 	uint64_t newest_top;
+	uint32_t sequence; /* of the timeline, at the start */
 } CtSight;
 
 /* An event that enters, and the state before and after it with and without it. */

@@ -375,7 +375,11 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 		count_bytes(check, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	require(check, timeline->tail_count <= timeline->tail_capacity, "T6: a tail is too full");
 	for (uint32_t i = 0; i < timeline->tail_count && check->reason == NULL; i++)
+	{
+		require(check, i >= timeline->tail_frozen || ct_run_label(&run, i) == 0,
+				"T4: a young row is taken for frozen");
 		check_entered(check, &run, i, &way);
+	}
 }
 
 /* ---- timelines ------------------------------------------------------------------- */
@@ -584,6 +588,14 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 
 	count_bytes(&check, sizeof(CtStore));
 	count_bytes(&check, check.shape.schema->size);
+	for (CtRef at_ref = store->retired; at_ref != 0;)
+	{
+		const CtRetired *retired = at(&check, at_ref);
+
+		count_bytes(&check, sizeof(CtRetired));
+		count_bytes(&check, retired->bytes);
+		at_ref = retired->next;
+	}
 	check_forms(&check);
 	check_batches(&check);
 	check_waiting(&check);

@@ -114,6 +114,7 @@ struct Oracle
 	int all_attrs; /* when every ALTER is done */
 	int id_attr;
 	int clock_digits;
+	bool sparse;    /* events set little */
 	int64_t origin; /* instants are stride apart */
 	int64_t stride;
 	ModelAttr attr[MAX_ATTRS];
@@ -1272,7 +1273,7 @@ payload_of(const Oracle *o, const ModelEvent *event, uint8_t *payload)
 static void
 random_event(Oracle *o, ModelEvent *event)
 {
-	uint32_t density = 1 + pick(o, 3);
+	uint32_t density = o->sparse ? 10 + pick(o, 20) : 1 + pick(o, 3);
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
@@ -1452,7 +1453,7 @@ enter_one(Oracle *o, CtRef batch)
 	for (int i = 0; i < o->nattrs; i++)
 		looks_back |= o->attr[i].linear;
 	ct_store_stats(&o->arena, o->store, &before);
-	status = ct_store_enter(&o->arena, o->store, batch, 1, o->served, &changed);
+	status = ct_store_enter(&o->arena, o->store, batch, 1, &o->served, &changed);
 	ct_store_stats(&o->arena, o->store, &after);
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
@@ -1490,7 +1491,7 @@ do_enter(Oracle *o)
 	else
 	{
 		status =
-			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), o->served, &changed);
+			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), &o->served, &changed);
 		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	}
 }
@@ -1516,7 +1517,7 @@ do_settle(Oracle *o, uint64_t horizon, int limit)
 
 	if (horizon > o->horizon)
 		o->horizon = horizon;
-	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, o->served, &changed);
+	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, &o->served, &changed);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 }
 
@@ -1651,6 +1652,7 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->fate_room = 1024;
 	o->fate = calloc(1, o->fate_room);
 	o->served = INT64_MIN;
+	o->sparse = one_in(o, 4);
 	random_clock(o);
 	random_schema(o);
 	o->base = aligned_alloc(CT_PAGE_BYTES, settings->region_bytes);
@@ -1678,7 +1680,7 @@ oracle_finish(Oracle *o)
 	{
 		CtChanged changed = {0};
 
-		if (ct_store_enter(&o->arena, o->store, batch, 100, o->served, &changed) == CT_NO_MEMORY)
+		if (ct_store_enter(&o->arena, o->store, batch, 100, &o->served, &changed) == CT_NO_MEMORY)
 			break;
 	}
 	take_snapshot(o, &now);

@@ -147,7 +147,7 @@ table_enter(Table *table, uint64_t key, const Event *event, uint64_t top, int64_
 
 	assert_int_equal(table_add(table, key, event, top), CT_OK);
 	assert_non_null(ct_store_first_batch(&table->arena, table->store, &batch));
-	assert_int_equal(ct_store_enter(&table->arena, table->store, batch, 10, served, &changed),
+	assert_int_equal(ct_store_enter(&table->arena, table->store, batch, 10, &served, &changed),
 					 CT_OK);
 	return changed;
 }
@@ -161,7 +161,7 @@ table_enter_all(Table *table)
 	while (ct_store_first_batch(&table->arena, table->store, &batch) != NULL)
 	{
 		CtStatus status =
-			ct_store_enter(&table->arena, table->store, batch, 1000, INT64_MIN, &changed);
+			ct_store_enter(&table->arena, table->store, batch, 1000, NULL, &changed);
 
 		if (status == CT_NO_MEMORY)
 			return status;
@@ -177,7 +177,7 @@ table_settle_all(Table *table)
 
 	do
 		status =
-			ct_store_settle(&table->arena, table->store, UINT64_MAX, 1000, INT64_MIN, &changed);
+			ct_store_settle(&table->arena, table->store, UINT64_MAX, 1000, NULL, &changed);
 	while (status == CT_AGAIN);
 	assert_int_equal(status, CT_OK);
 }

@@ -1,0 +1,112 @@
+/*
+ * read.c
+ *	  Reading without the lock: a timeline is observed, not held.
+ *
+ * A timeline's sequence number is odd while its writer changes it, and another
+ * one afterwards (timeline.h).  A reader notes it, reads whatever it wants,
+ * copies what it needs, and looks whether the number is still the same: then
+ * nothing was torn.  The number survives the recycling of the slot.
+ *
+ *	  writer	sequence+1 | fence | change		| sequence+1 (release)
+ *	  reader	sequence (acquire) | read, copy | fence | sequence
+ *
+ * Everything that events refer to -- forms, descriptions, the newest label --
+ * is published before the first event that needs it, and lives as long as the
+ * store, so a reader takes it after it has noted the number.
+ *
+ * Memory is freed and used for something else behind a reader's back, but it
+ * stays part of the region: he finds nonsense, not nothing.  Every read is
+ * bounded: references by ct_ptr(), counts by the size of nodes, walks by
+ * looking at the number now and then.
+ *
+ * Called by scan.c through engine.h.
+ *
+ * Not here: what is read (fold.c, directory.c); how often to try (scan.c).
+ */
+#include "timeline.h"
+
+/* Steps along a chain before a look whether it still is one. */
+#define STEPS_PER_LOOK 64
+
+static bool
+observe(const CtArena *arena, CtRef timeline, CtRead *read)
+{
+	const CtTimeline *t = ct_ptr(arena, timeline);
+
+	read->arena = arena;
+	read->timeline = timeline;
+	read->sequence = atomic_load_explicit(&t->sequence, memory_order_acquire);
+	return (read->sequence & 1) == 0;
+}
+
+bool
+ct_read_valid(const CtRead *read)
+{
+	const CtTimeline *t = ct_ptr(read->arena, read->timeline);
+
+	if (read->timeline == 0)
+		return true;
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&t->sequence, memory_order_relaxed) == read->sequence;
+}
+
+/* Have the chains not changed since? */
+static bool
+chains_same(const CtDirectory *directory, uint32_t sequence)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&directory->sequence, memory_order_relaxed) == sequence;
+}
+
+CtStatus
+ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
+			uint32_t key_bytes, CtRead *read)
+{
+	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, store))->directory;
+	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);
+	const CtRef *head = ct_directory_head(arena, directory, hash);
+	CtRef ref = head == NULL ? 0 : *head;
+
+	read->arena = arena;
+	read->timeline = 0;
+	for (uint32_t steps = 1; ref != 0; steps++)
+	{
+		const CtTimeline *timeline = ct_ptr(arena, ref);
+
+		if (timeline->hash == hash)
+		{
+			if (!observe(arena, ref, read))
+				return CT_AGAIN;
+			if (timeline->taken && ct_directory_is_key(arena, timeline, hash, key, key_bytes))
+				return CT_OK; /* if that was torn, it is not valid in the end */
+			read->timeline = 0;
+		}
+		if (steps % STEPS_PER_LOOK == 0 && !chains_same(directory, sequence))
+			return CT_AGAIN;
+		ref = timeline->chain;
+	}
+	return (sequence & 1) == 0 && chains_same(directory, sequence) ? CT_OK : CT_AGAIN;
+}
+
+CtStatus
+ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read)
+{
+	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, store))->directory;
+	uint32_t nslots =
+		__atomic_load_n(&directory->nslots, __ATOMIC_ACQUIRE); /* slots are there before */
+
+	for (; *position < nslots; ++*position)
+	{
+		uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);
+		CtRef ref = ct_directory_at(arena, directory, *position);
+
+		if ((sequence & 1) != 0 || !chains_same(directory, sequence) ||
+			!observe(arena, ref, read))
+			return CT_AGAIN;
+		if (((const CtTimeline *) ct_ptr(arena, ref))->taken)
+			return CT_OK;
+	}
+	read->arena = arena;
+	read->timeline = 0;
+	return CT_OK;
+}
