@@ -78,15 +78,11 @@ CREATE FOREIGN TABLE bad (id bigint OPTIONS (key 'true', time 'true'), v int) SE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), e text OPTIONS (event_id 'true', rule 'sum')) SERVER contime;
 \echo :SQLSTATE
 -- what is not there yet
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v float8 OPTIONS (rule 'sum', scale '3')) SERVER contime;
-\echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v interval OPTIONS (rule 'sum')) SERVER contime;
-\echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (interpolate 'linear')) SERVER contime;
-\echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rate 'w'), w int) SERVER contime;
-\echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain '7 days');
+\echo :SQLSTATE
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (too_late 'ignore');
+\echo :SQLSTATE
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
 \echo :SQLSTATE
 -- DEFAULT, GENERATED, CHECK and NOT NULL on a state column
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int DEFAULT 3) SERVER contime;

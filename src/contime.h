@@ -40,7 +40,9 @@
 #define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
 #define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
-#define CONTIME_MAX_DIGITS 36	/* of a numeric with rule sum, min or max */
+#define CONTIME_MAX_DIGITS 36	/* of a numeric that is computed with */
+#define CONTIME_NARROW_DIGITS 18	/* of a float with a scale, of what moves, and of rates */
+#define CONTIME_MAX_SCALE 15	/* option scale: what a double precision can tell */
 
 /* ---- contime.c ----------------------------------------------------------- */
 
@@ -166,8 +168,8 @@ typedef struct ContimeAttr
 	bool		time;
 	bool		event_id;
 	bool		state;			/* has a rule; the event id has one, too */
-	int			precision;		/* of a numeric with rule sum, min or max */
-	int			scale;
+	int			precision;		/* of a numeric; 0: as many digits as it takes */
+	int			scale;			/* of a numeric, or the option of a float */
 } ContimeAttr;
 
 /* What a column is, as kept in CtAttr.role. */
@@ -208,6 +210,9 @@ extern bool contime_table_notifies(Oid relid);
 /* Has no column any option yet? */
 extern bool contime_table_is_bare(Oid relid);
 
+/* A column was renamed: have the options rate of its siblings follow. */
+extern void contime_table_rename_rate(Oid relid, const char *from, const char *to);
+
 /* Check a definition; with the data there is, too. */
 extern void contime_table_check(Oid relid);
 
@@ -237,22 +242,32 @@ extern bool contime_encode_key(const ContimeTable *table, const Datum *values,
 extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 							   Datum *values, bool *isnull);
 
-/* Append a value's image, for a VAR with or without its length. */
-extern void contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
+/*
+ * Append a value's image, for a VAR with or without its length; false, with
+ * something appended, for a float that its scale cannot hold: NaN, an
+ * infinity, or more than 18 digits.
+ */
+extern bool contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
 								 StringInfo buf, bool with_length);
 
 /* smallint, integer or bigint, and one as another; false: out of range. */
 extern bool contime_is_integer(Oid type);
 extern bool contime_convert_integer(Datum *value, Oid from, Oid to);
 
-/* A value of a sum, min or max as a number. */
+/* Is a value of a computed column neither NaN nor infinite? */
+extern bool contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value);
+
+/* A value of a computed column as a number; infinite when a float has too many digits. */
 extern CtWide contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value);
+
+/* An interval's microseconds, and its days and months. */
+extern CtWide contime_interval(Datum value, CtWide *extra);
 
 /*
  * A state's values into values[] and isnull[], key and time left alone.
  * Images must be aligned, and varlenas have their header before the image; the
  * values point there.
- * ERROR 22003 when a number is out of its type's range.
+ * ERROR 22003 (22008 for an interval) when a number is out of its type's range.
  */
 extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
 								 Datum *values, bool *isnull);
@@ -308,6 +323,9 @@ extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
 typedef struct ContimeScan ContimeScan;
 
 extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
+
+/* Interpolate with nothing after this instant: "now" does not know what is to come. */
+extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
 /*
  * Start over for these instants (any order, doubles allowed; the scan sorts

@@ -10,6 +10,7 @@
  *	  CREATE    opens a generation, so that a reused OID never meets old data
  *	  TRUNCATE  opens a generation; the old one is freed once that committed
  *	  DROP      opens a tombstone; rolled back, it is forgotten
+ *	  RENAME    of a column: options rate that name it follow
  *	  DROP DATABASE and its like stop the database's agent first
  *
  * All of them carry the (sub)transaction's id, so nothing has to be done at
@@ -222,6 +223,24 @@ stop_agent_for(Node *stmt)
 		contime_agent_stop(database);
 }
 
+/* ---- RENAME COLUMN ----------------------------------------------------------------------------- */
+
+static void
+follow_rename(const RenameStmt *stmt)
+{
+	Oid			relid = InvalidOid;
+	ListCell   *lc;
+
+	if (stmt->renameType == OBJECT_COLUMN && stmt->relation)
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	CommandCounterIncrement();
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		if (contime_is_table(lfirst_oid(lc)))
+			contime_table_rename_rate(lfirst_oid(lc), stmt->subname, stmt->newname);
+}
+
 /* ---- the hook ---------------------------------------------------------------------------------- */
 
 /* Commands that can create or alter a table, and run no user's code for long. */
@@ -263,6 +282,8 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	{
 		stop_agent_for(stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		if (IsA(stmt, RenameStmt))
+			follow_rename((RenameStmt *) stmt);
 		return;
 	}
 

@@ -6,21 +6,101 @@
  * type, the bytes of a fixed-length one, the data part of a detoasted
  * varlena.  Keys are the images of their columns one after the other, bpchar
  * trimmed; since every key type has bitwise equality, equal keys have equal
- * bytes.  Sums, minima and maxima come back as numbers and are checked
- * against their type's range here, when they are read.
+ * bytes.  A float with a scale is kept as a whole number of its last digit, sign
+ * and magnitude, so that such words order as the images of floats do.
+ *
+ * What is computed comes back as numbers, and is checked against its type's
+ * range here, when it is read.
  */
 #include "contime.h"
 
+#include <math.h>
 #include <xxhash.h>
 
 #include "access/detoast.h"
 #include "access/tupmacs.h"
 #include "catalog/pg_type_d.h"
+#include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+/* ---- floats with a scale ------------------------------------------------------------ */
+
+#define SIGN_BIT (UINT64CONST(1) << 63)
+
+static const int64 powers_of_ten[] = {
+	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
+	INT64CONST(10000000000), INT64CONST(100000000000), INT64CONST(1000000000000),
+	INT64CONST(10000000000000), INT64CONST(100000000000000), INT64CONST(1000000000000000),
+	INT64CONST(10000000000000000), INT64CONST(100000000000000000),
+	INT64CONST(1000000000000000000)
+};
+
+static double
+float_of(const ContimeAttr *attr, Datum value)
+{
+	return attr->type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
+}
+
+/* A number digits * 10^exponent in whole units, half away from zero; false: more than 18 digits. */
+static bool
+round_decimal(uint64 digits, int exponent, uint64 *units)
+{
+	const uint64 limit = powers_of_ten[CONTIME_NARROW_DIGITS];
+
+	if (exponent < -CONTIME_NARROW_DIGITS)
+		digits = 0;
+	else if (exponent < 0)
+		digits = digits / powers_of_ten[-exponent] +
+			(digits % powers_of_ten[-exponent] >= (uint64) powers_of_ten[-exponent] / 2);
+	for (; exponent > 0 && digits != 0 && digits < limit; exponent--)
+		digits *= 10;
+	*units = digits;
+	return digits < limit;
+}
+
+/*
+ * A float in units of 10^-scale.  It is taken for the shortest decimal that
+ * stands for it, which is what it shows, so that 0.1 is a tenth.
+ */
+static bool
+scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
+{
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+	const char *p = text;
+	uint64		digits = 0;
+	int			exponent = attr->scale;
+	bool		point = false;
+
+	if (!isfinite(float_of(attr, value)))
+		return false;
+	if (attr->type == FLOAT4OID)
+		float_to_shortest_decimal_buf(DatumGetFloat4(value), text);
+	else
+		double_to_shortest_decimal_buf(DatumGetFloat8(value), text);
+
+	/* [-]d[.d][e(+|-)d] with at most 17 significant digits */
+	p += *p == '-';
+	for (; *p == '.' || (*p >= '0' && *p <= '9'); p++)
+	{
+		if (*p == '.')
+			point = true;
+		else
+			digits = digits * 10 + (*p - '0');
+		exponent -= point && *p != '.';
+	}
+	if (*p == 'e')
+		exponent += atoi(p + 1);
+	if (!round_decimal(digits, exponent, units))
+		return false;
+	if (*text == '-' && *units != 0)
+		*units |= SIGN_BIT;
+	return true;
+}
 
 /* ---- images ----------------------------------------------------------------------- */
 
@@ -49,14 +129,20 @@ append_var(StringInfo buf, const void *data, uint32 bytes, bool with_length)
 	appendBinaryStringInfo(buf, data, bytes);
 }
 
-void
+bool
 contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
 					 StringInfo buf, bool with_length)
 {
+	bool		fits = true;
+
 	if (attr->typbyval)
 	{
-		uint64		word = word_of(value, attr->typlen);
+		uint64		word = 0;
 
+		if (ct->number == CT_NUMBER_SCALED)
+			fits = scale_float(attr, value, &word);
+		else
+			word = word_of(value, attr->typlen);
 		appendBinaryStringInfo(buf, (const char *) &word, sizeof(word));
 	}
 	else if (attr->typlen > 0)
@@ -69,6 +155,38 @@ contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
 		if ((Pointer) flat != DatumGetPointer(value))
 			pfree(flat);
 	}
+	return fits;
+}
+
+bool
+contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
+{
+	switch (ct->number)
+	{
+		case CT_NUMBER_NUMERIC:
+			return !numeric_is_nan(DatumGetNumeric(value)) && !numeric_is_inf(DatumGetNumeric(value));
+		case CT_NUMBER_SCALED:
+			return isfinite(float_of(attr, value));
+#ifdef INTERVAL_NOT_FINITE		/* since PostgreSQL 17 */
+		case CT_NUMBER_INTERVAL:
+			return !INTERVAL_NOT_FINITE(DatumGetIntervalP(value));
+#endif
+		default:
+			return true;
+	}
+}
+
+static CtWide
+scaled_number(const ContimeAttr *attr, Datum value)
+{
+	double		v = float_of(attr, value);
+	uint64		units;
+
+	if (isnan(v))
+		return CT_WIDE_NAN;
+	if (!scale_float(attr, value, &units))
+		return v < 0 ? CT_WIDE_MINUS_INFINITY : CT_WIDE_PLUS_INFINITY;
+	return ct_wide_from_int64((units & SIGN_BIT) ? -(int64) (units & ~SIGN_BIT) : (int64) units);
 }
 
 CtWide
@@ -76,10 +194,28 @@ contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 {
 	struct varlena *flat;
 
-	if (ct->number == CT_NUMBER_INT)
-		return ct_wide_from_int64((int64) word_of(value, attr->typlen));
-	flat = PG_DETOAST_DATUM_PACKED(value);
-	return ct_wide_from_numeric(VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat), ct->scale);
+	switch (ct->number)
+	{
+		case CT_NUMBER_INT:
+			return ct_wide_from_int64((int64) word_of(value, attr->typlen));
+		case CT_NUMBER_SCALED:
+			return scaled_number(attr, value);
+		default:
+			Assert(ct->number == CT_NUMBER_NUMERIC);
+			flat = PG_DETOAST_DATUM_PACKED(value);
+			return ct_wide_from_numeric(VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat), ct->scale);
+	}
+}
+
+CtWide
+contime_interval(Datum value, CtWide *extra)
+{
+	const Interval *interval = DatumGetIntervalP(value);
+
+	*extra = CT_WIDE_ZERO;
+	extra->word[0] = (uint64) (int64) interval->day;
+	extra->word[1] = (uint64) (int64) interval->month;
+	return ct_wide_from_int64(interval->time);
 }
 
 /* ---- keys --------------------------------------------------------------------------- */
@@ -104,7 +240,7 @@ contime_encode_key(const ContimeTable *table, const Datum *values,
 			append_var(&key->data, data, bpchartruelen(data, VARSIZE_ANY_EXHDR(flat)), true);
 		}
 		else
-			contime_encode_image(attr, ct, values[i], &key->data, true);
+			(void) contime_encode_image(attr, ct, values[i], &key->data, true);
 	}
 	key->hash = XXH3_64bits(key->data.data, key->data.len);
 	return true;
@@ -198,7 +334,8 @@ static void pg_attribute_noreturn()
 report_out_of_range(const ContimeTable *table, const ContimeAttr *attr)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			(errcode(attr->type == INTERVALOID ? ERRCODE_DATETIME_VALUE_OUT_OF_RANGE
+					 : ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("value of column \"%s\" of continuous table \"%s\" is out of range for type %s",
 					get_attname(table->relid, attr->attno, false), table->name,
 					format_type_with_typemod(attr->type, attr->typmod)),
@@ -239,30 +376,80 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 	return true;
 }
 
-static const int64 powers_of_ten[] = {
-	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
-	INT64CONST(10000000000), INT64CONST(100000000000), INT64CONST(1000000000000),
-	INT64CONST(10000000000000), INT64CONST(100000000000000), INT64CONST(1000000000000000),
-	INT64CONST(10000000000000000), INT64CONST(100000000000000000),
-	INT64CONST(1000000000000000000)
-};
+/* Units of 10^-scale as the float that is nearest; false: out of range. */
+static bool
+decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
+{
+	char		text[80];
+	int64		narrow;
+
+	/* Both exact in a double, and divided with one rounding. */
+	if (attr->type == FLOAT8OID && ct_wide_to_int64(number, &narrow) &&
+		narrow > -(INT64CONST(1) << 53) && narrow < INT64CONST(1) << 53)
+	{
+		*value = Float8GetDatum((double) narrow / (double) powers_of_ten[attr->scale]);
+		return true;
+	}
+	ct_wide_to_decimal(number, text);
+	snprintf(text + strlen(text), 8, "e-%d", attr->scale);
+	if (attr->type == FLOAT4OID)
+	{
+		float		f = strtof(text, NULL);
+
+		*value = Float4GetDatum(f);
+		return isfinite(f);
+	}
+	*value = Float8GetDatum(strtod(text, NULL));
+	return true;
+}
 
 static bool
-decode_number(CtWide number, const ContimeAttr *attr, const CtAttr *ct, Datum *value)
+decode_interval(const CtValue *state, Datum *value)
+{
+	int64		days = (int64) state->extra.word[0];
+	int64		months = (int64) state->extra.word[1];
+	Interval   *interval = palloc(sizeof(Interval));
+
+	*value = IntervalPGetDatum(interval);
+	if (!ct_wide_to_int64(state->number, &interval->time) ||
+		days < PG_INT32_MIN || days > PG_INT32_MAX ||
+		months < PG_INT32_MIN || months > PG_INT32_MAX)
+		return false;
+	interval->day = (int32) days;
+	interval->month = (int32) months;
+#ifdef INTERVAL_NOT_FINITE
+	if (INTERVAL_NOT_FINITE(interval))
+		return false;
+#endif
+	return true;
+}
+
+/*
+ * By type: a rate that nothing moves by any more is still kept as a number,
+ * whatever the description says.
+ */
+static bool
+decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 {
 	int64		narrow;
 
-	if (ct->number == CT_NUMBER_NUMERIC)
+	switch (attr->type)
 	{
-		/* What fits in 64 bits goes the short way. */
-		if (attr->precision > 18 || !ct_wide_to_int64(number, &narrow))
-			return decode_numeric(number, attr, value);
-		*value = NumericGetDatum(int64_div_fast_to_numeric(narrow, attr->scale));
-		return narrow > -powers_of_ten[attr->precision] && narrow < powers_of_ten[attr->precision];
+		case NUMERICOID:
+			/* What fits in 64 bits goes the short way. */
+			if (attr->precision > CONTIME_NARROW_DIGITS || !ct_wide_to_int64(state->number, &narrow))
+				return decode_numeric(state->number, attr, value);
+			*value = NumericGetDatum(int64_div_fast_to_numeric(narrow, attr->scale));
+			return narrow > -powers_of_ten[attr->precision] && narrow < powers_of_ten[attr->precision];
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return decode_scaled(state->number, attr, value);
+		case INTERVALOID:
+			return decode_interval(state, value);
+		default:
+			return ct_wide_to_int64(state->number, &narrow) &&
+				integer_datum(narrow, attr->typlen, value);
 	}
-	if (!ct_wide_to_int64(number, &narrow))
-		return false;
-	return integer_datum(narrow, attr->typlen, value);
 }
 
 static Datum
@@ -295,7 +482,7 @@ contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate
 			values[i] = (Datum) 0;
 		else if (state[i].kind == CT_VALUE_IMAGE)
 			values[i] = decode_image(&state[i], attr);
-		else if (!decode_number(state[i].number, attr, &table->schema->attr[i], &values[i]))
+		else if (!decode_number(&state[i], attr, &values[i]))
 			report_out_of_range(table, attr);
 	}
 }

@@ -327,7 +327,10 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 		state->keys[i].collation = attr->collation;
 	}
 	if (state->binding.ninstants == 0)
+	{
 		state->now = latched_now(estate, table);
+		contime_scan_look_until(state->scan, state->now);
+	}
 	MemoryContextSwitchTo(caller);
 }
 

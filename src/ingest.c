@@ -160,24 +160,43 @@ row_key(ContimeIngest *ingest, const Datum *values, const bool *isnull)
 	(void) contime_encode_key(table, keys, nulls, &ingest->key);
 }
 
-/* What sum, min and max refuse, and what a snapshot must respect. */
+static void pg_attribute_noreturn()
+report_not_finite(const ContimeTable *table, const ContimeAttr *attr, CtRule rule)
+{
+	char	   *name = get_attname(table->relid, attr->attno, false);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 rule == CT_RULE_SUM
+			 ? errmsg("column \"%s\" of continuous table \"%s\" cannot sum NaN or infinity", name, table->name)
+			 : errmsg("column \"%s\" of continuous table \"%s\" cannot hold NaN or infinity", name, table->name),
+			 errhint("Use NULL for a value that is not known.")));
+}
+
+static void pg_attribute_noreturn()
+report_too_long(const ContimeTable *table, const ContimeAttr *attr)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("value for column \"%s\" of continuous table \"%s\" has more than %d digits",
+					get_attname(table->relid, attr->attno, false), table->name, CONTIME_NARROW_DIGITS),
+			 errdetail("The column's scale keeps %d of them after the point.", attr->scale),
+			 errhint("Use a smaller scale, or numeric(p,s) with up to %d digits.", CONTIME_MAX_DIGITS)));
+}
+
+/* What computed columns refuse, and what a snapshot must respect. */
 static void
 check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 {
 	const ContimeAttr *attr = &table->attr[index];
 	const CtAttr *ct = &table->schema->attr[index];
+	bool		ordered = ct->number == CT_NUMBER_NUMERIC &&
+		(ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX);
 	CtWide		number;
 
-	if (ct->number == CT_NUMBER_NONE)
-		return;
-	if (ct->number == CT_NUMBER_NUMERIC && ct->rule == CT_RULE_SUM &&
-		(numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value))))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("column \"%s\" of continuous table \"%s\" cannot sum NaN or infinity",
-						get_attname(table->relid, attr->attno, false), table->name),
-				 errhint("Use NULL for a value that is not known.")));
-	if (kind != CT_SNAPSHOT || ct->rule != CT_RULE_SUM)
+	if (!ordered && !contime_is_finite(ct, attr, value))
+		report_not_finite(table, attr, ct->rule);
+	if (kind != CT_SNAPSHOT || !(ct->has_lower || ct->has_upper))
 		return;
 	number = contime_number(ct, attr, value);
 	if (ct_wide_cmp(number, ct->lower) < 0 || ct_wide_cmp(number, ct->upper) > 0)
@@ -254,8 +273,9 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 		if ((change->set & ~change->null & bit) == 0)
 			continue;
 		check_value(table, i, kind, values[i]);
-		contime_encode_image(&table->attr[i], &table->schema->attr[i], values[i],
-							 &ingest->buffer, true);
+		if (!contime_encode_image(&table->attr[i], &table->schema->attr[i], values[i],
+								  &ingest->buffer, true))
+			report_too_long(table, &table->attr[i]);
 	}
 	change->payload_bytes = ingest->buffer.len - row->payload_offset;
 	MemoryContextSwitchTo(caller);

@@ -156,6 +156,7 @@ initial_value(const CtSchema *schema, int index)
 		return value;
 	value.kind = attr->number == CT_NUMBER_NONE ? CT_VALUE_IMAGE : CT_VALUE_NUMBER;
 	value.number = attr->initial;
+	value.extra = attr->initial_extra;
 	value.image = (const char *) schema + attr->initial_offset;
 	value.bytes = attr->initial_bytes;
 	return value;
@@ -233,6 +234,12 @@ void
 contime_scan_end(ContimeScan *scan)
 {
 	MemoryContextDelete(scan->context);
+}
+
+void
+contime_scan_look_until(ContimeScan *scan, int64 instant)
+{
+	scan->view->plain.until = instant;
 }
 
 static int
@@ -625,7 +632,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 
 	for (int n = 0; n < steps; n++)
 	{
-		*walk->previous = *scan->state;
+		ct_state_copy(walk->previous, scan->state);
 		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
 			return FILL_DONE;
 		if (is_change(scan->table, schema, walk->previous, scan->state) &&

@@ -26,8 +26,10 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "commands/tablecmds.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -35,6 +37,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/pg_locale.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(contime_fdw_validator);
@@ -50,6 +53,8 @@ typedef enum OptionForm
 	FORM_BOOL,
 	FORM_RULE,
 	FORM_ON_OFF,
+	FORM_INTERPOLATE,
+	FORM_SCALE,
 	FORM_ANY,
 	FORM_LATER					/* promised, not yet there */
 } OptionForm;
@@ -68,11 +73,11 @@ static const Option options[] = {
 	{"initial", AttributeRelationId, FORM_ANY},
 	{"lower", AttributeRelationId, FORM_ANY},
 	{"upper", AttributeRelationId, FORM_ANY},
+	{"scale", AttributeRelationId, FORM_SCALE},
+	{"interpolate", AttributeRelationId, FORM_INTERPOLATE},
+	{"rate", AttributeRelationId, FORM_ANY},
 	{"event_id", AttributeRelationId, FORM_BOOL},
 	{"notify", ForeignTableRelationId, FORM_ON_OFF},
-	{"scale", AttributeRelationId, FORM_LATER},
-	{"rate", AttributeRelationId, FORM_LATER},
-	{"interpolate", AttributeRelationId, FORM_LATER},
 	{"retain", ForeignTableRelationId, FORM_LATER},
 	{"too_late", ForeignTableRelationId, FORM_LATER},
 	{"events", ForeignTableRelationId, FORM_LATER},
@@ -116,6 +121,24 @@ report_unknown_option(const char *name, Oid catalog)
 			 : errhint("There are no valid options in this context.")));
 }
 
+/* The decimal digits that an option scale asks for, or -1. */
+static int
+scale_of(const char *value)
+{
+	if (strspn(value, "0123456789") != strlen(value) || value[0] == '\0' || strlen(value) > 2)
+		return -1;
+	return atoi(value) <= CONTIME_MAX_SCALE ? atoi(value) : -1;
+}
+
+static void pg_attribute_noreturn()
+report_invalid_value(const DefElem *def, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
+			 errhint("%s", hint)));
+}
+
 static void
 check_option(const DefElem *def, Oid catalog)
 {
@@ -133,10 +156,7 @@ check_option(const DefElem *def, Oid catalog)
 	{
 		case FORM_BOOL:
 			if (!parse_bool(value, &flag))
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
-						 errhint("Write 'true' or leave the option out.")));
+				report_invalid_value(def, value, "Write 'true' or leave the option out.");
 			break;
 		case FORM_RULE:
 			if (rule_of(value) == CT_RULE_NONE)
@@ -147,10 +167,15 @@ check_option(const DefElem *def, Oid catalog)
 			break;
 		case FORM_ON_OFF:
 			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
-						 errhint("Valid values are: on, off")));
+				report_invalid_value(def, value, "Valid values are: on, off");
+			break;
+		case FORM_INTERPOLATE:
+			if (strcmp(value, "step") != 0 && strcmp(value, "linear") != 0)
+				report_invalid_value(def, value, "Valid values are: step, linear");
+			break;
+		case FORM_SCALE:
+			if (scale_of(value) < 0)
+				report_invalid_value(def, value, "Give the number of decimal digits to keep, from 0 to 15.");
 			break;
 		case FORM_LATER:
 			ereport(ERROR,
@@ -218,6 +243,10 @@ typedef struct Column
 	List	   *options;
 	Oid			base;			/* base type of a domain */
 	int32		basemod;
+	CtRule		rule;
+	bool		linear;			/* interpolate 'linear' */
+	const struct Column *rate;	/* the column its option rate names */
+	const struct Column *moved; /* a column whose option rate names it */
 } Column;
 
 #define DEFINITION_ERROR(col, ...) \
@@ -283,6 +312,7 @@ derive_time(const Column *col, ContimeTable *table)
 						 errmsg("time column \"%s\" cannot be of type %s",
 								NameStr(col->form->attname), format_type_be(col->form->atttypid)),
 						 errhint("Use timestamptz, or bigint for a logical clock."));
+	table->schema->clock_digits = col->form->atttypid == TIMESTAMPTZOID ? 6 : 0;
 	table->time_attno = col->form->attnum;
 	table->time_type = col->form->atttypid;
 }
@@ -332,11 +362,91 @@ derive_event_id(const Column *col, ContimeTable *table)
 	schema->id_attr = col->form->attnum - 1;
 }
 
-/* How sum, min and max read the type: sets number and scale, or fails. */
-static void
-derive_number(const Column *col, const char *rule, ContimeAttr *attr, CtAttr *ct)
+/* ---- numbers ---------------------------------------------------------------------- */
+
+/* What a column's values are computed with, as the subject of a message. */
+static char *
+use_of(const Column *col)
 {
 	const char *name = NameStr(col->form->attname);
+
+	if (col->rate)
+		return psprintf("rate of column \"%s\"", name);
+	if (col->moved)
+		return psprintf("use of column \"%s\" as the rate of column \"%s\"",
+						name, NameStr(col->moved->form->attname));
+	if (col->linear)
+		return psprintf("linear interpolation of column \"%s\"", name);
+	return psprintf("rule \"%s\" of column \"%s\"", option_value(col->options, "rule"), name);
+}
+
+static void pg_attribute_noreturn()
+report_misfit(const Column *col)
+{
+	const char *type = format_type_be(col->form->atttypid);
+
+	if (col->rate || col->moved || col->linear)
+		DEFINITION_ERROR(col,
+						 errmsg("%s does not fit type %s", use_of(col), type),
+						 errhint("Use smallint, integer, bigint, numeric(p,s), or real or double precision with a scale."));
+	if (col->rule == CT_RULE_SUM)
+		DEFINITION_ERROR(col,
+						 errmsg("%s does not fit type %s", use_of(col), type),
+						 errhint("sum takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, and interval; rule 'last' takes any type."));
+	DEFINITION_ERROR(col,
+					 errmsg("%s does not fit type %s", use_of(col), type),
+					 errhint("%s takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, date, timestamp, timestamptz, and text with collation \"C\"; rule 'last' takes any type.",
+							 option_value(col->options, "rule")));
+}
+
+static void
+derive_numeric(const Column *col, const ContimeAttr *attr, CtAttr *ct)
+{
+	int			digits = col->rate || col->moved ? CONTIME_NARROW_DIGITS : CONTIME_MAX_DIGITS;
+
+	if (attr->precision == 0)
+		DEFINITION_ERROR(col,
+						 errmsg("%s needs a numeric with precision and scale", use_of(col)),
+						 errhint("Write numeric(p,s) with at most %d digits, for example numeric(18,2).", digits));
+	if (attr->precision > digits || attr->scale < 0 || attr->scale > digits)
+		DEFINITION_ERROR(col,
+						 errmsg("%s does not fit type numeric(%d,%d)", use_of(col), attr->precision, attr->scale),
+						 errhint("Use at most %d digits and a scale between 0 and %d.", digits, digits));
+	ct->number = CT_NUMBER_NUMERIC;
+	ct->scale = attr->scale;
+	ct->wide = attr->precision > CONTIME_NARROW_DIGITS;
+}
+
+static void
+derive_float(const Column *col, const ContimeAttr *attr, CtAttr *ct)
+{
+	if (option_value(col->options, "scale") == NULL)
+		DEFINITION_ERROR(col,
+						 errmsg("%s needs the option scale", use_of(col)),
+						 errdetail("Floats are computed with as decimals, so that the order of events cannot matter."),
+						 errhint("Give column \"%s\" the option scale 'n': so many decimal digits are kept, from 0 to 15.",
+								 NameStr(col->form->attname)));
+	ct->number = CT_NUMBER_SCALED;
+	ct->scale = attr->scale;
+}
+
+/* Texts are compared by their bytes, so their collation must agree. */
+static void
+check_bytewise(const Column *col)
+{
+	if (!lc_collate_is_c(col->form->attcollation))
+		DEFINITION_ERROR(col,
+						 errmsg("%s needs the collation \"C\"", use_of(col)),
+						 errdetail("The least and the greatest text are found by comparing bytes."),
+						 errhint("Write COLLATE \"C\" after the options of column \"%s\".",
+								 NameStr(col->form->attname)));
+}
+
+/* How a computed column's values are read: sets number and scale, or fails. */
+static void
+derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
+{
+	bool		extreme = ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX;
 
 	switch (col->base)
 	{
@@ -345,38 +455,138 @@ derive_number(const Column *col, const char *rule, ContimeAttr *attr, CtAttr *ct
 		case INT8OID:
 			ct->number = CT_NUMBER_INT;
 			return;
+		case NUMERICOID:
+			derive_numeric(col, attr, ct);
+			return;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			derive_float(col, attr, ct);
+			return;
+		case DATEOID:
+		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			if (ct->rule == CT_RULE_SUM)
+			if (!extreme)
 				break;
 			ct->number = CT_NUMBER_INT;
 			return;
-		case NUMERICOID:
-			if (col->basemod < (int32) VARHDRSZ)
-				DEFINITION_ERROR(col,
-								 errmsg("rule \"%s\" of column \"%s\" needs a numeric with precision and scale", rule, name),
-								 errhint("Write numeric(p,s) with at most 36 digits, for example numeric(18,2)."));
-			attr->precision = NUMERIC_PRECISION(col->basemod);
-			attr->scale = NUMERIC_SCALE(col->basemod);
-			if (attr->precision > CONTIME_MAX_DIGITS || attr->scale < 0 ||
-				attr->scale > CONTIME_MAX_DIGITS)
-				DEFINITION_ERROR(col,
-								 errmsg("numeric(%d,%d) of column \"%s\" is out of the range of rule \"%s\"",
-										attr->precision, attr->scale, name, rule),
-								 errhint("Use at most %d digits and a scale between 0 and %d.",
-										 CONTIME_MAX_DIGITS, CONTIME_MAX_DIGITS));
-			ct->number = CT_NUMBER_NUMERIC;
-			ct->scale = attr->scale;
-			ct->wide = attr->precision > 18;
+		case TEXTOID:
+		case VARCHAROID:
+			if (!extreme)
+				break;
+			check_bytewise(col);
+			return;
+		case INTERVALOID:
+			if (ct->rule != CT_RULE_SUM || col->moved || col->rate)
+				break;
+			ct->number = CT_NUMBER_INTERVAL;
 			return;
 		default:
 			break;
 	}
-	DEFINITION_ERROR(col,
-					 errmsg("rule \"%s\" of column \"%s\" does not fit type %s",
-							rule, name, format_type_be(col->form->atttypid)),
-					 errhint("%s takes smallint, integer, bigint%s and numeric(p,s); rule 'last' takes any type.",
-							 rule, ct->rule == CT_RULE_SUM ? "" : ", timestamptz"));
+	report_misfit(col);
 }
+
+/* ---- interpolation and movement ------------------------------------------------------ */
+
+static bool
+is_arithmetic(Oid type)
+{
+	return contime_is_integer(type) || type == NUMERICOID || type == FLOAT4OID || type == FLOAT8OID;
+}
+
+/* The options scale and interpolate; what they ask of the type besides. */
+static void
+check_interpolation(const Column *col)
+{
+	const char *name = NameStr(col->form->attname);
+	const char *type = format_type_be(col->form->atttypid);
+
+	if (option_value(col->options, "scale") && col->base != FLOAT4OID && col->base != FLOAT8OID)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" of type %s cannot have the option scale", name, type),
+						 errhint("scale belongs to real and double precision; the scale of numeric(p,s) is part of its type."));
+	if (option_value(col->options, "interpolate") == NULL)
+		return;
+	if (col->rule != CT_RULE_LAST)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" interpolates but has no rule \"last\"", name),
+						 errhint("interpolate belongs to rule 'last'; other rules hold their value from event to event."));
+	if (col->rate)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" has both interpolate and rate", name),
+						 errhint("A column either lies between the values that events give it, or moves on from them."));
+	if (!is_arithmetic(col->base))
+		DEFINITION_ERROR(col,
+						 errmsg("interpolation of column \"%s\" does not fit type %s", name, type),
+						 errhint("interpolate takes integers, numeric, real and double precision."));
+}
+
+/* Is it of rule last or sum, without bounds? */
+static bool
+is_unbounded(const Column *col)
+{
+	return (col->rule == CT_RULE_LAST || col->rule == CT_RULE_SUM) &&
+		option_value(col->options, "lower") == NULL && option_value(col->options, "upper") == NULL;
+}
+
+/* A column's rate must be known whatever the column itself is. */
+static void
+check_rate(const Column *col, const Column *rate)
+{
+	const char *name = NameStr(col->form->attname);
+	const char *rate_name = NameStr(rate->form->attname);
+
+	if (rate == col)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" cannot be its own rate", name),
+						 errhint("Name the column that says how fast it changes."));
+	if (option_flag(rate->options, "key") || option_flag(rate->options, "time") ||
+		option_flag(rate->options, "event_id"))
+		DEFINITION_ERROR(col,
+						 errmsg("rate \"%s\" of column \"%s\" is not a state column", rate_name, name),
+						 errhint("Name a column of rule 'last' or 'sum'."));
+	if (!is_unbounded(rate))
+		DEFINITION_ERROR(col,
+						 errmsg("rate \"%s\" of column \"%s\" has a rule or bounds that do not fit", rate_name, name),
+						 errhint("The rule of a rate is 'last', or 'sum' without lower and upper."));
+	if (rate->linear || option_value(rate->options, "rate"))
+		DEFINITION_ERROR(col,
+						 errmsg("rate \"%s\" of column \"%s\" changes between events itself", rate_name, name),
+						 errhint("A rate holds its value from event to event: leave out its options interpolate and rate."));
+	if (!is_unbounded(col))
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" has a rate, and a rule or bounds that do not fit", name),
+						 errhint("The rule of a column with a rate is 'last', or 'sum' without lower and upper."));
+}
+
+/* Find the columns that options rate name. */
+static void
+resolve_rates(Column *cols, int ncols)
+{
+	for (int i = 0; i < ncols; i++)
+	{
+		Column	   *col = &cols[i];
+		char	   *name = col->form->attisdropped ? NULL : option_value(col->options, "rate");
+		Column	   *rate = NULL;
+
+		for (int j = 0; name && j < ncols; j++)
+			if (!cols[j].form->attisdropped && strcmp(NameStr(cols[j].form->attname), name) == 0)
+				rate = &cols[j];
+		if (name == NULL)
+			continue;
+		if (rate == NULL)
+			DEFINITION_ERROR(col,
+							 errmsg("rate \"%s\" of column \"%s\" does not exist",
+									name, NameStr(col->form->attname)),
+							 errhint("Name a column of continuous table \"%s\"; a rate can be dropped with column \"%s\" or after it.",
+									 col->table, NameStr(col->form->attname)));
+		check_rate(col, rate);
+		col->rate = rate;
+		rate->moved = col;
+	}
+}
+
+/* ---- initial values and bounds ---------------------------------------------------------- */
 
 /* Literals whose value depends on when they are read. */
 static bool
@@ -421,6 +631,15 @@ option_datum(const Column *col, const char *value)
 	return datum;
 }
 
+static void pg_attribute_noreturn()
+report_option_range(const Column *col, const char *name, const char *hint)
+{
+	DEFINITION_ERROR(col,
+					 errmsg("option \"%s\" of column \"%s\" is out of range",
+							name, NameStr(col->form->attname)),
+					 errhint("%s", hint));
+}
+
 static CtWide
 option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct,
 			  const char *name, const char *value)
@@ -430,7 +649,12 @@ option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct,
 	if (ct_wide_cmp(number, CT_WIDE_NAN) == 0)
 		DEFINITION_ERROR(col,
 						 errmsg("option \"%s\" of column \"%s\" cannot be NaN",
-								name, NameStr(col->form->attname)));
+								name, NameStr(col->form->attname)),
+						 errhint("Give a finite number."));
+	if (ct_wide_cmp(number, CT_WIDE_MINUS_INFINITY) == 0 ||
+		ct_wide_cmp(number, CT_WIDE_PLUS_INFINITY) == 0)
+		report_option_range(col, name, psprintf("Give a value of at most %d digits, %d of them after the point.",
+												CONTIME_NARROW_DIGITS, attr->scale));
 	return number;
 }
 
@@ -447,6 +671,11 @@ derive_bounds(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" has bounds but no rule \"sum\"", name),
 						 errhint("lower and upper clamp a sum; leave them out for other rules."));
+	if ((lower || upper) && ct->number == CT_NUMBER_INTERVAL)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" of type interval cannot have bounds", name),
+						 errdetail("Months, days and microseconds are added apart, so intervals have no one order."),
+						 errhint("Leave out lower and upper."));
 	ct->has_lower = lower != NULL;
 	ct->has_upper = upper != NULL;
 	if (lower)
@@ -496,8 +725,17 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 		StringInfoData image;
 
 		initStringInfo(&image);
-		contime_encode_image(attr, ct, option_datum(col, value), &image, false);
+		(void) contime_encode_image(attr, ct, option_datum(col, value), &image, false);
 		table->schema = schema_append(table->schema, index, image.data, image.len);
+		return;
+	}
+	if (ct->number == CT_NUMBER_INTERVAL)
+	{
+		Datum		interval = option_datum(col, value);
+
+		if (!contime_is_finite(ct, attr, interval))
+			report_option_range(col, "initial", "Give a finite interval.");
+		ct->initial = contime_interval(interval, &ct->initial_extra);
 		return;
 	}
 	ct->initial = option_number(col, attr, ct, "initial", value);
@@ -512,19 +750,19 @@ static void
 derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 {
 	CtAttr	   *ct = &table->schema->attr[col->form->attnum - 1];
-	char	   *rule = option_value(col->options, "rule");
 
-	ct->rule = rule ? rule_of(rule) : CT_RULE_LAST;
-	ct->rate_attr = -1;
-	ct->lower = CT_WIDE_MINUS_INFINITY;
-	ct->upper = CT_WIDE_PLUS_INFINITY;
-	if (ct->rule != CT_RULE_LAST)
+	ct->rule = col->rule;
+	ct->linear = col->linear;
+	if (col->rate)
 	{
-		derive_number(col, rule, attr, ct);
-		derive_bounds(col, attr, ct);
+		ct->rate_attr = col->rate->form->attnum - 1;
+		table->schema->has_rates = true;
 	}
-	else if (option_value(col->options, "lower") || option_value(col->options, "upper"))
-		derive_bounds(col, attr, ct);
+	check_interpolation(col);
+	if (col->rule != CT_RULE_LAST || col->linear || col->rate || col->moved ||
+		option_value(col->options, "scale"))
+		derive_number(col, attr, ct);
+	derive_bounds(col, attr, ct);
 	derive_initial(col, attr, table);
 }
 
@@ -552,6 +790,56 @@ is_not_null(Form_pg_attribute form)
 	return not_null;
 }
 
+static bool
+has_state_option(List *list)
+{
+	static const char *const names[] = {"rule", "initial", "lower", "upper", "scale", "interpolate", "rate"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (option_value(list, names[i]))
+			return true;
+	return false;
+}
+
+/* Decimal digits of the values of a rate. */
+static int
+rate_digits(const Column *rate, const ContimeAttr *attr)
+{
+	switch (rate->base)
+	{
+		case INT2OID:
+			return 5;
+		case INT4OID:
+			return 10;
+		case INT8OID:
+			return 19;
+		case NUMERICOID:
+			return attr->precision;
+		default:
+			return CONTIME_NARROW_DIGITS;
+	}
+}
+
+/* Nothing that moves may ever overflow what it is computed in, however far it gets. */
+static void
+check_reach(const Column *col, const ContimeTable *table)
+{
+	const char *name = NameStr(col->form->attname);
+	const char *rate = NameStr(col->rate->form->attname);
+	int			digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
+	int			most = ct_rate_digits(table->schema, col->form->attnum - 1);
+
+	if (digits > most)
+		DEFINITION_ERROR(col,
+						 errmsg("rate \"%s\" of column \"%s\" has too many digits", rate, name),
+						 errdetail("Beside the decimals of column \"%s\", a sum of rates can have %d digits, and type %s has %d.",
+								   name, most,
+								   format_type_with_typemod(col->rate->form->atttypid, col->rate->form->atttypmod),
+								   digits),
+						 errhint("Use fewer decimals for column \"%s\", or fewer digits or rule 'last' for column \"%s\".",
+								 name, rate));
+}
+
 /* Options that contradict each other on one column. */
 static void
 check_roles(const Column *col, const ContimeAttr *attr)
@@ -562,12 +850,10 @@ check_roles(const Column *col, const ContimeAttr *attr)
 	if (roles > 1)
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" has more than one of the options key, time and event_id", name));
-	if (roles == 1 &&
-		(option_value(col->options, "rule") || option_value(col->options, "initial") ||
-		 option_value(col->options, "lower") || option_value(col->options, "upper")))
+	if (roles == 1 && has_state_option(col->options))
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" cannot have a rule", name),
-						 errhint("rule, initial, lower and upper belong to state columns."));
+						 errhint("rule, initial, lower, upper, scale, interpolate and rate belong to state columns."));
 	if (col->form->attgenerated)
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" of a continuous table cannot be generated", name),
@@ -588,35 +874,67 @@ check_roles(const Column *col, const ContimeAttr *attr)
 								name, format_type_be(col->form->atttypid)));
 }
 
+/* The digits of a type or option, as the values are decoded with. */
 static void
-derive_column(Relation rel, Form_pg_attribute form, ContimeTable *table)
+derive_digits(const Column *col, ContimeAttr *attr)
+{
+	char	   *scale = option_value(col->options, "scale");
+
+	if (col->base == NUMERICOID && col->basemod >= (int32) VARHDRSZ)
+	{
+		attr->precision = NUMERIC_PRECISION(col->basemod);
+		attr->scale = NUMERIC_SCALE(col->basemod);
+	}
+	else if (scale)
+		attr->scale = scale_of(scale);
+}
+
+/* What can be said of a column without its siblings. */
+static void
+begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *col)
 {
 	ContimeAttr *attr = &table->attr[form->attnum - 1];
 	CtAttr	   *ct = &table->schema->attr[form->attnum - 1];
-	Column		col;
+	char	   *option;
 
+	col->table = table->name;
+	col->form = form;
 	attr->attno = form->attnum;
 	attr->dropped = form->attisdropped;
+	ct->rate_attr = -1;
 	if (attr->dropped)
 		return;
 
-	col.table = table->name;
-	col.form = form;
-	col.options = GetForeignColumnOptions(RelationGetRelid(rel), form->attnum);
-	col.basemod = form->atttypmod;
-	col.base = getBaseTypeAndTypmod(form->atttypid, &col.basemod);
+	col->options = GetForeignColumnOptions(RelationGetRelid(rel), form->attnum);
+	col->basemod = form->atttypmod;
+	col->base = getBaseTypeAndTypmod(form->atttypid, &col->basemod);
+	option = option_value(col->options, "rule");
+	col->rule = option ? rule_of(option) : CT_RULE_LAST;
+	option = option_value(col->options, "interpolate");
+	col->linear = option && strcmp(option, "linear") == 0;
 
-	attr->type = col.base;
-	attr->typmod = col.basemod;
+	attr->type = col->base;
+	attr->typmod = col->basemod;
 	attr->collation = form->attcollation;
 	attr->typlen = form->attlen;
 	attr->typbyval = form->attbyval;
-	attr->key = option_flag(col.options, "key");
-	attr->time = option_flag(col.options, "time");
-	attr->event_id = option_flag(col.options, "event_id");
+	attr->key = option_flag(col->options, "key");
+	attr->time = option_flag(col->options, "time");
+	attr->event_id = option_flag(col->options, "event_id");
 	attr->state = !attr->key && !attr->time;
-	check_roles(&col, attr);
+	check_roles(col, attr);
+	derive_digits(col, attr);
+}
 
+static void
+derive_column(const Column *col, ContimeTable *table)
+{
+	Form_pg_attribute form = col->form;
+	ContimeAttr *attr = &table->attr[form->attnum - 1];
+	CtAttr	   *ct = &table->schema->attr[form->attnum - 1];
+
+	if (attr->dropped)
+		return;
 	ct->role = attr->key ? CONTIME_KEY : attr->time ? CONTIME_TIME
 		: attr->event_id ? CONTIME_EVENT_ID : CONTIME_STATE;
 	ct->type = form->atttypid;
@@ -626,14 +944,14 @@ derive_column(Relation rel, Form_pg_attribute form, ContimeTable *table)
 		: attr->typlen > 0 ? CT_IMAGE_FIXED : CT_IMAGE_VAR;
 	ct->length = attr->typbyval ? 0 : attr->typlen;
 	if (attr->key)
-		derive_key(&col, table);
+		derive_key(col, table);
 	else if (attr->time)
-		derive_time(&col, table);
+		derive_time(col, table);
 	else
 	{
 		if (attr->event_id)
-			derive_event_id(&col, table);
-		derive_state(&col, attr, table);
+			derive_event_id(col, table);
+		derive_state(col, attr, table);
 	}
 }
 
@@ -668,6 +986,7 @@ table_derive(Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	Size		size = offsetof(CtSchema, attr) + desc->natts * sizeof(CtAttr);
+	Column	   *cols = palloc0(desc->natts * sizeof(Column));
 	ContimeTable *table;
 
 	check_relation(rel);
@@ -681,7 +1000,13 @@ table_derive(Relation rel)
 	table->schema->id_attr = -1;
 
 	for (int i = 0; i < desc->natts; i++)
-		derive_column(rel, TupleDescAttr(desc, i), table);
+		begin_column(rel, TupleDescAttr(desc, i), table, &cols[i]);
+	resolve_rates(cols, desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+		derive_column(&cols[i], table);
+	for (int i = 0; i < desc->natts; i++)
+		if (cols[i].rate)
+			check_reach(&cols[i], table);
 
 	if (table->nkeys == 0)
 		ereport(ERROR,
@@ -828,48 +1153,88 @@ contime_table(Relation rel)
 
 /* ---- compatibility with the data there is -------------------------------------------- */
 
-/* Does an attribute mean the same in two descriptions? */
+/* Are two attributes' initial values and bounds the same numbers and bytes? */
 static bool
-attr_equal(const CtSchema *a, const CtSchema *b, int i)
+values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr *y)
 {
-	const CtAttr *x = &a->attr[i];
-	const CtAttr *y = &b->attr[i];
-
-	return x->rule == y->rule && x->image == y->image && x->number == y->number &&
-		x->scale == y->scale && x->length == y->length && x->has_initial == y->has_initial &&
-		x->role == y->role && x->type == y->type && x->typmod == y->typmod &&
-		x->collation == y->collation &&
+	return x->has_initial == y->has_initial && x->has_lower == y->has_lower &&
+		x->has_upper == y->has_upper &&
 		ct_wide_cmp(x->lower, y->lower) == 0 &&
 		ct_wide_cmp(x->upper, y->upper) == 0 &&
 		ct_wide_cmp(x->initial, y->initial) == 0 &&
+		ct_wide_cmp(x->initial_extra, y->initial_extra) == 0 &&
 		x->initial_bytes == y->initial_bytes &&
 		memcmp((const char *) a + x->initial_offset,
 			   (const char *) b + y->initial_offset, x->initial_bytes) == 0;
 }
 
+/* Does an attribute mean the same in two descriptions? */
+static bool
+attr_equal(const CtAttr *x, const CtAttr *y)
+{
+	return x->rule == y->rule && x->image == y->image && x->number == y->number &&
+		x->scale == y->scale && x->length == y->length && x->wide == y->wide &&
+		x->linear == y->linear && x->rate_attr == y->rate_attr &&
+		x->role == y->role && x->type == y->type && x->typmod == y->typmod &&
+		x->collation == y->collation;
+}
+
+/*
+ * A rate of rule last is kept as a number for the sake of what it moves, and
+ * stays one in memory when that is dropped.  The attribute of a description
+ * in which nothing moves by it, as if something did.
+ */
+static CtAttr
+attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
+{
+	CtAttr		rate = *attr;
+	const char *image = (const char *) schema + attr->initial_offset;
+	int64		word;
+
+	rate.number = stored->number;
+	rate.scale = stored->scale;
+	rate.initial_offset = rate.initial_bytes = 0;
+	if (attr->has_initial && stored->number == CT_NUMBER_NUMERIC)
+		rate.initial = ct_wide_from_numeric(image, attr->initial_bytes, stored->scale);
+	else if (attr->has_initial)
+	{
+		memcpy(&word, image, sizeof(word));
+		rate.initial = ct_wide_from_int64(word);
+	}
+	return rate;
+}
+
+static bool
+attr_fits(const CtSchema *schema, const CtSchema *stored, int i)
+{
+	const CtAttr *y = &stored->attr[i];
+	CtAttr		x = schema->attr[i];
+
+	if (x.rule == CT_RULE_LAST && x.number == CT_NUMBER_NONE && !y->linear &&
+		(y->number == CT_NUMBER_INT || y->number == CT_NUMBER_NUMERIC))
+		x = attr_as_rate(schema, &x, y);
+	return attr_equal(&x, y) && values_equal(schema, stored, &x, y);
+}
+
 /*
  * The first attribute in which a table's description differs from the one
  * its data was written with, dropped state columns aside; -1 when none does.
- * What was added since must be a plain state column.
+ * What was added since must be a plain state column: where one that moves had
+ * been is not known.
  */
 int
 contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
 {
 	const CtSchema *schema = table->schema;
 
-	for (int i = 0; i < schema->nattrs; i++)
-	{
-		bool		dropped = table->attr[i].dropped;
-
-		if (i >= stored->nattrs)
-		{
-			if (!dropped && schema->attr[i].role != CONTIME_STATE)
-				return i;
-		}
-		else if (dropped ? stored->attr[i].role != CONTIME_STATE
-				 : !attr_equal(schema, stored, i))
+	for (int i = stored->nattrs; i < schema->nattrs; i++)
+		if (!table->attr[i].dropped &&
+			(schema->attr[i].role != CONTIME_STATE || schema->attr[i].rate_attr >= 0))
 			return i;
-	}
+	for (int i = 0; i < Min(stored->nattrs, schema->nattrs); i++)
+		if (table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
+			: !attr_fits(schema, stored, i))
+			return i;
 	return -1;
 }
 
@@ -921,6 +1286,34 @@ contime_table_is_bare(Oid relid)
 	if (rel)
 		RelationClose(rel);
 	return bare;
+}
+
+void
+contime_table_rename_rate(Oid relid, const char *from, const char *to)
+{
+	Relation	rel = relation_open(relid, NoLock); /* the RENAME holds a lock */
+	List	   *cmds = NIL;
+
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute form = TupleDescAttr(RelationGetDescr(rel), i);
+		char	   *rate = form->attisdropped ? NULL
+			: option_value(GetForeignColumnOptions(relid, form->attnum), "rate");
+		AlterTableCmd *cmd;
+
+		if (rate == NULL || strcmp(rate, from) != 0)
+			continue;
+		cmd = makeNode(AlterTableCmd);
+		cmd->subtype = AT_AlterColumnGenericOptions;
+		cmd->name = pstrdup(NameStr(form->attname));
+		cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, "rate",
+														   (Node *) makeString(pstrdup(to)),
+														   DEFELEM_SET, -1));
+		cmds = lappend(cmds, cmd);
+	}
+	relation_close(rel, NoLock);
+	if (cmds)
+		AlterTableInternal(relid, cmds, false);
 }
 
 void

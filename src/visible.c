@@ -103,6 +103,7 @@ contime_view_begin(Snapshot snapshot)
 	view->plain.xmax = widen(snapshot->xmax, next);
 	view->plain.nxip = snapshot->xcnt;
 	view->plain.xip = xip;
+	view->plain.until = PG_INT64_MAX;
 
 	view->capacity = 64;
 	view->runs.extra = palloc(view->capacity * sizeof(CtRef));

@@ -11,7 +11,7 @@
  *	 B1  The first `count` times, slots and labels of a leaf are its events', in
  *		 their order.  Records lie within `used`; `holes` of it is nobody's.
  *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
- *		 set; `finish` is true exactly if one of them is one; `packed` only if
+ *		 touch; `finish` is true exactly if one of them is one; `packed` only if
  *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
  *
@@ -78,6 +78,7 @@ only_adds(const CtRun *run, int attr, uint32_t *offset)
 	const CtForm *form;
 
 	if (run->form == 0 || run->shape->schema->attr[attr].wide ||
+		ct_moves(&run->shape->schema->attr[attr]) ||
 		run->shape->schema->attr[attr].rule != CT_RULE_SUM ||
 		run->shape->schema->attr[attr].number == CT_NUMBER_INTERVAL)
 		return false;
@@ -270,7 +271,7 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 		CtItem item = ct_run_item(run, j, &scratch);
 		CtCell g;
 
-		if (!ct_form_sets(item.form, i))
+		if (!ct_form_touches(item.form, i))
 			continue;
 		ct_cell_of(run->shape, &item, i, &g);
 		ct_cell_then(run->shape, attr, cell, &g);
@@ -347,7 +348,7 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 		CtItem item = ct_run_item(run, j, &scratch);
 		CtCell cell;
 
-		if (!ct_form_sets(item.form, i))
+		if (!ct_form_touches(item.form, i))
 			continue;
 		ct_cell_of(run->shape, &item, i, &cell);
 		ct_value_apply(run->shape, i, value, cell.tag, cell.w);
@@ -485,7 +486,7 @@ leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
 	}
 	else if (leaf->form != number)
 		leaf->form = 0;
-	leaf->set |= form->set;
+	leaf->set |= form->touched;
 	leaf->finish |= form->kind == CT_FINISH;
 }
 

@@ -69,7 +69,7 @@ typedef struct CtLeaf
 	uint16_t holes;  /* left by removed records */
 	uint16_t form;   /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
-	uint64_t set;    /* attributes that one of them may set */
+	uint64_t set;    /* attributes that one of them may touch */
 	uint8_t finish;  /* there may be a finish */
 	uint8_t packed;  /* records lie in the order of events, without holes */
 	uint8_t unused[6];

@@ -131,7 +131,10 @@ typedef enum CtImage
 								 * the common part, then the shorter first */
 } CtImage;
 
-/* How the image of a sum, min or max is read as a number. */
+/*
+ * How an image is read as a number: of every sum, of a min or max but of
+ * text, of a last that is interpolated, moves, or is a rate.
+ */
 typedef enum CtNumber
 {
 	CT_NUMBER_NONE = 0,
@@ -191,8 +194,17 @@ typedef struct CtSchema
 	uint16_t	nattrs;
 	int8_t		id_attr;		/* attribute of the event id, or -1 */
 	uint8_t		id_order;		/* CtOrder */
+	uint8_t		clock_digits;	/* a rate is per 10^this instants: 6 where they
+								 * are microseconds, 0 for a logical clock */
+	bool		has_rates;		/* an attribute has a rate_attr */
 	CtAttr		attr[];			/* nattrs of them, then the initial images */
 } CtSchema;
+
+/*
+ * How many decimal digits the rate of an attribute that moves may have, so
+ * that nothing it ever moves can overflow.
+ */
+int			ct_rate_digits(const CtSchema *schema, int attr);
 
 extern const CtWide CT_WIDE_ZERO,
 			CT_WIDE_MINUS_INFINITY,
@@ -380,6 +392,8 @@ typedef struct CtSnapshot
 	uint64_t	xmax;
 	uint32_t	nxip;
 	const uint64_t *xip;
+	int64_t		until;			/* what a linear column goes to next is looked
+								 * for up to here; INT64_MAX: to the end */
 } CtSnapshot;
 
 /* Does the snapshot see a transaction that is known to have committed? */
@@ -464,9 +478,10 @@ typedef enum CtValueKind
 typedef struct CtValue
 {
 	uint8_t		kind;			/* CtValueKind */
+	bool		was_set;		/* of a linear one: in this life, and at `time` */
 	uint32_t	bytes;			/* of the image, without a VAR's length word */
 	const void *image;			/* unaligned, in shared memory */
-	int64_t		time;			/* of a linear one: when it was set */
+	int64_t		time;
 	CtWide		number;
 	CtWide		extra;			/* of an interval: days, months */
 } CtValue;
@@ -477,7 +492,17 @@ typedef struct CtState
 	bool		present;
 	uint16_t	nattrs;
 	CtValue		value[CT_MAX_ATTRS];
+	CtValue		folded[CT_MAX_ATTRS];	/* what ct_timeline_step() goes on from,
+										 * of attributes that change between
+										 * events */
 } CtState;
+
+/* A state to look at; ct_timeline_step() does not go on from a copy. */
+static inline void
+ct_state_copy(CtState *to, const CtState *from)
+{
+	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
+}
 
 /* The state at `time`: the fold of every visible event at or before it. */
 void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,

@@ -169,14 +169,36 @@ ct_change_check(const CtSchema *schema, const CtChange *change)
 	return left == 0 ? CT_OK : CT_BROKEN;
 }
 
+/* What an event sets, what moves by that, and what its life's first one sets going. */
+static uint64_t
+touched_by(const CtSchema *schema, const CtChange *change)
+{
+	uint64_t touched = change->set;
+
+	if (!schema->has_rates || change->kind == CT_FINISH)
+		return touched;
+	for (int i = 0; i < schema->nattrs; i++)
+	{
+		const CtAttr *attr = &schema->attr[i];
+
+		if (ct_moves(attr) &&
+			((change->set >> attr->rate_attr & 1) != 0 || ct_begins_moving(schema, attr)))
+			touched |= UINT64_C(1) << i;
+	}
+	return touched;
+}
+
 /* What the masks of a change say about its record, which begins with a head. */
 void
 ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form)
 {
 	uint32_t offset = head;
 
-	*form = (CtForm){
-		.set = change->set, .null = change->null, .kind = change->kind, .verbatim = head == 0};
+	*form = (CtForm){.set = change->set,
+					 .null = change->null,
+					 .touched = touched_by(schema, change),
+					 .kind = change->kind,
+					 .verbatim = head == 0};
 	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);

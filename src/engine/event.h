@@ -35,7 +35,8 @@ typedef struct CtForm
 {
 	uint64_t set;
 	uint64_t null;
-	uint64_t apart;  /* attributes whose cell is a reference */
+	uint64_t touched; /* what it sets, and what moves by that, or begins to */
+	uint64_t apart;   /* attributes whose cell is a reference */
 	uint16_t bytes;  /* of a record */
 	uint16_t nattrs; /* up to the last one it sets */
 	uint16_t next;   /* in its hash bucket; 0 ends it */
@@ -53,8 +54,10 @@ typedef struct CtShape
 	const CtSchema *schema;
 	const CtRef *form; /* by number; [0] is unused */
 	uint32_t nforms;
-	uint64_t lasts;  /* attributes whose rule is last, */
-	uint64_t hidden; /* that are not folded as they are shown */
+	uint64_t lasts;  /* attributes for which ct_is_last(), */
+	uint64_t hidden; /* that are not folded as they are shown, */
+	uint64_t linear; /* that are interpolated, */
+	uint64_t moving; /* that have a rate */
 } CtShape;
 
 /* An event wherever it is. */
@@ -95,6 +98,12 @@ ct_form_sets(const CtForm *form, int attr)
 }
 
 static inline bool
+ct_form_touches(const CtForm *form, int attr)
+{
+	return (form->touched >> attr & 1) != 0;
+}
+
+static inline bool
 ct_form_nulls(const CtForm *form, int attr)
 {
 	return (form->null >> attr & 1) != 0;
@@ -123,6 +132,25 @@ ct_event_item(const CtShape *shape, const CtEvent *event, CtForm *scratch)
 {
 	return (CtItem){event->time, ct_form_of(shape, event->form, event->record, scratch),
 					event->record};
+}
+
+/* Does it move by another attribute's value? */
+static inline bool
+ct_moves(const CtAttr *attr)
+{
+	return attr->rate_attr >= 0 && attr->rule != CT_RULE_NONE;
+}
+
+/*
+ * Does it move from a life's first event on, whatever that sets?  An absent
+ * row does not move, even if its rate is something initially.
+ */
+static inline bool
+ct_begins_moving(const CtSchema *schema, const CtAttr *attr)
+{
+	const CtAttr *rate = &schema->attr[attr->rate_attr];
+
+	return attr->has_initial && rate->has_initial && !wide_same(rate->initial, CT_WIDE_ZERO);
 }
 
 uint32_t ct_cell_bytes(const CtAttr *attr);
@@ -164,13 +192,20 @@ ct_number_nan(const CtAttr *attr)
 					  : wide_from_int64(INT64_MAX);
 }
 
+/* (A last has a number because it was a rate, of what is no more: then NaN is.) */
+static inline bool
+ct_may_be_nan(const CtAttr *attr)
+{
+	return attr->number == CT_NUMBER_NUMERIC && attr->rule != CT_RULE_SUM && !ct_moves(attr);
+}
+
 /* A folded number as the caller knows it, and the other way round. */
 static inline CtWide
 ct_number_shown(const CtAttr *attr, CtWide number)
 {
-	return attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN &&
-				   wide_same(number, ct_number_nan(attr)) ? CT_WIDE_NAN
-																					   : number;
+	return ct_may_be_nan(attr) && wide_same(number, ct_number_nan(attr))
+			   ? CT_WIDE_NAN
+			   : number;
 }
 
 static inline CtWide

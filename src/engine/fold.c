@@ -612,6 +612,21 @@ fold_begin(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *
 					.sequence = atomic_load(&((CtTimeline *) ct_ptr(arena, timeline))->sequence)};
 }
 
+static void
+show(const CtFold *fold, const CtRuns *runs, int64_t time)
+{
+	const CtShape *shape = fold->shape;
+
+	ct_state_show(shape, fold->state);
+	if ((shape->linear | shape->moving) != 0)
+	{
+		CtSight sight = {shape, fold->timeline, fold->snapshot,
+						 runs,  fold->newest_top, fold->sequence};
+
+		ct_state_show_between(&sight, time, fold->state);
+	}
+}
+
 void
 ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time,
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
@@ -621,7 +636,7 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 
 	ct_state_initial(shape.schema, state);
 	fold_between(&fold, runs, INT64_MIN, time);
-	ct_state_show(&shape, state);
+	show(&fold, runs, time);
 }
 
 /* ---- going on ---------------------------------------------------------------------- */
@@ -732,8 +747,9 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 	if (!found || next > until)
 		return false;
 	*time = next;
+	ct_state_resume(&shape, state);
 	fold_between(&fold, runs, next, next);
-	ct_state_show(&shape, state);
+	show(&fold, runs, next);
 	return true;
 }
 
@@ -849,7 +865,7 @@ overrides(const CtShape *shape, const CtItem *item, int attr)
 		return true;
 	return ct_form_sets(item->form, attr) &&
 		   (item->form->kind == CT_SNAPSHOT || ct_form_nulls(item->form, attr) ||
-			ct_is_last(&shape->schema->attr[attr]));
+			shape->schema->attr[attr].rule == CT_RULE_LAST);
 }
 
 /*
@@ -857,21 +873,15 @@ overrides(const CtShape *shape, const CtItem *item, int attr)
  * attribute; -1 is the row's presence, which every event decides.
  */
 static bool
-run_override(const CtRun *run, uint32_t from, int attr, int64_t *time)
+run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtForm *scratch)
 {
-	CtForm scratch;
-
 	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
 		return false;
 	for (uint32_t i = from; i < run->count; i++)
 	{
-		CtItem item = ct_run_item(run, i, &scratch);
-
-		if (attr < 0 || overrides(run->shape, &item, attr))
-		{
-			*time = item.time;
+		*item = ct_run_item(run, i, scratch);
+		if (attr < 0 || overrides(run->shape, item, attr))
 			return true;
-		}
 	}
 	return false;
 }
@@ -891,7 +901,8 @@ overriding_children(const CtShape *shape, const CtInner *inner, int attr)
 }
 
 static bool
-node_override(const CtShape *shape, CtRef ref, int height, int attr, int64_t *time)
+node_override(const CtShape *shape, CtRef ref, int height, int attr, CtItem *item,
+			  CtForm *scratch)
 {
 	CtRun run;
 
@@ -905,18 +916,18 @@ node_override(const CtShape *shape, CtRef ref, int height, int attr, int64_t *ti
 		ref = ct_node_child(inner)[__builtin_ctz(children)];
 	}
 	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
-	return run_override(&run, 0, attr, time);
+	return run_override(&run, 0, attr, item, scratch);
 }
 
-/* The instant of the first event from the spot on that overrides it. */
-static bool
-next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
-			  int64_t *time)
+/* The first event from the spot on that overrides it. */
+bool
+ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
+				 CtItem *item, CtForm *scratch)
 {
 	CtRun run;
 
 	ct_spot_run(shape, timeline, spot, &run);
-	if (run_override(&run, spot->position, attr, time))
+	if (run_override(&run, spot->position, attr, item, scratch))
 		return true;
 	if (spot->depth == 0)
 		return false;
@@ -928,10 +939,10 @@ next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *sp
 
 		if (children != 0)
 			return node_override(shape, ct_node_child(inner)[__builtin_ctz(children)],
-								 timeline->height - depth - 1, attr, time);
+								 timeline->height - depth - 1, attr, item, scratch);
 	}
 	ct_tail_run(shape, timeline, &run);
-	return run_override(&run, 0, attr, time);
+	return run_override(&run, 0, attr, item, scratch);
 }
 
 /* The state of all events before the spot, seen by everyone or not. */
@@ -959,48 +970,61 @@ fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot
 
 /*
  * What would change if the event, which has not entered, entered now,
- * `instead` of its twin or beside all: nothing (false), or states from its
- * instant to *end, INT64_MAX if open.
+ * `instead` of its twin or beside all: nothing (false), or states at the
+ * instants of the effect, which begins before the event only for what is
+ * interpolated.
  *
  * Attributes do not depend on each other (R3): where two states differ they
  * differ until the attributes that do are overridden.
  */
 bool
 ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
-				   bool instead, int64_t *end)
+				   bool instead, CtEffect *effect)
 {
+	uint64_t between = shape->linear | shape->moving;
 	CtSpot spot;
 	CtSpot before;
+	CtState base;
 	CtState without;
 	CtState with;
+	CtItem twin;
 	CtForm scratch;
 
 	(void) ct_timeline_locate(shape, timeline, item, &spot);
 	before = spot;
 	before.position -= instead;
 	fold_before(shape, timeline, &before, &without);
-	with = without;
+	ct_state_copy(&with, &without);
+	if (between != 0)
+		ct_state_copy(&base, &without);
 	ct_state_add_item(shape, &with, item);
 	if (instead)
 	{
 		CtRun run;
-		CtItem twin;
 
 		ct_spot_run(shape, timeline, &spot, &run);
 		twin = ct_run_item(&run, before.position, &scratch);
 		ct_state_add_item(shape, &without, &twin);
 	}
 
-	*end = item->time;
+	effect->from = effect->to = item->time;
 	for (int i = -1; i < shape->schema->nattrs; i++)
 	{
-		int64_t time = INT64_MAX;
+		CtItem next = {.time = INT64_MAX};
+		CtForm other;
 
 		if (i < 0 ? with.present == without.present
-				  : ct_value_equal(&with.value[i], &without.value[i]))
+				  : (between >> i & 1) != 0 || ct_value_equal(&with.value[i], &without.value[i]))
 			continue;
-		(void) next_override(shape, timeline, &spot, i, &time);
-		*end = time > *end ? time : *end;
+		if (!ct_next_override(shape, timeline, &spot, i, &next, &other))
+			next.time = INT64_MAX;
+		effect->to = next.time > effect->to ? next.time : effect->to;
 	}
-	return *end > item->time;
+	if (between != 0)
+	{
+		CtEntering entering = {item, instead ? &twin : NULL, &spot, &base, &with, &without};
+
+		ct_effect_between(shape, timeline, &entering, effect);
+	}
+	return effect->to > effect->from;
 }

@@ -10,8 +10,8 @@
  *	 N1  The total of a child is the composition of its events in that
  *		 attribute; before, where there is one, that of the children before it
  *		 in its group; of a group, that of all children before it.
- *	 N2  An attribute without a column is set by none of the node's events: it
- *		 is kept, or initial after a child with a finish.
+ *	 N2  An attribute without a column is touched by none of the node's events:
+ *		 it is kept, or initial after a child with a finish.
  *	 N3  `overrides` and `sets` are what the tags of the totals say.
  *
  * Not here: the shape of the tree (timeline.c), composition (rule.c).
@@ -40,7 +40,7 @@ cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich
 		  CtCell *cell)
 {
 	cell->tag = *ct_column_tag(column, capacity, which, i);
-	if (cell->tag == CT_SET || cell->tag == CT_CHANGE)
+	if (ct_tag_has_payload(cell->tag))
 		memcpy(cell->w, ct_column_payload(attr, column, capacity, which, i),
 			   ct_payload_bytes(attr));
 }
@@ -50,7 +50,7 @@ cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich whic
 		   const CtCell *cell)
 {
 	*ct_column_tag(column, capacity, which, i) = (uint8_t) cell->tag;
-	if (cell->tag == CT_SET || cell->tag == CT_CHANGE)
+	if (ct_tag_has_payload(cell->tag))
 		memcpy(ct_column_payload(attr, column, capacity, which, i), cell->w,
 			   ct_payload_bytes(attr));
 }

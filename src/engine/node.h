@@ -11,9 +11,9 @@
  * Two steps instead of one for a reader, but a late event changes at most what
  * is before the rest of its group and the groups behind it.
  *
- * A node has a column for an attribute if one of its events sets it, so what
- * a late event costs, and what summaries take, depends on what events set and
- * not on how wide the table is.
+ * A node has a column for an attribute if one of its events touches it, so
+ * what a late event costs, and what summaries take, depends on what events set
+ * and not on how wide the table is.
  */
 #ifndef CT_NODE_H
 #define CT_NODE_H

@@ -264,6 +264,88 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 	return 2 + 2 * ndigits;
 }
 
+/* ---- products ------------------------------------------------------------------ */
+
+static const uint64_t power_of_ten[] = {
+	1,
+	10,
+	100,
+	1000,
+	10000,
+	100000,
+	1000000,
+	10000000,
+	100000000,
+	1000000000,
+	UINT64_C(10000000000),
+	UINT64_C(100000000000),
+	UINT64_C(1000000000000),
+	UINT64_C(10000000000000),
+	UINT64_C(100000000000000),
+	UINT64_C(1000000000000000),
+	UINT64_C(10000000000000000),
+	UINT64_C(100000000000000000),
+	UINT64_C(1000000000000000000),
+};
+
+#define MOST_DIGITS 18
+
+/* a * b, modulo 2^192 as sums are: exact if it fits. */
+CtWide
+ct_wide_times(CtWide a, CtWide b)
+{
+	unsigned __int128 low = (unsigned __int128) a.word[0] * b.word[0];
+	unsigned __int128 cross = (unsigned __int128) a.word[0] * b.word[1];
+	unsigned __int128 other = (unsigned __int128) a.word[1] * b.word[0];
+	unsigned __int128 middle = (low >> 64) + (uint64_t) cross + (uint64_t) other;
+	uint64_t high = (uint64_t) (middle >> 64) + (uint64_t) (cross >> 64) +
+					(uint64_t) (other >> 64) + a.word[0] * b.word[2] + a.word[1] * b.word[1] +
+					a.word[2] * b.word[0];
+
+	return (CtWide){{(uint64_t) low, (uint64_t) middle, high}};
+}
+
+/* a * 10^digits. */
+CtWide
+ct_wide_shift(CtWide a, int digits)
+{
+	for (; digits > 0; digits -= MOST_DIGITS)
+		a = ct_wide_times(
+			a, (CtWide){{power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS], 0, 0}});
+	return a;
+}
+
+/* a / 10^digits, rounded half away from zero; at most 2 * 18 digits. */
+CtWide
+ct_wide_round(CtWide a, int digits)
+{
+	bool negative = wide_negative(a);
+	unsigned __int128 part = 0;  /* what is left so far, */
+	unsigned __int128 whole = 1; /* of so much */
+
+	if (digits == 0)
+		return a;
+	if (negative)
+		a = negate(a);
+	for (; digits > 0; digits -= MOST_DIGITS)
+	{
+		uint64_t power = power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS];
+		unsigned __int128 rest = 0;
+
+		for (int i = 2; i >= 0; i--)
+		{
+			rest = rest << 64 | a.word[i];
+			a.word[i] = (uint64_t) (rest / power);
+			rest %= power;
+		}
+		part += rest * whole;
+		whole *= power;
+	}
+	if (part >= whole - part)
+		a = wide_add(a, wide_from_int64(1));
+	return negative ? negate(a) : a;
+}
+
 /* floor + part / whole, 0 <= part < whole: rounded half away from zero. */
 static CtWide
 round_half(CtWide floor, uint64_t part, uint64_t whole)

@@ -64,7 +64,22 @@ wide_same(CtWide a, CtWide b)
 	return ((a.word[0] ^ b.word[0]) | (a.word[1] ^ b.word[1]) | (a.word[2] ^ b.word[2])) == 0;
 }
 
+static inline bool
+wide_negative(CtWide a)
+{
+	return (int64_t) a.word[2] < 0;
+}
+
+static inline CtWide
+wide_negate(CtWide a)
+{
+	return wide_subtract((CtWide){{0, 0, 0}}, a);
+}
+
 /* number.c */
+CtWide ct_wide_times(CtWide a, CtWide b);
+CtWide ct_wide_shift(CtWide a, int digits);
+CtWide ct_wide_round(CtWide a, int digits);
 uint32_t ct_wide_to_numeric(CtWide value, int scale, uint8_t *image);
 CtWide ct_wide_between(CtWide a, CtWide b, uint64_t part, uint64_t whole);
 

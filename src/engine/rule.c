@@ -8,6 +8,7 @@
  *	 last		keep | set to v | NULL | initial
  *	 sum		keep | set to v | NULL | f(x) = min(max(x + a, lo), hi)
  *	 min, max	keep | set to v | NULL | f(x) = min(x, v), max(x, v)
+ *	 what moves, a last or a sum: see motion.c
  *
  *	 g after f, both sums: a = a1 + a2, lo = g(lo1), hi = g(hi1), where g(x)
  *	 adds a2 and clamps.  f of NULL is f(start): the initial value, or without
@@ -25,7 +26,8 @@
  *	 R4  One function has one cell: equal functions are found equal.  (Where
  *		 the bounds have met, what is added no longer counts and is 0.)
  *
- * Not here: numbers (number.c), the order of events (event.c).
+ * Not here: numbers (number.c), the order of events (event.c), what columns
+ * show between events (between.c).
  */
 #include "rule.h"
 
@@ -63,6 +65,8 @@ attr_sound(const CtSchema *schema, const CtAttr *attr)
 	if ((attr->has_lower || attr->has_upper) && attr->rule != CT_RULE_SUM)
 		return false;
 	if (attr->linear && (attr->rule != CT_RULE_LAST || !ct_is_number(attr)))
+		return false;
+	if (ct_moves(attr) && !ct_motion_sound(schema, attr))
 		return false;
 	if (ct_is_number(attr))
 		return number_sound(attr);
@@ -150,7 +154,7 @@ initial_number(const CtAttr *attr, CtWide *w)
 	if (attr->number == CT_NUMBER_INTERVAL)
 		w[1] = attr->initial_extra;
 	else if (attr->linear)
-		w[1] = wide_from_int64(INT64_MIN);
+		w[1] = CT_WIDE_MINUS_INFINITY; /* it was not set */
 }
 
 /* What x, a value, becomes by a CT_CHANGE. */
@@ -257,13 +261,19 @@ apart_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
 
 /* ---- cells ----------------------------------------------------------------- */
 
-/* What an event that is no finish and sets the attribute does to it. */
+/* What an event that is no finish and touches the attribute does to it. */
 void
 ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
 {
 	const CtAttr *attr = &shape->schema->attr[i];
-	const uint8_t *at = item->record + ct_form_offset(item->form, i);
+	const uint8_t *at;
 
+	if (ct_moves(attr))
+	{
+		ct_motion_of(shape->schema, i, item, cell);
+		return;
+	}
+	at = item->record + ct_form_offset(item->form, i);
 	if (ct_form_nulls(item->form, i))
 		cell->tag = CT_SET_NULL;
 	else if (ct_is_number(attr))
@@ -279,7 +289,7 @@ ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
 void
 ct_cell_reset(const CtAttr *attr, CtCell *cell)
 {
-	if (!ct_is_number(attr))
+	if (!ct_is_number(attr) || ct_moves(attr))
 		cell->tag = CT_SET_INITIAL;
 	else if (attr->has_initial)
 	{
@@ -296,7 +306,9 @@ ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *
 {
 	if (g->tag == CT_KEEP)
 		return;
-	if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
+	if (g->tag >= CT_MOTION && f->tag != CT_KEEP)
+		ct_motion_then(shape->schema, attr, f, g);
+	else if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
 		*f = *g;
 	else if (!ct_is_number(attr))
 		apart_then(shape, attr, f, g);
@@ -316,8 +328,10 @@ ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 {
 	if (a->tag != b->tag)
 		return false;
-	if (a->tag != CT_SET && a->tag != CT_CHANGE)
+	if (!ct_tag_has_payload(a->tag))
 		return true;
+	if (a->tag >= CT_MOTION)
+		return ct_motion_same(attr, a, b);
 	if (!ct_is_number(attr))
 		return memcmp(a->bytes, b->bytes, ct_cell_bytes(attr)) == 0;
 	if (attr->rule == CT_RULE_SUM && a->tag == CT_SET && attr->number != CT_NUMBER_INTERVAL)
@@ -332,8 +346,8 @@ ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 
 /* ---- states ---------------------------------------------------------------- */
 
-void
-ct_value_initial(const CtSchema *schema, int i, CtValue *value)
+static inline void
+value_initial(const CtSchema *schema, int i, CtValue *value)
 {
 	const CtAttr *attr = &schema->attr[i];
 
@@ -346,7 +360,7 @@ ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 		value->kind = CT_VALUE_NUMBER;
 		value->number = ct_number_hidden(attr, attr->initial);
 		value->extra = attr->initial_extra;
-		value->time = INT64_MIN;
+		value->was_set = false;
 	}
 	else
 	{
@@ -356,6 +370,15 @@ ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 	}
 }
 
+void
+ct_value_initial(const CtSchema *schema, int i, CtValue *value)
+{
+	if (ct_moves(&schema->attr[i]))
+		ct_motion_initial(schema, &schema->attr[i], value);
+	else
+		value_initial(schema, i, value);
+}
+
 /* The state of a key before its first event. */
 void
 ct_state_initial(const CtSchema *schema, CtState *state)
@@ -363,7 +386,12 @@ ct_state_initial(const CtSchema *schema, CtState *state)
 	state->present = false;
 	state->nattrs = schema->nattrs;
 	for (int i = 0; i < schema->nattrs; i++)
-		ct_value_initial(schema, i, &state->value[i]);
+		value_initial(schema, i, &state->value[i]);
+	for (int i = 0; schema->has_rates && i < schema->nattrs; i++)
+	{
+		if (ct_moves(&schema->attr[i]))
+			ct_motion_initial(schema, &schema->attr[i], &state->value[i]);
+	}
 }
 
 static void
@@ -382,7 +410,10 @@ value_apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWid
 	if (attr->number == CT_NUMBER_INTERVAL)
 		value->extra = x[1];
 	else if (attr->linear)
+	{
+		value->was_set = !wide_same(x[1], CT_WIDE_MINUS_INFINITY);
 		value->time = (int64_t) x[1].word[0];
+	}
 }
 
 static void
@@ -427,7 +458,9 @@ ct_value_apply(const CtShape *shape, int i, CtValue *value, uint64_t tag, const 
 			ct_value_initial(shape->schema, i, value);
 			break;
 		default:
-			if (ct_is_number(&shape->schema->attr[i]))
+			if (ct_moves(&shape->schema->attr[i]))
+				ct_motion_apply(shape->schema, &shape->schema->attr[i], value, tag, payload);
+			else if (ct_is_number(&shape->schema->attr[i]))
 				value_apply_number(&shape->schema->attr[i], value, tag, payload);
 			else
 				value_apply_bytes(shape, i, value, tag, payload);
@@ -449,6 +482,7 @@ ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *ce
 	{
 		value->kind = CT_VALUE_NUMBER;
 		value->number = ct_cell_number(attr, cell);
+		value->was_set = true;
 		value->time = time;
 	}
 }
@@ -463,11 +497,16 @@ ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 		ct_state_initial(shape->schema, state);
 		return;
 	}
-	for (uint64_t rest = item->form->set; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = item->form->touched; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
-		if (ct_form_nulls(item->form, i))
+		if (ct_moves(&shape->schema->attr[i]))
+		{
+			ct_cell_of(shape, item, i, &cell);
+			ct_value_apply(shape, i, &state->value[i], cell.tag, &cell.motion);
+		}
+		else if (ct_form_nulls(item->form, i))
 			state->value[i].kind = CT_VALUE_NULL;
 		else if (ct_is_last(&shape->schema->attr[i]))
 			ct_value_set_cell(shape, i, &state->value[i],

@@ -12,6 +12,7 @@
 #define CT_RULE_H
 
 #include "event.h"
+#include "motion.h"
 
 typedef enum CtTag
 {
@@ -19,12 +20,13 @@ typedef enum CtTag
 	CT_CHANGE,      /* a function of what was before */
 	CT_SET,         /* to a value */
 	CT_SET_NULL,    /* these three make independent of what was before */
-	CT_SET_INITIAL, /* of what is no number; numbers say which value it is */
-} CtTag;
+	CT_SET_INITIAL, /* of what is no number, or moves; other numbers say which
+					 * value it is */
+} CtTag;				/* or CT_MOTION_TAG() */
 
 /*
- * The payload: of a number, what ct_cell_wides() says, as many as it says; of
- * a value kept apart its reference; else the bytes of the value.
+ * The payload: of a number, what ct_cell_wides() says, as many as it says, or
+ * a motion; of a value kept apart its reference; else the bytes of the value.
  */
 typedef struct CtCell
 {
@@ -32,6 +34,7 @@ typedef struct CtCell
 	union
 	{
 		CtWide w[3];
+		CtMotion motion;
 		CtRef ref;
 		uint8_t bytes[CT_CELL_INLINE];
 	};
@@ -47,7 +50,7 @@ ct_is_number(const CtAttr *attr)
 static inline bool
 ct_is_last(const CtAttr *attr)
 {
-	return attr->rule == CT_RULE_LAST;
+	return attr->rule == CT_RULE_LAST && !ct_moves(attr);
 }
 
 /*
@@ -69,6 +72,8 @@ ct_cell_wides(const CtAttr *attr)
 static inline uint32_t
 ct_payload_bytes(const CtAttr *attr)
 {
+	if (ct_moves(attr))
+		return ct_motion_bytes(attr);
 	if (ct_is_number(attr))
 		return ct_cell_wides(attr) * (uint32_t) sizeof(CtWide);
 	return (ct_cell_bytes(attr) + 3) / 4 * 4;
@@ -77,7 +82,13 @@ ct_payload_bytes(const CtAttr *attr)
 static inline bool
 ct_tag_overrides(uint64_t tag)
 {
-	return tag >= CT_SET;
+	return (tag & 7) >= CT_SET;
+}
+
+static inline bool
+ct_tag_has_payload(uint64_t tag)
+{
+	return tag == CT_SET || tag == CT_CHANGE || tag >= CT_MOTION;
 }
 
 /* x between the bounds of a cell of a sum. */

@@ -52,7 +52,9 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
 					 .nforms = nforms,
 					 .lasts = store->lasts,
-					 .hidden = store->hidden};
+					 .hidden = store->hidden,
+					 .linear = store->linear,
+					 .moving = store->moving};
 
 	return shape;
 }
@@ -279,12 +281,19 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 	memcpy(ct_ptr(writer->arena, copy), schema, schema->size);
 	writer->store->schema = copy;
 	writer->store->lasts = writer->store->hidden = 0;
+	writer->store->linear = writer->store->moving = 0;
 	for (int i = 0; i < schema->nattrs; i++)
 	{
-		if (schema->attr[i].rule == CT_RULE_LAST)
+		const CtAttr *attr = &schema->attr[i];
+
+		if (ct_is_last(attr))
 			writer->store->lasts |= UINT64_C(1) << i;
-		if (schema->attr[i].number == CT_NUMBER_NUMERIC && schema->attr[i].rule >= CT_RULE_MIN)
+		if (attr->rule != CT_RULE_NONE && ct_may_be_nan(attr))
 			writer->store->hidden |= UINT64_C(1) << i;
+		if (attr->linear && attr->rule != CT_RULE_NONE)
+			writer->store->linear |= UINT64_C(1) << i;
+		if (ct_moves(attr))
+			writer->store->moving |= UINT64_C(1) << i;
 	}
 	return true;
 }
@@ -349,6 +358,11 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 		return status;
 	if (schema->nattrs < writer.shape.schema->nattrs)
 		return CT_BROKEN;
+	for (int i = writer.shape.schema->nattrs; i < schema->nattrs; i++)
+	{
+		if (ct_moves(&schema->attr[i]))
+			return CT_BROKEN; /* what was not known to move it cannot be made good */
+	}
 	if (!retire(&writer, old, writer.shape.schema->size))
 		return CT_NO_MEMORY;
 	if (schema_keep(&writer, schema))
@@ -844,13 +858,21 @@ latest_served(const int64_t *served)
 	return __atomic_load_n(served, __ATOMIC_RELAXED);
 }
 
-static void
-changed_add(CtChanged *changed, int64_t from, int64_t to)
+/* May it change what is shown before its instant? */
+static inline bool
+looks_back(const CtShape *shape, const CtForm *form)
 {
-	if (changed->events == 0 || from < changed->from)
-		changed->from = from;
-	if (changed->events == 0 || to > changed->to)
-		changed->to = to;
+	return shape->linear != 0 &&
+		   (form->kind == CT_FINISH || (form->set & shape->linear) != 0);
+}
+
+static void
+changed_add(CtChanged *changed, const CtEffect *effect)
+{
+	if (changed->events == 0 || effect->from < changed->from)
+		changed->from = effect->from;
+	if (changed->events == 0 || effect->to > changed->to)
+		changed->to = effect->to;
 	changed->events++;
 }
 
@@ -878,18 +900,20 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 	const CtForm *form = event_form(writer, event, &scratch);
 	CtEntry entry = entry_of(event, form, event->top);
 	bool late = is_late(writer, timeline, event->time);
+	int64_t latest = late ? INT64_MAX : latest_served(served);
 	bool news = false;
-	int64_t end = 0;
+	CtEffect effect;
 	CtStatus status;
 
-	if (late || event->time <= latest_served(served))
+	if (event->time <= latest || looks_back(&writer->shape, form))
 	{
 		CtItem item = {event->time, form, event->record};
 		CtSpot spot;
 
 		if (form->has_id && ct_timeline_locate(&writer->shape, timeline, &item, &spot))
 			return CT_AGAIN;
-		news = ct_timeline_effect(&writer->shape, timeline, &item, false, &end);
+		news = ct_timeline_effect(&writer->shape, timeline, &item, false, &effect) &&
+			   effect.from <= latest;
 	}
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;
@@ -898,7 +922,7 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 		return status;
 	store->late += late;
 	if (news)
-		changed_add(changed, event->time, end);
+		changed_add(changed, &effect);
 	return CT_OK;
 }
 
@@ -1029,19 +1053,24 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	CtItem twin;
 	int order;
 	bool news = false;
-	int64_t end = 0;
+	CtEffect effect;
 
 	ct_spot_run(&writer->shape, timeline, spot, &run);
 	twin = ct_run_item(&run, spot->position - 1, &other);
 	order = ct_item_cmp(&writer->shape, &item, &twin);
 	if (order < 0)
 	{
-		if (entry->time <= latest_served(served) || is_late(writer, timeline, entry->time))
-			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &end);
+		bool late = is_late(writer, timeline, entry->time);
+		int64_t latest = late ? INT64_MAX : latest_served(served);
+
+		if (entry->time <= latest || looks_back(&writer->shape, item.form) ||
+			looks_back(&writer->shape, twin.form))
+			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &effect) &&
+				   effect.from <= latest;
 		if (ct_timeline_replace(writer, timeline, entry) != CT_OK)
 			return CT_NO_MEMORY;
 		if (news)
-			changed_add(changed, entry->time, end);
+			changed_add(changed, &effect);
 	}
 	writer->store->conflicts += order != 0;
 	writer->store->duplicates += order == 0;

@@ -19,9 +19,11 @@ typedef struct CtStore
 {
 	CtRef schema;
 	CtRef forms; /* references by number */
-	CtRef retired; /* descriptions and lists of forms before these (S8) */
-	uint64_t lasts;  /* attributes whose rule is last, */
-	uint64_t hidden; /* that are not folded as they are shown */
+	CtRef retired;   /* descriptions and lists of forms before these (S8) */
+	uint64_t lasts;  /* masks of attributes, as in CtShape */
+	uint64_t hidden;
+	uint64_t linear;
+	uint64_t moving;
 	uint32_t nforms;
 	uint32_t forms_capacity;
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */

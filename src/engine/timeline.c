@@ -393,8 +393,8 @@ climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
 static bool
 is_addition(const CtAttr *attr, const CtItem *item, int i)
 {
-	return attr->rule == CT_RULE_SUM && attr->number != CT_NUMBER_INTERVAL && !attr->has_lower &&
-		   !attr->has_upper && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
+	return attr->rule == CT_RULE_SUM && !ct_moves(attr) && attr->number != CT_NUMBER_INTERVAL &&
+		   !attr->has_lower && !attr->has_upper && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
 }
 
 /* An event has been put before the spot: note it in the nodes above. */
@@ -444,7 +444,7 @@ static void
 spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool added)
 {
 	uint64_t attrs =
-		item->form->kind == CT_FINISH ? spot->inner[0]->columns : item->form->set;
+		item->form->kind == CT_FINISH ? spot->inner[0]->columns : item->form->touched;
 
 	for (uint64_t rest = attrs; rest != 0; rest &= rest - 1)
 	{
@@ -893,7 +893,7 @@ static CtStatus
 insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
 			  bool replace, CtSpot *spot)
 {
-	uint64_t attrs = item->form->kind == CT_FINISH ? 0 : item->form->set;
+	uint64_t attrs = item->form->kind == CT_FINISH ? 0 : item->form->touched;
 	CtLeaf *leaf;
 	CtRun run;
 

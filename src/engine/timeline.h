@@ -98,7 +98,7 @@ ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 	run->count = timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
 	run->form = timeline->tail_form;
 	run->finish = timeline->tail_finish != 0;
-	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->set : UINT64_MAX;
+	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->touched : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;
 	run->base = ct_ptr(shape->arena, timeline->tail);
@@ -129,8 +129,45 @@ void ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot);
 uint32_t ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon);
 int ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit);
 
+/* The instants at which something changes: [from, to), INT64_MAX if open. */
+typedef struct CtEffect
+{
+	int64_t from;
+	int64_t to;
+} CtEffect;
+
 /* fold.c */
 bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
-						bool instead, int64_t *end);
+						bool instead, CtEffect *effect);
+bool ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot,
+					  int attr, CtItem *item, CtForm *scratch);
+
+/* What a reader sees of a timeline. */
+typedef struct CtSight
+{
+	const CtShape *shape;
+	const CtTimeline *timeline;
+	const CtSnapshot *snapshot; /* NULL: everything */
+	const CtRuns *runs;
+	uint64_t newest_top;
+	uint32_t sequence; /* of the timeline, at the start */
+} CtSight;
+
+/* An event that enters, and the state before and after it with and without it. */
+typedef struct CtEntering
+{
+	const CtItem *item;
+	const CtItem *twin; /* in whose place it enters, or NULL */
+	const CtSpot *spot; /* behind both */
+	const CtState *before;
+	const CtState *with;
+	const CtState *without; /* with the twin */
+} CtEntering;
+
+/* between.c */
+void ct_state_show_between(const CtSight *sight, int64_t time, CtState *state);
+void ct_state_resume(const CtShape *shape, CtState *state);
+void ct_effect_between(const CtShape *shape, const CtTimeline *timeline,
+					   const CtEntering *entering, CtEffect *effect);
 
 #endif /* CT_TIMELINE_H */

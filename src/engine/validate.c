@@ -142,7 +142,7 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 
 		if (item.form->kind == CT_FINISH)
 			ct_cell_reset(a, cell);
-		else if (ct_form_sets(item.form, attr))
+		else if (ct_form_touches(item.form, attr))
 		{
 			ct_cell_of(&check->shape, &item, attr, &g);
 			ct_cell_then(&check->shape, a, cell, &g);
@@ -170,7 +170,7 @@ sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 	{
 		const CtForm *form = ct_run_item(&run, i, &scratch).form;
 
-		if (form->kind != CT_FINISH && ct_form_sets(form, attr))
+		if (form->kind != CT_FINISH && ct_form_touches(form, attr))
 			return true;
 	}
 	return false;
@@ -253,7 +253,7 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 	check_record(check, item.form, item.record);
 	require(check, run->form == 0 || run->form == ct_run_form(run, i), "B2: a form is another's");
 	require(check, run->finish || item.form->kind != CT_FINISH, "B2: a finish is not known");
-	require(check, (item.form->set & ~run->set) == 0, "B2: what is set is not known");
+	require(check, (item.form->touched & ~run->set) == 0, "B2: what is touched is not known");
 	check->frozen += top == 0;
 	check->young += top != 0;
 	require(check, top == 0 || (timeline->lo <= top && top <= timeline->hi),

@@ -95,7 +95,12 @@ my %values = (
 	'jsonb' => sub { pick('{}', 'null', '[1, 2]', '{"a": 1}', '{"a": {"b": "c"}}') },
 	'int[]' => sub { pick('{}', '{1}', '{1,NULL,3}') },
 	'interval' => sub { pick('1 day', '24 hours', '-3 minutes') },
-	'timestamptz' => sub { sprintf '2020-05-%02d 12:00:00+00', 1 + int rand 28 });
+	'timestamptz' => sub { sprintf '2020-05-%02d 12:00:00+00', 1 + int rand 28 },
+	'timestamp' => sub { sprintf '2020-05-%02d 12:00:00', 1 + int rand 28 },
+	'date' => sub { sprintf '2020-05-%02d', 1 + int rand 28 },
+	'span' => sub { pick('1 day', '24 hours', '-3 minutes', '1 month -1 day 00:00:00.000001', '-1 month') },
+	'tenths' => sub { (int(rand(401)) - 200) / 10 },
+	'word' => sub { pick(grep { length $_ < 10 } @words) });
 
 sub value
 {
@@ -149,6 +154,21 @@ my @specs = (
 			{ name => 'a', type => 'int[]', rule => 'last' },
 			{ name => 'q', type => 'boolean', rule => 'last' },
 			{ name => 'd', type => 'numeric(30,0)', rule => 'min', initial => '5' } ]
+	},
+	{
+		keys => [ [ 'k', 'int' ] ],
+		time => 'timestamptz',
+		id => 'text',
+		columns => [
+			{ name => 'f', type => 'double precision', values => 'tenths', rule => 'sum', scale => 2 },
+			{ name => 'g', type => 'real', values => 'tenths', rule => 'sum', scale => 1, initial => '0.5', lower => '-5', upper => '9.5' },
+			{ name => 'h', type => 'real', values => 'tenths', rule => 'min', scale => 3 },
+			{ name => 'i', type => 'interval', values => 'span', rule => 'sum' },
+			{ name => 'j', type => 'interval', values => 'span', rule => 'sum', initial => '1 month 1 day 01:00:00' },
+			{ name => 'p', type => 'date', rule => 'min' },
+			{ name => 'q', type => 'timestamp', rule => 'max', initial => '2020-05-14 12:00:00' },
+			{ name => 'l', type => 'text', rule => 'min' },
+			{ name => 'w', type => 'varchar(9)', values => 'word', rule => 'max', initial => 'a' } ]
 	});
 
 sub create
@@ -166,7 +186,7 @@ sub create
 		$column = { %$column, bit => $bit };
 		$bit *= 2;
 		$column->{options} //= join ', ', map { "$_ '$column->{$_}'" }
-		  grep { defined $column->{$_} } qw(rule initial lower upper);
+		  grep { defined $column->{$_} } qw(rule initial lower upper scale);
 	}
 	my @state = grep { $_->{rule} || $_->{name} eq 'id' } @all;
 	my @keys = map { $_->[0] } @{ $spec->{keys} };
@@ -195,13 +215,14 @@ sub reference
 		last => sub { 'e.%1$s' },
 		sum => sub {
 			my $c = shift;
-			my $sum = 'coalesce(x.%1$s, ' . ($c->{initial} // 0) . ') + e.%1$s';
+			my $exactly = $c->{type} =~ /^(real|double precision)$/ ? '::numeric' : '';
+			my $sum = 'coalesce(x.%1$s, ' . quote($c->{initial} // 0) . ")$exactly + e.%1\$s$exactly";
 			$sum = "greatest($sum, $c->{lower})" if defined $c->{lower};
 			$sum = "least($sum, $c->{upper})" if defined $c->{upper};
 			return $sum;
 		},
-		min => sub { 'least(coalesce(x.%1$s, ' . ($_[0]{initial} // 'NULL') . '), e.%1$s)' },
-		max => sub { 'greatest(coalesce(x.%1$s, ' . ($_[0]{initial} // 'NULL') . '), e.%1$s)' });
+		min => sub { 'least(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' },
+		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
 
 	$s->run("CREATE TYPE ${name}_state AS (present boolean, " . join(', ', map { "$_->{name} $_->{type}" } @state) . ')');
 	$s->run("CREATE FUNCTION ${name}_step(x ${name}_state, e $plain) RETURNS ${name}_state LANGUAGE plpgsql AS \$\$ BEGIN
@@ -292,13 +313,13 @@ sub event
 		if ($kind == 1)
 		{
 			if (chance(0.07)) { $nul |= $c->{bit} }
-			elsif (chance(0.5)) { $v{$name} = value($c->{type}) }
+			elsif (chance(0.5)) { $v{$name} = value($c->{values} // $c->{type}) }
 		}
 		elsif ($kind == 2 && (!$partial || chance(0.5)))
 		{
 			$cols |= $c->{bit};
 			next if chance(0.2);
-			$v{$name} = value($c->{type});
+			$v{$name} = value($c->{values} // $c->{type});
 			$v{$name} = $c->{lower} if defined $c->{lower} && $v{$name} < $c->{lower};
 			$v{$name} = $c->{upper} if defined $c->{upper} && $v{$name} > $c->{upper};
 		}

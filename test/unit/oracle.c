@@ -5,6 +5,7 @@
  * The model never forgets an event and never summarises.  What a snapshot
  * sees of a key at T is computed from all events ever added: those whose
  * transaction committed and is seen, one of each identity, sorted, applied.
+ * What changes between events is computed with numbers of 144 decimal digits.
  */
 #include "oracle.h"
 
@@ -20,6 +21,16 @@
 #define MAX_TRANSACTIONS 6
 #define MAX_SNAPSHOTS 5
 #define NUMBER_NAN ((__int128) (((unsigned __int128) 1 << 127) - 1))
+
+/* Sign and magnitude, in base 10^9, least significant first. */
+#define BIG_LIMBS 16
+#define BIG_BASE 1000000000U
+
+typedef struct Big
+{
+	bool minus;
+	uint32_t limb[BIG_LIMBS];
+} Big;
 
 typedef struct ModelValue
 {
@@ -48,6 +59,10 @@ typedef struct ModelState
 {
 	bool present;
 	ModelValue value[MAX_ATTRS];
+	int64_t time;			/* of the last event */
+	Big place[MAX_ATTRS];	/* where what moves was then, in the finest units */
+	bool is_set[MAX_ATTRS]; /* in this life, to a value */
+	int64_t since[MAX_ATTRS];
 } ModelState;
 
 typedef struct ModelAttr
@@ -62,6 +77,9 @@ typedef struct ModelAttr
 	bool has_upper;
 	int lower;
 	int upper;
+	bool linear;
+	int rate; /* attribute by which it moves, or 0 */
+	bool is_rate;
 	ModelValue initial; /* null: none */
 } ModelAttr;
 
@@ -97,6 +115,10 @@ struct Oracle
 	int nattrs;    /* of the description in force */
 	int all_attrs; /* when every ALTER is done */
 	int id_attr;
+	int clock_digits;
+	bool sparse;    /* events set little */
+	int64_t origin; /* instants are stride apart */
+	int64_t stride;
 	ModelAttr attr[MAX_ATTRS];
 	ModelEvent *event;
 	uint32_t nevents;
@@ -225,6 +247,137 @@ one_in(Oracle *o, uint32_t n)
 	return pick(o, n) == 0;
 }
 
+/* Instant number n; beyond the first and the last that there are, these. */
+static int64_t
+instant(const Oracle *o, int64_t n)
+{
+	__int128 time = o->origin + (__int128) n * o->stride;
+
+	time = time > INT64_MIN ? time : INT64_MIN;
+	return time < INT64_MAX ? (int64_t) time : INT64_MAX - 1;
+}
+
+/* ---- big numbers -------------------------------------------------------------------- */
+
+static Big
+big_of(__int128 number)
+{
+	Big big = {.minus = number < 0};
+	unsigned __int128 rest =
+		number < 0 ? -(unsigned __int128) number : (unsigned __int128) number;
+
+	for (int i = 0; i < BIG_LIMBS; i++, rest /= BIG_BASE)
+		big.limb[i] = (uint32_t) (rest % BIG_BASE);
+	return big;
+}
+
+static int
+big_cmp_magnitude(const Big *a, const Big *b)
+{
+	for (int i = BIG_LIMBS - 1; i >= 0; i--)
+	{
+		if (a->limb[i] != b->limb[i])
+			return a->limb[i] < b->limb[i] ? -1 : 1;
+	}
+	return 0;
+}
+
+static Big
+big_add(Big a, Big b)
+{
+	int64_t carry = 0;
+
+	if (a.minus != b.minus && big_cmp_magnitude(&a, &b) < 0)
+		return big_add(b, a);
+	for (int i = 0; i < BIG_LIMBS; i++)
+	{
+		carry += a.limb[i] + (a.minus == b.minus ? (int64_t) b.limb[i] : -(int64_t) b.limb[i]);
+		a.limb[i] = (uint32_t) ((carry + BIG_BASE) % BIG_BASE);
+		carry = carry < 0 ? -1 : carry / BIG_BASE;
+	}
+	ORACLE_REQUIRE(carry == 0);
+	return a;
+}
+
+static Big
+big_times(Big a, Big b)
+{
+	Big product = {.minus = a.minus != b.minus};
+
+	for (int i = 0; i < BIG_LIMBS; i++)
+	{
+		uint64_t carry = 0;
+
+		for (int j = 0; a.limb[i] != 0 && i + j < BIG_LIMBS; j++)
+		{
+			carry += product.limb[i + j] + (uint64_t) a.limb[i] * b.limb[j];
+			product.limb[i + j] = (uint32_t) (carry % BIG_BASE);
+			carry /= BIG_BASE;
+		}
+		ORACLE_REQUIRE(carry == 0);
+	}
+	return product;
+}
+
+static Big
+big_shift(Big a, int digits)
+{
+	while (digits-- > 0)
+		a = big_times(a, big_of(10));
+	return a;
+}
+
+/* Half away from zero. */
+static Big
+big_over(Big a, unsigned __int128 divisor)
+{
+	unsigned __int128 rest = 0;
+
+	for (int i = BIG_LIMBS - 1; i >= 0; i--)
+	{
+		rest = rest * BIG_BASE + a.limb[i];
+		a.limb[i] = (uint32_t) (rest / divisor);
+		rest %= divisor;
+	}
+	return 2 * rest >= divisor ? big_add(a, big_of(a.minus ? -1 : 1)) : a;
+}
+
+static Big
+big_round(Big a, int digits)
+{
+	unsigned __int128 power = 1;
+
+	while (digits-- > 0)
+		power *= 10;
+	return big_over(a, power);
+}
+
+static CtWide
+big_wide(const Big *a)
+{
+	CtWide wide = {{0, 0, 0}};
+
+	for (int i = BIG_LIMBS - 1; i >= 0; i--)
+	{
+		unsigned __int128 carry = a->limb[i];
+
+		for (int j = 0; j < 3; j++)
+		{
+			carry += (unsigned __int128) wide.word[j] * BIG_BASE;
+			wide.word[j] = (uint64_t) carry;
+			carry >>= 64;
+		}
+		ORACLE_REQUIRE(carry == 0);
+	}
+	ORACLE_REQUIRE(wide.word[2] >> 63 == 0);
+	for (int j = 0, carry = 1; j < 3 && a->minus; j++)
+	{
+		wide.word[j] = ~wide.word[j] + (uint64_t) carry;
+		carry = carry && wide.word[j] == 0;
+	}
+	return wide;
+}
+
 /* ---- values ------------------------------------------------------------------------ */
 
 uint32_t
@@ -263,6 +416,9 @@ random_number(Oracle *o, const ModelAttr *attr)
 
 	if (!one_in(o, 8))
 		return small;
+	if (attr->number == CT_NUMBER_NUMERIC && attr->rule == CT_RULE_LAST && one_in(o, 3) &&
+		!attr->linear && !attr->is_rate && attr->rate == 0)
+		return NUMBER_NAN;
 	if (attr->number == CT_NUMBER_INT || attr->number == CT_NUMBER_INTERVAL)
 		return one_in(o, 2) ? INT64_MAX - pick(o, 3) : (__int128) INT64_MIN + pick(o, 3);
 	if (attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN && one_in(o, 3))
@@ -337,6 +493,19 @@ random_value(Oracle *o, const ModelAttr *attr, ModelValue *value)
 
 /* ---- descriptions -------------------------------------------------------------------- */
 
+static CtSchema *make_schema(const Oracle *o, int nattrs);
+
+static void
+random_initial(Oracle *o, ModelAttr *attr)
+{
+	attr->initial = (ModelValue){.null = true};
+	if (one_in(o, 2))
+		return;
+	random_value(o, attr, &attr->initial);
+	if (attr->number != CT_NUMBER_NONE)
+		attr->initial.number = (int) pick(o, 4);
+}
+
 static void
 random_attr(Oracle *o, ModelAttr *attr)
 {
@@ -367,12 +536,40 @@ random_attr(Oracle *o, ModelAttr *attr)
 		attr->lower = -(int) pick(o, 30);
 		attr->upper = 3 + (int) pick(o, 30);
 	}
-	if (one_in(o, 2))
-	{
-		random_value(o, attr, &attr->initial);
-		if (attr->number != CT_NUMBER_NONE)
-			attr->initial.number = (int) pick(o, 4);
-	}
+	attr->linear = attr->rule == CT_RULE_LAST && attr->number != CT_NUMBER_NONE && one_in(o, 2);
+	random_initial(o, attr);
+}
+
+/* A number that can move, or move another. */
+static void
+random_mover(Oracle *o, ModelAttr *attr)
+{
+	memset(attr, 0, sizeof(*attr));
+	attr->rule = one_in(o, 2) ? CT_RULE_LAST : CT_RULE_SUM;
+	attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 3));
+	attr->image = attr->number == CT_NUMBER_NUMERIC ? CT_IMAGE_VAR : CT_IMAGE_WORD;
+	if (attr->number != CT_NUMBER_INT)
+		attr->scale = one_in(o, 3) ? (int) pick(o, 19) : (int) pick(o, 4);
+	random_initial(o, attr);
+}
+
+/* A position and its rate; what is allowed, the engine says. */
+static void
+random_motion(Oracle *o, int position, int rate)
+{
+	CtSchema *schema;
+
+	if (position == rate || o->attr[position].is_rate || o->attr[rate].rate != 0)
+		return;
+	if (!o->attr[rate].is_rate)
+		random_mover(o, &o->attr[rate]);
+	o->attr[rate].is_rate = true;
+	random_mover(o, &o->attr[position]);
+	o->attr[position].rate = rate;
+	schema = make_schema(o, o->nattrs);
+	while (ct_rate_digits(schema, position) < 19)
+		schema->attr[position].scale = (uint8_t) --o->attr[position].scale;
+	free(schema);
 }
 
 static CtWide
@@ -397,6 +594,7 @@ make_schema(const Oracle *o, int nattrs)
 
 	schema->nattrs = (uint16_t) nattrs;
 	schema->id_attr = (int8_t) o->id_attr;
+	schema->clock_digits = (uint8_t) o->clock_digits;
 	for (int i = 0; i < nattrs; i++)
 	{
 		const ModelAttr *from = &o->attr[i];
@@ -408,7 +606,9 @@ make_schema(const Oracle *o, int nattrs)
 		to->scale = (uint8_t) from->scale;
 		to->length = (int16_t) from->length;
 		to->wide = from->wide;
-		to->rate_attr = -1;
+		to->linear = from->linear;
+		to->rate_attr = (int8_t) (from->rate > 0 ? from->rate : -1);
+		schema->has_rates |= from->rate > 0;
 		to->has_lower = from->has_lower;
 		to->has_upper = from->has_upper;
 		to->lower = wide_of(from->lower);
@@ -444,7 +644,22 @@ random_schema(Oracle *o)
 								 .image = (uint8_t) pick(o, 3),
 								 .length = 1 + (int) pick(o, 2),
 								 .initial.null = true};
+	for (uint32_t i = one_in(o, 2) ? 1 + pick(o, 4) : 0; i > 0 && o->nattrs > 4; i--)
+		random_motion(o, 3 + (int) pick(o, (uint32_t) o->nattrs - 3),
+					  3 + (int) pick(o, (uint32_t) o->nattrs - 3));
 	o->schema = make_schema(o, o->nattrs);
+}
+
+/* Ticks, far apart, or from one end of time to the other. */
+static void
+random_clock(Oracle *o)
+{
+	static const int64_t stride[] = {1, 1000003, 60000000};
+	uint32_t kind = pick(o, 4);
+
+	o->clock_digits = one_in(o, 2) ? 6 : 0;
+	o->stride = kind < 3 ? stride[kind] : 2 * (INT64_MAX / (o->settings.instants + 4));
+	o->origin = kind < 3 ? (int64_t) pick(o, 3) * -10 * o->stride : INT64_MIN;
 }
 
 /* ---- the naive fold --------------------------------------------------------------------- */
@@ -537,12 +752,52 @@ sees(const Oracle *o, const CtSnapshot *snapshot, const ModelEvent *event)
 	return event->top < snapshot->xmax;
 }
 
+/* Digits of a position, its hidden ones included. */
+static int
+fine_digits(const Oracle *o, const ModelAttr *attr)
+{
+	int moves = o->attr[attr->rate].scale + o->clock_digits;
+
+	return attr->scale > moves ? attr->scale : moves;
+}
+
+static Big
+fine_place(const Oracle *o, const ModelAttr *attr, __int128 number)
+{
+	return big_shift(big_of(number), fine_digits(o, attr) - attr->scale);
+}
+
 static void
 start_state(const Oracle *o, ModelState *state)
 {
 	state->present = false;
 	for (int i = 0; i < o->nattrs; i++)
+	{
 		state->value[i] = o->attr[i].initial;
+		state->is_set[i] = false;
+		if (o->attr[i].rate > 0)
+			state->place[i] = fine_place(o, &o->attr[i], o->attr[i].initial.number);
+	}
+}
+
+/* What moves by its rate moves on to an instant. */
+static void
+move_state(const Oracle *o, ModelState *state, int64_t time)
+{
+	Big span = big_add(big_of(time), big_of(-(__int128) state->time));
+
+	for (int i = 0; i < o->nattrs && state->present; i++)
+	{
+		const ModelAttr *attr = &o->attr[i];
+		const ModelValue *rate = &state->value[attr->rate];
+		int digits = fine_digits(o, attr) - o->attr[attr->rate].scale - o->clock_digits;
+
+		if (attr->rate == 0 || state->value[i].null || rate->null)
+			continue;
+		state->place[i] = big_add(
+			state->place[i], big_shift(big_times(big_of(rate->number), span), digits));
+	}
+	state->time = time;
 }
 
 static int cmp_values(const ModelAttr *attr, const ModelValue *a, const ModelValue *b);
@@ -586,9 +841,30 @@ apply_value(const ModelAttr *attr, ModelValue *value, const ModelValue *operand)
 	value->null = false;
 }
 
+/* A position is set or added to. */
+static void
+apply_place(const Oracle *o, ModelState *state, const ModelEvent *event, int i)
+{
+	const ModelAttr *attr = &o->attr[i];
+	Big operand = fine_place(o, attr, event->value[i].number);
+	bool was_null = state->value[i].null;
+
+	state->value[i].null = event->value[i].null;
+	if (event->value[i].null)
+		return;
+	if (event->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+		state->place[i] = operand;
+	else if (was_null)
+		state->place[i] = big_add(
+			operand, fine_place(o, attr, attr->initial.null ? 0 : attr->initial.number));
+	else
+		state->place[i] = big_add(state->place[i], operand);
+}
+
 static void
 apply_event(const Oracle *o, ModelState *state, const ModelEvent *event)
 {
+	move_state(o, state, event->time);
 	if (event->kind == CT_FINISH)
 	{
 		start_state(o, state);
@@ -599,7 +875,11 @@ apply_event(const Oracle *o, ModelState *state, const ModelEvent *event)
 	{
 		if (!event->value[i].set)
 			continue;
-		if (event->value[i].null || event->kind == CT_SNAPSHOT || o->attr[i].rule == CT_RULE_LAST)
+		state->is_set[i] = !event->value[i].null;
+		state->since[i] = event->time;
+		if (o->attr[i].rate > 0)
+			apply_place(o, state, event, i);
+		else if (event->value[i].null || event->kind == CT_SNAPSHOT || o->attr[i].rule == CT_RULE_LAST)
 			state->value[i] = event->value[i];
 		else
 			apply_value(&o->attr[i], &state->value[i], &event->value[i]);
@@ -628,20 +908,85 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 	return kept;
 }
 
+/* ---- what changes between events ------------------------------------------------------------ */
+
+/* A state after its last event at or before an instant, and the events behind. */
+typedef struct Sight
+{
+	const ModelState *state;
+	int64_t time;
+	int64_t until; /* what is behind that is not looked at */
+	ModelEvent **next;
+	uint32_t nnext;
+} Sight;
+
+/* On the line to the next event that sets it. */
+static CtWide
+linear_at(const Sight *sight, int i)
+{
+	const ModelState *state = sight->state;
+	Big here = big_of(state->value[i].number);
+
+	for (uint32_t j = 0; state->is_set[i] && j < sight->nnext; j++)
+	{
+		const ModelEvent *event = sight->next[j];
+		__int128 whole = (__int128) event->time - state->since[i];
+		__int128 part = (__int128) sight->time - state->since[i];
+
+		if (event->time > sight->until)
+			break;
+		if (event->kind != CT_FINISH && !event->value[i].set)
+			continue;
+		if (event->kind != CT_FINISH && !event->value[i].null)
+			here = big_over(
+				big_add(big_times(here, big_of(whole - part)),
+						big_times(big_of(event->value[i].number), big_of(part))),
+				(unsigned __int128) whole);
+		break;
+	}
+	return big_wide(&here);
+}
+
+/* After everything known it stands where the last event found it. */
+static CtWide
+place_at(const Oracle *o, const Sight *sight, int i)
+{
+	ModelState there = *sight->state;
+	Big place;
+
+	if (sight->time != INT64_MAX)
+		move_state(o, &there, sight->time);
+	place = big_round(there.place[i], fine_digits(o, &o->attr[i]) - o->attr[i].scale);
+	return big_wide(&place);
+}
+
 /* ---- comparing ----------------------------------------------------------------------------- */
 
 static void
-compare_value(const ModelAttr *attr, const ModelValue *expected, const CtValue *value)
+compare_number(const Oracle *o, const Sight *sight, int i, const CtValue *value)
 {
+	const ModelAttr *attr = &o->attr[i];
+	CtWide number = attr->rate > 0 ? place_at(o, sight, i)
+					: attr->linear ? linear_at(sight, i)
+								   : wide_of(sight->state->value[i].number);
+
+	ORACLE_REQUIRE(value->kind == CT_VALUE_NUMBER);
+	ORACLE_REQUIRE(memcmp(&value->number, &number, sizeof(CtWide)) == 0);
+}
+
+static void
+compare_value(const Oracle *o, const Sight *sight, int i, const CtValue *value)
+{
+	const ModelAttr *attr = &o->attr[i];
+	const ModelValue *expected = &sight->state->value[i];
+
 	if (attr->rule == CT_RULE_NONE || expected->null)
 		ORACLE_REQUIRE(value->kind == CT_VALUE_NULL);
 	else if (attr->number != CT_NUMBER_NONE)
 	{
-		CtWide number = wide_of(expected->number);
 		CtWide lanes = lanes_of(expected);
 
-		ORACLE_REQUIRE(value->kind == CT_VALUE_NUMBER);
-		ORACLE_REQUIRE(memcmp(&value->number, &number, sizeof(CtWide)) == 0);
+		compare_number(o, sight, i, value);
 		if (attr->number == CT_NUMBER_INTERVAL)
 			ORACLE_REQUIRE(memcmp(&value->extra, &lanes, sizeof(CtWide)) == 0);
 	}
@@ -654,12 +999,12 @@ compare_value(const ModelAttr *attr, const ModelValue *expected, const CtValue *
 }
 
 static void
-compare_state(const Oracle *o, const ModelState *expected, const CtState *state)
+compare_state(const Oracle *o, const Sight *sight, const CtState *state)
 {
-	ORACLE_REQUIRE(state->present == expected->present);
+	ORACLE_REQUIRE(state->present == sight->state->present);
 	ORACLE_REQUIRE(state->nattrs == o->nattrs);
-	for (int i = 0; i < o->nattrs && expected->present; i++)
-		compare_value(&o->attr[i], &expected->value[i], &state->value[i]);
+	for (int i = 0; i < o->nattrs && sight->state->present; i++)
+		compare_value(o, sight, i, &state->value[i]);
 }
 
 static uint32_t
@@ -717,15 +1062,33 @@ make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot)
 	return runs;
 }
 
-/* From `time` on, `steps` instants of one key as a snapshot sees it. */
+/* Between two events: in the middle, and right before the second. */
 static void
-compare_key(const Oracle *o, uint32_t key, int64_t time, int steps, const CtSnapshot *snapshot)
+compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end,
+				const CtSnapshot *snapshot, const CtRuns *runs)
+{
+	int64_t middle = sight.time + (int64_t) (((uint64_t) end - (uint64_t) sight.time) / 2);
+	int64_t instants[] = {middle, end > sight.time ? end - 1 : end};
+	CtState state;
+
+	for (int i = 0; i < 2; i++)
+	{
+		sight.time = instants[i];
+		ct_timeline_fold(&o->arena, o->store, timeline, sight.time, snapshot, runs, &state);
+		compare_state(o, &sight, &state);
+	}
+}
+
+/* From instant `first` on, `steps` instants of one key as a snapshot sees it. */
+static void
+compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSnapshot *snapshot)
 {
 	ModelEvent **event = malloc((o->nevents + 1) * sizeof(ModelEvent *));
 	uint32_t n = visible_events(o, key, snapshot, event);
 	uint32_t i = 0;
 	CtRef timeline = find_timeline(o, key);
-	int64_t until = time + steps;
+	int64_t time = instant(o, first);
+	int64_t until = instant(o, first + steps);
 	ModelState expected;
 	CtState state;
 	CtRuns runs;
@@ -741,21 +1104,30 @@ compare_key(const Oracle *o, uint32_t key, int64_t time, int steps, const CtSnap
 	for (; i < n && event[i]->time <= time; i++)
 		apply_event(o, &expected, event[i]);
 	ct_timeline_fold(&o->arena, o->store, timeline, time, snapshot, &runs, &state);
-	compare_state(o, &expected, &state);
+	compare_state(o, &(Sight){&expected, time, snapshot->until, event + i, n - i}, &state);
 
 	while (i < n && event[i]->time <= until)
 	{
 		int64_t next = event[i]->time;
+		Sight sight;
 
 		for (; i < n && event[i]->time == next; i++)
 			apply_event(o, &expected, event[i]);
 		ORACLE_REQUIRE(
 			ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
 		ORACLE_REQUIRE(time == next);
-		compare_state(o, &expected, &state);
+		sight = (Sight){&expected, time, snapshot->until, event + i, n - i};
+		compare_state(o, &sight, &state);
+		if (o->stride > 1)
+			compare_between(o, timeline, sight, i < n ? event[i]->time : instant(o, first + steps + 1),
+							snapshot, &runs);
 	}
 	ORACLE_REQUIRE(
 		!ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
+	for (; i < n; i++)
+		apply_event(o, &expected, event[i]);
+	ct_timeline_fold(&o->arena, o->store, timeline, INT64_MAX, snapshot, &runs, &state);
+	compare_state(o, &(Sight){&expected, INT64_MAX, INT64_MAX, NULL, 0}, &state);
 	free(runs.extra);
 	free(runs.cancelled);
 	free(event);
@@ -861,6 +1233,7 @@ take_snapshot(const Oracle *o, HeldSnapshot *held)
 	qsort(held->xip, held->snapshot.nxip, sizeof(uint64_t), cmp_xids);
 	held->snapshot.xmin = o->ntransactions > 0 ? held->xip[0] : o->next_xid;
 	held->snapshot.xip = held->xip;
+	held->snapshot.until = INT64_MAX;
 }
 
 static void
@@ -902,11 +1275,11 @@ payload_of(const Oracle *o, const ModelEvent *event, uint8_t *payload)
 static void
 random_event(Oracle *o, ModelEvent *event)
 {
-	uint32_t density = 1 + pick(o, 3);
+	uint32_t density = o->sparse ? 10 + pick(o, 20) : 1 + pick(o, 3);
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
-	event->time = pick(o, o->settings.instants);
+	event->time = instant(o, pick(o, o->settings.instants));
 	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
 	for (int i = 2; i < o->nattrs; i++)
 	{
@@ -998,14 +1371,28 @@ some_batch(Oracle *o, Fate fate)
 	return found;
 }
 
+/* Instants at which effects are looked at: those of events, and some between. */
+static uint32_t
+samples(const Oracle *o)
+{
+	return 2 * o->settings.instants + 2;
+}
+
+static int64_t
+sample(const Oracle *o, uint32_t i)
+{
+	return instant(o, i / 2) + (i % 2) * (o->stride / 3);
+}
+
 /* What everyone would see of a key, if all that has entered were all there is. */
 static void
 entered_states(const Oracle *o, CtRef timeline, CtState *states)
 {
-	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX, .until = INT64_MAX};
 
-	for (uint32_t i = 0; i <= o->settings.instants; i++)
-		ct_timeline_fold(&o->arena, o->store, timeline, i, &everything, NULL, &states[i]);
+	for (uint32_t i = 0; i < samples(o); i++)
+		ct_timeline_fold(&o->arena, o->store, timeline, sample(o, i), &everything, NULL,
+						 &states[i]);
 }
 
 /*
@@ -1022,6 +1409,7 @@ state_hash(const Oracle *o, const CtState *state)
 		const CtValue *value = &state->value[i];
 
 		hash = next_random(&hash) + value->kind;
+		hash = next_random(&hash) + value->extra.word[0] * (value->kind == CT_VALUE_NUMBER);
 		for (int j = 0; j < 3 && value->kind == CT_VALUE_NUMBER; j++)
 			hash = next_random(&hash) + value->number.word[j];
 		for (uint32_t j = 0; j < value->bytes && value->kind == CT_VALUE_IMAGE; j++)
@@ -1033,7 +1421,7 @@ state_hash(const Oracle *o, const CtState *state)
 static uint64_t *
 state_hashes(const Oracle *o, CtRef timeline)
 {
-	uint32_t n = o->settings.instants + 1;
+	uint32_t n = samples(o);
 	CtState *states = malloc(n * sizeof(CtState));
 	uint64_t *hashes = malloc(n * sizeof(uint64_t));
 
@@ -1059,24 +1447,33 @@ enter_one(Oracle *o, CtRef batch)
 	CtStats before, after;
 	uint64_t *old = state_hashes(o, timeline);
 	uint64_t *new;
+	bool looks_back = false;
 	CtStatus status;
-	bool news;
+	bool late;
+	bool due;
 
+	for (int i = 0; i < o->nattrs; i++)
+		looks_back |= o->attr[i].linear;
 	ct_store_stats(&o->arena, o->store, &before);
 	status = ct_store_enter(&o->arena, o->store, batch, 1, &o->served, &changed);
 	ct_store_stats(&o->arena, o->store, &after);
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	ORACLE_REQUIRE(changed.events <= 1);
-	news = time <= o->served || after.late > before.late;
-	ORACLE_REQUIRE(news || changed.events == 0);
-	ORACLE_REQUIRE(changed.events == 0 || (changed.from == time && changed.from < changed.to));
-	for (uint32_t i = 0; i <= o->settings.instants; i++)
+	late = after.late > before.late;
+	due = late || time <= o->served;
+	ORACLE_REQUIRE(changed.events == 0 || late || changed.from <= o->served);
+	ORACLE_REQUIRE(changed.events == 0 || changed.from < changed.to);
+	ORACLE_REQUIRE(changed.events == 0 || changed.from == time ||
+				   (looks_back && changed.from < time));
+	for (uint32_t i = 0; i < samples(o); i++)
 	{
-		bool told = changed.events > 0 && changed.from <= i && i < changed.to;
+		int64_t at = sample(o, i);
+		bool told = changed.events > 0 && changed.from <= at && at < changed.to;
 
-		ORACLE_REQUIRE(old[i] == new[i] || told || !news);
-		ORACLE_REQUIRE(old[i] == new[i] || i >= time);
+		due |= old[i] != new[i] && at <= o->served;
+		ORACLE_REQUIRE(old[i] == new[i] || told || !due);
+		ORACLE_REQUIRE(old[i] == new[i] || at >= time || looks_back);
 	}
 	free(old);
 	free(new);
@@ -1148,14 +1545,18 @@ do_read(Oracle *o)
 {
 	HeldSnapshot now;
 	uint32_t which = pick(o, (uint32_t) o->nheld + 1);
-	int64_t time = (int64_t) pick(o, o->settings.instants + 2) - 1;
+	int64_t first = (int64_t) pick(o, o->settings.instants + 2) - 1;
 	uint32_t key = pick(o, o->settings.keys);
 
 	take_snapshot(o, &now);
-	compare_key(o, key, time, (int) pick(o, o->settings.instants),
-				which == (uint32_t) o->nheld ? &now.snapshot : &o->held[which].snapshot);
-	if (time > o->served && one_in(o, 8))
-		o->served = time;
+	if (which < (uint32_t) o->nheld)
+		now = o->held[which];
+	now.snapshot.xip = now.xip;
+	if (one_in(o, 4))
+		now.snapshot.until = instant(o, first + pick(o, 3));
+	compare_key(o, key, first, (int) pick(o, o->settings.instants), &now.snapshot);
+	if (instant(o, first) > o->served && one_in(o, 8))
+		o->served = instant(o, first);
 }
 
 /* Nobody else in the model is its twin. */
@@ -1300,6 +1701,8 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->fate_room = 1024;
 	o->fate = calloc(1, o->fate_room);
 	o->served = INT64_MIN;
+	o->sparse = one_in(o, 4);
+	random_clock(o);
 	random_schema(o);
 	o->base = aligned_alloc(CT_PAGE_BYTES, settings->region_bytes);
 	ORACLE_REQUIRE(ct_region_format(o->base, settings->region_bytes, 2) == CT_OK);

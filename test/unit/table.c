@@ -46,15 +46,23 @@ schema_make(uint16_t nattrs)
 Table
 table_make(size_t pages)
 {
-	Table table;
 	CtSchema *schema = schema_make(ATTRS);
+	Table table = table_make_of(schema, pages);
+
+	free(schema);
+	return table;
+}
+
+Table
+table_make_of(const CtSchema *schema, size_t pages)
+{
+	Table table;
 	size_t bytes = (pages + 2) * CT_PAGE_BYTES;
 
 	table.base = aligned_alloc(CT_PAGE_BYTES, bytes);
 	assert_int_equal(ct_region_format(table.base, bytes, 1), CT_OK);
 	table.arena = ct_arena_attach(table.base, 0);
 	assert_int_equal(ct_store_create(&table.arena, schema, &table.store), CT_OK);
-	free(schema);
 	return table;
 }
 
@@ -191,7 +199,7 @@ table_find(const Table *table, uint64_t key)
 CtState
 table_state(const Table *table, uint64_t key, int64_t time)
 {
-	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX, .until = INT64_MAX};
 	CtState state;
 
 	ct_timeline_fold(&table->arena, table->store, table_find(table, key), time, &everything, NULL,

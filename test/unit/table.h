@@ -43,6 +43,7 @@ typedef struct Event
 } Event;
 
 Table table_make(size_t pages);
+Table table_make_of(const CtSchema *schema, size_t pages); /* of another one */
 CtStatus table_widen(Table *table);
 
 /* Free the store, and check that nothing of it is left. */

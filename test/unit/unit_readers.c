@@ -6,8 +6,9 @@
  * The writer adds, enters, drops and freezes events of a few keys; each event
  * moves one amount from a column to another, and brings a text that is made of
  * its time.  Readers take snapshots and look at random instants: the columns
- * must cancel out, the text must be whole and not from the future, and the
- * same look again must give the same.
+ * must cancel out, also those that move by them and those that are
+ * interpolated, the text must be whole and not from the future, and the same
+ * look again must give the same.
  *
  * CT_SECONDS sets how long (1), CT_SEED the choices.
  */
@@ -34,10 +35,16 @@ enum
 {
 	FROM_ATTR = 2, /* bigint, sum */
 	TO_ATTR,       /* bigint, sum */
+	UP_ATTR,       /* bigint, linear */
+	DOWN_ATTR,     /* bigint, linear */
 	TEXT_ATTR,     /* text */
 	ID_ATTR,       /* bigint, event id */
+	FORTH_ATTR,    /* bigint, moves by FROM_ATTR */
+	BACK_ATTR,     /* bigint, moves by TO_ATTR */
 	NATTRS
 };
+
+#define EVENT_SET 0xFC /* all but what moves */
 
 #define READERS 3
 #define HOT_KEYS 4
@@ -77,12 +84,18 @@ make_schema(void)
 	schema->nattrs = NATTRS;
 	schema->id_attr = ID_ATTR;
 	schema->id_order = CT_ORDER_SIGNED;
+	schema->has_rates = true;
 	for (int i = FROM_ATTR; i < NATTRS; i++)
 	{
-		schema->attr[i].rule = i <= TO_ATTR ? CT_RULE_SUM : CT_RULE_LAST;
-		schema->attr[i].number = i <= TO_ATTR ? CT_NUMBER_INT : CT_NUMBER_NONE;
+		bool moves = i >= FORTH_ATTR;
+
+		schema->attr[i].rule = i <= TO_ATTR || moves ? CT_RULE_SUM : CT_RULE_LAST;
+		schema->attr[i].number =
+			i == TEXT_ATTR || i == ID_ATTR ? CT_NUMBER_NONE : CT_NUMBER_INT;
 		schema->attr[i].image = i == TEXT_ATTR ? CT_IMAGE_VAR : CT_IMAGE_WORD;
-		schema->attr[i].rate_attr = -1;
+		schema->attr[i].linear = i == UP_ATTR || i == DOWN_ATTR;
+		schema->attr[i].has_initial = moves;
+		schema->attr[i].rate_attr = (int8_t) (moves ? i - FORTH_ATTR + FROM_ATTR : -1);
 	}
 	return schema;
 }
@@ -111,7 +124,7 @@ add_event(CtArena *arena, OracleSource *source, uint64_t key, uint64_t top, int6
 	uint8_t payload[128];
 	uint8_t *at = payload;
 	CtLabel label = {.top = top, .xid = top};
-	CtChange change = {.time = time, .set = 0x3C, .payload = payload, .kind = CT_EVENT};
+	CtChange change = {.time = time, .set = EVENT_SET, .payload = payload, .kind = CT_EVENT};
 
 	if (oracle_below(source, 50) == 0)
 	{
@@ -119,6 +132,8 @@ add_event(CtArena *arena, OracleSource *source, uint64_t key, uint64_t top, int6
 		change.kind = CT_FINISH;
 		return ct_store_add(arena, shared->store, key * 77, &key, sizeof(key), &change, &label);
 	}
+	put(&at, &amount, sizeof(amount));
+	put(&at, &back, sizeof(back));
 	put(&at, &amount, sizeof(amount));
 	put(&at, &back, sizeof(back));
 	put(&at, &length, sizeof(length));
@@ -224,8 +239,7 @@ typedef struct Seen
 {
 	bool found;
 	bool present;
-	int64_t from;
-	int64_t to;
+	int64_t number[NATTRS];
 	uint32_t bytes;
 	uint8_t text[80];
 } Seen;
@@ -261,8 +275,11 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 	ct_timeline_fold(arena, shared->store, read.timeline, time, snapshot, &runs, &state);
 	seen->found = true;
 	seen->present = state.present;
-	(void) ct_wide_to_int64(state.value[FROM_ATTR].number, &seen->from);
-	(void) ct_wide_to_int64(state.value[TO_ATTR].number, &seen->to);
+	for (int i = FROM_ATTR; i < NATTRS; i++)
+	{
+		if (state.value[i].kind == CT_VALUE_NUMBER)
+			(void) ct_wide_to_int64(state.value[i].number, &seen->number[i]);
+	}
 	if (state.value[TEXT_ATTR].kind == CT_VALUE_IMAGE)
 	{
 		seen->bytes = state.value[TEXT_ATTR].bytes;
@@ -300,7 +317,8 @@ check(const Seen *seen, uint64_t key, int64_t time, const CtSnapshot *snapshot)
 
 	if (!seen->present)
 		return;
-	ORACLE_REQUIRE(seen->from == -seen->to);
+	for (int i = FROM_ATTR; i < NATTRS; i += 2)
+		ORACLE_REQUIRE(seen->number[i] == -seen->number[i + 1]);
 	ORACLE_REQUIRE(seen->bytes >= 8 && seen->bytes < sizeof(seen->text));
 	memcpy(&set, seen->text, sizeof(set));
 	ORACLE_REQUIRE(set >= 0 && set <= time && seen->bytes == (uint32_t) (set % 60) + 8);
@@ -312,7 +330,7 @@ check(const Seen *seen, uint64_t key, int64_t time, const CtSnapshot *snapshot)
 static CtSnapshot
 take_snapshot(int reader)
 {
-	CtSnapshot snapshot = {0};
+	CtSnapshot snapshot = {.until = INT64_MAX};
 
 	do
 	{
@@ -344,7 +362,8 @@ read_until_stopped(int reader)
 			look_until_valid(&arena, key, time, &snapshot, &again);
 			ORACLE_REQUIRE(first.present == again.present);
 			if (first.present)
-				ORACLE_REQUIRE(first.from == again.from && first.bytes == again.bytes &&
+				ORACLE_REQUIRE(memcmp(first.number, again.number, sizeof(first.number)) == 0 &&
+							   first.bytes == again.bytes &&
 							   memcmp(first.text, again.text, first.bytes) == 0);
 		}
 		atomic_store(&shared->reading[reader], UINT64_MAX);

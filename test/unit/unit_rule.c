@@ -195,6 +195,51 @@ between(void **state)
 					 0);
 }
 
+/* Products and powers of ten, checked with 128 bits and by going back. */
+static void
+products(void **state)
+{
+	OracleSource source = oracle_random(seed);
+
+	(void) state;
+	for (int i = 0; i < 200000; i++)
+	{
+		__int128 a = random_wide(&source);
+		int64_t b = (int64_t) oracle_below(&source, UINT32_MAX) - INT32_MAX;
+		int digits = (int) oracle_below(&source, 19);
+		__int128 power = 1;
+		__int128 small = a >> 60;
+
+		for (int j = 0; j < digits; j++)
+			power *= 10;
+		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(small), wide_of(b)),
+									 wide_of(small * b)),
+						 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(b), wide_of(small)),
+									 wide_of(small * b)),
+						 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_shift(wide_of(small), digits),
+									 wide_of(small * power)),
+						 0);
+		assert_int_equal(
+			ct_wide_cmp(ct_wide_round(wide_of(a), digits),
+						wide_of(a < 0 ? -((-a + power / 2) / power) : (a + power / 2) / power)),
+			0);
+		/* 10^36 does not fit beside it: back and forth, and half a unit off. */
+		small >>= 6;
+		assert_int_equal(
+			ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(small), 36), 36), wide_of(small)), 0);
+		assert_int_equal(
+			ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(10 * small + 5), 35), 36),
+						wide_of(small + (small >= 0))),
+			0);
+	}
+	/* a product that needs all 192 bits */
+	assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(INT64_MIN), wide_of((__int128) 1 << 100)),
+								 (CtWide){{0, 0, UINT64_C(0xFFFFFFF800000000)}}),
+					 0);
+}
+
 /* ---- the algebra ------------------------------------------------------------------ */
 
 enum
@@ -470,8 +515,8 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wides),    cmocka_unit_test(infinities),
 		cmocka_unit_test(numerics), cmocka_unit_test(random_numerics),
-		cmocka_unit_test(between),  cmocka_unit_test(algebra),
-		cmocka_unit_test(descriptions),
+		cmocka_unit_test(between),  cmocka_unit_test(products),
+		cmocka_unit_test(algebra),  cmocka_unit_test(descriptions),
 	};
 
 	seed = oracle_seed(argc, argv);

@@ -1,0 +1,462 @@
+/*
+ * motion.c
+ *	  The algebra of positions: what moves by the value of another attribute.
+ *
+ * While its rate is v, a position is at p + v * t.  An event at t that gives
+ * the rate another value w leaves it where it is: p' = p + (v - w) * t.  One
+ * that sets the position to y: p' = y - v * t.  So every event, and every run
+ * of events, is an affine map of p and v, with coefficients of p 0 or 1:
+ *
+ *	 p' = p + times * v + place		the position is kept or added to
+ *	 p' =	  times * v + place		it is set
+ *	 v' = v | v + d | w | NULL
+ *
+ * and such maps compose to such maps.  What is NULL makes it longer: a rate
+ * that is NULL moves nothing, and starts from its initial value v0 when it is
+ * added to, so there is another coefficient, of v0 (`begun`); a sum that is
+ * NULL stays so, but is at its initial value x0 when it is added to, wherever
+ * the map would have moved it, so there is another map from then on
+ * (`restart`).  A row that is absent does not move although its rate may be
+ * v0: it is set going by the first event of its life, whose instant is kept
+ * (`birth`).  A finish is CT_SET_INITIAL.
+ *
+ * The position's cells carry what becomes of the rate, too, and the folded
+ * value the rate, so that attributes need not know of each other (R3).
+ *
+ * Called by rule.c; by between.c to show what was folded.
+ *
+ * Pure functions.
+ *
+ * Invariants:
+ *	 R5  All is exact: p is in units so small that v * t is a whole number of
+ *		 them, and a position is rounded only when it is shown.
+ *	 R6  Coefficients are computed modulo 2^192, which no order of composition
+ *		 can tell from exact ones; what is shown is below 2^191, always: see
+ *		 ct_rate_digits().
+ *	 R7  What a motion has no use for is 0: `begun` where v0 is, `restart` where
+ *		 nothing is added, `birth` where the position is set (R4).
+ *
+ * Not here: which events touch a position (event.c, ct_form_make()).
+ */
+#include "motion.h"
+
+#include <string.h>
+
+#include "rule.h"
+
+#define MOST_SCALE 18
+#define MOST_CLOCK_DIGITS 9
+
+/* ---- units ------------------------------------------------------------------ */
+
+/* Digits of what a rate moves in one instant. */
+static inline int
+finest(const CtSchema *schema, const CtAttr *attr)
+{
+	return schema->attr[attr->rate_attr].scale + schema->clock_digits;
+}
+
+/* Digits that a position has beyond those it shows. */
+static inline int
+hidden_digits(const CtSchema *schema, const CtAttr *attr)
+{
+	int digits = finest(schema, attr) - attr->scale;
+
+	return digits > 0 ? digits : 0;
+}
+
+/* The other way round: digits that a position has beyond those of its moves. */
+static inline int
+move_digits(const CtSchema *schema, const CtAttr *attr)
+{
+	int digits = attr->scale - finest(schema, attr);
+
+	return digits > 0 ? digits : 0;
+}
+
+/*
+ * What is shown is a sum of at most 2^33 operands of less than 2^63, with at
+ * most 27 hidden digits: below 2^186; and of what a rate moves in less than
+ * 2^64 instants.  That may be 2^190 together with the digits such moves lack;
+ * a rate that is a sum is one of 2^33 operands.
+ *
+ *	 last	10^digits		 * 2^64 <= 2^190: 37 digits
+ *	 sum	10^digits * 2^33 * 2^64 <= 2^190: 27 digits
+ */
+int
+ct_rate_digits(const CtSchema *schema, int i)
+{
+	const CtAttr *attr = &schema->attr[i];
+	int digits = schema->attr[attr->rate_attr].rule == CT_RULE_SUM ? 27 : 37;
+
+	return digits - move_digits(schema, attr);
+}
+
+static bool
+is_plain_number(const CtAttr *attr)
+{
+	return (attr->rule == CT_RULE_LAST || attr->rule == CT_RULE_SUM) && ct_is_number(attr) &&
+		   attr->number != CT_NUMBER_INTERVAL && !attr->wide && !attr->linear &&
+		   !attr->has_lower && !attr->has_upper && attr->scale <= MOST_SCALE;
+}
+
+bool
+ct_motion_sound(const CtSchema *schema, const CtAttr *attr)
+{
+	const CtAttr *rate = &schema->attr[attr->rate_attr];
+
+	return schema->has_rates && attr->rate_attr < schema->nattrs &&
+		   schema->clock_digits <= MOST_CLOCK_DIGITS && is_plain_number(attr) &&
+		   is_plain_number(rate) && !ct_moves(rate);
+}
+
+static inline CtInt128
+initial_rate(const CtSchema *schema, const CtAttr *attr)
+{
+	const CtAttr *rate = &schema->attr[attr->rate_attr];
+
+	return rate->has_initial ? (CtInt128) wide_low(rate->initial) : 0;
+}
+
+/* What a position is initially, or 0. */
+static inline CtWide
+initial_place(const CtSchema *schema, const CtAttr *attr)
+{
+	return attr->has_initial ? ct_wide_shift(attr->initial, hidden_digits(schema, attr))
+							 : CT_WIDE_ZERO;
+}
+
+/* (Of what is torn they may be anything.) */
+static inline CtInt128
+add_rates(CtInt128 a, CtInt128 b)
+{
+	return (CtInt128) ((unsigned __int128) a + (unsigned __int128) b);
+}
+
+/* So many times a rate. */
+static inline CtWide
+moved(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
+{
+	return ct_wide_shift(ct_wide_times(wide_from_int128(rate), wide_from_int128(times)),
+						 move_digits(schema, attr));
+}
+
+/* ---- paths -------------------------------------------------------------------- */
+
+static inline uint64_t
+position_tag(uint64_t tag)
+{
+	return tag & 7;
+}
+
+static inline uint64_t
+rate_tag(uint64_t tag)
+{
+	return tag >> 4 & 7;
+}
+
+static inline void
+path_add(CtPath *path, const CtPath *other)
+{
+	path->place = wide_add(path->place, other->place);
+	path->times += other->times;
+	path->begun += other->begun;
+}
+
+/* A path taken after the rate has become another one, from the rate before. */
+static CtPath
+path_after(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint64_t tag,
+		   CtInt128 rate)
+{
+	CtPath after = *path;
+
+	switch (rate_tag(tag))
+	{
+		case CT_KEEP:
+			return after;
+		case CT_CHANGE:
+			after.place = wide_add(path->place, moved(schema, attr, rate, path->times));
+			after.begun = initial_rate(schema, attr) == 0 ? 0 : path->times;
+			return after;
+		case CT_SET:
+			after.place = wide_add(path->place, moved(schema, attr, rate, path->times));
+			break;
+		default:
+			after.place = wide_add(path->place, moved(schema, attr, initial_rate(schema, attr),
+													  path->begun));
+			break;
+	}
+	after.times = after.begun = 0;
+	return after;
+}
+
+/* ---- cells -------------------------------------------------------------------- */
+
+/* What an event does to the rate, and to p by that. */
+static uint64_t
+change_rate(const CtSchema *schema, const CtAttr *attr, const CtItem *item, CtMotion *motion)
+{
+	const CtForm *form = item->form;
+	int rate = attr->rate_attr;
+	CtInt128 time = item->time;
+	CtWide number;
+
+	if (!ct_form_sets(form, rate))
+		return CT_KEEP;
+	if (ct_form_nulls(form, rate))
+	{
+		motion->path.times = time;
+		return CT_SET_NULL;
+	}
+	number = ct_cell_number(&schema->attr[rate], item->record + ct_form_offset(form, rate));
+	motion->rate = (CtInt128) wide_low(number);
+	motion->path.place = moved(schema, attr, motion->rate, -time);
+	if (form->kind == CT_SNAPSHOT || schema->attr[rate].rule == CT_RULE_LAST)
+	{
+		motion->path.times = time;
+		return CT_SET;
+	}
+	motion->path.begun = initial_rate(schema, attr) == 0 ? 0 : -time;
+	return CT_CHANGE;
+}
+
+/* What it does to the position itself; the rate is the new one. */
+static uint64_t
+change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t tag, CtMotion *motion)
+{
+	const CtAttr *attr = &schema->attr[i];
+	const CtForm *form = item->form;
+	CtPath to = {.times = -(CtInt128) item->time};
+	CtWide number;
+
+	if (!ct_form_sets(form, i))
+		return CT_KEEP;
+	if (ct_form_nulls(form, i))
+	{
+		motion->path = (CtPath){.times = 0};
+		return CT_SET_NULL;
+	}
+	number = ct_wide_shift(ct_cell_number(attr, item->record + ct_form_offset(form, i)),
+						   hidden_digits(schema, attr));
+	if (form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+	{
+		to.place = number;
+		motion->path = path_after(schema, attr, &to, tag, motion->rate);
+		return CT_SET;
+	}
+	to.place = wide_add(initial_place(schema, attr), number);
+	motion->path.place = wide_add(motion->path.place, number);
+	motion->restart = path_after(schema, attr, &to, tag, motion->rate);
+	return CT_CHANGE;
+}
+
+/* What an event that is no finish does. */
+void
+ct_motion_of(const CtSchema *schema, int i, const CtItem *item, CtCell *cell)
+{
+	const CtAttr *attr = &schema->attr[i];
+	CtMotion *motion = &cell->motion;
+	uint64_t position;
+
+	*motion = (CtMotion){.rate = 0};
+	cell->tag = CT_MOTION_TAG(CT_KEEP, change_rate(schema, attr, item, motion));
+	position = change_position(schema, i, item, cell->tag, motion);
+	cell->tag |= position;
+	if (!ct_tag_overrides(position) && ct_begins_moving(schema, attr))
+		motion->birth = item->time;
+}
+
+/* What becomes of an initial value is one thing, whatever was before. */
+static void
+then_after_reset(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+{
+	CtValue value;
+	CtInt128 rate;
+
+	ct_motion_initial(schema, attr, &value);
+	ct_motion_apply(schema, attr, &value, g->tag, &g->motion);
+	rate = (CtInt128) wide_low(value.extra);
+	f->motion = (CtMotion){.rate = rate};
+	if (value.kind == CT_VALUE_NUMBER)
+		f->motion.path.place = value.number;
+	f->tag = CT_MOTION_TAG(value.kind == CT_VALUE_NUMBER ? CT_SET : CT_SET_NULL,
+						   value.extra.word[2] == CT_RATE_NUMBER ? CT_SET : CT_SET_NULL);
+}
+
+/* What g does to the position after f; the rates are still apart. */
+static uint64_t
+position_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+{
+	uint64_t before = position_tag(f->tag);
+	uint64_t after = position_tag(g->tag);
+	bool sum = attr->rule == CT_RULE_SUM;
+	CtPath path = path_after(schema, attr, &g->motion.path, f->tag, f->motion.rate);
+	CtPath restart = {.times = 0};
+
+	if (after == CT_CHANGE && (before == CT_KEEP || before == CT_SET_NULL))
+		restart = path_after(schema, attr, &g->motion.restart, f->tag, f->motion.rate);
+	if (ct_tag_overrides(after))
+	{
+		f->motion.path = path;
+		if (sum)
+			f->motion.restart = (CtPath){.times = 0};
+		return after;
+	}
+	if (before == CT_SET_NULL)
+	{
+		if (after == CT_KEEP)
+			return before;
+		f->motion.path = restart;
+		return CT_SET;
+	}
+	path_add(&f->motion.path, &path);
+	if (before == CT_CHANGE)
+		path_add(&f->motion.restart, &path);
+	if (before != CT_KEEP)
+		return before;
+	if (sum)
+		f->motion.restart = restart;
+	return after;
+}
+
+static uint64_t
+rate_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+{
+	uint64_t before = rate_tag(f->tag);
+	uint64_t after = rate_tag(g->tag);
+
+	if (after == CT_KEEP)
+		return before;
+	if (after == CT_CHANGE && before == CT_SET_NULL)
+		f->motion.rate = initial_rate(schema, attr) + g->motion.rate;
+	else if (after == CT_CHANGE)
+		f->motion.rate += g->motion.rate;
+	else
+		f->motion.rate = g->motion.rate;
+	return after == CT_CHANGE && before != CT_KEEP
+			   ? (before == CT_SET_NULL ? (uint64_t) CT_SET : before)
+			   : after;
+}
+
+/* f, which is not to keep, becomes "g after f", g being a motion. */
+void
+ct_motion_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+{
+	uint64_t position;
+	uint64_t rate;
+
+	if (f->tag == CT_SET_INITIAL)
+	{
+		then_after_reset(schema, attr, f, g);
+		return;
+	}
+	position = position_then(schema, attr, f, g);
+	rate = rate_then(schema, attr, f, g);
+	f->tag = CT_MOTION_TAG(position, rate);
+	if (ct_tag_overrides(position))
+		f->motion.birth = 0;
+}
+
+bool
+ct_motion_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
+{
+	return memcmp(&a->motion, &b->motion, ct_motion_bytes(attr)) == 0;
+}
+
+/* ---- values ------------------------------------------------------------------- */
+
+void
+ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value)
+{
+	bool has_rate = schema->attr[attr->rate_attr].has_initial;
+
+	value->kind = attr->has_initial ? CT_VALUE_NUMBER : CT_VALUE_NULL;
+	value->number = initial_place(schema, attr);
+	value->extra = wide_from_int128(initial_rate(schema, attr));
+	value->extra.word[2] = ct_begins_moving(schema, attr) ? CT_RATE_ABSENT
+						   : has_rate                     ? CT_RATE_NUMBER
+														  : CT_RATE_NULL;
+}
+
+static inline CtWide
+path_end(const CtSchema *schema, const CtAttr *attr, const CtPath *path, const CtValue *value)
+{
+	CtInt128 rate = (CtInt128) wide_low(value->extra);
+	CtWide way = value->extra.word[2] == CT_RATE_NUMBER
+					 ? moved(schema, attr, rate, path->times)
+					 : moved(schema, attr, initial_rate(schema, attr), path->begun);
+
+	return wide_add(path->place, way);
+}
+
+static void
+rate_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag, CtInt128 rate)
+{
+	if (tag == CT_KEEP)
+		return;
+	if (tag == CT_CHANGE)
+		rate = add_rates(rate, value->extra.word[2] == CT_RATE_NUMBER
+								   ? (CtInt128) wide_low(value->extra)
+								   : initial_rate(schema, attr));
+	value->extra = wide_from_int128(tag == CT_SET_NULL ? 0 : rate);
+	value->extra.word[2] = tag == CT_SET_NULL ? CT_RATE_NULL : CT_RATE_NUMBER;
+}
+
+void
+ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag,
+				const CtMotion *motion)
+{
+	if (value->extra.word[2] == CT_RATE_ABSENT)
+	{
+		value->number = wide_subtract(value->number,
+									  moved(schema, attr, (CtInt128) wide_low(value->extra),
+											motion->birth));
+		value->extra.word[2] = CT_RATE_NUMBER;
+	}
+	switch (position_tag(tag))
+	{
+		case CT_SET_NULL:
+			value->kind = CT_VALUE_NULL;
+			break;
+		case CT_SET:
+			value->number = path_end(schema, attr, &motion->path, value);
+			value->kind = CT_VALUE_NUMBER;
+			break;
+		default:
+			if (value->kind == CT_VALUE_NUMBER)
+				value->number =
+					wide_add(value->number, path_end(schema, attr, &motion->path, value));
+			else if (position_tag(tag) == CT_CHANGE)
+			{
+				value->number = path_end(schema, attr, &motion->restart, value);
+				value->kind = CT_VALUE_NUMBER;
+			}
+			break;
+	}
+	rate_apply(schema, attr, value, rate_tag(tag), motion->rate);
+}
+
+/* Where it is at an instant, in place of how it moves. */
+void
+ct_motion_show(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t time)
+{
+	if (value->kind == CT_VALUE_NUMBER)
+	{
+		if (value->extra.word[2] == CT_RATE_NUMBER)
+			value->number =
+				wide_add(value->number,
+						 moved(schema, attr, (CtInt128) wide_low(value->extra), time));
+		value->number = ct_wide_round(value->number, hidden_digits(schema, attr));
+	}
+	value->extra = CT_WIDE_ZERO;
+}
+
+/* Are two folded values, and their rates, the same? */
+bool
+ct_motion_equal(const CtValue *a, const CtValue *b, bool *same_rate)
+{
+	*same_rate = a->extra.word[2] == b->extra.word[2] &&
+				 (a->extra.word[2] == CT_RATE_NULL || wide_same(a->extra, b->extra));
+	return *same_rate && a->kind == b->kind &&
+		   (a->kind == CT_VALUE_NULL || wide_same(a->number, b->number));
+}

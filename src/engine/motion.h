@@ -1,0 +1,79 @@
+/*
+ * motion.h
+ *	  Attributes that move by the value of another one, their rate.
+ *
+ * The inside of motion.c, for rule.c and who shows what was folded.
+ *
+ *	  where
+ *		│		  ╱╲			a position is kept as if it had always moved as
+ *		│	   ╱·	  ╲			it does now: p is where it then was at instant
+ *		│   ╱·	. 		╲		0, so it is at p + rate * t, and p changes only
+ *		│╱·	 .		  		    by events
+ *	  p ┼────┴────────────── t
+ */
+#ifndef CT_MOTION_H
+#define CT_MOTION_H
+
+#include "event.h"
+
+/* Cells have 8 bytes' alignment. */
+typedef __int128 CtInt128 __attribute__((aligned(8)));
+
+/* What becomes of p: place + times * rate, the rate being what it was before. */
+typedef struct CtPath
+{
+	CtWide place;
+	CtInt128 times;
+	CtInt128 begun; /* times its initial value, if the rate was NULL */
+} CtPath;
+
+/*
+ * What events do to a position and to its rate, whose tags are in the cell's:
+ * CT_KEEP, CT_CHANGE, CT_SET, CT_SET_NULL each.
+ */
+typedef struct CtMotion
+{
+	CtInt128 rate;  /* is added to the rate, or is the rate */
+	int64_t birth;  /* instant of the first event, if ct_begins_moving() */
+	CtPath path;    /* is added to p; or is p, if the position is set */
+	CtPath restart; /* of a sum that was NULL, and is added to */
+} CtMotion;
+
+/*
+ * A folded position has its rate with it, in the first two words of `extra`;
+ * the third says whether there is one.
+ */
+typedef enum CtRate
+{
+	CT_RATE_NUMBER = 0,
+	CT_RATE_NULL,
+	CT_RATE_ABSENT /* the initial one, but a first event must set it going */
+} CtRate;
+
+#define CT_MOTION UINT64_C(0x80) /* this and more: the tag of a motion */
+#define CT_MOTION_TAG(position, rate) (CT_MOTION | (uint64_t) (rate) << 4 | (position))
+
+_Static_assert(sizeof(CtMotion) == 136 && _Alignof(CtMotion) == 8, "motions lie in columns");
+
+/* Only a sum can be added to. */
+static inline uint32_t
+ct_motion_bytes(const CtAttr *attr)
+{
+	return attr->rule == CT_RULE_SUM ? sizeof(CtMotion) : offsetof(CtMotion, restart);
+}
+
+struct CtCell;
+
+bool ct_motion_sound(const CtSchema *schema, const CtAttr *attr);
+void ct_motion_of(const CtSchema *schema, int attr, const CtItem *item, struct CtCell *cell);
+void ct_motion_then(const CtSchema *schema, const CtAttr *attr, struct CtCell *f,
+					const struct CtCell *g);
+bool ct_motion_same(const CtAttr *attr, const struct CtCell *a, const struct CtCell *b);
+
+void ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value);
+void ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag,
+					 const CtMotion *motion);
+void ct_motion_show(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t time);
+bool ct_motion_equal(const CtValue *a, const CtValue *b, bool *same_rate);
+
+#endif /* CT_MOTION_H */
