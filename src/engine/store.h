@@ -43,6 +43,13 @@ typedef struct CtStore
 	uint64_t conflicts;
 	uint64_t late;
 	int64_t newest;
+	int64_t newest_entered;
+	int64_t retained;     /* what is before this instant need not be answered */
+	uint64_t folded;      /* events in bases */
+	uint32_t retain_slot; /* the next one a walk of ct_store_retain() looks at */
+	bool retaining;       /* such a walk is under way */
+	bool retain_left;     /* it met something it had to leave */
+	uint64_t retain_horizon; /* the horizon when it began */
 } CtStore;
 
 /* A store under change, with what is needed to do so. */

@@ -5,6 +5,7 @@
  * The model never forgets an event and never summarises.  What a snapshot
  * sees of a key at T is computed from all events ever added: those whose
  * transaction committed and is seen, one of each identity, sorted, applied.
+ * With retention instants move on, and what is no longer answered is not asked.
  */
 #include "oracle.h"
 
@@ -108,6 +109,8 @@ struct Oracle
 	int nheld;
 	uint64_t horizon;
 	int64_t served;
+	int64_t start;    /* events fall on instants from here on, */
+	int64_t retained; /* and reads on those from here on */
 	uint64_t steps;
 	uint32_t walk;   /* position of a walk over timelines */
 	uint64_t walked; /* keys met by it, and */
@@ -731,7 +734,13 @@ compare_key(const Oracle *o, uint32_t key, int64_t time, int steps, const CtSnap
 	start_state(o, &expected);
 	if (timeline == 0)
 	{
-		ORACLE_REQUIRE(n == 0);
+		/* Nothing, or nothing but the past of a row that is gone. */
+		for (; i < n; i++)
+		{
+			ORACLE_REQUIRE(event[i]->time < o->retained);
+			apply_event(o, &expected, event[i]);
+		}
+		ORACLE_REQUIRE(!expected.present);
 		free(event);
 		return;
 	}
@@ -904,7 +913,7 @@ random_event(Oracle *o, ModelEvent *event)
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
-	event->time = pick(o, o->settings.instants);
+	event->time = o->start + pick(o, o->settings.instants);
 	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
 	for (int i = 2; i < o->nattrs; i++)
 	{
@@ -960,7 +969,8 @@ do_add(Oracle *o)
 	change.payload_bytes = payload_of(o, &event, payload);
 	status = ct_store_add(&o->arena, o->store, hash_of(o, event.key), key,
 						  key_bytes_of(event.key, key), &change, &label);
-	if (status == CT_NO_MEMORY)
+	ORACLE_REQUIRE((status == CT_TOO_LATE) == (event.time < o->retained));
+	if (status == CT_NO_MEMORY || status == CT_TOO_LATE)
 		return;
 	ORACLE_REQUIRE(status == CT_OK);
 	if (event.key < 64 && o->walk == 0)
@@ -996,6 +1006,13 @@ some_batch(Oracle *o, Fate fate)
 	return found;
 }
 
+/* The earliest instant of interest that can be answered. */
+static int64_t
+first_instant(const Oracle *o)
+{
+	return o->retained > o->start ? o->retained : o->start;
+}
+
 /* What everyone would see of a key, if all that has entered were all there is. */
 static void
 entered_states(const Oracle *o, CtRef timeline, CtState *states)
@@ -1003,7 +1020,8 @@ entered_states(const Oracle *o, CtRef timeline, CtState *states)
 	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
 
 	for (uint32_t i = 0; i <= o->settings.instants; i++)
-		ct_timeline_fold(&o->arena, o->store, timeline, i, &everything, NULL, &states[i]);
+		ct_timeline_fold(&o->arena, o->store, timeline, first_instant(o) + i, &everything, NULL,
+						 &states[i]);
 }
 
 /*
@@ -1071,10 +1089,11 @@ enter_one(Oracle *o, CtRef batch)
 	ORACLE_REQUIRE(changed.events == 0 || (changed.from == time && changed.from < changed.to));
 	for (uint32_t i = 0; i <= o->settings.instants; i++)
 	{
-		bool told = changed.events > 0 && changed.from <= i && i < changed.to;
+		int64_t instant = first_instant(o) + i;
+		bool told = changed.events > 0 && changed.from <= instant && instant < changed.to;
 
 		ORACLE_REQUIRE(old[i] == new[i] || told || !news);
-		ORACLE_REQUIRE(old[i] == new[i] || i >= time);
+		ORACLE_REQUIRE(old[i] == new[i] || instant >= time);
 	}
 	free(old);
 	free(new);
@@ -1146,14 +1165,38 @@ do_read(Oracle *o)
 {
 	HeldSnapshot now;
 	uint32_t which = pick(o, (uint32_t) o->nheld + 1);
-	int64_t time = (int64_t) pick(o, o->settings.instants + 2) - 1;
+	int64_t time = o->start + (int64_t) pick(o, o->settings.instants + 2) - 1;
 	uint32_t key = pick(o, o->settings.keys);
 
+	time = time < o->retained ? o->retained : time;
 	take_snapshot(o, &now);
 	compare_key(o, key, time, (int) pick(o, o->settings.instants),
 				which == (uint32_t) o->nheld ? &now.snapshot : &o->held[which].snapshot);
 	if (time > o->served && one_in(o, 8))
 		o->served = time;
+}
+
+/* What is older is not asked again; events go on a little before. */
+static void
+retain_from(Oracle *o, int64_t from, int limit)
+{
+	CtStatus status = ct_store_retain(&o->arena, o->store, from, limit);
+	CtStats stats;
+
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
+	ct_store_stats(&o->arena, o->store, &stats);
+	ORACLE_REQUIRE(stats.retained >= o->retained);
+	ORACLE_REQUIRE(stats.retained == o->retained || stats.retained <= from);
+	o->due = 0; /* timelines may go */
+	o->retained = stats.retained;
+	if (o->retained > o->start + 2)
+		o->start = o->retained - 2;
+}
+
+static void
+do_retain(Oracle *o)
+{
+	retain_from(o, o->start + pick(o, 2 + o->settings.instants / 3), 1 + (int) pick(o, 100));
 }
 
 /* A walk over all timelines goes on; each is met once, none is missed. */
@@ -1210,6 +1253,8 @@ oracle_step(Oracle *o)
 	uint32_t what = pick(o, 40);
 
 	o->steps++;
+	if (o->settings.retain && one_in(o, 12))
+		do_retain(o);
 	if (one_in(o, 30))
 		oracle_fail_allocations(pick(o, 8), 1 + pick(o, 5));
 	if (what < 16)
@@ -1250,13 +1295,23 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->next_xid = 3;
 	o->fate_room = 1024;
 	o->fate = calloc(1, o->fate_room);
-	o->served = INT64_MIN;
+	o->served = o->retained = INT64_MIN;
 	random_schema(o);
 	o->base = aligned_alloc(CT_PAGE_BYTES, settings->region_bytes);
 	ORACLE_REQUIRE(ct_region_format(o->base, settings->region_bytes, 2) == CT_OK);
 	o->arena = ct_arena_attach(o->base, 1);
 	ORACLE_REQUIRE(ct_store_create(&o->arena, o->schema, &o->store) == CT_OK);
 	return o;
+}
+
+/* Every instant that is answered, of every key. */
+static void
+compare_all(const Oracle *o, const CtSnapshot *snapshot)
+{
+	int64_t time = first_instant(o) - (o->retained < o->start);
+
+	for (uint32_t key = 0; key < o->settings.keys; key++)
+		compare_key(o, key, time, (int) o->settings.instants, snapshot);
 }
 
 void
@@ -1281,12 +1336,16 @@ oracle_finish(Oracle *o)
 			break;
 	}
 	take_snapshot(o, &now);
-	for (uint32_t key = 0; key < o->settings.keys; key++)
-		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+	compare_all(o, &now.snapshot);
 	do_settle(o, o->next_xid, 1000000);
 	validate(o);
-	for (uint32_t key = 0; key < o->settings.keys; key++)
-		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+	compare_all(o, &now.snapshot);
+	for (int i = 0; o->settings.retain && i < 3; i++)
+	{
+		retain_from(o, first_instant(o) + i * o->settings.instants, INT32_MAX);
+		validate(o);
+		compare_all(o, &now.snapshot);
+	}
 
 	ct_store_stats(&o->arena, o->store, &stats);
 	for (uint32_t key = 0; key < o->settings.keys; key++)
@@ -1297,7 +1356,7 @@ oracle_finish(Oracle *o)
 		free(event);
 	}
 	if (stats.recent == 0)
-		ORACLE_REQUIRE(stats.frozen == settled && stats.young == 0);
+		ORACLE_REQUIRE(stats.frozen + stats.folded == settled && stats.young == 0);
 }
 
 void
