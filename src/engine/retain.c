@@ -41,7 +41,7 @@
 #define PAYLOAD_ALIGN 8
 
 /* Rows of a tail that go at once, if memory alone is no reason. */
-#define ROWS_TO_FOLD 8
+#define ROWS_TO_FOLD (CT_TAIL_EVENTS >= 20 ? CT_TAIL_EVENTS / 10U : 2U)
 
 /* What folding one block counts for, beside a look at a timeline. */
 #define FOLD_WORK 8
@@ -51,10 +51,19 @@
 
 /* ---- bases ------------------------------------------------------------------------ */
 
+/* A value needs no bounds, as what is added to one would. */
+static inline size_t
+value_bytes(const CtAttr *attr)
+{
+	uint32_t bounds = ct_is_number(attr) ? 0U + attr->has_lower + attr->has_upper : 0;
+
+	return ct_payload_bytes(attr) - bounds * sizeof(CtWide);
+}
+
 static inline size_t
 payload_bytes(const CtAttr *attr)
 {
-	return (ct_payload_bytes(attr) + PAYLOAD_ALIGN - 1) / PAYLOAD_ALIGN * PAYLOAD_ALIGN;
+	return (value_bytes(attr) + PAYLOAD_ALIGN - 1) / PAYLOAD_ALIGN * PAYLOAD_ALIGN;
 }
 
 size_t
@@ -65,6 +74,22 @@ ct_base_bytes(const CtSchema *schema, const CtBase *base)
 	for (uint64_t rest = base->set & ~base->null; rest != 0; rest &= rest - 1)
 		bytes += payload_bytes(&schema->attr[__builtin_ctzll(rest)]);
 	return bytes;
+}
+
+/* Set a value to what a base has for it; an image stays where it is. */
+static void
+value_begin(const CtShape *shape, int i, CtValue *value, const uint8_t *payload)
+{
+	CtCell cell;
+
+	if (!ct_is_number(&shape->schema->attr[i]))
+	{
+		ct_value_apply(shape, i, value, CT_SET, payload);
+		return;
+	}
+	memset(cell.w, 0, sizeof(cell.w));
+	memcpy(cell.w, payload, value_bytes(&shape->schema->attr[i]));
+	ct_value_apply(shape, i, value, CT_SET, cell.w);
 }
 
 /* The state of a key before the first event of its timeline. */
@@ -90,7 +115,7 @@ ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *sta
 			state->value[i].kind = CT_VALUE_NULL;
 			continue;
 		}
-		ct_value_apply(shape, i, &state->value[i], CT_SET, at);
+		value_begin(shape, i, &state->value[i], at);
 		at += payload_bytes(&shape->schema->attr[i]);
 	}
 }
@@ -114,7 +139,7 @@ ct_base_cells(const CtShape *shape, CtRef ref, CtCell *cells)
 		if (base->null >> i & 1)
 			continue;
 		cells[i].tag = CT_SET;
-		memcpy(cells[i].w, at, ct_payload_bytes(&schema->attr[i]));
+		memcpy(cells[i].w, at, value_bytes(&schema->attr[i]));
 		at += payload_bytes(&schema->attr[i]);
 	}
 }
@@ -158,7 +183,7 @@ base_write(const CtShape *shape, CtBase *base, CtBase head, const CtCell *cells)
 	{
 		int i = __builtin_ctzll(rest);
 
-		memcpy(at, cells[i].w, ct_payload_bytes(&shape->schema->attr[i]));
+		memcpy(at, cells[i].w, value_bytes(&shape->schema->attr[i]));
 		at += payload_bytes(&shape->schema->attr[i]);
 	}
 }
@@ -491,12 +516,12 @@ walk_begin(CtWriter *writer, int64_t from)
 		from = oldest < from ? oldest : from;
 	}
 	if (from <= store->retained &&
-		!(store->retain_left && store->horizon > store->retain_horizon))
+		!(store->retain_left && store->nfrozen + store->folded != store->retain_frozen))
 		return false;
 	store->retained = from > store->retained ? from : store->retained;
 	store->retaining = true;
 	store->retain_left = false;
-	store->retain_horizon = store->horizon;
+	store->retain_frozen = store->nfrozen + store->folded;
 	store->retain_slot = 0;
 	return true;
 }

@@ -49,7 +49,7 @@ typedef struct CtStore
 	uint32_t retain_slot; /* the next one a walk of ct_store_retain() looks at */
 	bool retaining;       /* such a walk is under way */
 	bool retain_left;     /* it met something it had to leave */
-	uint64_t retain_horizon; /* the horizon when it began */
+	uint64_t retain_frozen; /* events that had frozen when it began */
 } CtStore;
 
 /* A store under change, with what is needed to do so. */
