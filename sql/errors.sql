@@ -86,7 +86,7 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (t
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rate 'w'), w int) SERVER contime;
 \echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain '7 days');
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
 \echo :SQLSTATE
 -- DEFAULT, GENERATED, CHECK and NOT NULL on a state column
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int DEFAULT 3) SERVER contime;

@@ -398,7 +398,7 @@ store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
 
 /*
  * Link up to ROWS_PER_LOCK rows of a partition from *next on; *ready says
- * whether the store could take them.
+ * whether the store could take them.  CT_TOO_LATE: the one before *next is.
  */
 static CtStatus
 link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
@@ -406,10 +406,13 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 {
 	CtArena		arena = contime_arena(partition);
 	CtStatus	status = CT_OK;
+	int64		retained;
 	int			linked = 0;
+	int			ignored = 0;
 	int			i;
 
 	contime_lock(partition, LW_EXCLUSIVE);
+	retained = contime_retained(g);
 	*ready = store_is_ready(ingest->table, &arena, g->store[partition]);
 	START_CRIT_SECTION();
 	for (i = *next; *ready && i < ingest->nrows && linked < ROWS_PER_LOCK && status == CT_OK; i++)
@@ -418,6 +421,14 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 
 		if (contime_partition_of(row->hash) != partition)
 			continue;
+		if (row->change.time < retained)
+		{
+			if (ingest->table->ignores_late)
+				ignored++;
+			else
+				status = CT_TOO_LATE;
+			continue;
+		}
 		row->change.payload = ingest->buffer.data + row->payload_offset;
 		status = ct_store_add(&arena, g->store[partition], row->hash,
 							  ingest->buffer.data + row->key_offset, row->key_bytes,
@@ -426,6 +437,8 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	}
 	END_CRIT_SECTION();
 	contime_unlock(partition);
+	if (ignored > 0)
+		pg_atomic_fetch_add_u64(&g->too_late, ignored);
 	*next = i;
 	return status;
 }
@@ -466,6 +479,8 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 			want_agent(g);
 	}
 	contime_wake_worker(partition);
+	if (status == CT_TOO_LATE)
+		contime_report_too_late(ingest->table, g, ingest->rows[next - 1].change.time);
 	if (status != CT_OK)
 		contime_report(status, ingest->table);
 }
@@ -485,6 +500,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	label.cid = GetCurrentCommandId(true);
 	g = ingest_generation(ingest);
+	contime_retention_note(ingest->table, g);
 
 	caller = MemoryContextSwitchTo(ingest->scratch);
 	for (int i = 0; i < ingest->nrows; i++)

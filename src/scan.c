@@ -207,6 +207,8 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	scan->context = context;
 	scan->table = contime_table(rel);
 	scan->generation = contime_generation(scan->table->relid);
+	if (scan->generation)
+		contime_retention_note(scan->table, scan->generation);
 	scan->view = contime_view_begin(snapshot);
 	scan->state = palloc(sizeof(CtState));
 	scan->chunk.size = CHUNK_BYTES;
@@ -275,6 +277,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp_int64);
 	}
 	scan->ninstants = ninstants;
+	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 	note_served(scan, scan->instants[ninstants - 1]);
 
 	if (keys)
@@ -412,6 +415,7 @@ fill_locked(ContimeScan *scan)
 	contime_unlock(scan->partition);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
+	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 	return fill;
 }
 
@@ -534,6 +538,7 @@ fill_history_locked(ContimeScan *scan, Walk *walk)
 	CtArena		arena = contime_arena(scan->partition);
 	CtRef		store;
 	CtRef		timeline = 0;
+	int64		from = walk->at;
 	int			conflict;
 	Fill		fill = FILL_DONE;
 
@@ -548,6 +553,7 @@ fill_history_locked(ContimeScan *scan, Walk *walk)
 	contime_unlock(scan->partition);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
+	contime_retention_check(scan->table, scan->generation, from);
 	return fill;
 }
 

@@ -31,7 +31,7 @@
  *	 P2  No recent or waiting event is before `retained`.
  *	 P3  A base owns the values kept apart that it refers to.
  *
- * Not here: how old is too old (../retain.c).
+ * Not here: how old is too old (../retention.c).
  */
 #include "timeline.h"
 
@@ -276,11 +276,6 @@ fold_compute(const CtShape *shape, const CtTimeline *timeline, const CtRun *run,
 
 	ct_base_cells(shape, timeline->base, fold->before);
 	fold->present = ct_run_item(run, n - 1, &scratch).form->kind != CT_FINISH;
-	if (!fold->present)
-	{
-		ct_base_cells(shape, 0, fold->after);
-		return;
-	}
 	memcpy(fold->after, fold->before, schema->nattrs * sizeof(CtCell));
 	for (int i = 0; i < schema->nattrs; i++)
 	{
@@ -375,7 +370,7 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 		return false;
 	first_leaf(&writer->shape, timeline, &spot);
 	ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *spot.leaf), &run);
-	if (ct_run_time(&run, run.count - 1) >= store->retained || foldable(store, &run) < run.count)
+	if (foldable(store, &run) < run.count)
 		return false;
 	fold_compute(&writer->shape, timeline, &run, run.count, &fold);
 	if (!fold_apply(writer, timeline, &run, run.count, &fold))

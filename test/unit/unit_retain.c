@@ -371,6 +371,34 @@ young(void **state)
 	table_free(&table);
 }
 
+/* Nothing is folded before what is older and cannot be. */
+static void
+in_order(void **state)
+{
+	Table table = table_make(60);
+	Event event = event_at(-1, CT_SNAPSHOT);
+	CtChanged changed = {0};
+	CtState now;
+
+	(void) state;
+	for (int64_t i = 0; i < 200; i++)
+		enter_sum(&table, 1, i, 1);
+	event_int(&event, SUM_ATTR, 1000);
+	table_enter(&table, 1, &event, 50, INT64_MIN);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 50, 1000, INT64_MIN, &changed),
+					 CT_OK);
+	assert_int_equal(table_stats(&table).young, 1);
+	retain(&table, 300);
+	assert_int_equal(table_stats(&table).folded, 0);
+	table_settle_all(&table);
+	retain(&table, 300);
+	assert_int_equal(table_stats(&table).folded, 201);
+	now = table_state(&table, 1, 300);
+	assert_int_equal(state_int(&now, SUM_ATTR), 1200);
+	table_validate(&table);
+	table_free(&table);
+}
+
 /* Without memory for a base nothing is lost, and others are folded. */
 static void
 no_memory(void **state)
@@ -524,7 +552,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(values),        cmocka_unit_test(widened),
 		cmocka_unit_test(finished),      cmocka_unit_test(too_late),
 		cmocka_unit_test(held_back),     cmocka_unit_test(young),
-		cmocka_unit_test(no_memory),     cmocka_unit_test(churn),
+		cmocka_unit_test(in_order),      cmocka_unit_test(no_memory),
+		cmocka_unit_test(churn),
 	};
 
 	seed = oracle_seed(argc, argv);
