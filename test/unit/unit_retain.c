@@ -264,6 +264,38 @@ finished(void **state)
 	table_free(&table);
 }
 
+/* What an event changes is told by what the key begins with. */
+static void
+effects(void **state)
+{
+	Table table = table_make(60);
+	Event event = event_at(0, CT_EVENT);
+	CtChanged changed;
+
+	(void) state;
+	event_int(&event, BOUNDED_ATTR, 90);
+	event_text(&event, NAME_ATTR, "x");
+	for (int i = 0; i < 8; i++)
+		table_enter(&table, 1, &event, 3, INT64_MIN);
+	table_settle_all(&table);
+	retain(&table, 10);
+	assert_int_equal(table_stats(&table).frozen, 0);
+
+	event = event_at(20, CT_EVENT); /* it is at its upper bound, not at 10 */
+	event_int(&event, BOUNDED_ATTR, 5);
+	changed = table_enter(&table, 1, &event, 4, 1000);
+	assert_int_equal(changed.events, 0);
+	event = event_at(30, CT_EVENT); /* it is x, not none */
+	event_text(&event, NAME_ATTR, "none");
+	changed = table_enter(&table, 1, &event, 4, 1000);
+	assert_int_equal(changed.events, 1);
+	event = event_at(15, CT_FINISH); /* the row is there */
+	changed = table_enter(&table, 1, &event, 4, 1000);
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 15);
+	table_free(&table);
+}
+
 /* ---- what holds it back ---------------------------------------------------------------- */
 
 static void
@@ -550,10 +582,10 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_timeline), cmocka_unit_test(slow_keys),
 		cmocka_unit_test(values),        cmocka_unit_test(widened),
-		cmocka_unit_test(finished),      cmocka_unit_test(too_late),
-		cmocka_unit_test(held_back),     cmocka_unit_test(young),
-		cmocka_unit_test(in_order),      cmocka_unit_test(no_memory),
-		cmocka_unit_test(churn),
+		cmocka_unit_test(finished),      cmocka_unit_test(effects),
+		cmocka_unit_test(too_late),      cmocka_unit_test(held_back),
+		cmocka_unit_test(young),         cmocka_unit_test(in_order),
+		cmocka_unit_test(no_memory),     cmocka_unit_test(churn),
 	};
 
 	seed = oracle_seed(argc, argv);
