@@ -101,7 +101,8 @@ COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigi
 CREATE FUNCTION contime.table_stats(
     OUT "table" regclass, OUT keys bigint, OUT recent bigint, OUT young bigint,
     OUT frozen bigint, OUT duplicates bigint, OUT conflicts bigint, OUT late bigint,
-    OUT bytes bigint, OUT since timestamptz)
+    OUT too_late bigint, OUT folded bigint, OUT bytes bigint, OUT since timestamptz,
+    OUT retained_since timestamptz, OUT retained_tick bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_table_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
@@ -110,7 +111,7 @@ COMMENT ON FUNCTION contime.table_stats() IS
 
 CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
 COMMENT ON VIEW contime.tables IS
-'the continuous tables of this database that hold data: keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones, bytes of memory, and since when the table remembers';
+'the continuous tables of this database that hold data: keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers';
 
 CREATE FUNCTION contime.worker_stats(
     OUT worker int, OUT pid int, OUT entered bigint, OUT dropped bigint,

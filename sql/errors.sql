@@ -78,7 +78,7 @@ CREATE FOREIGN TABLE bad (id bigint OPTIONS (key 'true', time 'true'), v int) SE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), e text OPTIONS (event_id 'true', rule 'sum')) SERVER contime;
 \echo :SQLSTATE
 -- what is not there yet
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain '7 days');
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (too_late 'ignore');
 \echo :SQLSTATE

@@ -8,6 +8,7 @@
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  plan.c       conditions on the time column become bindings
+ *	  retention.c  how far back a table goes
  *	  fdw.c functions.c  the two faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
@@ -75,6 +76,15 @@ typedef struct ContimeGeneration
 	CtChanged	notice;			/* what is due; events = 0: nothing */
 	CtChanged	sending;		/* what the agent is about to commit */
 	uint64		notice_seq;		/* number of the last notice */
+	pg_atomic_uint64 retained;	/* earliest instant answered (as int64), */
+	pg_atomic_uint64 newest;	/* newest that committed, on a logical clock */
+	pg_atomic_uint64 too_late;	/* events ignored */
+	slock_t		retain_mutex;	/* of what follows: retention.c */
+	bool		ticks;			/* is its clock a logical one? */
+	int64		retain;			/* instants to be answered; 0: all of them */
+	int64		retain_next;	/* the same, once this has committed: */
+	uint64		retain_xid;		/* 0: no ALTER is under way */
+	TimestampTz retain_due;		/* raise `retained` not before */
 } ContimeGeneration;
 
 typedef struct ContimePartition
@@ -191,6 +201,9 @@ typedef struct ContimeTable
 	Oid			time_type;		/* timestamptz or int8 */
 	int			nkeys;
 	AttrNumber	key_attno[INDEX_MAX_KEYS];
+	int64		retain;			/* option retain, in instants; 0: not given */
+	bool		ignores_late;	/* option too_late 'ignore' */
+	uint64		options_xid;	/* who gave the options, if it has not ended */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
@@ -401,6 +414,31 @@ extern void contime_agent_wake(Oid database);
  * database can be dropped, renamed or copied.
  */
 extern void contime_agent_stop(Oid database);
+
+/* ---- retention.c ------------------------------------------------------------------------- */
+
+/* The options retain and too_late (or NULL) of a table whose time is known. */
+extern void contime_retention_derive(ContimeTable *table, char *retain, const char *too_late);
+
+/* Who uses a table says what its options are.  Not under a lock. */
+extern void contime_retention_note(const ContimeTable *table, ContimeGeneration *g);
+
+/* Has an ALTER that was noted ended?  True: look again. */
+extern bool contime_retention_resolve(ContimeGeneration *g);
+
+/*
+ * Before which instant may a partition whose newest committed event is this
+ * one fold?  False: nothing.
+ */
+extern bool contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from);
+
+/* The earliest instant that can be answered, or written to. */
+extern int64 contime_retained(ContimeGeneration *g);
+
+/* ERROR when an instant cannot be answered, or could not while it was read. */
+extern void contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant);
+extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g,
+									int64 instant) pg_attribute_noreturn();
 
 /* ---- plan.c ---------------------------------------------------------------------------- */
 

@@ -497,6 +497,7 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 		sum->duplicates += stats.duplicates;
 		sum->conflicts += stats.conflicts;
 		sum->late += stats.late;
+		sum->folded += stats.folded;
 		sum->bytes += stats.bytes;
 	}
 	pfree(batches.batch);
@@ -514,9 +515,10 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		Datum		values[10];
-		bool		nulls[10] = {0};
+		Datum		values[14];
+		bool		nulls[14] = {0};
 		CtStats		stats;
+		int64		retained = contime_retained(g);
 
 		if (!g->used || g->dead || g->tombstone || g->database != MyDatabaseId ||
 			contime_generation(g->relation) != g)
@@ -532,8 +534,14 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		values[5] = UInt64GetDatum(stats.duplicates);
 		values[6] = UInt64GetDatum(stats.conflicts);
 		values[7] = UInt64GetDatum(stats.late);
-		values[8] = UInt64GetDatum(stats.bytes);
-		values[9] = TimestampTzGetDatum(g->since);
+		values[8] = UInt64GetDatum(pg_atomic_read_u64(&g->too_late));
+		values[9] = UInt64GetDatum(stats.folded);
+		values[10] = UInt64GetDatum(stats.bytes);
+		values[11] = TimestampTzGetDatum(g->since);
+		values[12] = TimestampTzGetDatum(retained);
+		nulls[12] = g->ticks || retained == PG_INT64_MIN;
+		values[13] = Int64GetDatum(retained);
+		nulls[13] = !g->ticks || retained == PG_INT64_MIN;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

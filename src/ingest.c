@@ -418,7 +418,7 @@ store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
 
 /*
  * Link up to ROWS_PER_LOCK rows of a partition from *next on; *ready says
- * whether the store could take them.
+ * whether the store could take them.  CT_TOO_LATE: the one before *next is.
  */
 static CtStatus
 link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
@@ -426,9 +426,12 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 {
 	CtArena		arena = contime_arena(partition);
 	CtLoad		load[ROWS_PER_LOCK];
+	int			place[ROWS_PER_LOCK];	/* among the rows */
 	uint32		count = 0;
+	uint32		kept = 0;
 	uint32		done;
 	CtStatus	status = CT_OK;
+	int64		retained;
 	int			i;
 
 	for (i = *next; i < ingest->nrows && count < ROWS_PER_LOCK; i++)
@@ -440,18 +443,33 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 		load[count] = row->load;
 		load[count].key = ingest->buffer.data + row->key_offset;
 		load[count].change.payload = ingest->buffer.data + row->payload_offset;
-		count++;
+		place[count++] = i;
 	}
 
 	contime_lock(partition, LW_EXCLUSIVE);
+	retained = contime_retained(g);
 	*ready = store_is_ready(ingest->table, &arena, g->store[partition]);
 	START_CRIT_SECTION();
-	if (*ready)
-		status = ct_store_add_all(&arena, g->store[partition], load, count, label, &done);
+	for (uint32 k = 0; k < count && status == CT_OK; k++)
+	{
+		if (load[k].change.time >= retained)
+			load[kept++] = load[k];
+		else if (!ingest->table->ignores_late)
+		{
+			status = CT_TOO_LATE;
+			i = place[k] + 1;
+		}
+	}
+	if (*ready && status == CT_OK)
+		status = ct_store_add_all(&arena, g->store[partition], load, kept, label, &done);
 	END_CRIT_SECTION();
 	contime_unlock(partition);
 	if (*ready)
+	{
 		*next = i;
+		if (kept < count)
+			pg_atomic_fetch_add_u64(&g->too_late, count - kept);
+	}
 	return status;
 }
 
@@ -491,6 +509,8 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 			want_agent(g);
 	}
 	contime_wake_worker(partition);
+	if (status == CT_TOO_LATE)
+		contime_report_too_late(ingest->table, g, ingest->rows[next - 1].load.change.time);
 	if (status != CT_OK)
 		contime_report(status, ingest->table);
 }
@@ -510,6 +530,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	label.cid = GetCurrentCommandId(true);
 	g = ingest_generation(ingest);
+	contime_retention_note(ingest->table, g);
 
 	caller = MemoryContextSwitchTo(ingest->scratch);
 	for (int i = 0; i < ingest->nrows; i++)

@@ -217,6 +217,8 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	scan->context = context;
 	scan->table = contime_table(rel);
 	scan->generation = contime_generation(scan->table->relid);
+	if (scan->generation)
+		contime_retention_note(scan->table, scan->generation);
 	scan->view = contime_view_begin(snapshot);
 	scan->state = palloc(sizeof(CtState));
 	scan->chunk.size = CHUNK_BYTES;
@@ -291,6 +293,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp_int64);
 	}
 	scan->ninstants = ninstants;
+	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 	note_served(scan, scan->instants[ninstants - 1]);
 
 	if (keys)
@@ -524,10 +527,11 @@ fill_some(ContimeScan *scan)
 	conflict = find_conflict(scan, &arena, store);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
-	if (scan->by_key ? look_at_key(scan, &arena, store, &fill)
-		: look_at_all(scan, &arena, store, &fill))
-		return fill;
-	return fill_locked(scan, &arena, store);
+	if (!(scan->by_key ? look_at_key(scan, &arena, store, &fill)
+		  : look_at_all(scan, &arena, store, &fill)))
+		fill = fill_locked(scan, &arena, store);
+	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
+	return fill;
 }
 
 /* Get held rows; false when there are no more. */
@@ -674,6 +678,7 @@ fill_history_some(ContimeScan *scan, Walk *walk)
 	CtArena		arena = contime_arena(scan->partition);
 	CtRef		store = scan->generation->store[scan->partition];
 	CtRef		timeline;
+	int64		from = walk->at;
 	int			conflict;
 	Fill		fill = FILL_DONE;
 
@@ -683,14 +688,16 @@ fill_history_some(ContimeScan *scan, Walk *walk)
 	conflict = find_conflict(scan, &arena, store);
 	if (conflict >= 0)
 		contime_report_conflict(scan->table, conflict);
-	if (look_at_history(scan, walk, &arena, store, &fill))
-		return fill;
-	contime_lock(scan->partition, LW_SHARED);
-	timeline = ct_store_find(&arena, store, scan->key.hash,
-							 scan->key.data.data, scan->key.data.len);
-	if (timeline != 0)
-		fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
-	contime_unlock(scan->partition);
+	if (!look_at_history(scan, walk, &arena, store, &fill))
+	{
+		contime_lock(scan->partition, LW_SHARED);
+		timeline = ct_store_find(&arena, store, scan->key.hash,
+								 scan->key.data.data, scan->key.data.len);
+		if (timeline != 0)
+			fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
+		contime_unlock(scan->partition);
+	}
+	contime_retention_check(scan->table, scan->generation, from);
 	return fill;
 }
 

@@ -115,7 +115,11 @@ shared_format(void)
 	for (int i = 0; i < CONTIME_MAX_GENERATIONS; i++)
 	{
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);
+		SpinLockInit(&contime_shared->generation[i].retain_mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].too_late, 0);
 	}
 	for (int i = 0; i < CONTIME_MAX_WORKERS; i++)
 	{
@@ -449,6 +453,12 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	memset(&g->notice, 0, sizeof(g->notice));
 	memset(&g->sending, 0, sizeof(g->sending));
 	g->notice_seq = 0;
+	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
+	pg_atomic_write_u64(&g->newest, (uint64) PG_INT64_MIN);
+	pg_atomic_write_u64(&g->too_late, 0);
+	g->retain = 0;
+	g->retain_xid = 0;
+	g->retain_due = 0;
 	entry->newest = g - contime_shared->generation;
 	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
 	return g;
@@ -594,6 +604,7 @@ contime_generations_sweep(void)
 
 		if (!g->used)
 			continue;
+		pending |= contime_retention_resolve(g);
 		if (!committed && !g->dead && !TransactionIdIsInProgress(xid))
 		{
 			committed = TransactionIdDidCommit(xid);

@@ -55,6 +55,7 @@ typedef enum OptionForm
 	FORM_ON_OFF,
 	FORM_INTERPOLATE,
 	FORM_SCALE,
+	FORM_TOO_LATE,
 	FORM_ANY,
 	FORM_LATER					/* promised, not yet there */
 } OptionForm;
@@ -78,8 +79,8 @@ static const Option options[] = {
 	{"rate", AttributeRelationId, FORM_ANY},
 	{"event_id", AttributeRelationId, FORM_BOOL},
 	{"notify", ForeignTableRelationId, FORM_ON_OFF},
-	{"retain", ForeignTableRelationId, FORM_LATER},
-	{"too_late", ForeignTableRelationId, FORM_LATER},
+	{"retain", ForeignTableRelationId, FORM_ANY},
+	{"too_late", ForeignTableRelationId, FORM_TOO_LATE},
 	{"events", ForeignTableRelationId, FORM_LATER},
 };
 
@@ -176,6 +177,13 @@ check_option(const DefElem *def, Oid catalog)
 		case FORM_SCALE:
 			if (scale_of(value) < 0)
 				report_invalid_value(def, value, "Give the number of decimal digits to keep, from 0 to 15.");
+			break;
+		case FORM_TOO_LATE:
+			if (strcmp(value, "error") != 0 && strcmp(value, "ignore") != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
+						 errhint("Valid values are: error, ignore")));
 			break;
 		case FORM_LATER:
 			ereport(ERROR,
@@ -981,6 +989,14 @@ check_relation(Relation rel)
 				 errhint("Use the options lower and upper of a sum, or a BEFORE INSERT trigger on events.")));
 }
 
+static void
+derive_retention(ContimeTable *table)
+{
+	List	   *list = GetForeignTable(table->relid)->options;
+
+	contime_retention_derive(table, option_value(list, "retain"), option_value(list, "too_late"));
+}
+
 static ContimeTable *
 table_derive(Relation rel)
 {
@@ -1018,6 +1034,7 @@ table_derive(Relation rel)
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("continuous table \"%s\" has no time column", table->name),
 				 errhint("Give the option time 'true' to one column of type timestamptz or bigint.")));
+	derive_retention(table);
 	return table;
 }
 
@@ -1238,12 +1255,14 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
 	return -1;
 }
 
-/* Refuse a definition that does not fit the data in memory. */
+/* Refuse a definition that does not fit the data in memory; note what is no such matter. */
 static void
 check_against_data(const ContimeTable *table)
 {
 	ContimeGeneration *g = contime_generation(table->relid);
 
+	if (g)
+		contime_retention_note(table, g);
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
 		CtArena		arena = contime_arena(p);

@@ -1,9 +1,10 @@
 /*
  * worker.c
- *	  A partition's worker: entering, dropping, freezing, freeing.
+ *	  A partition's worker: entering, dropping, freezing, folding, freeing.
  *
  *	  recent ── transaction ended ──┬─ committed ─► entered: young ─► frozen
- *	                                └─ aborted ───► dropped
+ *	                                └─ aborted ───► dropped     │
+ *	                           older than what is retained ◄────┘ folded
  *
  * One background worker owns each partition: it alone changes timelines and
  * summaries there.  It is connected to no database, but to shared catalogs,
@@ -45,6 +46,9 @@
  * inserting: one takes 0.1 to 1 us.
  */
 #define EVENTS_PER_LOCK 128
+
+/* Work of retention: looking at a timeline is little of it. */
+#define RETENTION_PER_LOCK 64
 
 /* Sleep between passes: short after work, doubling up to hibernation. */
 #define SHORTEST_NAP_MS 10
@@ -154,6 +158,7 @@ typedef enum Chore
 	ENTER,
 	DROP,
 	SETTLE,
+	RETAIN,
 	FREE
 } Chore;
 
@@ -184,6 +189,9 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 			break;
 		case SETTLE:
 			status = ct_store_settle(&arena, store, before, EVENTS_PER_LOCK, served, &changed);
+			break;
+		case RETAIN:
+			status = ct_store_retain(&arena, store, contime_retained(g), RETENTION_PER_LOCK);
 			break;
 		case FREE:
 			status = ct_store_free(&arena, store, EVENTS_PER_LOCK);
@@ -262,6 +270,23 @@ process_batches(int partition, ContimeGeneration *g)
 	return worked;
 }
 
+/* Fold what the table does not retain. */
+static void
+process_retention(int partition, ContimeGeneration *g)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+	int64		from;
+
+	if (g->retain == 0)
+		return;
+	contime_lock(partition, LW_SHARED);
+	ct_store_stats(&arena, g->store[partition], &stats);
+	contime_unlock(partition);
+	if (contime_retention_from(g, stats.newest_entered, &from))
+		(void) do_chore(RETAIN, partition, g, 0, 0);
+}
+
 /* Is anything not entered or not frozen yet? */
 static bool
 is_pending(int partition, CtRef store)
@@ -287,6 +312,7 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 	}
 	worked = process_batches(partition, g);
 	(void) do_chore(SETTLE, partition, g, 0, before);
+	process_retention(partition, g);
 	if (worked)
 		return WORKED;
 	return is_pending(partition, g->store[partition]) ? PENDING : IDLE;

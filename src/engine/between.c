@@ -336,7 +336,9 @@ latest(const CtSight *sight)
 		found = run_latest(sight, &run, &time);
 	}
 	if (!found && timeline->root != 0)
-		(void) node_latest(sight, timeline->root, tree_height(timeline), &time);
+		found = node_latest(sight, timeline->root, tree_height(timeline), &time);
+	if (!found && timeline->base != 0)
+		time = ((const CtBase *) ct_ptr(sight->shape->arena, timeline->base))->time;
 	if (runs != NULL && runs->nextra > 0)
 	{
 		int64_t recent = event_at(sight, runs->extra[runs->nextra - 1])->time;

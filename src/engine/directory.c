@@ -438,7 +438,7 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 	CtRef *at =
 		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
 
-	assert(timeline->taken && timeline->recents == 0 && !ct_timeline_entered(timeline));
+	assert(timeline->taken && ct_timeline_is_over(timeline));
 	while (*at != ref)
 	{
 		assert(*at != 0); /* D1 */

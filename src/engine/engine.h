@@ -44,7 +44,8 @@ typedef enum CtStatus
 	CT_AGAIN,					/* not all is done, or not yet possible */
 	CT_NO_MEMORY,				/* nothing was changed */
 	CT_LIMIT,					/* larger than the engine's limits allow */
-	CT_BROKEN					/* an invariant does not hold */
+	CT_BROKEN,					/* an invariant does not hold */
+	CT_TOO_LATE					/* before what is retained; nothing was changed */
 } CtStatus;
 
 /* ---- memory (arena.c) --------------------------------------------------- */
@@ -288,6 +289,7 @@ typedef struct CtBatch
 	CtRef		last;
 	CtRef		prev;			/* neighbours in the store's queue */
 	CtRef		next;
+	int64_t		oldest;			/* no event of it is before this instant */
 } CtBatch;
 
 /* ---- stores: writing (timeline.c, directory.c) --------------------------- */
@@ -302,7 +304,7 @@ CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
 
 /*
  * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
- * CT_NO_MEMORY or CT_LIMIT nothing has changed.
+ * CT_NO_MEMORY, CT_LIMIT or CT_TOO_LATE nothing has changed.
  */
 CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
 						 const void *key, uint32_t key_bytes,
@@ -353,6 +355,15 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
  */
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit,
 							const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
+
+/*
+ * Instants before `from` need not be answered any more: fold older events that
+ * everyone sees into the state their key begins with.  No state at or after
+ * `from` changes.  Less is given up while an event that has not entered is
+ * older; what is given up stays so, and events before it are CT_TOO_LATE.
+ * CT_AGAIN when about `limit` pieces of work were done and there are more.
+ */
+CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
 /* ---- loading: events that need not be recent first ------------------------ */
 
@@ -504,7 +515,10 @@ ct_state_copy(CtState *to, const CtState *from)
 	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
 }
 
-/* The state at `time`: the fold of every visible event at or before it. */
+/*
+ * The state at `time`: the fold of every visible event at or before it.  Not
+ * for instants given up by ct_store_retain().
+ */
 void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,
 							 int64_t time, const CtSnapshot *snapshot,
 							 const CtRuns *runs, CtState *state);
@@ -530,8 +544,11 @@ typedef struct CtStats
 	uint64_t	duplicates;
 	uint64_t	conflicts;
 	uint64_t	late;			/* entered before the newest of their key */
+	uint64_t	folded;			/* once frozen, now in what their key begins with */
 	uint64_t	bytes;
-	int64_t		newest;			/* instant of the newest event ever added */
+	int64_t		newest;			/* instant of the newest event ever added, */
+	int64_t		newest_entered; /* of one that has committed */
+	int64_t		retained;		/* earliest instant that can be answered */
 } CtStats;
 
 void		ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);

@@ -634,7 +634,7 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
 	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 
-	ct_state_initial(shape.schema, state);
+	ct_timeline_begin(&shape, fold.timeline, state);
 	fold_between(&fold, runs, INT64_MIN, time);
 	show(&fold, runs, time);
 }
@@ -953,7 +953,7 @@ fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot
 	CtRun run;
 
 	ct_spot_run(shape, timeline, spot, &run);
-	ct_state_initial(shape->schema, state);
+	ct_timeline_begin(shape, timeline, state);
 	for (int depth = 0; depth < spot->depth; depth++)
 	{
 		if (spot->index[depth] > 0)

@@ -26,7 +26,7 @@
  *		 events is in the list of those.
  *	 S3  The counters are the lengths of these.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
- *	 S5  A timeline in the directory has an event.
+ *	 S5  A timeline in the directory has an event or a base.
  *	 S6  No batch is empty.
  *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
  *	 S8  Descriptions, forms and lists of them stay where they are as long as the
@@ -148,8 +148,11 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->duplicates = store->duplicates;
 	stats->conflicts = store->conflicts;
 	stats->late = store->late;
+	stats->folded = store->folded;
 	stats->bytes = store->bytes;
 	stats->newest = store->newest;
+	stats->newest_entered = store->newest_entered;
+	stats->retained = store->retained;
 }
 
 /* ---- lists -------------------------------------------------------------------- */
@@ -263,7 +266,7 @@ event_forget(CtWriter *writer, CtRef ref)
 	ct_change_begin(timeline);
 	recent_unlink(writer, timeline, event);
 	event_free(writer, ref, true);
-	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
+	if (ct_timeline_is_over(timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
 }
@@ -336,7 +339,8 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	writer.store = ct_ptr(arena, *ref);
 	memset(writer.store, 0, sizeof(CtStore));
 	writer.store->bytes = ct_alloc_size(sizeof(CtStore));
-	writer.store->newest = INT64_MIN;
+	writer.store->newest = writer.store->newest_entered = INT64_MIN;
+	writer.store->retained = INT64_MIN;
 	writer.store->nforms = 1; /* number 0 is for those that say it themselves */
 	if (!schema_keep(&writer, schema))
 	{
@@ -608,7 +612,10 @@ batch_add(CtWriter *writer, CtRef ref, CtRef event)
 {
 	CtBatch *batch = ct_ptr(writer->arena, ref);
 	CtStore *store = writer->store;
+	int64_t time = ((CtEvent *) ct_ptr(writer->arena, event))->time;
 
+	if (batch->count == 0 || time < batch->oldest)
+		batch->oldest = time;
 	if (batch->count == 0)
 	{
 		batch->first = event;
@@ -697,6 +704,8 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const 
 		return CT_LIMIT;
 	if ((uint32_t) label->top == 0)
 		return CT_BROKEN;
+	if (change->time < writer->store->retained)
+		return CT_TOO_LATE;
 	status = event_make(writer, change, label, &event);
 	if (status != CT_OK)
 		return status;
@@ -921,6 +930,8 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 	if (status != CT_OK)
 		return status;
 	store->late += late;
+	if (event->time > store->newest_entered)
+		store->newest_entered = event->time;
 	if (news)
 		changed_add(changed, &effect);
 	return CT_OK;
@@ -1030,7 +1041,7 @@ freeze_one(CtWriter *writer)
 	store->nfrozen += frozen;
 	if (timeline->hi != 0)
 		ct_young_push(writer, timeline);
-	else if (timeline->recents == 0 && !ct_timeline_entered(timeline))
+	else if (ct_timeline_is_over(timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return 1 + (int) frozen;
@@ -1180,7 +1191,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 static CtStatus
 load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 {
-	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
+	if (ct_timeline_is_over(timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	return status;
 }
@@ -1192,6 +1203,8 @@ note_loaded(CtStore *store, const CtEntry *entry)
 		store->newest_top = entry->top;
 	if (entry->time > store->newest)
 		store->newest = entry->time;
+	if (entry->time > store->newest_entered)
+		store->newest_entered = entry->time;
 }
 
 /* A change whose record must be made, or that has a twin. */
@@ -1244,7 +1257,10 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	CtStatus status;
 
 	ct_change_begin(timeline);
-	status = load(writer, timeline, change, top);
+	if (change->time < writer->store->retained)
+		status = load_failed(writer, timeline, CT_TOO_LATE);
+	else
+		status = load(writer, timeline, change, top);
 	ct_change_end(timeline);
 	return status;
 }
@@ -1398,6 +1414,7 @@ timelines_free(CtWriter *writer, int limit)
 			freed += ct_timeline_free(writer, timeline, limit - freed);
 			if (timeline->recent != 0 || timeline->root != 0 || timeline->tail != 0)
 				break;
+			ct_base_free(writer, timeline);
 			ct_directory_forget_key(writer, timeline);
 			timeline->taken = false;
 			directory->count--;

@@ -46,6 +46,13 @@ typedef struct CtStore
 	uint64_t conflicts;
 	uint64_t late;
 	int64_t newest;
+	int64_t newest_entered;
+	int64_t retained;     /* what is before this instant need not be answered */
+	uint64_t folded;      /* events in bases */
+	uint32_t retain_slot; /* the next one a walk of ct_store_retain() looks at */
+	bool retaining;       /* such a walk is under way */
+	bool retain_left;     /* it met something it had to leave */
+	uint64_t retain_frozen; /* events that had frozen when it began */
 } CtStore;
 
 /* What a reader without the lock may still be looking at. */

@@ -707,8 +707,8 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 }
 
 /* What is known about all rows of the tail, anew. */
-static void
-tail_note(const CtShape *shape, CtTimeline *timeline)
+void
+ct_tail_note(const CtShape *shape, CtTimeline *timeline)
 {
 	CtForm scratch;
 	CtRun run;
@@ -759,13 +759,13 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	timeline->tail_count = (uint8_t) (timeline->tail_count - n);
 	timeline->tail_frozen =
 		timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
-	tail_note(&writer->shape, timeline);
+	ct_tail_note(&writer->shape, timeline);
 	return true;
 }
 
 /* A tail of so many rows of so many bytes, with what the old one has. */
-static bool
-tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride)
+bool
+ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride)
 {
 	CtRef ref = ct_take(writer, (size_t) capacity * stride, true);
 	char *to = ct_ptr(writer->arena, ref);
@@ -809,7 +809,7 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	capacity = capacity < CT_TAIL_EVENTS ? capacity : CT_TAIL_EVENTS;
 	if (capacity == timeline->tail_capacity && stride == timeline->tail_stride)
 		return true;
-	return tail_resize(writer, timeline, capacity, stride);
+	return ct_tail_resize(writer, timeline, capacity, stride);
 }
 
 static inline void
@@ -1011,8 +1011,8 @@ root_lower(CtWriter *writer, CtTimeline *timeline)
 }
 
 /* The last event of the spot's leaf is gone: the leaf goes, and empty nodes. */
-static void
-leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
+void
+ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 {
 	int depth = spot->depth - 1;
 
@@ -1084,8 +1084,8 @@ leaf_merge(CtWriter *writer, const CtSpot *spot)
 	children_refresh(shape, inner, i);
 }
 
-static void
-tail_free(CtWriter *writer, CtTimeline *timeline)
+void
+ct_tail_free(CtWriter *writer, CtTimeline *timeline)
 {
 	ct_give(writer, timeline->tail, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	timeline->tail = 0;
@@ -1103,7 +1103,7 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 	if (i < timeline->tail_frozen)
 		timeline->tail_frozen--;
 	if (--timeline->tail_count == 0)
-		tail_free(writer, timeline);
+		ct_tail_free(writer, timeline);
 }
 
 /* Remove the event before the spot, with what its record owns. */
@@ -1136,7 +1136,7 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 	{
 		ct_leaf_remove(writer, ct_ptr(writer->arena, *spot->leaf), i);
 		if (((CtLeaf *) ct_ptr(writer->arena, *spot->leaf))->count == 0)
-			leaf_vanish(writer, timeline, spot);
+			ct_leaf_vanish(writer, timeline, spot);
 		else
 		{
 			spot_facts(writer, spot);
@@ -1317,7 +1317,7 @@ ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 		ct_tail_run(&writer->shape, timeline, &run);
 		run_free(writer, &run);
 		freed += (int) run.count;
-		tail_free(writer, timeline);
+		ct_tail_free(writer, timeline);
 	}
 	return freed;
 }

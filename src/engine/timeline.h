@@ -3,6 +3,7 @@
  *	  The inside of a timeline: its header, and the ways into it.
  *
  *	  CtTimeline ── recent events, newest first (doubly linked)
+ *		 │ base: what came before all others, folded (retain.c)
  *		 │ root: CtInner ── CtInner ── CtLeaf	closed: all before the tail
  *		 └ tail: rows							what comes in order goes here
  */
@@ -13,7 +14,7 @@
 
 #include "node.h"
 
-#define CT_KEY_INLINE 20
+#define CT_KEY_INLINE 16
 
 typedef struct CtTimeline
 {
@@ -36,6 +37,7 @@ typedef struct CtTimeline
 	uint8_t in_young;    /* it is in the store's list of those with young events */
 	CtRef young_next;
 	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
+	CtRef base;  /* what was folded of it; 0: it begins as initial */
 	uint64_t lo; /* covers the ids of all its young events; */
 	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
@@ -46,6 +48,17 @@ typedef struct CtTimeline
 } CtTimeline;
 
 _Static_assert(sizeof(CtTimeline) == 96, "a timeline is small");
+
+/*
+ * What a key's row is before the first event of its timeline, if it is there.
+ * Then the payloads of the cells (rule.h) of what is not NULL.
+ */
+typedef struct CtBase
+{
+	uint64_t set;  /* attributes that are not as they are initially; */
+	uint64_t null; /* of them, those that are NULL */
+	int64_t time; /* of the last event that was folded */
+} CtBase;
 
 /* A place in a timeline: before event `position` of a leaf or of the tail. */
 typedef struct CtSpot
@@ -83,6 +96,14 @@ static inline bool
 ct_timeline_entered(const CtTimeline *timeline)
 {
 	return timeline->tail_count != 0 || timeline->root != 0;
+}
+
+/* Is there no reason to keep it? */
+static inline bool
+ct_timeline_is_over(const CtTimeline *timeline)
+{
+	return timeline->recents == 0 && !ct_timeline_entered(timeline) && timeline->base == 0 &&
+		   !timeline->in_young;
 }
 
 static inline CtRow *
@@ -135,6 +156,17 @@ typedef struct CtEffect
 	int64_t from;
 	int64_t to;
 } CtEffect;
+void ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot);
+bool ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride);
+void ct_tail_note(const CtShape *shape, CtTimeline *timeline);
+void ct_tail_free(CtWriter *writer, CtTimeline *timeline);
+
+/* retain.c */
+void ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state);
+size_t ct_base_bytes(const CtSchema *schema, const CtBase *base);
+void ct_base_cells(const CtShape *shape, CtRef base, CtCell *cells);
+bool ct_base_is_initial(const CtAttr *attr, const CtCell *cell);
+void ct_base_free(CtWriter *writer, CtTimeline *timeline);
 
 /* fold.c */
 bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,

@@ -9,7 +9,8 @@
  * changing, for a region.  Nothing is written.
  *
  * The invariants are stated at the head of arena.c (A), event.c (E), rule.c
- * (R), block.c (B), node.c (N), timeline.c (T), directory.c (D), store.c (S).
+ * (R), block.c (B), node.c (N), timeline.c (T), retain.c (P), directory.c (D),
+ * store.c (S).
  *
  * Not here: the law itself, which tests prove against a naive fold.
  */
@@ -422,6 +423,8 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 		require(check, event->state == CT_RECENT || event->state == CT_WAITING,
 				"S1: an event is neither recent nor waiting");
 		require(check, event->top != 0, "S2: a recent event has no transaction");
+		require(check, event->time >= check->store->retained,
+				"P2: what has not entered is before what is retained");
 		check_record(check, form, event->record);
 		count_bytes(check, offsetof(CtEvent, record) + form->bytes);
 		check->recents += event->state == CT_RECENT;
@@ -430,6 +433,35 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 		ref = event->next;
 	}
 	require(check, count == timeline->recents, "S1: fewer recent events than counted");
+}
+
+/* What a timeline begins with, and what that owns. */
+static void
+check_base(CtCheck *check, const CtTimeline *timeline)
+{
+	const CtSchema *schema = check->shape.schema;
+	const CtBase *base = at(check, timeline->base);
+	CtCell cells[CT_MAX_ATTRS];
+
+	if (timeline->base == 0)
+		return;
+	if (!require(check,
+				 (base->null & ~base->set) == 0 &&
+					 (schema->nattrs == 64 || base->set >> schema->nattrs == 0),
+				 "P1: a base sets what is not there"))
+		return;
+	count_bytes(check, ct_base_bytes(schema, base));
+	ct_base_cells(&check->shape, timeline->base, cells);
+	for (uint64_t rest = base->set; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+
+		require(check, !ct_base_is_initial(&schema->attr[i], &cells[i]),
+				"P1: a base says what is so without it");
+		if (schema->attr[i].rule != CT_RULE_NONE && ct_is_apart(&schema->attr[i]) &&
+			cells[i].tag == CT_SET && cells[i].ref != 0)
+			count_bytes(check, sizeof(CtApart) + ((const CtApart *) at(check, cells[i].ref))->bytes);
+	}
 }
 
 static void
@@ -448,13 +480,12 @@ check_timeline(CtCheck *check, CtRef ref)
 			ct_directory_find(check->shape.arena, &store->directory, timeline->hash, key,
 							  key_bytes) == ref,
 			"D1, D3: a timeline is not found by its key");
-	require(check,
-			timeline->recents > 0 || ct_timeline_entered(timeline) || timeline->in_young,
-			"S5: a timeline has no event");
+	require(check, !ct_timeline_is_over(timeline), "S5: a timeline has neither event nor base");
 	check->young_timelines += timeline->in_young;
 	require(check, timeline->hi == 0 || timeline->in_young,
 			"S2: a timeline with young events is not in their list");
 	check_recents(check, timeline);
+	check_base(check, timeline);
 	if (check->reason == NULL)
 		check_tree(check, timeline);
 }

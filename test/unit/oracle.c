@@ -6,6 +6,7 @@
  * sees of a key at T is computed from all events ever added: those whose
  * transaction committed and is seen, one of each identity, sorted, applied.
  * What changes between events is computed with numbers of 144 decimal digits.
+ * With retention instants move on, and what is no longer answered is not asked.
  */
 #include "oracle.h"
 
@@ -132,6 +133,8 @@ struct Oracle
 	int nheld;
 	uint64_t horizon;
 	int64_t served;
+	int64_t start;    /* events fall on instants from this number on, */
+	int64_t retained; /* and reads on those from here on */
 	uint64_t steps;
 	uint32_t walk;   /* position of a walk over timelines */
 	uint64_t walked; /* keys met by it, and */
@@ -1096,7 +1099,13 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 	start_state(o, &expected);
 	if (timeline == 0)
 	{
-		ORACLE_REQUIRE(n == 0);
+		/* Nothing, or nothing but the past of a row that is gone. */
+		for (; i < n; i++)
+		{
+			ORACLE_REQUIRE(event[i]->time < o->retained);
+			apply_event(o, &expected, event[i]);
+		}
+		ORACLE_REQUIRE(!expected.present);
 		free(event);
 		return;
 	}
@@ -1279,7 +1288,7 @@ random_event(Oracle *o, ModelEvent *event)
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
-	event->time = instant(o, pick(o, o->settings.instants));
+	event->time = instant(o, o->start + pick(o, o->settings.instants));
 	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
 	for (int i = 2; i < o->nattrs; i++)
 	{
@@ -1335,7 +1344,8 @@ do_add(Oracle *o)
 	change.payload_bytes = payload_of(o, &event, payload);
 	status = ct_store_add(&o->arena, o->store, hash_of(o, event.key), key,
 						  key_bytes_of(event.key, key), &change, &label);
-	if (status == CT_NO_MEMORY)
+	ORACLE_REQUIRE((status == CT_TOO_LATE) == (event.time < o->retained));
+	if (status == CT_NO_MEMORY || status == CT_TOO_LATE)
 		return;
 	ORACLE_REQUIRE(status == CT_OK);
 	if (event.key < 64 && o->walk == 0)
@@ -1371,6 +1381,17 @@ some_batch(Oracle *o, Fate fate)
 	return found;
 }
 
+/* The earliest instant of interest that can be answered, by number. */
+static int64_t
+first_instant(const Oracle *o)
+{
+	int64_t n = o->start;
+
+	while (instant(o, n) < o->retained)
+		n++;
+	return n;
+}
+
 /* Instants at which effects are looked at: those of events, and some between. */
 static uint32_t
 samples(const Oracle *o)
@@ -1381,7 +1402,10 @@ samples(const Oracle *o)
 static int64_t
 sample(const Oracle *o, uint32_t i)
 {
-	return instant(o, i / 2) + (i % 2) * (o->stride / 3);
+	__int128 time = instant(o, first_instant(o) + i / 2);
+
+	time += (i % 2) * (o->stride / 3);
+	return time < INT64_MAX ? (int64_t) time : INT64_MAX - 1;
 }
 
 /* What everyone would see of a key, if all that has entered were all there is. */
@@ -1545,9 +1569,11 @@ do_read(Oracle *o)
 {
 	HeldSnapshot now;
 	uint32_t which = pick(o, (uint32_t) o->nheld + 1);
-	int64_t first = (int64_t) pick(o, o->settings.instants + 2) - 1;
+	int64_t first = o->start + (int64_t) pick(o, o->settings.instants + 2) - 1;
 	uint32_t key = pick(o, o->settings.keys);
 
+	if (instant(o, first) < o->retained)
+		first = first_instant(o);
 	take_snapshot(o, &now);
 	if (which < (uint32_t) o->nheld)
 		now = o->held[which];
@@ -1604,6 +1630,30 @@ do_unload(Oracle *o)
 	*event = o->event[--o->nevents];
 }
 
+/* What is older is not asked again; events go on a little before. */
+static void
+retain_from(Oracle *o, int64_t from, int limit)
+{
+	CtStatus status = ct_store_retain(&o->arena, o->store, from, limit);
+	CtStats stats;
+
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
+	ct_store_stats(&o->arena, o->store, &stats);
+	ORACLE_REQUIRE(stats.retained >= o->retained);
+	ORACLE_REQUIRE(stats.retained == o->retained || stats.retained <= from);
+	o->due = 0; /* timelines may go */
+	o->retained = stats.retained;
+	while (instant(o, o->start + 2) < o->retained)
+		o->start++;
+}
+
+static void
+do_retain(Oracle *o)
+{
+	retain_from(o, instant(o, o->start + pick(o, 2 + o->settings.instants / 3)),
+				1 + (int) pick(o, 100));
+}
+
 /* A walk over all timelines goes on; each is met once, none is missed. */
 static void
 do_walk(Oracle *o)
@@ -1658,6 +1708,8 @@ oracle_step(Oracle *o)
 	uint32_t what = pick(o, 42);
 
 	o->steps++;
+	if (o->settings.retain && one_in(o, 12))
+		do_retain(o);
 	if (one_in(o, 30))
 		oracle_fail_allocations(pick(o, 8), 1 + pick(o, 5));
 	if (what < 16)
@@ -1700,7 +1752,7 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->next_xid = 3;
 	o->fate_room = 1024;
 	o->fate = calloc(1, o->fate_room);
-	o->served = INT64_MIN;
+	o->served = o->retained = INT64_MIN;
 	o->sparse = one_in(o, 4);
 	random_clock(o);
 	random_schema(o);
@@ -1709,6 +1761,17 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->arena = ct_arena_attach(o->base, 1);
 	ORACLE_REQUIRE(ct_store_create(&o->arena, o->schema, &o->store) == CT_OK);
 	return o;
+}
+
+/* Every instant that is answered, of every key. */
+static void
+compare_all(const Oracle *o, const CtSnapshot *snapshot)
+{
+	int64_t first = first_instant(o);
+
+	first -= instant(o, first - 1) >= o->retained;
+	for (uint32_t key = 0; key < o->settings.keys; key++)
+		compare_key(o, key, first, (int) o->settings.instants, snapshot);
 }
 
 void
@@ -1733,12 +1796,16 @@ oracle_finish(Oracle *o)
 			break;
 	}
 	take_snapshot(o, &now);
-	for (uint32_t key = 0; key < o->settings.keys; key++)
-		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+	compare_all(o, &now.snapshot);
 	do_settle(o, o->next_xid, 1000000);
 	validate(o);
-	for (uint32_t key = 0; key < o->settings.keys; key++)
-		compare_key(o, key, -1, (int) o->settings.instants, &now.snapshot);
+	compare_all(o, &now.snapshot);
+	for (int i = 0; o->settings.retain && i < 3; i++)
+	{
+		retain_from(o, instant(o, first_instant(o) + i * o->settings.instants), INT32_MAX);
+		validate(o);
+		compare_all(o, &now.snapshot);
+	}
 
 	ct_store_stats(&o->arena, o->store, &stats);
 	for (uint32_t key = 0; key < o->settings.keys; key++)
@@ -1749,7 +1816,7 @@ oracle_finish(Oracle *o)
 		free(event);
 	}
 	if (stats.recent == 0)
-		ORACLE_REQUIRE(stats.frozen == settled && stats.young == 0);
+		ORACLE_REQUIRE(stats.frozen + stats.folded == settled && stats.young == 0);
 }
 
 void

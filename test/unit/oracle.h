@@ -30,6 +30,7 @@ typedef struct OracleSettings
 	uint32_t instants;       /* events fall on so many instants */
 	uint32_t ids;            /* and have so many event ids */
 	uint32_t validate_every; /* steps between validations of the store */
+	bool retain;             /* old events are folded as time goes on */
 } OracleSettings;
 
 typedef struct Oracle Oracle;

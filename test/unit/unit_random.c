@@ -40,7 +40,10 @@ crowded(void **state)
 
 	(void) state;
 	for (uint64_t i = 0; i < 80; i++)
+	{
+		settings.retain = i % 2 == 1;
 		run(seed + i, &settings, 1000);
+	}
 }
 
 static void
@@ -54,7 +57,10 @@ spread(void **state)
 
 	(void) state;
 	for (uint64_t i = 0; i < 30; i++)
+	{
+		settings.retain = i % 2 == 1;
 		run(seed + 1000 + i, &settings, 3000);
+	}
 }
 
 static void
@@ -70,6 +76,7 @@ many_keys(void **state)
 	for (uint64_t i = 0; i < 6; i++)
 	{
 		settings.keys = 900 + i % 2;
+		settings.retain = i / 2 % 2 == 1;
 		run(seed + 2000 + i, &settings, 4000);
 	}
 }
@@ -84,6 +91,7 @@ little_memory(void **state)
 	for (uint64_t i = 0; i < 80; i++)
 	{
 		settings.region_bytes = (8 + i % 24) * CT_PAGE_BYTES;
+		settings.retain = i % 3 != 0;
 		run(seed + 3000 + i, &settings, 1500);
 	}
 }

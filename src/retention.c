@@ -1,0 +1,268 @@
+/*
+ * retention.c
+ *	  How far back a continuous table can be read and written.
+ *
+ *	  option retain ──► generation: period ──► retained: the earliest instant
+ *	                    (seconds, or ticks)    that is answered, never lowered
+ *	                                             └► each partition folds up to it
+ *
+ * `retained` follows the clock, or on a logical clock the newest event that
+ * has committed, at a distance of the period.  It is raised by a worker, at
+ * most every hundredth of the period, before any partition folds what is
+ * older.  So who reads an instant, and looks at `retained` when it has the
+ * answer, knows whether it was one; it takes no lock for that.
+ *
+ * The period is an option in the catalogs, which workers cannot read.  Whoever
+ * uses the table notes it in the generation: it holds a lock on the relation,
+ * so no ALTER by others is pending.  An ALTER notes it with the transaction's
+ * id, and nothing more is given up until a worker finds that it committed, or
+ * somebody uses the table.
+ *
+ * Called by scan.c and ingest.c (using), ddl.c through table.c (ALTER), and
+ * worker.c.
+ *
+ * Not here: what folding does (engine/retain.c).
+ */
+#include "contime.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* An ALTER was rolled back: the next use says what holds. */
+#define UNTIL_USED PG_UINT64_MAX
+
+/* ---- the options ------------------------------------------------------------------------ */
+
+/*
+ * An interval in microseconds, never shorter than on a calendar: a month of 31
+ * days, a year of 366.
+ */
+static int64
+interval_us(const Interval *interval)
+{
+	int128		days = (int128) interval->day + interval->month % 12 * 31 +
+		(int128) (interval->month / 12) * 366;
+	int128		us = interval->time + days * USECS_PER_DAY;
+
+	if (us < 0)
+		return -1;
+	return us < PG_INT64_MAX ? (int64) us : PG_INT64_MAX;
+}
+
+/* The period as a number of instants. */
+static int64
+parse_retain(const ContimeTable *table, char *value)
+{
+	int64		retain;
+
+	if (table->time_type == INT8OID)
+		retain = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(value)));
+	else
+		retain = interval_us(DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(value),
+																   ObjectIdGetDatum(InvalidOid),
+																   Int32GetDatum(-1))));
+	if (retain <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", "retain", value),
+				 table->time_type == INT8OID
+				 ? errhint("Give the number of ticks to retain, more than 0; without the option everything is retained.")
+				 : errhint("Give an interval to retain, longer than 0; without the option everything is retained.")));
+	return retain;
+}
+
+/* The transaction that wrote the options, if it is our own; or 0. */
+static uint64
+options_xid(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId xid;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for foreign table %u", relid);
+	xid = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	if (!TransactionIdIsCurrentTransactionId(xid))
+		return 0;
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+void
+contime_retention_derive(ContimeTable *table, char *retain, const char *too_late)
+{
+	table->retain = retain ? parse_retain(table, retain) : 0;
+	table->ignores_late = too_late && strcmp(too_late, "ignore") == 0;
+	table->options_xid = options_xid(table->relid);
+}
+
+/* ---- raising it ----------------------------------------------------------------------------- */
+
+static inline int64
+read_instant(pg_atomic_uint64 *instant)
+{
+	return (int64) pg_atomic_read_u64(instant);
+}
+
+static void
+raise_instant(pg_atomic_uint64 *instant, int64 to)
+{
+	uint64		now = pg_atomic_read_u64(instant);
+
+	while (to > (int64) now &&
+		   !pg_atomic_compare_exchange_u64(instant, &now, (uint64) to))
+		;
+}
+
+/* Raise it to where it may be, if it is time to. */
+static void
+advance(ContimeGeneration *g)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		edge;
+	int64		retain;
+	int64		from;
+	int64		next;
+
+	SpinLockAcquire(&g->retain_mutex);
+	retain = g->retain_xid == 0 && now >= g->retain_due ? g->retain : 0;
+	edge = g->ticks ? read_instant(&g->newest) : now;
+	SpinLockRelease(&g->retain_mutex);
+	if (retain == 0 || pg_sub_s64_overflow(edge, retain, &from) ||
+		(!g->ticks && from < MIN_TIMESTAMP))
+		return;
+
+	/* Ticks may have come to an end: then the last step may be a small one. */
+	raise_instant(&g->retained, from);
+	next = g->ticks ? USECS_PER_SEC : Max(retain / 100, USECS_PER_SEC);
+	SpinLockAcquire(&g->retain_mutex);
+	g->retain_due = now + next;
+	SpinLockRelease(&g->retain_mutex);
+}
+
+/* The transaction whose ALTER it is, while it is under way; or 0. */
+static uint64
+altering_xid(const ContimeTable *table)
+{
+	/* A description outlives the transaction in which it was derived. */
+	if (table->options_xid == 0 ||
+		table->options_xid < U64FromFullTransactionId(GetTopFullTransactionIdIfAny()) ||
+		!TransactionIdIsCurrentTransactionId((TransactionId) table->options_xid))
+		return 0;
+	return table->options_xid;
+}
+
+void
+contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
+{
+	uint64		xid;
+
+	if (g->retain_xid == 0 && g->retain == table->retain)
+		return;
+	xid = altering_xid(table);
+	if (xid != 0 && g->retain_xid == xid && g->retain_next == table->retain)
+		return;
+	SpinLockAcquire(&g->retain_mutex);
+	g->ticks = table->time_type == INT8OID;
+	g->retain_xid = xid;
+	g->retain_due = 0;
+	if (xid == 0)
+		g->retain = table->retain;
+	else
+		g->retain_next = table->retain;
+	SpinLockRelease(&g->retain_mutex);
+	if (xid == 0)
+		advance(g);
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
+}
+
+/* Has the ALTER whose period was noted ended?  True: look again. */
+bool
+contime_retention_resolve(ContimeGeneration *g)
+{
+	uint64		xid = g->retain_xid;
+	bool		committed;
+
+	if (xid == 0 || xid == UNTIL_USED)
+		return false;
+	if (TransactionIdIsInProgress((TransactionId) xid))
+		return true;
+	committed = TransactionIdDidCommit((TransactionId) xid);
+	SpinLockAcquire(&g->retain_mutex);
+	if (g->retain_xid == xid)
+	{
+		g->retain_xid = committed ? 0 : UNTIL_USED;
+		if (committed)
+			g->retain = g->retain_next;
+	}
+	SpinLockRelease(&g->retain_mutex);
+	return false;
+}
+
+bool
+contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
+{
+	raise_instant(&g->newest, newest);
+	if (g->retain == 0)
+		return false;
+	advance(g);
+	*from = read_instant(&g->retained);
+	return *from > PG_INT64_MIN;
+}
+
+/* ---- who asks for more ------------------------------------------------------------------------ */
+
+static char *
+show_instant(const ContimeTable *table, int64 instant)
+{
+	if (table->time_type == INT8OID)
+		return psprintf(INT64_FORMAT, instant);
+	return DatumGetCString(DirectFunctionCall1(timestamptz_out, TimestampTzGetDatum(instant)));
+}
+
+static int
+sqlstate_of(const ContimeTable *table)
+{
+	return table->time_type == INT8OID ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
+		: ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
+}
+
+int64
+contime_retained(ContimeGeneration *g)
+{
+	return read_instant(&g->retained);
+}
+
+void
+contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant)
+{
+	int64		retained = contime_retained(g);
+
+	if (instant >= retained)
+		return;
+	ereport(ERROR,
+			(errcode(sqlstate_of(table)),
+			 errmsg("instant %s is older than what continuous table \"%s\" retains",
+					show_instant(table, instant), table->name),
+			 errdetail("The earliest instant that can be answered is %s.", show_instant(table, retained)),
+			 errhint("Ask for that instant or a later one.")));
+}
+
+void
+contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
+{
+	ereport(ERROR,
+			(errcode(sqlstate_of(table)),
+			 errmsg("event at %s is older than what continuous table \"%s\" retains",
+					show_instant(table, instant), table->name),
+			 errdetail("The earliest instant an event can still have is %s.",
+					   show_instant(table, contime_retained(g))),
+			 errhint("Give the table the option too_late 'ignore' to have such events dropped and counted, or a longer retain.")));
+}
