@@ -8,8 +8,8 @@
  *
  * `retained` follows the clock, or on a logical clock the newest event that
  * has committed, at a distance of the period.  It is raised by a worker, at
- * most every hundredth of the period, before any partition folds what is
- * older.  So who reads an instant, and looks at `retained` when it has the
+ * most once a second, by the clock once in a hundredth of the period, before
+ * any partition folds what is older.  So who reads an instant, and looks at `retained` when it has the
  * answer, knows whether it was one; it takes no lock for that.
  *
  * The period is an option in the catalogs, which workers cannot read.  Whoever
@@ -138,7 +138,7 @@ advance(ContimeGeneration *g)
 		(!g->ticks && from < MIN_TIMESTAMP))
 		return;
 
-	/* Ticks may have come to an end: then the last step may be a small one. */
+	/* Ticks may come to an end: the last step may be a small one. */
 	raise_instant(&g->retained, from);
 	next = g->ticks ? USECS_PER_SEC : Max(retain / 100, USECS_PER_SEC);
 	SpinLockAcquire(&g->retain_mutex);
