@@ -80,10 +80,6 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (t
 -- what is not there yet
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
 \echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (too_late 'ignore');
-\echo :SQLSTATE
-CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
-\echo :SQLSTATE
 -- DEFAULT, GENERATED, CHECK and NOT NULL on a state column
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int DEFAULT 3) SERVER contime;
 \echo :SQLSTATE

@@ -387,6 +387,7 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	CtSpot spot;
 	CtRun run;
 	Fold fold;
+	bool folded;
 
 	if (root->time[0] >= store->retained)
 		return false;
@@ -395,13 +396,14 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	if (foldable(store, &run) < run.count)
 		return false;
 	fold_compute(&writer->shape, timeline, &run, run.count, &fold);
-	if (!fold_apply(writer, timeline, &run, run.count, &fold))
-	{
+	ct_change_begin(timeline);
+	folded = fold_apply(writer, timeline, &run, run.count, &fold);
+	if (folded)
+		ct_leaf_vanish(writer, timeline, &spot);
+	else
 		store->retain_left = true;
-		return false;
-	}
-	ct_leaf_vanish(writer, timeline, &spot);
-	return true;
+	ct_change_end(timeline);
+	return folded;
 }
 
 /* For how many rows a tail is to have room when so many are left. */
@@ -446,6 +448,22 @@ tail_shrink(CtWriter *writer, CtTimeline *timeline, uint32_t room)
 		(void) ct_tail_resize(writer, timeline, room, timeline->tail_stride);
 }
 
+/* The first n rows of a tail are no more; it is to have room for so many. */
+static void
+rows_drop(CtWriter *writer, CtTimeline *timeline, uint32_t n, uint32_t room)
+{
+	uint32_t left = timeline->tail_count - n;
+
+	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
+			(size_t) left * timeline->tail_stride);
+	timeline->tail_count = (uint8_t) left;
+	timeline->tail_frozen = timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
+	if (room == 0)
+		ct_tail_free(writer, timeline);
+	else
+		tail_shrink(writer, timeline, room);
+}
+
 /* Rows at the front of a tail with nothing before it go. */
 static bool
 tail_fold(CtWriter *writer, CtTimeline *timeline)
@@ -456,6 +474,7 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 	uint32_t n;
 	CtRun run;
 	Fold fold;
+	bool folded;
 
 	if (timeline->tail_count == 0 ||
 		ct_tail_row(writer->arena, timeline, 0)->time >= store->retained)
@@ -471,20 +490,14 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 	fold_compute(&writer->shape, timeline, &run, n, &fold);
 	if (n < ROWS_TO_FOLD && !fold_saves(writer, timeline, n, &fold))
 		return false;
-	if (!fold_apply(writer, timeline, &run, n, &fold))
-	{
-		store->retain_left = true;
-		return false;
-	}
-	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
-			(size_t) left * timeline->tail_stride);
-	timeline->tail_count = (uint8_t) left;
-	timeline->tail_frozen = timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
-	if (room == 0)
-		ct_tail_free(writer, timeline);
+	ct_change_begin(timeline);
+	folded = fold_apply(writer, timeline, &run, n, &fold);
+	if (folded)
+		rows_drop(writer, timeline, n, room);
 	else
-		tail_shrink(writer, timeline, room);
-	return true;
+		store->retain_left = true;
+	ct_change_end(timeline);
+	return folded;
 }
 
 /* ---- walks -------------------------------------------------------------------------------- */
@@ -544,18 +557,6 @@ walk_begin(CtWriter *writer, int64_t from)
 	return true;
 }
 
-/* Fold one block, before the eyes of readers without the lock. */
-static bool
-fold_one(CtWriter *writer, CtTimeline *timeline, bool (*fold)(CtWriter *, CtTimeline *))
-{
-	bool folded;
-
-	ct_change_begin(timeline);
-	folded = fold(writer, timeline);
-	ct_change_end(timeline);
-	return folded;
-}
-
 CtStatus
 ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 {
@@ -575,12 +576,12 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 			return CT_AGAIN;
 		if (slot == 0)
 			continue;
-		while (timeline->root != 0 && fold_one(&writer, timeline, leaf_fold))
+		while (timeline->root != 0 && leaf_fold(&writer, timeline))
 		{
 			if ((work += FOLD_WORK) >= limit)
 				return CT_AGAIN;
 		}
-		if (timeline->root == 0 && fold_one(&writer, timeline, tail_fold))
+		if (timeline->root == 0 && tail_fold(&writer, timeline))
 			work += FOLD_WORK;
 		if (ct_timeline_is_over(timeline))
 		{

@@ -46,7 +46,7 @@ is($node->safe_psql('postgres', $sum), 0, 'truncated');
 my $half = int($accepted / 2);
 until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 FROM contime.tables', 'the old events leave');
 my $again = "INSERT INTO account SELECT j % 100, timestamptz '2020-01-01' + j * interval '1 second', 1, repeat('n', 100) FROM generate_series(1, $half) j";
-until_true($node, 'SELECT (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024', 'their memory, too');
+until_true($node, 'SELECT (SELECT sum(memory_bytes) FROM contime.workers) < 2 * 1024 * 1024', 'their memory, too');
 $node->safe_psql('postgres', $again);
 is($node->safe_psql('postgres', $sum), $half, 'the room can be used again');
 
@@ -54,9 +54,9 @@ is($node->safe_psql('postgres', $sum), $half, 'the room can be used again');
 for my $i (1 .. 6)
 {
 	$node->safe_psql('postgres', 'TRUNCATE account');
-	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024 FROM contime.tables', 'empty');
+	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 2 * 1024 * 1024 FROM contime.tables', 'empty');
 	$node->safe_psql('postgres', "BEGIN; $again; ROLLBACK");
-	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 8 * 1024 * 1024 FROM contime.tables', 'rolled back, it leaves');
+	until_true($node, 'SELECT coalesce(sum(bytes), 0) < 100000 AND (SELECT sum(memory_bytes) FROM contime.workers) < 2 * 1024 * 1024 FROM contime.tables', 'rolled back, it leaves');
 }
 $node->safe_psql('postgres', $again);
 is($node->safe_psql('postgres', $sum), $half, 'and after all that the room is still there');
