@@ -29,6 +29,8 @@
  */
 #include "contime.h"
 
+#include <sys/mman.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
@@ -81,6 +83,27 @@ contime_shared_request(void)
 	RequestNamedLWLockTranche("contime_registry", 1);
 }
 
+/*
+ * Take all memory now, in huge pages where the system gives them: later each
+ * first touch of a page would cost somebody's insert a microsecond, and a
+ * system without so much memory should say so at the start.
+ */
+static void
+region_populate(void)
+{
+	volatile char *at = contime_region;
+
+#ifdef MADV_HUGEPAGE
+	(void) madvise(contime_region, region_bytes(), MADV_HUGEPAGE);
+#endif
+#ifdef MADV_POPULATE_WRITE
+	if (madvise(contime_region, region_bytes(), MADV_POPULATE_WRITE) == 0)
+		return;
+#endif
+	for (Size i = 0; i < region_bytes(); i += 4096)
+		at[i] = at[i];
+}
+
 /* First process here: format everything. */
 static void
 shared_format(void)
@@ -101,6 +124,7 @@ shared_format(void)
 		pg_atomic_init_u64(&contime_shared->partition[i].reader_waits, 0);
 	}
 
+	region_populate();
 	status = ct_region_format(contime_region, region_bytes(), contime_workers);
 	if (status != CT_OK)
 		ereport(FATAL,

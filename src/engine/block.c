@@ -11,7 +11,7 @@
  *	 B1  The first `count` times, slots and labels of a leaf are its events', in
  *		 their order.  Records lie within `used`; `holes` of it is nobody's.
  *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
- *		 touch; `finish` is true if one of them is a finish; `packed` only if
+ *		 touch; `finish` is true exactly if one of them is one; `packed` only if
  *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
  *
@@ -22,22 +22,31 @@
 #include <assert.h>
 #include <string.h>
 
+/*
+ * How many rows are at or before the instant.  Most who ask are only a little
+ * late; for the others, a search without branches, which would be guessed
+ * wrong every other time.
+ */
 uint32_t
 ct_tail_until(const CtRun *run, int64_t time)
 {
-	uint32_t low = 0;
 	uint32_t n = run->count;
+	uint32_t near = n > 4 ? n - 4 : 0;
+	uint32_t low = 0;
 
-	if (n == 0 || ct_run_row(run, n - 1)->time <= time)
-		return n;
+	for (; n > near; n--)
+	{
+		if (ct_run_row(run, n - 1)->time <= time)
+			return n;
+	}
 	while (n > 1)
 	{
 		uint32_t half = n / 2;
 
-		low += ct_run_row(run, low + half - 1)->time <= time ? half : 0;
+		low += half & (0U - (uint32_t) (ct_run_row(run, low + half - 1)->time <= time));
 		n -= half;
 	}
-	return low + (ct_run_row(run, low)->time <= time);
+	return low + (n > 0 && ct_run_row(run, low)->time <= time);
 }
 
 /* ---- folding -------------------------------------------------------------------- */
@@ -541,6 +550,19 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	leaf->count++;
 }
 
+/* Is one of the events a finish? */
+static void
+note_finishes(const CtWriter *writer, CtLeaf *leaf)
+{
+	CtForm scratch;
+	CtRun run;
+
+	ct_leaf_run(&writer->shape, leaf, &run);
+	leaf->finish = false;
+	for (uint32_t i = 0; i < run.count && !leaf->finish; i++)
+		leaf->finish = ct_run_item(&run, i, &scratch).form->kind == CT_FINISH;
+}
+
 /* Take an event out; what its record owns is the caller's. */
 void
 ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
@@ -550,6 +572,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 	CtForm scratch;
 	const CtForm *form =
 		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
+	bool was_finish = form->kind == CT_FINISH;
 
 	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
 	leaf->packed = false;
@@ -562,6 +585,8 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		memmove(&label[i], &label[i + 1], behind * sizeof(uint32_t));
 	}
 	leaf->count--;
+	if (was_finish)
+		note_finishes(writer, leaf);
 }
 
 static inline void

@@ -22,7 +22,7 @@
  * while they are small.
  */
 #ifndef CT_TAIL_EVENTS
-#define CT_TAIL_EVENTS 80
+#define CT_TAIL_EVENTS 96
 #define CT_CLOSE_EVENTS 64 /* at least; as many as fill what they are given */
 #define CT_CLOSE_MOST 72
 #define CT_LEAF_EVENTS 96 /* more are split */

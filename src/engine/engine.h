@@ -371,6 +371,13 @@ CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint
 CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
 
 /*
+ * Take a frozen event of that instant, kind and content out again, in O(log n).
+ * CT_AGAIN: there is none that is frozen, or a twin of it waits to be decided
+ * about.  The timeline is gone when it has no event left.
+ */
+CtStatus	ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
+
+/*
  * Enter many, asking for memory ahead of its use; *done of them are, when it
  * ends with another status than CT_OK.
  */

@@ -1249,6 +1249,85 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	return status;
 }
 
+/* Does a recent event wait for its entered twin to be decided about? */
+static bool
+has_waiting_twin(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item)
+{
+	CtForm scratch;
+
+	for (CtRef ref = timeline->recent; item->form->has_id && ref != 0;)
+	{
+		const CtEvent *event = ct_ptr(writer->arena, ref);
+		CtItem other = ct_event_item(&writer->shape, event, &scratch);
+
+		if (event->state == CT_WAITING && ct_item_cmp_identity(&writer->shape, item, &other) == 0)
+			return true;
+		ref = event->next;
+	}
+	return false;
+}
+
+/*
+ * Move the spot behind the last frozen one of events that are alike, which lie
+ * before it, or there is none (in this block).
+ */
+static bool
+find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
+{
+	CtRun run;
+
+	ct_spot_run(&writer->shape, timeline, spot, &run);
+	for (; spot->position > 0; spot->position--)
+	{
+		CtForm scratch;
+		CtItem found = ct_run_item(&run, spot->position - 1, &scratch);
+
+		if (ct_item_cmp(&writer->shape, &found, item) != 0)
+			return false;
+		if (ct_run_label(&run, spot->position - 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+static CtStatus
+unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
+{
+	CtSpot spot;
+
+	if (!ct_timeline_entered(timeline))
+		return CT_AGAIN;
+	(void) ct_timeline_locate(&writer->shape, timeline, item, &spot);
+	if (!find_frozen(writer, timeline, item, &spot) || has_waiting_twin(writer, timeline, item))
+		return CT_AGAIN;
+	ct_change_begin(timeline);
+	ct_timeline_remove(writer, timeline, &spot);
+	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
+		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+	ct_change_end(timeline);
+	return CT_OK;
+}
+
+CtStatus
+ct_timeline_unload(CtWriter *writer, CtRef ref, const CtChange *change)
+{
+	CtForm scratch;
+	const CtForm *form;
+	uint8_t record[CT_MAX_RECORD_BYTES];
+	uint32_t number;
+	CtStatus status = change_form(writer, change, &form, &scratch, &number);
+	CtItem item;
+
+	if (status == CT_OK)
+		status = record_write(writer, change, form, number == 0, record);
+	if (status != CT_OK)
+		return status;
+	item = (CtItem){change->time, form, record};
+	status = unload(writer, ct_ptr(writer->arena, ref), &item);
+	ct_record_free(writer, form, record);
+	return status;
+}
+
 /* Ask for what the next events will touch. */
 static void
 load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)

@@ -26,8 +26,8 @@
  *	 T3  Columns hold what node.c says; a node has the columns of its children.
  *	 T4  Young events have ids within [lo, hi] of every node above them, and of
  *		 the timeline.
- *	 T5  `finish` of a child is set if one of its events is a finish, `absent`
- *		 exactly if its last event is, `frozen` if one has no label.
+ *	 T5  `finish` of a child is set exactly if one of its events is a finish,
+ *		 `absent` exactly if its last event is, `frozen` if one has no label.
  *	 T6  All leaves have the timeline's height; no node and no leaf is empty.
  *	 T7  No two entered events have the same identity.
  *
@@ -1038,6 +1038,52 @@ leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 	root_lower(writer, timeline);
 }
 
+/*
+ * A leaf of which little is left, and a neighbour, become one; not if there is
+ * no memory for it.
+ */
+static void
+leaf_merge(CtWriter *writer, const CtSpot *spot)
+{
+	const CtShape *shape = &writer->shape;
+	CtInner *inner = spot->inner[spot->depth - 1];
+	uint32_t i = spot->index[spot->depth - 1];
+	const CtLeaf *leaf[2];
+	uint32_t count;
+	uint32_t bytes;
+	CtRun run;
+	CtRef ref;
+
+	i -= i > 0;
+	if (i + 1U >= inner->count)
+		return;
+	leaf[0] = ct_ptr(writer->arena, ct_node_child(inner)[i]);
+	leaf[1] = ct_ptr(writer->arena, ct_node_child(inner)[i + 1]);
+	count = leaf[0]->count + (uint32_t) leaf[1]->count;
+	bytes = (uint32_t) leaf[0]->used - leaf[0]->holes + leaf[1]->used - leaf[1]->holes;
+	if (count > CT_LEAF_EVENTS / 2 || bytes > CT_LEAF_ROOM / 2)
+		return;
+	ref = ct_leaf_make(writer, count, bytes);
+	if (ref == 0)
+		return;
+	if ((leaf[0]->labels != 0 || leaf[1]->labels != 0) &&
+		!ct_leaf_label(writer, ct_ptr(writer->arena, ref)))
+	{
+		ct_leaf_free(writer, ref);
+		return;
+	}
+	for (int j = 0; j < 2; j++)
+	{
+		ct_leaf_run(shape, leaf[j], &run);
+		ct_leaf_copy(writer, ct_ptr(writer->arena, ref), &run, 0, run.count);
+		ct_leaf_free(writer, ct_node_child(inner)[i + (uint32_t) j]);
+	}
+	ct_node_child(inner)[i] = ref;
+	ct_node_close(shape, inner, i + 1, 1);
+	child_compute(writer, inner, i, true);
+	children_refresh(shape, inner, i);
+}
+
 static void
 tail_free(CtWriter *writer, CtTimeline *timeline)
 {
@@ -1095,6 +1141,8 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 		{
 			spot_facts(writer, spot);
 			spot_climb(shape, spot, &item, false);
+			if (((CtLeaf *) ct_ptr(writer->arena, *spot->leaf))->count <= CT_LEAF_EVENTS / 4)
+				leaf_merge(writer, spot);
 		}
 	}
 	ct_record_free(writer, &form, record);

@@ -273,6 +273,19 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 	check->previous = (CtItem){item.time, &check->previous_form, item.record};
 }
 
+static bool
+has_finish(const CtRun *run)
+{
+	CtForm scratch;
+
+	for (uint32_t i = 0; i < run->count; i++)
+	{
+		if (ct_run_item(run, i, &scratch).form->kind == CT_FINISH)
+			return true;
+	}
+	return false;
+}
+
 static void
 check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 {
@@ -287,6 +300,7 @@ check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 				 "T6: a leaf is too full") ||
 		!require(check, leaf->used <= leaf->room, "B1: records lie outside their leaf"))
 		return;
+	require(check, leaf->finish == has_finish(&run), "B2: a finish is known that is not there");
 	for (uint32_t i = 0; i < leaf->count && check->reason == NULL; i++)
 	{
 		require(check, run.stride == 0 || run.slot[i].offset == i * run.stride,
@@ -341,6 +355,11 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 				inner->time[i] ==
 					ct_first_item(&check->shape, child, height - 1, &scratch).time,
 				"T2: a node's time is not its first event's");
+		require(check,
+				(inner->finish >> i & 1) ==
+					(height == 1 ? ((const CtLeaf *) at(check, child))->finish != 0
+								 : ((const CtInner *) at(check, child))->finish != 0),
+				"T5: a finish is known that is not there");
 		require(check,
 				(inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
 				"T5: a row is present or absent and not known to be");

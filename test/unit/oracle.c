@@ -9,6 +9,8 @@
  */
 #include "oracle.h"
 
+#include "store.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1557,6 +1559,51 @@ do_read(Oracle *o)
 		o->served = instant(o, first);
 }
 
+/* Nobody else in the model is its twin. */
+static bool
+is_single(const Oracle *o, const ModelEvent *event)
+{
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		if (&o->event[i] != event && o->event[i].key == event->key && is_twin(o, event, &o->event[i]))
+			return false;
+	}
+	return true;
+}
+
+/* An event that everyone sees is taken out again, if it has entered. */
+static void
+do_unload(Oracle *o)
+{
+	CtWriter writer = ct_writer(&o->arena, o->store);
+	uint8_t payload[MAX_ATTRS * (MAX_IMAGE + 4)];
+	ModelEvent *event;
+	CtChange change;
+	CtRef timeline;
+	CtStatus status;
+
+	if (o->nevents == 0)
+		return;
+	event = &o->event[pick(o, o->nevents)];
+	timeline = find_timeline(o, event->key);
+	if (o->fate[event->top] != COMMITTED || o->fate[event->xid] != COMMITTED || timeline == 0 ||
+		event->top >= current_horizon(o) || !is_single(o, event))
+		return;
+	change = (CtChange){.time = event->time,
+						.set = event->set,
+						.null = event->null,
+						.payload = payload,
+						.payload_bytes = payload_of(o, event, payload),
+						.kind = event->kind};
+	status = ct_timeline_unload(&writer, timeline, &change);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	if (status != CT_OK)
+		return;
+	if (event->key < 64 && find_timeline(o, event->key) == 0)
+		o->due &= ~(UINT64_C(1) << event->key);
+	*event = o->event[--o->nevents];
+}
+
 /* A walk over all timelines goes on; each is met once, none is missed. */
 static void
 do_walk(Oracle *o)
@@ -1608,7 +1655,7 @@ do_widen(Oracle *o)
 void
 oracle_step(Oracle *o)
 {
-	uint32_t what = pick(o, 40);
+	uint32_t what = pick(o, 42);
 
 	o->steps++;
 	if (one_in(o, 30))
@@ -1632,6 +1679,8 @@ oracle_step(Oracle *o)
 		hold_snapshot(o);
 	else if (what == 37)
 		do_widen(o);
+	else if (what >= 40)
+		do_unload(o);
 	else
 		do_walk(o);
 	if (o->steps % o->settings.validate_every == 0)
