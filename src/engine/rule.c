@@ -513,10 +513,7 @@ ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 		int i = __builtin_ctzll(rest);
 
 		if (ct_moves(&shape->schema->attr[i]))
-		{
-			ct_cell_of(shape, item, i, &cell);
-			ct_value_apply(shape, i, &state->value[i], cell.tag, &cell.motion);
-		}
+			ct_motion_add(shape->schema, i, item, &state->value[i]);
 		else if (ct_form_nulls(item->form, i))
 			state->value[i].kind = CT_VALUE_NULL;
 		else if (ct_is_last(&shape->schema->attr[i]))
