@@ -350,6 +350,11 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 
 		if (!ct_form_touches(item.form, i))
 			continue;
+		if (ct_moves(attr))
+		{
+			ct_motion_add(run->shape->schema, i, &item, value);
+			continue;
+		}
 		ct_cell_of(run->shape, &item, i, &cell);
 		ct_value_apply(run->shape, i, value, cell.tag, cell.w);
 	}

@@ -126,17 +126,25 @@ initial_place(const CtSchema *schema, const CtAttr *attr)
 							 : CT_WIDE_ZERO;
 }
 
-/* (Of what is torn they may be anything.) */
+/* (What is torn may be anything.) */
 static inline CtInt128
 add_rates(CtInt128 a, CtInt128 b)
 {
 	return (CtInt128) ((unsigned __int128) a + (unsigned __int128) b);
 }
 
+static inline CtInt128
+subtract_rates(CtInt128 a, CtInt128 b)
+{
+	return (CtInt128) ((unsigned __int128) a - (unsigned __int128) b);
+}
+
 /* So many times a rate. */
 static inline CtWide
 moved(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
 {
+	if (rate == 0 || times == 0)
+		return CT_WIDE_ZERO;
 	return ct_wide_shift(ct_wide_times(wide_from_int128(rate), wide_from_int128(times)),
 						 move_digits(schema, attr));
 }
@@ -192,62 +200,68 @@ path_after(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint6
 
 /* ---- cells -------------------------------------------------------------------- */
 
-/* What an event does to the rate, and to p by that. */
+/* What an event does to an attribute, and the number it does it with. */
+static uint64_t
+operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
+{
+	const CtForm *form = item->form;
+	const CtAttr *attr = &schema->attr[i];
+
+	*number = CT_WIDE_ZERO;
+	if (!ct_form_sets(form, i))
+		return CT_KEEP;
+	if (ct_form_nulls(form, i))
+		return CT_SET_NULL;
+	*number = ct_cell_number(attr, item->record + ct_form_offset(form, i));
+	return form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST ? CT_SET : CT_CHANGE;
+}
+
+/* What it does to the rate, and to p by that. */
 static uint64_t
 change_rate(const CtSchema *schema, const CtAttr *attr, const CtItem *item, CtMotion *motion)
 {
-	const CtForm *form = item->form;
-	int rate = attr->rate_attr;
 	CtInt128 time = item->time;
 	CtWide number;
+	uint64_t tag = operation(schema, attr->rate_attr, item, &number);
 
-	if (!ct_form_sets(form, rate))
-		return CT_KEEP;
-	if (ct_form_nulls(form, rate))
-	{
-		motion->path.times = time;
-		return CT_SET_NULL;
-	}
-	number = ct_cell_number(&schema->attr[rate], item->record + ct_form_offset(form, rate));
 	motion->rate = (CtInt128) wide_low(number);
 	motion->path.place = moved(schema, attr, motion->rate, -time);
-	if (form->kind == CT_SNAPSHOT || schema->attr[rate].rule == CT_RULE_LAST)
-	{
+	if (ct_tag_overrides(tag))
 		motion->path.times = time;
-		return CT_SET;
-	}
-	motion->path.begun = initial_rate(schema, attr) == 0 ? 0 : -time;
-	return CT_CHANGE;
+	else if (tag == CT_CHANGE && initial_rate(schema, attr) != 0)
+		motion->path.begun = -time;
+	return tag;
 }
 
 /* What it does to the position itself; the rate is the new one. */
 static uint64_t
-change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t tag, CtMotion *motion)
+change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t cell_tag,
+				CtMotion *motion)
 {
 	const CtAttr *attr = &schema->attr[i];
-	const CtForm *form = item->form;
 	CtPath to = {.times = -(CtInt128) item->time};
 	CtWide number;
+	uint64_t tag = operation(schema, i, item, &number);
 
-	if (!ct_form_sets(form, i))
-		return CT_KEEP;
-	if (ct_form_nulls(form, i))
+	number = ct_wide_shift(number, hidden_digits(schema, attr));
+	switch (tag)
 	{
-		motion->path = (CtPath){.times = 0};
-		return CT_SET_NULL;
+		case CT_KEEP:
+			break;
+		case CT_CHANGE:
+			to.place = wide_add(initial_place(schema, attr), number);
+			motion->path.place = wide_add(motion->path.place, number);
+			motion->restart = path_after(schema, attr, &to, cell_tag, motion->rate);
+			break;
+		case CT_SET:
+			to.place = number;
+			motion->path = path_after(schema, attr, &to, cell_tag, motion->rate);
+			break;
+		default:
+			motion->path = (CtPath){.times = 0};
+			break;
 	}
-	number = ct_wide_shift(ct_cell_number(attr, item->record + ct_form_offset(form, i)),
-						   hidden_digits(schema, attr));
-	if (form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
-	{
-		to.place = number;
-		motion->path = path_after(schema, attr, &to, tag, motion->rate);
-		return CT_SET;
-	}
-	to.place = wide_add(initial_place(schema, attr), number);
-	motion->path.place = wide_add(motion->path.place, number);
-	motion->restart = path_after(schema, attr, &to, tag, motion->rate);
-	return CT_CHANGE;
+	return tag;
 }
 
 /* What an event that is no finish does. */
@@ -402,17 +416,23 @@ rate_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t 
 	value->extra.word[2] = tag == CT_SET_NULL ? CT_RATE_NULL : CT_RATE_NUMBER;
 }
 
+/* The first event of a life, at that instant. */
+static inline void
+set_going(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t birth)
+{
+	if (value->extra.word[2] != CT_RATE_ABSENT)
+		return;
+	value->extra.word[2] = CT_RATE_NUMBER;
+	value->number =
+		wide_subtract(value->number,
+					  moved(schema, attr, (CtInt128) wide_low(value->extra), birth));
+}
+
 void
 ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag,
 				const CtMotion *motion)
 {
-	if (value->extra.word[2] == CT_RATE_ABSENT)
-	{
-		value->number = wide_subtract(value->number,
-									  moved(schema, attr, (CtInt128) wide_low(value->extra),
-											motion->birth));
-		value->extra.word[2] = CT_RATE_NUMBER;
-	}
+	set_going(schema, attr, value, motion->birth);
 	switch (position_tag(tag))
 	{
 		case CT_SET_NULL:
@@ -434,6 +454,47 @@ ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint
 			break;
 	}
 	rate_apply(schema, attr, value, rate_tag(tag), motion->rate);
+}
+
+/* How fast it is: not at all without a rate. */
+static inline CtInt128
+speed(const CtValue *value)
+{
+	return value->extra.word[2] == CT_RATE_NUMBER ? (CtInt128) wide_low(value->extra) : 0;
+}
+
+/* An event that is no finish, without making a cell of it: it is where the rates meet. */
+void
+ct_motion_add(const CtSchema *schema, int i, const CtItem *item, CtValue *value)
+{
+	const CtAttr *attr = &schema->attr[i];
+	CtWide number;
+	uint64_t tag;
+	CtInt128 before;
+	CtInt128 after;
+
+	set_going(schema, attr, value, item->time);
+	before = speed(value);
+	tag = operation(schema, attr->rate_attr, item, &number);
+	rate_apply(schema, attr, value, tag, (CtInt128) wide_low(number));
+	after = speed(value);
+	tag = operation(schema, i, item, &number);
+	if (tag == CT_SET_NULL)
+		value->kind = CT_VALUE_NULL;
+	else if (tag == CT_SET || (tag == CT_CHANGE && value->kind == CT_VALUE_NULL))
+	{
+		value->kind = CT_VALUE_NUMBER;
+		value->number = tag == CT_SET ? CT_WIDE_ZERO : initial_place(schema, attr);
+		before = 0;
+	}
+	if (value->kind == CT_VALUE_NULL)
+		return;
+	if (tag != CT_KEEP)
+		value->number =
+			wide_add(value->number, ct_wide_shift(number, hidden_digits(schema, attr)));
+	if (before != after)
+		value->number = wide_add(value->number,
+								 moved(schema, attr, subtract_rates(before, after), item->time));
 }
 
 /* Where it is at an instant, in place of how it moves. */

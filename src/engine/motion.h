@@ -73,6 +73,7 @@ bool ct_motion_same(const CtAttr *attr, const struct CtCell *a, const struct CtC
 void ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value);
 void ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag,
 					 const CtMotion *motion);
+void ct_motion_add(const CtSchema *schema, int attr, const CtItem *item, CtValue *value);
 void ct_motion_show(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t time);
 bool ct_motion_equal(const CtValue *a, const CtValue *b, bool *same_rate);
 

@@ -184,7 +184,7 @@ ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, C
 {
 	const CtAttr *attr = &shape->schema->attr[attr_number];
 	CtColumn *column = column_of(shape, inner, attr_number);
-	CtCell total = {.tag = CT_CHANGE};
+	CtCell total;
 
 	column->sets |= UINT32_C(1) << i;
 	if (!attr->wide)

@@ -300,6 +300,17 @@ ct_cell_reset(const CtAttr *attr, CtCell *cell)
 		cell->tag = CT_SET_NULL;
 }
 
+/* Most cells are far smaller than those of what moves. */
+static inline void
+cell_copy(CtCell *to, const CtCell *from)
+{
+	to->tag = from->tag;
+	if (from->tag >= CT_MOTION)
+		to->motion = from->motion;
+	else
+		memcpy(to->w, from->w, sizeof(to->w));
+}
+
 /* f becomes "g after f". */
 void
 ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
@@ -309,7 +320,7 @@ ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *
 	if (g->tag >= CT_MOTION && f->tag != CT_KEEP)
 		ct_motion_then(shape->schema, attr, f, g);
 	else if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
-		*f = *g;
+		cell_copy(f, g);
 	else if (!ct_is_number(attr))
 		apart_then(shape, attr, f, g);
 	else if (f->tag == CT_CHANGE)
@@ -502,10 +513,7 @@ ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 		int i = __builtin_ctzll(rest);
 
 		if (ct_moves(&shape->schema->attr[i]))
-		{
-			ct_cell_of(shape, item, i, &cell);
-			ct_value_apply(shape, i, &state->value[i], cell.tag, &cell.motion);
-		}
+			ct_motion_add(shape->schema, i, item, &state->value[i]);
 		else if (ct_form_nulls(item->form, i))
 			state->value[i].kind = CT_VALUE_NULL;
 		else if (ct_is_last(&shape->schema->attr[i]))

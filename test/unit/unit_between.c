@@ -45,7 +45,7 @@ setup(void)
 	schema->attr[LINE_ATTR].has_initial = schema->attr[PUSHED_ATTR].has_initial = true;
 	schema->attr[LINE_ATTR].initial = ct_wide_from_int64(5);
 	schema->attr[PUSHED_ATTR].initial = ct_wide_from_int64(100);
-	table = table_make_of(schema, 20);
+	table = table_make_of(schema, 100);
 	free(schema);
 	return table;
 }
@@ -220,6 +220,33 @@ changed_motion(void **state)
 	table_free(&table);
 }
 
+/* Over many blocks, of which most do not set what is looked for. */
+static void
+changed_far(void **state)
+{
+	Table table = setup();
+
+	(void) state;
+	enter(&table, 0, LINE_ATTR, 0, NEVER);
+	enter(&table, 0, PLACE_ATTR, 0, NEVER);
+	for (int i = 1; i < 2000; i++)
+		enter(&table, i, SPEED_ATTR, i % 7, NEVER);
+	enter(&table, 2000, LINE_ATTR, 2000, NEVER);
+	enter(&table, 2000, PLACE_ATTR, 0, NEVER);
+	for (int i = 2001; i < 4000; i++)
+		enter(&table, i, SPEED_ATTR, 0, NEVER);
+	assert_int_equal(value_at(&table, LINE_ATTR, 1234), 1234);
+	assert_int_equal(value_at(&table, PLACE_ATTR, 71), 10 * 21);
+	assert_int_equal(value_at(&table, PLACE_ATTR, 3000), 1999 % 7);
+	assert_int_equal(value_at(&table, PUSHED_ATTR, OPEN), 100 + 285 * 21 + 1 + 2 + 3 + 4 + 4);
+	assert_changed(enter(&table, 5, PLACE_ATTR, 3, NEVER), 5, 2000);
+	assert_nothing(enter(&table, 1000, LINE_ATTR, 1000, NEVER));
+	assert_changed(enter(&table, 900, LINE_ATTR, 1000, NEVER), 0, 1000);
+	assert_int_equal(value_at(&table, LINE_ATTR, 450), 500);
+	table_validate(&table);
+	table_free(&table);
+}
+
 /* Of twins the first by content stays, whenever that is decided. */
 static void
 changed_twins(void **state)
@@ -276,6 +303,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),          cmocka_unit_test(motion),
 		cmocka_unit_test(changed_lines),  cmocka_unit_test(changed_motion),
+		cmocka_unit_test(changed_far),
 		cmocka_unit_test(changed_twins),  cmocka_unit_test(added),
 	};
 
