@@ -467,7 +467,7 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	if (*ready)
 	{
 		*next = i;
-		if (kept < count)
+		if (kept < count && status != CT_TOO_LATE)
 			pg_atomic_fetch_add_u64(&g->too_late, count - kept);
 	}
 	return status;
