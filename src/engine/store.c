@@ -1318,7 +1318,7 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 		return CT_AGAIN;
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
-	if (timeline->recents == 0 && !ct_timeline_entered(timeline) && !timeline->in_young)
+	if (ct_timeline_is_over(timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return CT_OK;

@@ -33,6 +33,25 @@ typedef struct Big
 	uint32_t limb[BIG_LIMBS];
 } Big;
 
+/* Calls of the engine that do or read something. */
+static uint64_t operations;
+
+#define ct_store_add(...) (operations++, ct_store_add(__VA_ARGS__))
+#define ct_store_enter(...) (operations++, ct_store_enter(__VA_ARGS__))
+#define ct_store_drop(...) (operations++, ct_store_drop(__VA_ARGS__))
+#define ct_store_settle(...) (operations++, ct_store_settle(__VA_ARGS__))
+#define ct_store_retain(...) (operations++, ct_store_retain(__VA_ARGS__))
+#define ct_timeline_fold(...) (operations++, ct_timeline_fold(__VA_ARGS__))
+#define ct_timeline_step(...) (operations++, ct_timeline_step(__VA_ARGS__))
+#define ct_timeline_unload(...) (operations++, ct_timeline_unload(__VA_ARGS__))
+
+uint64_t
+oracle_operations(void)
+{
+	return operations;
+}
+
+
 typedef struct ModelValue
 {
 	bool set; /* in an event: touched */

@@ -51,6 +51,9 @@ void oracle_step(Oracle *oracle);
 /* Everything ends, commits, enters and freezes; then all keys are compared. */
 void oracle_finish(Oracle *oracle);
 
+/* How often the engine was called, to do or to read something. */
+uint64_t oracle_operations(void);
+
 /* Free the store piecemeal; the region must be as it was. */
 void oracle_destroy(Oracle *oracle);
 

@@ -106,6 +106,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(little_memory),
 	};
 
+	int failed;
+
 	seed = oracle_seed(argc, argv);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	printf("# %llu operations\n", (unsigned long long) oracle_operations());
+	return failed;
 }
