@@ -82,6 +82,31 @@ CtShape ct_store_shape(const CtArena *arena, const CtStore *store);
 CtRef ct_take(CtWriter *writer, size_t bytes, bool upkeep) CT_MUST_CHECK;
 void ct_give(CtWriter *writer, CtRef ref, size_t bytes);
 
+static inline bool
+ct_is_form_of(const CtForm *form, const CtChange *change)
+{
+	return form->set == change->set && form->null == change->null && form->kind == change->kind;
+}
+
+/* Of the form that the change before had, and its payload is the record? */
+static inline bool
+ct_is_verbatim(const CtWriter *writer, const CtChange *change)
+{
+	return writer->last != NULL && ct_is_form_of(writer->last, change) && writer->last->verbatim &&
+		   writer->last->bytes == change->payload_bytes;
+}
+
+/* form.c */
+CtStatus ct_change_form(CtWriter *writer, const CtChange *change, const CtForm **form,
+						CtForm *scratch, uint32_t *number) CT_MUST_CHECK;
+CtStatus ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form,
+						 bool explicit, uint8_t *record) CT_MUST_CHECK;
+void ct_forms_free(CtWriter *writer);
+
+/* Memory that is given back with the store; false: no room to remember it. */
+bool ct_retire(CtWriter *writer, CtRef ref, size_t bytes) CT_MUST_CHECK;
+void ct_unretire(CtWriter *writer);
+
 /* A timeline has its first young event. */
 void ct_young_push(CtWriter *writer, struct CtTimeline *timeline);
 
