@@ -99,6 +99,11 @@ region_populate(void)
 #ifdef MADV_POPULATE_WRITE
 	if (madvise(contime_region, region_bytes(), MADV_POPULATE_WRITE) == 0)
 		return;
+	if (errno == ENOMEM)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not take %d MB of memory for continuous tables", contime_memory_mb),
+				 errhint("Decrease contime.memory.")));
 #endif
 	for (Size i = 0; i < region_bytes(); i += 4096)
 		at[i] = at[i];
