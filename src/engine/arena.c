@@ -125,7 +125,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 {
 	CtRegion *region = base;
 	const size_t per_page = CT_PAGE_BYTES + sizeof(CtPage) + sizeof(uint32_t);
-	const size_t limit = (size_t) UINT32_MAX * CT_GRANULE + CT_GRANULE;
+	const size_t limit = (size_t) UINT32_MAX * CT_GRANULE; /* all of them are below one */
 	size_t pages;
 	size_t first_page;
 

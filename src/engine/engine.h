@@ -53,7 +53,7 @@ typedef enum CtStatus
 /* A reference: an offset from the region's base in granules; 0 is none. */
 typedef uint32_t CtRef;
 
-#define CT_GRANULE 16			/* bytes; a region is at most 64 GiB */
+#define CT_GRANULE 16			/* bytes; a region is less than 64 GiB */
 #define CT_PAGE_BYTES 65536		/* what an arena takes from the region */
 #define CT_MAX_ARENAS 64
 
