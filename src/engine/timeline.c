@@ -776,8 +776,12 @@ ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32
 		memcpy(to, ct_tail_row(writer->arena, timeline, 0),
 			   (size_t) timeline->tail_count * stride);
 	for (uint32_t i = 0; stride != timeline->tail_stride && i < timeline->tail_count; i++)
-		memcpy(to + (size_t) i * stride, ct_tail_row(writer->arena, timeline, i),
-			   timeline->tail_stride);
+	{
+		char *row = to + (size_t) i * stride;
+
+		memcpy(row, ct_tail_row(writer->arena, timeline, i), timeline->tail_stride);
+		memset(row + timeline->tail_stride, 0, stride - timeline->tail_stride);
+	}
 	if (timeline->tail != 0)
 		ct_give(writer, timeline->tail,
 				(size_t) timeline->tail_capacity * timeline->tail_stride);
@@ -812,8 +816,9 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	return ct_tail_resize(writer, timeline, capacity, stride);
 }
 
+/* (What is left of a row is cleared, so that nothing undefined is copied on.) */
 static inline void
-row_write(CtRow *row, const CtEntry *entry)
+row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 {
 	row->time = entry->time;
 	row->label = (uint32_t) entry->top;
@@ -823,6 +828,8 @@ row_write(CtRow *row, const CtEntry *entry)
 		memcpy(row->record, entry->record, 16);
 	else
 		memcpy(row->record, entry->record, entry->bytes);
+	if (sizeof(CtRow) + entry->bytes < stride)
+		memset(row->record + entry->bytes, 0, stride - sizeof(CtRow) - entry->bytes);
 }
 
 /* Put a row before row i, for which there is room. */
@@ -834,7 +841,7 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 
 	memmove((char *) row + timeline->tail_stride, row,
 			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
-	row_write(row, entry);
+	row_write(row, entry, timeline->tail_stride);
 	if (i < timeline->tail_frozen)
 		timeline->tail_frozen = (uint8_t) (entry->top == 0 ? timeline->tail_frozen + 1U : i);
 	if (timeline->tail_count == 0)
@@ -882,7 +889,7 @@ append_row(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		timeline->tail_form != entry->form || entry->form == 0 || timeline->tail_finish ||
 		ct_tail_row(writer->arena, timeline, count - 1)->time >= entry->time)
 		return false;
-	row_write(ct_tail_row(writer->arena, timeline, count), entry);
+	row_write(ct_tail_row(writer->arena, timeline, count), entry, timeline->tail_stride);
 	timeline->tail_count++;
 	entered(writer, timeline, entry->top);
 	return true;
