@@ -115,6 +115,14 @@ add_lanes(CtWide a, CtWide b)
 	return a;
 }
 
+/* What a value has no use for, where what is added has its bounds: kept, so defined. */
+static inline void
+no_bounds(const CtAttr *attr, CtWide *w)
+{
+	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
+		w[i] = CT_WIDE_ZERO;
+}
+
 /* The operand in a cell of a record, as the payload of a CT_SET. */
 static void
 operand(const CtAttr *attr, const uint8_t *cell, CtWide *w)
@@ -138,7 +146,10 @@ number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *
 	if (attr->linear)
 		cell->w[1] = wide_from_int64(item->time);
 	if (item->form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+	{
+		no_bounds(attr, cell->w);
 		return;
+	}
 	cell->tag = CT_CHANGE;
 	if (attr->has_lower)
 		cell->w[1] = attr->lower;
@@ -151,6 +162,7 @@ static void
 initial_number(const CtAttr *attr, CtWide *w)
 {
 	w[0] = ct_number_hidden(attr, attr->initial);
+	no_bounds(attr, w);
 	if (attr->number == CT_NUMBER_INTERVAL)
 		w[1] = attr->initial_extra;
 	else if (attr->linear)
@@ -186,7 +198,7 @@ number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
 		x[0] = by[0];
 		return;
 	}
-	x[0] = x[1] = CT_WIDE_ZERO;
+	x[0] = x[1] = x[2] = CT_WIDE_ZERO;
 	if (attr->has_initial)
 		initial_number(attr, x);
 	number_change(attr, x, by);
@@ -281,6 +293,7 @@ ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
 	else
 	{
 		cell->tag = ct_is_last(attr) || item->form->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE;
+		memset(cell->bytes, 0, sizeof(cell->bytes)); /* payloads are rounded up */
 		memcpy(cell->bytes, at, ct_cell_bytes(attr));
 	}
 }
