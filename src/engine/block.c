@@ -495,6 +495,24 @@ leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
 	leaf->finish |= form->kind == CT_FINISH;
 }
 
+/* All of a leaf as it lies into a new, larger one; labels if that has some. */
+static void
+leaf_enlarge(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
+{
+	memcpy(to->time, from->time, from->count * sizeof(int64_t));
+	memcpy(ct_leaf_slots(to), ct_leaf_slots(from), from->count * sizeof(CtSlot));
+	memcpy(ct_leaf_records(to), ct_leaf_records(from), from->used);
+	if (from->labels != 0)
+		memcpy(ct_ptr(writer->arena, to->labels), ct_ptr(writer->arena, from->labels),
+			   from->count * sizeof(uint32_t));
+	to->count = from->count;
+	to->used = from->used;
+	to->form = from->form;
+	to->set = from->set;
+	to->finish = from->finish;
+	to->packed = from->packed;
+}
+
 /* Make room for an event in a leaf that is not full; the leaf may move. */
 bool
 ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
@@ -523,8 +541,13 @@ ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
 		ct_leaf_free(writer, ref);
 		return false;
 	}
-	ct_leaf_run(&writer->shape, old, &run);
-	ct_leaf_copy(writer, leaf, &run, 0, run.count);
+	if (old->holes == 0)
+		leaf_enlarge(writer, leaf, old);
+	else
+	{
+		ct_leaf_run(&writer->shape, old, &run);
+		ct_leaf_copy(writer, leaf, &run, 0, run.count);
+	}
 	ct_leaf_free(writer, *at);
 	*at = ref;
 	return true;
@@ -594,13 +617,34 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		note_finishes(writer, leaf);
 }
 
-static inline void
-copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes)
+/* Records of one size, one behind the other. */
+static inline __attribute__((always_inline)) void
+copy_records(uint8_t *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
-	if (bytes == 16)
-		memcpy(to, from, 16);
-	else
-		memcpy(to, from, bytes);
+	const uint8_t *row = from->base + (size_t) first * from->stride + sizeof(CtRow);
+
+	if (from->slot != NULL)
+	{
+		for (uint32_t i = first; i < end; i++, to += bytes)
+			memcpy(to, from->base + from->slot[i].offset, bytes);
+		return;
+	}
+	for (uint32_t i = first; i < end; i++, to += bytes, row += from->stride)
+		memcpy(to, row, bytes);
+}
+
+static void
+copy_times(int64_t *to, const CtRun *from, uint32_t first, uint32_t end)
+{
+	const uint8_t *row = from->base + (size_t) first * from->stride;
+
+	if (from->slot != NULL)
+	{
+		memcpy(to, &from->time[first], (end - first) * sizeof(int64_t));
+		return;
+	}
+	for (uint32_t i = first; i < end; i++, row += from->stride)
+		*to++ = ((const CtRow *) row)->time;
 }
 
 /* The same when all events have the leaf's form, which is not an explicit one. */
@@ -609,16 +653,17 @@ copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t
 {
 	CtSlot *slot = &ct_leaf_slots(to)[to->count];
 	uint8_t *record = ct_leaf_records(to) + to->used;
-	int64_t *time = &to->time[to->count];
-	uint32_t used = to->used;
 
-	for (uint32_t i = first; i < end; i++, used += bytes, record += bytes)
-	{
-		*time++ = ct_run_time(from, i);
-		*slot++ = (CtSlot){(uint16_t) used, (uint16_t) from->form};
-		copy_record(record, ct_run_record(from, i), bytes);
-	}
-	to->used = (uint16_t) used;
+	copy_times(&to->time[to->count], from, first, end);
+	for (uint32_t i = 0; i < end - first; i++)
+		slot[i] = (CtSlot){(uint16_t) (to->used + i * bytes), (uint16_t) from->form};
+	if (from->slot != NULL && from->stride == bytes)
+		memcpy(record, from->base + from->slot[first].offset, (size_t) (end - first) * bytes);
+	else if (bytes == 16)
+		copy_records(record, from, first, end, 16);
+	else
+		copy_records(record, from, first, end, bytes);
+	to->used = (uint16_t) (to->used + (end - first) * bytes);
 }
 
 /* Append events of another leaf, or of a tail; labels if `to` has some. */

@@ -152,30 +152,31 @@ ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_numbe
 	}
 }
 
-/* A cell in 24 bytes grows by what fits in 16 of them, as it does itself. */
+/* Cells in 24 bytes grow by what fits in 16 of them, as they do themselves. */
 static inline void
-narrow_add(uint8_t *tag, CtWide *cell, __int128 delta)
+narrow_add(uint8_t *tag, CtWide *cell, uint32_t from, uint32_t end, __int128 delta)
 {
-	__int128 sum = delta;
+	for (uint32_t i = from; i < end; i++)
+	{
+		__int128 sum = delta;
 
-	if (*tag != CT_KEEP)
-		sum += (__int128) wide_low(*cell);
-	*tag = CT_CHANGE;
-	*cell = wide_from_int128(sum);
+		if (__builtin_expect(tag[i] != CT_KEEP, 1))
+			sum += (__int128) wide_low(cell[i]);
+		tag[i] = CT_CHANGE;
+		cell[i] = wide_from_int128(sum);
+	}
 }
 
 static void
 add_narrow(CtInner *inner, uint32_t i, uint8_t *tag, CtWide *cell, __int128 delta)
 {
 	uint32_t capacity = inner->capacity;
-	uint32_t end = (i / CT_GROUP + 1) * CT_GROUP;
-	uint32_t count = inner->count;
+	uint32_t group = i / CT_GROUP + 1;
+	uint32_t end = group * CT_GROUP < inner->count ? group * CT_GROUP : inner->count;
 
-	narrow_add(&tag[i], &cell[i], delta);
-	for (uint32_t j = i + 1; j < end && j < count; j++)
-		narrow_add(&tag[capacity + j], &cell[capacity + j], delta);
-	for (uint32_t g = i / CT_GROUP + 1; g < ct_group_count(count); g++)
-		narrow_add(&tag[2 * capacity + g], &cell[2 * capacity + g], delta);
+	narrow_add(tag, cell, i, i + 1, delta);
+	narrow_add(&tag[capacity], &cell[capacity], i + 1, end, delta);
+	narrow_add(&tag[2 * capacity], &cell[2 * capacity], group, ct_group_count(inner->count), delta);
 }
 
 /* An addition to child i, where nothing but additions is known. */
@@ -364,12 +365,9 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 	return true;
 }
 
-/*
- * Room for so many children, and columns for these attributes; the node may
- * move.  False: no memory, but the node is as good as before.
- */
+/* What ct_node_prepare() has found to be missing. */
 bool
-ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
+ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 {
 	CtInner *inner = ct_ptr(writer->arena, *at);
 	uint32_t capacity = inner->capacity;

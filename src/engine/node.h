@@ -144,6 +144,7 @@ ct_column_payload(const CtAttr *attr, const CtColumn *column, uint32_t capacity,
 static inline void
 ct_prefetch_block(const char *at)
 {
+#pragma GCC unroll 8
 	for (int line = 0; line < 8; line++)
 		__builtin_prefetch(at + (size_t) line * 64);
 }
@@ -156,7 +157,7 @@ ct_bits_below(uint32_t n)
 }
 
 CtRef ct_node_make(CtWriter *writer, uint32_t capacity) CT_MUST_CHECK;
-bool ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs) CT_MUST_CHECK;
+bool ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs) CT_MUST_CHECK;
 void ct_node_free(CtWriter *writer, CtRef ref);
 void ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
 void ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
@@ -167,6 +168,19 @@ void ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint
 				 CtCell *cell);
 void ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
 void ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr, bool all);
+/*
+ * Room for so many children, and columns for these attributes; the node may
+ * move.  False: no memory, but the node is as good as before.
+ */
+static inline bool
+ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
+{
+	const CtInner *inner = ct_ptr(writer->arena, *at);
+
+	return (inner->capacity >= children && (attrs & ~inner->columns) == 0) ||
+		   ct_node_widen(writer, at, children, attrs);
+}
+
 void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, CtWide delta);
 
 #endif /* CT_NODE_H */

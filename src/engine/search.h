@@ -14,19 +14,29 @@
 #include <immintrin.h>
 #define CT_SEARCH_AVX2 1
 
+#define CT_GREATER(at, limit)                                                                      \
+	_mm256_cmpgt_epi64(_mm256_loadu_si256((const __m256i *) (at)), limit)
+
 __attribute__((target("avx2"))) static uint32_t
 ct_count_until_avx2(const int64_t *time, uint32_t n, int64_t until)
 {
 	__m256i limit = _mm256_set1_epi64x(until);
 	__m256i greater = _mm256_setzero_si256();
+	__m128i half;
 	uint32_t i = 0;
 	uint32_t count;
 
+	/* (-1 is greater, so these are sums of at most 0.) */
+	for (; i + 16 <= n; i += 16)
+		greater = _mm256_add_epi64(
+			greater, _mm256_add_epi64(_mm256_add_epi64(CT_GREATER(&time[i], limit),
+													   CT_GREATER(&time[i + 4], limit)),
+									  _mm256_add_epi64(CT_GREATER(&time[i + 8], limit),
+													   CT_GREATER(&time[i + 12], limit))));
 	for (; i + 4 <= n; i += 4)
-		greater = _mm256_sub_epi64(
-			greater, _mm256_cmpgt_epi64(_mm256_loadu_si256((const __m256i *) &time[i]), limit));
-	count = i - (uint32_t) (_mm256_extract_epi64(greater, 0) + _mm256_extract_epi64(greater, 1) +
-							_mm256_extract_epi64(greater, 2) + _mm256_extract_epi64(greater, 3));
+		greater = _mm256_add_epi64(greater, CT_GREATER(&time[i], limit));
+	half = _mm_add_epi64(_mm256_castsi256_si128(greater), _mm256_extracti128_si256(greater, 1));
+	count = i + (uint32_t) _mm_cvtsi128_si32(_mm_add_epi64(half, _mm_unpackhi_epi64(half, half)));
 	for (; i < n; i++)
 		count += time[i] <= until;
 	return count;

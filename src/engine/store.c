@@ -535,6 +535,12 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 #define AHEAD 16
 
 static inline void
+touch(const void *at)
+{
+	(void) *(const volatile char *) at;
+}
+
+static inline void
 prefetch_timeline(const CtTimeline *timeline)
 {
 	__builtin_prefetch(timeline);
@@ -578,7 +584,11 @@ timelines_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count,
 	}
 }
 
-/* The end of a tail, where most events go. */
+/*
+ * The end of a tail, where most events go.  The last row is read: a processor
+ * may forget what it was asked for ahead where it has no address translation
+ * at hand.
+ */
 static void
 tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t count)
 {
@@ -586,8 +596,7 @@ tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t 
 	{
 		if (timeline[i] == NULL || timeline[i]->tail_count == 0)
 			continue;
-		__builtin_prefetch(
-			ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
+		touch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
 		__builtin_prefetch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count), 1);
 	}
 }
@@ -997,7 +1006,23 @@ note_loaded(CtStore *store, const CtEntry *entry)
 		store->newest_entered = entry->time;
 }
 
-/* A change whose record must be made, or that has a twin. */
+/* The usual case: it is like the change before, and goes to the end of a tail. */
+static inline bool
+load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
+{
+	CtEntry entry = {.time = change->time,
+					 .top = top,
+					 .form = writer->last_number,
+					 .bytes = change->payload_bytes,
+					 .record = change->payload};
+
+	if (!ct_is_verbatim(writer, change) || !ct_tail_append(writer, timeline, &entry))
+		return false;
+	note_loaded(writer->store, &entry);
+	return true;
+}
+
+/* Every other case. */
 static CtStatus __attribute__((noinline))
 load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
 {
@@ -1005,10 +1030,20 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 	const CtForm *form;
 	uint8_t record[CT_MAX_RECORD_BYTES];
 	CtEntry entry = {.time = change->time, .top = top, .record = record};
-	CtStatus status = ct_change_form(writer, change, &form, &scratch, &entry.form);
+	CtStatus status = CT_OK;
 
-	if (status == CT_OK)
-		status = ct_record_write(writer, change, form, entry.form == 0, record);
+	if (ct_is_verbatim(writer, change))
+	{
+		form = writer->last;
+		entry.form = writer->last_number;
+		entry.record = change->payload;
+	}
+	else
+	{
+		status = ct_change_form(writer, change, &form, &scratch, &entry.form);
+		if (status == CT_OK)
+			status = ct_record_write(writer, change, form, entry.form == 0, record);
+	}
 	if (status != CT_OK)
 		return load_failed(writer, timeline, status);
 	entry.bytes = form->bytes;
@@ -1018,39 +1053,21 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 		return load_twin(writer, timeline, &entry);
 	if (status == CT_OK)
 		return CT_OK;
-	ct_record_free(writer, form, record);
+	ct_record_free(writer, form, entry.record);
 	return load_failed(writer, timeline, status);
-}
-
-static inline CtStatus
-load(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
-{
-	if (ct_is_verbatim(writer, change))
-	{
-		CtEntry entry = {.time = change->time,
-						 .top = top,
-						 .form = writer->last_number,
-						 .bytes = change->payload_bytes,
-						 .record = change->payload};
-
-		note_loaded(writer->store, &entry);
-		if (ct_timeline_insert(writer, timeline, &entry) == CT_OK)
-			return CT_OK;
-	}
-	return load_slowly(writer, timeline, change, top);
 }
 
 CtStatus
 ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t top)
 {
 	CtTimeline *timeline = ct_ptr(writer->arena, ref);
-	CtStatus status;
+	CtStatus status = CT_OK;
 
 	ct_change_begin(timeline);
 	if (change->time < writer->store->retained)
 		status = load_failed(writer, timeline, CT_TOO_LATE);
-	else
-		status = load(writer, timeline, change, top);
+	else if (!load_quickly(writer, timeline, change, top))
+		status = load_slowly(writer, timeline, change, top);
 	ct_change_end(timeline);
 	return status;
 }

@@ -633,6 +633,40 @@ row_bytes(uint32_t record_bytes)
 	return (uint32_t) (sizeof(CtRow) + record_bytes + 7) / 8 * 8;
 }
 
+/*
+ * What is known about child i, a last one, goes on with the last leaf, which is
+ * the last child of `bottom`.
+ */
+static void
+child_extend(const CtShape *shape, CtInner *inner, uint32_t i, const CtInner *bottom)
+{
+	uint32_t leaf = bottom->count - 1U;
+	uint64_t *lo = &ct_node_lo(inner)[i];
+	uint64_t *hi = &ct_node_hi(inner)[i];
+
+	*lo = ct_node_lo(bottom)[leaf] < *lo ? ct_node_lo(bottom)[leaf] : *lo;
+	*hi = ct_node_hi(bottom)[leaf] > *hi ? ct_node_hi(bottom)[leaf] : *hi;
+	inner->frozen |= (bottom->frozen >> leaf & 1) << i;
+	inner->finish |= (bottom->finish >> leaf & 1) << i;
+	inner->absent = with_bit(inner->absent, i, bottom->absent >> leaf & 1);
+	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		CtCell total;
+		CtCell more = {.tag = CT_KEEP};
+
+		if ((bottom->columns >> attr & 1) != 0)
+			ct_node_get(shape, bottom, CT_TOTAL, leaf, attr, &more);
+		else if (bottom->finish >> leaf & 1)
+			ct_cell_reset(&shape->schema->attr[attr], &more);
+		if (more.tag == CT_KEEP)
+			continue;
+		ct_node_get(shape, inner, CT_TOTAL, i, attr, &total);
+		ct_cell_then(shape, &shape->schema->attr[attr], &total, &more);
+		ct_node_put(shape, inner, i, attr, &total);
+	}
+}
+
 /* A leaf behind all others. */
 static bool
 leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
@@ -666,7 +700,7 @@ leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 	child_compute(writer, inner, inner->count - 1U, true);
 	children_refresh(&writer->shape, inner, inner->count > 1 ? inner->count - 2U : 0);
 	for (int depth = spot.depth - 2; depth >= 0; depth--)
-		child_compute(writer, spot.inner[depth], spot.index[depth], false);
+		child_extend(&writer->shape, spot.inner[depth], spot.index[depth], inner);
 	return true;
 }
 
@@ -739,7 +773,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	ct_tail_run(&writer->shape, timeline, &run);
 	n = rows_to_close(&run, &bytes);
 	leaf = ct_leaf_make(writer, n, bytes);
-	for (uint32_t i = 0; i < n && !young; i++)
+	for (uint32_t i = timeline->hi == 0 ? n : timeline->tail_frozen; i < n && !young; i++)
 		young = ct_run_label(&run, i) != 0;
 	if (leaf == 0)
 		return false;
@@ -816,22 +850,6 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	return ct_tail_resize(writer, timeline, capacity, stride);
 }
 
-/* (What is left of a row is cleared, so that nothing undefined is copied on.) */
-static inline void
-row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
-{
-	row->time = entry->time;
-	row->label = (uint32_t) entry->top;
-	row->form = (uint16_t) entry->form;
-	row->unused = 0;
-	if (entry->bytes == 16)
-		memcpy(row->record, entry->record, 16);
-	else
-		memcpy(row->record, entry->record, entry->bytes);
-	if (sizeof(CtRow) + entry->bytes < stride)
-		memset(row->record + entry->bytes, 0, stride - sizeof(CtRow) - entry->bytes);
-}
-
 /* Put a row before row i, for which there is room. */
 static void
 tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
@@ -841,7 +859,7 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 
 	memmove((char *) row + timeline->tail_stride, row,
 			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
-	row_write(row, entry, timeline->tail_stride);
+	ct_row_write(row, entry, timeline->tail_stride);
 	if (i < timeline->tail_frozen)
 		timeline->tail_frozen = (uint8_t) (entry->top == 0 ? timeline->tail_frozen + 1U : i);
 	if (timeline->tail_count == 0)
@@ -858,17 +876,12 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 
 /* ---- inserting -------------------------------------------------------------------------- */
 
-/* The store and the timeline hear of an event that has entered. */
-static void
-entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
+/* The store and the timeline hear of a young event that has entered. */
+void
+ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 {
 	CtStore *store = writer->store;
 
-	if (top == 0)
-	{
-		store->nfrozen++;
-		return;
-	}
 	store->nyoung++;
 	timeline->lo = top < timeline->lo ? top : timeline->lo;
 	timeline->hi = top > timeline->hi ? top : timeline->hi;
@@ -876,23 +889,6 @@ entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 		ct_young_push(writer, timeline);
 	if (top < store->horizon)
 		store->round = store->nyoung_timelines; /* there is something to settle */
-}
-
-/* At the end of a tail that has room, behind everything? */
-static inline bool
-append_row(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
-{
-	uint32_t count = timeline->tail_count;
-
-	if (count == 0 || count == timeline->tail_capacity ||
-		sizeof(CtRow) + entry->bytes > timeline->tail_stride ||
-		timeline->tail_form != entry->form || entry->form == 0 || timeline->tail_finish ||
-		ct_tail_row(writer->arena, timeline, count - 1)->time >= entry->time)
-		return false;
-	row_write(ct_tail_row(writer->arena, timeline, count), entry, timeline->tail_stride);
-	timeline->tail_count++;
-	entered(writer, timeline, entry->top);
-	return true;
 }
 
 /* Where a closed event belongs is made ready, and it is put there. */
@@ -940,13 +936,13 @@ insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, bool replac
 			if (is_twin(&run, spot->position, &item) && !replace)
 				return CT_AGAIN;
 			tail_insert(&writer->shape, timeline, spot->position, entry);
-			entered(writer, timeline, entry->top);
+			ct_entered(writer, timeline, entry->top);
 			return CT_OK;
 		}
 	}
 	status = insert_closed(writer, timeline, &item, entry, replace, spot);
 	if (status == CT_OK)
-		entered(writer, timeline, entry->top);
+		ct_entered(writer, timeline, entry->top);
 	return status;
 }
 
@@ -959,7 +955,7 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 {
 	CtSpot spot;
 
-	if (append_row(writer, timeline, entry))
+	if (ct_tail_append(writer, timeline, entry))
 		return CT_OK;
 	return insert(writer, timeline, entry, false, &spot);
 }

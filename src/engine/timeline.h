@@ -11,6 +11,7 @@
 #define CT_TIMELINE_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "node.h"
 
@@ -126,6 +127,56 @@ ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 	run->stride =
 		timeline->tail_stride < CT_MAX_ROW_BYTES ? timeline->tail_stride : CT_MAX_ROW_BYTES;
 	run->label = NULL;
+}
+
+/* (What is left of a row is cleared, so that nothing undefined is copied on.) */
+static inline void
+ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
+{
+	row->time = entry->time;
+	row->label = (uint32_t) entry->top;
+	row->form = (uint16_t) entry->form;
+	row->unused = 0;
+	if (entry->bytes == 16)
+		memcpy(row->record, entry->record, 16);
+	else
+		memcpy(row->record, entry->record, entry->bytes);
+	if (sizeof(CtRow) + entry->bytes < stride)
+		memset(row->record + entry->bytes, 0, stride - sizeof(CtRow) - entry->bytes);
+}
+
+void ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top);
+
+/* The store and the timeline hear of an event that has entered. */
+static inline void
+ct_entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
+{
+	if (top == 0)
+		writer->store->nfrozen++;
+	else
+		ct_entered_young(writer, timeline, top);
+}
+
+/*
+ * The usual case of ct_timeline_insert(): an event goes behind all others, to
+ * the end of a tail that has room and whose events are like it.  False: it is
+ * another case.
+ */
+static inline bool
+ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+{
+	uint32_t count = timeline->tail_count;
+	CtRow *row = ct_tail_row(writer->arena, timeline, count);
+
+	if (count == 0 || count == timeline->tail_capacity ||
+		sizeof(CtRow) + entry->bytes > timeline->tail_stride ||
+		timeline->tail_form != entry->form || entry->form == 0 || timeline->tail_finish ||
+		((const CtRow *) ((const char *) row - timeline->tail_stride))->time >= entry->time)
+		return false;
+	ct_row_write(row, entry, timeline->tail_stride);
+	timeline->tail_count++;
+	ct_entered(writer, timeline, entry->top);
+	return true;
 }
 
 /* How many children begin at or before the instant. */
