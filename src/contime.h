@@ -9,6 +9,8 @@
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  plan.c       conditions on the time column become bindings
  *	  retention.c  how far back a table goes
+ *	  source.c     the event table of a durable table, and what its rows mean
+ *	  heapread.c   events from there, as a snapshot sees them
  *	  fdw.c functions.c  the two faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
@@ -191,6 +193,16 @@ typedef enum ContimeRole
 	CONTIME_EVENT_ID
 } ContimeRole;
 
+/* Where a durable table's events come from. */
+typedef struct ContimeSource
+{
+	Oid			events;			/* the event table */
+	char	   *name;			/* for messages */
+	Oid			owner;			/* of the continuous table: reads it */
+	struct _SPI_plan *plan[2][2];	/* of heapread.c: by key?  up to an instant? */
+	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows */
+} ContimeSource;
+
 /* A continuous table's description, derived from the catalogs. */
 typedef struct ContimeTable
 {
@@ -204,6 +216,7 @@ typedef struct ContimeTable
 	int64		retain;			/* option retain, in instants; 0: not given */
 	bool		ignores_late;	/* option too_late 'ignore' */
 	uint64		options_xid;	/* who gave the options, if it has not ended */
+	ContimeSource *source;		/* NULL: it is written to directly */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
@@ -395,6 +408,76 @@ extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 							   uint64 set_null, uint64 columns, bool stamp);
 extern void contime_ingest_flush(ContimeIngest *ingest);	/* rows become visible to later commands */
 extern void contime_ingest_end(ContimeIngest *ingest);
+
+/*
+ * Rows that do not go into memory: an event is encoded and kept, event number i
+ * is got (NULL: there are not so many), and all are forgotten.
+ */
+extern void contime_ingest_encode(ContimeIngest *ingest, CtKind kind,
+								  const Datum *values, const bool *isnull);
+extern const CtLoad *contime_ingest_load(ContimeIngest *ingest, int i);
+extern void contime_ingest_reset(ContimeIngest *ingest);
+
+/* ---- source.c --------------------------------------------------------------------- */
+
+/* The source of a table that has the option events; events_name NULL: it has not. */
+extern void contime_source_derive(ContimeTable *table, Relation rel, const char *events_name);
+
+extern void contime_source_free(ContimeSource *source);
+
+/*
+ * A definition has been given, or changed: note which event table it names.
+ * True: it is a new one.
+ */
+extern bool contime_source_bind(Oid relid);
+
+/* Find an index on the event table for what it is asked, or create it. */
+extern void contime_source_index(Oid relid);
+
+/* Continuous tables of which this is the event table. */
+extern List *contime_source_dependents(Oid events);
+
+/* The event table's name may have changed: have the option events follow. */
+extern void contime_source_follow(Oid relid);
+
+/* The text of a query for its rows: $1 ... are keys, then the latest instant. */
+extern char *contime_source_query(const ContimeTable *table, bool by_key, bool bounded);
+
+/* Does a state depend on events behind its instant, too? */
+extern bool contime_source_looks_ahead(const ContimeTable *table);
+
+/* Lock the event table; ERROR when the owner may not read all of it. */
+extern void contime_source_check(const ContimeTable *table);
+
+/* ERROR when the table has an event table to write to. */
+extern void contime_source_refuse(const ContimeTable *table);
+
+/* ---- heapread.c ------------------------------------------------------------------- */
+
+/* Rows of an event table as rows of the continuous table. */
+typedef struct ContimeEvents ContimeEvents;
+
+extern ContimeEvents *contime_events_begin(const ContimeTable *table);
+extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot,
+							   Datum **values, bool **isnull);
+extern void contime_events_end(ContimeEvents *events);
+
+/*
+ * Keys with their events, from the event table:
+ *
+ *	begin -> (bind -> next*)* -> end
+ *
+ * bind: keys NULL for all keys; events behind `until` may be left out.  next:
+ * a store that holds the next key's timeline, until next is called again.
+ */
+typedef struct ContimeHeapRead ContimeHeapRead;
+
+extern ContimeHeapRead *contime_heap_begin(Relation rel, const ContimeTable *table,
+										   Snapshot snapshot);
+extern void contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until);
+extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store,
+							  CtRef *timeline);
+extern void contime_heap_end(ContimeHeapRead *read);
 
 /* ---- worker.c, agent.c ------------------------------------------------------------- */
 

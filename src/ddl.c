@@ -115,8 +115,12 @@ check_created(Oid relid)
 		return;
 
 	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
+	(void) contime_source_bind(relid);
 	if (!contime_table_is_bare(relid))
+	{
 		contime_table_check(relid);
+		contime_source_index(relid);
+	}
 
 	/* An event trigger may have written to it already. */
 	g = contime_generation(relid);
@@ -140,6 +144,25 @@ only_sets_options(Node *stmt)
 	return true;
 }
 
+/* A continuous table, or the event table of some. */
+static void
+check_altered(Oid relid, bool lenient)
+{
+	ListCell   *lc;
+
+	if (contime_is_table(relid))
+	{
+		bool		bound = contime_source_bind(relid);
+
+		if (!lenient || contime_has_data(relid))
+			contime_table_check(relid);
+		if (bound && !lenient)
+			contime_source_index(relid);
+	}
+	foreach(lc, contime_source_dependents(relid))
+		contime_table_check(lfirst_oid(lc));
+}
+
 /*
  * Check what the command touched.  A table without data may be left incomplete
  * by a command that sets options: its first use derives it again.
@@ -159,8 +182,7 @@ check_collected(Node *stmt)
 	foreach(lc, new)
 		check_created(lfirst_oid(lc));
 	foreach(lc, old)
-		if (!lenient || contime_has_data(lfirst_oid(lc)))
-			contime_table_check(lfirst_oid(lc));
+		check_altered(lfirst_oid(lc), lenient);
 }
 
 /* ---- databases ------------------------------------------------------------------------------ */
@@ -239,6 +261,35 @@ follow_rename(const RenameStmt *stmt)
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 		if (contime_is_table(lfirst_oid(lc)))
 			contime_table_rename_rate(lfirst_oid(lc), stmt->subname, stmt->newname);
+	foreach(lc, contime_source_dependents(relid))
+		contime_table_check(lfirst_oid(lc));
+}
+
+/* A relation has another name, or is in another schema, now. */
+static void
+follow_name(Oid relid)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	CommandCounterIncrement();
+	if (contime_is_table(relid))
+		contime_source_follow(relid);
+	foreach(lc, contime_source_dependents(relid))
+		contime_source_follow(lfirst_oid(lc));
+}
+
+/* The relation that a command gives another name or schema, or InvalidOid. */
+static Oid
+relation_to_move(Node *stmt)
+{
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->relation &&
+		((RenameStmt *) stmt)->renameType != OBJECT_COLUMN)
+		return RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true);
+	if (IsA(stmt, AlterObjectSchemaStmt) && ((AlterObjectSchemaStmt *) stmt)->relation)
+		return RangeVarGetRelid(((AlterObjectSchemaStmt *) stmt)->relation, NoLock, true);
+	return InvalidOid;
 }
 
 /* ---- the hook ---------------------------------------------------------------------------------- */
@@ -280,10 +331,13 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	Node	   *stmt = pstmt->utilityStmt;
 	if (!is_of_interest(stmt))
 	{
+		Oid			moved = relation_to_move(stmt);
+
 		stop_agent_for(stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, RenameStmt))
 			follow_rename((RenameStmt *) stmt);
+		follow_name(moved);
 		return;
 	}
 
@@ -318,6 +372,7 @@ contime_truncate(Relation rel)
 {
 	const ContimeTable *table = contime_table(rel);
 
+	contime_source_refuse(table);
 	(void) contime_generation_create(table->relid,
 									 U64FromFullTransactionId(GetCurrentFullTransactionId()),
 									 false);

@@ -542,6 +542,7 @@ begin_modify(ResultRelInfo *rinfo)
 	const ContimeTable *table = contime_table(rel);
 	FdwModify *state = palloc0(sizeof(FdwModify));
 
+	contime_source_refuse(table);
 	state->ingest = contime_ingest_begin(rel);
 	state->time_attno = table->time_attno;
 	state->stamp = true;

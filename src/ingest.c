@@ -236,10 +236,10 @@ row_masks(const ContimeTable *table, CtKind kind, const bool *isnull,
 	}
 }
 
-void
-contime_ingest_row(ContimeIngest *ingest, CtKind kind,
-				   const Datum *values, const bool *isnull,
-				   uint64 set_null, uint64 columns, bool stamp)
+/* Append a row's event to the buffer. */
+static void
+encode_row(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *isnull,
+		   uint64 set_null, uint64 columns, bool stamp)
 {
 	const ContimeTable *table = ingest->table;
 	MemoryContext caller;
@@ -282,8 +282,43 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 	MemoryContextReset(ingest->scratch);
 
 	ingest->nrows++;
+}
+
+void
+contime_ingest_row(ContimeIngest *ingest, CtKind kind,
+				   const Datum *values, const bool *isnull,
+				   uint64 set_null, uint64 columns, bool stamp)
+{
+	encode_row(ingest, kind, values, isnull, set_null, columns, stamp);
 	if (ingest->buffer.len > 1024 * 1024 || ingest->nrows >= 4096)
 		contime_ingest_flush(ingest);
+}
+
+/* ---- rows that go elsewhere ---------------------------------------------------------------- */
+
+void
+contime_ingest_encode(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *isnull)
+{
+	encode_row(ingest, kind, values, isnull, 0, 0, false);
+}
+
+const CtLoad *
+contime_ingest_load(ContimeIngest *ingest, int i)
+{
+	Row		   *row = &ingest->rows[i];
+
+	if (i >= ingest->nrows)
+		return NULL;
+	row->load.key = ingest->buffer.data + row->key_offset;
+	row->load.change.payload = ingest->buffer.data + row->payload_offset;
+	return &row->load;
+}
+
+void
+contime_ingest_reset(ContimeIngest *ingest)
+{
+	ingest->nrows = 0;
+	resetStringInfo(&ingest->buffer);
 }
 
 /* ---- flushing --------------------------------------------------------------------------- */

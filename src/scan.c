@@ -66,7 +66,8 @@ typedef struct Chunk
 struct ContimeScan
 {
 	const ContimeTable *table;
-	ContimeGeneration *generation;	/* NULL: the table holds nothing */
+	ContimeGeneration *generation;	/* NULL: nothing is in memory */
+	ContimeHeapRead *heap;		/* of a durable table, else NULL */
 	ContimeView *view;
 	Chunk		chunk;
 	HeldRow    *row;			/* next to be returned */
@@ -88,6 +89,9 @@ struct ContimeScan
 	int			partition;
 	uint32		position;
 	int			instant;
+	CtArena		arena;			/* where a timeline from the heap is, */
+	CtRef		store;
+	CtRef		timeline;		/* 0: there is none at hand */
 	int			folds;			/* under this hold of the lock, or look */
 	int			most_folds;		/* allowed under it */
 };
@@ -216,7 +220,10 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 
 	scan->context = context;
 	scan->table = contime_table(rel);
-	scan->generation = contime_generation(scan->table->relid);
+	if (scan->table->source)
+		scan->heap = contime_heap_begin(rel, scan->table, snapshot);
+	else
+		scan->generation = contime_generation(scan->table->relid);
 	if (scan->generation)
 		contime_retention_note(scan->table, scan->generation);
 	scan->view = contime_view_begin(snapshot);
@@ -235,6 +242,8 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 void
 contime_scan_end(ContimeScan *scan)
 {
+	if (scan->heap)
+		contime_heap_end(scan->heap);
 	MemoryContextDelete(scan->context);
 }
 
@@ -276,8 +285,9 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	scan->partition = 0;
 	scan->position = 0;
 	scan->instant = 0;
+	scan->timeline = 0;
 	scan->by_key = keys != NULL;
-	scan->done = scan->generation == NULL || ninstants == 0;
+	scan->done = (scan->generation == NULL && scan->heap == NULL) || ninstants == 0;
 	if (scan->done)
 		return;
 
@@ -293,8 +303,11 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp_int64);
 	}
 	scan->ninstants = ninstants;
-	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
-	note_served(scan, scan->instants[ninstants - 1]);
+	if (scan->generation)
+	{
+		contime_retention_check(scan->table, scan->generation, scan->instants[0]);
+		note_served(scan, scan->instants[ninstants - 1]);
+	}
 
 	if (keys)
 	{
@@ -307,6 +320,8 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 			scan->partition = contime_partition_of(scan->key.hash);
 		MemoryContextSwitchTo(caller);
 	}
+	if (scan->heap && !scan->done)
+		contime_heap_bind(scan->heap, keys, scan->instants[ninstants - 1]);
 }
 
 /* ---- estimates ------------------------------------------------------------------------- */
@@ -512,6 +527,20 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 	return true;
 }
 
+/* The timeline at hand, or the next one, from the heap; nobody else knows it. */
+static Fill
+fill_from_heap(ContimeScan *scan)
+{
+	if (scan->timeline == 0 &&
+		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
+		return FILL_DONE;
+	scan->folds = 0;
+	scan->most_folds = FOLDS_PER_LOCK;
+	if (fill_timeline(scan, &scan->arena, scan->store, scan->timeline) == FILL_DONE)
+		scan->timeline = 0;
+	return FILL_MORE;
+}
+
 /* Some timelines of the partition, or the one of the key. */
 static Fill
 fill_some(ContimeScan *scan)
@@ -542,7 +571,7 @@ fill_chunk(ContimeScan *scan)
 	while (!scan->done && scan->chunk.first == NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		switch (fill_some(scan))
+		switch (scan->heap ? fill_from_heap(scan) : fill_some(scan))
 		{
 			case FILL_RESOLVE:
 				contime_view_resolve(scan->view);
@@ -554,7 +583,8 @@ fill_chunk(ContimeScan *scan)
 			case FILL_DONE:
 				scan->position = 0;
 				scan->partition++;
-				scan->done = scan->by_key || scan->partition >= contime_shared->partitions;
+				scan->done = scan->heap || scan->by_key ||
+					scan->partition >= contime_shared->partitions;
 				break;
 		}
 		scan->chunk.full = false;
@@ -673,6 +703,15 @@ look_at_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store
 }
 
 static Fill
+fill_history_from_heap(ContimeScan *scan, Walk *walk)
+{
+	if (scan->timeline == 0 &&
+		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
+		return FILL_DONE;
+	return fill_history(scan, walk, &scan->arena, scan->store, scan->timeline, STEPS_PER_LOCK);
+}
+
+static Fill
 fill_history_some(ContimeScan *scan, Walk *walk)
 {
 	CtArena		arena = contime_arena(scan->partition);
@@ -734,7 +773,10 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 	contime_scan_bind(scan, &from, 1, keys, keynulls);
 	if (scan->done || from >= to)
 		return;
-	note_served(scan, to == PG_INT64_MAX ? to : to - 1);
+	if (scan->heap)
+		contime_heap_bind(scan->heap, keys, to);
+	else
+		note_served(scan, to == PG_INT64_MAX ? to : to - 1);
 	walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
 	other.size = CHUNK_BYTES;
 	other.data = MemoryContextAlloc(scan->context, other.size);
@@ -743,7 +785,7 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 		Chunk		filled;
 
 		CHECK_FOR_INTERRUPTS();
-		fill = fill_history_some(scan, &walk);
+		fill = scan->heap ? fill_history_from_heap(scan, &walk) : fill_history_some(scan, &walk);
 		if (fill == FILL_RESOLVE)
 			contime_view_resolve(scan->view);
 		else if (scan->chunk.full && scan->chunk.first == NULL)

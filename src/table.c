@@ -56,8 +56,7 @@ typedef enum OptionForm
 	FORM_INTERPOLATE,
 	FORM_SCALE,
 	FORM_TOO_LATE,
-	FORM_ANY,
-	FORM_LATER					/* promised, not yet there */
+	FORM_ANY
 } OptionForm;
 
 typedef struct Option
@@ -81,7 +80,8 @@ static const Option options[] = {
 	{"notify", ForeignTableRelationId, FORM_ON_OFF},
 	{"retain", ForeignTableRelationId, FORM_ANY},
 	{"too_late", ForeignTableRelationId, FORM_TOO_LATE},
-	{"events", ForeignTableRelationId, FORM_LATER},
+	{"events", ForeignTableRelationId, FORM_ANY},
+	{"source", AttributeRelationId, FORM_ANY},
 };
 
 static const struct
@@ -112,7 +112,7 @@ report_unknown_option(const char *name, Oid catalog)
 
 	initStringInfo(&valid);
 	for (int i = 0; i < lengthof(options); i++)
-		if (options[i].catalog == catalog && options[i].form != FORM_LATER)
+		if (options[i].catalog == catalog)
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", options[i].name);
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
@@ -184,12 +184,6 @@ check_option(const DefElem *def, Oid catalog)
 						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
 						 errhint("Valid values are: error, ignore")));
-			break;
-		case FORM_LATER:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("option \"%s\" is not supported by this version of contime", def->defname),
-					 errhint("Leave the option out.")));
 			break;
 		case FORM_ANY:
 			break;
@@ -997,6 +991,21 @@ derive_retention(ContimeTable *table)
 	contime_retention_derive(table, option_value(list, "retain"), option_value(list, "too_late"));
 }
 
+/* Where its events come from, and what that leaves no room for. */
+static void
+derive_source(ContimeTable *table, Relation rel)
+{
+	List	   *list = GetForeignTable(table->relid)->options;
+
+	contime_source_derive(table, rel, option_value(list, "events"));
+	if (table->source && table->retain != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("continuous table \"%s\" cannot have both options events and retain", table->name),
+				 errdetail("Every row of its event table is an event."),
+				 errhint("Leave out the option retain; what is not to be kept is deleted from the event table.")));
+}
+
 static ContimeTable *
 table_derive(Relation rel)
 {
@@ -1035,6 +1044,7 @@ table_derive(Relation rel)
 				 errmsg("continuous table \"%s\" has no time column", table->name),
 				 errhint("Give the option time 'true' to one column of type timestamptz or bigint.")));
 	derive_retention(table);
+	derive_source(table, rel);
 	return table;
 }
 
@@ -1061,11 +1071,14 @@ cache_invalidate(Datum arg, Oid relid)
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
 		if (entry)
 			entry->valid = false;
-		return;
 	}
+
+	/* What a row of an event table means is in the description, too. */
 	hash_seq_init(&status, cache);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->valid = false;
+		if (!OidIsValid(relid) || (entry->valid && entry->table->source &&
+								   entry->table->source->events == relid))
+			entry->valid = false;
 }
 
 static CacheEntry *
@@ -1109,6 +1122,8 @@ cache_purge(void)
 	{
 		if (entry->valid)
 			continue;
+		if (entry->table && entry->table->source)
+			contime_source_free(entry->table->source);
 		if (entry->context)
 			MemoryContextSetParent(entry->context, TopTransactionContext);
 		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
