@@ -532,6 +532,31 @@ bool		ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline,
 							 int64_t *time, int64_t until, const CtSnapshot *snapshot,
 							 const CtRuns *runs, CtState *state);
 
+/* An event as it was told: values of what it sets and does not make NULL. */
+typedef struct CtTold
+{
+	int64_t		time;
+	uint8_t		kind;			/* CtKind */
+	uint64_t	set;
+	uint64_t	null;
+	CtValue		value[CT_MAX_ATTRS];
+} CtTold;
+
+/* Takes an event; false: no more of them. */
+typedef bool (*CtTeller) (void *arg, const CtTold *told);
+
+/*
+ * Every visible event at the instants [from, to], in order.  False: the teller
+ * had enough.
+ */
+bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
+							 int64_t from, int64_t to, const CtSnapshot *snapshot,
+							 const CtRuns *runs, CtTeller teller, void *arg);
+
+/* The latest instant at or before *time that has a visible event; false: none. */
+bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
+							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
+
 /* Are two states of one table the same row? */
 bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 

@@ -14,6 +14,8 @@
  * before the child that has the instant is known.  So without recent events a
  * fold looks at one child a level; with m visible ones at O((m + 1) log n).
  *
+ * The same walk tells the events themselves, as they were told to us.
+ *
  * Called by scan.c and visible.c through engine.h, by store.c for effects.
  *
  * Concurrency: under the partition's lock, shared, or without it (read.c).
@@ -23,6 +25,15 @@
 #include "timeline.h"
 
 #include <string.h>
+
+/* Who is told events, and whether he had enough. */
+typedef struct CtTelling
+{
+	CtTeller teller;
+	void *arg;
+	bool enough;
+	CtTold told;
+} CtTelling;
 
 typedef struct CtFold
 {
@@ -38,6 +49,7 @@ typedef struct CtFold
 	uint32_t ncancelled;
 	uint64_t newest_top;
 	uint32_t sequence; /* of the timeline, at the start */
+	CtTelling *telling; /* tell the events, instead of folding them; or NULL */
 } CtFold;
 
 /* The first event behind a subtree; `ref` 0: nothing is. */
@@ -337,12 +349,52 @@ fold_clean(const CtFold *fold)
 /* ---- when something is -------------------------------------------------------------- */
 
 static void
+tell(const CtFold *fold, const CtItem *item)
+{
+	CtTelling *telling = fold->telling;
+	CtTold *told = &telling->told;
+
+	if (telling->enough)
+		return;
+	told->time = item->time;
+	told->kind = item->form->kind;
+	told->set = item->form->set;
+	told->null = item->form->null;
+	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
+		ct_value_told(fold->shape, item, __builtin_ctzll(rest),
+					  &told->value[__builtin_ctzll(rest)]);
+	telling->enough = !telling->teller(telling->arg, told);
+}
+
+/* Events [from, to) of a block. */
+static void
+take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
+{
+	CtForm scratch;
+
+	if (fold->telling == NULL)
+	{
+		ct_run_apply(run, from, to, fold->state);
+		return;
+	}
+	for (; from < to; from++)
+	{
+		CtItem item = ct_run_item(run, from, &scratch);
+
+		tell(fold, &item);
+	}
+}
+
+static void
 add_extra(CtFold *fold)
 {
 	CtForm scratch;
 	CtItem item = ct_event_item(fold->shape, event_at(fold, *fold->extra), &scratch);
 
-	ct_state_add_item(fold->shape, fold->state, &item);
+	if (fold->telling != NULL)
+		tell(fold, &item);
+	else
+		ct_state_add_item(fold->shape, fold->state, &item);
 	fold->extra++;
 	fold->nextra--;
 }
@@ -383,7 +435,7 @@ fold_run(CtFold *fold, const CtRun *run)
 
 			while (fold->nextra > 0 && precedes_item(fold, *fold->extra, &item))
 			{
-				ct_run_apply(run, start, i, fold->state);
+				take(fold, run, start, i);
 				start = i;
 				add_extra(fold);
 			}
@@ -392,12 +444,12 @@ fold_run(CtFold *fold, const CtRun *run)
 		}
 		if (!seen)
 		{
-			ct_run_apply(run, start, i, fold->state);
+			take(fold, run, start, i);
 			start = i + 1;
 		}
 	}
 	if (start < end)
-		ct_run_apply(run, start, end, fold->state);
+		take(fold, run, start, end);
 	return end < run->count;
 }
 
@@ -408,7 +460,7 @@ clean_prefix(const CtFold *fold, const CtInner *inner)
 	uint32_t n = ct_node_until(inner, fold->to);
 	uint32_t seen = 0;
 
-	if (fold->from > INT64_MIN || n <= 1)
+	if (fold->from > INT64_MIN || n <= 1 || fold->telling != NULL)
 		return 0;
 	n--;
 	if (fold->nextra > 0)
@@ -463,7 +515,7 @@ fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 	{
 		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 && lo >= fold->snapshot->xmax)
 			return false;
-		if (own.time >= fold->from &&
+		if (fold->telling == NULL && own.time >= fold->from &&
 			(bound->ref != 0 ? bound->time <= fold->to : fold->to == INT64_MAX) &&
 			sees_all(fold->snapshot, lo, hi))
 		{
@@ -505,6 +557,8 @@ fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound)
 	{
 		CtBound next = bound_of(inner, i, height, bound);
 
+		if (fold->telling != NULL && fold->telling->enough)
+			return true;
 		if (fold_child(fold, inner, i, height, &next))
 			return true;
 	}
@@ -529,7 +583,7 @@ fold_all(CtFold *fold)
 	bool ended = false;
 
 	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
-		sees_all(fold->snapshot, timeline->lo, timeline->hi))
+		fold->telling == NULL && sees_all(fold->snapshot, timeline->lo, timeline->hi))
 	{
 		fold_clean(fold);
 		return;
@@ -751,6 +805,106 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 	fold_between(&fold, runs, next, next);
 	show(&fold, runs, next);
 	return true;
+}
+
+/* ---- events as they were told ---------------------------------------------------------- */
+
+bool
+ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
+				 const CtSnapshot *snapshot, const CtRuns *runs, CtTeller teller, void *arg)
+{
+	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, NULL);
+	CtTelling telling;
+
+	telling.teller = teller;
+	telling.arg = arg;
+	telling.enough = false;
+	fold.telling = &telling;
+	fold_between(&fold, runs, from, to);
+	return !telling.enough;
+}
+
+/* The last instant of a block, not after fold->to, that has a visible event. */
+static bool
+run_latest(const CtFold *fold, const CtRun *run, int64_t *time)
+{
+	for (uint32_t i = ct_run_until(run, fold->to); i > 0; i--)
+	{
+		if (sees_label(fold, ct_run_label(run, i - 1)))
+		{
+			*time = ct_run_time(run, i - 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+node_latest(const CtFold *fold, CtRef ref, int height, int64_t *time)
+{
+	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
+
+	for (uint32_t i = ct_node_until(inner, fold->to); i > 0 && !is_torn(fold); i--)
+	{
+		CtRef child = ct_node_child(inner)[i - 1];
+		bool found;
+
+		if (fold->snapshot != NULL && (inner->frozen >> (i - 1) & 1) == 0 &&
+			ct_node_lo(inner)[i - 1] >= fold->snapshot->xmax)
+			continue;
+		if (height == 1)
+		{
+			CtRun run;
+
+			ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
+			found = run_latest(fold, &run, time);
+		}
+		else
+			found = node_latest(fold, child, height - 1, time);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+bool
+ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
+				   const CtSnapshot *snapshot, const CtRuns *runs)
+{
+	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, NULL);
+	const CtTimeline *t = fold.timeline;
+	int height = t->height < CT_MAX_HEIGHT ? t->height : CT_MAX_HEIGHT;
+	int64_t latest = INT64_MIN;
+	bool found = false;
+
+	fold.to = *time;
+	if (t->tail_count != 0)
+	{
+		CtRun run;
+
+		ct_tail_run(&shape, t, &run);
+		found = run_latest(&fold, &run, &latest);
+	}
+	/* (A cancelled event will do, for its twin is an extra of the same instant.) */
+	if (!found && t->root != 0 && height > 0)
+		found = node_latest(&fold, t->root, height, &latest);
+	if (runs != NULL)
+	{
+		uint32_t before = fold.to < INT64_MAX
+			? run_before(&fold, runs->extra, runs->nextra, fold.to + 1) : runs->nextra;
+
+		if (before > 0)
+		{
+			int64_t extra = event_at(&fold, runs->extra[before - 1])->time;
+
+			latest = found && latest > extra ? latest : extra;
+			found = true;
+		}
+	}
+	*time = latest;
+	return found;
 }
 
 /* ---- runs --------------------------------------------------------------------------- */

@@ -511,6 +511,27 @@ ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *ce
 	}
 }
 
+/* What an event says of an attribute, as it says it. */
+void
+ct_value_told(const CtShape *shape, const CtItem *item, int i, CtValue *value)
+{
+	const CtAttr *attr = &shape->schema->attr[i];
+	const uint8_t *cell = item->record + ct_form_offset(item->form, i);
+	CtWide w[3] = {CT_WIDE_ZERO, CT_WIDE_ZERO, CT_WIDE_ZERO};
+
+	*value = (CtValue){.kind = CT_VALUE_NULL};
+	if (!ct_is_number(attr))
+	{
+		ct_value_set_cell(shape, i, value, cell, item->time);
+		return;
+	}
+	operand(attr, cell, w);
+	value->kind = CT_VALUE_NUMBER;
+	value->number = ct_number_shown(attr, w[0]);
+	if (attr->number == CT_NUMBER_INTERVAL)
+		value->extra = w[1];
+}
+
 void
 ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
 {

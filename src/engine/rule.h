@@ -125,6 +125,7 @@ void ct_value_apply(const CtShape *shape, int attr, CtValue *value, uint64_t tag
 					const void *payload);
 void ct_value_set_cell(const CtShape *shape, int attr, CtValue *value, const uint8_t *cell,
 					   int64_t time);
+void ct_value_told(const CtShape *shape, const CtItem *item, int attr, CtValue *value);
 void ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item);
 void ct_state_show(const CtShape *shape, CtState *state);
 bool ct_value_equal(const CtValue *a, const CtValue *b);

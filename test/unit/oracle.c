@@ -42,6 +42,8 @@ static uint64_t operations;
 #define ct_store_settle(...) (operations++, ct_store_settle(__VA_ARGS__))
 #define ct_store_retain(...) (operations++, ct_store_retain(__VA_ARGS__))
 #define ct_timeline_fold(...) (operations++, ct_timeline_fold(__VA_ARGS__))
+#define ct_timeline_tell(...) (operations++, ct_timeline_tell(__VA_ARGS__))
+#define ct_timeline_latest(...) (operations++, ct_timeline_latest(__VA_ARGS__))
 #define ct_timeline_step(...) (operations++, ct_timeline_step(__VA_ARGS__))
 #define ct_timeline_unload(...) (operations++, ct_timeline_unload(__VA_ARGS__))
 
@@ -1101,6 +1103,92 @@ compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end,
 	}
 }
 
+/* The events that are to be told, and how many of them before enough is. */
+typedef struct Listener
+{
+	const Oracle *oracle;
+	ModelEvent **event;
+	uint32_t n;
+	uint32_t heard;
+	uint32_t enough;
+} Listener;
+
+static void
+compare_told(const Oracle *o, const ModelEvent *event, int i, const CtValue *value)
+{
+	const ModelAttr *attr = &o->attr[i];
+	const ModelValue *expected = &event->value[i];
+	CtWide number = wide_of(expected->number);
+	CtWide lanes = lanes_of(expected);
+
+	if (attr->number == CT_NUMBER_NONE)
+	{
+		ORACLE_REQUIRE(value->kind == CT_VALUE_IMAGE && value->bytes == expected->bytes);
+		ORACLE_REQUIRE(memcmp(value->image, expected->image, value->bytes) == 0);
+		return;
+	}
+	ORACLE_REQUIRE(value->kind == CT_VALUE_NUMBER);
+	ORACLE_REQUIRE(memcmp(&value->number, &number, sizeof(CtWide)) == 0);
+	if (attr->number == CT_NUMBER_INTERVAL)
+		ORACLE_REQUIRE(memcmp(&value->extra, &lanes, sizeof(CtWide)) == 0);
+}
+
+static bool
+hear(void *arg, const CtTold *told)
+{
+	Listener *listener = arg;
+	const ModelEvent *event;
+
+	ORACLE_REQUIRE(listener->heard < listener->n);
+	event = listener->event[listener->heard++];
+	ORACLE_REQUIRE(told->time == event->time && told->kind == event->kind);
+	ORACLE_REQUIRE(told->set == event->set && told->null == event->null);
+	for (int i = 0; i < MAX_ATTRS; i++)
+	{
+		if ((told->set & ~told->null) >> i & 1)
+			compare_told(listener->oracle, event, i, &told->value[i]);
+	}
+	return listener->heard < listener->enough;
+}
+
+/* What is told of a key at the instants [from, to]; and the latest before `from`. */
+static void
+compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, int64_t from,
+			   int64_t to, const CtSnapshot *snapshot, const CtRuns *runs)
+{
+	Listener listener = {.oracle = o, .enough = UINT32_MAX};
+	uint32_t before = 0;
+	uint32_t end;
+	int64_t latest = from;
+	bool found;
+
+	while (before < n && event[before]->time < from)
+		before++;
+	for (end = before; end < n && event[end]->time <= to;)
+		end++;
+	listener.event = event + before;
+	listener.n = end - before;
+	ORACLE_REQUIRE(ct_timeline_tell(&o->arena, o->store, timeline, from, to, snapshot, runs, hear,
+									&listener));
+	ORACLE_REQUIRE(listener.heard == listener.n);
+	if (listener.n > 0)
+	{
+		listener.heard = 0;
+		listener.enough = 1 + listener.n / 2;
+		ORACLE_REQUIRE(!ct_timeline_tell(&o->arena, o->store, timeline, from, to, snapshot, runs,
+										 hear, &listener));
+		ORACLE_REQUIRE(listener.heard == listener.enough);
+	}
+
+	found = ct_timeline_latest(&o->arena, o->store, timeline, &latest, snapshot, runs);
+	while (before < n && event[before]->time == from)
+		before++;
+	if (before > 0 && event[before - 1]->time >= o->retained)
+		ORACLE_REQUIRE(found && latest == event[before - 1]->time);
+	else
+		ORACLE_REQUIRE(!found || latest < o->retained);
+}
+
 /* From instant `first` on, `steps` instants of one key as a snapshot sees it. */
 static void
 compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSnapshot *snapshot)
@@ -1129,6 +1217,7 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 		return;
 	}
 	runs = make_runs(o, timeline, snapshot);
+	compare_events(o, timeline, event, n, time, until, snapshot, &runs);
 	for (; i < n && event[i]->time <= time; i++)
 		apply_event(o, &expected, event[i]);
 	ct_timeline_fold(&o->arena, o->store, timeline, time, snapshot, &runs, &state);
