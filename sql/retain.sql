@@ -225,7 +225,11 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RETURN regexp_replace(concat_ws(E'\n', SQLSTATE, SQLERRM, detail, hint), '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00', '<instant>', 'g');
 END $$;
--- Also of a table that is empty: what it retains begins when it is first used.
+-- Also of a table that is empty: what it retains begins when it is first used, be it after a worker has looked at it.
+CREATE FOREIGN TABLE other (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime;
+INSERT INTO other SELECT id, now(), 1 FROM generate_series(1, 100) id;
+CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
+DROP FOREIGN TABLE other;
 \pset format unaligned
 \t on
 SELECT refusal('SELECT * FROM account WHERE at = now() - interval ''2 hours''');

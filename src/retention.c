@@ -125,24 +125,20 @@ static void
 advance(ContimeGeneration *g)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int64		edge;
-	int64		retain;
-	int64		from;
-	int64		next;
 
 	SpinLockAcquire(&g->retain_mutex);
-	retain = g->retain_xid == 0 && now >= g->retain_due ? g->retain : 0;
-	edge = g->ticks ? read_instant(&g->newest) : now;
-	SpinLockRelease(&g->retain_mutex);
-	if (retain == 0 || pg_sub_s64_overflow(edge, retain, &from) ||
-		(!g->ticks && from < MIN_TIMESTAMP))
-		return;
+	if (g->retain_xid == 0 && g->retain != 0 && now >= g->retain_due)
+	{
+		int64		edge = g->ticks ? read_instant(&g->newest) : now;
+		int64		from;
 
-	/* Ticks may come to an end: the last step may be a small one. */
-	raise_instant(&g->retained, from);
-	next = g->ticks ? USECS_PER_SEC : Max(retain / 100, USECS_PER_SEC);
-	SpinLockAcquire(&g->retain_mutex);
-	g->retain_due = now + next;
+		if (!pg_sub_s64_overflow(edge, g->retain, &from) && (g->ticks || from >= MIN_TIMESTAMP))
+		{
+			/* Ticks may come to an end: the last step may be a small one. */
+			raise_instant(&g->retained, from);
+			g->retain_due = now + (g->ticks ? USECS_PER_SEC : Max(g->retain / 100, USECS_PER_SEC));
+		}
+	}
 	SpinLockRelease(&g->retain_mutex);
 }
 
@@ -163,8 +159,13 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 {
 	uint64		xid;
 
+	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
 	if (g->retain_xid == 0 && g->retain == table->retain)
+	{
+		if (g->retain != 0 && g->retain_due == 0)
+			advance(g);
 		return;
+	}
 	xid = altering_xid(table);
 	if (xid != 0 && g->retain_xid == xid && g->retain_next == table->retain)
 		return;
