@@ -343,22 +343,23 @@ send_notices(void)
 	return any;
 }
 
+/* Nobody else changes the entry of an agent that is there, so no lock has to be waited for. */
 static void
 agent_exit(int code, Datum arg)
 {
-	ContimeAgent *agent;
-
-	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(DatumGetObjectId(arg), false);
-	if (agent && agent->pid == MyProcPid)
+	for (int i = 0; i < CONTIME_MAX_AGENTS; i++)
 	{
-		agent->pid = 0;
+		ContimeAgent *agent = &contime_shared->agent[i];
+
+		if (agent->pid != MyProcPid)
+			continue;
 		agent->latch = NULL;
 		/* One that left by itself may come back at once. */
 		if (code == 0)
 			agent->not_before = 0;
+		pg_write_barrier();
+		agent->pid = 0;
 	}
-	contime_registry_unlock();
 }
 
 /* Announce this agent; false when there is one, or none is wanted. */

@@ -182,41 +182,52 @@ contime_require_running(void)
 				 errhint("Connect to the primary server.")));
 }
 
-/* ---- partition locks ---------------------------------------------------------- */
+/* ---- locks -------------------------------------------------------------------- */
 
 /*
  * Wait for a lock in short cancellable sleeps, since LWLockAcquire() cannot be
- * interrupted and a stopped holder would hang everyone.
+ * interrupted and a stopped holder would hang everyone.  False: it was not to
+ * be had for some seconds.
  *
  * Such a wait has no place in a queue, so who waits asks the others to step
  * back: readers for writers, the worker for everybody.  A request lapses by
  * itself, should this process be terminated.
  */
-static void
-poll_lock(int partition, LWLockMode mode)
+static bool
+poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
 {
-	ContimePartition *part = &contime_shared->partition[partition];
-	pg_atomic_uint64 *waits = mode == LW_EXCLUSIVE ? &part->writer_waits : &part->reader_waits;
 	long		waited_us = 0;
 	long		sleep_us = 10;
 
-	while (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
+	while (!LWLockConditionalAcquire(lock, mode))
 	{
-		pg_atomic_write_u64(waits, GetCurrentTimestamp() + YIELD_US);
+		if (waited_us >= LOCK_TIMEOUT_US)
+			return false;
+		if (waits)
+			pg_atomic_write_u64(waits, GetCurrentTimestamp() + YIELD_US);
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(sleep_us);
 		waited_us += sleep_us;
 		sleep_us = Min(sleep_us * 2, YIELD_US / 4);
-		if (waited_us >= LOCK_TIMEOUT_US)
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("partition %d of the continuous tables does not answer", partition),
-					 errdetail("Another process has held its lock for %d seconds.",
-							   LOCK_TIMEOUT_US / 1000000),
-					 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
 	}
-	if (mode == LW_EXCLUSIVE)
+	if (waits && mode == LW_EXCLUSIVE)
 		pg_atomic_write_u64(waits, 0);
+	return true;
+}
+
+static void
+poll_partition(int partition, LWLockMode mode)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (!poll_lock(&partition_locks[partition].lock, mode,
+				   mode == LW_EXCLUSIVE ? &part->writer_waits : &part->reader_waits))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("partition %d of the continuous tables does not answer", partition),
+				 errdetail("Another process has held its lock for %d seconds.",
+						   LOCK_TIMEOUT_US / 1000000),
+				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
 }
 
 /* Is there a request that has not lapsed? */
@@ -248,7 +259,7 @@ contime_lock(int partition, LWLockMode mode)
 	if (mode == LW_SHARED)
 		contime_step_back(partition, false);
 	if (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
-		poll_lock(partition, mode);
+		poll_partition(partition, mode);
 }
 
 void
@@ -260,7 +271,13 @@ contime_unlock(int partition)
 void
 contime_registry_lock(LWLockMode mode)
 {
-	LWLockAcquire(registry_lock, mode);
+	if (!poll_lock(registry_lock, mode, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the registry of continuous tables does not answer"),
+				 errdetail("Another process has held its lock for %d seconds.",
+						   LOCK_TIMEOUT_US / 1000000),
+				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
 }
 
 void
