@@ -66,6 +66,7 @@ typedef struct ContimeGeneration
 	bool		agreed;			/* xid is known to have committed */
 	bool		dead;			/* to be freed by the workers */
 	bool		wants_agent;	/* first data came: start the database's agent */
+	bool		forgotten;		/* it was logged that some fate is not known any more */
 	Oid			database;
 	Oid			relation;
 	uint64		xid;			/* who opened it; 0: always in force */
@@ -141,8 +142,30 @@ extern void contime_unlock(int partition);
 /* Wait a moment if a writer, or even a reader, waits for the lock. */
 extern void contime_step_back(int partition, bool for_readers);
 
+/* Likewise the registry's lock. */
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
+
+/* What became of a transaction. */
+typedef enum ContimeFate
+{
+	CONTIME_IN_PROGRESS,
+	CONTIME_COMMITTED,
+	CONTIME_ABORTED,
+	CONTIME_FORGOTTEN			/* so old that the commit log has been truncated */
+} ContimeFate;
+
+/*
+ * The fate of a (sub)transaction by its 64-bit id and that of its top-level
+ * transaction.  Not under a lock.
+ */
+extern ContimeFate contime_fate(uint64 top, uint64 xid);
+
+/* Did it commit, of one that has ended?  ERROR when that is forgotten. */
+extern bool contime_committed(uint64 xid);
+
+/* A transaction id of the last 2^32 in 64 bits. */
+extern uint64 contime_widen(TransactionId xid);
 extern CtArena contime_arena(int partition);
 
 /* Is there any generation, even a dead one, of a table of this database? */

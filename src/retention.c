@@ -28,13 +28,12 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/* An ALTER was rolled back: the next use says what holds. */
+/* An ALTER was rolled back, or is forgotten: the next use says what holds. */
 #define UNTIL_USED PG_UINT64_MAX
 
 /* ---- the options ------------------------------------------------------------------------ */
@@ -82,7 +81,6 @@ static uint64
 options_xid(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
-	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId xid;
 
 	if (!HeapTupleIsValid(tuple))
@@ -91,7 +89,7 @@ options_xid(Oid relid)
 	ReleaseSysCache(tuple);
 	if (!TransactionIdIsCurrentTransactionId(xid))
 		return 0;
-	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+	return contime_widen(xid);
 }
 
 void
@@ -189,13 +187,15 @@ bool
 contime_retention_resolve(ContimeGeneration *g)
 {
 	uint64		xid = g->retain_xid;
+	ContimeFate fate;
 	bool		committed;
 
 	if (xid == 0 || xid == UNTIL_USED)
 		return false;
-	if (TransactionIdIsInProgress((TransactionId) xid))
+	fate = contime_fate(xid, xid);
+	if (fate == CONTIME_IN_PROGRESS)
 		return true;
-	committed = TransactionIdDidCommit((TransactionId) xid);
+	committed = fate == CONTIME_COMMITTED;
 	SpinLockAcquire(&g->retain_mutex);
 	if (g->retain_xid == xid)
 	{

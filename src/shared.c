@@ -322,6 +322,76 @@ wake_workers(void)
 		contime_wake_worker(p);
 }
 
+/* ---- fates of transactions ------------------------------------------------------------ */
+
+uint64
+contime_widen(TransactionId xid)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+/*
+ * Keep clog from being truncated, and say whether it still reaches back to a
+ * transaction; as pg_xact_status() does.
+ */
+static bool
+clog_hold(uint64 xid)
+{
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	return xid >= contime_widen(ShmemVariableCache->oldestClogXid);
+}
+
+static void
+clog_release(void)
+{
+	LWLockRelease(XactTruncationLock);
+}
+
+ContimeFate
+contime_fate(uint64 top, uint64 xid)
+{
+	ContimeFate fate = CONTIME_IN_PROGRESS;
+
+	if (!clog_hold(xid))
+		fate = CONTIME_FORGOTTEN;
+	else if (TransactionIdIsInProgress((TransactionId) top))
+	{
+		/* A subtransaction may have been rolled back already. */
+		if (xid != top && TransactionIdDidAbort((TransactionId) xid))
+			fate = CONTIME_ABORTED;
+	}
+	else if (TransactionIdDidCommit((TransactionId) xid))
+		fate = CONTIME_COMMITTED;
+	else if (TransactionIdDidAbort((TransactionId) xid))
+		fate = CONTIME_ABORTED;
+	clog_release();
+	return fate;
+}
+
+static void pg_attribute_noreturn()
+report_forgotten(uint64 xid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+			 errdetail("A worker of contime was stopped for so long that the commit log does not reach back to it."),
+			 errhint("TRUNCATE the continuous table, or restart the server.")));
+}
+
+bool
+contime_committed(uint64 xid)
+{
+	bool		known = clog_hold(xid);
+	bool		committed = known && TransactionIdDidCommit((TransactionId) xid);
+
+	clog_release();
+	if (!known)
+		report_forgotten(xid);
+	return committed;
+}
+
 /* ---- generations ---------------------------------------------------------------- */
 
 /* The hash's entry of a table of this database. */
@@ -387,8 +457,7 @@ contime_generation(Oid relation)
 		ContimeGeneration *g;
 		uint64		xid = 0;
 		uint64		serial = 0;
-		bool		committed;
-		bool		aborted;
+		ContimeFate fate;
 
 		contime_registry_lock(LW_SHARED);
 		g = chain_walk(relation, skip, nskip, &undecided);
@@ -405,15 +474,16 @@ contime_generation(Oid relation)
 			return NULL;
 
 		/* Clog is read without the lock; then the answer is noted. */
-		committed = TransactionIdDidCommit((TransactionId) xid);
-		aborted = !committed && TransactionIdDidAbort((TransactionId) xid);
-		if (committed || aborted)
+		fate = contime_fate(xid, xid);
+		if (fate == CONTIME_FORGOTTEN)
+			report_forgotten(xid);
+		if (fate != CONTIME_IN_PROGRESS)
 		{
 			contime_registry_lock(LW_EXCLUSIVE);
 			if (undecided->used && undecided->serial == serial)
 			{
-				undecided->agreed |= committed;
-				undecided->dead |= aborted;
+				undecided->agreed |= fate == CONTIME_COMMITTED;
+				undecided->dead |= fate == CONTIME_ABORTED;
 			}
 			contime_registry_unlock();
 		}
@@ -464,6 +534,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->agreed = xid == 0;
 	g->dead = false;
 	g->wants_agent = false;
+	g->forgotten = false;
 	g->database = database;
 	g->relation = relation;
 	g->xid = xid;
@@ -620,17 +691,19 @@ contime_generations_sweep(void)
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		TransactionId xid = (TransactionId) g->xid;
+		ContimeFate fate = CONTIME_IN_PROGRESS;
 		bool		committed = g->agreed;
 		bool		aborted = false;
 
 		if (!g->used)
 			continue;
 		pending |= contime_retention_resolve(g);
-		if (!committed && !g->dead && !TransactionIdIsInProgress(xid))
+		if (!committed && !g->dead)
 		{
-			committed = TransactionIdDidCommit(xid);
-			aborted = !committed && TransactionIdDidAbort(xid);
+			/* One that is forgotten stays until its table is truncated or dropped. */
+			fate = contime_fate(g->xid, g->xid);
+			committed = fate == CONTIME_COMMITTED;
+			aborted = fate == CONTIME_ABORTED;
 		}
 		if (!committed && !aborted && !g->dead)
 		{

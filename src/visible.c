@@ -206,7 +206,7 @@ contime_view_resolve(ContimeView *view)
 		CHECK_FOR_INTERRUPTS();
 		if (hash_search(fates, &view->unknown[i], HASH_FIND, NULL))
 			continue;
-		committed = TransactionIdDidCommit((TransactionId) view->unknown[i]);
+		committed = contime_committed(view->unknown[i]);
 		fate = hash_search(fates, &view->unknown[i], HASH_ENTER, &found);
 		fate->committed = committed;
 	}
@@ -219,5 +219,5 @@ contime_view_sees(ContimeView *view, uint64 top, uint64 xid)
 {
 	if (top == view->own_top && TransactionIdIsCurrentTransactionId((TransactionId) xid))
 		return true;
-	return ct_snapshot_sees(&view->plain, top) && TransactionIdDidCommit((TransactionId) xid);
+	return ct_snapshot_sees(&view->plain, top) && contime_fate(top, xid) == CONTIME_COMMITTED;
 }

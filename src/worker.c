@@ -55,13 +55,6 @@
 #define LONGEST_NAP_MS 80
 #define HIBERNATION_MS 10000
 
-typedef enum Fate
-{
-	IN_PROGRESS,
-	COMMITTED,
-	ABORTED
-} Fate;
-
 /* What a pass over a partition found. */
 typedef enum Activity
 {
@@ -70,51 +63,19 @@ typedef enum Activity
 	WORKED
 } Activity;
 
-static Fate
-batch_fate(uint64 top, uint64 xid)
-{
-	Fate		fate = IN_PROGRESS;
-
-	/* Keep clog from being truncated under us, and check that it was not. */
-	LWLockAcquire(XactTruncationLock, LW_SHARED);
-	if (TransactionIdPrecedes((TransactionId) xid, ShmemVariableCache->oldestClogXid))
-	{
-		LWLockRelease(XactTruncationLock);
-		ereport(FATAL,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
-				 errdetail("A worker of contime was stopped for too long."),
-				 errhint("TRUNCATE the continuous tables that were written to meanwhile, or restart the server.")));
-	}
-	if (TransactionIdIsInProgress((TransactionId) top))
-	{
-		/* A subtransaction may have been rolled back already. */
-		if (xid != top && TransactionIdDidAbort((TransactionId) xid))
-			fate = ABORTED;
-	}
-	else if (TransactionIdDidCommit((TransactionId) xid))
-		fate = COMMITTED;
-	else if (TransactionIdDidAbort((TransactionId) xid))
-		fate = ABORTED;
-	LWLockRelease(XactTruncationLock);
-	return fate;
-}
-
 /* The oldest id that some snapshot may not see, in 64 bits. */
 static uint64
 horizon(void)
 {
 	TransactionId xmin;
 	TransactionId catalog_xmin;
-	FullTransactionId next;
 
 	/*
 	 * Not GetOldestNonRemovableTransactionId(): a forgotten logical slot
 	 * would hold that for ever.
 	 */
 	GetReplicationHorizons(&xmin, &catalog_xmin);
-	next = ReadNextFullTransactionId();
-	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xmin);
+	return contime_widen(xmin);
 }
 
 /* ---- notices ------------------------------------------------------------------------- */
@@ -236,6 +197,24 @@ next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy)
 }
 
 /*
+ * Events whose fate cannot be known stay recent for ever: whoever needs them
+ * gets an error, everything else goes on.
+ */
+static void
+log_forgotten(int partition, ContimeGeneration *g, uint64 xid)
+{
+	if (g->forgotten)
+		return;
+	g->forgotten = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+			 errdetail("It wrote to relation %u of database %u, and the worker of partition %d was stopped for too long since.",
+					   g->relation, g->database, partition),
+			 errhint("TRUNCATE the continuous table, or restart the server.")));
+}
+
+/*
  * Enter or drop every batch whose transaction has ended.  Only this worker
  * removes batches, and one whose transaction ended grows no more, so a copy
  * of its label is good without the lock.
@@ -252,15 +231,17 @@ process_batches(int partition, ContimeGeneration *g)
 
 	while (next_batch(partition, store, &batch, &copy))
 	{
-		Fate		fate = batch_fate(copy.top, copy.xid);
+		ContimeFate fate = contime_fate(copy.top, copy.xid);
 
-		if (fate == IN_PROGRESS ||
-			!do_chore(fate == COMMITTED ? ENTER : DROP, partition, g, batch, 0))
+		if (fate == CONTIME_FORGOTTEN)
+			log_forgotten(partition, g, copy.xid);
+		if (fate == CONTIME_FORGOTTEN || fate == CONTIME_IN_PROGRESS ||
+			!do_chore(fate == CONTIME_COMMITTED ? ENTER : DROP, partition, g, batch, 0))
 		{
 			previous = batch;
 			continue;
 		}
-		if (fate == COMMITTED)
+		if (fate == CONTIME_COMMITTED)
 			part->entered += copy.count;
 		else
 			part->dropped += copy.count;
