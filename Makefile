@@ -66,6 +66,7 @@ soak:
 	@test/setup.sh
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@CT_ROUNDS=$(SOAK_ROUNDS) test/run.sh law
+	@CT_CYCLES=200 CT_DDL_ROUNDS=10 CT_TAP='01[34]*.pl' test/run.sh tap
 
 valgrind:
 	@test/setup.sh valgrind

@@ -9,7 +9,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
 
-my $rounds = $ENV{CT_ROUNDS} // 1;
+my $rounds = $ENV{CT_DDL_ROUNDS} // 1;
 my $node = contime_node('ddl', 'max_prepared_transactions' => 2, 'deadlock_timeout' => '100ms');
 my $make = q{CREATE FOREIGN TABLE account (
 	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
@@ -32,7 +32,8 @@ $node->safe_psql('postgres', qq{
 
 # Each turn writes to both tables, or rolls back, and compares them in one statement. That the table or a column is not there
 # at the moment, or may not be used, is part of the game (missed), and so is a deadlock of a reader that locks in another
-# order; anything else is not.
+# order; anything else is not. (A function's row type is not locked while a query is planned: core reports a column that went
+# meanwhile by 42804, or fails to name its type.)
 my $client = q{
 DO $$
 DECLARE
@@ -67,7 +68,7 @@ BEGIN
 		EXCEPTION
 			WHEN OTHERS THEN
 				missed := missed + 1;
-				IF SQLSTATE NOT IN ('42P01', '42703', '42704', '3F000', '42501', '42883', '40P01') THEN
+				IF SQLSTATE NOT IN ('42P01', '42703', '42704', '3F000', '42501', '42883', '42804', '40P01') AND SQLERRM <> 'cache lookup failed for type 0' THEN
 					unexpected := concat(unexpected, 'read ', SQLSTATE, ' ', SQLERRM, '; ');
 				END IF;
 		END;
