@@ -1,5 +1,5 @@
-# Databases: plain DROP DATABASE works while an agent is there, memory comes back, tables of one
-# database are not another's, CREATE DATABASE ... TEMPLATE works, and roles see what they may.
+# Databases: dropping, renaming and copying one works while an agent is there, and beside traffic as it does without contime;
+# memory comes back, and tables of one database are not another's.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -36,6 +36,34 @@ is($node->safe_psql('postgres', q{SELECT sum(balance) FROM account WHERE at = 'i
 $node->safe_psql('postgres', 'CREATE ROLE stranger LOGIN; CREATE DATABASE third');
 isnt($node->psql('postgres', 'SET ROLE stranger; DROP DATABASE third'), 0, 'a stranger drops nothing');
 is($node->psql('postgres', 'DROP DATABASE copy'), 0, 'the copy is dropped');
+
+# Renamed, it is the same database.
+$node->safe_psql('third', "CREATE EXTENSION contime; $account; INSERT INTO account VALUES (1, '2020-01-01', 3)");
+until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'third'}, 'an agent is there');
+is($node->psql('postgres', 'ALTER DATABASE third RENAME TO moved'), 0, 'ALTER DATABASE ... RENAME of a database with an agent');
+is($node->safe_psql('moved', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '3', 'has what it had');
+
+# While somebody is connected it can be neither dropped nor copied; it loses nothing by the attempt.
+my $writer = $node->background_psql('moved', on_error_stop => 0);
+$writer->set_query_timer_restart();
+$writer->query_until(qr/started/, q{\echo started
+DO $$ BEGIN LOOP INSERT INTO account SELECT i, '2020-01-01', 1 FROM generate_series(1, 100) i; COMMIT; END LOOP; END $$;
+});
+my $sum = q{SELECT sum(balance) FROM account WHERE at = 'infinity'};
+until_true($node, qq{SELECT ($used) > $empty + 1000000}, 'it is written to');
+my $before = $node->safe_psql('moved', $sum);
+for my $sql ('DROP DATABASE moved', 'CREATE DATABASE other TEMPLATE moved')
+{
+	is((sqlstate($node, $sql))[0], '55006', "$sql beside a writer");
+}
+cmp_ok($node->safe_psql('moved', $sum), '>=', $before, 'it has what it had and more');
+is($node->psql('postgres', 'DROP DATABASE moved WITH (FORCE)'), 0, 'DROP DATABASE ... WITH (FORCE) beside a writer');
+until_true($node, "SELECT ($used) < $empty + 1000000", 'its memory came back');
+$writer->{run}->kill_kill;
+$node->safe_psql('postgres', 'CREATE DATABASE moved');
+$node->safe_psql('moved', "CREATE EXTENSION contime; $account");
+is($node->safe_psql('moved', 'SELECT count(*) FROM account'), '0', 'another of its name has nothing');
+$node->safe_psql('postgres', 'DROP DATABASE moved');
 
 # DROP EXTENSION CASCADE gives everything back.
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i % 1000, timestamptz '2020-01-01' + i * interval '1 minute', 1, 'some text' FROM generate_series(1, 50000) i});

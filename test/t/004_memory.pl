@@ -1,5 +1,5 @@
-# The memory budget: at the smallest setting, writers are refused when it is used up; what was
-# accepted stays and is served, and what is rolled back or truncated comes back.
+# The memory budget: at the smallest setting, writers are refused when it is used up; what was accepted stays and is served,
+# also while workers are stopped; what is rolled back, truncated, dropped or not retained any more comes back.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -60,6 +60,51 @@ for my $i (1 .. 6)
 }
 $node->safe_psql('postgres', $again);
 is($node->safe_psql('postgres', $sum), $half, 'and after all that the room is still there');
+
+# While the workers are stopped everything stays recent; the budget holds, and what was accepted is served and enters later.
+my $empty = 'SELECT sum(memory_bytes) < 2 * 1024 * 1024 FROM contime.workers';
+$node->safe_psql('postgres', 'TRUNCATE account');
+until_true($node, $empty, 'empty again');
+my @workers = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM contime.workers');
+kill 'STOP', @workers;
+($accepted, $state) = (0, '');
+for my $i (1 .. 2000)
+{
+	($state, $message, $hint) = sqlstate($node, "INSERT INTO account SELECT j % 100, timestamptz '2020-01-01' + ($i * 1000 + j) * interval '1 second', 1, repeat('n', 100) FROM generate_series(1, 1000) j");
+	last if $state ne '';
+	$accepted += 1000;
+}
+is($state, '53200', 'the memory budget is reached while workers are stopped');
+cmp_ok($accepted, '>', 0, "after $accepted rows");
+is($node->safe_psql('postgres', $sum), $accepted, 'what was accepted is served');
+($state) = sqlstate($node, q{BEGIN; SAVEPOINT s; INSERT INTO account SELECT j, '2020-01-01', 1, repeat('n', 1000) FROM generate_series(1, 10000) j; ROLLBACK TO s; COMMIT});
+is($state, '53200', 'a writer is refused');
+is($node->safe_psql('postgres', $sum), $accepted, 'and leaves nothing');
+kill 'CONT', @workers;
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'it enters and freezes when they go on');
+is($node->safe_psql('postgres', $sum), $accepted, 'and is served');
+is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), $accepted, 'each once');
+
+# DROP gives it back, committed and not when rolled back; so does retention.
+$node->safe_psql('postgres', 'BEGIN; DROP FOREIGN TABLE account; ROLLBACK');
+is($node->safe_psql('postgres', $sum), $accepted, 'a DROP that is rolled back gives up nothing');
+$node->safe_psql('postgres', 'DROP FOREIGN TABLE account');
+until_true($node, $empty, 'DROP gives everything back');
+$node->safe_psql('postgres', q{CREATE FOREIGN TABLE game (unit int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'),
+	score bigint OPTIONS (rule 'sum'), note text) SERVER contime OPTIONS (retain '1000')});
+my ($refused, $played) = (0, 0);
+for my $i (1 .. 60)
+{
+	# More than the budget in all; who is faster than retention is refused, and comes again.
+	($state) = sqlstate($node, "INSERT INTO game SELECT j % 10, $i * 1000 + j % 1000, 1, repeat('n', 100) FROM generate_series(1, $half / 10) j");
+	last if $state !~ /^(53200)?$/;
+	$refused += $state ne '';
+	$played += int($half / 10) if $state eq '';
+	until_true($node, "SELECT coalesce((SELECT frozen < $half / 5 FROM contime.tables), true)", "refused, later there is room again") if $state ne '';
+}
+is($state, '', 'with retention there is no end of room');
+cmp_ok($played, '>', 2 * $half, "$played rows played, $refused times refused");
+is($node->safe_psql('postgres', 'SELECT sum(score) FROM game'), $played, 'and everything counts');
 $node->stop('fast');
 
 done_testing();
