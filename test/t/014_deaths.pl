@@ -19,6 +19,7 @@ note("seed $seed, $cycles cycles");
 my $node = contime_node('deaths', 'restart_after_crash' => 'on', 'contime.memory' => '32MB', 'autovacuum' => 'off',
 	'checkpoint_timeout' => '1h', 'log_statement' => 'none');
 $node->safe_psql('postgres', 'CREATE UNLOGGED TABLE ledger (n bigint, server timestamptz DEFAULT pg_postmaster_start_time())');
+$node->safe_psql('postgres', 'CREATE SEQUENCE compared');
 my $differ = q{(SELECT coalesce(sum(balance), 0) FROM account WHERE at = 'infinity') - (SELECT coalesce(sum(n), 0) FROM ledger WHERE server = pg_postmaster_start_time())};
 
 # Clients write to both tables, roll back now and then, empty both, and compare; they connect again when they lose the server.
@@ -27,13 +28,13 @@ append_to_file("$dir/client.sql", qq{
 \\o /dev/null
 DO \$\$
 DECLARE
-	n int; differ bigint;
+	rows int; differ bigint;
 BEGIN
 	LOOP
-		n := 1 + random() * 200;
+		rows := 1 + random() * 200;
 		BEGIN
-			INSERT INTO account SELECT random() * 50, timestamptz '2020-01-01' + random() * interval '1 day', 1, CASE WHEN random() < 0.1 THEN repeat('x', 30) END FROM generate_series(1, n);
-			INSERT INTO ledger VALUES (n);
+			INSERT INTO account SELECT random() * 50, timestamptz '2020-01-01' + random() * interval '1 day', 1, CASE WHEN random() < 0.1 THEN repeat('x', 30) END FROM generate_series(1, rows);
+			INSERT INTO ledger VALUES (rows);
 			IF random() < 0.1 THEN
 				RAISE 'rolled back' USING ERRCODE = 'CT000';
 			END IF;
@@ -44,6 +45,7 @@ BEGIN
 		IF differ <> 0 THEN
 			RAISE LOG 'WRONG by %', differ;
 		END IF;
+		PERFORM nextval('compared');
 		COMMIT;
 		IF random() < 0.002 THEN
 			TRUNCATE account, ledger;
@@ -130,6 +132,7 @@ until_true($node, 'SELECT coalesce(sum(recent + young), 0) = 0 FROM contime.tabl
 is($node->safe_psql('postgres', "SELECT $differ"), '0', 'and counts');
 my $log = slurp_file($node->logfile);
 is(() = $log =~ /LOG:  WRONG by/g, 0, 'no client saw anything wrong');
+cmp_ok($node->safe_psql('postgres', 'SELECT last_value FROM compared'), '>', 20 * $cycles, 'and they looked often');
 is(() = $log =~ /PANIC:/g, 0, 'no PANIC');
 $node->safe_psql('postgres', 'DROP FOREIGN TABLE account');
 until_true($node, q{SELECT sum(memory_bytes) < 1024 * 1024 FROM contime.workers}, 'all memory comes back');
