@@ -43,6 +43,7 @@
 #define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
 #define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
+#define CONTIME_MAX_SUSPECTS 16	/* tables that are remembered to have killed a worker */
 #define CONTIME_MAX_DIGITS 36	/* of a numeric that is computed with */
 #define CONTIME_NARROW_DIGITS 18	/* of a float with a scale, of what moves, and of rates */
 #define CONTIME_MAX_SCALE 15	/* option scale: what a double precision can tell */
@@ -97,10 +98,20 @@ typedef struct ContimePartition
 	pg_atomic_uint64 reader_waits;
 	Latch	   *volatile latch; /* of the worker; NULL while there is none */
 	int			pid;
+	Oid			changing_database;	/* whose events the worker is changing now: */
+	volatile Oid changing_relation; /* InvalidOid: none */
 	uint64		entered;		/* events since the start */
 	uint64		dropped;
 	TimestampTz last_pass;
 } ContimePartition;
+
+/* A table whose events were being changed when a worker crashed. */
+typedef struct ContimeSuspect
+{
+	Oid			database;
+	Oid			relation;
+	int			deaths;
+} ContimeSuspect;
 
 /* A database's agent; under the registry lock. */
 typedef struct ContimeAgent
@@ -118,6 +129,8 @@ typedef struct ContimeShared
 	uint64		next_serial;
 	int			highest;		/* generations ever used: 0 .. highest - 1 */
 	Latch	   *volatile launcher_latch;
+	int			nsuspects;		/* constant between crashes */
+	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
@@ -176,6 +189,9 @@ extern ContimeGeneration *contime_generation(Oid relation);
 extern bool contime_has_data(Oid relation);
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
 extern void contime_wake_worker(int partition);
+
+/* Has a table killed workers, so that they leave it alone? */
+extern bool contime_is_quarantined(const ContimeGeneration *g);
 extern void contime_set_latch(Latch *volatile *where);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 extern bool contime_generations_sweep(void);

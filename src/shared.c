@@ -83,6 +83,62 @@ contime_shared_request(void)
 	RequestNamedLWLockTranche("contime_registry", 1);
 }
 
+/* ---- what outlives a crash ------------------------------------------------------------- */
+
+/* A table that was being changed at the death of so many workers is left alone. */
+#define DEATHS_TO_QUARANTINE 2
+
+/* The postmaster's own: shared memory is made anew after a crash. */
+static ContimeSuspect suspects[CONTIME_MAX_SUSPECTS];
+static int	nsuspects = 0;
+
+/* In the postmaster, before shared memory goes: what were those doing who crashed? */
+static void
+remember_suspects(int code, Datum arg)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		const ContimePartition *part = &contime_shared->partition[p];
+		int			i = 0;
+
+		if (!OidIsValid(part->changing_relation))
+			continue;
+		while (i < nsuspects && (suspects[i].relation != part->changing_relation ||
+								 suspects[i].database != part->changing_database))
+			i++;
+		if (i >= CONTIME_MAX_SUSPECTS)
+			continue;
+		if (i == nsuspects)
+			suspects[nsuspects++] = (ContimeSuspect) {
+				.database = part->changing_database,
+				.relation = part->changing_relation
+			};
+		if (++suspects[i].deaths == DEATHS_TO_QUARANTINE)
+			ereport(WARNING,
+					(errmsg("workers of contime leave relation %u of database %u alone", suspects[i].relation,
+							suspects[i].database),
+					 errdetail("%d of them have crashed while they changed its events.", suspects[i].deaths),
+					 errhint("It is read and written as before, but slower, and its memory does not come back; "
+							 "a restart of the server has the workers try again.")));
+	}
+}
+
+bool
+contime_is_quarantined(const ContimeGeneration *g)
+{
+	for (int i = 0; i < contime_shared->nsuspects; i++)
+	{
+		const ContimeSuspect *suspect = &contime_shared->suspect[i];
+
+		if (suspect->relation == g->relation && suspect->database == g->database &&
+			suspect->deaths >= DEATHS_TO_QUARANTINE)
+			return true;
+	}
+	return false;
+}
+
+/* ---- making shared memory ---------------------------------------------------------------- */
+
 /*
  * Take all memory now, in huge pages where the system gives them: later each
  * first touch of a page would cost somebody's insert a microsecond, and a
@@ -117,6 +173,9 @@ shared_format(void)
 
 	memset(contime_shared, 0, sizeof(ContimeShared));
 	contime_shared->partitions = contime_workers;
+	contime_shared->nsuspects = nsuspects;
+	memcpy(contime_shared->suspect, suspects, sizeof(suspects));
+	on_shmem_exit(remember_suspects, (Datum) 0);
 	for (int i = 0; i < CONTIME_MAX_GENERATIONS; i++)
 	{
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);

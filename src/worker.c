@@ -111,6 +111,9 @@ contime_changed_add(CtChanged *sum, const CtChanged *changed)
 	}
 }
 
+/* This worker's partition. */
+static ContimePartition *mine = NULL;
+
 /* ---- one generation -------------------------------------------------------------------- */
 
 /* What one call into the engine does, under the lock. */
@@ -139,6 +142,10 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
 
+	/* Should this be the last that is heard of this worker (shared.c). */
+	mine->changing_database = g->database;
+	mine->changing_relation = g->relation;
+
 	START_CRIT_SECTION();
 	switch (chore)
 	{
@@ -161,6 +168,7 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 			break;
 	}
 	END_CRIT_SECTION();
+	mine->changing_relation = InvalidOid;
 	contime_unlock(partition);
 
 	post_notice(g, &changed);
@@ -314,7 +322,7 @@ pass(int partition)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (g->store[partition] != 0)
+		if (g->store[partition] != 0 && !contime_is_quarantined(g))
 		{
 			Activity	found = process_generation(partition, g, before);
 
@@ -328,10 +336,16 @@ pass(int partition)
 static void
 worker_exit(int code, Datum arg)
 {
-	ContimePartition *part = &contime_shared->partition[DatumGetInt32(arg)];
+	mine->latch = NULL;
+	mine->pid = 0;
+}
 
-	part->latch = NULL;
-	part->pid = 0;
+/* Another process has crashed: this one dies for it, and not for what it is doing. */
+static void
+worker_quickdie(SIGNAL_ARGS)
+{
+	mine->changing_relation = InvalidOid;
+	SignalHandlerForCrashExit(postgres_signal_arg);
 }
 
 static void
@@ -368,17 +382,19 @@ void
 contime_worker_main(Datum arg)
 {
 	int			partition = DatumGetInt32(arg);
-	ContimePartition *part = &contime_shared->partition[partition];
 	long		nap_ms = SHORTEST_NAP_MS;
 
+	mine = &contime_shared->partition[partition];
+	mine->changing_relation = InvalidOid;
+	pqsignal(SIGQUIT, worker_quickdie);
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	before_shmem_exit(worker_exit, arg);
-	part->pid = MyProcPid;
-	part->latch = MyLatch;
+	mine->pid = MyProcPid;
+	mine->latch = MyLatch;
 
 	for (;;)
 	{

@@ -37,50 +37,8 @@ sub is_whole
 	return is($node->safe_psql('postgres', q{SELECT coalesce((SELECT sum(balance) FROM account WHERE at = 'infinity'), 0) - coalesce((SELECT sum(n) FROM ledger), 0)}), '0', $what);
 }
 
-# Stop a process, and wait until it is.
-sub stop_process
-{
-	my ($pid) = @_;
-	kill 'STOP', $pid;
-	for (1 .. 10000)
-	{
-		return 1 if slurp_file("/proc/$pid/stat") =~ /\) T /;
-		Time::HiRes::usleep(100);
-	}
-	return 0;
-}
-
-# Does every partition answer?
-my $probe = $node->background_psql('postgres', on_error_stop => 0);
-$probe->query_safe(q{SET statement_timeout = '300ms'});
-sub answers
-{
-	$probe->{stderr} = '';
-	$probe->query('SELECT count(*) FROM contime.tables');
-	my $answers = $probe->{stderr} !~ /canceling statement due to statement timeout/;
-	$probe->{stderr} = '';
-	return $answers;
-}
-
-# Stop worker 0 while it is changing its partition.
-sub stop_in_change
-{
-	my $pid = $node->safe_psql('postgres', 'SELECT pid FROM contime.workers WHERE worker = 0');
-	for my $try (1 .. 5000)
-	{
-		stop_process($pid);
-		if (!answers())
-		{
-			note("caught in its change at try $try");
-			return $pid;
-		}
-		kill 'CONT', $pid;
-	}
-	die 'the worker was never caught';
-}
-
 start_writer();
-my $worker = stop_in_change();
+my $worker = stop_in_change($node);
 
 # The keys of that partition, and of the other one.
 my (@stuck, @free);
@@ -140,7 +98,7 @@ $patient->quit;
 kill 'CONT', $worker;
 is_whole('nothing is lost when it goes on');
 start_writer();
-$worker = stop_in_change();
+$worker = stop_in_change($node);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
 kill 'CONT', $worker;
 until_true($node, "SELECT pid <> $worker FROM contime.workers WHERE worker = 0", 'it is replaced');
@@ -150,7 +108,6 @@ is_whole('nothing is lost or doubled when it is terminated');
 until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything enters');
 is_whole('and counts');
 
-$probe->quit;
 $writer->quit;
 $node->stop('fast');
 

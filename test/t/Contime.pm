@@ -6,8 +6,9 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 
-our @EXPORT = qw(contime_node until_true sqlstate logged $account);
+our @EXPORT = qw(contime_node until_true sqlstate logged stop_process stop_in_change $account);
 
 # A continuous table.
 our $account = q{CREATE FOREIGN TABLE account (
@@ -49,6 +50,44 @@ sub logged
 {
 	my ($node, $pattern, $offset, $what) = @_;
 	return ok(eval { $node->wait_for_log($pattern, $offset // 0); 1 }, $what);
+}
+
+# Stop a process, and wait until it is.
+sub stop_process
+{
+	my ($pid) = @_;
+	kill 'STOP', $pid;
+	for (1 .. 10000)
+	{
+		return if slurp_file("/proc/$pid/stat") =~ /\) T /;
+		Time::HiRes::usleep(100);
+	}
+	die "process $pid does not stop";
+}
+
+# Stop worker 0 while it is changing its partition: then that does not answer. Somebody must keep it busy. Gives its pid.
+sub stop_in_change
+{
+	my ($node) = @_;
+	my $pid = $node->safe_psql('postgres', 'SELECT pid FROM contime.workers WHERE worker = 0');
+	my $probe = $node->background_psql('postgres', on_error_stop => 0);
+	my $caught = 0;
+
+	$probe->query_safe(q{SET statement_timeout = '300ms'});
+	for my $try (1 .. 5000)
+	{
+		stop_process($pid);
+		$probe->{stderr} = '';
+		$probe->query('SELECT count(*) FROM contime.tables');
+		$caught = $probe->{stderr} =~ /canceling statement due to statement timeout/;
+		note("caught in its change at try $try") if $caught;
+		last if $caught;
+		kill 'CONT', $pid;
+	}
+	$probe->{stderr} = '';
+	$probe->quit;
+	die 'the worker was never caught in its change' if !$caught;
+	return $pid;
 }
 
 1;

@@ -1,0 +1,60 @@
+# A fault that repeats does not loop the server: workers leave a table alone at whose events two of them have crashed. It is
+# still read and written, and other tables are served as ever. Crashes of others do not count.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $node = contime_node('quarantine', 'restart_after_crash' => 'on');
+(my $other = $account) =~ s/TABLE account/TABLE other/;
+$node->safe_psql('postgres', $other);
+my $alone = qr/WARNING:  workers of contime leave relation \d+ of database \d+ alone/;
+
+# Kill -9 while worker 0 is busy with the table: the worker itself, or somebody else.
+sub crash
+{
+	my ($whom) = @_;
+	my $writer = $node->background_psql('postgres', on_error_stop => 0);
+	my $victim = $writer->query_safe('SELECT pg_backend_pid()');
+	$writer->query_until(qr/started/, q{\echo started
+DO $$ BEGIN LOOP INSERT INTO account SELECT i % 20, '2020-01-01', 1 FROM generate_series(1, 20000) i; COMMIT; TRUNCATE account; COMMIT; END LOOP; END $$;
+});
+	my $worker = stop_in_change($node);
+	my $offset = -s $node->logfile;
+	kill 'KILL', $whom eq 'worker' ? $worker : $victim;
+	kill 'CONT', $worker;
+	logged($node, qr/database system is ready to accept connections/, $offset, "kill -9 of a $whom: recovered");
+	$node->poll_query_until('postgres', 'SELECT true') or die;
+	$writer->{run}->kill_kill;
+	return;
+}
+
+sub enters
+{
+	my ($table) = @_;
+	$node->safe_psql('postgres', "INSERT INTO $table SELECT i, '2020-01-01', 1 FROM generate_series(1, 100) i");
+	return until_true($node, qq{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = '$table'::regclass}, "events of $table enter");
+}
+
+crash('backend') for 1 .. 2;
+enters('account');
+crash('worker');
+enters('account');
+unlike(slurp_file($node->logfile), $alone, 'one death of a worker is none too many');
+crash('worker');
+like(slurp_file($node->logfile), $alone, 'two are: logged');
+$node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-01', 1 FROM generate_series(1, 100) i});
+enters('other');
+is($node->safe_psql('postgres', q{SELECT recent FROM contime.tables WHERE "table" = 'account'::regclass}), '100', 'workers leave the table alone');
+is($node->safe_psql('postgres', q{SELECT count(*), sum(balance) FROM account WHERE at = 'infinity'}), '100|100', 'it is read and written');
+$node->safe_psql('postgres', 'TRUNCATE account');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM account}), '0', 'and truncated');
+$node->restart('fast');
+enters('account');
+$node->stop('fast');
+
+done_testing();
