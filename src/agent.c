@@ -56,6 +56,9 @@
 #define RESTART_INTERVAL_MS 5000
 #define STOPPED_MS 10000
 
+/* How long to wait for an agent to leave. */
+#define STOP_TIMEOUT_MS 3000
+
 /* ---- the agent table -------------------------------------------------------------------- */
 
 /* The entry of a database, or a free one; under the registry lock. */
@@ -122,8 +125,11 @@ contime_agent_stop(Oid database)
 		agent->stopped_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
 	contime_registry_unlock();
 
-	/* One that is being started will see that and leave. */
-	while ((pid = agent_pid(database)) != 0)
+	/*
+	 * One that is being started will see that and leave.  One that is stopped
+	 * will not: then the command itself says who is in the way.
+	 */
+	for (int waited_ms = 0; waited_ms < STOP_TIMEOUT_MS && (pid = agent_pid(database)) != 0; waited_ms++)
 	{
 		if (kill(pid, SIGTERM) != 0)
 			break;

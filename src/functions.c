@@ -509,6 +509,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ContimeView *view;
+	List	   *shown = NIL;
 
 	contime_require_running();
 	InitMaterializedSRF(fcinfo, 0);
@@ -527,6 +528,11 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		sum_stats(g, view, &stats);
 		if (stats.bytes == 0)
 			continue;
+
+		/* A TRUNCATE that commits meanwhile puts another in force: once is enough. */
+		if (list_member_oid(shown, g->relation))
+			continue;
+		shown = lappend_oid(shown, g->relation);
 		values[0] = ObjectIdGetDatum(g->relation);
 		values[1] = UInt64GetDatum(stats.keys);
 		values[2] = UInt64GetDatum(stats.recent);

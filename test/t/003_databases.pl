@@ -43,6 +43,15 @@ until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type
 is($node->psql('postgres', 'ALTER DATABASE third RENAME TO moved'), 0, 'ALTER DATABASE ... RENAME of a database with an agent');
 is($node->safe_psql('moved', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '3', 'has what it had');
 
+# An agent that is stopped is in the way like any session that is, no longer.
+$node->safe_psql('moved', q{INSERT INTO account VALUES (1, '2019-01-01', 0)});
+until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'moved'}, 'an agent is there');
+my $agent = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'moved'});
+stop_process($agent);
+is((sqlstate($node, 'DROP DATABASE moved'))[0], '55006', 'DROP DATABASE of a database whose agent is stopped');
+kill 'CONT', $agent;
+is($node->safe_psql('moved', q{SELECT sum(balance) FROM account WHERE at = 'infinity'}), '3', 'which has what it had');
+
 # While somebody is connected it can be neither dropped nor copied; it loses nothing by the attempt.
 my $writer = $node->background_psql('moved', on_error_stop => 0);
 $writer->set_query_timer_restart();
