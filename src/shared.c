@@ -255,18 +255,21 @@ contime_require_running(void)
 static bool
 poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
 {
-	long		waited_us = 0;
+	TimestampTz give_up = 0;
 	long		sleep_us = 10;
 
 	while (!LWLockConditionalAcquire(lock, mode))
 	{
-		if (waited_us >= LOCK_TIMEOUT_US)
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (give_up == 0)
+			give_up = now + LOCK_TIMEOUT_US;
+		if (now >= give_up)
 			return false;
 		if (waits)
-			pg_atomic_write_u64(waits, GetCurrentTimestamp() + YIELD_US);
+			pg_atomic_write_u64(waits, now + YIELD_US);
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(sleep_us);
-		waited_us += sleep_us;
 		sleep_us = Min(sleep_us * 2, YIELD_US / 4);
 	}
 	if (waits && mode == LW_EXCLUSIVE)
