@@ -94,7 +94,7 @@ CALL play(301, 1000);
 CALL until('(SELECT retained_tick = 900 AND folded > 5000 FROM retained)');
 SELECT * FROM differences(900, 1020);
 -- What has ended is gone, what only began long ago is not.
-SELECT "table", keys FROM contime.tables ORDER BY 1::text;
+SELECT "table", keys FROM contime.tables ORDER BY "table"::text;
 -- A late event that is not too late.
 INSERT INTO whole VALUES (3, 900, -50, 1, 5000, 'late', 1);
 INSERT INTO game VALUES (3, 900, -50, 1, 5000, 'late', 1);
