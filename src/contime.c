@@ -61,6 +61,7 @@ _PG_init(void)
 							NULL, NULL, NULL);
 #ifdef USE_ASSERT_CHECKING
 	contime_plan_settings();
+	contime_visible_settings();
 #endif
 	MarkGUCPrefixReserved("contime");
 

@@ -374,6 +374,19 @@ extern void contime_view_resolve(ContimeView *view);
 /* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
 extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
 
+#ifdef USE_ASSERT_CHECKING
+/* Setting contime.debug_visibility: what a test must notice. */
+enum
+{
+	CONTIME_VISIBILITY_EXACT,
+	CONTIME_VISIBILITY_NO_SNAPSHOT, /* readers see what commits while they read */
+	CONTIME_VISIBILITY_ENTER_EARLY, /* workers enter what has not committed */
+	CONTIME_VISIBILITY_FREEZE_EARLY /* and freeze what not everyone sees */
+};
+extern int	contime_debug_visibility;
+extern void contime_visible_settings(void);
+#endif
+
 /* ---- scan.c --------------------------------------------------------------------- */
 
 /*

@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -44,6 +45,31 @@ typedef struct Fate
 
 /* What this backend has learned from the commit log. */
 static HTAB *fates = NULL;
+
+#ifdef USE_ASSERT_CHECKING
+/* For tests only, which must find errors then. */
+int			contime_debug_visibility = CONTIME_VISIBILITY_EXACT;
+
+void
+contime_visible_settings(void)
+{
+	static const struct config_enum_entry broken[] = {
+		{"exact", CONTIME_VISIBILITY_EXACT, false},
+		{"no_snapshot", CONTIME_VISIBILITY_NO_SNAPSHOT, false},
+		{"enter_early", CONTIME_VISIBILITY_ENTER_EARLY, false},
+		{"freeze_early", CONTIME_VISIBILITY_FREEZE_EARLY, false},
+		{NULL, 0, false}
+	};
+
+	DefineCustomEnumVariable("contime.debug_visibility",
+							 "Breaks, on purpose, what a snapshot sees.",
+							 NULL,
+							 &contime_debug_visibility,
+							 CONTIME_VISIBILITY_EXACT, broken,
+							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+#endif
 
 static void
 fates_prepare(void)
@@ -103,6 +129,13 @@ contime_view_begin(Snapshot snapshot)
 	view->plain.xmax = widen(snapshot->xmax, next);
 	view->plain.nxip = snapshot->xcnt;
 	view->plain.xip = xip;
+#ifdef USE_ASSERT_CHECKING
+	if (contime_debug_visibility == CONTIME_VISIBILITY_NO_SNAPSHOT)
+	{
+		view->plain.xmin = view->plain.xmax = U64FromFullTransactionId(next);
+		view->plain.nxip = 0;
+	}
+#endif
 	view->plain.until = PG_INT64_MAX;
 
 	view->capacity = 64;

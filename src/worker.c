@@ -75,6 +75,10 @@ horizon(void)
 	 * would hold that for ever.
 	 */
 	GetReplicationHorizons(&xmin, &catalog_xmin);
+#ifdef USE_ASSERT_CHECKING
+	if (contime_debug_visibility == CONTIME_VISIBILITY_FREEZE_EARLY)
+		return U64FromFullTransactionId(ReadNextFullTransactionId());
+#endif
 	return contime_widen(xmin);
 }
 
@@ -241,6 +245,10 @@ process_batches(int partition, ContimeGeneration *g)
 	{
 		ContimeFate fate = contime_fate(copy.top, copy.xid);
 
+#ifdef USE_ASSERT_CHECKING
+		if (fate == CONTIME_IN_PROGRESS && contime_debug_visibility == CONTIME_VISIBILITY_ENTER_EARLY)
+			fate = CONTIME_COMMITTED;
+#endif
 		if (fate == CONTIME_FORGOTTEN)
 			log_forgotten(partition, g, copy.xid);
 		if (fate == CONTIME_FORGOTTEN || fate == CONTIME_IN_PROGRESS ||

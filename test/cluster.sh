@@ -9,6 +9,7 @@
 #   as_owner COMMAND...           run as the servers' user (initdb refuses root)
 #   cluster_start [SETTING=VALUE...]   start a server; sets PGHOST, PGDATA
 #   cluster_stop                  stop it
+#   cluster_assertions            have another copy whose contime was built with assertions ($ASSERTBIN its programs)
 
 PG_CONFIG=$(command -v "${PG_CONFIG:-pg_config}")
 OWNER=$(id -un)
@@ -66,6 +67,24 @@ wrap_in_valgrind() {
 			--suppressions=$WORK/valgrind.supp --log-file=$WORK/valgrind.%p $PGBIN/postgres.real "\$@"
 	END
 	chmod 755 "$PGBIN/postgres"
+}
+
+# Its files are links to those of $WORK but for contime's.
+cluster_assertions() {
+	local dir bindir=$("$PG_CONFIG" --bindir) libdir=$("$PG_CONFIG" --pkglibdir) sharedir=$("$PG_CONFIG" --sharedir)
+	local to=$WORK/assertions
+	ASSERTBIN=$to$bindir
+	[ ! -d "$to" ] || return 0
+	mkdir -p "$to/source"
+	cp -r "$CHECKOUT"/{Makefile,contime.control,src,sql} "$to/source"
+	for dir in "$bindir" "$libdir" "$sharedir"; do
+		mkdir -p "$to$dir"
+		cp -al "$WORK$dir/." "$to$dir"
+	done
+	make --no-print-directory -C "$to/source" -s clean PG_CONFIG="$PG_CONFIG" &&
+		make --no-print-directory -C "$to/source" -s -j"$(nproc)" all COPT=-DUSE_ASSERT_CHECKING PG_CONFIG="$PG_CONFIG" &&
+		make --no-print-directory -C "$to/source" -s install COPT=-DUSE_ASSERT_CHECKING PG_CONFIG="$PG_CONFIG" DESTDIR="$to" || return 1
+	[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$to"
 }
 
 # A relocated PostgreSQL finds its files beside its programs.

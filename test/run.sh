@@ -126,31 +126,33 @@ suite_pgtap() {
 suite_tap() {
 	local status=0 log=$WORK/tap.log dir=$WORK/tap
 	as_owner mkdir -p "$dir"
+	if ! cluster_assertions &>"$log"; then
+		cat "$log"
+		record tap 0 1 1
+		return
+	fi
 	(
 		pgtests=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
 		unset PGHOST PGDATA PGUSER PGDATABASE
 		cd "$dir"
-		export TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
-		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" "$WORK"/tests/test/t/${CT_TAP:-*.pl}
+		export CT_ASSERTIONS=${ASSERTBIN%/bin} TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
+		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" $(cd "$WORK/tests/test/t" && printf "$PWD/%s\n" ${CT_TAP:-*.pl})
 	) &>"$log" || status=1
 	[ $status = 0 ] || { keep tap "$log" "$dir"/tmp_check/log; grep -E -B2 -A12 '^not ok|^# +Failed|died|Bailout' "$log" | head -n 120; }
+	grep -E '^# (CT_SEED=|[0-9]+ transfers)' "$log"
 	record tap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
 }
 
 # Random queries against the same over dense ordinary tables, on a build with assertions; and with the
 # protection switched off, when wrong answers must be found: a test that cannot fail proves nothing.
 suite_planner() {
-	local status=0 log=$WORK/planner.log library counts
-	library=$("$PGBIN/pg_config" --pkglibdir)/contime.so
-	cp "$library" "$WORK/contime.so"
-	mkdir "$WORK/assertions"
-	cp -r "$ROOT"/{Makefile,contime.control,src,sql} "$WORK/assertions"
-	if ! make -C "$WORK/assertions" -s clean all COPT=-DUSE_ASSERT_CHECKING PG_CONFIG="$PG_CONFIG" &>"$log"; then
+	local status=0 log=$WORK/planner.log counts
+	if ! cluster_assertions &>"$log"; then
 		cat "$log"
 		record planner 0 1 1
 		return
 	fi
-	cp "$WORK/assertions/contime.so" "$library"
+	local PGBIN=$ASSERTBIN
 	cluster_start 'contime.memory = 64MB'
 	as_owner psql -X -q -c 'CREATE EXTENSION contime' &>>"$log"
 	as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries "${CT_QUERIES:-300}" ${CT_SEED:+--seed "$CT_SEED"} &>>"$log" || status=1
@@ -163,7 +165,6 @@ suite_planner() {
 		status=1
 	fi
 	cluster_stop
-	cp "$WORK/contime.so" "$library"
 	[ $status = 0 ] || { keep planner "$log" "$WORK/server.log"; grep -A6 '^WRONG' "$log" | head -n 60; }
 	[[ $counts =~ ^([0-9]+)\ accepted,\ ([0-9]+)\ refused,\ ([0-9]+)\ wrong ]] || BASH_REMATCH=(x 0 0 1)
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status

@@ -1,6 +1,14 @@
-# Bank transfers at random instants, late ones too, by many sessions at once, some rolled back,
-# while others read: at no instant, in no snapshot, may money appear or vanish. Meanwhile the workers
-# enter and freeze, and are terminated now and then.
+# Bank transfers between 1,000 accounts at random, mostly late instants: by one statement, by several, with savepoints, in two
+# phases, at every isolation level, a tenth of them rolled back. Beside them others read all accounts, at an instant and after
+# everything, at once and key by key, by state and by history, again in the same transaction: at no instant, in no snapshot, may
+# money appear or vanish. Meanwhile the workers enter and freeze, and are terminated now and then.
+#
+# On a build with assertions, visibility is then broken on purpose, in three ways. Each must be noticed by the same readers.
+#
+#   CT_SEED=n        pgbench's seed; printed
+#   CT_TRANSFERS=n   how many at least (default 50,000)
+#   CT_READS=n       how many totals are read at least (default 5,000)
+#   CT_ASSERTIONS    where a PostgreSQL with such a build is (test/run.sh says so)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -10,70 +18,238 @@ use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
 
-my $node = contime_node('transfers', 'max_connections' => 40);
-my $dir = $node->basedir;
+my $seed = $ENV{CT_SEED} // int(rand(1_000_000_000));
+my $transfers = $ENV{CT_TRANSFERS} // 50_000;
+my $reads = $ENV{CT_READS} // 5_000;
+my ($accounts, $writers, $readers) = (1000, 8, 4);
+my $total = 100 * $accounts;
 
-$node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-01', 100 FROM generate_series(1, 50) i});
-$node->safe_psql('postgres', q{CREATE FUNCTION must(boolean, what text) RETURNS void LANGUAGE plpgsql AS
-	$$ BEGIN IF $1 IS NOT TRUE THEN RAISE '%', what; END IF; END $$});
+note("CT_SEED=$seed CT_TRANSFERS=$transfers CT_READS=$reads");
 
-sub script
-{
-	my ($name, $sql) = @_;
-	open my $file, '>', "$dir/$name.sql" or die $!;
-	print $file $sql;
-	close $file;
-	return "$dir/$name.sql";
-}
+# ---- what the clients do ----------------------------------------------------------
 
 my $at = q{'2020-01-01'::timestamptz + :minute * interval '1 minute'};
-my $set = q{\set a random(1, 50)
-\set b random(1, 50)
-\set minute random(1, 1000)
-\set amount random(1, 30)
+my $draw = qq{\\set a random(1, $accounts)
+\\set b random(1, $accounts)
+\\set minute random(1, 10000)
+\\set amount random(1, 30)
 };
-my $transfer = script('transfer', $set . qq{INSERT INTO account VALUES (:a, $at, -:amount), (:b, $at, :amount);\n});
-my $two = script('two', $set . qq{BEGIN;
-INSERT INTO account VALUES (:a, $at, -:amount);
-SAVEPOINT s;
-INSERT INTO account VALUES (:b, $at, 1000000);
-ROLLBACK TO s;
-INSERT INTO account VALUES (:b, $at, :amount);
-COMMIT;
-});
-my $undone = script('undone', $set . qq{BEGIN;
-INSERT INTO account VALUES (:a, $at, 1000000);
-ROLLBACK;
-});
-my $read = script('read', $set . qq{SELECT must(sum(balance) = 5000, 'read ' || sum(balance)) FROM account WHERE at = $at;
-SELECT must(sum(balance) = 5000, 'at ' || sum(balance)) FROM contime.at(NULL::account, 'infinity');
-});
-my $repeat = script('repeat', $set . qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT hashtextextended(string_agg(a::text, ' ' ORDER BY at, id), 0) AS first FROM account a WHERE at IN ($at, 'infinity') \\gset
-SELECT must(sum(balance) = 5000, 'repeatable ' || sum(balance)) FROM account WHERE at = $at;
-SELECT must(hashtextextended(string_agg(a::text, ' ' ORDER BY at, id), 0) = :first, 'not repeatable') FROM account a WHERE at IN ($at, 'infinity');
-COMMIT;
-});
 
-my ($out, $err);
-my $bench = IPC::Run::start(
-	[ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', 1500, '-f', "$transfer\@4", '-f', "$two\@3", '-f', "$undone\@1", '-f', "$read\@2", '-f', "$repeat\@2",
-		$node->connstr('postgres') ], '>', \$out, '2>', \$err);
-my $terminated = 0;
-while ($bench->pumpable)
+# How often, and what.
+my %write = (
+	at_once => [ 40, qq{INSERT INTO account VALUES (:a, $at, -:amount), (:b, $at, :amount);} ],
+	two_statements => [ 10, qq{BEGIN;
+INSERT INTO account VALUES (:a, $at, -:amount);
+INSERT INTO account VALUES (:b, $at, :amount);
+COMMIT;} ],
+	savepoints => [ 20, qq{BEGIN;
+SAVEPOINT outer_one;
+INSERT INTO account VALUES (:a, $at, -:amount);
+SAVEPOINT inner_one;
+INSERT INTO account VALUES (:b, $at, 1000000);
+ROLLBACK TO inner_one;
+INSERT INTO account VALUES (:b, $at, :amount);
+RELEASE outer_one;
+SAVEPOINT last_one;
+INSERT INTO account VALUES (:a, $at, 1000000);
+ROLLBACK TO last_one;
+COMMIT;} ],
+	two_phases => [ 5, qq{BEGIN;
+INSERT INTO account VALUES (:a, $at, -:amount);
+INSERT INTO account VALUES (:b, $at, :amount);
+PREPARE TRANSACTION 'client :client_id';
+COMMIT PREPARED 'client :client_id';} ],
+	repeatable => [ 5, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT balance FROM account WHERE id = :a AND at = $at;
+INSERT INTO account VALUES (:b, $at, :amount);
+INSERT INTO account VALUES (:a, $at, -:amount);
+COMMIT;} ],
+	serializable => [ 5, qq{BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT a.balance + b.balance FROM account a, account b WHERE a.id = :a AND b.id = :b;
+INSERT INTO account VALUES (:b, $at, :amount);
+INSERT INTO account VALUES (:a, $at, -:amount);
+COMMIT;} ],
+	many_keys => [ 5, qq{INSERT INTO account SELECT 1 + (:a + i * :b) % $accounts, $at, CASE WHEN i % 2 = 0 THEN :amount ELSE -:amount END
+FROM generate_series(1, 10) i;} ],
+	undone => [ 10, qq{BEGIN;
+INSERT INTO account VALUES (:a, $at, 1000000);
+INSERT INTO account VALUES (:b, $at, :amount);
+ROLLBACK;} ]);
+my %events = (many_keys => 10, undone => 0);	# that remain, of a script; 2 of the others
+
+my $sum = "SELECT must(sum(balance) = $total AND count(*) = $accounts";
+my $hash = q{hashtextextended(string_agg(a::text, ' ' ORDER BY at, id), 0)};
+my $instants = qq{at IN ($at, 'infinity')};
+
+# How often, how many totals that reads, and what.
+my %read = (
+	instant => [ 3, 2, qq{$sum, 'read ' || sum(balance)) FROM account WHERE at = $at;
+$sum, 'at ' || sum(balance)) FROM contime.at(NULL::account, 'infinity');} ],
+	now => [ 1, 1, qq{$sum, 'now ' || sum(balance)) FROM account;} ],
+	key_by_key => [ 1, 1, qq{$sum, 'key by key ' || sum(balance)) FROM generate_series(1, $accounts) k JOIN account a ON a.id = k AND a.at = $at;} ],
+	history => [ 1, 1, qq{$sum, 'history ' || sum(balance))
+FROM (SELECT ((h).state).balance FROM generate_series(1, $accounts) k, contime.history(NULL::account, k, $at, $at + interval '1 us') h) x;} ],
+	# A history begins with the state at its start, ends with that at its end, and is repeatable.
+	one_history => [ 1, 0, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT hashtextextended(string_agg(h::text, ' ' ORDER BY during), 0) AS first FROM contime.history(NULL::account, :a, $at, '2021-01-01') h \\gset
+SELECT must((array_agg((h).state.balance ORDER BY during DESC))[1] = (SELECT balance FROM account WHERE id = :a AND at = 'infinity')
+	AND (array_agg((h).state.balance ORDER BY during))[1] = (SELECT balance FROM account WHERE id = :a AND at = $at), 'ends of a history')
+FROM contime.history(NULL::account, :a, $at, '2021-01-01') h;
+SELECT must(hashtextextended(string_agg(h::text, ' ' ORDER BY during), 0) = :first, 'history not repeatable') FROM contime.history(NULL::account, :a, $at, '2021-01-01') h;
+COMMIT;} ],
+	repeatable => [ 2, 3, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT $hash AS first FROM account a WHERE $instants \\gset
+$sum, 'repeatable ' || sum(balance)) FROM account WHERE at = $at;
+\\sleep 5 ms
+$sum, 'repeatable, again ' || sum(balance)) FROM account WHERE at = $at;
+SELECT must($hash = :first, 'not repeatable') FROM account a WHERE $instants;
+$sum, 'repeatable, key by key ' || sum(balance)) FROM generate_series(1, $accounts) k JOIN account a ON a.id = k AND a.at = $at;
+COMMIT;} ],
+	serializable => [ 1, 2, qq{BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;
+$sum, 'serializable ' || sum(balance)) FROM account WHERE at = $at;
+$sum, 'serializable, at the end ' || sum(balance)) FROM account WHERE at = 'infinity';
+COMMIT;} ],
+	# Half of one's own transfer, seen by oneself alone.
+	own => [ 1, 3, qq{BEGIN;
+INSERT INTO account VALUES (:a, $at, :amount);
+SELECT must(sum(balance) = $total + :amount, 'own half ' || sum(balance)) FROM account WHERE at = $at;
+SAVEPOINT s;
+INSERT INTO account VALUES (:b, $at, -:amount);
+$sum, 'own whole ' || sum(balance)) FROM account WHERE at = $at;
+ROLLBACK TO s;
+SELECT must(sum(balance) = $total + :amount, 'own half, again ' || sum(balance)) FROM account WHERE at = 'infinity';
+ROLLBACK;} ]);
+
+# ---- running them -----------------------------------------------------------------
+
+# A pgbench of these scripts, each client so many times.
+sub start
 {
-	$terminated += $node->safe_psql('postgres', 'SELECT count(pg_terminate_backend(pid)) FROM contime.workers WHERE pid > 0');
-	$bench->pump_nb;
-	select undef, undef, undef, 0.2;
+	my ($node, $name, $clients, $times, $scripts) = @_;
+	my $run = { name => $name, out => '', err => '', times => $clients * $times };
+	my @files;
+	for my $script (sort keys %$scripts)
+	{
+		my $file = $node->basedir . "/$name-$script.sql";
+		open my $sql, '>', $file or die "$file: $!";
+		print $sql $draw, $scripts->{$script}[-1], "\n";
+		close $sql;
+		push @files, '-f', "$file\@$scripts->{$script}[0]";
+	}
+	$run->{process} = IPC::Run::start(
+		[ 'pgbench', '-n', '-c', $clients, '-j', 1, '-t', $times, "--random-seed=$seed", '--max-tries=1000', '--verbose-errors', @files,
+			$node->connstr('postgres') ], '<', \undef, '>', \$run->{out}, '2>', \$run->{err});
+	return $run;
 }
-$bench->finish;
-is(($bench->results)[0], 0, 'nobody saw money appear or vanish') or diag($err);
-like($out, qr{number of transactions actually processed: 12000/12000}, 'all transactions were made');
-note("$terminated workers terminated meanwhile");
+
+# Wait for them, terminating the workers every few seconds; how many were.
+sub finish
+{
+	my ($node, @runs) = @_;
+	my $terminated = 0;
+	my $last = time;
+	while (grep { $_->{process}->pumpable } @runs)
+	{
+		$_->{process}->pump_nb for grep { $_->{process}->pumpable } @runs;
+		select undef, undef, undef, 0.1;
+		next if time - $last < 3;
+		$terminated += $node->safe_psql('postgres', 'SELECT count(pg_terminate_backend(pid)) FROM contime.workers WHERE pid > 0');
+		$last = time;
+	}
+	$_->{process}->finish for @runs;
+	return $terminated;
+}
+
+# How often each script was run to its end.
+sub done
+{
+	my $run = shift;
+	my %done;
+	$done{$1} = $2 while $run->{out} =~ m{SQL script \d+: .*/$run->{name}-(\w+)\.sql\n.*\n - (\d+) transactions}g;
+	return %done;
+}
+
+# The first of what the readers complained about.
+sub complaint
+{
+	my $run = shift;
+	my @errors = grep { !/could not serialize|retr/ } $run->{err} =~ /ERROR: +(.*)/g;
+	return $errors[0] // '';
+}
+
+my $prepare = qq{INSERT INTO account SELECT i, '2020-01-01', 100 FROM generate_series(1, $accounts) i};
+my %settings = ('max_connections' => 40, 'max_prepared_transactions' => 20, 'contime.memory' => $transfers > 100_000 ? '512MB' : '64MB');
+
+sub node
+{
+	my ($name, @how) = @_;
+	my $node = contime_node($name, %settings, @how);
+	$node->safe_psql('postgres', q{CREATE FUNCTION must(boolean, what text) RETURNS void LANGUAGE plpgsql AS
+		$$ BEGIN IF $1 IS NOT TRUE THEN RAISE '%', what; END IF; END $$});
+	$node->safe_psql('postgres', $prepare);
+	return $node;
+}
+
+# ---- conserved --------------------------------------------------------------------
+
+my $node = node('transfers');
+
+# A tenth is rolled back; a reader's script reads 1.8 totals on average. More than enough, since scripts are drawn.
+my @runs = (
+	start($node, 'writer', $writers, int($transfers / 0.9 / $writers * 1.01) + 20, \%write),
+	start($node, 'reader', $readers, int($reads / 1.8 / $readers * 1.02) + 20, \%read));
+my $terminated = finish($node, @runs);
+my ($write, $read) = map { { done($_) } } @runs;
+my ($made, $totals, $left) = (0, 0, $accounts);
+for my $script (keys %write)
+{
+	$made += $write->{$script} if $events{$script} // 1;
+	$left += $write->{$script} * ($events{$script} // 2);
+}
+$totals += $read->{$_} * $read{$_}[1] for keys %read;
+note("$made transfers, $write->{undone} undone; $totals totals read; $terminated workers terminated meanwhile");
+note("$_->{name}: $1") for grep { $_->{out} =~ /number of (transactions retried: .*)/ } @runs;
+
+for my $run (@runs)
+{
+	is(($run->{process}->results)[0], 0, "no $run->{name} met an error") or diag(substr($run->{err}, 0, 2000));
+	like($run->{out}, qr{actually processed: $run->{times}/$run->{times}}, "each $run->{name}'s transaction was made");
+}
+cmp_ok($made, '>=', $transfers, 'transfers enough');
+cmp_ok($totals, '>=', $reads, 'totals enough, each what it was');
 until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything entered and froze');
+is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), $left, 'nothing was lost, nothing came twice');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT s::text, ' ') FROM (
-	SELECT sum(balance) AS s FROM generate_series(timestamptz '2020-01-01', '2020-01-02', '7 minutes') t JOIN account a ON a.at = t GROUP BY t) totals}),
-	'5000', 'at every instant the total is what it was');
+	SELECT sum(balance) AS s FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN account a ON a.at = t GROUP BY t) totals}),
+	$total, 'at every instant the total is what it was');
 $node->stop('fast');
+
+# ---- broken on purpose ------------------------------------------------------------
+
+SKIP:
+{
+	skip 'no build with assertions: CT_ASSERTIONS is not set', 7 unless $ENV{CT_ASSERTIONS};
+	$node = node('broken', install_path => $ENV{CT_ASSERTIONS});
+	for my $how (qw(exact no_snapshot enter_early freeze_early))
+	{
+		$node->safe_psql('postgres', "ALTER SYSTEM SET contime.debug_visibility = $how");
+		$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+		$node->poll_query_until('postgres', "SELECT current_setting('contime.debug_visibility') = '$how'");
+		$node->safe_psql('postgres', "TRUNCATE account; $prepare");
+		@runs = (
+			start($node, 'writer', $writers, 300, \%write),
+			start($node, 'reader', $readers, 60, \%read));
+		finish($node, @runs);
+		my $complaint = complaint($runs[1]);
+		if ($how eq 'exact')
+		{
+			is($complaint, '', 'a build with assertions sees no error either');
+			next;
+		}
+		isnt(($runs[1]{process}->results)[0], 0, "$how: the readers notice");
+		like($complaint, qr/^(read|at|now|key by key|history|ends of|not repeat|repeat|serializable|own) ?/, "and say so: $complaint");
+	}
+	$node->stop('fast');
+}
 
 done_testing();

@@ -15,11 +15,11 @@ our $account = q{CREATE FOREIGN TABLE account (
 	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
 	balance bigint OPTIONS (rule 'sum', initial '0'), note text) SERVER contime};
 
-# A started server with the extension and the table, and these settings.
+# A started server with the extension and the table, and these settings; install_path is where its programs are.
 sub contime_node
 {
 	my ($name, %settings) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, install_path => delete $settings{install_path});
 	$node->init;
 	%settings = ('shared_preload_libraries' => 'contime', 'contime.memory' => '64MB', 'timezone' => 'UTC', %settings);
 	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'\n") for keys %settings;
