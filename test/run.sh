@@ -170,12 +170,25 @@ suite_planner() {
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status
 }
 
+# Random transactions against the reference fold; and with visibility broken on purpose, when it must differ.
 suite_law() {
-	local status=0 log=$WORK/law.log
-	cluster_start 'contime.memory = 256MB' 'max_connections = 40'
+	local status=0 log=$WORK/law.log broken settings=('contime.memory = 256MB' 'max_connections = 40' 'max_prepared_transactions = 20')
+	cluster_start "${settings[@]}"
 	as_owner perl "$WORK/tests/test/law/law.pl" 2>&1 | tee "$log" | grep -v "^ok " || status=1
 	cluster_stop
-	[ $status = 0 ] || keep law "$log" "$WORK/server.log"
+	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/server.log"
+	if cluster_assertions &>"$WORK/broken.log"; then
+		for broken in no_snapshot enter_early freeze_early; do
+			PGBIN=$ASSERTBIN cluster_start "${settings[@]}" "contime.debug_visibility = $broken"
+			CT_ROUNDS=3 CT_STATEMENTS='' as_owner perl "$WORK/tests/test/law/law.pl" &>"$WORK/broken.log" || true
+			cluster_stop
+			echo "# $broken: $(tail -n 1 "$WORK/broken.log")"
+			tail -n 1 "$WORK/broken.log" | grep -q ' [1-9][0-9]* differences' || status=1
+		done
+	else
+		cat "$WORK/broken.log"
+		status=1
+	fi
 	record law "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
 }
 

@@ -8,17 +8,22 @@
 # Several sessions write the same events into a continuous table and, in the same
 # transactions, into an ordinary table: inserts, COPY, events that set to NULL,
 # snapshots whole and partial, finishes, exact copies, conflicting ones, ties;
-# with savepoints, rollbacks, exception blocks, READ COMMITTED and REPEATABLE READ.
+# with savepoints, rollbacks, exception blocks, in two phases, at every isolation
+# level, on one table or two in one transaction; one session after the other, so
+# that a seed gives the same script again, or all at once.
 # Again and again each session reads both tables in one statement, so under one
 # PostgreSQL snapshot, the ordinary one through the reference fold below, and
 # compares. When all is over it waits until everything has entered and frozen and
 # compares everything once more; then the same events go in another order into a
 # fresh table, which must give the same states, recent and frozen.
 #
-#   CT_SEED=n     the seed; printed, so that a failure can be had again
-#   CT_ROUNDS=n   rounds, each with new tables (default 30)
-#   CT_STEPS=n    steps of a round (default 150)
+#   CT_SEED=n         the seed; printed, so that a failure can be had again
+#   CT_ROUNDS=n       rounds, each with new tables (default 30)
+#   CT_ROUND=n        start with this one, which has a seed of its own
+#   CT_STATEMENTS=n   but as many rounds as it takes to run so many statements
+#   CT_STEPS=n        steps of a round (default 150)
 #
+# What the sessions did in the first round with a difference goes to law-script.sql.
 # Uses psql and the server that PGHOST and friends name; TAP on standard output.
 use strict;
 use warnings;
@@ -34,32 +39,50 @@ sub new
 	my $pid = open2(my $out, my $in, 'exec psql -X -q -A -t -v VERBOSITY=verbose 2>&1');
 	$in->autoflush(1);
 	my $self = bless { name => $name, pid => $pid, in => $in, out => $out, serial => 0 }, $class;
-	$self->run("SET client_min_messages = warning; SET timezone = 'UTC'");
+	$self->run("SET client_min_messages = error; SET timezone = 'UTC'");
 	return $self;
+}
+
+our ($statements, @script) = (0);
+
+sub send
+{
+	my ($self, $sql) = @_;
+	$sql .= ';' unless $sql =~ /(;|\\\.\n)\s*$/;	# psql does not bear a lone one after COPY
+	push @script, "-- $self->{name}\n$sql\n";
+	$self->{sql} = $sql;
+	my $in = $self->{in};
+	print $in "$sql\n\\echo mark-", ++$self->{serial}, "\n";
+}
+
+# The lines that it printed.
+sub receive
+{
+	my $self = shift;
+	my ($out, @lines) = ($self->{out});
+	local $SIG{ALRM} = sub { die "$self->{name}: no answer within 120 seconds to: $self->{sql}\n" };
+	alarm 120;
+	while (1)
+	{
+		my $line = <$out>;
+		die "$self->{name}: the session is gone after: $self->{sql}\n@lines" unless defined $line;
+		chomp $line;
+		last if $line eq "mark-$self->{serial}";
+		push @lines, $line;
+	}
+	alarm 0;
+	return grep { $_ ne '' } @lines;
 }
 
 # Run statements; the lines they print. An error is fatal.
 sub run
 {
 	my ($self, $sql) = @_;
-	my $mark = 'mark-' . $self->{serial}++;
-	my ($in, $out, @lines) = ($self->{in}, $self->{out});
-	$sql .= ';' unless $sql =~ /(;|\\\.\n)\s*$/;	# psql does not bear a lone one after COPY
-	print $in "$sql\n\\echo $mark\n";
-	local $SIG{ALRM} = sub { die "$self->{name}: no answer within 120 seconds to: $sql\n" };
-	alarm 120;
-	while (1)
-	{
-		my $line = <$out>;
-		die "$self->{name}: the session is gone after: $sql\n@lines" unless defined $line;
-		chomp $line;
-		last if $line eq $mark;
-		push @lines, $line;
-	}
-	alarm 0;
-	die "$self->{name}: $sql\n" . join("\n", @lines) . "\n"
+	$self->send($sql);
+	my @lines = $self->receive;
+	die "$self->{name}: $self->{sql}\n" . join("\n", @lines) . "\n"
 	  if grep { /(ERROR|FATAL|PANIC):/ } @lines;
-	return grep { $_ ne '' } @lines;
+	return @lines;
 }
 
 sub quit
@@ -76,8 +99,8 @@ package main;
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
 my $rounds = $ENV{CT_ROUNDS} // 30;
 my $steps = $ENV{CT_STEPS} // 150;
-srand($seed);
-print "# CT_SEED=$seed CT_ROUNDS=$rounds CT_STEPS=$steps\n";
+my $wanted = $ENV{CT_STATEMENTS};
+print "# CT_SEED=$seed CT_ROUNDS=$rounds CT_STEPS=$steps", ($wanted ? " CT_STATEMENTS=$wanted" : ''), "\n";
 
 sub pick { return $_[ int rand @_ ] }
 sub chance { return rand() < $_[0] }
@@ -478,35 +501,40 @@ sub history_sql
 		"SELECT (state).at AS starts, during, $got_state FROM contime.history$tick(NULL::$name, $k, $from, $to)", 'starts');
 }
 
-# Run a comparison, at once or through a cursor whose snapshot may be older by then.
+# A comparison is { what, sql }.
 sub compare
 {
 	my ($session, $what, $sql) = @_;
-	my @lines = $session->run($sql);
-	tally($session, $what, $sql, @lines);
+	return tally($session, { what => $what, sql => $sql }, $session->run($sql));
 }
 
 sub tally
 {
-	my ($session, $what, $sql, @lines) = @_;
-	my ($compared, $different, $example) = split /\|/, ($lines[-1] // ''), 3;
-	die "$what: no answer to $sql\n" unless defined $different;
+	my ($session, $check, $line) = @_;
+	my ($compared, $different, $example) = split /\|/, ($line // ''), 3;
+	die "$session->{name}: $check->{what}: no answer to $check->{sql}\n" unless defined $different;
 	$comparisons += $compared;
 	return 1 unless $different;
+	if (!$differences)
+	{
+		open my $file, '>', 'law-script.sql' or die "law-script.sql: $!";
+		print $file @Session::script, "-- $session->{name}: $check->{what}: $line\n";
+		close $file;
+		print "# by: $check->{sql}\n";
+	}
 	$differences += $different;
-	print "# $session->{name}: $what: $different of $compared differ: ", substr($example, 0, 600), "\n";
-	print "# by: $sql\n" if $differences == $different;
+	print "# $session->{name}: $check->{what}: $different of $compared differ: ", substr($example, 0, 600), "\n";
 	return 0;
 }
 
-sub compare_some
+# One of many comparisons.
+sub some_check
 {
 	my ($t, $session) = @_;
 	my $kind = rand();
-	return compare($session, 'slices', slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4)) if $kind < 0.6;
-	return compare($session, 'now', now_sql($t, $session)) if $kind < 0.75;
-	return compare($session, 'history', history_sql($t, int rand $t->{nkeys})) if @{ $t->{keys} } == 1;
-	return compare($session, 'slices', slices_sql($t, instant($t)));
+	return { what => 'now', sql => now_sql($t, $session) } if $kind < 0.15;
+	return { what => 'history', sql => history_sql($t, int rand $t->{nkeys}) } if $kind < 0.4 && @{ $t->{keys} } == 1;
+	return { what => 'slices', sql => slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4) };
 }
 
 sub compare_all
@@ -523,68 +551,122 @@ sub compare_all
 	return $differences == $before;
 }
 
-# ---- a round ------------------------------------------------------------------------------
+# ---- steps --------------------------------------------------------------------------------
 
+my @sessions;
+my @prepared;	# names of transactions that are
+my $failures = 0;
+
+# A session's next step: statements, and what is compared by them.
 sub step
 {
-	my ($t, $s) = @_;
+	my ($tables, $s) = @_;
 	my $dice = rand();
-	if (!$s->{level})
+	my $t = pick(@$tables);
+	my $check = some_check($t, $s);
+	return outside($tables, $t, $s, $check, $dice) unless $s->{level};
+	return record($t, undef, $s->{level} eq 'SERIALIZABLE') if $dice < 0.40;
+	return ($check) if $dice < 0.65;
+	return 'SAVEPOINT p' . $s->{savepoints}++ if $dice < 0.73;
+	if ($dice < 0.81)
 	{
-		if ($dice < 0.45)
-		{
-			$s->{level} = chance(0.6) ? 'READ COMMITTED' : 'REPEATABLE READ';
-			$s->{savepoints} = 0;
-			$s->run("BEGIN ISOLATION LEVEL $s->{level}");
-			compare_some($t, $s) if chance(0.5);	# takes the snapshot of a REPEATABLE READ
-		}
-		elsif ($dice < 0.75) { $s->run(script('BEGIN', record($t), 'COMMIT')) }
-		else { compare_some($t, $s) }
-		return;
-	}
-	if ($dice < 0.40) { $s->run($_) for record($t) }
-	elsif ($dice < 0.65) { compare_some($t, $s) }
-	elsif ($dice < 0.73) { $s->run('SAVEPOINT p' . $s->{savepoints}++) }
-	elsif ($dice < 0.81)
-	{
-		return unless $s->{savepoints};
+		return ($check) unless $s->{savepoints};
 		my $to = int rand $s->{savepoints};
-		if (chance(0.7)) { $s->run("ROLLBACK TO p$to"); $s->{savepoints} = $to + 1 }
-		else { $s->run("RELEASE p$to"); $s->{savepoints} = $to }
+		my $back = chance(0.7);
+		$s->{savepoints} = $to + $back;
+		return $back ? "ROLLBACK TO p$to" : "RELEASE p$to";
 	}
-	elsif ($dice < 0.86)	# an exception block: all of it, or nothing
+	if ($dice < 0.86)	# an exception block: all of it, or nothing
 	{
 		my @sql = record($t, 2, 1);
 		s/^SELECT /PERFORM / for @sql;
 		push @sql, "RAISE 'on purpose'" if chance(0.6);
-		$s->run(script('DO $block$ BEGIN' . "\n" . script(@sql) . "\nEXCEPTION WHEN raise_exception THEN NULL; END \$block\$"));
+		return 'DO $block$ BEGIN' . "\n" . script(@sql) . "\nEXCEPTION WHEN raise_exception THEN NULL; END \$block\$";
 	}
-	elsif ($dice < 0.89 && !$s->{cursor} && !$s->{savepoints})
+	if ($dice < 0.89 && !$s->{cursor} && !$s->{savepoints})
 	{
-		$s->{cursor} = slices_sql($t, map { instant($t) } 1 .. 3);
-		$s->run("DECLARE c NO SCROLL CURSOR FOR $s->{cursor}");
+		$s->{cursor} = { what => 'cursor', sql => slices_sql($t, map { instant($t) } 1 .. 3) };
+		return "DECLARE c NO SCROLL CURSOR FOR $s->{cursor}{sql}";
 	}
-	elsif ($dice < 0.92 && $s->{cursor} && !$s->{savepoints})
-	{
-		tally($s, 'cursor', $s->{cursor}, $s->run('FETCH ALL FROM c; CLOSE c'));
-		delete $s->{cursor};
-	}
-	elsif ($dice < 0.97) { finish_transaction($t, $s, 'COMMIT') }
-	else { finish_transaction($t, $s, 'ROLLBACK') }
+	return fetch($s, 'CLOSE c') if $dice < 0.92 && $s->{cursor} && !$s->{savepoints};
+	return finish_transaction($tables, $s, $dice < 0.97 ? 'COMMIT' : 'ROLLBACK');
 }
+
+# No transaction is open.
+sub outside
+{
+	my ($tables, $t, $s, $check, $dice) = @_;
+	if ($dice < 0.45)
+	{
+		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'REPEATABLE READ', 'SERIALIZABLE');
+		$s->{savepoints} = 0;
+		return ("BEGIN ISOLATION LEVEL $s->{level}", chance(0.5) ? $check : ());	# takes the snapshot
+	}
+	if ($dice < 0.55 && @prepared)
+	{
+		my $name = splice @prepared, int rand @prepared, 1;
+		return (chance(0.7) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$name'";
+	}
+	return ('BEGIN', map({ record($_) } chance(0.5) ? $t : @$tables), 'COMMIT') if $dice < 0.75;
+	return ($check);
+}
+
+# What the cursor sees is what its snapshot, older by now, saw.
+sub fetch
+{
+	my ($s, @then) = @_;
+	my $cursor = delete $s->{cursor};
+	return @then unless $cursor && !$s->{savepoints};
+	return ({ what => 'cursor', sql => 'FETCH ALL FROM c', of => $cursor->{sql} }, @then);
+}
+
+my $serial = 0;
 
 sub finish_transaction
 {
-	my ($t, $s, $how) = @_;
-	if ($s->{cursor} && !$s->{savepoints})
+	my ($tables, $s, $how) = @_;
+	my @step = (fetch($s), chance(0.5) ? some_check(pick(@$tables), $s) : ());
+	if ($how eq 'COMMIT' && @prepared < 5 && chance(0.2))
 	{
-		tally($s, 'cursor', $s->{cursor}, $s->run('FETCH ALL FROM c'));
+		push @prepared, 'law ' . ++$serial;
+		$how = "PREPARE TRANSACTION '$prepared[-1]'";
 	}
-	delete $s->{cursor};
-	compare_some($t, $s) if chance(0.5);
-	$s->run($how);
 	$s->{level} = undef;
+	return (@step, $how);
 }
+
+# Have these sessions make their steps, [ session, step ] each, all at once; a transaction that cannot be serialized ends.
+sub run_steps
+{
+	my @steps = @_;
+	for (@steps)
+	{
+		my ($s, @parts) = @$_;
+		$Session::statements += @parts;
+		$s->send(script(map { ref $_ ? $_->{sql} : $_ } @parts));
+	}
+	for (@steps)
+	{
+		my ($s, @parts) = @$_;
+		my @lines = $s->receive;
+		my @answers;
+		push @answers, shift @lines while @lines && $lines[0] !~ /(ERROR|FATAL|PANIC):/;
+		my @checks = grep { ref $_ } @parts;
+		if (@lines)
+		{
+			die "$s->{name}: $s->{sql}\n" . join("\n", @lines) . "\n" unless $lines[0] =~ /ERROR: +40001:/;
+			$failures++;
+			$#checks = $#answers;
+			my ($name) = $parts[-1] =~ /^PREPARE TRANSACTION '(.*)'/;
+			@prepared = grep { $_ ne $name } @prepared if $name;
+			$s->{level} = $s->{cursor} = undef;
+			$s->run('ROLLBACK');
+		}
+		tally($s, $_, shift @answers) for @checks;
+	}
+}
+
+# ---- a round ------------------------------------------------------------------------------
 
 # Wait, within bounds, until everything has entered and frozen.
 sub wait_frozen
@@ -613,26 +695,42 @@ sub accounted
 }
 
 my $admin = Session->new('admin');
-my @sessions = map { Session->new("session $_") } 1 .. 4;
+@sessions = map { Session->new("session $_") } 1 .. 4;
 $admin->run('CREATE EXTENSION IF NOT EXISTS contime');
 
-for my $round (1 .. $rounds)
+sub round
 {
-	my $spec = $specs[ ($round - 1) % @specs ];
-	my $t = create($admin, { %$spec, nkeys => pick(1, 3, 4), past => [] }, "law_$round");
+	my $round = shift;
+	srand($seed + $round);
+	my $deep = ($round - 1) / @specs % 2;	# every other cycle of rounds begins with a deeper past
+	my $at_once = $round % 3 == 0;
+	my @tables = map { create($admin, { %{ $specs[ ($round - 1 + $_) % @specs ] }, nkeys => pick(1, 3, 4), past => [] }, "law_${round}_$_") }
+	  0 .. chance(0.4);
 	my $before = $differences;
 
-	# Every other cycle of rounds begins with a deeper past.
-	if (($round - 1) / @specs % 2)
+	for my $t (@tables)
 	{
-		$admin->run(script('BEGIN', record($t, 150), 'COMMIT')) for 1 .. 10;
+		$admin->run(script('BEGIN', record($t, 150), 'COMMIT')) for 1 .. $deep * 10;
 	}
-	step($t, pick(@sessions)) for 1 .. $steps;
-	for my $s (@sessions)
+	for (my $n = 0; $n < $steps;)
 	{
-		finish_transaction($t, $s, chance(0.7) ? 'COMMIT' : 'ROLLBACK') if $s->{level};
+		my @who = $at_once ? grep { chance(0.7) } @sessions : pick(@sessions);
+		run_steps(map { [ $_, step(\@tables, $_) ] } @who);
+		$n += @who;
 	}
+	for my $s (grep { $_->{level} } @sessions)
+	{
+		run_steps([ $s, finish_transaction(\@tables, $s, chance(0.7) ? 'COMMIT' : 'ROLLBACK') ]);
+	}
+	$admin->run((chance(0.7) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$_'") for splice @prepared;
 	ok($differences == $before, "round $round: sessions beside each other");
+	ended($round, $_) for @tables;
+}
+
+# All transactions on a table have ended.
+sub ended
+{
+	my ($round, $t) = @_;
 	ok(compare_all($t, $admin, 'all ended'), "round $round: all transactions have ended");
 	ok(wait_frozen($admin, $t), "round $round: everything entered and froze");
 	ok(accounted($admin, $t), "round $round: every committed event is accounted for");
@@ -640,7 +738,7 @@ for my $round (1 .. $rounds)
 
 	# What committed, once more, in another order, some of it undone on the way.
 	$admin->run("DROP VIEW $t->{name}_steps; DROP AGGREGATE $t->{name}_fold($t->{plain}); DROP FUNCTION $t->{name}_step; DROP TYPE $t->{name}_state");
-	my $again = create($admin, { %$t }, "law_${round}_again");
+	my $again = create($admin, { %$t }, "$t->{name}_again");
 	my @committed = read_plain($admin, $t);
 	for (my $i = @committed - 1; $i > 0; $i--)
 	{
@@ -649,10 +747,8 @@ for my $round (1 .. $rounds)
 	}
 	while (my @some = splice @committed, 0, 1 + int rand 40)
 	{
-		my $s = pick(@sessions);
 		my @sql = (record_plain($again, @some), map { record_call($again, $_) } @some);
-		$s->run(script('BEGIN', @sql, 'ROLLBACK')) if chance(0.2);
-		$s->run(script('BEGIN', @sql, 'COMMIT'));
+		run_steps([ pick(@sessions), chance(0.2) ? ('BEGIN', @sql, 'ROLLBACK') : (), 'BEGIN', @sql, 'COMMIT' ]);
 	}
 	ok(same_states($admin, $t, $again), "round $round: the permuted history gives the same states");
 	ok(compare_all($again, $admin, 'permuted'), "round $round: the permuted history keeps the law");
@@ -691,7 +787,12 @@ sub same_states
 	return compare($s, 'permuted', difference_sql($t, $a, $b, "$t->{key}, at"));
 }
 
+for (my $round = $ENV{CT_ROUND} // 1; $wanted ? $Session::statements < $wanted : $round <= $rounds; $round++)
+{
+	round($round);
+	@Session::script = ();
+}
 $_->quit for @sessions, $admin;
 print "1..$tests\n";
-print "# $comparisons comparisons, $differences differences (CT_SEED=$seed)\n";
+print "# $Session::statements statements, $failures of them not serializable; $comparisons comparisons, $differences differences (CT_SEED=$seed)\n";
 exit($failed || $differences ? 1 : 0);
