@@ -9,7 +9,7 @@ mkdir -p "$out"
 . test/cluster.sh
 pin=()
 [ -z "${CPU:-}" ] || { pin=(taskset -c "$CPU"); taskset -cp "$CPU" $$ >/dev/null; }
-cluster_start 'contime.memory = 1GB' 'shared_buffers = 512MB' 'max_wal_size = 4GB' 'synchronous_commit = off'
+cluster_start 'contime.memory = 1GB' 'shared_buffers = 512MB' 'max_wal_size = 4GB' 'synchronous_commit = off' 'wal_level = logical'
 
 sql() { as_owner psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
@@ -28,13 +28,14 @@ CREATE UNLOGGED TABLE event AS
 INSERT INTO account SELECT * FROM event;
 INSERT INTO plain SELECT * FROM event;
 ANALYZE plain;
-DO $$ BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXIT WHEN (SELECT recent + young = 0 FROM contime.tables);
-        PERFORM pg_sleep(0.1); COMMIT;
+-- Until everything has entered; and has frozen, too.
+CREATE PROCEDURE settled(young_too boolean = true) LANGUAGE plpgsql AS $$ BEGIN
+    FOR i IN 1 .. 60000 LOOP
+        EXIT WHEN (SELECT sum(recent) + CASE WHEN young_too THEN sum(young) ELSE 0 END = 0 FROM contime.tables);
+        PERFORM pg_sleep(0.001); COMMIT;
     END LOOP;
 END $$;
-COPY (SELECT * FROM event ORDER BY id LIMIT 200000) TO '/dev/null';
+CALL settled();
 SQL
 sql -c "COPY (SELECT 1 + i % 10000, timestamptz '2026-06-01' + i * interval '1 second', 1 FROM generate_series(1, 200000) i) TO STDOUT" | as_owner tee "$WORK/rows" >/dev/null
 
@@ -45,8 +46,8 @@ us_per_call() {
 	echo "$1" | as_owner tee "$WORK/script.sql" >/dev/null
 	for _ in 1 2 3; do
 		as_owner "${pin[@]}" "$PGBIN/pgbench" -n -M prepared -T "$seconds" -f "$WORK/script.sql" |
-			sed -n 's/^latency average = \([0-9.]*\) ms$/\1/p'
-	done | median | awk '{printf "%.3f", $1 * 1000}'
+			sed -n 's/^tps = \([0-9.]*\) .*/\1/p'
+	done | median | awk '{printf "%.2f", 1e6 / $1}'
 }
 
 # us_per_row ROWS COMMAND: microseconds a row of one psql command, run thrice.
@@ -82,5 +83,72 @@ $1" | awk '{printf "%.4f", $1 / 1000}'; }
 row insert_1000 "$(per_row "INSERT INTO account $thousand;")" "$(per_row "SELECT count(*) FROM ($thousand) x;")" "$(per_row "INSERT INTO plain $thousand;")"
 row copy_text "$(us_per_row 200000 "\\copy account FROM '$WORK/rows'")" "$(us_per_row 200000 "\\copy bare FROM '$WORK/rows'")" \
 	"$(us_per_row 200000 "\\copy plain FROM '$WORK/rows'")"
+
+# ---- recent events -----------------------------------------------------------------
+
+row read_after_write "$(us_per_call "\\set id random(1, 10000)
+INSERT INTO account VALUES (:id, NULL, 1);
+SELECT id, at, balance FROM account WHERE id = :id;")" "$(us_per_call 'SELECT 1;
+SELECT 1;')" "$(us_per_call "\\set id random(1, 10000)
+INSERT INTO plain VALUES (:id, now(), 1);
+SELECT id, at, balance FROM plain WHERE id = :id AND at <= now() ORDER BY at DESC LIMIT 1;")"
+
+# What is committed stays recent while the workers are stopped.
+workers=$(sql -c "SELECT string_agg(pid::text, ' ') FROM contime.workers")
+trap 'kill -CONT $workers 2>/dev/null; cluster_cleanup' EXIT
+sql -c 'CALL settled()'
+kill -STOP $workers
+for recents in 1 100 10000; do
+	events="SELECT 100000 + $recents, timestamptz '2026-01-01' + (i * 500000.0 / $recents) * interval '1 second', 1 FROM generate_series(1, $recents) i"
+	sql -c "INSERT INTO account $events" -c "INSERT INTO plain $events"
+	row "lookup_${recents}_recent" "$(us_per_call "\\set s random(1, 500000)
+SELECT id, at, balance FROM account WHERE id = 100000 + $recents AND at = $instant;")" "$one" "$(us_per_call "\\set s random(1, 500000)
+SELECT sum(balance) FROM plain WHERE id = 100000 + $recents AND at <= $instant;")"
+done
+kill -CONT $workers
+
+# ---- ingest, until the workers have entered everything ---------------------------------
+
+sql -c "CREATE FOREIGN TABLE ingest (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+                                     balance bigint OPTIONS (rule 'sum')) SERVER contime" \
+	-c 'CREATE UNLOGGED TABLE plain_ingest (LIKE plain INCLUDING ALL)' -c 'CALL settled()'
+
+# us_per_ingested SQL TABLE: microseconds a row, two clients, 1000 rows a transaction.
+us_per_ingested() {
+	echo "\\set n random(1, 100000)
+$1" | as_owner tee "$WORK/script.sql" >/dev/null
+	for _ in 1 2 3; do
+		sql ${2:+-c "TRUNCATE $2"} -c 'CALL settled()'
+		date +%s%6N
+		as_owner "$PGBIN/pgbench" -n -M prepared -c 2 -j 2 -t 500 -f "$WORK/script.sql" >"$WORK/pgbench.out"
+		sql -c 'CALL settled(false)'
+		date +%s%6N
+	done | paste - - | awk '{print ($2 - $1) / 1000000}' | median | awk '{printf "%.4f", $1}'
+}
+row ingest_entered "$(us_per_ingested "INSERT INTO ingest $thousand;" ingest)" "$(us_per_ingested "SELECT count(*) FROM ($thousand) x;")" \
+	"$(us_per_ingested "INSERT INTO plain_ingest $thousand;" plain_ingest)"
+
+# ---- beside a transaction that does nothing, or a forgotten slot ----------------------------
+
+# held NAME SQL: lookups after 200,000 events came while a session that has done this does nothing.
+held() {
+	local line=
+	coproc SESSION { sql -f -; }
+	echo "$2 SELECT 'ready';" >&"${SESSION[1]}"
+	until [ "$line" = ready ]; do read -r -u "${SESSION[0]}" line; done
+	sql -c "INSERT INTO account SELECT 1 + i % 10000, timestamptz '2026-01-01' + (random() * 500000) * interval '1 second', 1 FROM generate_series(1, 200000) i" \
+		-c 'CALL settled(false)'
+	row "$1" "$(us_per_call "\\set id random(1, 10000)
+\\set s random(1, 500000)
+SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$one" "$(us_per_call "\\set id random(1, 10000)
+\\set s random(1, 500000)
+SELECT id, at, balance FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1;")"
+	echo '\q' >&"${SESSION[1]}"
+	wait "${SESSION_PID:-}" || true
+}
+held lookup_idle_nobody ''
+held lookup_idle_writer 'BEGIN; INSERT INTO account VALUES (1, NULL, 0);'
+held lookup_idle_reader 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;'
+held lookup_idle_slot "SELECT pg_create_logical_replication_slot('forgotten', 'test_decoding');"
 
 column -s, -t "$out/sql.csv"

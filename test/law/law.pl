@@ -192,6 +192,28 @@ my @specs = (
 			{ name => 'q', type => 'timestamp', rule => 'max', initial => '2020-05-14 12:00:00' },
 			{ name => 'l', type => 'text', rule => 'min' },
 			{ name => 'w', type => 'varchar(9)', values => 'word', rule => 'max', initial => 'a' } ]
+	},
+	{
+		keys => [ [ 'k', 'int' ] ],
+		time => 'timestamptz',
+		id => 'text',
+		columns => [
+			{ name => 'e', type => 'double precision', values => 'tenths', rule => 'last', scale => 1, interpolate => 'linear' },
+			{ name => 'g', type => 'int', rule => 'last', interpolate => 'linear', initial => '3' },
+			{ name => 'p', type => 'numeric(18,3)', values => 'tenths', rule => 'last', rate => 'v', initial => '0' },
+			{ name => 'v', type => 'numeric(9,6)', values => 'tenths', rule => 'last' },
+			{ name => 's', type => 'bigint', rule => 'sum' } ]
+	},
+	{
+		keys => [ [ 'k', 'int' ] ],
+		time => 'bigint',
+		id => undef,
+		columns => [
+			{ name => 'p', type => 'numeric(18,1)', values => 'tenths', rule => 'sum', rate => 'v' },
+			{ name => 'v', type => 'numeric(9,2)', values => 'tenths', rule => 'sum', initial => '0.05' },
+			{ name => 'q', type => 'bigint', rule => 'sum', rate => 'u', initial => '5' },
+			{ name => 'u', type => 'smallint', rule => 'last', initial => '-1' },
+			{ name => 'e', type => 'numeric(8,2)', values => 'tenths', rule => 'last', interpolate => 'linear' } ]
 	});
 
 sub create
@@ -209,11 +231,12 @@ sub create
 		$column = { %$column, bit => $bit };
 		$bit *= 2;
 		$column->{options} //= join ', ', map { "$_ '$column->{$_}'" }
-		  grep { defined $column->{$_} } qw(rule initial lower upper scale);
+		  grep { defined $column->{$_} } qw(rule initial lower upper scale interpolate rate);
 	}
 	my @state = grep { $_->{rule} || $_->{name} eq 'id' } @all;
 	my @keys = map { $_->[0] } @{ $spec->{keys} };
 	$t->{state} = \@state;
+	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @state;
 	$t->{names} = join ', ', map { $_->{name} } @all;
 	$t->{key} = join ', ', @keys;
 	$t->{content} = 'row(' . join(', ', map { $_->{name} } @state) . ')';
@@ -238,7 +261,7 @@ sub reference
 		last => sub { 'e.%1$s' },
 		sum => sub {
 			my $c = shift;
-			my $exactly = $c->{type} =~ /^(real|double precision)$/ ? '::numeric' : '';
+			my $exactly = $c->{rate} || $c->{type} =~ /^(real|double precision)$/ ? '::numeric' : '';
 			my $sum = 'coalesce(x.%1$s, ' . quote($c->{initial} // 0) . ")$exactly + e.%1\$s$exactly";
 			$sum = "greatest($sum, $c->{lower})" if defined $c->{lower};
 			$sum = "least($sum, $c->{upper})" if defined $c->{upper};
@@ -247,36 +270,83 @@ sub reference
 		min => sub { 'least(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' },
 		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
 
-	$s->run("CREATE TYPE ${name}_state AS (present boolean, " . join(', ', map { "$_->{name} $_->{type}" } @state) . ')');
+	# Beside a linear column, when it was set; of what moves, where it was at the last event, and when that was.
+	my @linear = grep { $_->{interpolate} } @state;
+	my @moving = grep { $_->{rate} } @state;
+	$s->run("CREATE TYPE ${name}_state AS (present boolean, "
+		  . join(', ', map { "$_->{name} " . ($_->{rate} ? 'numeric' : $_->{type}) } @state)
+		  . join('', map { ", $_->{name}_set $t->{time}" } @linear) . ", moved $t->{time})");
 	$s->run("CREATE FUNCTION ${name}_step(x ${name}_state, e $plain) RETURNS ${name}_state LANGUAGE plpgsql AS \$\$ BEGIN
 	IF e.kind = 0 THEN RETURN NULL; END IF;                 -- finish: no row
 	IF x.present IS NULL THEN                               -- a new life, from initial
-		x := ROW(true, " . join(', ', map { quote($_->{initial}) } @state) . ")::${name}_state;
-	END IF;
+		x := ROW(true, " . join(', ', map { quote($_->{initial}) } @state) . ', NULL' x @linear . ", e.at)::${name}_state;
+	END IF;\n"
+	  . join('', map { "\tx.$_->{name} := " . moved($t, $_, 'x', 'e.at') . ";\n" } @moving)
+	  . "	x.moved := e.at;
 	IF e.kind = 1 THEN                                      -- an event: NULL is unchanged\n"
 	  . join('', map {
 			sprintf "\t\tx.%1\$s := CASE WHEN e.nul & $_->{bit} <> 0 THEN NULL WHEN e.%1\$s IS NULL THEN x.%1\$s ELSE "
 			  . $does{ $_->{rule} // 'last' }->($_) . " END;\n", $_->{name} } @state)
 	  . "	ELSE                                                -- a snapshot: NULL is NULL\n"
 	  . join('', map { sprintf "\t\tx.%1\$s := CASE WHEN e.cols & $_->{bit} <> 0 THEN e.%1\$s ELSE x.%1\$s END;\n", $_->{name} } @state)
-	  . "	END IF;
-	RETURN x;
+	  . "	END IF;\n"
+	  . join('', map { "\tIF e.$_->{name} IS NOT NULL THEN x.$_->{name}_set := e.at; END IF;\n" } @linear)
+	  . "	RETURN x;
 END \$\$");
 	$s->run("CREATE AGGREGATE ${name}_fold($plain) (SFUNC = ${name}_step, STYPE = ${name}_state)");
 
 	# One of each identity; the fold after each event; the last of each instant.
-	my $events = $t->{identity}
-	  ? "(SELECT * FROM $plain WHERE id IS NULL UNION ALL
+	$s->run("CREATE VIEW ${name}_events AS " . ($t->{identity}
+	  ? "SELECT * FROM $plain WHERE id IS NULL UNION ALL
 		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain WHERE id IS NOT NULL
-		  ORDER BY $t->{key}, at, $t->{order}))"
-	  : "(SELECT * FROM $plain)";
+		  ORDER BY $t->{key}, at, $t->{order})"
+	  : "SELECT * FROM $plain"));
 	$s->run("CREATE VIEW ${name}_steps AS
 	SELECT $t->{key}, at, lead(at) OVER (PARTITION BY $t->{key} ORDER BY at) AS until, (state).*
 	FROM (SELECT DISTINCT ON ($t->{key}, at) $t->{key}, at, state
-		  FROM (SELECT $t->{key}, at, row_number() OVER sorted AS n, ${name}_fold(e::$plain) OVER sorted AS state
-				FROM $events e
+		  FROM (SELECT $t->{key}, at, row_number() OVER sorted AS n, ${name}_fold(ROW(e.*)::$plain) OVER sorted AS state
+				FROM ${name}_events e
 				WINDOW sorted AS (PARTITION BY $t->{key} ORDER BY at, $t->{order} ROWS UNBOUNDED PRECEDING)) folded
 		  ORDER BY $t->{key}, at, n DESC) steps");
+}
+
+# From one instant to another: in seconds, or ticks.
+sub time_between
+{
+	my ($t, $from, $to) = @_;
+	return $t->{time} eq 'bigint' ? "($to - $from)::numeric" : "extract(epoch FROM $to - $from)";
+}
+
+# Where a column that moves is at an instant, exactly.
+sub moved
+{
+	my ($t, $c, $x, $at) = @_;
+	return "$x.$c->{name} + coalesce($x.$c->{rate}, 0)::numeric * " . time_between($t, "$x.moved", $at);
+}
+
+# What the columns show at an instant after step s. If that is not bounded, nothing comes and nothing moves.
+sub shown
+{
+	my ($t, $at, $unbounded) = @_;
+	my @shown;
+	for my $c (@{ $t->{state} })
+	{
+		my ($name, $type) = ($c->{name}, $c->{type});
+		my $scale = $c->{scale} // ($type =~ /,\s*(\d+)\)/ ? $1 : 0);
+		if ($c->{rate}) { push @shown, 'round(' . ($unbounded ? "s.$name" : moved($t, $c, 's', $at)) . ", $scale)::$type AS $name" }
+		elsif ($c->{interpolate} && !$unbounded)
+		{
+			# To the next event that says something of the column; a finish, or NULL, holds it.
+			my $next = join ' AND ', map({ "e.$_->[0] = s.$_->[0]" } @{ $t->{keys} }), "e.at > $at",
+			  "(e.kind = 0 OR e.$name IS NOT NULL OR (CASE e.kind WHEN 1 THEN e.nul ELSE e.cols END) & $c->{bit} <> 0)";
+			(my $order = $t->{order}) =~ s/\bid\b/e.id/;
+			push @shown, "coalesce((SELECT round(s.$name\::numeric + (n.$name\::numeric - s.$name\::numeric) * 1.000000000000000000000000 * "
+			  . time_between($t, "s.${name}_set", $at) . ' / ' . time_between($t, "s.${name}_set", 'n.at') . ", $scale)::$type
+				FROM (SELECT e.* FROM $t->{name}_events e WHERE $next ORDER BY e.at, $order LIMIT 1) n), s.$name) AS $name";
+		}
+		else { push @shown, "s.$name" }
+	}
+	return join ', ', @shown;
 }
 
 # ---- events -----------------------------------------------------------------------------
@@ -461,7 +531,7 @@ sub slices_sql
 			sub { "SELECT c.$key, c.at, $state FROM $probe p CROSS JOIN (VALUES " . join(', ', @all) . ") all_keys(k) JOIN $name c ON c.k = all_keys.k AND c.at = p.at" },
 			sub { "SELECT c.$key, c.at, $state FROM $probe p CROSS JOIN (VALUES " . join(', ', @all) . ") all_keys(k) CROSS JOIN LATERAL contime.$at(NULL::$name, p.at, all_keys.k) c" }));
 	return difference_sql($t,
-		"SELECT $key, p.at, $state FROM $probe p JOIN ${name}_steps s ON s.at <= p.at AND (s.until > p.at OR s.until IS NULL) WHERE present",
+		"SELECT $key, p.at, " . shown($t, 'p.at') . " FROM $probe p JOIN ${name}_steps s ON s.at <= p.at AND (s.until > p.at OR s.until IS NULL) WHERE present",
 		pick(@shapes)->(), "$key, at");
 }
 
@@ -473,9 +543,12 @@ sub now_sql
 	my $now = $t->{time} eq 'bigint' ? '9223372036854775807'
 	  : $session->{level} && $session->{level} ne 'READ COMMITTED' ? 'transaction_timestamp()' : 'statement_timestamp()';
 	return difference_sql($t,
-		"SELECT $t->{key}, $state FROM $t->{name}_steps WHERE at <= $now AND (until > $now OR until IS NULL) AND present",
+		"SELECT $t->{key}, " . shown($t, $now, $t->{time} eq 'bigint') . " FROM $t->{name}_steps s WHERE at <= $now AND (until > $now OR until IS NULL) AND present",
 		"SELECT $t->{key}, $state FROM $t->{name}", $t->{key});
 }
+
+# (Where columns change between events, what a history has rows for is not simply the steps.)
+sub has_histories { return @{ $_[0]{keys} } == 1 && !$_[0]{between} }
 
 # One key's history: the reference's steps in [from, to), equal neighbours merged.
 sub history_sql
@@ -533,7 +606,7 @@ sub some_check
 	my ($t, $session) = @_;
 	my $kind = rand();
 	return { what => 'now', sql => now_sql($t, $session) } if $kind < 0.15;
-	return { what => 'history', sql => history_sql($t, int rand $t->{nkeys}) } if $kind < 0.4 && @{ $t->{keys} } == 1;
+	return { what => 'history', sql => history_sql($t, int rand $t->{nkeys}) } if $kind < 0.4 && has_histories($t);
 	return { what => 'slices', sql => slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4) };
 }
 
@@ -544,7 +617,7 @@ sub compare_all
 	my @instants = map { instant($t, $_) } 0 .. 29;
 	compare($session, $when, slices_sql($t, splice @instants, 0, 6)) while @instants;
 	compare($session, $when, now_sql($t, $session));
-	if (@{ $t->{keys} } == 1)
+	if (has_histories($t))
 	{
 		compare($session, $when, history_sql($t, $_)) for 0 .. $t->{nkeys} - 1;
 	}
@@ -737,7 +810,7 @@ sub ended
 	ok(compare_all($t, $admin, 'frozen'), "round $round: all is frozen");
 
 	# What committed, once more, in another order, some of it undone on the way.
-	$admin->run("DROP VIEW $t->{name}_steps; DROP AGGREGATE $t->{name}_fold($t->{plain}); DROP FUNCTION $t->{name}_step; DROP TYPE $t->{name}_state");
+	$admin->run("DROP VIEW $t->{name}_steps, $t->{name}_events; DROP AGGREGATE $t->{name}_fold($t->{plain}); DROP FUNCTION $t->{name}_step; DROP TYPE $t->{name}_state");
 	my $again = create($admin, { %$t }, "$t->{name}_again");
 	my @committed = read_plain($admin, $t);
 	for (my $i = @committed - 1; $i > 0; $i--)
