@@ -27,6 +27,7 @@
 # Uses psql and the server that PGHOST and friends name; TAP on standard output.
 use strict;
 use warnings;
+$| = 1;
 
 # ---- a psql session ---------------------------------------------------------------
 
@@ -627,7 +628,7 @@ sub compare_all
 # ---- steps --------------------------------------------------------------------------------
 
 my @sessions;
-my @prepared;	# names of transactions that are
+my @prepared;	# names of transactions
 my $failures = 0;
 
 # A session's next step: statements, and what is compared by them.
@@ -701,8 +702,7 @@ sub finish_transaction
 	my @step = (fetch($s), chance(0.5) ? some_check(pick(@$tables), $s) : ());
 	if ($how eq 'COMMIT' && @prepared < 5 && chance(0.2))
 	{
-		push @prepared, 'law ' . ++$serial;
-		$how = "PREPARE TRANSACTION '$prepared[-1]'";
+		$how = "PREPARE TRANSACTION 'law " . ++$serial . "'";
 	}
 	$s->{level} = undef;
 	return (@step, $how);
@@ -725,13 +725,12 @@ sub run_steps
 		my @answers;
 		push @answers, shift @lines while @lines && $lines[0] !~ /(ERROR|FATAL|PANIC):/;
 		my @checks = grep { ref $_ } @parts;
+		push @prepared, $1 if !@lines && $parts[-1] =~ /^PREPARE TRANSACTION '(.*)'/;
 		if (@lines)
 		{
 			die "$s->{name}: $s->{sql}\n" . join("\n", @lines) . "\n" unless $lines[0] =~ /ERROR: +40001:/;
 			$failures++;
 			$#checks = $#answers;
-			my ($name) = $parts[-1] =~ /^PREPARE TRANSACTION '(.*)'/;
-			@prepared = grep { $_ ne $name } @prepared if $name;
 			$s->{level} = $s->{cursor} = undef;
 			$s->run('ROLLBACK');
 		}
