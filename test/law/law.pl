@@ -674,7 +674,7 @@ sub outside
 	{
 		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'REPEATABLE READ', 'SERIALIZABLE');
 		$s->{savepoints} = 0;
-		return ("BEGIN ISOLATION LEVEL $s->{level}", chance(0.5) ? $check : ());	# takes the snapshot
+		return ("BEGIN ISOLATION LEVEL $s->{level}", chance(0.5) ? some_check($t, $s) : ());	# takes the snapshot
 	}
 	if ($dice < 0.55 && @prepared)
 	{

@@ -3,6 +3,9 @@
 # everything, at once and key by key, by state and by history, again in the same transaction: at no instant, in no snapshot, may
 # money appear or vanish. Meanwhile the workers enter and freeze, and are terminated now and then.
 #
+# Then the same between a few accounts, with ids: each transfer is told again and again, in three variants, of which the first
+# wins, for both its accounts alike; what would win over it is always rolled back.
+#
 # On a build with assertions, visibility is then broken on purpose, in three ways. Each must be noticed by the same readers.
 #
 #   CT_SEED=n        pgbench's seed; printed
@@ -122,17 +125,17 @@ ROLLBACK;} ]);
 
 # ---- running them -----------------------------------------------------------------
 
-# A pgbench of these scripts, each client so many times.
+# A pgbench of these scripts, each client so many times, who first draw.
 sub start
 {
-	my ($node, $name, $clients, $times, $scripts) = @_;
+	my ($node, $name, $clients, $times, $scripts, $how) = @_;
 	my $run = { name => $name, out => '', err => '', times => $clients * $times };
 	my @files;
 	for my $script (sort keys %$scripts)
 	{
 		my $file = $node->basedir . "/$name-$script.sql";
 		open my $sql, '>', $file or die "$file: $!";
-		print $sql $draw, $scripts->{$script}[-1], "\n";
+		print $sql $how // $draw, $scripts->{$script}[-1], "\n";
 		close $sql;
 		push @files, '-f', "$file\@$scripts->{$script}[0]";
 	}
@@ -222,10 +225,61 @@ is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), $left, 'no
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT s::text, ' ') FROM (
 	SELECT sum(balance) AS s FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN account a ON a.at = t GROUP BY t) totals}),
 	$total, 'at every instant the total is what it was');
+
+# ---- told again and again ---------------------------------------------------------
+
+# (Contents are compared column by column, so the variant decides for both accounts. An ordinary table is told the same.)
+my $few = 20;
+my $tellings = int($transfers / 5);
+$total = 100 * $few;
+$node->safe_psql('postgres', qq{CREATE FOREIGN TABLE told (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), variant int,
+	balance bigint OPTIONS (rule 'sum', initial '0'), n bigint OPTIONS (event_id 'true')) SERVER contime;
+	CREATE UNLOGGED TABLE plain (LIKE told);
+	INSERT INTO told SELECT i, '2020-01-01', NULL, 100 FROM generate_series(1, $few) i});
+my $recall = qq{\\set n random(1, @{[ 1 + int($tellings / 4) ]})
+\\set a 1 + (:n * 7919) % $few
+\\set b 1 + (:a + :n % @{[ $few - 1 ]}) % $few
+\\set minute 1 + (:n * 31) % 10000
+\\set variant random(1, 3)
+\\set amount :variant * 10
+};
+my $legs = "VALUES (:a, $at, :variant, -:amount, :n), (:b, $at, :variant, :amount, :n)";
+my %tell = (
+	once => [ 7, qq{WITH w AS (INSERT INTO plain $legs RETURNING *) INSERT INTO told SELECT * FROM w;} ],
+	twice => [ 1, qq{BEGIN;
+INSERT INTO plain $legs;
+INSERT INTO told $legs;
+SAVEPOINT s;
+INSERT INTO told VALUES (:b, $at, 0, 1000000, :n);
+ROLLBACK TO s;
+INSERT INTO told $legs;
+COMMIT;} ],
+	undone => [ 2, qq{BEGIN;
+INSERT INTO told VALUES (:a, $at, 0, 1000000, :n);
+INSERT INTO told $legs;
+ROLLBACK;} ]);
+my %hear = map { my @script = @{ $read{$_} }; $script[-1] =~ s/\baccount\b/told/g; $script[-1] =~ s/\b$accounts\b/$few/g; $script[-1] =~ s/\b@{[ 100 * $accounts ]}\b/$total/g; ($_ => \@script) }
+  grep { $_ ne 'own' } keys %read;
+
+@runs = (
+	start($node, 'teller', $writers, int($tellings / $writers), \%tell, $recall),
+	start($node, 'hearer', $readers, int($reads / 5 / $readers), \%hear, $draw =~ s/\b$accounts\b/$few/gr));
+finish($node, @runs);
+is(($_->{process}->results)[0], 0, "no $_->{name} met an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
+until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'told'::regclass}, 'everything entered and froze');
+my %told = done($runs[0]);
+is($node->safe_psql('postgres', q{SELECT frozen + duplicates + conflicts FROM contime.tables WHERE "table" = 'told'::regclass}),
+	$few + 2 * $told{once} + 4 * $told{twice}, 'every telling is accounted for');
+is($node->safe_psql('postgres', q{WITH first AS (SELECT DISTINCT ON (id, at, n) * FROM plain ORDER BY id, at, n, variant)
+	SELECT (SELECT count(*) FROM first) || ' ' || (SELECT count(*) FROM told WHERE at = 'infinity') || ' ' ||
+		(SELECT count(*) FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN told ON told.at = t
+		 WHERE balance <> 100 + (SELECT coalesce(sum(f.balance), 0) FROM first f WHERE f.id = told.id AND f.at <= t))}),
+	$node->safe_psql('postgres', q{SELECT frozen - 20 FROM contime.tables WHERE "table" = 'told'::regclass}) . " $few 0", 'the first variant of each has won');
 $node->stop('fast');
 
 # ---- broken on purpose ------------------------------------------------------------
 
+$total = 100 * $accounts;
 SKIP:
 {
 	skip 'no build with assertions: CT_ASSERTIONS is not set', 7 unless $ENV{CT_ASSERTIONS};
