@@ -62,6 +62,7 @@ _PG_init(void)
 #ifdef USE_ASSERT_CHECKING
 	contime_plan_settings();
 	contime_visible_settings();
+	contime_worker_settings();
 #endif
 	MarkGUCPrefixReserved("contime");
 

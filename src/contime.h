@@ -534,6 +534,9 @@ extern void contime_heap_end(ContimeHeapRead *read);
 /* ---- worker.c, agent.c ------------------------------------------------------------- */
 
 extern void contime_register_workers(void);
+#ifdef USE_ASSERT_CHECKING
+extern void contime_worker_settings(void);
+#endif
 extern PGDLLEXPORT void contime_worker_main(Datum partition);
 extern PGDLLEXPORT void contime_launcher_main(Datum unused);
 extern PGDLLEXPORT void contime_agent_main(Datum database);

@@ -284,6 +284,37 @@ process_retention(int partition, ContimeGeneration *g)
 		(void) do_chore(RETAIN, partition, g, 0, 0);
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* Setting contime.debug_validate: for tests of small tables, since it holds the lock for as long as it takes. */
+static bool debug_validate = false;
+
+void
+contime_worker_settings(void)
+{
+	DefineCustomBoolVariable("contime.debug_validate",
+							 "Checks the engine's invariants after each pass that changed something.",
+							 NULL,
+							 &debug_validate,
+							 false,
+							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+
+static void
+validate(int partition, CtRef store)
+{
+	CtArena		arena = contime_arena(partition);
+	const char *reason = NULL;
+	CtStatus	status;
+
+	contime_lock(partition, LW_SHARED);
+	status = ct_store_validate(&arena, store, &reason);
+	contime_unlock(partition);
+	if (status != CT_OK)
+		elog(PANIC, "contime: invariant broken: %s", reason);
+}
+#endif
+
 /* Is anything not entered or not frozen yet? */
 static bool
 is_pending(int partition, CtRef store)
@@ -310,6 +341,10 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 	worked = process_batches(partition, g);
 	(void) do_chore(SETTLE, partition, g, 0, before);
 	process_retention(partition, g);
+#ifdef USE_ASSERT_CHECKING
+	if (debug_validate && worked)
+		validate(partition, g->store[partition]);
+#endif
 	if (worked)
 		return WORKED;
 	return is_pending(partition, g->store[partition]) ? PENDING : IDLE;

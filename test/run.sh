@@ -170,23 +170,27 @@ suite_planner() {
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status
 }
 
-# Random transactions against the reference fold; and with visibility broken on purpose, when it must differ.
+# Random transactions against the reference fold; on a build with assertions also while the engine's invariants are checked
+# again and again, and with visibility broken on purpose, when it must differ.
 suite_law() {
-	local status=0 log=$WORK/law.log broken settings=('contime.memory = 256MB' 'max_connections = 40' 'max_prepared_transactions = 20')
+	local status=0 log=$WORK/law.log visibility expected settings=('contime.memory = 256MB' 'max_connections = 40' 'max_prepared_transactions = 20')
 	cluster_start "${settings[@]}"
 	as_owner perl "$WORK/tests/test/law/law.pl" 2>&1 | tee "$log" | grep -v "^ok " || status=1
 	cluster_stop
 	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/server.log"
-	if cluster_assertions &>"$WORK/broken.log"; then
-		for broken in no_snapshot enter_early freeze_early; do
-			PGBIN=$ASSERTBIN cluster_start "${settings[@]}" "contime.debug_visibility = $broken"
-			CT_ROUND=1 CT_ROUNDS=3 CT_STATEMENTS='' CT_STEPS=100 as_owner perl "$WORK/tests/test/law/law.pl" &>"$WORK/broken.log" || true
+	if cluster_assertions &>"$WORK/assertions.log"; then
+		for visibility in exact no_snapshot enter_early freeze_early; do
+			PGBIN=$ASSERTBIN cluster_start "${settings[@]}" "contime.debug_visibility = $visibility" \
+				"contime.debug_validate = $([ $visibility = exact ] && echo on || echo off)"
+			CT_ROUND=1 CT_ROUNDS=6 CT_STATEMENTS='' CT_STEPS=100 as_owner perl "$WORK/tests/test/law/law.pl" &>"$WORK/assertions.log" || true
 			cluster_stop
-			echo "# $broken: $(tail -n 1 "$WORK/broken.log")"
-			tail -n 1 "$WORK/broken.log" | grep -q ' [1-9][0-9]* differences' || { status=1; keep law "$WORK/broken.log"; }
+			echo "# $visibility: $(tail -n 1 "$WORK/assertions.log")"
+			expected=' [1-9][0-9]* differences'
+			[ $visibility != exact ] || expected=' 0 differences'
+			tail -n 1 "$WORK/assertions.log" | grep -q "$expected" || { status=1; keep law "$WORK/assertions.log" "$WORK/server.log"; }
 		done
 	else
-		cat "$WORK/broken.log"
+		cat "$WORK/assertions.log"
 		status=1
 	fi
 	record law "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
