@@ -64,17 +64,17 @@ row() {
 
 echo 'name,value,unit,floor_value,floor_ratio,plain_value,plain_ratio' >"$out/sql.csv"
 instant="timestamptz '2026-01-01' + :s * interval '1 second'"
-one=$(us_per_call 'SELECT 1;')
+one() { us_per_call 'SELECT 1;'; }		# again for each row, since the machine's load changes
 row lookup "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
-SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$one" "$(us_per_call "\\set id random(1, 10000)
+SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$(one)" "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
 SELECT id, at, balance FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1;")"
 row lookup_hot_sum "$(us_per_call "\\set s random(1, 200000)
-SELECT id, at, balance FROM account WHERE id = 0 AND at = $instant;")" "$one" "$(us_per_call "\\set s random(1, 200000)
+SELECT id, at, balance FROM account WHERE id = 0 AND at = $instant;")" "$(one)" "$(us_per_call "\\set s random(1, 200000)
 SELECT sum(balance) FROM plain WHERE id = 0 AND at <= $instant;")"
 row insert_1 "$(us_per_call "\\set id random(1, 10000)
-INSERT INTO account VALUES (:id, NULL, 1);")" "$one" "$(us_per_call "\\set id random(1, 10000)
+INSERT INTO account VALUES (:id, NULL, 1);")" "$(one)" "$(us_per_call "\\set id random(1, 10000)
 INSERT INTO plain VALUES (:id, now(), 1);")"
 # Instants are drawn from a wide range, so that few coincide.
 thousand="SELECT 1 + i % 100, timestamptz '2027-01-01' + :n * interval '1 hour' + i * interval '1 second', 1 FROM generate_series(1, 1000) i"
@@ -102,7 +102,7 @@ for recents in 1 100 10000; do
 	events="SELECT 100000 + $recents, timestamptz '2026-01-01' + (i * 500000.0 / $recents) * interval '1 second', 1 FROM generate_series(1, $recents) i"
 	sql -c "INSERT INTO account $events" -c "INSERT INTO plain $events"
 	row "lookup_${recents}_recent" "$(us_per_call "\\set s random(1, 500000)
-SELECT id, at, balance FROM account WHERE id = 100000 + $recents AND at = $instant;")" "$one" "$(us_per_call "\\set s random(1, 500000)
+SELECT id, at, balance FROM account WHERE id = 100000 + $recents AND at = $instant;")" "$(one)" "$(us_per_call "\\set s random(1, 500000)
 SELECT sum(balance) FROM plain WHERE id = 100000 + $recents AND at <= $instant;")"
 done
 kill -CONT $workers
@@ -140,7 +140,7 @@ held() {
 		-c 'CALL settled(false)'
 	row "$1" "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
-SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$one" "$(us_per_call "\\set id random(1, 10000)
+SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$(one)" "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
 SELECT id, at, balance FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1;")"
 	echo '\q' >&"${SESSION[1]}"
