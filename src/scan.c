@@ -88,6 +88,7 @@ struct ContimeScan
 	/* where it stands: before instants[instant] of the timeline at position */
 	int			partition;
 	uint32		position;
+	CtRef		begun;			/* whose instants these are */
 	int			instant;
 	CtArena		arena;			/* where a timeline from the heap is, */
 	CtRef		store;
@@ -284,6 +285,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	scan->row = NULL;
 	scan->partition = 0;
 	scan->position = 0;
+	scan->begun = 0;
 	scan->instant = 0;
 	scan->timeline = 0;
 	scan->by_key = keys != NULL;
@@ -372,13 +374,24 @@ find_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
 	return contime_schema_conflict(scan->table, ct_store_schema(arena, store));
 }
 
-/* Fold one timeline at the instants that are left; hold what is present. */
+/*
+ * Fold one timeline at the instants that are left; hold what is present.
+ *
+ * Where the scan stood there may be no timeline any more, or another one: what
+ * the snapshot sees of a key keeps it where it is, but the key of what was
+ * rolled back goes.  Its instants say nothing about the next one's.
+ */
 static Fill
 fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 {
 	uint32		key_bytes;
 	const void *key = ct_timeline_key(arena, timeline, &key_bytes);
 
+	if (scan->begun != timeline)
+	{
+		scan->begun = timeline;
+		scan->instant = 0;
+	}
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	for (; scan->instant < scan->ninstants; scan->instant++)
@@ -403,7 +416,6 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	for (;;)
 	{
-		uint32		before = scan->position;
 		CtRef		timeline = ct_store_next(arena, store, &scan->position);
 		Fill		fill;
 
@@ -412,7 +424,7 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 		fill = fill_timeline(scan, arena, store, timeline);
 		if (fill != FILL_DONE)
 		{
-			scan->position = before;
+			scan->position--;	/* there, not at what was free before it */
 			return fill;
 		}
 	}
@@ -445,13 +457,14 @@ fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 typedef struct Mark
 {
 	Chunk		chunk;
+	CtRef		begun;
 	int			instant;
 } Mark;
 
 static Mark
 mark_here(const ContimeScan *scan)
 {
-	return (Mark) {.chunk = scan->chunk, .instant = scan->instant};
+	return (Mark) {.chunk = scan->chunk, .begun = scan->begun, .instant = scan->instant};
 }
 
 /* Forget what was held since: it may be torn. */
@@ -461,6 +474,7 @@ go_back(ContimeScan *scan, const Mark *mark)
 	scan->chunk = mark->chunk;
 	if (scan->chunk.last)
 		scan->chunk.last->next = NULL;
+	scan->begun = mark->begun;
 	scan->instant = mark->instant;
 }
 

@@ -6,6 +6,8 @@
 # Then the same between a few accounts, with ids: each transfer is told again and again, in three variants, of which the first
 # wins, for both its accounts alike; what would win over it is always rolled back.
 #
+# Then transfers between accounts that are new, or finished in the end, or never were, so that keys come and go under scans.
+#
 # On a build with assertions, visibility is then broken on purpose, in three ways. Each must be noticed by the same readers.
 #
 #   CT_SEED=n        pgbench's seed; printed
@@ -275,6 +277,42 @@ is($node->safe_psql('postgres', q{WITH first AS (SELECT DISTINCT ON (id, at, n) 
 		(SELECT count(*) FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN told ON told.at = t
 		 WHERE balance <> 100 + (SELECT coalesce(sum(f.balance), 0) FROM first f WHERE f.id = told.id AND f.at <= t))}),
 	$node->safe_psql('postgres', q{SELECT frozen - 20 FROM contime.tables WHERE "table" = 'told'::regclass}) . " $few 0", 'the first variant of each has won');
+# ---- keys that come and go ----------------------------------------------------------
+
+my $openings = int($transfers / 10);
+$node->safe_psql('postgres', $Contime::account =~ s/account/till/r);
+my $anybody = $draw =~ s/\b$accounts\b/1000000000/gr;
+my $pair = "(:a, $at, -:amount), (:b, $at, :amount)";
+my %open = (
+	opened => [ 5, qq{INSERT INTO till VALUES $pair;} ],
+	finished => [ 2, qq{BEGIN;
+INSERT INTO till VALUES $pair;
+SELECT contime.finish(ROW(k, $at + interval '1 hour', NULL, NULL)::till) FROM unnest(ARRAY[:a, :b]) k;
+COMMIT;} ],
+	never => [ 3, qq{BEGIN;
+INSERT INTO till SELECT :a + i * 7919, $at, 1 FROM generate_series(1, 50) i;
+ROLLBACK;} ]);
+my $none = 'SELECT must(coalesce(sum(balance), 0) = 0';
+my %look = (
+	instant => [ 2, qq{$none, 'new read ' || sum(balance)) FROM till WHERE at = $at;} ],
+	many_instants => [ 3, qq{SELECT must(coalesce(every(total = 0), true), 'new read of many: ' || string_agg(total::text, ' '))
+FROM (SELECT sum(balance) AS total FROM till WHERE at = ANY (ARRAY(SELECT $at + i * interval '7 minutes' FROM generate_series(1, 40) i)) GROUP BY at) x;} ],
+	twice => [ 1, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT coalesce($hash, 0) AS first FROM till a WHERE $instants \\gset
+\\sleep 5 ms
+$none, 'new repeatable ' || sum(balance)) FROM till WHERE at = 'infinity';
+SELECT must(coalesce($hash, 0) = :first, 'new not repeatable') FROM till a WHERE $instants;
+COMMIT;} ]);
+@runs = (
+	start($node, 'opener', $writers, int($openings / $writers), \%open, $anybody),
+	start($node, 'looker', $readers, int($reads / 20 / $readers), \%look));
+finish($node, @runs);
+is(($_->{process}->results)[0], 0, "no $_->{name} met an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
+until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'till'::regclass}, 'everything entered and froze');
+my %opened = done($runs[0]);
+is($node->safe_psql('postgres', q{SELECT frozen FROM contime.tables WHERE "table" = 'till'::regclass}),
+	2 * $opened{opened} + 4 * $opened{finished}, 'and nothing else is there');
+
 $node->stop('fast');
 
 # ---- broken on purpose ------------------------------------------------------------
