@@ -576,6 +576,10 @@ contime_ingest_flush(ContimeIngest *ingest)
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ingest->scratch);
 
+	/* Only now that readers meet them. */
+	for (int i = 0; i < ingest->nrows && IsolationIsSerializable(); i++)
+		contime_serializable_write(ingest->rel, ingest->rows[i].load.hash);
+
 	ingest->nrows = 0;
 	resetStringInfo(&ingest->buffer);
 }

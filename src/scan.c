@@ -65,6 +65,7 @@ typedef struct Chunk
 
 struct ContimeScan
 {
+	Relation	rel;
 	const ContimeTable *table;
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
 	ContimeHeapRead *heap;		/* of a durable table, else NULL */
@@ -210,6 +211,14 @@ hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 
 
 /* ---- begin, bind, end ----------------------------------------------------------------- */
 
+static void
+find_generation(ContimeScan *scan)
+{
+	scan->generation = contime_generation(scan->table->relid);
+	if (scan->generation)
+		contime_retention_note(scan->table, scan->generation);
+}
+
 ContimeScan *
 contime_scan_begin(Relation rel, Snapshot snapshot)
 {
@@ -219,13 +228,12 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	ContimeScan *scan = palloc0(sizeof(ContimeScan));
 
 	scan->context = context;
+	scan->rel = rel;
 	scan->table = contime_table(rel);
 	if (scan->table->source)
 		scan->heap = contime_heap_begin(rel, scan->table, snapshot);
 	else
-		scan->generation = contime_generation(scan->table->relid);
-	if (scan->generation)
-		contime_retention_note(scan->table, scan->generation);
+		find_generation(scan);
 	scan->view = contime_view_begin(snapshot);
 	scan->state = palloc(sizeof(CtState));
 	scan->chunk.size = CHUNK_BYTES;
@@ -276,6 +284,37 @@ note_served(ContimeScan *scan, int64 instant)
 		;
 }
 
+/* Encode the key; false: it is NULL, so there is none. */
+static bool
+bind_key(ContimeScan *scan, const Datum *keys, const bool *keynulls)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->values);
+	bool		exists;
+
+	MemoryContextReset(scan->values);
+	exists = contime_encode_key(scan->table, keys, keynulls, &scan->key);
+	if (exists)
+		scan->partition = contime_partition_of(scan->key.hash);
+	MemoryContextSwitchTo(caller);
+	return exists;
+}
+
+/*
+ * Before anything is looked at: what a serializable transaction reads.  That
+ * there was nothing at all is to be found out after it, too.  (What a durable
+ * table reads of its event table is core's.)
+ */
+static void
+announce(ContimeScan *scan)
+{
+	ContimeView *view = scan->view;
+
+	view->tracks = contime_serializable_read(scan->rel, view->snapshot,
+											 scan->by_key ? &scan->key.hash : NULL);
+	if (view->tracks && scan->generation == NULL)
+		find_generation(scan);
+}
+
 void
 contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 				  const Datum *keys, const bool *keynulls)
@@ -287,7 +326,12 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	scan->instant = 0;
 	scan->timeline = 0;
 	scan->by_key = keys != NULL;
-	scan->done = (scan->generation == NULL && scan->heap == NULL) || ninstants == 0;
+	scan->done = ninstants == 0 || (keys && !bind_key(scan, keys, keynulls));
+	if (scan->done)
+		return;
+	if (!scan->heap)
+		announce(scan);
+	scan->done = scan->generation == NULL && scan->heap == NULL;
 	if (scan->done)
 		return;
 
@@ -308,19 +352,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 		note_served(scan, scan->instants[ninstants - 1]);
 	}
-
-	if (keys)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(scan->values);
-
-		MemoryContextReset(scan->values);
-		if (!contime_encode_key(scan->table, keys, keynulls, &scan->key))
-			scan->done = true;
-		else
-			scan->partition = contime_partition_of(scan->key.hash);
-		MemoryContextSwitchTo(caller);
-	}
-	if (scan->heap && !scan->done)
+	if (scan->heap)
 		contime_heap_bind(scan->heap, keys, scan->instants[ninstants - 1]);
 }
 
@@ -446,12 +478,13 @@ typedef struct Mark
 {
 	Chunk		chunk;
 	int			instant;
+	uint32		nunseen;
 } Mark;
 
 static Mark
 mark_here(const ContimeScan *scan)
 {
-	return (Mark) {.chunk = scan->chunk, .instant = scan->instant};
+	return (Mark) {.chunk = scan->chunk, .instant = scan->instant, .nunseen = scan->view->nunseen};
 }
 
 /* Forget what was held since: it may be torn. */
@@ -462,6 +495,7 @@ go_back(ContimeScan *scan, const Mark *mark)
 	if (scan->chunk.last)
 		scan->chunk.last->next = NULL;
 	scan->instant = mark->instant;
+	scan->view->nunseen = mark->nunseen;
 }
 
 /* Without the lock, one key; false: it did not get on. */
@@ -559,6 +593,7 @@ fill_some(ContimeScan *scan)
 	if (!(scan->by_key ? look_at_key(scan, &arena, store, &fill)
 		  : look_at_all(scan, &arena, store, &fill)))
 		fill = fill_locked(scan, &arena, store);
+	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 	return fill;
 }
@@ -736,6 +771,7 @@ fill_history_some(ContimeScan *scan, Walk *walk)
 			fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
 		contime_unlock(scan->partition);
 	}
+	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, from);
 	return fill;
 }
