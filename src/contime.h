@@ -9,6 +9,7 @@
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  plan.c       conditions on the time column become bindings
  *	  serializable.c  reads and writes as predicate locks
+ *	  pause.c      places to wait, for tests
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
@@ -629,6 +630,15 @@ extern void contime_install_ddl_hooks(void);
 
 /* TRUNCATE: open a new, empty generation. */
 extern void contime_truncate(Relation rel);
+
+/* ---- pause.c ------------------------------------------------------------------------------ */
+
+#ifdef USE_ASSERT_CHECKING
+/* Wait while somebody has asked for it.  ERROR only when cancelled. */
+extern void contime_pause(const char *name, Oid database);
+#else
+#define contime_pause(name, database) ((void) 0)
+#endif
 
 /* ---- error.c ------------------------------------------------------------------------------ */
 

@@ -571,8 +571,12 @@ contime_ingest_flush(ContimeIngest *ingest)
 	for (int i = 0; i < ingest->nrows; i++)
 		present[contime_partition_of(ingest->rows[i].load.hash)] = true;
 	for (int p = 0; p < contime_shared->partitions; p++)
-		if (present[p])
-			flush_partition(ingest, g, p, &label);
+	{
+		if (!present[p])
+			continue;
+		flush_partition(ingest, g, p, &label);
+		contime_pause("linked", MyDatabaseId);
+	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ingest->scratch);
 

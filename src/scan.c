@@ -309,6 +309,7 @@ announce(ContimeScan *scan)
 {
 	ContimeView *view = scan->view;
 
+	contime_pause("bound", MyDatabaseId);
 	view->tracks = contime_serializable_read(scan->rel, view->snapshot,
 											 scan->by_key ? &scan->key.hash : NULL);
 	if (view->tracks && scan->generation == NULL)
@@ -413,6 +414,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
 	for (; scan->instant < scan->ninstants; scan->instant++)
 	{
 		int64		instant = scan->instants[scan->instant];
@@ -606,6 +608,7 @@ fill_chunk(ContimeScan *scan)
 	while (!scan->done && scan->chunk.first == NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		contime_pause("batch", MyDatabaseId);
 		switch (scan->heap ? fill_from_heap(scan) : fill_some(scan))
 		{
 			case FILL_RESOLVE:
@@ -693,6 +696,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 	if (!walk->started &&
 		!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))

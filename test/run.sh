@@ -102,15 +102,42 @@ run_regress() {
 	record "$suite" "$(count '^test .* ok ' "$log")" "$(count '^test .* FAILED' "$log")" $status
 }
 
+# From here on servers have a library with assertions, and the other one again. What was built goes to a LOG.
+with_assertions() {
+	local library log=$1
+	library=$("$PGBIN/pg_config" --pkglibdir)/contime.so
+	cp "$library" "$WORK/contime.so"
+	if [ ! -e "$WORK/assertions/contime.so" ]; then
+		mkdir -p "$WORK/assertions"
+		cp -r "$ROOT"/{Makefile,contime.control,src,sql} "$WORK/assertions"
+		rm -f "$WORK"/assertions/src/{,engine/}*.o
+		if ! make -C "$WORK/assertions" -s -j"$(nproc)" all COPT=-DUSE_ASSERT_CHECKING PG_CONFIG="$PG_CONFIG" &>"$log"; then
+			cat "$log"
+			return 1
+		fi
+	fi
+	cp "$WORK/assertions/contime.so" "$library"
+}
+
+without_assertions() { cp "$WORK/contime.so" "$("$PGBIN/pg_config" --pkglibdir)/contime.so"; }
+
 suite_regress() {
 	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime \
 		$(sed -n 's/^REGRESS = //p' "$ROOT/Makefile")
 	PRELOAD='' run_regress preload regress/pg_regress "$WORK/tests" preload
 }
 
+specs_of() { (cd "$1/specs" && ls -- *.spec | sed 's/\.spec$//'); }
+
+# Those that need a place to pause at (src/pause.c), on a build with assertions.
 suite_isolation() {
-	run_regress isolation isolation/pg_isolation_regress "$WORK/tests/test/isolation" \
-		$(cd "$ROOT/test/isolation/specs" && ls -- *.spec | sed 's/\.spec$//')
+	run_regress isolation isolation/pg_isolation_regress "$WORK/tests/test/isolation" $(specs_of "$ROOT/test/isolation")
+	if ! with_assertions "$WORK/pause.log"; then
+		record pause 0 1 1
+		return
+	fi
+	run_regress pause isolation/pg_isolation_regress "$WORK/tests/test/isolation/pause" $(specs_of "$ROOT/test/isolation/pause")
+	without_assertions
 }
 
 suite_pgtap() {
@@ -140,17 +167,11 @@ suite_tap() {
 # Random queries against the same over dense ordinary tables, on a build with assertions; and with the
 # protection switched off, when wrong answers must be found: a test that cannot fail proves nothing.
 suite_planner() {
-	local status=0 log=$WORK/planner.log library counts
-	library=$("$PGBIN/pg_config" --pkglibdir)/contime.so
-	cp "$library" "$WORK/contime.so"
-	mkdir "$WORK/assertions"
-	cp -r "$ROOT"/{Makefile,contime.control,src,sql} "$WORK/assertions"
-	if ! make -C "$WORK/assertions" -s clean all COPT=-DUSE_ASSERT_CHECKING PG_CONFIG="$PG_CONFIG" &>"$log"; then
-		cat "$log"
+	local status=0 log=$WORK/planner.log counts
+	if ! with_assertions "$log"; then
 		record planner 0 1 1
 		return
 	fi
-	cp "$WORK/assertions/contime.so" "$library"
 	cluster_start 'contime.memory = 64MB'
 	as_owner psql -X -q -c 'CREATE EXTENSION contime' &>>"$log"
 	as_owner perl "$WORK/tests/test/planner/fuzz.pl" --queries "${CT_QUERIES:-300}" ${CT_SEED:+--seed "$CT_SEED"} &>>"$log" || status=1
@@ -163,7 +184,7 @@ suite_planner() {
 		status=1
 	fi
 	cluster_stop
-	cp "$WORK/contime.so" "$library"
+	without_assertions
 	[ $status = 0 ] || { keep planner "$log" "$WORK/server.log"; grep -A6 '^WRONG' "$log" | head -n 60; }
 	[[ $counts =~ ^([0-9]+)\ accepted,\ ([0-9]+)\ refused,\ ([0-9]+)\ wrong ]] || BASH_REMATCH=(x 0 0 1)
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status
