@@ -556,6 +556,7 @@ bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
 /* The latest instant at or before *time that has a visible event; false: none. */
 bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
 							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
+
 /*
  * The ids of transactions whose entered events are in the timeline and not
  * seen by the snapshot, at whatever instant: the first `room` of them into
