@@ -8,6 +8,8 @@
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  plan.c       conditions on the time column become bindings
+ *	  serializable.c  reads and writes as predicate locks
+ *	  pause.c      places to wait, for tests
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
@@ -357,6 +359,10 @@ typedef struct ContimeView
 	uint32		wanted;
 	uint32		nunknown;
 	uint64	   *unknown;		/* transactions to look up */
+	bool		tracks;			/* of a serializable transaction: */
+	uint32		nunseen;		/* who wrote what was met and not seen, at */
+	uint32		unseen_capacity;	/* most so many of them in unseen[] */
+	uint64	   *unseen;
 } ContimeView;
 
 /* ERROR for snapshots that are not MVCC. */
@@ -370,6 +376,12 @@ extern void contime_view_end(ContimeView *view);
 extern bool contime_view_gather(ContimeView *view, const CtArena *arena,
 								CtRef store, CtRef timeline);
 extern void contime_view_resolve(ContimeView *view);
+
+/*
+ * Not under a lock: have core judge what was not seen since the last time.
+ * ERROR 40001 when this transaction cannot be serialized.
+ */
+extern void contime_view_report(ContimeView *view, Relation rel);
 
 /* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
 extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
@@ -386,6 +398,22 @@ enum
 extern int	contime_debug_visibility;
 extern void contime_visible_settings(void);
 #endif
+
+/* ---- serializable.c --------------------------------------------------------------- */
+
+/*
+ * A key, or all of them (NULL), will be read.  True: whoever wrote an event
+ * that the snapshot does not see is to be told of.
+ */
+extern bool contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash);
+extern void contime_serializable_unseen(Relation rel, Snapshot snapshot,
+										const uint64 *xid, uint32 count);
+
+/* An event of the key has been linked by a serializable transaction. */
+extern void contime_serializable_write(Relation rel, uint64 hash);
+
+/* All of a table is about to go: TRUNCATE, DROP. */
+extern void contime_serializable_clear(Oid relid);
 
 /* ---- scan.c --------------------------------------------------------------------- */
 
@@ -618,6 +646,15 @@ extern void contime_install_ddl_hooks(void);
 
 /* TRUNCATE: open a new, empty generation. */
 extern void contime_truncate(Relation rel);
+
+/* ---- pause.c ------------------------------------------------------------------------------ */
+
+#ifdef USE_ASSERT_CHECKING
+/* Wait while somebody has asked for it.  ERROR only when cancelled. */
+extern void contime_pause(const char *name, Oid database);
+#else
+#define contime_pause(name, database) ((void) 0)
+#endif
 
 /* ---- error.c ------------------------------------------------------------------------------ */
 

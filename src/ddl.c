@@ -81,6 +81,7 @@ on_drop(Oid class, Oid object, int sub)
 	else if (class == RelationRelationId &&
 		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
 	{
+		contime_serializable_clear(object);
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 		(void) contime_generation_create(object, xid, true);
 	}
@@ -373,6 +374,7 @@ contime_truncate(Relation rel)
 	const ContimeTable *table = contime_table(rel);
 
 	contime_source_refuse(table);
+	contime_serializable_clear(table->relid);
 	(void) contime_generation_create(table->relid,
 									 U64FromFullTransactionId(GetCurrentFullTransactionId()),
 									 false);

@@ -571,10 +571,18 @@ contime_ingest_flush(ContimeIngest *ingest)
 	for (int i = 0; i < ingest->nrows; i++)
 		present[contime_partition_of(ingest->rows[i].load.hash)] = true;
 	for (int p = 0; p < contime_shared->partitions; p++)
-		if (present[p])
-			flush_partition(ingest, g, p, &label);
+	{
+		if (!present[p])
+			continue;
+		flush_partition(ingest, g, p, &label);
+		contime_pause("linked", MyDatabaseId);
+	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ingest->scratch);
+
+	/* Only now that readers meet them. */
+	for (int i = 0; i < ingest->nrows && IsolationIsSerializable(); i++)
+		contime_serializable_write(ingest->rel, ingest->rows[i].load.hash);
 
 	ingest->nrows = 0;
 	resetStringInfo(&ingest->buffer);

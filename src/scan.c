@@ -65,6 +65,7 @@ typedef struct Chunk
 
 struct ContimeScan
 {
+	Relation	rel;
 	const ContimeTable *table;
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
 	ContimeHeapRead *heap;		/* of a durable table, else NULL */
@@ -211,6 +212,14 @@ hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 
 
 /* ---- begin, bind, end ----------------------------------------------------------------- */
 
+static void
+find_generation(ContimeScan *scan)
+{
+	scan->generation = contime_generation(scan->table->relid);
+	if (scan->generation)
+		contime_retention_note(scan->table, scan->generation);
+}
+
 ContimeScan *
 contime_scan_begin(Relation rel, Snapshot snapshot)
 {
@@ -220,13 +229,12 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	ContimeScan *scan = palloc0(sizeof(ContimeScan));
 
 	scan->context = context;
+	scan->rel = rel;
 	scan->table = contime_table(rel);
 	if (scan->table->source)
 		scan->heap = contime_heap_begin(rel, scan->table, snapshot);
 	else
-		scan->generation = contime_generation(scan->table->relid);
-	if (scan->generation)
-		contime_retention_note(scan->table, scan->generation);
+		find_generation(scan);
 	scan->view = contime_view_begin(snapshot);
 	scan->state = palloc(sizeof(CtState));
 	scan->chunk.size = CHUNK_BYTES;
@@ -277,6 +285,38 @@ note_served(ContimeScan *scan, int64 instant)
 		;
 }
 
+/* Encode the key; false: it is NULL, so there is none. */
+static bool
+bind_key(ContimeScan *scan, const Datum *keys, const bool *keynulls)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->values);
+	bool		exists;
+
+	MemoryContextReset(scan->values);
+	exists = contime_encode_key(scan->table, keys, keynulls, &scan->key);
+	if (exists)
+		scan->partition = contime_partition_of(scan->key.hash);
+	MemoryContextSwitchTo(caller);
+	return exists;
+}
+
+/*
+ * Before anything is looked at: what a serializable transaction reads.  That
+ * there was nothing at all is to be found out after it, too.  (What a durable
+ * table reads of its event table is core's.)
+ */
+static void
+announce(ContimeScan *scan)
+{
+	ContimeView *view = scan->view;
+
+	contime_pause("bound", MyDatabaseId);
+	view->tracks = contime_serializable_read(scan->rel, view->snapshot,
+											 scan->by_key ? &scan->key.hash : NULL);
+	if (view->tracks && scan->generation == NULL)
+		find_generation(scan);
+}
+
 void
 contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 				  const Datum *keys, const bool *keynulls)
@@ -289,7 +329,12 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	scan->instant = 0;
 	scan->timeline = 0;
 	scan->by_key = keys != NULL;
-	scan->done = (scan->generation == NULL && scan->heap == NULL) || ninstants == 0;
+	scan->done = ninstants == 0 || (keys && !bind_key(scan, keys, keynulls));
+	if (scan->done)
+		return;
+	if (!scan->heap)
+		announce(scan);
+	scan->done = scan->generation == NULL && scan->heap == NULL;
 	if (scan->done)
 		return;
 
@@ -310,19 +355,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 		note_served(scan, scan->instants[ninstants - 1]);
 	}
-
-	if (keys)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(scan->values);
-
-		MemoryContextReset(scan->values);
-		if (!contime_encode_key(scan->table, keys, keynulls, &scan->key))
-			scan->done = true;
-		else
-			scan->partition = contime_partition_of(scan->key.hash);
-		MemoryContextSwitchTo(caller);
-	}
-	if (scan->heap && !scan->done)
+	if (scan->heap)
 		contime_heap_bind(scan->heap, keys, scan->instants[ninstants - 1]);
 }
 
@@ -394,6 +427,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	}
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
 	for (; scan->instant < scan->ninstants; scan->instant++)
 	{
 		int64		instant = scan->instants[scan->instant];
@@ -459,12 +493,13 @@ typedef struct Mark
 	Chunk		chunk;
 	CtRef		begun;
 	int			instant;
+	uint32		nunseen;
 } Mark;
 
 static Mark
 mark_here(const ContimeScan *scan)
 {
-	return (Mark) {.chunk = scan->chunk, .begun = scan->begun, .instant = scan->instant};
+	return (Mark) {.chunk = scan->chunk, .begun = scan->begun, .instant = scan->instant, .nunseen = scan->view->nunseen};
 }
 
 /* Forget what was held since: it may be torn. */
@@ -476,6 +511,7 @@ go_back(ContimeScan *scan, const Mark *mark)
 		scan->chunk.last->next = NULL;
 	scan->begun = mark->begun;
 	scan->instant = mark->instant;
+	scan->view->nunseen = mark->nunseen;
 }
 
 /* Without the lock, one key; false: it did not get on. */
@@ -573,6 +609,7 @@ fill_some(ContimeScan *scan)
 	if (!(scan->by_key ? look_at_key(scan, &arena, store, &fill)
 		  : look_at_all(scan, &arena, store, &fill)))
 		fill = fill_locked(scan, &arena, store);
+	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 	return fill;
 }
@@ -585,6 +622,7 @@ fill_chunk(ContimeScan *scan)
 	while (!scan->done && scan->chunk.first == NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		contime_pause("batch", MyDatabaseId);
 		switch (scan->heap ? fill_from_heap(scan) : fill_some(scan))
 		{
 			case FILL_RESOLVE:
@@ -672,6 +710,7 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 	if (!walk->started &&
 		!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
@@ -750,6 +789,7 @@ fill_history_some(ContimeScan *scan, Walk *walk)
 			fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
 		contime_unlock(scan->partition);
 	}
+	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, from);
 	return fill;
 }

@@ -16,11 +16,15 @@
  *
  * Entered events have committed by invariant; the engine tests their
  * top-level ids against the plain snapshot.
+ *
+ * For a serializable transaction a view also tracks whose events it met that
+ * the snapshot does not see; what follows from that is serializable.c's.
  */
 #include "contime.h"
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
@@ -33,6 +37,7 @@
 typedef enum Sight
 {
 	HIDDEN,
+	UNSEEN,						/* of a transaction in progress to the snapshot */
 	SEEN,
 	UNKNOWN						/* the commit log must be asked */
 } Sight;
@@ -142,6 +147,8 @@ contime_view_begin(Snapshot snapshot)
 	view->runs.extra = palloc(view->capacity * sizeof(CtRef));
 	view->runs.cancelled = palloc(view->capacity * sizeof(CtRef));
 	view->unknown = palloc(view->capacity * sizeof(uint64));
+	view->unseen_capacity = 64;
+	view->unseen = palloc(view->unseen_capacity * sizeof(uint64));
 	fates_prepare();
 	return view;
 }
@@ -153,6 +160,7 @@ contime_view_end(ContimeView *view)
 	pfree(view->runs.extra);
 	pfree(view->runs.cancelled);
 	pfree(view->unknown);
+	pfree(view->unseen);
 	pfree(view);
 }
 
@@ -169,16 +177,37 @@ view_sight(const ContimeView *view, const CtEvent *event)
 		TransactionIdIsCurrentTransactionId((TransactionId) event->xid))
 		return event->cid < view->snapshot->curcid ? SEEN : HIDDEN;
 	if (!ct_snapshot_sees(&view->plain, event->top))
-		return HIDDEN;
+		return UNSEEN;
 	fate = hash_search(fates, &event->xid, HASH_FIND, NULL);
 	if (fate == NULL)
 		return UNKNOWN;
 	return fate->committed ? SEEN : HIDDEN;
 }
 
+/* Count one that does not fit, too, so that there is room the next time. */
+static void
+note_unseen(ContimeView *view, uint64 xid)
+{
+	if (view->nunseen < view->unseen_capacity)
+		view->unseen[view->nunseen] = xid;
+	view->nunseen++;
+}
+
+/* Those who wrote what has entered; false: there is not enough room. */
+static bool
+note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	uint32		noted = Min(view->nunseen, view->unseen_capacity);
+
+	view->nunseen += ct_timeline_unseen(arena, store, timeline, &view->plain,
+										view->unseen + noted, view->unseen_capacity - noted);
+	return view->nunseen <= view->unseen_capacity;
+}
+
 /*
  * Under the partition's lock: the runs of a timeline's visible recent events.
- * False: release the lock, call contime_view_resolve(), and start again.
+ * False: release the lock, call contime_view_report() and
+ * contime_view_resolve(), and start again.
  */
 bool
 contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
@@ -204,16 +233,40 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 			case UNKNOWN:
 				view->unknown[view->nunknown++] = event->xid;
 				break;
+			case UNSEEN:
+				if (view->tracks)
+					note_unseen(view, event->xid);
+				break;
 			case HIDDEN:
 				break;
 		}
 		ref = event->next;
 	}
-	if (view->nunknown > 0)
+	if (view->nunknown > 0 ||
+		(view->tracks && !note_entered(view, arena, store, timeline)))
 		return false;
 	if (view->runs.nextra > 0)
 		ct_timeline_merge(arena, store, timeline, &view->plain, &view->runs);
 	return true;
+}
+
+/* Without the lock: tell whose events were met and not seen. */
+void
+contime_view_report(ContimeView *view, Relation rel)
+{
+	uint32		count = Min(view->nunseen, view->unseen_capacity);
+
+	if (count == 0)
+		return;
+	qsort(view->unseen, count, sizeof(uint64), cmp_u64);
+	count = qunique(view->unseen, count, sizeof(uint64), cmp_u64);
+	contime_serializable_unseen(rel, view->snapshot, view->unseen, count);
+	if (view->nunseen > view->unseen_capacity)
+	{
+		view->unseen_capacity = view->nunseen + view->nunseen / 2;
+		view->unseen = repalloc_huge(view->unseen, view->unseen_capacity * sizeof(uint64));
+	}
+	view->nunseen = 0;
 }
 
 /* Without the lock: make room, and learn what was unknown. */

@@ -177,6 +177,8 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 
 	post_notice(g, &changed);
 	CHECK_FOR_INTERRUPTS();
+	if (chore == ENTER && status == CT_AGAIN)
+		contime_pause("entering", g->database);
 	return status;
 }
 

@@ -557,6 +557,14 @@ bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
 bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
 							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
 
+/*
+ * The ids of transactions whose entered events are in the timeline and not
+ * seen by the snapshot, at whatever instant: the first `room` of them into
+ * top[], some perhaps more than once.  How many there are.
+ */
+uint32_t	ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline,
+							   const CtSnapshot *snapshot, uint64_t *top, uint32_t room);
+
 /* Are two states of one table the same row? */
 bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 

@@ -145,6 +145,12 @@ sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 	return hi < snapshot->xmax && !any_in_progress(snapshot, lo, hi);
 }
 
+bool
+ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
+{
+	return sees_all(snapshot, lo, hi);
+}
+
 static inline bool
 sees_label(const CtFold *fold, uint32_t label)
 {

@@ -220,6 +220,7 @@ bool ct_base_is_initial(const CtAttr *attr, const CtCell *cell);
 void ct_base_free(CtWriter *writer, CtTimeline *timeline);
 
 /* fold.c */
+bool ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi);
 bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
 						bool instead, CtEffect *effect);
 bool ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot,

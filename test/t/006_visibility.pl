@@ -80,6 +80,40 @@ $many->quit;
 is($node->safe_psql('postgres', q{SELECT balance FROM account WHERE id = 51 AND at = 'infinity'}), '200', 'committed: seen');
 until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'and frozen');
 is($node->safe_psql('postgres', q{SELECT balance FROM account WHERE id = 51 AND at = 'infinity'}), '200', 'still the same');
+
+# An exported snapshot: who imports it sees what its owner saw, neither the owner's own events nor what
+# committed since; entered, frozen as far as others go, or not.
+my $owner = $node->background_psql('postgres');
+$owner->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1});
+my $exported = $owner->query_safe('SELECT pg_export_snapshot()');
+$before = $owner->query_safe($sum);
+$owner->query_safe(q{SAVEPOINT s; INSERT INTO account VALUES (1, '2020-02-03', 5000), (60, '2020-02-03', 5000); RELEASE s});
+my $with_own = $owner->query_safe('SELECT pg_export_snapshot()');
+$node->safe_psql('postgres', q{INSERT INTO account SELECT i % 100, '2019-06-01', 1 FROM generate_series(1, 1000) i});
+my $import = sub { my ($name) = @_; $node->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '$name'; $sum; COMMIT") };
+is($import->($exported), $before, 'an exported snapshot shows what its owner saw');
+is($import->($with_own), $before, 'but nothing of what its owner wrote');
+until_true($node, q{SELECT recent = 0 FROM contime.tables}, 'what others committed entered');
+is($import->($exported), $before, 'nor what has entered since');
+isnt($owner->query_safe($sum), $before, 'its owner sees his own');
+$owner->query_safe('COMMIT');
+$owner->quit;
+is($node->safe_psql('postgres', $sum), '100|14070', 'after the commit everything is there');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'and frozen');
+
+# SERIALIZABLE, and a table of which nothing is known yet: a restart has made it empty. The first event of
+# a key comes between a scan's beginning and its look at that key.
+$node->safe_psql('postgres', 'CREATE TABLE other (n int)');
+$node->restart;
+my $skew = $node->background_psql('postgres', on_error_stop => 0);
+$skew->query_safe(q{BEGIN ISOLATION LEVEL SERIALIZABLE; DECLARE c CURSOR FOR
+	SELECT n, (SELECT balance FROM account WHERE id = n AND at = '2020-02-01') FROM generate_series(1, 2) n});
+is($skew->query_safe('FETCH 1 FROM c'), '1|', 'nothing is there');
+$node->safe_psql('postgres', q{BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT * FROM other; INSERT INTO account VALUES (2, '2020-01-01', 1); COMMIT});
+is($skew->query_safe('FETCH 1 FROM c'), '2|', 'what came since is not seen');
+$skew->query('INSERT INTO other VALUES (1)');
+like($skew->{stderr}, qr/could not serialize access/, 'but it was met');
+$skew->quit;
 $node->stop('fast');
 
 done_testing();

@@ -1,0 +1,43 @@
+/*
+ * pause.c
+ *	  Named places where a process can be made to wait: for tests of races.
+ *
+ * Who holds the advisory lock hashtext(name) in a database stops everybody else
+ * who comes to the place of that name on behalf of that database, until it is
+ * released:
+ *
+ *	  SELECT pg_advisory_lock(hashtext('gathered'));
+ *
+ *	  bound      a reader is about to announce what it reads
+ *	  gathered   a reader knows the visible recent events, and folds next
+ *	  batch      a reader has some of what it reads, and goes on
+ *	  linked     a writer has linked its events of one partition
+ *	  entering   a worker has entered a part of a batch
+ *
+ * Only in builds with assertions; in others contime_pause() is nothing.  Who
+ * holds a partition's lock does not stop.
+ */
+#include "contime.h"
+
+#ifdef USE_ASSERT_CHECKING
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+void
+contime_pause(const char *name, Oid database)
+{
+	uint32		hash = hash_bytes((const unsigned char *) name, strlen(name));
+	LOCKTAG		tag;
+
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		return;
+
+	/* As pg_advisory_lock(bigint) has it of an integer. */
+	SET_LOCKTAG_ADVISORY(tag, database, (int32) hash < 0 ? UINT32_MAX : 0, hash, 1);
+	(void) LockAcquire(&tag, ShareLock, true, false);
+	LockRelease(&tag, ShareLock, true);
+}
+
+#endif							/* USE_ASSERT_CHECKING */

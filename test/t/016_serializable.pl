@@ -1,0 +1,85 @@
+# SERIALIZABLE transactions at full speed. Two accounts may not be overdrawn together: each transaction
+# reads both and takes from one, at a random instant of the past, and notes when they are. Under SERIALIZABLE they never are;
+# under REPEATABLE READ, which must be seen here, or nothing is proved, they are soon. Clients who keep to
+# keys of their own never fail.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $seed = $ENV{CT_SEED} // time;
+diag "CT_SEED=$seed";
+my $node = contime_node('serializable', 'max_pred_locks_per_transaction' => 256);
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+sub script
+{
+	my ($name, $text) = @_;
+	append_to_file("$dir/$name", $text);
+	return "$dir/$name";
+}
+
+# Output of pgbench with 4 clients at an isolation level.
+sub pgbench
+{
+	my ($level, $transactions, @options) = @_;
+	local $ENV{PGOPTIONS} = "-c default_transaction_isolation=$level";
+	my ($out, $err) = run_command(['pgbench', '-h', $node->host, '-p', $node->port, '-n', '-c', 4, '-j', 2, '-t', $transactions,
+		"--random-seed=$seed", @options, 'postgres']);
+	return "$out\n$err";
+}
+
+my $withdraw = script('withdraw', q{
+\set pair random(1, 2) * 2
+\set which random(0, 1)
+\set n random(1, 100)
+\set minute random(0, 100000)
+BEGIN;
+SELECT coalesce(sum(balance), 0) AS total FROM account WHERE id IN (:pair, :pair + 1) AND at = 'infinity' \gset
+\if :total < 0
+INSERT INTO overdrawn VALUES (:pair, :total);
+\endif
+\if :total >= :n
+INSERT INTO account VALUES (:pair + :which, timestamptz '2020-01-01' + :minute * interval '1 minute', -:n);
+\else
+INSERT INTO account VALUES (:pair + :which, timestamptz '2020-01-01' + :minute * interval '1 minute', :n);
+\endif
+COMMIT;
+});
+my $overdrawn = 'SELECT count(*) > 0 FROM overdrawn';
+$node->safe_psql('postgres', 'CREATE TABLE overdrawn (pair int, total bigint)');
+
+my $report = pgbench('serializable', 500, '--max-tries=1000', '-f', $withdraw);
+like($report, qr{transactions actually processed: 2000/2000}, 'all transactions got through in the end');
+like($report, qr{retried: [1-9]}, 'some after they had failed');
+is($node->safe_psql('postgres', $overdrawn), 'f', 'no pair was overdrawn');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything froze');
+is($node->safe_psql('postgres', q{SELECT min(sum) >= 0 FROM (SELECT sum(balance) FROM account WHERE at = 'infinity' GROUP BY id / 2) pair}), 't', 'none is then');
+is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), '2000', 'each event is there once');
+
+# The same without: it ends as soon as the difference is seen.
+for (my $tries = 0; $tries < 20 && $node->safe_psql('postgres', $overdrawn) eq 'f'; $tries++)
+{
+	pgbench('repeatable\ read', 500, '-f', $withdraw);
+}
+is($node->safe_psql('postgres', $overdrawn), 't', 'under REPEATABLE READ a pair was');
+
+# Keys of one's own: there is nothing that could fail.
+my $own = script('own', q{
+\set key 100 + :client_id
+BEGIN;
+SELECT sum(balance) FROM account WHERE id = :key AND at = 'infinity';
+SELECT sum(balance) FROM contime.at(NULL::account, '2020-02-01', :key::int);
+INSERT INTO account VALUES (:key, '2020-01-01', 1), (:key + 1000, '2020-01-01', 1);
+COMMIT;
+});
+$report = pgbench('serializable', 500, '-f', $own);
+like($report, qr{transactions actually processed: 2000/2000}, 'with keys of one\'s own all get through');
+like($report, qr{failed transactions: 0 }, 'at once');
+$node->stop('fast');
+
+done_testing();
