@@ -96,6 +96,48 @@ LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
 'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
 
+CREATE FUNCTION contime.series("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz, step interval)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_series'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.series(anyelement, anycompatible, timestamptz, timestamptz, interval) IS
+'one key''s row at each of the instants that generate_series("from", "to", step) gives, in the order of time, where there is one; needs SELECT';
+
+CREATE FUNCTION contime.series_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint, step bigint)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'contime_series'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.series_tick(anyelement, anycompatible, bigint, bigint, bigint) IS
+'one key''s row at each of the ticks that generate_series("from", "to", step) gives, where there is one; needs SELECT';
+
+CREATE FUNCTION contime.since("table" anyelement, key anycompatible, instant timestamptz)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'contime_since'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
+'the instant since which one key''s row is what it is at an instant, NULL when there is none; of a column that changes between events: when the last of them changed its course; needs SELECT';
+
+CREATE FUNCTION contime.since_tick("table" anyelement, key anycompatible, tick bigint)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'contime_since'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
+'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
+
+CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
+RETURNS TABLE (kind text, event anyelement, columns name[])
+AS 'MODULE_PATHNAME', 'contime_events'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
+'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; and the columns it sets (one that is NULL there is made NULL); needs SELECT';
+
+CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
+RETURNS TABLE (kind text, event anyelement, columns name[])
+AS 'MODULE_PATHNAME', 'contime_events'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
+'one key''s events at the ticks [from, to), in the order in which they count; needs SELECT';
+
 -- ---- watching -----------------------------------------------------------------------
 
 CREATE FUNCTION contime.table_stats(

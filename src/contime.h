@@ -13,7 +13,7 @@
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
- *	  fdw.c functions.c  the two faces                error.c   CtStatus -> SQLSTATE
+ *	  fdw.c functions.c series.c  the faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
  * shared -> engine.  Nothing includes a face.
@@ -28,7 +28,9 @@
 #include "access/transam.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "nodes/execnodes.h"
+#include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
@@ -455,6 +457,23 @@ extern void contime_scan_history(ContimeScan *scan, const Datum *keys, const boo
 								 ContimeHistoryCallback callback, void *arg);
 
 /*
+ * The instant at or before *instant since which one key's row is what it is
+ * then; false: it has none.
+ */
+extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+							   int64 *instant);
+
+/*
+ * One key's events at the instants [from, to], as they were told: a call for
+ * each, with the attributes it sets, NULL or not.
+ */
+typedef void (*ContimeEventCallback) (void *arg, CtKind kind, uint64 set,
+									  Datum *values, bool *isnull);
+extern void contime_scan_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+								int64 from, int64 to,
+								ContimeEventCallback callback, void *arg);
+
+/*
  * The instant of "now" for an unbound read: statement_timestamp(), or the
  * transaction's start under REPEATABLE READ and above, or the session's own
  * newest stamp in this transaction if later; the greatest bigint for logical
@@ -655,6 +674,22 @@ extern void contime_pause(const char *name, Oid database);
 #else
 #define contime_pause(name, database) ((void) 0)
 #endif
+
+/* ---- functions.c -------------------------------------------------------------------------- */
+
+/* The continuous table whose row type the first argument has. */
+extern Relation contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode);
+
+/* ERROR without the privilege on the table, or on every column of the mask. */
+extern void contime_check_privilege(Relation rel, AclMode mode, uint64 columns);
+extern uint64 contime_all_columns(const ContimeTable *table);
+
+/* An argument as a value of the single key column; false: there is no such key. */
+extern bool contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table,
+								 Datum *key);
+
+/* ERROR when the table's time is of another type; `other` is the function for that. */
+extern void contime_check_clock(const ContimeTable *table, Oid type, const char *other);
 
 /* ---- error.c ------------------------------------------------------------------------------ */
 

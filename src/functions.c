@@ -40,8 +40,8 @@ PG_FUNCTION_INFO_V1(contime_worker_stats);
 /* ---- the table meant, and what may be done to it ------------------------------------- */
 
 /* Open the continuous table whose row type the first argument has. */
-static Relation
-open_table(FunctionCallInfo fcinfo, LOCKMODE mode)
+Relation
+contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Oid			relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
@@ -57,8 +57,8 @@ open_table(FunctionCallInfo fcinfo, LOCKMODE mode)
 }
 
 /* The privilege on the table, or on every column of the mask. */
-static void
-check_privilege(Relation rel, AclMode mode, uint64 columns)
+void
+contime_check_privilege(Relation rel, AclMode mode, uint64 columns)
 {
 	Oid			relid = RelationGetRelid(rel);
 
@@ -93,8 +93,8 @@ address_columns(const ContimeTable *table)
 	return mask;
 }
 
-static uint64
-all_columns(const ContimeTable *table)
+uint64
+contime_all_columns(const ContimeTable *table)
 {
 	uint64		mask = 0;
 
@@ -191,11 +191,11 @@ contime_event(PG_FUNCTION_ARGS)
 	uint64		set_null;
 
 	PreventCommandIfReadOnly("contime.event()");
-	rel = open_table(fcinfo, RowExclusiveLock);
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
 	table = contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
 	set_null = PG_ARGISNULL(1) ? 0 : named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
-	check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
+	contime_check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
 	for (int i = 0; i < table->natts; i++)
 		if ((set_null & bit_of(i + 1)) && !isnull[i])
 			ereport(ERROR,
@@ -219,7 +219,7 @@ contime_snapshot(PG_FUNCTION_ARGS)
 	uint64		written;
 
 	PreventCommandIfReadOnly("contime.snapshot()");
-	rel = open_table(fcinfo, RowExclusiveLock);
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
 	table = contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
 	if (!PG_ARGISNULL(1))
@@ -231,10 +231,10 @@ contime_snapshot(PG_FUNCTION_ARGS)
 					 errmsg("columns of a snapshot must not be empty"),
 					 errhint("Leave the argument out to state the whole row.")));
 	}
-	written = columns != 0 ? columns : all_columns(table) & ~address_columns(table);
+	written = columns != 0 ? columns : contime_all_columns(table) & ~address_columns(table);
 	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
 		written |= bit_of(table->schema->id_attr + 1);
-	check_privilege(rel, ACL_UPDATE, written);
+	contime_check_privilege(rel, ACL_UPDATE, written);
 	record(rel, CT_SNAPSHOT, values, isnull, 0, columns);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -248,10 +248,10 @@ contime_finish(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	PreventCommandIfReadOnly("contime.finish()");
-	rel = open_table(fcinfo, RowExclusiveLock);
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
 	(void) contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
-	check_privilege(rel, ACL_DELETE, 0);
+	contime_check_privilege(rel, ACL_DELETE, 0);
 	record(rel, CT_FINISH, values, isnull, 0, 0);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -263,8 +263,8 @@ contime_finish(PG_FUNCTION_ARGS)
  * Make an argument a value of the table's single key column, without changing
  * what it means; false when there can be no such key.
  */
-static bool
-key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)
+bool
+contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)
 {
 	const ContimeAttr *attr = &table->attr[table->key_attno[0] - 1];
 	Oid			type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, argno));
@@ -307,8 +307,8 @@ key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datu
 			 errhint("Cast the key to %s.", format_type_be(attr->type))));
 }
 
-static void
-check_clock(const ContimeTable *table, Oid type, const char *other)
+void
+contime_check_clock(const ContimeTable *table, Oid type, const char *other)
 {
 	if (table->time_type != type)
 		ereport(ERROR,
@@ -324,7 +324,7 @@ contime_at(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	Relation	rel = open_table(fcinfo, AccessShareLock);
+	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
 	bool		by_key = PG_NARGS() > 2;
 	bool		nokey = false;
@@ -333,12 +333,12 @@ contime_at(PG_FUNCTION_ARGS)
 	ContimeScan *scan;
 	TupleTableSlot *slot;
 
-	check_privilege(rel, ACL_SELECT, all_columns(table));
-	check_clock(table, clock, clock == INT8OID ? "contime.at()" : "contime.at_tick()");
+	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
+	contime_check_clock(table, clock, clock == INT8OID ? "contime.at()" : "contime.at_tick()");
 	InitMaterializedSRF(fcinfo, 0);
 
 	if (!PG_ARGISNULL(1) &&
-		(!by_key || (!PG_ARGISNULL(2) && key_argument(fcinfo, 2, table, &key))))
+		(!by_key || (!PG_ARGISNULL(2) && contime_key_argument(fcinfo, 2, table, &key))))
 	{
 		instant = PG_GETARG_INT64(1);
 		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
@@ -391,15 +391,15 @@ Datum
 contime_history(PG_FUNCTION_ARGS)
 {
 	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 2);
-	Relation	rel = open_table(fcinfo, AccessShareLock);
+	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
 	HistoryResult result;
 	ContimeScan *scan;
 	Datum		key;
 	bool		nokey = false;
 
-	check_privilege(rel, ACL_SELECT, all_columns(table));
-	check_clock(table, clock, clock == INT8OID ? "contime.history()" : "contime.history_tick()");
+	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
+	contime_check_clock(table, clock, clock == INT8OID ? "contime.history()" : "contime.history_tick()");
 	InitMaterializedSRF(fcinfo, 0);
 
 	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2) && !PG_ARGISNULL(3))
@@ -411,7 +411,7 @@ contime_history(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("start of a history must not be after its end")));
-		if (!key_argument(fcinfo, 1, table, &key))
+		if (!contime_key_argument(fcinfo, 1, table, &key))
 			key = (Datum) 0, nokey = true;
 		result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 		result.row = RelationGetDescr(rel);

@@ -40,6 +40,9 @@
 #define FOLDS_PER_LOOK 16
 #define LOOKS 8
 
+/* What a visit to a timeline keeps. */
+#define MAX_VISIT_BYTES 64
+
 /* A state copied out of shared memory. */
 typedef struct HeldRow
 {
@@ -50,6 +53,8 @@ typedef struct HeldRow
 	char	   *key;
 	int			nstate;
 	CtValue    *state;
+	CtKind		kind;			/* of an event as it was told, */
+	uint64		set;			/* and the attributes it sets */
 } HeldRow;
 
 /* A bump allocator over memory got beforehand: under a lock nothing may fail. */
@@ -168,6 +173,23 @@ initial_value(const CtSchema *schema, int index)
 	return value;
 }
 
+/* What was taken since the mark is a row's, unless it did not fit. */
+static bool
+chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
+{
+	if (chunk->full)
+	{
+		chunk->used = mark;
+		return false;
+	}
+	if (chunk->last)
+		chunk->last->next = row;
+	else
+		chunk->first = row;
+	chunk->last = row;
+	return true;
+}
+
 /* Copy a state into the chunk; false when it does not fit. */
 static bool
 hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 instant,
@@ -197,17 +219,7 @@ hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}
 	}
-	if (chunk->full)
-	{
-		chunk->used = mark;
-		return false;
-	}
-	if (chunk->last)
-		chunk->last->next = row;
-	else
-		chunk->first = row;
-	chunk->last = row;
-	return true;
+	return chunk_keep(chunk, row, mark);
 }
 
 /* ---- begin, bind, end ----------------------------------------------------------------- */
@@ -673,6 +685,119 @@ contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
 	return true;
 }
 
+/* ---- one key's timeline ------------------------------------------------------------------- */
+
+/*
+ * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
+ * `arg` how far it has come: first of all an int64, the instant.
+ */
+typedef Fill (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
+					   CtRef timeline, int steps);
+
+/* Without the lock; false: it did not get on. */
+static bool
+visit_looking(ContimeScan *scan, const CtArena *arena, CtRef store, Visit visit, void *arg,
+			  Size arg_bytes, Fill *fill)
+{
+	Mark		mark = mark_here(scan);
+	char		start[MAX_VISIT_BYTES];
+	CtRead		read;
+
+	memcpy(start, arg, arg_bytes);
+	for (int looks = 0; looks < LOOKS; looks++)
+	{
+		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
+						&read) != CT_OK)
+			continue;
+		*fill = FILL_DONE;
+		if (read.timeline == 0)
+			return true;
+		*fill = visit(scan, arg, arena, store, read.timeline, FOLDS_PER_LOOK);
+		if (ct_read_valid(&read))
+			return true;
+		go_back(scan, &mark);
+		memcpy(arg, start, arg_bytes);
+	}
+	return false;
+}
+
+static Fill
+visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
+{
+	CtArena		arena = contime_arena(scan->partition);
+	CtRef		store = scan->generation->store[scan->partition];
+	CtRef		timeline;
+	int64		from = *(int64 *) arg;
+	int			conflict;
+	Fill		fill = FILL_DONE;
+
+	if (store == 0)
+		return FILL_DONE;
+	pg_read_barrier();
+	conflict = find_conflict(scan, &arena, store);
+	if (conflict >= 0)
+		contime_report_conflict(scan->table, conflict);
+	if (!visit_looking(scan, &arena, store, visit, arg, arg_bytes, &fill))
+	{
+		contime_lock(scan->partition, LW_SHARED);
+		timeline = ct_store_find(&arena, store, scan->key.hash,
+								 scan->key.data.data, scan->key.data.len);
+		if (timeline != 0)
+			fill = visit(scan, arg, &arena, store, timeline, STEPS_PER_LOCK);
+		contime_unlock(scan->partition);
+	}
+	contime_view_report(scan->view, scan->rel);
+	contime_retention_check(scan->table, scan->generation, Min(from, *(int64 *) arg));
+	return fill;
+}
+
+static Fill
+visit_from_heap(ContimeScan *scan, Visit visit, void *arg)
+{
+	if (scan->timeline == 0 &&
+		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
+		return FILL_DONE;
+	return visit(scan, arg, &scan->arena, scan->store, scan->timeline, STEPS_PER_LOCK);
+}
+
+/*
+ * The bound key's timeline is visited until the chunk holds something, or the
+ * visit is done: false.
+ */
+static bool
+visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
+{
+	Fill		fill;
+
+	Assert(arg_bytes <= MAX_VISIT_BYTES);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		fill = scan->heap ? visit_from_heap(scan, visit, arg)
+			: visit_in_memory(scan, visit, arg, arg_bytes);
+		if (fill == FILL_RESOLVE)
+			contime_view_resolve(scan->view);
+		else if (scan->chunk.full && scan->chunk.first == NULL)
+			chunk_grow(&scan->chunk);
+		scan->chunk.full = false;
+	} while (fill != FILL_DONE && scan->chunk.first == NULL);
+	return fill != FILL_DONE;
+}
+
+/* Bind a key and what will be read of it: instants [from, to]. */
+static bool
+bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from, int64 to)
+{
+	contime_scan_bind(scan, &from, 1, keys, keynulls);
+	if (scan->done || from > to)
+		return false;
+	if (scan->heap)
+		contime_heap_bind(scan->heap, keys, to);
+	else
+		note_served(scan, to);
+	return true;
+}
+
 /* ---- histories --------------------------------------------------------------------------- */
 
 /* Where the walk along one key's changes stands. */
@@ -699,9 +824,10 @@ is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, Ct
  * What did not fit is found again, from the last change that did.
  */
 static Fill
-fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline,
+fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 			 int steps)
 {
+	Walk	   *walk = arg;
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
 	const CtSchema *schema = ct_store_schema(arena, store);
@@ -728,70 +854,6 @@ fill_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, C
 		walk->at = time;
 	}
 	return FILL_MORE;
-}
-
-/* Without the lock; false: it did not get on. */
-static bool
-look_at_history(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, Fill *fill)
-{
-	Mark		mark = mark_here(scan);
-	Walk		start = *walk;
-	CtRead		read;
-
-	for (int looks = 0; looks < LOOKS; looks++)
-	{
-		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
-						&read) != CT_OK)
-			continue;
-		*fill = FILL_DONE;
-		if (read.timeline == 0)
-			return true;
-		*fill = fill_history(scan, walk, arena, store, read.timeline, FOLDS_PER_LOOK);
-		if (ct_read_valid(&read))
-			return true;
-		go_back(scan, &mark);
-		*walk = start;
-	}
-	return false;
-}
-
-static Fill
-fill_history_from_heap(ContimeScan *scan, Walk *walk)
-{
-	if (scan->timeline == 0 &&
-		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
-		return FILL_DONE;
-	return fill_history(scan, walk, &scan->arena, scan->store, scan->timeline, STEPS_PER_LOCK);
-}
-
-static Fill
-fill_history_some(ContimeScan *scan, Walk *walk)
-{
-	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store = scan->generation->store[scan->partition];
-	CtRef		timeline;
-	int64		from = walk->at;
-	int			conflict;
-	Fill		fill = FILL_DONE;
-
-	if (store == 0)
-		return FILL_DONE;
-	pg_read_barrier();
-	conflict = find_conflict(scan, &arena, store);
-	if (conflict >= 0)
-		contime_report_conflict(scan->table, conflict);
-	if (!look_at_history(scan, walk, &arena, store, &fill))
-	{
-		contime_lock(scan->partition, LW_SHARED);
-		timeline = ct_store_find(&arena, store, scan->key.hash,
-								 scan->key.data.data, scan->key.data.len);
-		if (timeline != 0)
-			fill = fill_history(scan, walk, &arena, store, timeline, STEPS_PER_LOCK);
-		contime_unlock(scan->partition);
-	}
-	contime_view_report(scan->view, scan->rel);
-	contime_retention_check(scan->table, scan->generation, from);
-	return fill;
 }
 
 /* Hand over a state and the range in which it held. */
@@ -822,15 +884,10 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 	Walk		walk = {.at = from, .to = to};
 	HeldRow    *pending = NULL; /* its end is not known yet */
 	Chunk		other;			/* holds the pending row while one is filled */
-	Fill		fill;
+	bool		more;
 
-	contime_scan_bind(scan, &from, 1, keys, keynulls);
-	if (scan->done || from >= to)
+	if (from >= to || !bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1))
 		return;
-	if (scan->heap)
-		contime_heap_bind(scan->heap, keys, to);
-	else
-		note_served(scan, to == PG_INT64_MAX ? to : to - 1);
 	walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
 	other.size = CHUNK_BYTES;
 	other.data = MemoryContextAlloc(scan->context, other.size);
@@ -838,16 +895,7 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 	{
 		Chunk		filled;
 
-		CHECK_FOR_INTERRUPTS();
-		fill = scan->heap ? fill_history_from_heap(scan, &walk) : fill_history_some(scan, &walk);
-		if (fill == FILL_RESOLVE)
-			contime_view_resolve(scan->view);
-		else if (scan->chunk.full && scan->chunk.first == NULL)
-			chunk_grow(&scan->chunk);
-		scan->chunk.full = false;
-		if (scan->chunk.first == NULL)
-			continue;
-
+		more = visit_key(scan, fill_history, &walk, sizeof(walk));
 		for (HeldRow *row = scan->chunk.first; row; row = row->next)
 		{
 			if (pending)
@@ -858,7 +906,181 @@ contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 		scan->chunk = other;
 		other = filled;
 		chunk_reset(&scan->chunk);
-	} while (fill != FILL_DONE);
+	} while (more);
 	if (pending)
 		emit_range(scan, pending, to, callback, arg);
+}
+
+/* ---- since when a state holds -------------------------------------------------------------- */
+
+typedef struct Since
+{
+	int64		at;				/* nothing has changed from here on */
+	bool		present;		/* there is a row at the start, */
+	bool		found;			/* and it is known since when: `at` */
+	bool		looked;			/* `present` is known */
+	CtState    *previous;
+} Since;
+
+/* Go back from event to event, until one has changed something. */
+static Fill
+find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+		   int steps)
+{
+	Since	   *since = arg;
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+	const CtSchema *schema = ct_store_schema(arena, store);
+
+	if (!contime_view_gather(scan->view, arena, store, timeline))
+		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
+	if (!since->looked)
+	{
+		ct_timeline_fold(arena, store, timeline, since->at, plain, runs, scan->state);
+		since->present = scan->state->present;
+		since->looked = true;
+	}
+	for (int n = 0; n < steps && since->present; n++)
+	{
+		int64		time = since->at;
+
+		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
+			return FILL_DONE;
+		since->at = time;
+		ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
+		if (time > PG_INT64_MIN)
+			ct_timeline_fold(arena, store, timeline, time - 1, plain, runs, since->previous);
+		if (time == PG_INT64_MIN || is_change(scan->table, schema, since->previous, scan->state))
+		{
+			since->found = true;
+			return FILL_DONE;
+		}
+		since->at = time - 1;
+	}
+	return since->present ? FILL_MORE : FILL_DONE;
+}
+
+bool
+contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 *instant)
+{
+	Since		since = {.at = *instant};
+
+	if (!bind_range(scan, keys, keynulls, *instant, *instant))
+		return false;
+	since.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
+	while (visit_key(scan, find_since, &since, sizeof(since)))
+		;
+	if (!since.present)
+		return false;
+
+	/* What it has been since before the table retains is not known. */
+	if (!since.found && scan->generation)
+		contime_retention_check(scan->table, scan->generation, PG_INT64_MIN);
+	*instant = since.at;
+	return since.found;
+}
+
+/* ---- events as they were told ----------------------------------------------------------------- */
+
+typedef struct Telling
+{
+	int64		at;				/* events up to here are held, */
+	int			taken;			/* so many of this instant */
+	int64		to;
+	ContimeScan *scan;
+	int			skip;			/* of those told now */
+	int			left;			/* before it is enough for one visit */
+} Telling;
+
+/* Copy an event into the chunk; false when it does not fit. */
+static bool
+hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key, const CtTold *told)
+{
+	Size		mark = chunk->used;
+	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
+
+	if (row == NULL)
+		return false;
+	*row = (HeldRow) {.instant = told->time, .present = true, .nstate = table->natts,
+		.key_bytes = key->len, .kind = told->kind, .set = told->set};
+	row->key = chunk_take(chunk, key->len);
+	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
+	if (row->key && row->state)
+	{
+		memcpy(row->key, key->data, key->len);
+		for (int i = 0; i < table->natts && !chunk->full; i++)
+		{
+			row->state[i] = (CtValue) {.kind = CT_VALUE_NULL};
+			if (((told->set & ~told->null) >> i & 1) == 0 || table->attr[i].dropped)
+				continue;
+			row->state[i] = told->value[i];
+			if (row->state[i].kind == CT_VALUE_IMAGE)
+				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
+		}
+	}
+	return chunk_keep(chunk, row, mark);
+}
+
+static bool
+take_told(void *arg, const CtTold *told)
+{
+	Telling    *telling = arg;
+	ContimeScan *scan = telling->scan;
+
+	if (told->time == telling->at && telling->skip > 0)
+	{
+		telling->skip--;
+		return true;
+	}
+	if (telling->left-- == 0 || !hold_told(&scan->chunk, scan->table, &scan->key.data, told))
+		return false;
+	telling->taken = told->time == telling->at ? telling->taken + 1 : 1;
+	telling->at = told->time;
+	return true;
+}
+
+static Fill
+fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+		  int steps)
+{
+	Telling    *telling = arg;
+
+	if (!contime_view_gather(scan->view, arena, store, timeline))
+		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
+	telling->skip = telling->taken;
+	telling->left = steps;
+	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,
+							&scan->view->runs, take_told, telling) ? FILL_DONE : FILL_MORE;
+}
+
+void
+contime_scan_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+					int64 from, int64 to, ContimeEventCallback callback, void *arg)
+{
+	Telling		telling = {.at = from, .to = to, .scan = scan};
+	int			natts = scan->table->natts;
+	Datum	   *values = MemoryContextAlloc(scan->context, natts * sizeof(Datum));
+	bool	   *isnull = MemoryContextAlloc(scan->context, natts * sizeof(bool));
+	bool		more;
+
+	if (!bind_range(scan, keys, keynulls, from, to))
+		return;
+	do
+	{
+		more = visit_key(scan, fill_told, &telling, sizeof(telling));
+		for (HeldRow *row = scan->chunk.first; row; row = row->next)
+		{
+			MemoryContext caller;
+
+			MemoryContextReset(scan->values);
+			caller = MemoryContextSwitchTo(scan->values);
+			memset(isnull, true, natts * sizeof(bool));
+			store_row(scan->table, row, values, isnull);
+			callback(arg, row->kind, row->set, values, isnull);
+			MemoryContextSwitchTo(caller);
+		}
+		chunk_reset(&scan->chunk);
+	} while (more);
 }

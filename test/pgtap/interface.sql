@@ -15,6 +15,11 @@ SELECT set_eq(
           'contime.at_tick(anyelement,bigint)', 'contime.at_tick(anyelement,bigint,anycompatible)',
           'contime.history(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.history_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.series(anyelement,anycompatible,timestamp with time zone,timestamp with time zone,interval)',
+          'contime.series_tick(anyelement,anycompatible,bigint,bigint,bigint)',
+          'contime.since(anyelement,anycompatible,timestamp with time zone)', 'contime.since_tick(anyelement,anycompatible,bigint)',
+          'contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
+          'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
           'contime.table_stats()', 'contime.worker_stats()'],
     'the functions');
 SELECT set_eq(
