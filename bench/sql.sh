@@ -11,14 +11,26 @@ pin=()
 [ -z "${CPU:-}" ] || { pin=(taskset -c "$CPU"); taskset -cp "$CPU" $$ >/dev/null; }
 cluster_start 'contime.memory = 1GB' 'shared_buffers = 512MB' 'max_wal_size = 4GB' 'synchronous_commit = off' 'wal_level = logical'
 
+# PostgreSQL's own part: a foreign table and a function that do nothing but emit rows.
+gcc -O2 -fPIC -shared -I"$("$PG_CONFIG" --includedir-server)" -o "$WORK/floor.so" "$CHECKOUT/bench/floor.c"
+chmod a+rx "$WORK/floor.so"
+
 sql() { as_owner psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
-sql <<'SQL'
+sql -v floor="$WORK/floor.so" <<'SQL'
 CREATE EXTENSION contime;
 CREATE FOREIGN TABLE account (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
                               balance bigint OPTIONS (rule 'sum')) SERVER contime;
 CREATE UNLOGGED TABLE plain (id bigint, at timestamptz, balance bigint);
 CREATE INDEX ON plain (id, at) INCLUDE (balance);
+CREATE FUNCTION floor_handler() RETURNS fdw_handler LANGUAGE c AS :'floor', 'floor_handler';
+CREATE FUNCTION floor_series(bigint) RETURNS TABLE (id bigint, at timestamptz, balance bigint) LANGUAGE c ROWS 1000 AS :'floor', 'floor_series';
+CREATE FOREIGN DATA WRAPPER floor HANDLER floor_handler;
+CREATE SERVER floor FOREIGN DATA WRAPPER floor;
+CREATE FOREIGN TABLE floor_1 (id bigint, at timestamptz, balance bigint) SERVER floor OPTIONS (rows '1');
+CREATE FOREIGN TABLE floor_10000 (id bigint, at timestamptz, balance bigint) SERVER floor OPTIONS (rows '10000');
+CREATE FOREIGN TABLE reading (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+                              value float8 OPTIONS (scale '3', interpolate 'linear')) SERVER contime;
 CREATE UNLOGGED TABLE bare (id bigint, at timestamptz, balance bigint);
 CREATE UNLOGGED TABLE event AS
     SELECT 1 + i % 10000 AS id, timestamptz '2026-01-01' + i * interval '1 second' AS at, 1::bigint AS balance
@@ -26,6 +38,11 @@ CREATE UNLOGGED TABLE event AS
     UNION ALL
     SELECT 0, timestamptz '2026-01-01' + i * interval '1 second', 1 FROM generate_series(1, 200000) i;
 INSERT INTO account SELECT * FROM event;
+INSERT INTO reading SELECT id, at, random() * 1000 FROM event WHERE id BETWEEN 1 AND 10000;
+CREATE UNLOGGED TABLE asked AS
+    SELECT 1 + (random() * 9999)::bigint AS id, timestamptz '2026-01-01' + (random() * 500000) * interval '1 second' AS at
+    FROM generate_series(1, 100000);
+ANALYZE asked;
 INSERT INTO plain SELECT * FROM event;
 ANALYZE plain;
 -- Until everything has entered; and has frozen, too.
@@ -37,6 +54,8 @@ CREATE PROCEDURE settled(young_too boolean = true) LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CALL settled();
 SQL
+as_owner psql -X -q -c "COPY (SELECT (1 + i % 10000)::bigint, timestamptz '2026-07-01' + i * interval '1 second', 1::bigint FROM generate_series(1, 200000) i) TO STDOUT (FORMAT binary)" |
+	as_owner tee "$WORK/rows.bin" >/dev/null
 sql -c "COPY (SELECT 1 + i % 10000, timestamptz '2026-06-01' + i * interval '1 second', 1 FROM generate_series(1, 200000) i) TO STDOUT" | as_owner tee "$WORK/rows" >/dev/null
 
 median() { sort -g | sed -n 2p; }
@@ -65,14 +84,35 @@ row() {
 echo 'name,value,unit,floor_value,floor_ratio,plain_value,plain_ratio' >"$out/sql.csv"
 instant="timestamptz '2026-01-01' + :s * interval '1 second'"
 one() { us_per_call 'SELECT 1;'; }		# again for each row, since the machine's load changes
+fdw() { us_per_call 'SELECT id, at, balance FROM floor_1 WHERE id = 1 AND at = now();'; }
 row lookup "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
-SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$(one)" "$(us_per_call "\\set id random(1, 10000)
+SELECT id, at, balance FROM account WHERE id = :id AND at = $instant;")" "$(fdw)" "$(us_per_call "\\set id random(1, 10000)
 \\set s random(1, 500000)
 SELECT id, at, balance FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1;")"
 row lookup_hot_sum "$(us_per_call "\\set s random(1, 200000)
-SELECT id, at, balance FROM account WHERE id = 0 AND at = $instant;")" "$(one)" "$(us_per_call "\\set s random(1, 200000)
+SELECT id, at, balance FROM account WHERE id = 0 AND at = $instant;")" "$(fdw)" "$(us_per_call "\\set s random(1, 200000)
 SELECT sum(balance) FROM plain WHERE id = 0 AND at <= $instant;")"
+row lookup_linear "$(us_per_call "\\set id random(1, 10000)
+\\set s random(1, 500000)
+SELECT id, at, value FROM reading WHERE id = :id AND at = $instant;")" "$(fdw)" "$(us_per_call "\\set id random(1, 10000)
+\\set s random(1, 500000)
+SELECT a.balance + (b.balance - a.balance) * 0.5
+FROM (SELECT * FROM plain WHERE id = :id AND at <= $instant ORDER BY at DESC LIMIT 1) a,
+     (SELECT * FROM plain WHERE id = :id AND at > $instant ORDER BY at LIMIT 1) b;")"
+# Many rows in one statement: an as-of join, all keys at one instant, a series of instants of one key.
+rows_of() { us_per_call "$2" | awk -v rows="$1" '{printf "%.4f", $1 / rows}'; }
+row asof_join_100k "$(rows_of 100000 'SELECT sum(a.balance) FROM asked q JOIN account a ON a.id = q.id AND a.at = q.at;')" \
+	"$(PGOPTIONS='-c enable_material=off' rows_of 100000 'SELECT sum(f.balance) FROM asked q JOIN floor_1 f ON true;')" \
+	"$(rows_of 100000 'SELECT sum(p.balance) FROM asked q, LATERAL (SELECT balance FROM plain WHERE id = q.id AND at <= q.at ORDER BY at DESC LIMIT 1) p;')"
+row all_keys_10k "$(us_per_call "\\set s random(1, 500000)
+SELECT id, at, balance FROM account WHERE at = $instant;")" "$(us_per_call 'SELECT id, at, balance FROM floor_10000;')" "$(us_per_call "\\set s random(1, 500000)
+SELECT k, p.* FROM generate_series(1, 10000) k, LATERAL (SELECT at, balance FROM plain WHERE id = k AND at <= $instant ORDER BY at DESC LIMIT 1) p;")"
+row series_1000 "$(us_per_call "\\set id random(1, 10000)
+SELECT * FROM contime.series(NULL::account, :id, '2026-01-01', timestamptz '2026-01-01' + interval '499500 seconds', '500 seconds');")" \
+	"$(us_per_call 'SELECT * FROM floor_series(1000);')" "$(us_per_call "\\set id random(1, 10000)
+SELECT t, p.* FROM generate_series(timestamptz '2026-01-01', timestamptz '2026-01-01' + interval '499500 seconds', '500 seconds') t,
+    LATERAL (SELECT id, balance FROM plain WHERE id = :id AND at <= t ORDER BY at DESC LIMIT 1) p;")"
 row insert_1 "$(us_per_call "\\set id random(1, 10000)
 INSERT INTO account VALUES (:id, NULL, 1);")" "$(one)" "$(us_per_call "\\set id random(1, 10000)
 INSERT INTO plain VALUES (:id, now(), 1);")"
@@ -83,6 +123,8 @@ $1" | awk '{printf "%.4f", $1 / 1000}'; }
 row insert_1000 "$(per_row "INSERT INTO account $thousand;")" "$(per_row "SELECT count(*) FROM ($thousand) x;")" "$(per_row "INSERT INTO plain $thousand;")"
 row copy_text "$(us_per_row 200000 "\\copy account FROM '$WORK/rows'")" "$(us_per_row 200000 "\\copy bare FROM '$WORK/rows'")" \
 	"$(us_per_row 200000 "\\copy plain FROM '$WORK/rows'")"
+row copy_binary "$(us_per_row 200000 "\\copy account FROM '$WORK/rows.bin' (FORMAT binary)")" "$(us_per_row 200000 "\\copy bare FROM '$WORK/rows.bin' (FORMAT binary)")" \
+	"$(us_per_row 200000 "\\copy plain FROM '$WORK/rows.bin' (FORMAT binary)")"
 
 # ---- recent events -----------------------------------------------------------------
 
