@@ -40,6 +40,9 @@
 #define FOLDS_PER_LOOK 16
 #define LOOKS 8
 
+/* How many keys ahead their memory is asked for. */
+#define READ_AHEAD 4
+
 /* What a visit to a timeline keeps. */
 #define MAX_VISIT_BYTES 64
 
@@ -574,6 +577,7 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 		*fill = FILL_DONE;
 		if (read.timeline == 0)
 			return true;
+		ct_read_ahead(arena, store, scan->position + READ_AHEAD);
 		*fill = fill_timeline(scan, arena, store, read.timeline);
 		if (!ct_read_valid(&read))
 		{

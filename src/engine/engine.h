@@ -453,6 +453,9 @@ CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
 CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
 						 CtRead *read) CT_MUST_CHECK;
 
+/* Ask for the memory of the timeline at a position, which will be read soon. */
+void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
+
 /* Has nothing changed since: was all that was read whole? */
 bool		ct_read_valid(const CtRead *read);
 

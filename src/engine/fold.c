@@ -324,6 +324,22 @@ fold_clean_tree(const CtFold *fold, uint64_t wanted)
 	}
 }
 
+/*
+ * Who looks for an instant within a tail will jump about in it, and then read
+ * it up to there: ask for all of it at once.
+ */
+static inline void
+tail_ahead(const CtRun *run, int64_t time)
+{
+	const char *rows = (const char *) run->base;
+	size_t bytes = (size_t) run->count * run->stride;
+
+	if (run->count <= 8 || ct_run_time(run, run->count - 1) <= time)
+		return;
+	for (size_t at = 64; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch(rows + at);
+}
+
 /* With nothing to leave out and nothing to add. */
 static void
 fold_clean(const CtFold *fold)
@@ -342,6 +358,7 @@ fold_clean(const CtFold *fold)
 		fold_clean_tree(fold, lasts);
 		return;
 	}
+	tail_ahead(&run, fold->to);
 	root = timeline->root == 0 ? NULL : ct_ptr(fold->shape->arena, timeline->root);
 	if (root != NULL && inner_count(root) > 0)
 		apply_numbers(fold, root, inner_count(root));
