@@ -209,34 +209,31 @@ twins(void **state)
 	Event five = identified(10, 5, 1);
 	Event four = identified(10, 4, 1);
 	Event six = identified(10, 6, 1);
-	CtChanged changed = {0};
+	CtChanged changed;
 	CtState now;
 
 	(void) state;
 	table_enter(&table, 1, &five, 10, INT64_MIN);
 	table_enter(&table, 1, &five, 11, INT64_MIN); /* a duplicate */
-	table_enter(&table, 1, &four, 12, INT64_MIN); /* a conflict it wins */
-	table_enter(&table, 1, &six, 13, INT64_MIN);  /* one it loses */
+	changed = table_enter(&table, 1, &four, 12, 10); /* a conflict it wins */
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 10);
+	assert_int_equal(changed.to, INT64_MAX);
+	table_enter(&table, 1, &six, 13, INT64_MIN); /* one it loses */
 	assert_int_equal(table_stats(&table).recent, 3);
 	assert_int_equal(table_stats(&table).young, 1);
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 5);
 
 	/* nothing is decided before everyone sees both */
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100), CT_OK);
 	assert_int_equal(table_stats(&table).recent, 3);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100), CT_OK);
 	assert_int_equal(table_stats(&table).duplicates, 1);
-	assert_int_equal(changed.events, 0);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 14, 100, &(int64_t){10}, &changed), CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 14, 100), CT_OK);
 	assert_int_equal(table_stats(&table).conflicts, 2);
 	assert_int_equal(table_stats(&table).recent, 0);
 	assert_int_equal(table_stats(&table).frozen, 1);
-	assert_int_equal(changed.events, 1);
-	assert_int_equal(changed.from, 10);
-	assert_int_equal(changed.to, INT64_MAX);
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 4);
 
