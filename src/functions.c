@@ -488,18 +488,18 @@ put_reconciliations(const HistoryResult *result, const ContimeTable *table, Cont
 Datum
 contime_reconciliations(PG_FUNCTION_ARGS)
 {
-	Relation	rel = open_table(fcinfo, AccessShareLock);
+	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
 	HistoryResult result;
 	ContimeGeneration *g;
 	Oid			range;
 
-	check_privilege(rel, ACL_SELECT, all_columns(table));
+	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
 	InitMaterializedSRF(fcinfo, 0);
 	result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	result.row = RelationGetDescr(rel);
 	range = TupleDescAttr(result.rsinfo->setDesc, 2)->atttypid;
-	check_clock(table, range == INT8RANGEOID ? INT8OID : TIMESTAMPTZOID,
+	contime_check_clock(table, range == INT8RANGEOID ? INT8OID : TIMESTAMPTZOID,
 				range == INT8RANGEOID ? "contime.reconciliations()" : "contime.reconciliations_tick()");
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
 	if (table->source)
