@@ -200,6 +200,55 @@ permutations(void **state)
 	}
 }
 
+/* ---- what is told ---------------------------------------------------------------------- */
+
+static Event
+named(int64_t time, const char *name)
+{
+	Event event = event_at(time, CT_EVENT);
+
+	event_text(&event, NAME_ATTR, name);
+	return event;
+}
+
+/*
+ * An event that changes nothing is not told; but who saw another one before,
+ * which enters after it, saw it change something.
+ */
+static void
+told_in_any_order(void **state)
+{
+	Table table = table_make(60);
+	CtKeyChanged keys[2];
+	CtChanged changed = {.keys = keys};
+	Event first = named(1, "none");
+	Event late = named(4, "x");
+	Event none = named(7, "none");
+	int64_t served = 20;
+	CtRef batch;
+
+	(void) state;
+	table_enter(&table, 1, &first, 10, INT64_MIN);
+	assert_int_equal(table_enter(&table, 1, &none, 11, served).events, 0);
+	none.change.time = 8;
+	assert_int_equal(table_add(&table, 1, &none, 12), CT_OK);
+	assert_int_equal(table_add(&table, 1, &late, 13), CT_OK);
+	for (int i = 0; i < 2; i++)
+	{
+		assert_non_null(ct_store_first_batch(&table.arena, table.store, &batch));
+		assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 1, &served, &changed),
+						 CT_OK);
+	}
+	assert_int_equal(changed.events, 2);
+	assert_int_equal(keys[0].from, 8);
+	assert_int_equal(keys[0].to, INT64_MAX);
+	assert_int_equal(keys[1].timeline, table_find(&table, 1));
+	assert_int_equal(keys[1].from, 4);
+	assert_int_equal(keys[1].to, 7);
+	table_validate(&table);
+	table_free(&table);
+}
+
 /* ---- twins --------------------------------------------------------------------------- */
 
 static void
@@ -569,7 +618,8 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
-		cmocka_unit_test(permutations),  cmocka_unit_test(twins),
+		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
+		cmocka_unit_test(twins),
 		cmocka_unit_test(twins_seen),    cmocka_unit_test(snapshots),
 		cmocka_unit_test(equality),      cmocka_unit_test(notices),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
