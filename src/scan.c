@@ -741,7 +741,7 @@ fill_some(ContimeScan *scan)
 	CtArena		arena = contime_arena(scan->partition);
 	CtRef		store = scan->generation->store[scan->partition];
 	int			conflict;
-	Fill		fill;
+	Fill		fill = FILL_DONE;
 
 	if (store == 0)
 		return FILL_DONE;

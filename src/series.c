@@ -9,6 +9,7 @@
 
 #include "access/relation.h"
 #include "catalog/pg_type_d.h"
+#include "common/int.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
