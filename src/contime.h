@@ -10,6 +10,7 @@
  *	  plan.c       conditions on the time column become bindings
  *	  serializable.c  reads and writes as predicate locks
  *	  pause.c      places to wait, for tests
+ *	  instant.c    what a read without such a condition may be of
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
@@ -486,6 +487,19 @@ extern int64 contime_stamp(void);
 
 /* Keys in memory, for estimates; cheap. */
 extern double contime_count_keys(Oid relid);
+
+/* ---- instant.c ----------------------------------------------------------------------- */
+
+extern void contime_instant_settings(void);
+
+/* Does the session look at another instant (may be NULL) than now? */
+extern bool contime_travels(const ContimeTable *table, int64 *instant);
+
+/* ERROR when a read without a condition on the time is not allowed. */
+extern void contime_check_unbound(const ContimeTable *table);
+
+/* ERROR when the session looks at the past, where nothing is written. */
+extern void contime_check_present(const ContimeTable *table);
 
 /* ---- ingest.c ---------------------------------------------------------------------- */
 

@@ -111,6 +111,7 @@ typedef struct FdwScan
 	int			nkeys;			/* 0: all keys are read */
 	KeyValues  *keys;
 	Oid			time_type;
+	bool		travels;		/* no instant is bound, and contime.at is set */
 	int64		now;			/* when no instant is bound */
 	int64	   *instants;
 	int			ninstants;
@@ -135,6 +136,13 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 						RelationGetRelationName(node->ss.ss_currentRelation)),
 				 errdetail("Whether its instants are known depends on the values of the parameters."),
 				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
+	if (state->binding.ninstants == 0)
+	{
+		const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
+
+		contime_check_unbound(table);
+		state->travels = contime_travels(table, &state->now);
+	}
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	state->capacity = 4;
@@ -326,7 +334,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 		state->keys[i].type = attr->type;
 		state->keys[i].collation = attr->collation;
 	}
-	if (state->binding.ninstants == 0)
+	if (state->binding.ninstants == 0 && !state->travels)
 	{
 		state->now = latched_now(estate, table);
 		contime_scan_look_until(state->scan, state->now);
@@ -519,7 +527,8 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	if (keys.len > 0)
 		ExplainPropertyText("Key", keys.data, es);
 	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
-						binding.forbidden ? "unknown" : "now", es);
+						binding.forbidden ? "unknown" :
+						contime_travels(table, NULL) ? "contime.at" : "now", es);
 }
 
 /* ---- INSERT and COPY -------------------------------------------------------------- */
@@ -543,6 +552,7 @@ begin_modify(ResultRelInfo *rinfo)
 	FdwModify *state = palloc0(sizeof(FdwModify));
 
 	contime_source_refuse(table);
+	contime_check_present(table);
 	state->ingest = contime_ingest_begin(rel);
 	state->time_attno = table->time_attno;
 	state->stamp = true;

@@ -177,6 +177,7 @@ record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
 	ContimeIngest *ingest = contime_ingest_begin(rel);
 
 	contime_source_refuse(contime_table(rel));
+	contime_check_present(contime_table(rel));
 	contime_ingest_row(ingest, kind, values, isnull, set_null, columns, true);
 	contime_ingest_end(ingest);
 }

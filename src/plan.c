@@ -245,14 +245,19 @@ has_range(Node *node, void *context)
 static bool
 match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match)
 {
+	OpExpr	   *op = NULL;
 	Node	   *value = NULL;
 	bool		array = false;
 	ListCell   *lc;
 
-	if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
-	{
-		OpExpr	   *op = (OpExpr *) clause;
+	/* IS NOT DISTINCT FROM is equality: the time is never NULL at the scan. */
+	if (is_notclause(clause) && IsA(get_notclausearg(clause), DistinctExpr))
+		op = (OpExpr *) get_notclausearg(clause);
+	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+		op = (OpExpr *) clause;
 
+	if (op != NULL)
+	{
 		if (!is_equality(op->opno, crel->time_family))
 			return false;
 		if (is_column(crel, linitial(op->args), crel->time_attno))
@@ -262,12 +267,12 @@ match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match
 	}
 	else if (IsA(clause, ScalarArrayOpExpr))
 	{
-		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
+		ScalarArrayOpExpr *any = (ScalarArrayOpExpr *) clause;
 
-		if (!op->useOr || !is_equality(op->opno, crel->time_family))
+		if (!any->useOr || !is_equality(any->opno, crel->time_family))
 			return false;
-		if (is_column(crel, linitial(op->args), crel->time_attno))
-			value = lsecond(op->args);
+		if (is_column(crel, linitial(any->args), crel->time_attno))
+			value = lsecond(any->args);
 		array = true;
 	}
 	else if (is_orclause(clause))

@@ -305,7 +305,8 @@ sub binding
 	my $which = rand;
 
 	return "$time->{sql} = " . time_expression(@others) if $which < 0.65;
-	return time_expression(@others) . " = $time->{sql}" if $which < 0.72;
+	return time_expression(@others) . " = $time->{sql}" if $which < 0.7;
+	return "$time->{sql} IS NOT DISTINCT FROM " . time_expression(@others) if $which < 0.74;
 	return "$time->{sql} IN (" . constant() . ', ' . constant() . ')' if $which < 0.78;
 	return "$time->{sql} = ANY (" . pick(@arrays)->{sql} . ')' if @arrays && $which < 0.83;
 	return "$time->{sql} = (SELECT max(t) FROM ${clock}_x)" if $which < 0.85;
@@ -500,6 +501,14 @@ my %cases = (
 		'SELECT * FROM day_a WHERE T = at AND id = 2::smallint',
 		'SELECT * FROM day_a WHERE at IN (T, T + \'1 day\', NULL)',
 		'SELECT * FROM day_a WHERE at = T OR at = T + \'1 day\'',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM (SELECT NULL::timestamptz)',
+		'SELECT * FROM day_a WHERE NOT (at, id) IS DISTINCT FROM (T, 2)',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T OR DATE \'2026-03-05\' IS NOT DISTINCT FROM at',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at IS NOT DISTINCT FROM x.t AND a.id = x.id',
+		'SELECT * FROM day_x x LEFT JOIN day_a a ON a.at IS NOT DISTINCT FROM x.t OR a.at = T',
+		'SELECT * FROM day_x x JOIN day_y y USING (id) JOIN day_a a ON a.at = x.t OR a.at = y.t',
+		'SELECT * FROM day_x x WHERE NOT EXISTS (SELECT FROM day_a a WHERE a.at IS NOT DISTINCT FROM x.t)',
 		'SELECT * FROM day_a WHERE (id, at) IN ((1, T), (2, T + \'1 day\'))',
 		'SELECT * FROM day_a WHERE at = T AND at >= T AND at <> T + \'1 day\' AND at IS NOT NULL',
 		'SELECT * FROM day_a WHERE NOT (at <> T)',
@@ -540,10 +549,12 @@ my %cases = (
 		'SELECT * FROM day_a WHERE at BETWEEN T AND T',
 		'SELECT * FROM day_a WHERE at <> T',
 		'SELECT * FROM day_a WHERE at IS NULL',
-		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T',
 		'SELECT * FROM day_a WHERE at::date = \'2026-03-04\'',
 		'SELECT * FROM day_a WHERE at + \'1 day\' = T',
 		'SELECT * FROM day_a WHERE at = T OR id = 1',
+		'SELECT * FROM day_a WHERE at IS DISTINCT FROM T',
+		'SELECT * FROM day_a a LEFT JOIN day_x x ON a.at IS NOT DISTINCT FROM x.t',
+		'SELECT * FROM day_x x LEFT JOIN day_a a ON a.id = x.id WHERE a.at IS NOT DISTINCT FROM x.t',
 		'SELECT * FROM day_a WHERE at = clock_timestamp()',
 		'SELECT * FROM day_a a WHERE a IS DISTINCT FROM NULL',
 		'SELECT * FROM day_a a JOIN day_b b ON a.at = b.at',
