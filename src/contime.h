@@ -8,6 +8,7 @@
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  plan.c       conditions on the time column become bindings
+ *	  path.c       their costs, paths and plans
  *	  serializable.c  reads and writes as predicate locks
  *	  pause.c      places to wait, for tests
  *	  instant.c    what a read without such a condition may be of
@@ -444,6 +445,12 @@ extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
  */
 extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 							  const Datum *keys, const bool *keynulls);
+
+/*
+ * Share the keys with scans of other processes: each gets whole partitions,
+ * the next one from this counter.
+ */
+extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 extern void contime_scan_end(ContimeScan *scan);
 
@@ -485,8 +492,8 @@ extern int64 contime_now(const ContimeTable *table);
 /* A stamp for an event without a time: the clock, increasing in a session. */
 extern int64 contime_stamp(void);
 
-/* Keys in memory, for estimates; cheap. */
-extern double contime_count_keys(Oid relid);
+/* Keys and events in memory, for estimates; cheap. */
+extern void contime_count(Oid relid, double *keys, double *events);
 
 /* ---- instant.c ----------------------------------------------------------------------- */
 
@@ -639,15 +646,18 @@ extern void contime_retention_check(const ContimeTable *table, ContimeGeneration
 extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g,
 									int64 instant) pg_attribute_noreturn();
 
-/* ---- plan.c ---------------------------------------------------------------------------- */
+/* ---- plan.c, path.c ---------------------------------------------------------------------------- */
 
 struct PlannerInfo;
 struct RelOptInfo;
 struct ForeignPath;
+struct RangeTblEntry;
 
 /* The planner's callbacks. */
 extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel,
 									 Oid relid);
+extern bool contimeIsForeignScanParallelSafe(struct PlannerInfo *root, struct RelOptInfo *rel,
+											 struct RangeTblEntry *rte);
 extern void contimeGetForeignPaths(struct PlannerInfo *root, struct RelOptInfo *rel,
 								   Oid relid);
 extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOptInfo *rel,

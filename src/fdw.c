@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
+#include "commands/vacuum.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
 #include "lib/qunique.h"
@@ -28,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/ruleutils.h"
+#include "utils/sampling.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -103,6 +105,7 @@ typedef struct KeyValues
 
 typedef struct FdwScan
 {
+	pg_atomic_uint32 *share;	/* of a parallel scan: see contime_scan_share() */
 	ContimeScan *scan;			/* NULL until the first row is asked for */
 	MemoryContext context;		/* of the values that are bound */
 	bool		bound;			/* the instants and the key are evaluated */
@@ -323,6 +326,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
 	state->scan = contime_scan_begin(rel, estate->es_snapshot);
+	contime_scan_share(state->scan, state->share);
 	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
 										   ALLOCSET_SMALL_SIZES);
 	state->time_type = table->time_type;
@@ -376,6 +380,109 @@ contimeEndForeignScan(ForeignScanState *node)
 
 	if (state != NULL && state->scan != NULL)
 		contime_scan_end(state->scan);
+}
+
+/* ---- parallel scans ---------------------------------------------------------------
+ *
+ * All keys at the same instants by several processes: what they share is the
+ * number of the next partition of the keys.
+ */
+
+static Size
+contimeEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(pg_atomic_uint32);
+}
+
+static void
+contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+	pg_atomic_init_u32(state->share, 0);
+}
+
+static void
+contimeReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	pg_atomic_write_u32((pg_atomic_uint32 *) coordinate, 0);
+}
+
+static void
+contimeInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+}
+
+/* ---- ANALYZE ----------------------------------------------------------------------
+ *
+ * A sample of what is now, for the planner to estimate filters and joins on
+ * keys.  The time column has every value: no two rows of the sample show the
+ * same, so that none is taken for common.
+ */
+
+static int
+acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
+					double *totalrows, double *totaldeadrows)
+{
+	const ContimeTable *table = contime_table(rel);
+	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot());
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	int64		now = contime_now(table);
+	ReservoirStateData sampler;
+	double		skip = -1;		/* rows not to be sampled; -1: not known yet */
+	double		seen = 0;
+	int			sampled = 0;
+
+	contime_scan_look_until(scan, now);
+	contime_scan_bind(scan, &now, 1, NULL, NULL);
+	reservoir_init_selection_state(&sampler, targrows);
+	while (contime_scan_next(scan, slot))
+	{
+		int			place = sampled;
+
+		vacuum_delay_point();
+		if (sampled == targrows)
+		{
+			if (skip < 0)
+				skip = reservoir_get_next_S(&sampler, seen, targrows);
+			place = skip > 0 ? -1 : (int) (targrows * sampler_random_fract(&sampler.randstate));
+			skip--;
+		}
+		else
+			sampled++;
+		if (place >= 0)
+		{
+			slot->tts_values[table->time_attno - 1] = Int64GetDatum(now - (int64) seen);
+			if (seen >= targrows)
+				heap_freetuple(rows[place]);
+			rows[place] = ExecCopySlotHeapTuple(slot);
+		}
+		seen++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	contime_scan_end(scan);
+	ereport(elevel,
+			(errmsg("\"%s\": %.0f keys live now; %d rows in sample",
+					RelationGetRelationName(rel), seen, sampled)));
+	*totalrows = seen;
+	*totaldeadrows = 0;
+	return sampled;
+}
+
+static bool
+contimeAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
+{
+	double		keys;
+	double		events;
+
+	contime_count(RelationGetRelid(rel), &keys, &events);
+	*func = acquire_sample_rows;
+	*totalpages = (BlockNumber) (keys * sizeof(Datum) * RelationGetNumberOfAttributes(rel) / BLCKSZ) + 1;
+	return true;
 }
 
 /* ---- EXPLAIN ---------------------------------------------------------------------- */
@@ -718,6 +825,12 @@ contime_fdw_handler(PG_FUNCTION_ARGS)
 	routine->IterateForeignScan = contimeIterateForeignScan;
 	routine->ReScanForeignScan = contimeReScanForeignScan;
 	routine->EndForeignScan = contimeEndForeignScan;
+	routine->IsForeignScanParallelSafe = contimeIsForeignScanParallelSafe;
+	routine->EstimateDSMForeignScan = contimeEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = contimeInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = contimeReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = contimeInitializeWorkerForeignScan;
+	routine->AnalyzeForeignTable = contimeAnalyzeForeignTable;
 	routine->ExplainForeignScan = contimeExplainForeignScan;
 
 	routine->AddForeignUpdateTargets = contimeAddForeignUpdateTargets;

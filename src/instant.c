@@ -18,7 +18,6 @@
  */
 #include "contime.h"
 
-#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
