@@ -711,7 +711,7 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	}
 }
 
-/* Stamp a row here when RETURNING or a trigger is going to look at it. */
+/* Stamp a row here when RETURNING, a trigger or a policy is going to look at it. */
 static void
 stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
@@ -719,7 +719,8 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	HeapTuple	tuple;
 
 	if (!slot->tts_isnull[attno - 1] || !state->stamp || !state->clock ||
-		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL))
+		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL &&
+		 rinfo->ri_WithCheckOptions == NIL))
 		return;
 
 	slot->tts_values[attno - 1] = TimestampTzGetDatum(contime_stamp());
@@ -729,11 +730,29 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	slot_getallattrs(slot);
 }
 
+/*
+ * What core checks for tables of its own only: the policies of a parent, and
+ * that a row belongs to the partition, unless it was routed there.
+ */
 static void
-ingest_slot(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
+check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (rinfo->ri_WithCheckOptions != NIL)
+		ExecWithCheckOptions(WCO_RLS_INSERT_CHECK, rinfo, slot, estate);
+	if (rinfo->ri_RelationDesc->rd_rel->relispartition &&
+		(rinfo->ri_RootResultRelInfo == NULL ||
+		 (triggers != NULL && triggers->trig_insert_before_row)))
+		ExecPartitionCheck(rinfo, slot, estate, true);
+}
+
+static void
+ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
 	slot_getallattrs(slot);
 	stamp_row(state, rinfo, slot);
+	check_row(estate, rinfo, slot);
 	contime_ingest_row(state->ingest, CT_EVENT, slot->tts_values, slot->tts_isnull,
 					   0, 0, state->stamp);
 	state->pending++;
@@ -752,7 +771,7 @@ contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *s
 {
 	FdwModify *state = rinfo->ri_FdwState;
 
-	ingest_slot(state, rinfo, slot);
+	ingest_slot(estate, state, rinfo, slot);
 	if (!state->collect || state->pending >= BATCH_ROWS)
 		flush(state);
 	return slot;
@@ -765,7 +784,7 @@ contimeExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSl
 	FdwModify *state = rinfo->ri_FdwState;
 
 	for (int i = 0; i < *numSlots; i++)
-		ingest_slot(state, rinfo, slots[i]);
+		ingest_slot(estate, state, rinfo, slots[i]);
 	flush(state);
 	return slots;
 }
