@@ -70,7 +70,7 @@ EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN account a ON a.at = o.pla
 EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01';
 EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01' AND o.n = 1;
 
--- Workers share the keys at an instant, and look up by joins; not for "now", and not from event tables.
+-- Workers share the keys at an instant, and look up by joins; not in event tables.
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
@@ -95,6 +95,18 @@ SELECT count(*) FROM account WHERE at = '2020-02-01';
 SET parallel_leader_participation = off;
 SELECT count(*), sum(balance) FROM account WHERE at IN ('2020-01-05', '2020-02-01');
 RESET ALL;
+-- "Now" is at least as late as what this session has stamped, also in a worker.
+CREATE FUNCTION balance_now(int) RETURNS int LANGUAGE plpgsql STABLE PARALLEL SAFE AS
+'BEGIN RETURN (SELECT balance FROM account WHERE id = $1); END';
+BEGIN;
+INSERT INTO account SELECT 3000 + i % 2, NULL, 1 FROM generate_series(1, 100000) i;
+SET LOCAL force_parallel_mode = on;
+SELECT balance_now(3000), balance_now(3001);
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT sum(balance), count(DISTINCT at) FROM account WHERE id >= 3000;
+COMMIT;
 -- What a worker plans is in a function, and no condition outside reaches it.
 CREATE FUNCTION everything() RETURNS SETOF account LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN QUERY SELECT * FROM account; END';
 SET force_parallel_mode = on;

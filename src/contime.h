@@ -129,6 +129,13 @@ typedef struct ContimeAgent
 	TimestampTz stopped_until;	/* none may connect until then */
 } ContimeAgent;
 
+/* A session's newest stamp, and the transaction that took it. */
+typedef struct ContimeStamp
+{
+	LocalTransactionId lxid;
+	TimestampTz stamp;
+} ContimeStamp;
+
 typedef struct ContimeShared
 {
 	int			partitions;
@@ -140,6 +147,7 @@ typedef struct ContimeShared
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
+	ContimeStamp stamp[FLEXIBLE_ARRAY_MEMBER];	/* by backend id - 1 */
 } ContimeShared;
 
 extern ContimeShared *contime_shared;

@@ -103,9 +103,16 @@ typedef struct KeyValues
 	int			at;				/* the one being read */
 } KeyValues;
 
+/* What the processes of a parallel scan share. */
+typedef struct FdwShare
+{
+	pg_atomic_uint32 next;		/* see contime_scan_share() */
+	int64		now;			/* when no instant is bound */
+} FdwShare;
+
 typedef struct FdwScan
 {
-	pg_atomic_uint32 *share;	/* of a parallel scan: see contime_scan_share() */
+	FdwShare   *share;			/* NULL: all keys are ours */
 	ContimeScan *scan;			/* NULL until the first row is asked for */
 	MemoryContext context;		/* of the values that are bound */
 	bool		bound;			/* the instants and the key are evaluated */
@@ -326,7 +333,8 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
 	state->scan = contime_scan_begin(rel, estate->es_snapshot);
-	contime_scan_share(state->scan, state->share);
+	if (state->share)
+		contime_scan_share(state->scan, &state->share->next);
 	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
 										   ALLOCSET_SMALL_SIZES);
 	state->time_type = table->time_type;
@@ -340,7 +348,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	}
 	if (state->binding.ninstants == 0 && !state->travels)
 	{
-		state->now = latched_now(estate, table);
+		state->now = state->share ? state->share->now : latched_now(estate, table);
 		contime_scan_look_until(state->scan, state->now);
 	}
 	MemoryContextSwitchTo(caller);
@@ -384,14 +392,14 @@ contimeEndForeignScan(ForeignScanState *node)
 
 /* ---- parallel scans ---------------------------------------------------------------
  *
- * All keys at the same instants by several processes: what they share is the
- * number of the next partition of the keys.
+ * All keys at the same instants by several processes: they share the number of
+ * the next partition of the keys, and what is "now".
  */
 
 static Size
 contimeEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
 {
-	return sizeof(pg_atomic_uint32);
+	return sizeof(FdwShare);
 }
 
 static void
@@ -400,13 +408,16 @@ contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, v
 	FdwScan  *state = node->fdw_state;
 
 	state->share = coordinate;
-	pg_atomic_init_u32(state->share, 0);
+	pg_atomic_init_u32(&state->share->next, 0);
+	if (state->binding.ninstants == 0)
+		state->share->now = latched_now(node->ss.ps.state,
+										contime_table(node->ss.ss_currentRelation));
 }
 
 static void
 contimeReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
 {
-	pg_atomic_write_u32((pg_atomic_uint32 *) coordinate, 0);
+	pg_atomic_write_u32(&((FdwShare *) coordinate)->next, 0);
 }
 
 static void

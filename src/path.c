@@ -429,8 +429,7 @@ binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 /* ---- the callbacks ---------------------------------------------------------------------- */
 
 /*
- * May workers read the table?  "Now" is at least as late as what this session
- * has stamped, which they do not know; and event tables are read by queries.
+ * May workers read the table?  Not when that takes a query to its event table.
  * (The first call of all for a table, if there may be workers.)
  */
 bool
@@ -441,8 +440,7 @@ contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEnt
 	if (rel->fdw_private == NULL)
 		contime_analyse(root);
 	crel = rel->fdw_private;
-	return !crel->durable &&
-		(crel->verdict != READ_NOW || crel->time_type != TIMESTAMPTZOID);
+	return !crel->durable;
 }
 
 void
