@@ -258,11 +258,10 @@ replay_load(ReplayTimeline *timeline, const Event *event, uint32_t count)
 static void
 engine_settle(uint64_t horizon)
 {
-	CtChanged changed = {0};
 	CtStatus status;
 
 	do
-		status = ct_store_settle(&arena, store, horizon, 1 << 20, NULL, &changed);
+		status = ct_store_settle(&arena, store, horizon, 1 << 20);
 	while (status == CT_AGAIN);
 	must(status);
 }

@@ -138,6 +138,20 @@ LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
 'one key''s events at the ticks [from, to), in the order in which they count; needs SELECT';
 
+CREATE FUNCTION contime.reconciliations("table" anyelement, since bigint DEFAULT 0)
+RETURNS TABLE (seq bigint, key anyelement, during tstzrange, events bigint, reset boolean)
+AS 'MODULE_PATHNAME', 'contime_reconciliations'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
+'what changed of the past after the notice numbered since (0: from the beginning), in order: key is a row with the key columns, during the instants at which its states may have become others; events 0: somebody read with an old snapshot what was changing. reset: notices are lost, take all keys and instants for changed; needs SELECT';
+
+CREATE FUNCTION contime.reconciliations_tick("table" anyelement, since bigint DEFAULT 0)
+RETURNS TABLE (seq bigint, key anyelement, during int8range, events bigint, reset boolean)
+AS 'MODULE_PATHNAME', 'contime_reconciliations'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION contime.reconciliations_tick(anyelement, bigint) IS
+'what changed of the past of a table with a logical clock after the notice numbered since; see contime.reconciliations; needs SELECT';
+
 -- ---- watching -----------------------------------------------------------------------
 
 CREATE FUNCTION contime.table_stats(

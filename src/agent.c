@@ -2,15 +2,19 @@
  * agent.c
  *	  Notices: the launcher, and one agent per database that sends them.
  *
- *	  worker: the past changed ─► generation[].notice (coalesced) ─► agent ─► NOTIFY
- *	                                                   launcher ─ starts ─┘
+ *	  worker: the past changed ─► generation[].due (coalesced) ─► agent ─► NOTIFY
+ *	                                                launcher ─ starts ─┘
  *
  * A notice is due when a committed event changed states that may have been
- * read.  What is due for a table is one range and a count, to which workers
- * add, so it cannot overflow.  NOTIFY needs a transaction in the database, so
- * an agent connected there sends all that is due in one commit, at most ten a
- * second.  The launcher starts it when a table there first holds data or a
- * notice is due; an agent leaves when it has nothing to do for a while.
+ * read, and when a table has lost what it knew (reset).  What is due for a
+ * table is one range and a count, so it cannot overflow.  NOTIFY needs a
+ * transaction in the database, so an agent connected there sends all that is
+ * due in one commit, at most ten a second.  The launcher starts it when a table
+ * there first holds data or a notice is due; an agent leaves when it has
+ * nothing to do for a while.
+ *
+ * Under notify 'key' there is one notice for each key instead, from the ring;
+ * if there are too many, or the ring has lost some, the one for all keys goes.
  *
  * What is being sent is kept in generation[].sending until it is committed; an
  * agent that finds some there sends it again, since its predecessor died.
@@ -18,11 +22,14 @@
  * An agent would be in the way of DROP DATABASE and its like, so ddl.c stops
  * it first.
  *
- * Concurrency: the agent table is protected by the registry lock, a
- * generation's notice and sending by its spinlock.
+ * Concurrency: the agent table is protected by the registry lock, what is due
+ * of a generation and being sent by its spinlock.
+ *
+ * Not here: what is due, and the ring (reconcile.c).
  */
 #include "contime.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "commands/async.h"
@@ -32,6 +39,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -45,6 +53,12 @@
 
 /* At most ten commits a second. */
 #define SEND_INTERVAL_MS 100
+
+/* Keys of a table named at a time; more: one notice for all keys. */
+#define MOST_KEYS 100
+
+/* A payload must be shorter than NOTIFY_PAYLOAD_MAX_LENGTH (async.c). */
+#define MOST_BYTES (BLCKSZ - NAMEDATALEN - 128)
 
 /* An agent without notices leaves after this. */
 #define AGENT_IDLE_MS 60000
@@ -149,7 +163,7 @@ wants_agent(ContimeGeneration *g)
 	if (!g->used || g->dead || g->tombstone)
 		return false;
 	SpinLockAcquire(&g->notice_mutex);
-	wants = g->wants_agent || g->notice.events > 0 || g->sending.events > 0;
+	wants = g->wants_agent || g->due.seq != 0 || g->sending.seq != 0;
 	SpinLockRelease(&g->notice_mutex);
 	return wants;
 }
@@ -235,17 +249,15 @@ contime_launcher_main(Datum unused)
 
 /* Move what is due of a table to what is being sent; false: nothing. */
 static bool
-take_notice(ContimeGeneration *g, CtChanged *taken, uint64 *seq)
+take_due(ContimeGeneration *g, ContimeDue *taken)
 {
 	SpinLockAcquire(&g->notice_mutex);
 	g->wants_agent = false;
-	contime_changed_add(&g->sending, &g->notice);
-	g->notice.events = 0;
+	contime_due_add(&g->sending, &g->due);
+	g->due.seq = 0;
 	*taken = g->sending;
-	if (taken->events > 0)
-		*seq = ++g->notice_seq;
 	SpinLockRelease(&g->notice_mutex);
-	return taken->events > 0;
+	return taken->seq != 0;
 }
 
 static void
@@ -254,7 +266,7 @@ append_instant(StringInfo json, const char *name, int64 instant, Oid type)
 	char		buf[MAXDATELEN + 1];
 
 	appendStringInfo(json, ", \"%s\": ", name);
-	if (instant == PG_INT64_MAX)
+	if (instant == PG_INT64_MIN || instant == PG_INT64_MAX)
 		appendStringInfoString(json, "null");
 	else if (type == INT8OID)
 		appendStringInfo(json, INT64_FORMAT, instant);
@@ -291,32 +303,170 @@ time_type_of(ContimeGeneration *g)
 	return type;
 }
 
+/*
+ * A key's value.  No cast to json is looked for, which might be a user's
+ * function, and this process may do everything.
+ */
 static void
-send_notice(ContimeGeneration *g, const CtChanged *changed, uint64 seq)
+append_value(StringInfo json, Datum value, Oid type)
+{
+	char		buf[MAXDATELEN + 1];
+	Oid			output;
+	bool		varlena;
+
+	switch (type)
+	{
+		case BOOLOID:
+			appendStringInfoString(json, DatumGetBool(value) ? "true" : "false");
+			return;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			JsonEncodeDateTime(buf, value, type, NULL);
+			escape_json(json, buf);
+			return;
+		default:
+			getTypeOutputInfo(type, &output, &varlena);
+			if (contime_is_integer(type))
+				appendStringInfoString(json, OidOutputFunctionCall(output, value));
+			else
+				escape_json(json, OidOutputFunctionCall(output, value));
+	}
+}
+
+/* The key columns as an object. */
+static void
+append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *notice)
+{
+	Datum	   *values = palloc(table->natts * sizeof(Datum));
+	bool	   *isnull = palloc(table->natts * sizeof(bool));
+
+	contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attno = table->key_attno[i];
+
+		appendStringInfoString(json, i == 0 ? ", \"key\": {" : ", ");
+		escape_json(json, get_attname(table->relid, attno, false));
+		appendStringInfoString(json, ": ");
+		append_value(json, values[attno - 1], table->attr[attno - 1].type);
+	}
+	appendStringInfoChar(json, '}');
+}
+
+/* One notice's payload: of all keys, or of the one that `of` names. */
+static char *
+make_payload(const char *name, Oid time_type, const ContimeDue *due,
+			 const ContimeTable *table, const ContimeNotice *of)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"table\": ");
+	escape_json(&json, name);
+	if (of)
+		append_key(&json, table, of);
+	append_instant(&json, "from", due->from, time_type);
+	append_instant(&json, "to", due->to, time_type);
+	appendStringInfo(&json, ", \"events\": " UINT64_FORMAT ", \"seq\": " UINT64_FORMAT,
+					 due->events, due->seq);
+	if (due->reset)
+		appendStringInfoString(&json, ", \"reset\": true");
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+/* What is due of one key. */
+typedef struct DueKey
+{
+	const ContimeNotice *notice;
+	ContimeDue	due;
+} DueKey;
+
+/* Notices by key, at most MOST_KEYS of them; false: there are more. */
+static bool
+gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *nkeys)
+{
+	*nkeys = 0;
+	for (int i = 0; i < count; i++)
+	{
+		const ContimeNotice *notice = notices[i];
+		ContimeDue	due = {seq, notice->events, notice->from, notice->to, false};
+		int			k = 0;
+
+		while (k < *nkeys && (keys[k].notice->key_bytes != notice->key_bytes ||
+							  memcmp(keys[k].notice->key, notice->key, notice->key_bytes) != 0))
+			k++;
+		if (k == MOST_KEYS)
+			return false;
+		if (k == *nkeys)
+		{
+			keys[k].notice = notice;
+			keys[k].due.seq = 0;
+			++*nkeys;
+		}
+		contime_due_add(&keys[k].due, &due);
+	}
+	return true;
+}
+
+/*
+ * Send a notice for each key; false, with nothing sent, when that cannot be.
+ * Nobody is waited for, lest others' notices wait, too.
+ */
+static bool
+send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const ContimeDue *due)
+{
+	DueKey		keys[MOST_KEYS];
+	char	   *payloads[MOST_KEYS];
+	int			nkeys;
+	int			count;
+	ContimeNotice **notices;
+	Relation	rel;
+	bool		sent;
+
+	if (due->reset || !ConditionalLockRelationOid(g->relation, AccessShareLock))
+		return false;
+	rel = try_relation_open(g->relation, NoLock);
+	if (rel == NULL)
+		return false;
+	notices = contime_notices_between(g, g->told, due->seq, &count);
+	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->lost) <= g->told &&
+		gather_keys(notices, count, due->seq, keys, &nkeys);
+	for (int k = 0; sent && k < nkeys; k++)
+	{
+		payloads[k] = make_payload(name, time_type, &keys[k].due, contime_table(rel), keys[k].notice);
+		sent = strlen(payloads[k]) < MOST_BYTES;
+	}
+	for (int k = 0; sent && k < nkeys; k++)
+		Async_Notify(CHANNEL, payloads[k]);
+	relation_close(rel, NoLock);
+	return sent;
+}
+
+static void
+send_due(ContimeGeneration *g, const ContimeDue *due)
 {
 	char	   *name = get_rel_name(g->relation);
 	Oid			type = time_type_of(g);
-	StringInfoData json;
+	ContimeNotify notify;
 
 	/* Dropped meanwhile: nobody to tell. */
-	if (name == NULL || !OidIsValid(type) || !contime_table_notifies(g->relation))
+	if (name == NULL)
 		return;
-	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"table\": ");
-	escape_json(&json, quote_qualified_identifier(get_namespace_name(get_rel_namespace(g->relation)),
-												  name));
-	append_instant(&json, "from", changed->from, type);
-	append_instant(&json, "to", changed->to, type);
-	appendStringInfo(&json, ", \"events\": " UINT64_FORMAT ", \"seq\": " UINT64_FORMAT "}",
-					 changed->events, seq);
-	Async_Notify(CHANNEL, json.data);
+	notify = contime_table_notify(g->relation);
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(g->relation)), name);
+	if (notify == CONTIME_NOTIFY_OFF ||
+		(notify == CONTIME_NOTIFY_KEY && send_by_key(g, name, type, due)))
+		return;
+	Async_Notify(CHANNEL, make_payload(name, type, due, NULL, NULL));
 }
 
 /* Send what is due in one transaction; true when there was something. */
 static bool
 send_notices(void)
 {
-	static bool taken[CONTIME_MAX_GENERATIONS];
+	static ContimeDue taken[CONTIME_MAX_GENERATIONS];
 	int			highest = contime_shared->highest;
 	bool		any = false;
 
@@ -325,14 +475,12 @@ send_notices(void)
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		CtChanged	changed;
-		uint64		seq;
 
-		taken[i] = g->used && !g->dead && g->database == MyDatabaseId &&
-			take_notice(g, &changed, &seq);
-		if (taken[i])
-			send_notice(g, &changed, seq);
-		any |= taken[i];
+		taken[i].seq = 0;
+		if (!g->used || g->dead || g->database != MyDatabaseId || !take_due(g, &taken[i]))
+			continue;
+		send_due(g, &taken[i]);
+		any = true;
 	}
 	CommitTransactionCommand();
 
@@ -340,10 +488,11 @@ send_notices(void)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (!taken[i])
+		if (taken[i].seq == 0)
 			continue;
 		SpinLockAcquire(&g->notice_mutex);
-		g->sending.events = 0;
+		g->sending.seq = 0;
+		g->told = taken[i].seq;
 		SpinLockRelease(&g->notice_mutex);
 	}
 	return any;

@@ -7,6 +7,7 @@
  *	  encode.c     rows <-> events and states         ingest.c  rows become recent events
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
+ *	  reconcile.c  notices: what changed of the past
  *	  plan.c       conditions on the time column become bindings
  *	  path.c       their costs, paths and plans
  *	  serializable.c  reads and writes as predicate locks
@@ -61,6 +62,16 @@ extern int	contime_workers;	/* contime.workers: partitions */
 
 /* ---- shared.c ------------------------------------------------------------- */
 
+/* What is due to be told of a table; seq = 0: nothing. */
+typedef struct ContimeDue
+{
+	uint64		seq;			/* of the newest notice in it */
+	uint64		events;
+	int64		from;
+	int64		to;
+	bool		reset;			/* what was known before is no more */
+} ContimeDue;
+
 /*
  * The events of one table from one CREATE, first use or TRUNCATE on.  The
  * newest whose transaction is the reader's own or committed is in force; a
@@ -82,10 +93,14 @@ typedef struct ContimeGeneration
 	TimestampTz since;			/* remembers from here */
 	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
 	pg_atomic_uint64 served;	/* latest instant read (as int64) */
-	slock_t		notice_mutex;
-	CtChanged	notice;			/* what is due; events = 0: nothing */
-	CtChanged	sending;		/* what the agent is about to commit */
-	uint64		notice_seq;		/* number of the last notice */
+	bool		forgot;			/* an earlier life of the table: a reset is due */
+	uint64		opened;			/* its notices have greater numbers */
+	pg_atomic_uint64 lost;		/* those up to here cannot be replayed */
+	slock_t		notice_mutex;	/* of what follows: reconcile.c */
+	uint64		seq;			/* number of the last notice */
+	ContimeDue	due;
+	ContimeDue	sending;		/* what the agent is about to commit */
+	uint64		told;			/* the agent has committed up to this number */
 	pg_atomic_uint64 retained;	/* earliest instant answered (as int64), */
 	pg_atomic_uint64 newest;	/* newest that committed, on a logical clock */
 	pg_atomic_uint64 too_late;	/* events ignored */
@@ -109,6 +124,8 @@ typedef struct ContimePartition
 	uint64		entered;		/* events since the start */
 	uint64		dropped;
 	TimestampTz last_pass;
+	uint64		ring_from;		/* its notices: reconcile.c */
+	uint64		ring_to;
 } ContimePartition;
 
 /* A table whose events were being changed when a worker crashed. */
@@ -283,8 +300,15 @@ extern const ContimeTable *contime_table(Relation rel);
 /* Is it a foreign table of contime's? */
 extern bool contime_is_table(Oid relid);
 
-/* Does the table want notices sent, by its option as it is now? */
-extern bool contime_table_notifies(Oid relid);
+/* What notices of the table are sent, by its option as it is now. */
+typedef enum ContimeNotify
+{
+	CONTIME_NOTIFY_OFF,
+	CONTIME_NOTIFY_ON,
+	CONTIME_NOTIFY_KEY			/* with the key */
+} ContimeNotify;
+
+extern ContimeNotify contime_table_notify(Oid relid);
 
 /* Has no column any option yet? */
 extern bool contime_table_is_bare(Oid relid);
@@ -369,6 +393,7 @@ typedef struct ContimeView
 	CtRuns		runs;			/* visible recent events of the timeline at hand */
 	uint32		capacity;		/* of the runs and of unknown[] */
 	uint32		wanted;
+	bool		overtaken;		/* a hidden one waits for its twin: others see it */
 	uint32		nunknown;
 	uint64	   *unknown;		/* transactions to look up */
 	bool		tracks;			/* of a serializable transaction: */
@@ -617,9 +642,6 @@ extern PGDLLEXPORT void contime_worker_main(Datum partition);
 extern PGDLLEXPORT void contime_launcher_main(Datum unused);
 extern PGDLLEXPORT void contime_agent_main(Datum database);
 
-/* Add one change of the past to another. */
-extern void contime_changed_add(CtChanged *sum, const CtChanged *changed);
-
 /* Have a database's agent look for notices, starting it if need be. */
 extern void contime_agent_wake(Oid database);
 
@@ -628,6 +650,39 @@ extern void contime_agent_wake(Oid database);
  * database can be dropped, renamed or copied.
  */
 extern void contime_agent_stop(Oid database);
+
+/* ---- reconcile.c ------------------------------------------------------------------------ */
+
+/* The past of a key changed: as kept in a partition's ring. */
+typedef struct ContimeNotice
+{
+	uint32		bytes;			/* of all of it */
+	uint32		key_bytes;
+	int			generation;		/* index and serial */
+	uint64		serial;
+	uint64		seq;
+	uint64		events;			/* 0: an old snapshot was read beside newer ones */
+	int64		from;
+	int64		to;
+	char		key[FLEXIBLE_ARRAY_MEMBER];
+} ContimeNotice;
+
+extern Size contime_rings_bytes(void);
+extern void contime_rings_attach(char *area);
+
+extern void contime_due_add(ContimeDue *sum, const ContimeDue *due);
+
+/* A table remembers nothing of what was before: tell it. */
+extern void contime_notice_reset(ContimeGeneration *g);
+
+extern bool contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed);
+extern void contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key,
+									 uint32 key_bytes, int64 from, int64 to);
+
+/* The notices that are left with numbers in (since, until], in order; copies. */
+extern ContimeNotice **contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until,
+											   int *count);
+extern uint64 contime_notices_newest(ContimeGeneration *g);
 
 /* ---- retention.c ------------------------------------------------------------------------- */
 

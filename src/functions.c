@@ -1,6 +1,6 @@
 /*
  * functions.c
- *	  The SQL functions: event, snapshot, finish; at, history; counters.
+ *	  The SQL functions: event, snapshot, finish; at, history, reconciliations; counters.
  *
  * The functions do by call what the foreign table does by statement, with the
  * same code underneath (ingest.c, scan.c).  Foreign tables have core to check
@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(contime_snapshot);
 PG_FUNCTION_INFO_V1(contime_finish);
 PG_FUNCTION_INFO_V1(contime_at);
 PG_FUNCTION_INFO_V1(contime_history);
+PG_FUNCTION_INFO_V1(contime_reconciliations);
 PG_FUNCTION_INFO_V1(contime_table_stats);
 PG_FUNCTION_INFO_V1(contime_worker_stats);
 
@@ -448,6 +449,97 @@ contime_history(PG_FUNCTION_ARGS)
 		contime_scan_history(scan, &key, &nokey, from, to, put_history, &result);
 		contime_scan_end(scan);
 	}
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* ---- what changed of the past ------------------------------------------------------------------------- */
+
+/* A row of reconciliations(); without a notice: what was before is lost. */
+static void
+put_reconciliation(const HistoryResult *result, const ContimeTable *table, uint64 seq,
+				   const ContimeNotice *notice)
+{
+	Datum		out[5];
+	bool		nulls[5] = {0};
+	RangeBound	lower = {.inclusive = true,.lower = true,.infinite = true};
+	RangeBound	upper = {.infinite = true};
+
+	out[0] = Int64GetDatum(seq);
+	nulls[1] = nulls[3] = notice == NULL;
+	if (notice)
+	{
+		Datum	   *values = palloc0(table->natts * sizeof(Datum));
+		bool	   *isnull = palloc(table->natts * sizeof(bool));
+
+		memset(isnull, true, table->natts * sizeof(bool));
+		contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
+		out[1] = HeapTupleGetDatum(heap_form_tuple(result->row, values, isnull));
+		out[3] = Int64GetDatum(notice->events);
+		lower.val = Int64GetDatum(notice->from);
+		lower.infinite = notice->from == PG_INT64_MIN;
+		upper.val = Int64GetDatum(notice->to);
+		upper.infinite = notice->to == PG_INT64_MAX;
+	}
+	out[2] = RangeTypePGetDatum(make_range(result->range, &lower, &upper, false));
+	out[4] = BoolGetDatum(notice == NULL);
+	tuplestore_putvalues(result->rsinfo->setResult, result->rsinfo->setDesc, out, nulls);
+}
+
+/*
+ * The notices of a table above a number, and before them whether some are lost:
+ * forgotten by the ring, or of an earlier life of the table, or of the server.
+ */
+static void
+put_reconciliations(const HistoryResult *result, const ContimeTable *table, ContimeGeneration *g,
+					uint64 since)
+{
+	uint64		newest = contime_notices_newest(g);
+	ContimeNotice **notices;
+	uint64		lost;
+	int			count;
+
+	notices = contime_notices_between(g, since > newest ? 0 : since, newest, &count);
+	lost = pg_atomic_read_u64(&g->lost);
+	if (since < lost || since > newest || (since != 0 && since < g->opened))
+		put_reconciliation(result, table, Max(lost, g->opened), NULL);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_reconciliation(result, table, notices[i]->seq, notices[i]);
+	}
+}
+
+/* contime.reconciliations and contime.reconciliations_tick */
+Datum
+contime_reconciliations(PG_FUNCTION_ARGS)
+{
+	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
+	const ContimeTable *table = contime_table(rel);
+	HistoryResult result;
+	ContimeGeneration *g;
+	Oid			range;
+
+	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
+	InitMaterializedSRF(fcinfo, 0);
+	result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	result.row = RelationGetDescr(rel);
+	range = TupleDescAttr(result.rsinfo->setDesc, 2)->atttypid;
+	contime_check_clock(table, range == INT8RANGEOID ? INT8OID : TIMESTAMPTZOID,
+				range == INT8RANGEOID ? "contime.reconciliations()" : "contime.reconciliations_tick()");
+	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
+	if (table->source)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("what changes of durable continuous table \"%s\" is not recorded", table->name),
+				 errhint("Use a trigger on table \"%s\", whose rows are its events.", table->source->name)));
+	g = contime_generation(table->relid);
+	if (PG_ARGISNULL(1))
+		;
+	else if (g)
+		put_reconciliations(&result, table, g, (uint64) Max(PG_GETARG_INT64(1), 0));
+	else
+		put_reconciliation(&result, table, (uint64) GetCurrentTimestamp(), NULL);
 	relation_close(rel, NoLock);
 	return (Datum) 0;
 }

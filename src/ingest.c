@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Rows linked under one hold of a lock. */
@@ -576,6 +577,9 @@ contime_ingest_flush(ContimeIngest *ingest)
 	label.top = U64FromFullTransactionId(GetTopFullTransactionId());
 	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	label.cid = GetCurrentCommandId(true);
+
+	/* Our own id is not below the oldest that the latest snapshot found running. */
+	label.ended = label.top - (uint32) ((TransactionId) label.top - RecentXmin);
 	g = ingest_generation(ingest);
 	contime_retention_note(ingest->table, g);
 

@@ -18,8 +18,10 @@
  */
 #include "contime.h"
 
+#include "common/hashfn.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
 /* Memory for held states; doubles when a single row does not fit. */
@@ -39,6 +41,9 @@
  */
 #define FOLDS_PER_LOOK 16
 #define LOOKS 8
+
+/* How many keys ahead their memory is asked for. */
+#define READ_AHEAD 4
 
 /* What a visit to a timeline keeps. */
 #define MAX_VISIT_BYTES 64
@@ -67,6 +72,21 @@ typedef struct Chunk
 	HeldRow    *first;
 	HeldRow    *last;
 } Chunk;
+
+/*
+ * What was read of a key and is not what new snapshots see, since something has
+ * entered that this one does not see.  When that entered nobody had read here,
+ * so it was not told: the reader does it.
+ */
+typedef struct Stale
+{
+	bool		any;
+	int64		from;			/* instants read, the last one included */
+	int64		last;
+	uint32		key_bytes;
+	char		key[CT_MAX_KEY_BYTES];
+	CtState		fresh;
+} Stale;
 
 struct ContimeScan
 {
@@ -102,6 +122,8 @@ struct ContimeScan
 	CtRef		timeline;		/* 0: there is none at hand */
 	int			folds;			/* under this hold of the lock, or look */
 	int			most_folds;		/* allowed under it */
+
+	Stale	   *stale;			/* NULL until it is needed */
 };
 
 /* ---- holding states -------------------------------------------------------------- */
@@ -438,6 +460,99 @@ find_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
 	return contime_schema_conflict(scan->table, ct_store_schema(arena, store));
 }
 
+/* ---- telling what is not seen ------------------------------------------------------------ */
+
+/* Ranges of keys told in this transaction, by their hash. */
+#define TOLD 64
+static uint64 told[TOLD];
+static LocalTransactionId told_lxid;
+
+/* Has something entered that this snapshot does not see?  (After gathering.) */
+static bool
+is_overtaken(const ContimeScan *scan, const CtArena *arena, CtRef timeline)
+{
+	return scan->view->overtaken || !ct_timeline_seen(arena, timeline, &scan->view->plain);
+}
+
+static void
+note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 last)
+{
+	if (!stale->any)
+	{
+		stale->from = from;
+		stale->key_bytes = Min(key_bytes, CT_MAX_KEY_BYTES);
+		memcpy(stale->key, key, stale->key_bytes);
+	}
+	stale->any = true;
+	stale->last = last;
+}
+
+/* The state at an instant was read: do new snapshots see another one? */
+static void
+compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline,
+				   int64 instant, const void *key, uint32 key_bytes)
+{
+	CtSnapshot	all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX,.until = scan->view->plain.until};
+
+	/* What is after everything known says nothing about instants. */
+	if (instant == PG_INT64_MAX)
+		return;
+	ct_timeline_fold(arena, store, timeline, instant, &all, &scan->view->runs, &scan->stale->fresh);
+	if (scan->view->overtaken ||
+		!ct_state_equal(ct_store_schema(arena, store), scan->state, &scan->stale->fresh))
+		note_stale(scan->stale, key, key_bytes, instant, instant);
+}
+
+/*
+ * All there is of the bound key at [from, last] is read: may new snapshots see
+ * something else?  False: resolve() first.
+ */
+static bool
+note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline, int64 from, int64 last)
+{
+	if (!is_overtaken(scan, arena, timeline))
+		return true;
+	if (scan->stale == NULL)
+		return false;
+	note_stale(scan->stale, scan->key.data.data, scan->key.data.len, from, last);
+	return true;
+}
+
+/* Without a lock, when what was looked at is known to be whole. */
+static void
+tell_stale(ContimeScan *scan)
+{
+	Stale	   *stale = scan->stale;
+	uint64		what;
+
+	if (stale == NULL || !stale->any)
+		return;
+	stale->any = false;
+	what = hash_bytes_extended((unsigned char *) stale->key, stale->key_bytes,
+							   scan->generation->serial);
+	what = hash_combine64(hash_combine64(what, stale->from), stale->last);
+	if (told_lxid != MyProc->lxid)
+		memset(told, 0, sizeof(told));
+	told_lxid = MyProc->lxid;
+	if (told[what % TOLD] == what)
+		return;
+	contime_notice_overtaken(scan->partition, scan->generation, stale->key, stale->key_bytes,
+							 stale->from,
+							 stale->last == PG_INT64_MAX ? PG_INT64_MAX : stale->last + 1);
+	told[what % TOLD] = what;
+}
+
+/* Learn what a view lacks, and get what the next try needs. */
+static void
+resolve(ContimeScan *scan)
+{
+	contime_view_resolve(scan->view);
+	if (scan->stale == NULL)
+		scan->stale = MemoryContextAllocZero(scan->context, sizeof(Stale));
+}
+
+/* ---- filling a chunk, continued ---------------------------------------------------------- */
+
 /*
  * Fold one timeline at the instants that are left; hold what is present.
  *
@@ -450,6 +565,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 {
 	uint32		key_bytes;
 	const void *key = ct_timeline_key(arena, timeline, &key_bytes);
+	bool		overtaken;
 
 	if (scan->begun != timeline)
 	{
@@ -459,6 +575,9 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
+	overtaken = is_overtaken(scan, arena, timeline);
+	if (overtaken && scan->stale == NULL)
+		return FILL_RESOLVE;
 	for (; scan->instant < scan->ninstants; scan->instant++)
 	{
 		int64		instant = scan->instants[scan->instant];
@@ -468,6 +587,8 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 		scan->folds += 1 + scan->view->runs.nextra / RECENTS_PER_FOLD;
 		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
 						 &scan->view->runs, scan->state);
+		if (overtaken)
+			compare_with_fresh(scan, arena, store, timeline, instant, key, key_bytes);
 		if (scan->state->present &&
 			!hold_state(&scan->chunk, scan->table, scan->state, instant, key, key_bytes))
 			return FILL_MORE;
@@ -492,6 +613,8 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 			scan->position--;	/* there, not at what was free before it */
 			return fill;
 		}
+		if (scan->stale && scan->stale->any)
+			return FILL_MORE;	/* tell that first */
 	}
 }
 
@@ -515,6 +638,7 @@ fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 	else
 		fill = fill_all(scan, arena, store);
 	contime_unlock(scan->partition);
+	tell_stale(scan);
 	return fill;
 }
 
@@ -543,6 +667,8 @@ go_back(ContimeScan *scan, const Mark *mark)
 	scan->begun = mark->begun;
 	scan->instant = mark->instant;
 	scan->view->nunseen = mark->nunseen;
+	if (scan->stale)
+		scan->stale->any = false;
 }
 
 /* Without the lock, one key; false: it did not get on. */
@@ -564,7 +690,10 @@ look_at_key(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 			return true;
 		*fill = fill_timeline(scan, arena, store, read.timeline);
 		if (ct_read_valid(&read))
+		{
+			tell_stale(scan);
 			return true;
+		}
 		go_back(scan, &mark);
 	}
 	return false;
@@ -593,12 +722,14 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 		*fill = FILL_DONE;
 		if (read.timeline == 0)
 			return true;
+		ct_read_ahead(arena, store, scan->position + READ_AHEAD);
 		*fill = fill_timeline(scan, arena, store, read.timeline);
 		if (!ct_read_valid(&read))
 		{
 			go_back(scan, &mark);
 			continue;
 		}
+		tell_stale(scan);
 		if (*fill != FILL_DONE)
 			return true;
 		scan->position++;
@@ -657,7 +788,7 @@ fill_chunk(ContimeScan *scan)
 		switch (scan->heap ? fill_from_heap(scan) : fill_some(scan))
 		{
 			case FILL_RESOLVE:
-				contime_view_resolve(scan->view);
+				resolve(scan);
 				break;
 			case FILL_MORE:
 				if (scan->chunk.full && scan->chunk.first == NULL)
@@ -734,7 +865,10 @@ visit_looking(ContimeScan *scan, const CtArena *arena, CtRef store, Visit visit,
 			return true;
 		*fill = visit(scan, arg, arena, store, read.timeline, FOLDS_PER_LOOK);
 		if (ct_read_valid(&read))
+		{
+			tell_stale(scan);
 			return true;
+		}
 		go_back(scan, &mark);
 		memcpy(arg, start, arg_bytes);
 	}
@@ -765,6 +899,7 @@ visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 		if (timeline != 0)
 			fill = visit(scan, arg, &arena, store, timeline, STEPS_PER_LOCK);
 		contime_unlock(scan->partition);
+		tell_stale(scan);
 	}
 	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, Min(from, *(int64 *) arg));
@@ -796,7 +931,7 @@ visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 		fill = scan->heap ? visit_from_heap(scan, visit, arg)
 			: visit_in_memory(scan, visit, arg, arg_bytes);
 		if (fill == FILL_RESOLVE)
-			contime_view_resolve(scan->view);
+			resolve(scan);
 		else if (scan->chunk.full && scan->chunk.first == NULL)
 			chunk_grow(&scan->chunk);
 		scan->chunk.full = false;
@@ -857,6 +992,9 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
+	if (!note_range(scan, arena, timeline, walk->at,
+					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
+		return FILL_RESOLVE;
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 	if (!walk->started &&
 		!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
@@ -957,6 +1095,8 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 	contime_pause("gathered", MyDatabaseId);
 	if (!since->looked)
 	{
+		if (!note_range(scan, arena, timeline, since->at, since->at))
+			return FILL_RESOLVE;
 		ct_timeline_fold(arena, store, timeline, since->at, plain, runs, scan->state);
 		since->present = scan->state->present;
 		since->looked = true;
@@ -1069,6 +1209,8 @@ fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
+	if (!note_range(scan, arena, timeline, telling->at, telling->to))
+		return FILL_RESOLVE;
 	telling->skip = telling->taken;
 	telling->left = steps;
 	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,

@@ -8,6 +8,7 @@
  *	  ├ partition[]: lock, worker
  *	  └ agent[]: one per database that has one
  *	  contime_region: what the engine allocates from, an arena per partition
+ *	  rings: notices, one for each partition (reconcile.c)
  *	  registry hash: (database, relation) -> newest generation
  *
  * Locks, in the order in which they may be taken; nobody holds two partitions:
@@ -84,6 +85,7 @@ contime_shared_request(void)
 {
 	RequestAddinShmemSpace(add_size(MAXALIGN(shared_bytes()),
 									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
+	RequestAddinShmemSpace(contime_rings_bytes());
 	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
 	RequestNamedLWLockTranche("contime_partition", contime_workers);
 	RequestNamedLWLockTranche("contime_registry", 1);
@@ -187,6 +189,7 @@ shared_format(void)
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].too_late, 0);
@@ -219,6 +222,7 @@ contime_shared_startup(void)
 	contime_shared = ShmemInitStruct("contime", shared_bytes(), &found);
 	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
+	contime_rings_attach(ShmemInitStruct("contime notices", contime_rings_bytes(), &found));
 	partition_locks = GetNamedLWLockTranche("contime_partition");
 	registry_lock = &GetNamedLWLockTranche("contime_registry")[0].lock;
 
@@ -573,6 +577,16 @@ contime_has_data(Oid relation)
 	return false;
 }
 
+/* Is there an older generation, in force or about to be? */
+static bool
+had_generation(int index)
+{
+	for (; index >= 0; index = contime_shared->generation[index].older)
+		if (!contime_shared->generation[index].dead)
+			return !contime_shared->generation[index].tombstone;
+	return false;
+}
+
 /*
  * Fill a free slot; NULL when there is none.  Half of them are kept for
  * tombstones, so that a table can always be dropped.
@@ -611,9 +625,14 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->since = GetCurrentTimestamp();
 	memset(g->store, 0, sizeof(g->store));
 	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
-	memset(&g->notice, 0, sizeof(g->notice));
+
+	/* One that nobody opened is of a table from before the server's start. */
+	g->forgot = !tombstone && (xid == 0 || had_generation(g->older));
+	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
+	g->seq = g->told = g->opened;
+	pg_atomic_write_u64(&g->lost, g->forgot ? g->opened : 0);
+	memset(&g->due, 0, sizeof(g->due));
 	memset(&g->sending, 0, sizeof(g->sending));
-	g->notice_seq = 0;
 	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
 	pg_atomic_write_u64(&g->newest, (uint64) PG_INT64_MIN);
 	pg_atomic_write_u64(&g->too_late, 0);
@@ -672,8 +691,8 @@ contime_generation_create(Oid relation, uint64 xid, bool tombstone)
 		pg_usleep(10000);
 	}
 
-	/* What this transaction opens, its end will have to be noticed. */
-	if (xid != 0)
+	/* What this transaction opens, its end will have to be noticed; so is a reset. */
+	if (xid != 0 || g->forgot)
 		wake_workers();
 	return g;
 }
@@ -777,6 +796,11 @@ contime_generations_sweep(void)
 		{
 			pending = true;
 			continue;
+		}
+		if (committed && !g->dead && g->forgot)
+		{
+			g->forgot = false;
+			contime_notice_reset(g);
 		}
 		if (g->agreed && !g->dead && g->older < 0 && !g->tombstone)
 			continue;

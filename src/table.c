@@ -52,7 +52,7 @@ typedef enum OptionForm
 {
 	FORM_BOOL,
 	FORM_RULE,
-	FORM_ON_OFF,
+	FORM_NOTIFY,
 	FORM_INTERPOLATE,
 	FORM_SCALE,
 	FORM_TOO_LATE,
@@ -77,7 +77,7 @@ static const Option options[] = {
 	{"interpolate", AttributeRelationId, FORM_INTERPOLATE},
 	{"rate", AttributeRelationId, FORM_ANY},
 	{"event_id", AttributeRelationId, FORM_BOOL},
-	{"notify", ForeignTableRelationId, FORM_ON_OFF},
+	{"notify", ForeignTableRelationId, FORM_NOTIFY},
 	{"retain", ForeignTableRelationId, FORM_ANY},
 	{"too_late", ForeignTableRelationId, FORM_TOO_LATE},
 	{"events", ForeignTableRelationId, FORM_ANY},
@@ -166,9 +166,9 @@ check_option(const DefElem *def, Oid catalog)
 						 errmsg("unknown rule \"%s\"", value),
 						 errhint("Valid rules are: last, sum, min, max")));
 			break;
-		case FORM_ON_OFF:
-			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-				report_invalid_value(def, value, "Valid values are: on, off");
+		case FORM_NOTIFY:
+			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "key") != 0)
+				report_invalid_value(def, value, "Valid values are: on, off, key");
 			break;
 		case FORM_INTERPOLATE:
 			if (strcmp(value, "step") != 0 && strcmp(value, "linear") != 0)
@@ -1143,12 +1143,14 @@ contime_is_table(Oid relid)
 				  CONTIME_WRAPPER) == 0;
 }
 
-bool
-contime_table_notifies(Oid relid)
+ContimeNotify
+contime_table_notify(Oid relid)
 {
 	char	   *notify = option_value(GetForeignTable(relid)->options, "notify");
 
-	return notify == NULL || strcmp(notify, "on") == 0;
+	if (notify == NULL || strcmp(notify, "on") == 0)
+		return CONTIME_NOTIFY_ON;
+	return strcmp(notify, "key") == 0 ? CONTIME_NOTIFY_KEY : CONTIME_NOTIFY_OFF;
 }
 
 const ContimeTable *

@@ -218,6 +218,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	view->runs.nextra = view->runs.ncancelled = 0;
 	view->nunknown = 0;
 	view->wanted = count;
+	view->overtaken = false;
 	if (count > view->capacity)
 		return false;
 
@@ -238,6 +239,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 					note_unseen(view, event->xid);
 				break;
 			case HIDDEN:
+				view->overtaken |= event->state == CT_WAITING;
 				break;
 		}
 		ref = event->next;

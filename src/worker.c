@@ -24,7 +24,7 @@
  * The worker polls: waking a sleeping process is dear, and nobody waits for
  * it.  After a quiet while it hibernates and leaves word to be woken.
  *
- * Not here: what entering means (engine/), sending notices (agent.c).
+ * Not here: what entering means (engine/), notices (reconcile.c, agent.c).
  */
 #include "contime.h"
 
@@ -82,39 +82,6 @@ horizon(void)
 	return contime_widen(xmin);
 }
 
-/* ---- notices ------------------------------------------------------------------------- */
-
-/* The past of a table changed: tell the agent, or whoever starts it. */
-static void
-post_notice(ContimeGeneration *g, const CtChanged *changed)
-{
-	bool		was_empty;
-
-	if (changed->events == 0)
-		return;
-	SpinLockAcquire(&g->notice_mutex);
-	was_empty = g->notice.events == 0;
-	contime_changed_add(&g->notice, changed);
-	SpinLockRelease(&g->notice_mutex);
-	if (was_empty)
-		contime_agent_wake(g->database);
-}
-
-void
-contime_changed_add(CtChanged *sum, const CtChanged *changed)
-{
-	if (changed->events == 0)
-		return;
-	if (sum->events == 0)
-		*sum = *changed;
-	else
-	{
-		sum->from = Min(sum->from, changed->from);
-		sum->to = Max(sum->to, changed->to);
-		sum->events += changed->events;
-	}
-}
-
 /* This worker's partition. */
 static ContimePartition *mine = NULL;
 
@@ -140,8 +107,10 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 	CtArena		arena = contime_arena(partition);
 	CtRef		store = g->store[partition];
 	const int64_t *served = (const int64_t *) &g->served.value;
-	CtChanged	changed = {0};
+	CtKeyChanged keys[EVENTS_PER_LOCK];
+	CtChanged	changed = {.keys = keys};
 	CtStatus	status = CT_OK;
+	bool		wake;
 
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
@@ -160,7 +129,7 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 			status = ct_store_drop(&arena, store, batch, EVENTS_PER_LOCK);
 			break;
 		case SETTLE:
-			status = ct_store_settle(&arena, store, before, EVENTS_PER_LOCK, served, &changed);
+			status = ct_store_settle(&arena, store, before, EVENTS_PER_LOCK);
 			break;
 		case RETAIN:
 			status = ct_store_retain(&arena, store, contime_retained(g), RETENTION_PER_LOCK);
@@ -171,11 +140,14 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 				g->store[partition] = 0;
 			break;
 	}
+	wake = contime_notices_add(partition, g, &changed);
 	END_CRIT_SECTION();
 	mine->changing_relation = InvalidOid;
 	contime_unlock(partition);
 
-	post_notice(g, &changed);
+	/* Tell the agent, or whoever starts it. */
+	if (wake)
+		contime_agent_wake(g->database);
 	CHECK_FOR_INTERRUPTS();
 	if (chore == ENTER && status == CT_AGAIN)
 		contime_pause("entering", g->database);

@@ -482,16 +482,20 @@ linear_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 	CtItem item;
 	bool found = ct_next_override(shape, timeline, entering->spot, attr, &item, &scratch);
 	CtLine next = line_to(shape, found ? &item : NULL, attr);
+	bool touched = touches(entering->item, attr) ||
+				   (entering->twin != NULL && touches(entering->twin, attr));
+	bool widely = entering->widely && touched;
 
 	if (entering->before->present && before->kind == CT_VALUE_NUMBER && before->was_set)
 	{
 		CtLine with = line_before(shape, entering->item, &next, attr);
 		CtLine without = line_before(shape, entering->twin, &next, attr);
 
-		if (!same_way(before, &with, &without))
+		if (widely || !same_way(before, &with, &without))
 			effect_add(effect, before->time, time);
 	}
-	if (!same_line(&entering->with->value[attr], &entering->without->value[attr], &next))
+	if (widely ||
+		!same_line(&entering->with->value[attr], &entering->without->value[attr], &next))
 		effect_add(effect, time, found ? item.time : INT64_MAX);
 }
 
@@ -539,9 +543,9 @@ motion_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 	bool found = true;
 
 	if (ct_motion_equal(&entering->with->value[attr], &entering->without->value[attr],
-						&same_rate))
+						&same_rate) && !entering->widely)
 		return;
-	if (!same_rate)
+	if (!same_rate || entering->widely)
 	{
 		found = ct_next_override(shape, timeline, &spot, shape->schema->attr[attr].rate_attr,
 								 &item, &scratch);

@@ -252,6 +252,7 @@ typedef struct CtLabel
 	uint64_t	top;			/* top-level transaction, 64 bits */
 	uint64_t	xid;			/* its own (sub)transaction */
 	uint32_t	cid;			/* command */
+	uint64_t	ended;			/* those below had ended when it wrote; 0: not known */
 } CtLabel;
 
 /*
@@ -264,6 +265,7 @@ typedef struct CtEvent
 	uint64_t	top;
 	uint64_t	xid;
 	uint32_t	cid;
+	uint32_t	span;			/* from the label's `ended` to top, at most UINT32_MAX */
 	CtRef		timeline;
 	CtRef		prev;			/* neighbours in its timeline */
 	CtRef		next;
@@ -327,12 +329,21 @@ typedef struct CtLoad
 CtStatus	ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
 							 const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
 
+/* What of one key an event changed, at the instants [from, to). */
+typedef struct CtKeyChanged
+{
+	CtRef		timeline;
+	int64_t		from;			/* INT64_MIN: open */
+	int64_t		to;				/* INT64_MAX: open */
+} CtKeyChanged;
+
 /* The past changed: in [from, to) states that may have been read differ. */
 typedef struct CtChanged
 {
 	uint64_t	events;			/* 0: nothing to tell */
-	int64_t		from;
+	int64_t		from;			/* INT64_MIN: open */
 	int64_t		to;				/* INT64_MAX: open */
+	CtKeyChanged *keys;			/* room for one for each event, or NULL */
 } CtChanged;
 
 /*
@@ -340,7 +351,12 @@ typedef struct CtChanged
  * instant, kind and id) has entered waits for ct_store_settle().  CT_OK: the
  * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  *served is
  * the latest instant that was read, raised by readers before they begin (a
- * full barrier between); NULL: none was.  `changed` is added to.
+ * full barrier between); NULL: none was.
+ *
+ * `changed` is added to.  Someone who read when only some of what is entered
+ * had committed, in whatever order, finds every instant whose state has become
+ * another since among the changes told since.  They are exact but where the
+ * order of commits is not known.
  */
 CtStatus	ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit,
 						   const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
@@ -353,8 +369,7 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
  * it), and decide between twins that everyone sees.  CT_AGAIN when `limit`
  * events were looked at and more may be ready.
  */
-CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit,
-							const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
+CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
 /*
  * Instants before `from` need not be answered any more: fold older events that
@@ -453,8 +468,14 @@ CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
 CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
 						 CtRead *read) CT_MUST_CHECK;
 
+/* Ask for the memory of the timeline at a position, which will be read soon. */
+void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
+
 /* Has nothing changed since: was all that was read whole? */
 bool		ct_read_valid(const CtRead *read);
+
+/* Does the snapshot see all that has entered? */
+bool		ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
 
 /* Its recent (and waiting) events, newest first; 0 at the end. */
 CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);

@@ -324,6 +324,22 @@ fold_clean_tree(const CtFold *fold, uint64_t wanted)
 	}
 }
 
+/*
+ * Who looks for an instant within a tail will jump about in it, and then read
+ * it up to there: ask for all of it at once.
+ */
+static inline void
+tail_ahead(const CtRun *run, int64_t time)
+{
+	const char *rows = (const char *) run->base;
+	size_t bytes = (size_t) run->count * run->stride;
+
+	if (run->count <= 8 || ct_run_time(run, run->count - 1) <= time)
+		return;
+	for (size_t at = 64; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch(rows + at);
+}
+
 /* With nothing to leave out and nothing to add. */
 static void
 fold_clean(const CtFold *fold)
@@ -342,6 +358,7 @@ fold_clean(const CtFold *fold)
 		fold_clean_tree(fold, lasts);
 		return;
 	}
+	tail_ahead(&run, fold->to);
 	root = timeline->root == 0 ? NULL : ct_ptr(fold->shape->arena, timeline->root);
 	if (root != NULL && inner_count(root) > 0)
 		apply_numbers(fold, root, inner_count(root));
@@ -1015,6 +1032,14 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 	runs->nextra = kept;
 }
 
+bool
+ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot)
+{
+	const CtTimeline *t = ct_ptr(arena, timeline);
+
+	return sees_all(snapshot, t->lo, t->hi);
+}
+
 /* ---- effects ------------------------------------------------------------------------ */
 
 /* Does it make the attribute independent of what was before? */
@@ -1128,18 +1153,26 @@ fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot
 	ct_run_apply(&run, 0, spot->position, state);
 }
 
+static inline bool
+touches(const CtShape *shape, const CtItem *item, int attr)
+{
+	return ct_form_sets(item->form, attr) ||
+		   (item->form->kind == CT_FINISH && shape->schema->attr[attr].rule != CT_RULE_NONE);
+}
+
 /*
  * What would change if the event, which has not entered, entered now,
  * `instead` of its twin or beside all: nothing (false), or states at the
  * instants of the effect, which begins before the event only for what is
- * interpolated.
+ * interpolated.  `widely`: or could change, if more events were there than
+ * have entered.
  *
  * Attributes do not depend on each other (R3): where two states differ they
  * differ until the attributes that do are overridden.
  */
 bool
 ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
-				   bool instead, CtEffect *effect)
+				   bool instead, bool widely, CtEffect *effect)
 {
 	uint64_t between = shape->linear | shape->moving;
 	CtSpot spot;
@@ -1172,9 +1205,16 @@ ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtIte
 	{
 		CtItem next = {.time = INT64_MAX};
 		CtForm other;
+		bool differs;
 
-		if (i < 0 ? with.present == without.present
-				  : (between >> i & 1) != 0 || ct_value_equal(&with.value[i], &without.value[i]))
+		if (i >= 0 && (between >> i & 1) != 0)
+			continue;
+		if (widely)
+			differs = i < 0 || touches(shape, item, i) || (instead && touches(shape, &twin, i));
+		else
+			differs = i < 0 ? with.present != without.present
+							: !ct_value_equal(&with.value[i], &without.value[i]);
+		if (!differs)
 			continue;
 		if (!ct_next_override(shape, timeline, &spot, i, &next, &other))
 			next.time = INT64_MAX;
@@ -1182,7 +1222,7 @@ ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtIte
 	}
 	if (between != 0)
 	{
-		CtEntering entering = {item, instead ? &twin : NULL, &spot, &base, &with, &without};
+		CtEntering entering = {item, instead ? &twin : NULL, &spot, widely, &base, &with, &without};
 
 		ct_effect_between(shape, timeline, &entering, effect);
 	}

@@ -110,3 +110,21 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 	read->timeline = 0;
 	return CT_OK;
 }
+
+void
+ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position)
+{
+	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, store))->directory;
+	const CtTimeline *t;
+	const char *rows;
+	size_t bytes;
+
+	if (position >= __atomic_load_n(&directory->nslots, __ATOMIC_ACQUIRE))
+		return;
+	t = ct_ptr(arena, ct_directory_at(arena, directory, position));
+	bytes = (size_t) t->tail_count * t->tail_stride;
+	rows = ct_ptr(arena, t->tail);
+	(void) *(const volatile char *) rows; /* for the address translation */
+	for (size_t at = 64; at < bytes && at < CT_TAIL_BYTES; at += 64)
+		__builtin_prefetch(rows + at);
+}

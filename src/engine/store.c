@@ -468,6 +468,8 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->top = label->top;
 	event->xid = label->xid;
 	event->cid = label->cid;
+	event->span = label->top - label->ended < UINT32_MAX ? (uint32_t) (label->top - label->ended)
+														 : UINT32_MAX;
 	event->timeline = event->prev = event->next = event->queue = 0;
 	event->form = (uint16_t) number;
 	event->state = CT_RECENT;
@@ -675,8 +677,10 @@ looks_back(const CtShape *shape, const CtForm *form)
 }
 
 static void
-changed_add(CtChanged *changed, const CtEffect *effect)
+changed_add(CtChanged *changed, CtRef timeline, const CtEffect *effect)
 {
+	if (changed->keys != NULL)
+		changed->keys[changed->events] = (CtKeyChanged){timeline, effect->from, effect->to};
 	if (changed->events == 0 || effect->from < changed->from)
 		changed->from = effect->from;
 	if (changed->events == 0 || effect->to > changed->to)
@@ -694,12 +698,116 @@ entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
 					 .record = event->record};
 }
 
+/* Had the transaction ended when the event was written? */
+static inline bool
+ended_before(uint64_t top, const CtEvent *event)
+{
+	return event->span < UINT32_MAX && top < event->top - event->span;
+}
+
+/*
+ * What else of a timeline has not entered.  Events enter in another order than
+ * they commit in, so somebody may have seen those without the one that enters;
+ * then it is not enough to compare states before and after.
+ */
+typedef struct Others
+{
+	CtRef timeline;
+	bool unordered; /* there is one that may have committed before */
+	bool waiting;   /* there is one that waits: what is shown is not what has entered */
+	int64_t newest; /* of the unordered */
+} Others;
+
+/* By timeline: within a call the events of others stay as they are. */
+#define OTHERS_KEPT 16
+
+/* Not more are looked at, lest entering takes the square of what is behind. */
+#define MOST_OTHERS 4096
+
+static const Others *
+others_of(const CtWriter *writer, const CtEvent *event, Others *kept)
+{
+	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
+	Others *others = &kept[event->timeline % OTHERS_KEPT];
+
+	if (others->timeline == event->timeline)
+		return others;
+	*others = (Others){.timeline = event->timeline, .newest = INT64_MIN};
+	if (timeline->recents > MOST_OTHERS)
+	{
+		others->unordered = true;
+		others->waiting = writer->store->nwaiting > 0;
+		others->newest = INT64_MAX;
+		return others;
+	}
+	for (CtRef ref = timeline->recent; ref != 0;)
+	{
+		const CtEvent *other = ct_ptr(writer->arena, ref);
+
+		ref = other->next;
+		if (other->state == CT_WAITING)
+			others->waiting = true;
+		else if (other->top != event->top && !ended_before(event->top, other))
+		{
+			others->unordered = true;
+			if (other->time > others->newest)
+				others->newest = other->time;
+		}
+	}
+	return others;
+}
+
+/*
+ * The instants that change as an event enters; false: none.  While another one
+ * waits, the state that is shown is not at hand: everything it can change.
+ */
+static bool
+effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, bool instead,
+		  bool widely, const Others *others, CtEffect *effect)
+{
+	if (!others->waiting)
+		return ct_timeline_effect(&writer->shape, timeline, item, instead, widely, effect);
+	effect->from = writer->shape.linear != 0 ? INT64_MIN : item->time;
+	effect->to = INT64_MAX;
+	return true;
+}
+
+/*
+ * A committed event will wait, since its twin, before the spot, has entered.
+ * New snapshots see whichever comes first by content, from now on.
+ */
+static bool
+twin_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, const CtSpot *spot,
+		  const Others *others, CtEffect *effect)
+{
+	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
+	CtForm scratch;
+	CtRun run;
+	CtItem twin;
+	uint32_t label;
+	int order;
+
+	ct_spot_run(&writer->shape, timeline, spot, &run);
+	twin = ct_run_item(&run, spot->position - 1, &scratch);
+	order = ct_item_cmp(&writer->shape, item, &twin);
+	if (order == 0)
+		return false;
+
+	/* The one that yields was seen if it committed first. */
+	label = ct_run_label(&run, spot->position - 1);
+	if (order > 0 &&
+		(label == 0 || ended_before(ct_label_top(writer->store->newest_top, label), event)))
+		return false;
+	return effect_of(writer, timeline, item, true, order > 0 || others->unordered, others, effect);
+}
+
 /*
  * A committed event enters, and is a recent one no more.  CT_AGAIN: its twin
  * has.
  */
 static CtStatus
-event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
+event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *served,
+			CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
@@ -708,19 +816,26 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 	const CtForm *form = event_form(writer, event, &scratch);
 	CtEntry entry = entry_of(event, form, event->top);
 	bool late = is_late(writer, timeline, event->time);
-	int64_t latest = late ? INT64_MAX : latest_served(served);
+	int64_t latest =
+		late || event->time < others->newest ? INT64_MAX : latest_served(served);
 	bool news = false;
 	CtEffect effect;
 	CtStatus status;
 
-	if (event->time <= latest || looks_back(&writer->shape, form))
+	/* (A twin may look back, too.) */
+	if (event->time <= latest || looks_back(&writer->shape, form) ||
+		(writer->shape.linear != 0 && form->has_id))
 	{
 		CtItem item = {event->time, form, event->record};
 		CtSpot spot;
 
 		if (form->has_id && ct_timeline_locate(&writer->shape, timeline, &item, &spot))
+		{
+			if (twin_news(writer, event, &item, &spot, others, &effect) && effect.from <= latest)
+				changed_add(changed, event->timeline, &effect);
 			return CT_AGAIN;
-		news = ct_timeline_effect(&writer->shape, timeline, &item, false, &effect) &&
+		}
+		news = effect_of(writer, timeline, &item, false, others->unordered, others, &effect) &&
 			   effect.from <= latest;
 	}
 	if (event->top > store->newest_top)
@@ -732,7 +847,7 @@ event_enter(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *chang
 	if (event->time > store->newest_entered)
 		store->newest_entered = event->time;
 	if (news)
-		changed_add(changed, &effect);
+		changed_add(changed, event->timeline, &effect);
 	return CT_OK;
 }
 
@@ -761,11 +876,14 @@ CtStatus
 ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t *served,
 			   CtChanged *changed)
 {
+	static const Others nothing = {.newest = INT64_MIN};
 	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
+	Others kept[OTHERS_KEPT] = {{0}};
 
 	for (int i = 0; i < limit; i++)
 	{
+		bool alone = store->first_batch == store->last_batch && store->nwaiting == 0;
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
 		CtEvent *event = ct_ptr(arena, event_ref);
 		CtTimeline *timeline = ct_ptr(arena, event->timeline);
@@ -775,7 +893,10 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		if (i % AHEAD == 0)
 			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
 		ct_change_begin(timeline);
-		status = event_enter(&writer, event_ref, served, changed);
+		status = event_enter(&writer, event_ref,
+							 alone || timeline->recents == 1 ? &nothing
+															 : others_of(&writer, event, kept),
+							 served, changed);
 		if (status == CT_NO_MEMORY)
 		{
 			ct_change_end(timeline);
@@ -786,6 +907,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		if (status == CT_AGAIN)
 		{
 			event->state = CT_WAITING;
+			kept[event->timeline % OTHERS_KEPT].timeline = 0;
 			queue_push(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
 		}
@@ -848,11 +970,11 @@ freeze_one(CtWriter *writer)
 
 /*
  * A waiting event everyone sees, and its twin, which everyone sees too: the
- * one that comes first by content stays.
+ * one that comes first by content stays.  New snapshots have seen it so since
+ * both had committed, and it was told then.
  */
 static CtStatus
-decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot,
-	   const int64_t *served, CtChanged *changed)
+decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
 {
 	CtForm scratch;
 	CtForm other;
@@ -862,26 +984,12 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	CtRun run;
 	CtItem twin;
 	int order;
-	bool news = false;
-	CtEffect effect;
 
 	ct_spot_run(&writer->shape, timeline, spot, &run);
 	twin = ct_run_item(&run, spot->position - 1, &other);
 	order = ct_item_cmp(&writer->shape, &item, &twin);
-	if (order < 0)
-	{
-		bool late = is_late(writer, timeline, entry->time);
-		int64_t latest = late ? INT64_MAX : latest_served(served);
-
-		if (entry->time <= latest || looks_back(&writer->shape, item.form) ||
-			looks_back(&writer->shape, twin.form))
-			news = ct_timeline_effect(&writer->shape, timeline, &item, true, &effect) &&
-				   effect.from <= latest;
-		if (ct_timeline_replace(writer, timeline, entry) != CT_OK)
-			return CT_NO_MEMORY;
-		if (news)
-			changed_add(changed, &effect);
-	}
+	if (order < 0 && ct_timeline_replace(writer, timeline, entry) != CT_OK)
+		return CT_NO_MEMORY;
 	writer->store->conflicts += order != 0;
 	writer->store->duplicates += order == 0;
 	return order < 0 ? CT_OK : CT_AGAIN;
@@ -893,7 +1001,7 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
  * only ever replaced by its twin, so the twin is there (T7).
  */
 static CtStatus
-decide_one(CtWriter *writer, const int64_t *served, CtChanged *changed)
+decide_one(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 	CtRef ref = store->waiting.first;
@@ -919,7 +1027,7 @@ decide_one(CtWriter *writer, const int64_t *served, CtChanged *changed)
 
 	entry = entry_of(event, item.form, 0);
 	ct_change_begin(timeline);
-	status = decide(writer, timeline, &entry, &spot, served, changed);
+	status = decide(writer, timeline, &entry, &spot);
 	if (status != CT_NO_MEMORY)
 	{
 		queue_pop(writer, &store->waiting);
@@ -933,8 +1041,7 @@ decide_one(CtWriter *writer, const int64_t *served, CtChanged *changed)
 }
 
 CtStatus
-ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, const int64_t *served,
-				CtChanged *changed)
+ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
@@ -949,7 +1056,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit, const in
 		looked += freeze_one(&writer);
 	while (looked < limit)
 	{
-		CtStatus status = decide_one(&writer, served, changed);
+		CtStatus status = decide_one(&writer);
 
 		if (status != CT_OK)
 			return status == CT_AGAIN ? CT_OK : status;
@@ -968,7 +1075,6 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	CtItem item = {entry->time,
 				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
 				   entry->record};
-	CtChanged unused = {0};
 	CtSpot spot;
 	CtRun run;
 	CtStatus status = CT_AGAIN;
@@ -980,7 +1086,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		ct_record_free(writer, item.form, entry->record);
 		return CT_AGAIN;
 	}
-	status = decide(writer, timeline, entry, &spot, NULL, &unused);
+	status = decide(writer, timeline, entry, &spot);
 	if (status != CT_OK)
 		ct_record_free(writer, item.form, entry->record);
 	return status == CT_AGAIN ? CT_OK : status;

@@ -222,7 +222,7 @@ void ct_base_free(CtWriter *writer, CtTimeline *timeline);
 /* fold.c */
 bool ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi);
 bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
-						bool instead, CtEffect *effect);
+						bool instead, bool widely, CtEffect *effect);
 bool ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot,
 					  int attr, CtItem *item, CtForm *scratch);
 
@@ -243,6 +243,7 @@ typedef struct CtEntering
 	const CtItem *item;
 	const CtItem *twin; /* in whose place it enters, or NULL */
 	const CtSpot *spot; /* behind both */
+	bool widely; /* whatever the states: some may not be known yet */
 	const CtState *before;
 	const CtState *with;
 	const CtState *without; /* with the twin */

@@ -20,6 +20,7 @@ SELECT set_eq(
           'contime.since(anyelement,anycompatible,timestamp with time zone)', 'contime.since_tick(anyelement,anycompatible,bigint)',
           'contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.reconciliations(anyelement,bigint)', 'contime.reconciliations_tick(anyelement,bigint)',
           'contime.table_stats()', 'contime.worker_stats()'],
     'the functions');
 SELECT set_eq(

@@ -11,6 +11,7 @@
 #include "oracle.h"
 
 #include "store.h"
+#include "timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -1430,6 +1431,7 @@ do_add(Oracle *o)
 	Transaction *transaction = some_transaction(o);
 	uint8_t payload[MAX_ATTRS * (MAX_IMAGE + 4)];
 	uint8_t key[CT_MAX_KEY_BYTES];
+	HeldSnapshot now;
 	ModelEvent event;
 	CtChange change;
 	CtLabel label;
@@ -1443,7 +1445,11 @@ do_add(Oracle *o)
 		random_event(o, &event);
 	event.top = transaction->top;
 	event.xid = transaction->xid;
-	label = (CtLabel){.top = event.top, .xid = event.xid, .cid = (uint32_t) o->steps};
+	take_snapshot(o, &now);
+	label = (CtLabel){.top = event.top,
+					  .xid = event.xid,
+					  .cid = (uint32_t) o->steps,
+					  .ended = now.snapshot.xmin};
 	change = (CtChange){.time = event.time,
 						.set = event.set,
 						.null = event.null,
@@ -1564,6 +1570,36 @@ state_hashes(const Oracle *o, CtRef timeline)
 	return hashes;
 }
 
+/* Is the event before the newest that has entered? */
+static bool
+is_before_newest(const Oracle *o, const CtEvent *event)
+{
+	CtShape shape = ct_store_shape(&o->arena, ct_ptr(&o->arena, o->store));
+	CtForm scratch;
+	CtItem newest;
+
+	return ct_timeline_last(&shape, ct_ptr(&o->arena, event->timeline), &newest, &scratch) &&
+		   event->time < newest.time;
+}
+
+/* Is there a later event that may have committed before this one? */
+static bool
+is_overtaken(const Oracle *o, const CtEvent *event)
+{
+	const CtTimeline *timeline = ct_ptr(&o->arena, event->timeline);
+	bool overtaken = false;
+
+	for (CtRef ref = timeline->recent; ref != 0;)
+	{
+		const CtEvent *other = ct_ptr(&o->arena, ref);
+
+		overtaken |= other->state == CT_RECENT && other->time > event->time &&
+					 other->top != event->top && event->top >= other->top - other->span;
+		ref = other->next;
+	}
+	return overtaken;
+}
+
 /*
  * Enter one event, and hold what is said about the past against what has
  * changed.
@@ -1579,6 +1615,8 @@ enter_one(Oracle *o, CtRef batch)
 	CtStats before, after;
 	uint64_t *old = state_hashes(o, timeline);
 	uint64_t *new;
+	bool before_newest = is_before_newest(o, event);
+	bool overtaken = is_overtaken(o, event);
 	bool looks_back = false;
 	CtStatus status;
 	bool late;
@@ -1592,7 +1630,7 @@ enter_one(Oracle *o, CtRef batch)
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	ORACLE_REQUIRE(changed.events <= 1);
-	late = after.late > before.late;
+	late = after.late > before.late || before_newest || overtaken;
 	due = late || time <= o->served;
 	ORACLE_REQUIRE(changed.events == 0 || late || changed.from <= o->served);
 	ORACLE_REQUIRE(changed.events == 0 || changed.from < changed.to);
@@ -1646,12 +1684,11 @@ do_drop(Oracle *o)
 static void
 do_settle(Oracle *o, uint64_t horizon, int limit)
 {
-	CtChanged changed = {0};
 	CtStatus status;
 
 	if (horizon > o->horizon)
 		o->horizon = horizon;
-	status = ct_store_settle(&o->arena, o->store, o->horizon, limit, &o->served, &changed);
+	status = ct_store_settle(&o->arena, o->store, o->horizon, limit);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 }
 

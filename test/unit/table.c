@@ -180,12 +180,10 @@ table_enter_all(Table *table)
 void
 table_settle_all(Table *table)
 {
-	CtChanged changed = {0};
 	CtStatus status;
 
 	do
-		status =
-			ct_store_settle(&table->arena, table->store, UINT64_MAX, 1000, NULL, &changed);
+		status = ct_store_settle(&table->arena, table->store, UINT64_MAX, 1000);
 	while (status == CT_AGAIN);
 	assert_int_equal(status, CT_OK);
 }

@@ -238,14 +238,12 @@ write_until(double seconds)
 	{
 		for (int i = 0; i < 64 && top < TRANSACTIONS; i++, top++)
 		{
-			CtChanged changed = {0};
-
 			transaction(&arena, &source, top, &id);
 			atomic_store(&shared->next, top + 1);
 			end_some(&arena, &source);
 			if (oracle_below(&source, 8) == 0)
-				ORACLE_REQUIRE(ct_store_settle(&arena, shared->store, advance_horizon(top + 1), 50,
-											   NULL, &changed) != CT_BROKEN);
+				ORACLE_REQUIRE(ct_store_settle(&arena, shared->store, advance_horizon(top + 1),
+											   50) != CT_BROKEN);
 		}
 		if (since(&start) > seconds / 2)
 			fold_past(&arena);

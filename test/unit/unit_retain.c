@@ -345,8 +345,7 @@ held_back(void **state)
 	assert_int_equal(table_add(&table, 1, &event, 60), CT_OK);
 	event.change.time = 30;
 	assert_int_equal(table_add(&table, 2, &event, 60), CT_OK);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 40, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 40, 100), CT_OK);
 	retain(&table, 1000);
 	assert_int_equal(table_stats(&table).retained, 20);
 
@@ -359,8 +358,7 @@ held_back(void **state)
 	table_validate(&table);
 
 	/* Decided; what is young stays, without being in the way of `retained`. */
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 61, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 61, 100), CT_OK);
 	assert_int_equal(table_stats(&table).duplicates, 2);
 	enter_sum(&table, 1, 50, 1);
 	enter_sum(&table, 1, 51, 1);
@@ -378,7 +376,6 @@ static void
 young(void **state)
 {
 	Table table = table_make(60);
-	CtChanged changed = {0};
 	uint64_t folded;
 
 	(void) state;
@@ -389,8 +386,7 @@ young(void **state)
 		event_int(&event, SUM_ATTR, 1);
 		table_enter(&table, 1, &event, 10 + (uint64_t) i, INT64_MIN);
 	}
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 510, 2000, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 510, 2000), CT_OK);
 	retain(&table, 900);
 	folded = table_stats(&table).folded;
 	assert_true(folded > 300 && folded <= 500);
@@ -409,7 +405,6 @@ in_order(void **state)
 {
 	Table table = table_make(60);
 	Event event = event_at(-1, CT_SNAPSHOT);
-	CtChanged changed = {0};
 	CtState now;
 
 	(void) state;
@@ -417,8 +412,7 @@ in_order(void **state)
 		enter_sum(&table, 1, i, 1);
 	event_int(&event, SUM_ATTR, 1000);
 	table_enter(&table, 1, &event, 50, INT64_MIN);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 50, 1000, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 50, 1000), CT_OK);
 	assert_int_equal(table_stats(&table).young, 1);
 	retain(&table, 300);
 	assert_int_equal(table_stats(&table).folded, 0);

@@ -200,6 +200,55 @@ permutations(void **state)
 	}
 }
 
+/* ---- what is told ---------------------------------------------------------------------- */
+
+static Event
+named(int64_t time, const char *name)
+{
+	Event event = event_at(time, CT_EVENT);
+
+	event_text(&event, NAME_ATTR, name);
+	return event;
+}
+
+/*
+ * An event that changes nothing is not told; but who saw another one before,
+ * which enters after it, saw it change something.
+ */
+static void
+told_in_any_order(void **state)
+{
+	Table table = table_make(60);
+	CtKeyChanged keys[2];
+	CtChanged changed = {.keys = keys};
+	Event first = named(1, "none");
+	Event late = named(4, "x");
+	Event none = named(7, "none");
+	int64_t served = 20;
+	CtRef batch;
+
+	(void) state;
+	table_enter(&table, 1, &first, 10, INT64_MIN);
+	assert_int_equal(table_enter(&table, 1, &none, 11, served).events, 0);
+	none.change.time = 8;
+	assert_int_equal(table_add(&table, 1, &none, 12), CT_OK);
+	assert_int_equal(table_add(&table, 1, &late, 13), CT_OK);
+	for (int i = 0; i < 2; i++)
+	{
+		assert_non_null(ct_store_first_batch(&table.arena, table.store, &batch));
+		assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 1, &served, &changed),
+						 CT_OK);
+	}
+	assert_int_equal(changed.events, 2);
+	assert_int_equal(keys[0].from, 8);
+	assert_int_equal(keys[0].to, INT64_MAX);
+	assert_int_equal(keys[1].timeline, table_find(&table, 1));
+	assert_int_equal(keys[1].from, 4);
+	assert_int_equal(keys[1].to, 7);
+	table_validate(&table);
+	table_free(&table);
+}
+
 /* ---- twins --------------------------------------------------------------------------- */
 
 static void
@@ -209,34 +258,31 @@ twins(void **state)
 	Event five = identified(10, 5, 1);
 	Event four = identified(10, 4, 1);
 	Event six = identified(10, 6, 1);
-	CtChanged changed = {0};
+	CtChanged changed;
 	CtState now;
 
 	(void) state;
 	table_enter(&table, 1, &five, 10, INT64_MIN);
 	table_enter(&table, 1, &five, 11, INT64_MIN); /* a duplicate */
-	table_enter(&table, 1, &four, 12, INT64_MIN); /* a conflict it wins */
-	table_enter(&table, 1, &six, 13, INT64_MIN);  /* one it loses */
+	changed = table_enter(&table, 1, &four, 12, 10); /* a conflict it wins */
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 10);
+	assert_int_equal(changed.to, INT64_MAX);
+	table_enter(&table, 1, &six, 13, INT64_MIN); /* one it loses */
 	assert_int_equal(table_stats(&table).recent, 3);
 	assert_int_equal(table_stats(&table).young, 1);
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 5);
 
 	/* nothing is decided before everyone sees both */
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100), CT_OK);
 	assert_int_equal(table_stats(&table).recent, 3);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100), CT_OK);
 	assert_int_equal(table_stats(&table).duplicates, 1);
-	assert_int_equal(changed.events, 0);
-	assert_int_equal(ct_store_settle(&table.arena, table.store, 14, 100, &(int64_t){10}, &changed), CT_OK);
+	assert_int_equal(ct_store_settle(&table.arena, table.store, 14, 100), CT_OK);
 	assert_int_equal(table_stats(&table).conflicts, 2);
 	assert_int_equal(table_stats(&table).recent, 0);
 	assert_int_equal(table_stats(&table).frozen, 1);
-	assert_int_equal(changed.events, 1);
-	assert_int_equal(changed.from, 10);
-	assert_int_equal(changed.to, INT64_MAX);
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 4);
 
@@ -572,7 +618,8 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
-		cmocka_unit_test(permutations),  cmocka_unit_test(twins),
+		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
+		cmocka_unit_test(twins),
 		cmocka_unit_test(twins_seen),    cmocka_unit_test(snapshots),
 		cmocka_unit_test(equality),      cmocka_unit_test(notices),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
