@@ -6,7 +6,8 @@
 #   make unit      the engine's unit tests, compiled without PostgreSQL
 #   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
-#   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, SOAK_TRANSFERS bank transfers
+#   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, SOAK_TRANSFERS bank transfers,
+#                  SOAK_QUERIES random queries
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
 #   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
@@ -24,7 +25,7 @@ PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lxxhash
 
-REGRESS = basics errors transactions types rules explain stats memory retain reconcile series durable ddl
+REGRESS = basics errors transactions types rules explain instant plans around stats memory retain reconcile series durable ddl
 REGRESS_OPTS = --inputdir=. --load-extension=contime
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation
@@ -33,6 +34,7 @@ EXTRA_CLEAN = build test/output contime-*.tar.gz
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 500
 SOAK_TRANSFERS ?= 1000000
+SOAK_QUERIES ?= 7000
 
 all:
 
@@ -67,6 +69,7 @@ soak:
 	@test/setup.sh
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@CT_ROUNDS=$(SOAK_ROUNDS) CT_TRANSFERS=$(SOAK_TRANSFERS) CT_READS=$$(($(SOAK_TRANSFERS) / 10)) CT_TAP='008*.pl' test/run.sh law tap
+	@CT_QUERIES=$(SOAK_QUERIES) test/run.sh planner
 	@CT_CYCLES=200 CT_DDL_ROUNDS=10 CT_TAP='01[34]*.pl' test/run.sh tap
 
 valgrind:

@@ -59,6 +59,7 @@ _PG_init(void)
 							2, 1, CONTIME_MAX_WORKERS,
 							PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
+	contime_instant_settings();
 #ifdef USE_ASSERT_CHECKING
 	contime_plan_settings();
 	contime_visible_settings();

@@ -9,8 +9,10 @@
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  reconcile.c  notices: what changed of the past
  *	  plan.c       conditions on the time column become bindings
+ *	  path.c       their costs, paths and plans
  *	  serializable.c  reads and writes as predicate locks
  *	  pause.c      places to wait, for tests
+ *	  instant.c    what a read without such a condition may be of
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
@@ -144,6 +146,13 @@ typedef struct ContimeAgent
 	TimestampTz stopped_until;	/* none may connect until then */
 } ContimeAgent;
 
+/* A session's newest stamp, and the transaction that took it. */
+typedef struct ContimeStamp
+{
+	LocalTransactionId lxid;
+	TimestampTz stamp;
+} ContimeStamp;
+
 typedef struct ContimeShared
 {
 	int			partitions;
@@ -155,6 +164,7 @@ typedef struct ContimeShared
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
+	ContimeStamp stamp[FLEXIBLE_ARRAY_MEMBER];	/* by backend id - 1 */
 } ContimeShared;
 
 extern ContimeShared *contime_shared;
@@ -468,6 +478,12 @@ extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
  */
 extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 							  const Datum *keys, const bool *keynulls);
+
+/*
+ * Share the keys with scans of other processes: each gets whole partitions,
+ * the next one from this counter.
+ */
+extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 extern void contime_scan_end(ContimeScan *scan);
 
@@ -509,8 +525,21 @@ extern int64 contime_now(const ContimeTable *table);
 /* A stamp for an event without a time: the clock, increasing in a session. */
 extern int64 contime_stamp(void);
 
-/* Keys in memory, for estimates; cheap. */
-extern double contime_count_keys(Oid relid);
+/* Keys and events in memory, for estimates; cheap. */
+extern void contime_count(Oid relid, double *keys, double *events);
+
+/* ---- instant.c ----------------------------------------------------------------------- */
+
+extern void contime_instant_settings(void);
+
+/* Does the session look at another instant (may be NULL) than now? */
+extern bool contime_travels(const ContimeTable *table, int64 *instant);
+
+/* ERROR when a read without a condition on the time is not allowed. */
+extern void contime_check_unbound(const ContimeTable *table);
+
+/* ERROR when the session looks at the past, where nothing is written. */
+extern void contime_check_present(const ContimeTable *table);
 
 /* ---- ingest.c ---------------------------------------------------------------------- */
 
@@ -680,15 +709,18 @@ extern void contime_retention_check(const ContimeTable *table, ContimeGeneration
 extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g,
 									int64 instant) pg_attribute_noreturn();
 
-/* ---- plan.c ---------------------------------------------------------------------------- */
+/* ---- plan.c, path.c ---------------------------------------------------------------------------- */
 
 struct PlannerInfo;
 struct RelOptInfo;
 struct ForeignPath;
+struct RangeTblEntry;
 
 /* The planner's callbacks. */
 extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel,
 									 Oid relid);
+extern bool contimeIsForeignScanParallelSafe(struct PlannerInfo *root, struct RelOptInfo *rel,
+											 struct RangeTblEntry *rte);
 extern void contimeGetForeignPaths(struct PlannerInfo *root, struct RelOptInfo *rel,
 								   Oid relid);
 extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOptInfo *rel,

@@ -374,6 +374,7 @@ contime_truncate(Relation rel)
 	const ContimeTable *table = contime_table(rel);
 
 	contime_source_refuse(table);
+	contime_check_present(table);
 	contime_serializable_clear(table->relid);
 	(void) contime_generation_create(table->relid,
 									 U64FromFullTransactionId(GetCurrentFullTransactionId()),

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
+#include "commands/vacuum.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
 #include "lib/qunique.h"
@@ -28,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/ruleutils.h"
+#include "utils/sampling.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -101,8 +103,16 @@ typedef struct KeyValues
 	int			at;				/* the one being read */
 } KeyValues;
 
+/* What the processes of a parallel scan share. */
+typedef struct FdwShare
+{
+	pg_atomic_uint32 next;		/* see contime_scan_share() */
+	int64		now;			/* when no instant is bound */
+} FdwShare;
+
 typedef struct FdwScan
 {
+	FdwShare   *share;			/* NULL: all keys are ours */
 	ContimeScan *scan;			/* NULL until the first row is asked for */
 	MemoryContext context;		/* of the values that are bound */
 	bool		bound;			/* the instants and the key are evaluated */
@@ -111,6 +121,7 @@ typedef struct FdwScan
 	int			nkeys;			/* 0: all keys are read */
 	KeyValues  *keys;
 	Oid			time_type;
+	bool		travels;		/* no instant is bound, and contime.at is set */
 	int64		now;			/* when no instant is bound */
 	int64	   *instants;
 	int			ninstants;
@@ -135,6 +146,13 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 						RelationGetRelationName(node->ss.ss_currentRelation)),
 				 errdetail("Whether its instants are known depends on the values of the parameters."),
 				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
+	if (state->binding.ninstants == 0)
+	{
+		const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
+
+		contime_check_unbound(table);
+		state->travels = contime_travels(table, &state->now);
+	}
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	state->capacity = 4;
@@ -315,6 +333,8 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
 	state->scan = contime_scan_begin(rel, estate->es_snapshot);
+	if (state->share)
+		contime_scan_share(state->scan, &state->share->next);
 	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
 										   ALLOCSET_SMALL_SIZES);
 	state->time_type = table->time_type;
@@ -326,9 +346,9 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 		state->keys[i].type = attr->type;
 		state->keys[i].collation = attr->collation;
 	}
-	if (state->binding.ninstants == 0)
+	if (state->binding.ninstants == 0 && !state->travels)
 	{
-		state->now = latched_now(estate, table);
+		state->now = state->share ? state->share->now : latched_now(estate, table);
 		contime_scan_look_until(state->scan, state->now);
 	}
 	MemoryContextSwitchTo(caller);
@@ -368,6 +388,112 @@ contimeEndForeignScan(ForeignScanState *node)
 
 	if (state != NULL && state->scan != NULL)
 		contime_scan_end(state->scan);
+}
+
+/* ---- parallel scans ---------------------------------------------------------------
+ *
+ * All keys at the same instants by several processes: they share the number of
+ * the next partition of the keys, and what is "now".
+ */
+
+static Size
+contimeEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(FdwShare);
+}
+
+static void
+contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+	pg_atomic_init_u32(&state->share->next, 0);
+	if (state->binding.ninstants == 0)
+		state->share->now = latched_now(node->ss.ps.state,
+										contime_table(node->ss.ss_currentRelation));
+}
+
+static void
+contimeReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	pg_atomic_write_u32(&((FdwShare *) coordinate)->next, 0);
+}
+
+static void
+contimeInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+}
+
+/* ---- ANALYZE ----------------------------------------------------------------------
+ *
+ * A sample of what is now, for the planner to estimate filters and joins on
+ * keys.  The time column has every value: no two rows of the sample show the
+ * same, so that none is taken for common.
+ */
+
+static int
+acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
+					double *totalrows, double *totaldeadrows)
+{
+	const ContimeTable *table = contime_table(rel);
+	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot());
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	int64		now = contime_now(table);
+	ReservoirStateData sampler;
+	double		skip = -1;		/* rows not to be sampled; -1: not known yet */
+	double		seen = 0;
+	int			sampled = 0;
+
+	contime_scan_look_until(scan, now);
+	contime_scan_bind(scan, &now, 1, NULL, NULL);
+	reservoir_init_selection_state(&sampler, targrows);
+	while (contime_scan_next(scan, slot))
+	{
+		int			place = sampled;
+
+		vacuum_delay_point();
+		if (sampled == targrows)
+		{
+			if (skip < 0)
+				skip = reservoir_get_next_S(&sampler, seen, targrows);
+			place = skip > 0 ? -1 : (int) (targrows * sampler_random_fract(&sampler.randstate));
+			skip--;
+		}
+		else
+			sampled++;
+		if (place >= 0)
+		{
+			slot->tts_values[table->time_attno - 1] = Int64GetDatum(now - (int64) seen);
+			if (seen >= targrows)
+				heap_freetuple(rows[place]);
+			rows[place] = ExecCopySlotHeapTuple(slot);
+		}
+		seen++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	contime_scan_end(scan);
+	ereport(elevel,
+			(errmsg("\"%s\": %.0f keys live now; %d rows in sample",
+					RelationGetRelationName(rel), seen, sampled)));
+	*totalrows = seen;
+	*totaldeadrows = 0;
+	return sampled;
+}
+
+static bool
+contimeAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
+{
+	double		keys;
+	double		events;
+
+	contime_count(RelationGetRelid(rel), &keys, &events);
+	*func = acquire_sample_rows;
+	*totalpages = (BlockNumber) (keys * sizeof(Datum) * RelationGetNumberOfAttributes(rel) / BLCKSZ) + 1;
+	return true;
 }
 
 /* ---- EXPLAIN ---------------------------------------------------------------------- */
@@ -519,7 +645,8 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	if (keys.len > 0)
 		ExplainPropertyText("Key", keys.data, es);
 	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
-						binding.forbidden ? "unknown" : "now", es);
+						binding.forbidden ? "unknown" :
+						contime_travels(table, NULL) ? "contime.at" : "now", es);
 }
 
 /* ---- INSERT and COPY -------------------------------------------------------------- */
@@ -543,6 +670,7 @@ begin_modify(ResultRelInfo *rinfo)
 	FdwModify *state = palloc0(sizeof(FdwModify));
 
 	contime_source_refuse(table);
+	contime_check_present(table);
 	state->ingest = contime_ingest_begin(rel);
 	state->time_attno = table->time_attno;
 	state->stamp = true;
@@ -594,7 +722,7 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	}
 }
 
-/* Stamp a row here when RETURNING or a trigger is going to look at it. */
+/* Stamp a row here when RETURNING, a trigger or a policy is going to look at it. */
 static void
 stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
@@ -602,7 +730,8 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	HeapTuple	tuple;
 
 	if (!slot->tts_isnull[attno - 1] || !state->stamp || !state->clock ||
-		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL))
+		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL &&
+		 rinfo->ri_WithCheckOptions == NIL))
 		return;
 
 	slot->tts_values[attno - 1] = TimestampTzGetDatum(contime_stamp());
@@ -612,11 +741,29 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	slot_getallattrs(slot);
 }
 
+/*
+ * What core checks for tables of its own only: the policies of a parent, and
+ * that a row belongs to the partition, unless it was routed there.
+ */
 static void
-ingest_slot(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
+check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (rinfo->ri_WithCheckOptions != NIL)
+		ExecWithCheckOptions(WCO_RLS_INSERT_CHECK, rinfo, slot, estate);
+	if (rinfo->ri_RelationDesc->rd_rel->relispartition &&
+		(rinfo->ri_RootResultRelInfo == NULL ||
+		 (triggers != NULL && triggers->trig_insert_before_row)))
+		ExecPartitionCheck(rinfo, slot, estate, true);
+}
+
+static void
+ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
 	slot_getallattrs(slot);
 	stamp_row(state, rinfo, slot);
+	check_row(estate, rinfo, slot);
 	contime_ingest_row(state->ingest, CT_EVENT, slot->tts_values, slot->tts_isnull,
 					   0, 0, state->stamp);
 	state->pending++;
@@ -635,7 +782,7 @@ contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *s
 {
 	FdwModify *state = rinfo->ri_FdwState;
 
-	ingest_slot(state, rinfo, slot);
+	ingest_slot(estate, state, rinfo, slot);
 	if (!state->collect || state->pending >= BATCH_ROWS)
 		flush(state);
 	return slot;
@@ -648,7 +795,7 @@ contimeExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSl
 	FdwModify *state = rinfo->ri_FdwState;
 
 	for (int i = 0; i < *numSlots; i++)
-		ingest_slot(state, rinfo, slots[i]);
+		ingest_slot(estate, state, rinfo, slots[i]);
 	flush(state);
 	return slots;
 }
@@ -708,6 +855,12 @@ contime_fdw_handler(PG_FUNCTION_ARGS)
 	routine->IterateForeignScan = contimeIterateForeignScan;
 	routine->ReScanForeignScan = contimeReScanForeignScan;
 	routine->EndForeignScan = contimeEndForeignScan;
+	routine->IsForeignScanParallelSafe = contimeIsForeignScanParallelSafe;
+	routine->EstimateDSMForeignScan = contimeEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = contimeInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = contimeReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = contimeInitializeWorkerForeignScan;
+	routine->AnalyzeForeignTable = contimeAnalyzeForeignTable;
 	routine->ExplainForeignScan = contimeExplainForeignScan;
 
 	routine->AddForeignUpdateTargets = contimeAddForeignUpdateTargets;

@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
@@ -171,6 +172,29 @@ non_null_columns(const ContimeTable *table, const bool *isnull)
 	return mask;
 }
 
+/* ERROR unless a partition's row belongs there; INSERT has its own check. */
+static void
+check_partition(Relation rel, const Datum *values, const bool *isnull)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	EState	   *estate;
+	ResultRelInfo *rinfo;
+	TupleTableSlot *slot;
+
+	if (!rel->rd_rel->relispartition)
+		return;
+	estate = CreateExecutorState();
+	rinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(rinfo, rel, 0, NULL, 0);
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, isnull, desc->natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	ExecPartitionCheck(rinfo, slot, estate, true);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
 static void
 record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
 	   uint64 set_null, uint64 columns)
@@ -178,6 +202,8 @@ record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
 	ContimeIngest *ingest = contime_ingest_begin(rel);
 
 	contime_source_refuse(contime_table(rel));
+	contime_check_present(contime_table(rel));
+	check_partition(rel, values, isnull);
 	contime_ingest_row(ingest, kind, values, isnull, set_null, columns, true);
 	contime_ingest_end(ingest);
 }

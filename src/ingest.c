@@ -83,16 +83,30 @@ contime_ingest_end(ContimeIngest *ingest)
 
 /* ---- time ------------------------------------------------------------------------------ */
 
-/* The session's newest stamp, and the transaction that took it. */
 static TimestampTz last_stamp = 0;
-static LocalTransactionId last_stamp_lxid = InvalidLocalTransactionId;
 
 int64
 contime_stamp(void)
 {
+	ContimeStamp *newest = &contime_shared->stamp[MyBackendId - 1];
+
 	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
-	last_stamp_lxid = MyProc->lxid;
+	newest->stamp = last_stamp;
+	newest->lxid = MyProc->lxid;
 	return last_stamp;
+}
+
+/*
+ * The newest stamp of this transaction, or the beginning of time.  A parallel
+ * worker looks at its leader's, which takes none meanwhile.
+ */
+static TimestampTz
+newest_stamp(void)
+{
+	PGPROC	   *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
+	const ContimeStamp *newest = &contime_shared->stamp[leader->backendId - 1];
+
+	return newest->lxid == leader->lxid ? newest->stamp : DT_NOBEGIN;
 }
 
 int64
@@ -104,9 +118,7 @@ contime_now(const ContimeTable *table)
 		return PG_INT64_MAX;
 	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()
 		: GetCurrentStatementStartTimestamp();
-	if (last_stamp_lxid == MyProc->lxid && last_stamp > now)
-		now = last_stamp;
-	return now;
+	return Max(now, newest_stamp());
 }
 
 /* ---- one row --------------------------------------------------------------------------- */

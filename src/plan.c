@@ -17,11 +17,11 @@
  *	  REFUSED        an ERROR as soon as the planner asks for the table
  *	  DEFERRED       a plan too dear to be chosen, and an ERROR if it is run
  *
- * The planner calls in through the three callbacks at the end of the file,
- * wired up by fdw.c, which also runs what was planned here.  The first call
- * of a query level analyses all its continuous tables at once and leaves the
- * result in their RelOptInfos' fdw_private; so there is no state outside the
- * planner's own, and nested planning and errors need no care.
+ * The planner calls in through path.c, which does what stands to the right of
+ * "inject".  Its first call of a query level has all continuous tables of that
+ * level analysed at once; the result is left in their RelOptInfos' fdw_private.
+ * So there is no state outside the planner's own, and nested planning and
+ * errors need no care.
  *
  * Invariants:
  *	1. What a query is told to bind is one of the conjuncts it has to satisfy
@@ -35,21 +35,20 @@
  *	5. A table that stays unbound does not let its time column escape to where
  *	   a condition could be meant for it but cannot reach it.
  *
- * Not here: tuples, snapshots, shared memory, executing what was bound.
+ * Not here: costs and paths (path.c), executing what was bound (fdw.c).
  */
-#include "contime.h"
+#include "plan.h"
 
+#include "access/parallel.h"
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "foreign/fdwapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/appendinfo.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
@@ -61,77 +60,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/selfuncs.h"
 #include "utils/typcache.h"
-
-/* Costs in cpu_tuple_cost: of a lookup of one key, of one more row of a slice. */
-#define LOOKUP_COST (3 * cpu_tuple_cost)
-#define ROW_COST (2 * cpu_tuple_cost)
-
-/* A path that exists only so that the planner gets through: never to be run. */
-#define FORBIDDEN_COST 1.0e20
-
-/* Keys assumed for a table that holds none: plans outlive its first rows. */
-#define ASSUMED_KEYS 1000
-
-typedef enum Verdict
-{
-	PENDING,
-	READ_NOW,
-	BOUND_VALUE,
-	BOUND_JOIN,
-	BOUND_SEMI,
-	REFUSED,
-	DEFERRED
-} Verdict;
-
-/* Why a table is refused. */
-typedef enum Reason
-{
-	REASON_CONDITION,			/* the time column is in another condition */
-	REASON_RANGE,				/* in a range condition */
-	REASON_JOIN,				/* joined, but nothing can bind it first */
-	REASON_SUBQUERY,			/* escapes from a subquery */
-	REASON_NESTED				/* escapes from a function, a cursor, ... */
-} Reason;
-
-/* A continuous table in the query level being planned. */
-typedef struct ContimeRel
-{
-	RelOptInfo *rel;
-	RelOptInfo *top;			/* rel, or the ancestor that is joined */
-	List	   *translation;	/* AppendRelInfos from top down to rel */
-	Oid			relid;
-	char	   *name;
-	char	   *time_name;
-	AttrNumber	time_attno;
-	Oid			time_type;
-	Oid			time_family;	/* btree operator family of time_type */
-	int			nkeys;
-	AttrNumber	key_attno[INDEX_MAX_KEYS];
-	Oid			key_type[INDEX_MAX_KEYS];
-	Oid			key_collation[INDEX_MAX_KEYS];
-	Verdict		verdict;
-	Reason		reason;
-	List	   *candidates;		/* RestrictInfos, in terms of top, that bind */
-	Relids		source;			/* BOUND_JOIN, BOUND_SEMI: what binds it */
-	double		slice;			/* keys, after local filters */
-} ContimeRel;
-
-/* What a list of clauses binds. */
-typedef struct Match
-{
-	RestrictInfo *time_clause;	/* NULL: none binds the time */
-	bool		exact;			/* it need not be checked again */
-	bool		scalar;			/* one instant */
-	List	   *instants;		/* expressions */
-	List	   *arrays;			/* IntList beside it: is it an array? */
-	bool		by_key;			/* every key column is bound */
-	RestrictInfo *key_clause[INDEX_MAX_KEYS];
-	Node	   *key[INDEX_MAX_KEYS];	/* values, or arrays of them */
-	bool		key_array[INDEX_MAX_KEYS];
-} Match;
 
 #ifdef USE_ASSERT_CHECKING
 /* For the planner's test only: answer what ought to be refused. */
@@ -152,8 +81,8 @@ contime_plan_settings(void)
 
 /* ---- small questions about expressions ----------------------------------- */
 
-static bool
-is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
+bool
+contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
 {
 	/* What is not yet nulled at the scan is the column itself. */
 	if (IsA(node, PlaceHolderVar))
@@ -245,29 +174,34 @@ has_range(Node *node, void *context)
 static bool
 match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match)
 {
+	OpExpr	   *op = NULL;
 	Node	   *value = NULL;
 	bool		array = false;
 	ListCell   *lc;
 
-	if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
-	{
-		OpExpr	   *op = (OpExpr *) clause;
+	/* IS NOT DISTINCT FROM is equality: the time is never NULL at the scan. */
+	if (is_notclause(clause) && IsA(get_notclausearg(clause), DistinctExpr))
+		op = (OpExpr *) get_notclausearg(clause);
+	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+		op = (OpExpr *) clause;
 
+	if (op != NULL)
+	{
 		if (!is_equality(op->opno, crel->time_family))
 			return false;
-		if (is_column(crel, linitial(op->args), crel->time_attno))
+		if (contime_is_column(crel, linitial(op->args), crel->time_attno))
 			value = lsecond(op->args);
-		else if (is_column(crel, lsecond(op->args), crel->time_attno))
+		else if (contime_is_column(crel, lsecond(op->args), crel->time_attno))
 			value = linitial(op->args);
 	}
 	else if (IsA(clause, ScalarArrayOpExpr))
 	{
-		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
+		ScalarArrayOpExpr *any = (ScalarArrayOpExpr *) clause;
 
-		if (!op->useOr || !is_equality(op->opno, crel->time_family))
+		if (!any->useOr || !is_equality(any->opno, crel->time_family))
 			return false;
-		if (is_column(crel, linitial(op->args), crel->time_attno))
-			value = lsecond(op->args);
+		if (contime_is_column(crel, linitial(any->args), crel->time_attno))
+			value = lsecond(any->args);
 		array = true;
 	}
 	else if (is_orclause(clause))
@@ -333,7 +267,7 @@ is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation
 
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
-	if (!is_column(crel, node, crel->key_attno[i]) || collation != crel->key_collation[i])
+	if (!contime_is_column(crel, node, crel->key_attno[i]) || collation != crel->key_collation[i])
 		return false;
 	entry = lookup_type_cache(getBaseType(crel->key_type[i]), TYPECACHE_BTREE_OPFAMILY);
 	return is_equality(opno, entry->btree_opf);
@@ -343,8 +277,8 @@ is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation
  * If the clause is an equality of the i'th key column, its other side: a
  * value, or an array of them.
  */
-static Node *
-match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *array)
+Node *
+contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *array)
 {
 	Node	   *value = NULL;
 	Oid			type;
@@ -374,8 +308,8 @@ match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *
 }
 
 /* What do these clauses (RestrictInfos in terms of the table) bind? */
-static void
-match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *match)
+void
+contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *match)
 {
 	ListCell   *lc;
 
@@ -402,7 +336,7 @@ match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *m
 		{
 			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 			bool		array;
-			Node	   *value = match_key(root, crel, i, (Node *) rinfo->clause, &array);
+			Node	   *value = contime_match_key(root, crel, i, (Node *) rinfo->clause, &array);
 
 			if (value != NULL && (match->key[i] == NULL || match->key_array[i]))
 			{
@@ -414,20 +348,6 @@ match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *m
 		if (match->key[i] == NULL)
 			match->by_key = false;
 	}
-}
-
-/* Is the clause taken care of by what was bound? */
-static bool
-is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
-{
-	if (rinfo == match->time_clause)
-		return match->exact;
-	for (int i = 0; match->by_key && i < crel->nkeys; i++)
-	{
-		if (rinfo == match->key_clause[i])
-			return true;
-	}
-	return false;
 }
 
 /* ---- the continuous tables of a query level ------------------------------------ */
@@ -457,6 +377,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 		crel->key_type[i] = attr->atttypid;
 		crel->key_collation[i] = attr->attcollation;
 	}
+	contime_measure(table, crel);
 	table_close(relation, NoLock);
 
 	while (crel->top->reloptkind == RELOPT_OTHER_MEMBER_REL)
@@ -579,6 +500,10 @@ is_clients_own(void)
 	MemoryContext context = CurrentMemoryContext;
 	PlannedStmt *stmt;
 
+	/* What a parallel worker plans is in a function. */
+	if (IsParallelWorker())
+		return false;
+
 	if (ActivePortal == NULL)
 	{
 		/* Functions run outside of portals at commit, and while planning. */
@@ -666,7 +591,7 @@ equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 	ContimeRel *crel = arg;
 
 	return !em->em_is_child &&
-		is_column(crel, in_terms_of(root, crel, (Node *) em->em_expr), crel->time_attno);
+		contime_is_column(crel, in_terms_of(root, crel, (Node *) em->em_expr), crel->time_attno);
 }
 
 /* The join clauses that could bind the instants, in terms of crel->top. */
@@ -1047,8 +972,8 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 
 /* ---- the analysis of a query level ------------------------------------------------ */
 
-static void
-analyse(PlannerInfo *root)
+void
+contime_analyse(PlannerInfo *root)
 {
 	List	   *rels = collect(root);
 	List	   *problems = NIL;
@@ -1096,8 +1021,8 @@ analyse(PlannerInfo *root)
 	}
 }
 
-static void
-refuse(const ContimeRel *crel)
+void
+contime_refuse(const ContimeRel *crel)
 {
 	bool		clock = crel->time_type == TIMESTAMPTZOID;
 
@@ -1145,336 +1070,4 @@ refuse(const ContimeRel *crel)
 							 quote_identifier(crel->time_name))));
 			break;
 	}
-}
-
-/* ---- estimates and paths ------------------------------------------------------------ */
-
-/* Instants of a match, for estimates. */
-static double
-count_instants(const Match *match)
-{
-	double		result = 0;
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	forboth(lc, match->instants, lc2, match->arrays)
-		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
-	return match->time_clause ? Max(result, 1) : 1;
-}
-
-static double
-count_keys(const ContimeRel *crel, const Match *match)
-{
-	double		result = 1;
-
-	for (int i = 0; i < crel->nkeys; i++)
-	{
-		if (match->key_array[i])
-			result *= Max(estimate_array_length(match->key[i]), 1);
-	}
-	return result;
-}
-
-/* Rows and what it takes to get them, for the clauses of one path. */
-static double
-estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost)
-{
-	double		keys = contime_count_keys(crel->relid);
-	Match		match;
-	List	   *filters = NIL;
-	QualCost	filter_cost;
-	double		rows;
-	ListCell   *lc;
-
-	match_clauses(root, crel, clauses, &match);
-	foreach(lc, clauses)
-	{
-		if (!is_bound(crel, &match, lfirst(lc)))
-			filters = lappend(filters, lfirst(lc));
-	}
-	rows = match.by_key ? count_keys(crel, &match) : keys > 0 ? keys : ASSUMED_KEYS;
-	rows *= count_instants(&match);
-	cost_qual_eval(&filter_cost, filters, root);
-	*cost = LOOKUP_COST + filter_cost.startup +
-		rows * ((match.by_key ? LOOKUP_COST : ROW_COST) + filter_cost.per_tuple);
-	return clamp_row_est(rows * clauselist_selectivity(root, filters, crel->rel->relid,
-													  JOIN_INNER, NULL));
-}
-
-/*
- * How many rows the joins should believe a table bound by a join to have:
- * so many that the join clause's selectivity leaves a slice.
- */
-static double
-estimate_unjoined(PlannerInfo *root, const ContimeRel *crel, double slice)
-{
-	Relids		top = crel->top->relids;
-	ListCell   *lc;
-
-	foreach(lc, crel->candidates)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		SpecialJoinInfo sj = {0};
-		Selectivity selectivity;
-
-		if (!bms_is_subset(rinfo->clause_relids, bms_union(top, crel->source)))
-			continue;
-		sj.type = T_SpecialJoinInfo;
-		sj.min_lefthand = sj.syn_lefthand = crel->source;
-		sj.min_righthand = sj.syn_righthand = top;
-		sj.jointype = JOIN_INNER;
-		/* the bare clause: sizes are not final, so nothing is to be cached */
-		selectivity = clause_selectivity(root, (Node *) rinfo->clause, 0, JOIN_INNER, &sj);
-		return clamp_row_est(slice / Max(selectivity, 1.0e-6));
-	}
-	return slice;
-}
-
-/* Mark of a path that must not be run. */
-static List *
-forbidden_mark(void)
-{
-	return list_make1(makeInteger(1));
-}
-
-static void
-add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
-{
-	RelOptInfo *rel = crel->rel;
-	ParamPathInfo *param_info = get_baserel_parampathinfo(root, rel, outer);
-	List	   *clauses = rel->baserestrictinfo;
-	double		rows;
-	Cost		cost;
-
-	if (param_info != NULL)
-		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
-	rows = estimate_path(root, crel, clauses, &cost);
-	if (forbidden)
-		cost += FORBIDDEN_COST;
-	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
-	add_path(rel, (Path *)
-			 create_foreignscan_path(root, rel, NULL, rows,
-									 forbidden ? FORBIDDEN_COST : 0, cost,
-									 NIL, outer, NULL,
-									 forbidden ? forbidden_mark() : NIL));
-}
-
-typedef struct KeyColumn
-{
-	ContimeRel *crel;
-	int			index;
-} KeyColumn;
-
-static bool
-equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
-				   EquivalenceMember *em, void *arg)
-{
-	KeyColumn  *key = arg;
-	Node	   *node = (Node *) em->em_expr;
-
-	while (IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	return is_column(key->crel, node, key->crel->key_attno[key->index]);
-}
-
-/* Add a set of relations to a list of such sets, unless it is there. */
-static List *
-add_outer(List *outers, Relids outer)
-{
-	ListCell   *lc;
-
-	foreach(lc, outers)
-	{
-		if (bms_equal(lfirst(lc), outer))
-			return outers;
-	}
-	return lappend(outers, outer);
-}
-
-/* Sets of relations by a join with which the key could be bound. */
-static List *
-find_key_sources(PlannerInfo *root, ContimeRel *crel)
-{
-	RelOptInfo *rel = crel->rel;
-	List	   *clauses = NIL;
-	List	   *result = NIL;
-	Relids		all = NULL;
-	ListCell   *lc;
-
-	foreach(lc, rel->joininfo)
-	{
-		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
-			clauses = lappend(clauses, lfirst(lc));
-	}
-	for (int i = 0; i < crel->nkeys; i++)
-	{
-		KeyColumn	key = {crel, i};
-
-		if (rel->has_eclass_joins)
-			clauses = list_concat(clauses,
-								  generate_implied_equalities_for_column(root, rel,
-																		 equivalence_is_key, &key,
-																		 rel->lateral_referencers));
-	}
-	foreach(lc, clauses)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		bool		usable = false;
-		bool		array;
-
-		for (int i = 0; i < crel->nkeys; i++)
-			usable |= match_key(root, crel, i, (Node *) rinfo->clause, &array) != NULL;
-		if (usable)
-			result = add_outer(result, bms_del_member(bms_copy(rinfo->clause_relids),
-													  rel->relid));
-	}
-
-	/* The columns of a key may come from different relations. */
-	foreach(lc, result)
-		all = bms_add_members(all, lfirst(lc));
-	return all ? add_outer(result, all) : NIL;
-}
-
-/* Would these clauses of a parameterised path bind the key? */
-static bool
-binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
-{
-	ParamPathInfo *param_info = get_baserel_parampathinfo(root, crel->rel, outer);
-	Match		match;
-
-	match_clauses(root, crel,
-				  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
-				  &match);
-	return match.by_key;
-}
-
-/* ---- the callbacks ---------------------------------------------------------------------- */
-
-void
-contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
-{
-	ContimeRel *crel;
-	Cost		cost;
-
-	if (rel->fdw_private == NULL)
-		analyse(root);
-	crel = rel->fdw_private;
-	if (crel->verdict == REFUSED)
-		refuse(crel);
-
-	crel->slice = estimate_path(root, crel, rel->baserestrictinfo, &cost);
-	rel->rows = crel->slice;
-	if (crel->verdict == BOUND_JOIN || crel->verdict == BOUND_SEMI)
-		rel->rows = estimate_unjoined(root, crel, crel->slice);
-	rel->tuples = Max(rel->rows, contime_count_keys(relid));
-}
-
-void
-contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
-{
-	ContimeRel *crel = rel->fdw_private;
-	Relids		outer = rel->lateral_relids;
-	bool		forbidden = crel->verdict == DEFERRED;
-	ListCell   *lc;
-
-	add_scan_path(root, crel, outer, forbidden || crel->verdict == BOUND_SEMI);
-	if (forbidden)
-		return;
-
-	if (crel->verdict == BOUND_SEMI)
-	{
-		outer = bms_union(outer, crel->source);
-		add_scan_path(root, crel, outer, false);
-	}
-	foreach(lc, find_key_sources(root, crel))
-	{
-		Relids		with_key = bms_union(outer, lfirst(lc));
-
-		if (!bms_equal(with_key, outer) && binds_key(root, crel, with_key))
-			add_scan_path(root, crel, with_key, false);
-	}
-}
-
-/* An instant's expression, or an array of them, in the time column's type. */
-static Node *
-coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool array)
-{
-	Oid			type = array ? get_array_type(crel->time_type) : crel->time_type;
-	Node	   *result = coerce_to_target_type(NULL, value, exprType(value), type, -1,
-											   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-
-	if (result == NULL)
-		elog(ERROR, "no cast from %s to %s",
-			 format_type_be(exprType(value)), format_type_be(type));
-	return result == value ? value : eval_const_expressions(root, result);
-}
-
-/*
- * fdw_exprs are the instants, then the key; fdw_private tells which of both
- * are arrays and what types the key's values have, and holds an Integer when
- * the plan must not be run.
- */
-ForeignScan *
-contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
-					  List *tlist, List *clauses, Plan *outer_plan)
-{
-	ContimeRel *crel = rel->fdw_private;
-	bool		bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
-	Match		match;
-	List	   *exprs = NIL;
-	List	   *key_arrays = NIL;
-	List	   *key_types = NIL;
-	List	   *filters = NIL;
-	List	   *checked = NIL;
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	match_clauses(root, crel, clauses, &match);
-	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
-	{
-		crel->reason = REASON_JOIN;
-		refuse(crel);
-	}
-
-	forboth(lc, match.instants, lc2, match.arrays)
-		exprs = lappend(exprs, coerce_instant(root, crel, lfirst(lc), lfirst_int(lc2)));
-	for (int i = 0; match.by_key && i < crel->nkeys; i++)
-	{
-		Oid			type = exprType(match.key[i]);
-
-		exprs = lappend(exprs, match.key[i]);
-		key_arrays = lappend_int(key_arrays, match.key_array[i]);
-		key_types = lappend_oid(key_types,
-								getBaseType(match.key_array[i] ? get_base_element_type(type) : type));
-	}
-	foreach(lc, clauses)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-
-		if (is_bound(crel, &match, rinfo))
-			checked = lappend(checked, rinfo);
-		else
-			filters = lappend(filters, rinfo);
-	}
-
-	return make_foreignscan(tlist,
-							extract_actual_clauses(filters, false),
-							rel->relid,
-							exprs,
-							list_make4(match.arrays, key_arrays, key_types, path->fdw_private),
-							NIL,
-							extract_actual_clauses(checked, false),
-							outer_plan);
-}
-
-void
-contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
-{
-	List	   *arrays = linitial(plan->fdw_private);
-	List	   *key_arrays = lsecond(plan->fdw_private);
-
-	binding->ninstants = list_length(arrays);
-	binding->arrays = list_concat_copy(arrays, key_arrays);
-	binding->key_types = lthird(plan->fdw_private);
-	binding->forbidden = lfourth(plan->fdw_private) != NIL;
 }

@@ -109,6 +109,7 @@ struct ContimeScan
 	ContimeKey	key;
 	bool		done;
 
+	pg_atomic_uint32 *next;		/* partition nobody reads yet, or NULL: all are ours */
 	uint32		checked;		/* partitions whose data fits the description */
 
 	/* where it stands: before instants[instant] of the timeline at position */
@@ -296,6 +297,19 @@ contime_scan_look_until(ContimeScan *scan, int64 instant)
 	scan->view->plain.until = instant;
 }
 
+void
+contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
+{
+	scan->next = next;
+}
+
+/* The partition of the keys to be read after this one (-1: the first one). */
+static int
+next_partition(ContimeScan *scan, int partition)
+{
+	return scan->next ? (int) pg_atomic_fetch_add_u32(scan->next, 1) : partition + 1;
+}
+
 static int
 cmp_int64(const void *a, const void *b)
 {
@@ -389,6 +403,11 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		contime_retention_check(scan->table, scan->generation, scan->instants[0]);
 		note_served(scan, scan->instants[ninstants - 1]);
 	}
+	if (scan->generation && !keys)
+	{
+		scan->partition = next_partition(scan, -1);
+		scan->done = scan->partition >= contime_shared->partitions;
+	}
 	if (scan->heap)
 		contime_heap_bind(scan->heap, keys, scan->instants[ninstants - 1]);
 }
@@ -396,12 +415,12 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 /* ---- estimates ------------------------------------------------------------------------- */
 
 /* Without the locks: a planner waits for nobody, and a number that is just changing will do. */
-double
-contime_count_keys(Oid relid)
+void
+contime_count(Oid relid, double *keys, double *events)
 {
 	ContimeGeneration *g = contime_generation(relid);
-	double		keys = 0;
 
+	*keys = *events = 0;
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
 		CtArena		arena = contime_arena(p);
@@ -412,9 +431,9 @@ contime_count_keys(Oid relid)
 			continue;
 		pg_read_barrier();
 		ct_store_stats(&arena, store, &stats);
-		keys += stats.keys;
+		*keys += stats.keys;
+		*events += stats.recent + stats.young + stats.frozen;
 	}
-	return keys;
 }
 
 /* ---- filling a chunk ------------------------------------------------------------------- */
@@ -777,7 +796,8 @@ fill_chunk(ContimeScan *scan)
 				break;
 			case FILL_DONE:
 				scan->position = 0;
-				scan->partition++;
+				if (!scan->by_key && !scan->heap)
+					scan->partition = next_partition(scan, scan->partition);
 				scan->done = scan->heap || scan->by_key ||
 					scan->partition >= contime_shared->partitions;
 				break;

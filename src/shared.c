@@ -74,10 +74,16 @@ region_bytes(void)
 	return (Size) contime_memory_mb * 1024 * 1024;
 }
 
+static Size
+shared_bytes(void)
+{
+	return add_size(offsetof(ContimeShared, stamp), mul_size(MaxBackends, sizeof(ContimeStamp)));
+}
+
 void
 contime_shared_request(void)
 {
-	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ContimeShared)),
+	RequestAddinShmemSpace(add_size(MAXALIGN(shared_bytes()),
 									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
 	RequestAddinShmemSpace(contime_rings_bytes());
 	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
@@ -173,7 +179,7 @@ shared_format(void)
 {
 	CtStatus	status;
 
-	memset(contime_shared, 0, sizeof(ContimeShared));
+	memset(contime_shared, 0, shared_bytes());
 	contime_shared->partitions = contime_workers;
 	contime_shared->nsuspects = nsuspects;
 	memcpy(contime_shared->suspect, suspects, sizeof(suspects));
@@ -213,7 +219,7 @@ contime_shared_startup(void)
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 
-	contime_shared = ShmemInitStruct("contime", sizeof(ContimeShared), &found);
+	contime_shared = ShmemInitStruct("contime", shared_bytes(), &found);
 	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
 	contime_rings_attach(ShmemInitStruct("contime notices", contime_rings_bytes(), &found));

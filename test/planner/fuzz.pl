@@ -18,8 +18,12 @@
 # is answered; such a run must find wrong answers and fails if it does not.
 #
 # A query text serves both sides: the tables have the same names in two
-# schemas, and search_path says which are meant.  Tables named "..._now" are
-# read without a condition on the time: the ordinary ones hold the last instant.
+# schemas, and search_path says which are meant.  Views named "..._now" read
+# without a condition on the time: the last instant, or that of contime.at.
+# Tables "..._d" and one partition are durable: ordinary tables hold their events.
+#
+# At the end it prints how many queries were accepted, refused and wrong; a run
+# in which fewer than half of the accepted ones had rows fails, too.
 use strict;
 use warnings;
 use Getopt::Long;
@@ -110,10 +114,11 @@ sub make_tables
 		  . " v int OPTIONS (rule 'sum', initial '0'), w int";
 		my $ordinary = "id bigint, at $type, v int, w int";
 
-		for my $name ('a', 'b', 'p1', 'p2')
+		for my $name ('a', 'b', 'd', 'p1', 'p2')
 		{
 			make_pair($clock, "${clock}_$name", $continuous, $ordinary,
-				$name eq 'p1' ? [ 1, 2 ] : $name eq 'p2' ? [ 3, 4 ] : [ 1 .. $IDS ]);
+				$name eq 'p1' ? [ 1, 2 ] : $name eq 'p2' ? [ 3, 4 ] : [ 1 .. $IDS ],
+				$name =~ /^(d|p2)$/);
 		}
 		make_sources($clock, $type);
 		make_views($clock);
@@ -124,7 +129,7 @@ sub make_tables
 # A continuous table, and one with what it must show at every instant.
 sub make_pair
 {
-	my ($clock, $name, $continuous, $ordinary, $ids) = @_;
+	my ($clock, $name, $continuous, $ordinary, $ids, $durable) = @_;
 	my @events;
 	my %used;
 
@@ -138,8 +143,12 @@ sub make_pair
 	my $events = join ', ', @events;
 	my $instants = join ', ', map { '(' . literal($clock, $_) . ')' } 0 .. $INSTANTS - 1;
 
-	must("CREATE FOREIGN TABLE contime_fuzz_c.$name ($continuous) SERVER contime;
-		  INSERT INTO contime_fuzz_c.$name VALUES $events;
+	must("CREATE TABLE contime_fuzz_c.${name}_events ($ordinary);
+		  INSERT INTO contime_fuzz_c.${name}_events VALUES $events;
+		  CREATE FOREIGN TABLE contime_fuzz_c.$name ($continuous) SERVER contime"
+		. ($durable ? " OPTIONS (events '${name}_events');"
+			: "; INSERT INTO contime_fuzz_c.$name SELECT * FROM contime_fuzz_c.${name}_events;"));
+	must("
 		  CREATE TABLE contime_fuzz_o.$name ($ordinary);
 		  INSERT INTO contime_fuzz_o.$name
 		  SELECT e.id, i.at, coalesce(sum(e.v), 0),
@@ -180,12 +189,14 @@ sub make_views
 	my ($clock) = @_;
 	my $last = literal($clock, $INSTANTS - 1);
 
-	for my $name ('a', 'b')
+	for my $name ('a', 'b', 'd')
 	{
 		must("CREATE VIEW contime_fuzz_c.${clock}_${name}_now AS
 			  SELECT id, v, w FROM contime_fuzz_c.${clock}_$name;
 			  CREATE VIEW contime_fuzz_o.${clock}_${name}_now AS
-			  SELECT id, v, w FROM contime_fuzz_o.${clock}_$name WHERE at = $last;");
+			  SELECT id, v, w FROM contime_fuzz_o.${clock}_$name WHERE at = "
+			. ($clock eq 'tick' ? $last
+				: "coalesce(nullif(current_setting('contime.at'), '')::timestamptz, $last)") . ';');
 	}
 	for my $schema ('contime_fuzz_c', 'contime_fuzz_o')
 	{
@@ -252,7 +263,7 @@ sub base_relation
 	}
 	if ($which < 0.45)
 	{
-		my $name = pick('a', 'a', 'b', 'view', 'barrier', 'both', 'mixed', 'part', 'part', 'joined');
+		my $name = pick('a', 'b', 'd', 'view', 'barrier', 'both', 'mixed', 'part', 'part', 'joined');
 
 		return { sql => "${clock}_$name $alias", columns => \@table };
 	}
@@ -262,7 +273,7 @@ sub base_relation
 	}
 	if ($which < 0.55)
 	{
-		my $name = pick('a', 'b');
+		my $name = pick('a', 'b', 'd');
 
 		return { sql => "${clock}_${name}_now $alias", columns => [ @table[ 0, 2, 3 ] ] };
 	}
@@ -305,7 +316,8 @@ sub binding
 	my $which = rand;
 
 	return "$time->{sql} = " . time_expression(@others) if $which < 0.65;
-	return time_expression(@others) . " = $time->{sql}" if $which < 0.72;
+	return time_expression(@others) . " = $time->{sql}" if $which < 0.7;
+	return "$time->{sql} IS NOT DISTINCT FROM " . time_expression(@others) if $which < 0.74;
 	return "$time->{sql} IN (" . constant() . ', ' . constant() . ')' if $which < 0.78;
 	return "$time->{sql} = ANY (" . pick(@arrays)->{sql} . ')' if @arrays && $which < 0.83;
 	return "$time->{sql} = (SELECT max(t) FROM ${clock}_x)" if $which < 0.85;
@@ -455,7 +467,7 @@ sub query
 	my $sql;
 
 	do { $sql = any_query(); }
-	  while ($sql !~ /_(a|b|view|barrier|both|mixed|part|joined|inline\(\d+\)) [tz]\d*\b/);
+	  while ($sql !~ /_(a|b|d|view|barrier|both|mixed|part|joined|inline\(\d+\)) [tz]\d*\b/);
 	$sql =~ s/\btrue AND |(?<!ON) AND true\b//g;
 	return $sql;
 }
@@ -500,6 +512,14 @@ my %cases = (
 		'SELECT * FROM day_a WHERE T = at AND id = 2::smallint',
 		'SELECT * FROM day_a WHERE at IN (T, T + \'1 day\', NULL)',
 		'SELECT * FROM day_a WHERE at = T OR at = T + \'1 day\'',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM (SELECT NULL::timestamptz)',
+		'SELECT * FROM day_a WHERE NOT (at, id) IS DISTINCT FROM (T, 2)',
+		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T OR DATE \'2026-03-05\' IS NOT DISTINCT FROM at',
+		'SELECT * FROM day_x x JOIN day_a a ON a.at IS NOT DISTINCT FROM x.t AND a.id = x.id',
+		'SELECT * FROM day_x x LEFT JOIN day_a a ON a.at IS NOT DISTINCT FROM x.t OR a.at = T',
+		'SELECT * FROM day_x x JOIN day_y y USING (id) JOIN day_a a ON a.at = x.t OR a.at = y.t',
+		'SELECT * FROM day_x x WHERE NOT EXISTS (SELECT FROM day_a a WHERE a.at IS NOT DISTINCT FROM x.t)',
 		'SELECT * FROM day_a WHERE (id, at) IN ((1, T), (2, T + \'1 day\'))',
 		'SELECT * FROM day_a WHERE at = T AND at >= T AND at <> T + \'1 day\' AND at IS NOT NULL',
 		'SELECT * FROM day_a WHERE NOT (at <> T)',
@@ -527,6 +547,8 @@ my %cases = (
 		'SELECT * FROM day_part p WHERE p.at IN (SELECT t FROM day_x)',
 		'SELECT * FROM day_both u JOIN day_x x ON u.at = x.t',
 		'SELECT * FROM day_barrier WHERE at = T',
+		'SELECT * FROM day_d WHERE at = T OR at = T + \'1 day\'',
+		'SELECT * FROM day_x x LEFT JOIN day_d d ON d.at = x.t AND d.id = x.id',
 		'SELECT * FROM (SELECT id, at, count(*) FROM day_a GROUP BY id, at) s WHERE at = T',
 		'SELECT id, at FROM day_a GROUP BY id, at HAVING at = T',
 		'SELECT max(at), max(v) FROM day_a WHERE at = T',
@@ -540,15 +562,18 @@ my %cases = (
 		'SELECT * FROM day_a WHERE at BETWEEN T AND T',
 		'SELECT * FROM day_a WHERE at <> T',
 		'SELECT * FROM day_a WHERE at IS NULL',
-		'SELECT * FROM day_a WHERE at IS NOT DISTINCT FROM T',
 		'SELECT * FROM day_a WHERE at::date = \'2026-03-04\'',
 		'SELECT * FROM day_a WHERE at + \'1 day\' = T',
 		'SELECT * FROM day_a WHERE at = T OR id = 1',
+		'SELECT * FROM day_a WHERE at IS DISTINCT FROM T',
+		'SELECT * FROM day_a a LEFT JOIN day_x x ON a.at IS NOT DISTINCT FROM x.t',
+		'SELECT * FROM day_x x LEFT JOIN day_a a ON a.id = x.id WHERE a.at IS NOT DISTINCT FROM x.t',
 		'SELECT * FROM day_a WHERE at = clock_timestamp()',
 		'SELECT * FROM day_a a WHERE a IS DISTINCT FROM NULL',
 		'SELECT * FROM day_a a JOIN day_b b ON a.at = b.at',
 		'SELECT * FROM day_a a LEFT JOIN day_x x ON a.at = x.t',
 		'SELECT * FROM day_a a FULL JOIN day_x x ON a.at = x.t',
+		'SELECT * FROM day_d a FULL JOIN day_x x ON a.at = x.t',
 		'SELECT * FROM day_a a WHERE NOT EXISTS (SELECT FROM day_x x WHERE x.t = a.at)',
 		'SELECT * FROM day_x x JOIN day_a a ON a.at > x.t',
 		'SELECT * FROM day_a a, LATERAL (SELECT x.id FROM day_x x WHERE x.t = a.at LIMIT 1) l',
@@ -574,7 +599,10 @@ my @settings = (
 	'SET enable_memoize = off; SET enable_hashagg = off; SET enable_sort = off;',
 	'SET join_collapse_limit = 2; SET from_collapse_limit = 2; SET geqo_threshold = 2;',
 	'SET cpu_operator_cost = 0; SET cpu_tuple_cost = 1;',
-	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;');
+	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;',
+	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;'
+	  . ' SET parallel_leader_participation = off; SET enable_hashjoin = off; SET enable_mergejoin = off;',
+	'SET force_parallel_mode = on;');
 
 my @dresses = (
 	sub { return "$_[0];"; },
@@ -607,10 +635,11 @@ sub with_parameters
 
 sub run
 {
-	my ($schema, $setting, $dress, $sql) = @_;
+	my ($schema, $setting, $dress, $sql, $travel) = @_;
 	my $answer = answer("RESET ALL; SET search_path = $schema; SET timezone = 'UTC';"
 		  . " SET statement_timeout = '10s'; SET client_min_messages = error;"
 		  . ($unprotected ? 'SET contime.debug_unprotected = on;' : '')
+		  . ($travel ? "SET contime.at = $travel;" : '')
 		  . " $setting\n" . $dress->($sql));
 
 	ask('ROLLBACK; DEALLOCATE ALL; DROP FUNCTION IF EXISTS pg_temp.f();') if $answer->{error};
@@ -619,6 +648,8 @@ sub run
 
 # ---- the run -----------------------------------------------------------------------
 
+my $random = 0;       # random queries that were accepted,
+my $with_rows = 0;    # and gave more than nothing
 my %count = (accepted => 0, refused => 0, wrong => 0, skipped => 0);
 
 sub judge
@@ -682,11 +713,16 @@ for my $number (1 .. $queries)
 	my $setting = $number % 2 ? '' : $settings[ int rand @settings ];
 	my $dress = chance(0.75) ? $dresses[0] : $dresses[ int rand @dresses ];
 
+	my $travel = $clock eq 'day' && chance(0.3) ? constant() =~ s/::timestamptz//r : undef;
+
 	print "$number: [$setting] $sql\n" if $show;
-	my $expected = run('contime_fuzz_o', '', $dress, $sql);
-	my $got = $expected->{error} ? $expected : run('contime_fuzz_c', $setting, $dress, $sql);
+	my $expected = run('contime_fuzz_o', '', $dress, $sql, $travel);
+	my $got = $expected->{error} ? $expected
+	  : run('contime_fuzz_c', $setting, $dress, $sql, $travel);
 	my $verdict = judge($expected, $got);
 	$count{$verdict}++;
+	$random++ if $verdict eq 'accepted';
+	$with_rows++ if $verdict eq 'accepted' && $expected->{rows} =~ /[^|\n0]/;
 	report($setting, $sql, $expected, $got) if $verdict eq 'wrong' && !$unprotected;
 	print "$number $verdict: $sql\n" if $verbose;
 	print "  $got->{text}\n" if $verbose && $got->{error};
@@ -695,7 +731,7 @@ for my $number (1 .. $queries)
 	next if $verdict ne 'accepted' || $unprotected;
 	for my $other (map { $settings[ int rand @settings ] } 1 .. 3)
 	{
-		$got = run('contime_fuzz_c', $other, $dresses[0], $sql);
+		$got = run('contime_fuzz_c', $other, $dresses[0], $sql, $travel);
 		next if $dress == $dresses[-1];
 		$verdict = judge($expected, $got);
 		next if $verdict ne 'wrong';
@@ -707,6 +743,6 @@ for my $number (1 .. $queries)
 ask('DROP SCHEMA contime_fuzz_c, contime_fuzz_o CASCADE') if !$count{wrong};
 close $in;
 waitpid $pid, 0;
-print "seed $seed, $count{skipped} skipped\n";
+print "seed $seed, $count{skipped} skipped, $with_rows of $random random ones had rows\n";
 print "$count{accepted} accepted, $count{refused} refused, $count{wrong} wrong\n";
-exit(($count{wrong} > 0) != $unprotected);
+exit(($count{wrong} > 0) != $unprotected || 2 * $with_rows < $random);

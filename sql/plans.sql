@@ -1,0 +1,118 @@
+-- Plans: estimates, what is cached, what several processes share.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+CREATE FOREIGN TABLE account (
+    id      int         OPTIONS (key 'true'),
+    at      timestamptz OPTIONS (time 'true'),
+    balance int         OPTIONS (rule 'sum')
+) SERVER contime;
+CREATE TABLE movement (id int, at timestamptz, balance int);
+CREATE FOREIGN TABLE ledger (
+    id      int         OPTIONS (key 'true'),
+    at      timestamptz OPTIONS (time 'true'),
+    balance int         OPTIONS (rule 'sum')
+) SERVER contime OPTIONS (events 'movement');
+INSERT INTO account SELECT i % 2000, timestamptz '2020-01-01' + i * interval '1 minute', i FROM generate_series(0, 9999) i;
+INSERT INTO movement SELECT i % 2000, timestamptz '2020-01-01' + i * interval '1 minute', i FROM generate_series(0, 9999) i;
+CREATE TABLE orders AS
+SELECT i AS n, i % 3000 AS account, timestamptz '2020-01-10' + (i % 20) * interval '1 hour' AS placed_at FROM generate_series(1, 6000) i;
+ANALYZE movement, orders;
+-- What the planner expects: rows, and the cost, of the plan's top.
+CREATE FUNCTION expected(query text, OUT rows float, OUT cost float) LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+    rows := plan->0->'Plan'->>'Plan Rows';
+    cost := plan->0->'Plan'->>'Total Cost';
+END $$;
+
+-- Rows: keys that there are, by instants; also of joins.
+SELECT rows FROM expected('SELECT * FROM account WHERE at = ''2020-02-01''');
+SELECT rows FROM expected('SELECT * FROM account WHERE at IN (''2020-02-01'', ''2020-02-02'')');
+SELECT rows FROM expected('SELECT * FROM account WHERE at = ''2020-02-01'' AND id = 1');
+SELECT rows FROM expected('SELECT * FROM account WHERE at = ''2020-02-01'' AND id IN (1, 2, 3)');
+SELECT rows FROM expected('SELECT * FROM ledger WHERE at = ''2020-02-01''');
+SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at');
+SELECT rows FROM expected('SELECT * FROM orders o JOIN ledger a ON a.id = o.account AND a.at = o.placed_at');
+SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at WHERE o.n <= 10 AND a.id = 1') WHERE rows BETWEEN 5 AND 20;
+SELECT rows / 2000 FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at');
+-- ANALYZE knows what is now; the time column is left to have every value.
+ANALYZE account, ledger;
+SELECT tablename, attname, n_distinct FROM pg_stats WHERE tablename IN ('account', 'ledger') AND attname <> 'balance' ORDER BY 1, 2;
+SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at');
+SELECT rows FROM expected('SELECT * FROM orders o JOIN ledger a ON a.id = o.account AND a.at = o.placed_at');
+SELECT rows / 2000 FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at');
+SELECT rows FROM expected('SELECT id FROM account WHERE at = ''2020-02-01'' AND balance < 0');
+
+-- A plan for any parameter costs what one for known ones does, and is kept.
+PREPARE lookup(int, timestamptz) AS SELECT * FROM account WHERE id = $1 AND at = $2;
+SET plan_cache_mode = force_generic_plan;
+SELECT cost AS generic FROM expected('EXECUTE lookup(1, ''2020-02-01'')') \gset
+SET plan_cache_mode = force_custom_plan;
+SELECT cost AS custom FROM expected('EXECUTE lookup(1, ''2020-02-01'')') \gset
+RESET plan_cache_mode;
+SELECT :generic = :custom AS same;
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+EXECUTE lookup(1, '2020-02-01') \g /dev/null
+SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'lookup';
+
+-- LIMIT makes the whole slice too dear; a slice asked for again is remembered.
+EXPLAIN (COSTS OFF) SELECT o.n, a.balance FROM account a JOIN orders o ON o.account = a.id WHERE a.at = '2020-02-01' LIMIT 1;
+SELECT l.cost < s.cost / 100 AS early_stop
+FROM expected('SELECT * FROM account WHERE at = ''2020-02-01'' LIMIT 1') l, expected('SELECT * FROM account WHERE at = ''2020-02-01''') s;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN account a ON a.at = o.placed_at;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01';
+EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01' AND o.n = 1;
+
+-- Workers share the keys at an instant, and look up by joins; not in event tables.
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+EXPLAIN (COSTS OFF) SELECT count(*), sum(balance) FROM account WHERE at = '2020-01-05';
+SELECT count(*), sum(balance) FROM account WHERE at = '2020-01-05';
+EXPLAIN (COSTS OFF) SELECT count(*), sum(balance) FROM orders JOIN account ON id = account AND at = placed_at;
+SELECT count(*), sum(balance) FROM orders JOIN account ON id = account AND at = placed_at;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM account;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM ledger WHERE at = '2020-02-01';
+-- Again and again within one statement, and with what this transaction wrote.
+SET enable_material = off;
+SET enable_memoize = off;
+EXPLAIN (COSTS OFF)
+SELECT t, c FROM generate_series(1, 3) t LEFT JOIN (SELECT count(*) AS c FROM account WHERE at = '2020-02-01') s ON c > t;
+BEGIN;
+INSERT INTO account VALUES (2000, '2020-01-01', 1), (2001, '2020-01-01', 1);
+SELECT count(*) FROM account WHERE at = '2020-02-01';
+SELECT t, (SELECT count(*) FROM account WHERE at = '2020-02-01' AND balance > t) FROM generate_series(0, 30000, 10000) t;
+SELECT t, c FROM generate_series(1, 3) t LEFT JOIN (SELECT count(*) AS c FROM account WHERE at = '2020-02-01') s ON c > t;
+ROLLBACK;
+SELECT count(*) FROM account WHERE at = '2020-02-01';
+SET parallel_leader_participation = off;
+SELECT count(*), sum(balance) FROM account WHERE at IN ('2020-01-05', '2020-02-01');
+RESET ALL;
+-- "Now" is at least as late as what this session has stamped, also in a worker.
+CREATE FUNCTION balance_now(int) RETURNS int LANGUAGE plpgsql STABLE PARALLEL SAFE AS
+'BEGIN RETURN (SELECT balance FROM account WHERE id = $1); END';
+BEGIN;
+INSERT INTO account SELECT 3000 + i % 2, NULL, 1 FROM generate_series(1, 100000) i;
+SET LOCAL force_parallel_mode = on;
+SELECT balance_now(3000), balance_now(3001);
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT sum(balance), count(DISTINCT at) FROM account WHERE id >= 3000;
+COMMIT;
+-- What a worker plans is in a function, and no condition outside reaches it.
+CREATE FUNCTION everything() RETURNS SETOF account LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN QUERY SELECT * FROM account; END';
+SET force_parallel_mode = on;
+SELECT count(*) FROM everything() WHERE at = '2020-02-01';
+RESET force_parallel_mode;
+
+DROP FUNCTION everything, expected;
+DROP FOREIGN TABLE account, ledger;
+DROP TABLE movement, orders;
