@@ -116,7 +116,17 @@ DROP TABLE movement;
 \echo :SQLSTATE
 ALTER TABLE movement DROP COLUMN amount;
 \echo :SQLSTATE
+-- A column that is renamed: what uses it follows.
 ALTER TABLE movement RENAME COLUMN amount TO sum;
+ALTER TABLE movement RENAME COLUMN owner TO "the owner";
+SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'account'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'spent'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT balance, owner FROM account WHERE id = 11 AND at = '2026-01-05';
+ALTER TABLE movement RENAME COLUMN sum TO amount;
+ALTER TABLE movement RENAME COLUMN "the owner" TO owner;
+ALTER FOREIGN TABLE account RENAME COLUMN owner TO holder;
+ALTER FOREIGN TABLE account RENAME COLUMN holder TO owner;
+SELECT balance, owner FROM account WHERE id = 11 AND at = '2026-01-05';
 ALTER TABLE movement ALTER COLUMN at TYPE text;
 ALTER TABLE movement ADD COLUMN note text;
 ALTER TABLE movement DROP COLUMN note;

@@ -1,35 +1,41 @@
 /*
  * source.c
- *	  Durable tables: the ordinary table whose rows are their events.
+ *	  Durable tables: the ordinary tables whose rows are their events.
  *
- *	  option events ──► the event table          \   one expression for each
- *	  options source ─► expressions over its rows /  column of the continuous table
+ *	  option events ──► an event table          \   one expression for each
+ *	  options source ─► expressions on its rows /  column of the continuous table
+ *	  contime.source ─► more of both (add_source), of any kind
  *
- * Every row of the event table is an event, but for those whose key or time is
- * NULL.  A column without the option source takes the event
+ * Every row of an event table is an event (a snapshot, a finish), but for
+ * those whose key or time is NULL.  A column without a source takes the event
  * table's column of its name.  Like a view, a continuous table reads its event
- * table as its owner.
+ * tables as its owner.
  *
- * Here an expression is text in an option, a tree, and text again in queries;
- * heapread.c runs those, and evaluates the trees on the rows they bring.
+ * Here an expression is text in a catalog, a tree, and text again in queries;
+ * heapread.c runs those, and evaluates the trees on the rows they bring.  What
+ * is kept as text is written such that no search_path changes what it means:
+ * otherwise who reads could have the owner run any function.
  */
 #include "contime.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_foreign_table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class_d.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "catalog/pg_depend.h"
-#include "catalog/pg_foreign_table.h"
-#include "catalog/pg_inherits.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -44,6 +50,10 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/ruleutils.h"
@@ -128,35 +138,85 @@ add_place(void *arg)
 	errcontext("source of column \"%s\" of continuous table \"%s\"", place->column, place->table);
 }
 
+/* Columns of its own are all that an expression may use of the event table. */
+static void
+check_columns(Relation events, Node *expr)
+{
+	Bitmapset  *attnos = NULL;
+	int			attno = bms_next_member((pull_varattnos(expr, 1, &attnos), attnos), -1);
+
+	if (attno >= 0 && attno + FirstLowInvalidHeapAttributeNumber <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a source cannot use system columns or whole rows of table \"%s\"",
+						RelationGetRelationName(events)),
+				 errhint("Name its columns.")));
+}
+
+/* A text as an expression over the event table's row. */
+static Node *
+transform_source(Relation events, const char *text)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Node	   *expr;
+
+	addNSItemToQuery(pstate,
+					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
+					 false, true, true);
+	expr = transformExpr(pstate, parse_source(text), EXPR_KIND_GENERATED_COLUMN);
+	assign_expr_collations(pstate, expr);
+	check_columns(events, expr);
+	free_parsestate(pstate);
+	return expr;
+}
+
+/*
+ * Queries show a cast made for the column's sake, so that they compare what is
+ * the key: but not those that change neither equality nor order, as then an
+ * index on the event table's column serves.
+ */
+static void
+show_casts(Node *node)
+{
+	for (;;)
+	{
+		if (IsA(node, RelabelType))
+			node = (Node *) ((RelabelType *) node)->arg;
+		else if (IsA(node, CoerceToDomain))
+			node = (Node *) ((CoerceToDomain *) node)->arg;
+		else if (IsA(node, CoerceViaIO))
+		{
+			((CoerceViaIO *) node)->coerceformat = COERCE_EXPLICIT_CAST;
+			node = (Node *) ((CoerceViaIO *) node)->arg;
+		}
+		else if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST)
+		{
+			FuncExpr   *cast = (FuncExpr *) node;
+
+			node = linitial(cast->args);
+			if (!contime_is_integer(cast->funcresulttype) ||
+				!contime_is_integer(getBaseType(exprType(node))))
+				cast->funcformat = COERCE_EXPLICIT_CAST;
+		}
+		else
+			return;
+	}
+}
+
 /* A column's expression over the event table's row, of the column's type. */
 static Node *
 cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column,
 			const char *text)
 {
-	ParseState *pstate = make_parsestate(NULL);
 	Place		place = {table->name, NameStr(column->attname)};
 	ErrorContextCallback context = {error_context_stack, add_place, &place};
+	bool		key = table->attr[column->attnum - 1].key;
 	Node	   *expr;
 	Node	   *coerced;
 
 	error_context_stack = &context;
-	addNSItemToQuery(pstate,
-					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
-					 false, true, true);
-	if (text)
-		expr = parse_source(text);
-	else
-	{
-		ColumnRef  *ref = makeNode(ColumnRef);
-
-		if (get_attnum(RelationGetRelid(events), NameStr(column->attname)) <= 0)
-			report_no_source(table, events, NameStr(column->attname));
-		ref->fields = list_make1(makeString(pstrdup(NameStr(column->attname))));
-		ref->location = -1;
-		expr = (Node *) ref;
-	}
-	expr = transformExpr(pstate, expr, EXPR_KIND_GENERATED_COLUMN);
-	coerced = coerce_to_target_type(pstate, expr, exprType(expr), column->atttypid,
+	expr = transform_source(events, text);
+	coerced = coerce_to_target_type(NULL, expr, exprType(expr), column->atttypid,
 									column->atttypmod, COERCION_ASSIGNMENT,
 									COERCE_IMPLICIT_CAST, -1);
 	if (coerced == NULL)
@@ -166,7 +226,18 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 						NameStr(column->attname), table->name,
 						format_type_be(column->atttypid), format_type_be(exprType(expr))),
 				 errhint("Cast the source.")));
-	assign_expr_collations(pstate, coerced);
+	assign_expr_collations(NULL, coerced);
+	if (coerced != expr)
+		show_casts(coerced);
+	if (key && exprCollation(coerced) != column->attcollation)
+	{
+		CollateExpr *collate = makeNode(CollateExpr);
+
+		collate->arg = (Expr *) coerced;
+		collate->collOid = column->attcollation;
+		collate->location = -1;
+		coerced = (Node *) collate;
+	}
 	if (contain_mutable_functions(coerced))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -174,9 +245,68 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 						NameStr(column->attname), table->name),
 				 errdetail("What a row of the event table means must not change."),
 				 errhint("Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
-	free_parsestate(pstate);
 	error_context_stack = context.previous;
 	return coerced;
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+void
+contime_source_path_begin(void)
+{
+	OverrideSearchPath path = {.addCatalog = true};
+
+	PushOverrideSearchPath(&path);
+}
+
+void
+contime_source_path_end(void)
+{
+	PopOverrideSearchPath();
+}
+
+/* An expression over the event table as text, by names that mean the same to everyone. */
+static char *
+deparse_safely(Relation events, Node *expr)
+{
+	List	   *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	char	   *text;
+
+	contime_source_path_begin();
+	text = deparse_expression(expr, context, false, false);
+	contime_source_path_end();
+	return text;
+}
+
+/*
+ * An expression's text in that form, if in the one given a search_path matters
+ * to it, or NULL.
+ */
+static char *
+settled(Relation events, const char *text)
+{
+	List	   *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	Node	   *expr = transform_source(events, text);
+	char	   *safe = deparse_safely(events, expr);
+
+	return strcmp(safe, deparse_expression(expr, context, false, false)) == 0 ? NULL : safe;
+}
+
+/* ---- what is kept of sources --------------------------------------------------------------- */
+
+static char *
+table_option(Oid relid, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, GetForeignTable(relid)->options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, name) == 0)
+			return defGetString(def);
+	}
+	return NULL;
 }
 
 static char *
@@ -194,44 +324,228 @@ source_option(Oid relid, AttrNumber attno)
 	return NULL;
 }
 
-void
-contime_source_free(ContimeSource *source)
+/* A row of contime.source. */
+enum
 {
+	Anum_source_state = 1,
+	Anum_source_events,
+	Anum_source_kind,
+	Anum_source_columns,
+	Natts_source = Anum_source_columns
+};
+
+typedef struct Added
+{
+	ItemPointerData tid;
+	Oid			events;
+	CtKind		kind;
+	Jsonb	   *columns;
+} Added;
+
+static const struct
+{
+	const char *name;
+	CtKind		kind;
+}			kinds[] = {
+	{"event", CT_EVENT},
+	{"snapshot", CT_SNAPSHOT},
+	{"finish", CT_FINISH},
+};
+
+/* The kind of a name, or -1. */
+static int
+kind_of(const char *name)
+{
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return kinds[i].kind;
+	return -1;
+}
+
+/* contime.source, or NULL: the extension is just being created or dropped. */
+static Relation
+open_sources(LOCKMODE mode)
+{
+	Oid			schema = get_namespace_oid("contime", true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid("source", schema) : InvalidOid;
+
+	return OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+}
+
+/* The sources that were added to a continuous table, as committed or our own. */
+static List *
+added_sources(Oid relid)
+{
+	Relation	rel = open_sources(AccessShareLock);
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (rel == NULL)
+		return NIL;
+	ScanKeyInit(&key, Anum_source_state, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Added	   *added = palloc(sizeof(Added));
+		Datum		values[Natts_source];
+		bool		isnull[Natts_source];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
+		added->tid = tuple->t_self;
+		added->events = DatumGetObjectId(values[Anum_source_events - 1]);
+		added->kind = kind_of(TextDatumGetCString(values[Anum_source_kind - 1]));
+		added->columns = DatumGetJsonbPCopy(values[Anum_source_columns - 1]);
+		found = lappend(found, added);
+	}
+	systable_endscan(scan);
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+contime_source_forget(Oid relid)
+{
+	Relation	rel = open_sources(RowExclusiveLock);
+	ListCell   *lc;
+
+	if (rel == NULL)
+		return;
+	foreach(lc, added_sources(relid))
+		simple_heap_delete(rel, &((Added *) lfirst(lc))->tid);
+	relation_close(rel, NoLock);
+}
+
+/* ---- deriving ---------------------------------------------------------------------------------- */
+
+/* What a source says of a column: its text, or NULL; *silent: nothing at all. */
+static char *
+mapping_of(const ContimeTable *table, Form_pg_attribute column, const Jsonb *columns, bool *silent)
+{
+	char	   *text = NULL;
+
+	*silent = false;
+	if (columns == NULL)
+		text = source_option(table->relid, column->attnum);
+	else
+	{
+		JsonbValue	value;
+
+		if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &columns->root),
+										 NameStr(column->attname), strlen(NameStr(column->attname)),
+										 &value) == NULL)
+			*silent = true;
+		else if (value.type == jbvString)
+			text = pnstrdup(value.val.string.val, value.val.string.len);
+		return text;
+	}
+	*silent = text == NULL;
+	return text;
+}
+
+/*
+ * A column's expression over a source's rows; NULL: it is not fed.  What was
+ * added may feed some columns only.
+ */
+static Node *
+derive_expression(const ContimeTable *table, Relation events, const ContimeSource *source,
+				  Form_pg_attribute column, const Jsonb *columns)
+{
+	const ContimeAttr *attr = &table->attr[column->attnum - 1];
+	const char *name = NameStr(column->attname);
+	bool		silent;
+	char	   *text = mapping_of(table, column, columns, &silent);
+	bool		namesake = get_attnum(source->events, name) > 0;
+
+	if (source->kind == CT_FINISH && attr->state && !attr->event_id)
+		return NULL;
+	if (silent && namesake)
+		return cook_source(table, events, column, quote_identifier(name));
+	if (text)
+		return cook_source(table, events, column, text);
+	if (columns == NULL || !attr->state)
+		report_no_source(table, events, name);
+	return NULL;
+}
+
+/* The plans of a description go with it. */
+static void
+free_plans(void *arg)
+{
+	ContimeSource *source = arg;
+
 	for (int i = 0; i < 4; i++)
 		if (source->plan[i / 2][i % 2])
 			SPI_freeplan(source->plan[i / 2][i % 2]);
+}
+
+static ContimeSource *
+derive_source(const ContimeTable *table, Relation rel, Relation events, CtKind kind,
+			  const Jsonb *columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	ContimeSource *source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	check_event_table(table, events);
+	source->events = RelationGetRelid(events);
+	source->name = pstrdup(RelationGetRelationName(events));
+	source->kind = kind;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (!column->attisdropped)
+			source->expr[i] = derive_expression(table, events, source, column, columns);
+		if (source->expr[i] && table->attr[i].state)
+			source->columns |= UINT64CONST(1) << i;
+	}
+	if (kind == CT_SNAPSHOT && source->columns == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("snapshots from table \"%s\" have no column of continuous table \"%s\"",
+						source->name, table->name),
+				 errhint("Say in columns what they show.")));
+	callback->func = free_plans;
+	callback->arg = source;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return source;
 }
 
 void
 contime_source_derive(ContimeTable *table, Relation rel, const char *events_name)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	ContimeSource *source;
+	ContimeSource **end = &table->source;
 	Relation	events;
+	ListCell   *lc;
 
-	if (events_name == NULL)
+	for (int i = 0; i < desc->natts && events_name == NULL; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && source_option(table->relid, i + 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
+							NameStr(TupleDescAttr(desc, i)->attname), table->name),
+					 errhint("Name the event table in the option events of the table.")));
+	contime_source_path_begin();
+	if (events_name)
 	{
-		for (int i = 0; i < desc->natts; i++)
-			if (!TupleDescAttr(desc, i)->attisdropped && source_option(table->relid, i + 1))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-						 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
-								NameStr(TupleDescAttr(desc, i)->attname), table->name),
-						 errhint("Name the event table in the option events of the table.")));
-		return;
+		events = relation_openrv(event_table_name(rel, events_name), AccessShareLock);
+		*end = derive_source(table, rel, events, CT_EVENT, NULL);
+		end = &(*end)->next;
+		relation_close(events, NoLock);
 	}
-	source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
-	events = relation_openrv(event_table_name(rel, events_name), AccessShareLock);
-	check_event_table(table, events);
-	source->events = RelationGetRelid(events);
-	source->name = pstrdup(RelationGetRelationName(events));
-	source->owner = rel->rd_rel->relowner;
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped)
-			source->expr[i] = cook_source(table, events, TupleDescAttr(desc, i),
-										  source_option(table->relid, i + 1));
-	relation_close(events, NoLock);
-	table->source = source;
+	foreach(lc, added_sources(table->relid))
+	{
+		Added	   *added = lfirst(lc);
+
+		events = relation_open(added->events, AccessShareLock);
+		*end = derive_source(table, rel, events, added->kind, added->columns);
+		end = &(*end)->next;
+		relation_close(events, NoLock);
+	}
+	contime_source_path_end();
 }
 
 /* ---- binding --------------------------------------------------------------------------
@@ -240,21 +554,6 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
  * the one is not dropped without the other, pg_dump puts them in order, and a
  * table that is renamed or moved is still known.
  */
-
-static char *
-events_option(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, GetForeignTable(relid)->options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "events") == 0)
-			return defGetString(def);
-	}
-	return NULL;
-}
 
 /* Relations on the other side of dependencies of `relid`. */
 static List *
@@ -297,45 +596,17 @@ contime_source_dependents(Oid events)
 	return tables;
 }
 
-/* The event table a continuous table is bound to, or InvalidOid. */
-static Oid
+/* The event tables a continuous table is bound to: what it depends on and does not inherit from. */
+static List *
 bound_to(Oid relid)
 {
+	List	   *bound = NIL;
 	ListCell   *lc;
 
 	foreach(lc, related(relid, false))
 		if (!list_member_oid(find_inheritance_children(lfirst_oid(lc), NoLock), relid))
-			return lfirst_oid(lc);
-	return InvalidOid;
-}
-
-/* The event table's name was changed, or a schema: have the option follow. */
-static void
-follow(Relation rel, Oid events)
-{
-	AlterTableCmd *cmd = makeNode(AlterTableCmd);
-	Oid			schema = get_rel_namespace(events);
-	char	   *name = schema == RelationGetNamespace(rel)
-		? pstrdup(quote_identifier(get_rel_name(events)))
-		: quote_qualified_identifier(get_namespace_name(schema), get_rel_name(events));
-
-	cmd->subtype = AT_GenericOptions;
-	cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, "events", (Node *) makeString(name),
-													   DEFELEM_SET, -1));
-	AlterTableInternal(RelationGetRelid(rel), list_make1(cmd), false);
-}
-
-void
-contime_source_follow(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = contime_is_table(relid) ? events_option(relid) : NULL;
-	Oid			events = bound_to(relid);
-
-	if (name && OidIsValid(events) &&
-		RangeVarGetRelid(event_table_name(rel, name), NoLock, true) != events)
-		follow(rel, events);
-	relation_close(rel, NoLock);
+			bound = lappend_oid(bound, lfirst_oid(lc));
+	return bound;
 }
 
 static void
@@ -349,38 +620,230 @@ check_may_bind(Oid events)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
 }
 
+/* The event tables that a definition names. */
+static List *
+named_events(Relation rel)
+{
+	char	   *name = table_option(RelationGetRelid(rel), "events");
+	List	   *named = NIL;
+	ListCell   *lc;
+
+	if (name)
+		named = list_make1_oid(RangeVarGetRelid(event_table_name(rel, name), AccessShareLock, false));
+	foreach(lc, added_sources(RelationGetRelid(rel)))
+		named = list_append_unique_oid(named, ((Added *) lfirst(lc))->events);
+	return named;
+}
+
+static void
+check_empty(Oid relid)
+{
+	if (contime_has_data(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event tables of continuous table \"%s\" cannot be changed while the table holds data",
+						get_rel_name(relid)),
+				 errhint("TRUNCATE the table first, or create a new one.")));
+}
+
 bool
 contime_source_bind(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = events_option(relid);
-	Oid			before = bound_to(relid);
-	Oid			events = InvalidOid;
-	ObjectAddress depender;
-	ObjectAddress referenced;
+	List	   *named = named_events(rel);
+	List	   *bound = bound_to(relid);
+	List	   *gone = list_difference_oid(bound, named);
+	List	   *new = list_difference_oid(named, bound);
+	ListCell   *lc;
 
-	if (name)
-		events = RangeVarGetRelid(event_table_name(rel, name), AccessShareLock, false);
 	relation_close(rel, NoLock);
-	if (events == before)
-		return false;
-	if (contime_has_data(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("option \"events\" of continuous table \"%s\" cannot be changed while the table holds data",
-						get_rel_name(relid)),
-				 errhint("TRUNCATE the table first, or create a new one.")));
-	if (OidIsValid(before))
+	if (gone != NIL || new != NIL)
+		check_empty(relid);
+	foreach(lc, gone)
 		deleteDependencyRecordsForSpecific(RelationRelationId, relid, DEPENDENCY_NORMAL,
-										   RelationRelationId, before);
-	if (OidIsValid(events))
+										   RelationRelationId, lfirst_oid(lc));
+	foreach(lc, new)
 	{
-		check_may_bind(events);
+		ObjectAddress depender;
+		ObjectAddress referenced;
+
+		check_may_bind(lfirst_oid(lc));
 		ObjectAddressSet(depender, RelationRelationId, relid);
-		ObjectAddressSet(referenced, RelationRelationId, events);
+		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
 	}
-	return OidIsValid(events);
+	return new != NIL;
+}
+
+/* ---- texts that follow ------------------------------------------------------------------------ */
+
+/* Set an option of the table (column NULL) or of a column. */
+static AlterTableCmd *
+set_option(const char *column, const char *option, const char *value, DefElemAction action)
+{
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+
+	cmd->subtype = column ? AT_AlterColumnGenericOptions : AT_GenericOptions;
+	cmd->name = column ? pstrdup(column) : NULL;
+	cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, pstrdup(option),
+													   (Node *) makeString(pstrdup(value)),
+													   action, -1));
+	return cmd;
+}
+
+void
+contime_source_settle(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	char	   *name = table_option(relid, "events");
+	Relation	events = name ? relation_openrv(event_table_name(rel, name), AccessShareLock) : NULL;
+	List	   *cmds = NIL;
+
+	for (int i = 0; events && i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+		char	   *text = column->attisdropped ? NULL : source_option(relid, i + 1);
+		Place		place = {RelationGetRelationName(rel), NameStr(column->attname)};
+		ErrorContextCallback context = {error_context_stack, add_place, &place};
+
+		error_context_stack = &context;
+		if (text && (text = settled(events, text)))
+			cmds = lappend(cmds, set_option(NameStr(column->attname), "source", text, DEFELEM_SET));
+		error_context_stack = context.previous;
+	}
+	if (events)
+		relation_close(events, NoLock);
+	relation_close(rel, NoLock);
+	if (cmds)
+	{
+		AlterTableInternal(relid, cmds, false);
+		CommandCounterIncrement();
+	}
+}
+
+/*
+ * A text that names things, before a command that gives something another
+ * name: the trees do not change, and say afterwards what to write.
+ */
+typedef struct Noted
+{
+	Oid			relid;			/* the continuous table */
+	Oid			events;
+	AttrNumber	attno;			/* of its column; 0: the table's option events */
+	bool		given;			/* there is an option; or the name was enough */
+	Node	   *expr;
+	char	   *text;			/* as it would have been written before */
+} Noted;
+
+static List *
+note_table(List *noted, Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	char	   *name = table_option(relid, "events");
+	Oid			relevents = name ? RangeVarGetRelid(event_table_name(rel, name), AccessShareLock, true)
+		: InvalidOid;
+	Relation	events = OidIsValid(relevents) ? relation_open(relevents, NoLock) : NULL;
+
+	for (int i = 0; events && i <= RelationGetDescr(rel)->natts; i++)
+	{
+		Noted	   *note = palloc0(sizeof(Noted));
+		Form_pg_attribute column = i > 0 ? TupleDescAttr(RelationGetDescr(rel), i - 1) : NULL;
+		char	   *text = NULL;
+
+		if (column && column->attisdropped)
+			continue;
+		note->relid = relid;
+		note->events = relevents;
+		note->attno = i;
+		if (column)
+		{
+			text = source_option(relid, i);
+			note->given = text != NULL;
+			if (!text && get_attnum(relevents, NameStr(column->attname)) <= 0)
+				continue;
+			contime_source_path_begin();
+			note->expr = transform_source(events, text ? text : quote_identifier(NameStr(column->attname)));
+			contime_source_path_end();
+			note->text = deparse_safely(events, note->expr);
+		}
+		noted = lappend(noted, note);
+	}
+	if (events)
+		relation_close(events, NoLock);
+	relation_close(rel, NoLock);
+	return noted;
+}
+
+List *
+contime_source_note_names(Oid relid)
+{
+	List	   *noted = NIL;
+	List	   *tables = OidIsValid(relid) ? contime_source_dependents(relid) : NIL;
+	ListCell   *lc;
+
+	if (OidIsValid(relid) && contime_is_table(relid))
+		tables = lappend_oid(tables, relid);
+	foreach(lc, tables)
+		noted = note_table(noted, lfirst_oid(lc));
+	return noted;
+}
+
+/* The event table's name as the option has it, if it is no longer found by that. */
+static char *
+renamed_events(const Noted *note)
+{
+	Relation	rel = relation_open(note->relid, AccessShareLock);
+	Oid			schema = get_rel_namespace(note->events);
+	char	   *name = table_option(note->relid, "events");
+	char	   *followed = NULL;
+
+	if (RangeVarGetRelid(event_table_name(rel, name), NoLock, true) != note->events)
+		followed = schema == RelationGetNamespace(rel)
+			? pstrdup(quote_identifier(get_rel_name(note->events)))
+			: quote_qualified_identifier(get_namespace_name(schema), get_rel_name(note->events));
+	relation_close(rel, NoLock);
+	return followed;
+}
+
+/* A column's source, if it is to be written in another way now. */
+static char *
+renamed_source(const Noted *note)
+{
+	Relation	events = relation_open(note->events, AccessShareLock);
+	char	   *text = deparse_safely(events, note->expr);
+	bool		same = strcmp(text, note->text) == 0;
+
+	/* Without an option it may be the continuous table's column that has another name. */
+	if (!note->given)
+		same = strcmp(text, quote_identifier(get_attname(note->relid, note->attno, false))) == 0;
+	relation_close(events, NoLock);
+	return same ? NULL : text;
+}
+
+void
+contime_source_follow(List *noted)
+{
+	ListCell   *lc;
+
+	if (noted == NIL)
+		return;
+	CommandCounterIncrement();
+	foreach(lc, noted)
+	{
+		const Noted *note = lfirst(lc);
+		char	   *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
+		char	   *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
+
+		if (value == NULL)
+			continue;
+		AlterTableInternal(note->relid,
+						   list_make1(set_option(column, column ? "source" : "events", value,
+												 column && !note->given ? DEFELEM_ADD : DEFELEM_SET)),
+						   false);
+		CommandCounterIncrement();
+	}
+	foreach(lc, noted)
+		contime_table_check(((const Noted *) lfirst(lc))->relid);
 }
 
 /* ---- the index ------------------------------------------------------------------------ */
@@ -403,7 +866,7 @@ indexes(Relation index, List *exprs, int column, Node *expr)
 
 /* The keys, in any order, and then the time? */
 static bool
-index_serves(const ContimeTable *table, Relation index)
+index_serves(const ContimeTable *table, const ContimeSource *source, Relation index)
 {
 	List	   *exprs = RelationGetIndexExpressions(index);
 	int			nkeys = table->nkeys;
@@ -416,18 +879,17 @@ index_serves(const ContimeTable *table, Relation index)
 		bool		found = false;
 
 		for (int c = 0; c < nkeys && !found; c++)
-			found = indexes(index, exprs, c, table->source->expr[table->key_attno[k] - 1]);
+			found = indexes(index, exprs, c, source->expr[table->key_attno[k] - 1]);
 		if (!found)
 			return false;
 	}
-	return indexes(index, exprs, nkeys, table->source->expr[table->time_attno - 1]);
+	return indexes(index, exprs, nkeys, source->expr[table->time_attno - 1]);
 }
 
 /* CREATE INDEX for what the table is asked. */
 static char *
-index_command(const ContimeTable *table)
+index_command(const ContimeTable *table, const ContimeSource *source)
 {
-	const ContimeSource *source = table->source;
 	List	   *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 
@@ -447,43 +909,56 @@ index_command(const ContimeTable *table)
 	return sql.data;
 }
 
+/* Find an index on an event table, or create it. */
+static void
+provide_index(const ContimeTable *table, const ContimeSource *source)
+{
+	Relation	events = relation_open(source->events, AccessShareLock);
+	bool		served = false;
+	char	   *command;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(events))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		served = served || index_serves(table, source, index);
+		index_close(index, AccessShareLock);
+	}
+	relation_close(events, NoLock);
+	if (served)
+		return;
+	contime_source_path_begin();
+	command = index_command(table, source);
+	contime_source_path_end();
+	if (!pg_class_ownercheck(source->events, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event table \"%s\" has no index on the key and time of continuous table \"%s\"",
+						source->name, table->name),
+				 errhint("Have its owner run: %s;", command)));
+	SPI_connect();
+	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not create an index on event table \"%s\"", source->name);
+	SPI_finish();
+}
+
 void
 contime_source_index(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
-	Relation	events = table->source ? relation_open(table->source->events, AccessShareLock) : NULL;
-	bool		served = events == NULL;
-	ListCell   *lc;
 
-	foreach(lc, events ? RelationGetIndexList(events) : NIL)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		served = served || index_serves(table, index);
-		index_close(index, AccessShareLock);
-	}
-	if (events)
-		relation_close(events, NoLock);
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		provide_index(table, source);
 	relation_close(rel, NoLock);
-	if (served)
-		return;
-	if (!pg_class_ownercheck(table->source->events, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("event table \"%s\" has no index on the key and time of continuous table \"%s\"",
-						table->source->name, table->name),
-				 errhint("Have its owner run: %s;", index_command(table))));
-	SPI_connect();
-	if (SPI_execute(index_command(table), false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not create an index on event table \"%s\"", table->source->name);
-	SPI_finish();
 }
 
 /* ---- queries -------------------------------------------------------------------------- */
 
 static Node *
-comparison(const ContimeTable *table, AttrNumber attno, int strategy, int param)
+comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber attno,
+		   int strategy, int param)
 {
 	const ContimeAttr *attr = &table->attr[attno - 1];
 	TypeCacheEntry *type = lookup_type_cache(attr->type, TYPECACHE_BTREE_OPFAMILY);
@@ -498,18 +973,35 @@ comparison(const ContimeTable *table, AttrNumber attno, int strategy, int param)
 	value->paramcollid = get_typcollation(attr->type);
 	value->location = -1;
 	return (Node *) make_opclause(operator, BOOLOID, false,
-								  (Expr *) table->source->expr[attno - 1], (Expr *) value,
+								  (Expr *) source->expr[attno - 1], (Expr *) value,
 								  InvalidOid, attr->collation);
 }
 
+/* The event table's columns that a source uses, others as NULL: attribute numbers stay. */
+static void
+append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *source)
+{
+	Relation	events = relation_open(source->events, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(events);
+	Bitmapset  *used = NULL;
+
+	for (int i = 0; i < table->natts; i++)
+		pull_varattnos(source->expr[i], 1, &used);
+	for (int i = 0; i < desc->natts; i++)
+		appendStringInfo(sql, "%s%s", i > 0 ? ", " : "",
+						 bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used)
+						 ? quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)) : "NULL");
+	relation_close(events, NoLock);
+}
+
 /*
- * SELECT * of the event table, for one key ($1 ...) or in the order of keys;
- * with bounded, of events at or before the parameter behind those of the key.
+ * Rows of the event table, for one key ($1 ...) or in the order of keys; with
+ * bounded, of events at or before the parameter behind those of the key.
  */
 char *
-contime_source_query(const ContimeTable *table, bool by_key, bool bounded)
+contime_source_query(const ContimeTable *table, const ContimeSource *source,
+					 bool by_key, bool bounded)
 {
-	const ContimeSource *source = table->source;
 	List	   *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 	List	   *conditions = NIL;
@@ -517,13 +1009,15 @@ contime_source_query(const ContimeTable *table, bool by_key, bool bounded)
 
 	for (int i = 0; by_key && i < table->nkeys; i++)
 		conditions = lappend(conditions,
-							 comparison(table, table->key_attno[i], BTEqualStrategyNumber, param++));
+							 comparison(table, source, table->key_attno[i], BTEqualStrategyNumber, param++));
 	if (bounded)
 		conditions = lappend(conditions,
-							 comparison(table, table->time_attno, BTLessEqualStrategyNumber, param));
+							 comparison(table, source, table->time_attno, BTLessEqualStrategyNumber, param));
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT * FROM %s",
+	appendStringInfoString(&sql, "SELECT ");
+	append_columns(&sql, table, source);
+	appendStringInfo(&sql, " FROM %s",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->events)),
 												get_rel_name(source->events)));
 	for (int i = 0; i < list_length(conditions); i++)
@@ -547,29 +1041,30 @@ contime_source_looks_ahead(const ContimeTable *table)
 
 /* ---- who may read it -------------------------------------------------------------------- */
 
-/*
- * The event table, open and locked until the transaction ends, when the
- * continuous table's owner may read all of it.
- */
-void
-contime_source_check(const ContimeTable *table)
+static void
+check_source(const ContimeTable *table, const ContimeSource *source)
 {
-	const ContimeSource *source = table->source;
-
 	LockRelationOid(source->events, AccessShareLock);
-	if (pg_class_aclcheck(source->events, source->owner, ACL_SELECT) != ACLCHECK_OK)
+	if (pg_class_aclcheck(source->events, table->owner, ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table %s", source->name),
 				 errdetail("Continuous table \"%s\" reads its event table as its owner, who needs SELECT on it.",
 						   table->name)));
-	if (check_enable_rls(source->events, source->owner, true) == RLS_ENABLED)
+	if (check_enable_rls(source->events, table->owner, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("event table \"%s\" of continuous table \"%s\" has row-level security",
 						source->name, table->name),
 				 errdetail("A state that lacks some of its events is none."),
 				 errhint("Have the continuous table belong to a role that policies do not apply to.")));
+}
+
+void
+contime_source_check(const ContimeTable *table)
+{
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		check_source(table, source);
 }
 
 /* A direct change of a durable table. */

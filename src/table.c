@@ -1001,7 +1001,7 @@ derive_source(ContimeTable *table, Relation rel)
 	if (table->source && table->retain != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("continuous table \"%s\" cannot have both options events and retain", table->name),
+				 errmsg("continuous table \"%s\" cannot have both an event table and option retain", table->name),
 				 errdetail("Every row of its event table is an event."),
 				 errhint("Leave out the option retain; what is not to be kept is deleted from the event table.")));
 }
@@ -1017,6 +1017,7 @@ table_derive(Relation rel)
 	check_relation(rel);
 	table = palloc0(offsetof(ContimeTable, attr) + desc->natts * sizeof(ContimeAttr));
 	table->relid = RelationGetRelid(rel);
+	table->owner = rel->rd_rel->relowner;
 	table->name = pstrdup(RelationGetRelationName(rel));
 	table->natts = desc->natts;
 	table->schema = palloc0(size);
@@ -1076,9 +1077,13 @@ cache_invalidate(Datum arg, Oid relid)
 	/* What a row of an event table means is in the description, too. */
 	hash_seq_init(&status, cache);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		if (!OidIsValid(relid) || (entry->valid && entry->table->source &&
-								   entry->table->source->events == relid))
+	{
+		if (!OidIsValid(relid))
 			entry->valid = false;
+		for (ContimeSource *source = entry->valid ? entry->table->source : NULL; source; source = source->next)
+			if (source->events == relid)
+				entry->valid = false;
+	}
 }
 
 static CacheEntry *
@@ -1122,8 +1127,6 @@ cache_purge(void)
 	{
 		if (entry->valid)
 			continue;
-		if (entry->table && entry->table->source)
-			contime_source_free(entry->table->source);
 		if (entry->context)
 			MemoryContextSetParent(entry->context, TopTransactionContext);
 		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
