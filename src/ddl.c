@@ -73,6 +73,8 @@ on_drop(Oid class, Oid object, int sub)
 {
 	uint64		xid;
 
+	if (class == RelationRelationId && sub == 0 && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE)
+		contime_source_forget(object);
 	if (class == RelationRelationId && sub != 0)
 	{
 		if (collecting > 0)
@@ -84,7 +86,6 @@ on_drop(Oid class, Oid object, int sub)
 		contime_serializable_clear(object);
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 		(void) contime_generation_create(object, xid, true);
-		contime_source_forget(object);
 	}
 	else if (class == DatabaseRelationId)
 	{

@@ -60,6 +60,10 @@
 #include "utils/typcache.h"
 #include "utils/varlena.h"
 
+PG_FUNCTION_INFO_V1(contime_add_source);
+PG_FUNCTION_INFO_V1(contime_drop_source);
+PG_FUNCTION_INFO_V1(contime_source_changed);
+
 /* ---- the event table ------------------------------------------------------------- */
 
 /* An unqualified name is that of a table in the continuous table's schema. */
@@ -103,7 +107,7 @@ report_no_source(const ContimeTable *table, Relation events, const char *column)
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 			 errmsg("column \"%s\" of continuous table \"%s\" has no source", column, table->name),
 			 errdetail("Event table \"%s\" has no column of that name.", RelationGetRelationName(events)),
-			 errhint("Give the column the option source: an expression over the event table's columns.")));
+			 errhint("Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
 }
 
 /* The option's text as a raw expression. */
@@ -404,6 +408,41 @@ added_sources(Oid relid)
 	return found;
 }
 
+/* Add a row, or (tid) write one anew. */
+static void
+write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPointer tid)
+{
+	Relation	rel = open_sources(RowExclusiveLock);
+	Datum		values[Natts_source];
+	bool		isnull[Natts_source] = {0};
+	HeapTuple	tuple;
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (kinds[i].kind == kind)
+			values[Anum_source_kind - 1] = CStringGetTextDatum(kinds[i].name);
+	values[Anum_source_state - 1] = ObjectIdGetDatum(relid);
+	values[Anum_source_events - 1] = ObjectIdGetDatum(events);
+	values[Anum_source_columns - 1] = JsonbPGetDatum(columns);
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	if (tid)
+		simple_heap_update(rel, tid, tuple);
+	else
+		simple_heap_insert(rel, tuple);
+	relation_close(rel, NoLock);
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
+}
+
+static void
+push_text(JsonbParseState **state, JsonbIteratorToken token, char *text)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = text;
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, token, &value);
+}
+
 void
 contime_source_forget(Oid relid)
 {
@@ -419,52 +458,35 @@ contime_source_forget(Oid relid)
 
 /* ---- deriving ---------------------------------------------------------------------------------- */
 
-/* What a source says of a column: its text, or NULL; *silent: nothing at all. */
+/* What was added says of a column, or NULL: it is not fed. */
 static char *
-mapping_of(const ContimeTable *table, Form_pg_attribute column, const Jsonb *columns, bool *silent)
+mapping_of(const Jsonb *columns, const char *column)
 {
-	char	   *text = NULL;
+	JsonbValue	value;
 
-	*silent = false;
-	if (columns == NULL)
-		text = source_option(table->relid, column->attnum);
-	else
-	{
-		JsonbValue	value;
-
-		if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &columns->root),
-										 NameStr(column->attname), strlen(NameStr(column->attname)),
-										 &value) == NULL)
-			*silent = true;
-		else if (value.type == jbvString)
-			text = pnstrdup(value.val.string.val, value.val.string.len);
-		return text;
-	}
-	*silent = text == NULL;
-	return text;
+	if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &columns->root), column,
+									 strlen(column), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
 /*
- * A column's expression over a source's rows; NULL: it is not fed.  What was
- * added may feed some columns only.
+ * A column's expression over a source's rows; NULL: it is not fed.  The table
+ * of the option events feeds every column; what was added may feed some.
  */
 static Node *
 derive_expression(const ContimeTable *table, Relation events, const ContimeSource *source,
 				  Form_pg_attribute column, const Jsonb *columns)
 {
-	const ContimeAttr *attr = &table->attr[column->attnum - 1];
 	const char *name = NameStr(column->attname);
-	bool		silent;
-	char	   *text = mapping_of(table, column, columns, &silent);
-	bool		namesake = get_attnum(source->events, name) > 0;
+	char	   *text = columns ? mapping_of(columns, name) : source_option(table->relid, column->attnum);
 
-	if (source->kind == CT_FINISH && attr->state && !attr->event_id)
-		return NULL;
-	if (silent && namesake)
-		return cook_source(table, events, column, quote_identifier(name));
+	if (text == NULL && columns == NULL && get_attnum(source->events, name) > 0)
+		text = pstrdup(quote_identifier(name));
 	if (text)
 		return cook_source(table, events, column, text);
-	if (columns == NULL || !attr->state)
+	if (columns == NULL || !table->attr[column->attnum - 1].state)
 		report_no_source(table, events, name);
 	return NULL;
 }
@@ -506,7 +528,7 @@ derive_source(const ContimeTable *table, Relation rel, Relation events, CtKind k
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("snapshots from table \"%s\" have no column of continuous table \"%s\"",
 						source->name, table->name),
-				 errhint("Say in columns what they show.")));
+				 errhint("Say what columns they show.")));
 	callback->func = free_plans;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
@@ -733,44 +755,83 @@ typedef struct Noted
 	bool		given;			/* there is an option; or the name was enough */
 	Node	   *expr;
 	char	   *text;			/* as it would have been written before */
+	Added	   *added;			/* the column's text is there and not in an option */
 } Noted;
 
-static List *
-note_table(List *noted, Oid relid)
+static Noted *
+note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = table_option(relid, "events");
-	Oid			relevents = name ? RangeVarGetRelid(event_table_name(rel, name), AccessShareLock, true)
-		: InvalidOid;
-	Relation	events = OidIsValid(relevents) ? relation_open(relevents, NoLock) : NULL;
+	Noted	   *note = palloc0(sizeof(Noted));
 
-	for (int i = 0; events && i <= RelationGetDescr(rel)->natts; i++)
+	note->relid = relid;
+	note->events = RelationGetRelid(events);
+	note->attno = attno;
+	if (text)
 	{
-		Noted	   *note = palloc0(sizeof(Noted));
-		Form_pg_attribute column = i > 0 ? TupleDescAttr(RelationGetDescr(rel), i - 1) : NULL;
-		char	   *text = NULL;
+		contime_source_path_begin();
+		note->expr = transform_source(events, text);
+		contime_source_path_end();
+		note->text = deparse_safely(events, note->expr);
+	}
+	return note;
+}
 
-		if (column && column->attisdropped)
+/* The options events and source. */
+static List *
+note_options(List *noted, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	char	   *name = table_option(relid, "events");
+	Relation	events = name ? relation_openrv_extended(event_table_name(rel, name), AccessShareLock, true)
+		: NULL;
+
+	if (events == NULL)
+		return noted;
+	noted = lappend(noted, note_text(relid, events, 0, NULL));
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+		char	   *text = column->attisdropped ? NULL : source_option(relid, i + 1);
+		Noted	   *note;
+
+		if (column->attisdropped ||
+			(text == NULL && get_attnum(RelationGetRelid(events), NameStr(column->attname)) <= 0))
 			continue;
-		note->relid = relid;
-		note->events = relevents;
-		note->attno = i;
-		if (column)
-		{
-			text = source_option(relid, i);
-			note->given = text != NULL;
-			if (!text && get_attnum(relevents, NameStr(column->attname)) <= 0)
-				continue;
-			contime_source_path_begin();
-			note->expr = transform_source(events, text ? text : quote_identifier(NameStr(column->attname)));
-			contime_source_path_end();
-			note->text = deparse_safely(events, note->expr);
-		}
+		note = note_text(relid, events, i + 1,
+						 text ? text : quote_identifier(NameStr(column->attname)));
+		note->given = text != NULL;
 		noted = lappend(noted, note);
 	}
-	if (events)
+	relation_close(events, NoLock);
+	return noted;
+}
+
+/* What is in contime.source. */
+static List *
+note_added(List *noted, Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, added_sources(RelationGetRelid(rel)))
+	{
+		Added	   *added = lfirst(lc);
+		Relation	events = relation_open(added->events, AccessShareLock);
+
+		for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+		{
+			Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+			char	   *text = column->attisdropped ? NULL
+				: mapping_of(added->columns, NameStr(column->attname));
+			Noted	   *note;
+
+			if (text == NULL)
+				continue;
+			note = note_text(RelationGetRelid(rel), events, i + 1, text);
+			note->added = added;
+			noted = lappend(noted, note);
+		}
 		relation_close(events, NoLock);
-	relation_close(rel, NoLock);
+	}
 	return noted;
 }
 
@@ -784,7 +845,12 @@ contime_source_note_names(Oid relid)
 	if (OidIsValid(relid) && contime_is_table(relid))
 		tables = lappend_oid(tables, relid);
 	foreach(lc, tables)
-		noted = note_table(noted, lfirst_oid(lc));
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
+
+		noted = note_added(note_options(noted, rel), rel);
+		relation_close(rel, NoLock);
+	}
 	return noted;
 }
 
@@ -820,9 +886,60 @@ renamed_source(const Noted *note)
 	return same ? NULL : text;
 }
 
+static void
+follow_option(const Noted *note)
+{
+	char	   *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
+	char	   *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
+
+	if (value == NULL)
+		return;
+	AlterTableInternal(note->relid,
+					   list_make1(set_option(column, column ? "source" : "events", value,
+											 column && !note->given ? DEFELEM_ADD : DEFELEM_SET)),
+					   false);
+	CommandCounterIncrement();
+}
+
+/* The columns of a row of contime.source, as they are to be written now. */
+static Jsonb *
+renamed_columns(const Added *added, List *noted)
+{
+	JsonbParseState *state = NULL;
+	ListCell   *lc;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	foreach(lc, noted)
+	{
+		const Noted *note = lfirst(lc);
+		Relation	events;
+
+		if (note->added != added)
+			continue;
+		events = relation_open(note->events, AccessShareLock);
+		push_text(&state, WJB_KEY, get_attname(note->relid, note->attno, false));
+		push_text(&state, WJB_VALUE, deparse_safely(events, note->expr));
+		relation_close(events, NoLock);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static void
+follow_added(const Noted *note, List *noted)
+{
+	Added	   *added = note->added;
+	Jsonb	   *columns = renamed_columns(added, noted);
+
+	if (compareJsonbContainers(&columns->root, &added->columns->root) == 0)
+		return;
+	write_source(note->relid, added->events, added->kind, columns, &added->tid);
+	added->columns = columns;
+}
+
 void
 contime_source_follow(List *noted)
 {
+	const Added *last = NULL;
 	ListCell   *lc;
 
 	if (noted == NIL)
@@ -831,19 +948,221 @@ contime_source_follow(List *noted)
 	foreach(lc, noted)
 	{
 		const Noted *note = lfirst(lc);
-		char	   *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
-		char	   *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
 
-		if (value == NULL)
-			continue;
-		AlterTableInternal(note->relid,
-						   list_make1(set_option(column, column ? "source" : "events", value,
-												 column && !note->given ? DEFELEM_ADD : DEFELEM_SET)),
-						   false);
-		CommandCounterIncrement();
+		if (note->added == NULL)
+			follow_option(note);
+		else if (note->added != last)
+			follow_added(note, noted);
+		last = note->added;
 	}
 	foreach(lc, noted)
 		contime_table_check(((const Noted *) lfirst(lc))->relid);
+}
+
+/* ---- adding and dropping ------------------------------------------------------------------- */
+
+/* What contime.source says of a table has changed. */
+static void
+sources_changed(Oid relid)
+{
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
+	(void) contime_source_bind(relid);
+	contime_table_check(relid);
+}
+
+/* The entry that a caller gives for a column: NULL: none; *silent: not even null. */
+static char *
+given_mapping(const Jsonb *given, const char *column, bool *silent)
+{
+	JsonbValue	value;
+
+	*silent = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &given->root), column,
+										   strlen(column), &value) == NULL;
+	if (*silent || value.type == jbvNull)
+		return NULL;
+	if (value.type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("source of column \"%s\" is not a string", column),
+				 errhint("Give an expression over the event table's columns in quotes, or null.")));
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* Every entry is that of a column. */
+static void
+check_mapping(Relation rel, Jsonb *given)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(given))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns of a source are not a JSON object"),
+				 errhint("Write, for example, '{\"balance\": \"-amount\"}'.")));
+	it = JsonbIteratorInit(&given->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		char	   *name = token == WJB_KEY ? pnstrdup(value.val.string.val, value.val.string.len) : NULL;
+
+		if (name && get_attnum(RelationGetRelid(rel), name) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of continuous table \"%s\" does not exist",
+							name, RelationGetRelationName(rel))));
+	}
+}
+
+/*
+ * What a source is to feed, with each column's expression: as given, or the
+ * event table's column of its name.
+ */
+static Jsonb *
+complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
+{
+	const ContimeTable *table = contime_table(rel);
+	JsonbParseState *state = NULL;
+
+	check_mapping(rel, given);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < table->natts; i++)
+	{
+		const ContimeAttr *attr = &table->attr[i];
+		char	   *name = attr->dropped ? NULL : get_attname(table->relid, i + 1, false);
+		Place		place = {table->name, name};
+		ErrorContextCallback context = {error_context_stack, add_place, &place};
+		bool		silent;
+		char	   *text = name ? given_mapping(given, name, &silent) : NULL;
+		char	   *safe;
+
+		if (name == NULL)
+			continue;
+		if (text && kind == CT_FINISH && attr->state && !attr->event_id)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a finish has no column \"%s\"", name),
+					 errhint("It has a key, a time, and an event id.")));
+		if (silent && get_attnum(RelationGetRelid(events), name) > 0 &&
+			(kind != CT_FINISH || !attr->state || attr->event_id))
+			text = pstrdup(quote_identifier(name));
+		if (text == NULL)
+			continue;
+		error_context_stack = &context;
+		safe = settled(events, text);
+		error_context_stack = context.previous;
+		push_text(&state, WJB_KEY, name);
+		push_text(&state, WJB_VALUE, safe ? safe : text);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* A continuous table of the caller's, locked against readers. */
+static Relation
+open_own_table(Oid relid)
+{
+	Relation	rel;
+
+	contime_require_running();
+	if (!contime_is_table(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a continuous table", get_rel_name(relid)),
+				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+	if (!pg_class_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
+	rel = relation_open(relid, AccessExclusiveLock);
+	check_empty(relid);
+	return rel;
+}
+
+/* contime.add_source(state regclass, events regclass, columns jsonb, kind text) */
+Datum
+contime_add_source(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *kind_name = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	int			kind = kind_of(kind_name);
+	Relation	rel = open_own_table(relid);
+	Relation	events = relation_open(PG_GETARG_OID(1), AccessShareLock);
+	Jsonb	   *columns;
+	ListCell   *lc;
+
+	if (kind < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown kind \"%s\"", kind_name),
+				 errhint("Valid kinds are: event, snapshot, finish")));
+	check_event_table(contime_table(rel), events);
+	check_may_bind(RelationGetRelid(events));
+	columns = complete_mapping(rel, events, kind, PG_GETARG_JSONB_P(2));
+	foreach(lc, added_sources(relid))
+	{
+		Added	   *added = lfirst(lc);
+
+		if (added->events == RelationGetRelid(events) && added->kind == kind &&
+			compareJsonbContainers(&added->columns->root, &columns->root) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("continuous table \"%s\" has this source already", RelationGetRelationName(rel)),
+					 errdetail("Each row of table \"%s\" would count twice.", RelationGetRelationName(events))));
+	}
+	write_source(relid, RelationGetRelid(events), kind, columns, NULL);
+	relation_close(events, NoLock);
+	relation_close(rel, NoLock);
+	sources_changed(relid);
+	contime_source_index(relid);
+	PG_RETURN_VOID();
+}
+
+/* contime.drop_source(state regclass, events regclass) */
+Datum
+contime_drop_source(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Oid			events = PG_GETARG_OID(1);
+	Relation	rel = open_own_table(relid);
+	Relation	sources = open_sources(RowExclusiveLock);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, added_sources(relid))
+	{
+		Added	   *added = lfirst(lc);
+
+		if (added->events != events)
+			continue;
+		simple_heap_delete(sources, &added->tid);
+		found = true;
+	}
+	if (!found)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("no source \"%s\" was added to continuous table \"%s\"",
+						get_rel_name(events), RelationGetRelationName(rel)),
+				 errhint("contime.source shows those that were; the option events is dropped by ALTER FOREIGN TABLE.")));
+	relation_close(sources, NoLock);
+	sources_changed(relid);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* After rows of contime.source came from a dump, or were changed by hand. */
+Datum
+contime_source_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		isnull;
+	Oid			relid;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "contime.source_changed() is a trigger");
+	relid = DatumGetObjectId(heap_getattr(trigger->tg_trigtuple, Anum_source_state,
+										  RelationGetDescr(trigger->tg_relation), &isnull));
+	if (contime_is_table(relid))
+		sources_changed(relid);
+	return PointerGetDatum(NULL);
 }
 
 /* ---- the index ------------------------------------------------------------------------ */
