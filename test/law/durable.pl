@@ -100,7 +100,44 @@ my @specs = (
 			{ name => 'b', type => 'bigint', rule => 'sum', source => 'b' },
 			{ name => 'd', type => 'numeric(6,1)', rule => 'min', initial => '900.5' },
 			{ name => 'l', type => 'text', rule => 'last', source => q{who || '!'} } ]
+	},
+	{
+		what => 'transfers, counts and closings',
+		events => 'CREATE TABLE %s (id int PRIMARY KEY, giver int, taker int, at timestamptz, amount numeric(10,2), note text)',
+		more => [ 'CREATE TABLE %s_counts (id int PRIMARY KEY, account int, at timestamptz, amount numeric(10,2))',
+			'CREATE TABLE %s_closings (account smallint, at timestamptz)' ],
+		values => [
+			[ id => sub { int rand 150 }, 'int' ],
+			[ giver => sub { chance(0.1) ? undef : int rand 4 }, 'int' ],
+			[ taker => sub { chance(0.1) ? undef : int rand 5 }, 'int' ],
+			[ at => sub { instant('timestamptz') }, 'timestamptz' ],
+			[ amount => sub { chance(0.1) ? undef : int(rand(4001)) / 100 }, 'numeric' ],
+			[ note => sub { chance(0.6) ? undef : pick('a', 'b') }, 'text' ] ],
+		conflict => 'id',
+		also => {
+			counts => { conflict => 'id', values => [
+				[ id => sub { int rand 10 }, 'int' ],
+				[ account => sub { int rand 5 }, 'int' ],
+				[ at => sub { instant('timestamptz') }, 'timestamptz' ],
+				[ amount => sub { chance(0.2) ? undef : int(rand(4001)) / 100 }, 'numeric' ] ] },
+			closings => { values => [
+				[ account => sub { int rand 5 }, 'smallint' ],
+				[ at => sub { instant('timestamptz') }, 'timestamptz' ] ] } },
+		sources => [
+			{ events => '%s', kind => 'event', map => { k => 'giver', balance => '-amount', n => '1' } },
+			{ events => '%s', kind => 'event', map => { k => 'taker', balance => 'amount', n => undef, note => undef } },
+			{ events => '%s_counts', kind => 'snapshot', map => { k => 'account', balance => 'amount', n => undef, note => undef } },
+			{ events => '%s_closings', kind => 'finish', map => { k => 'account', balance => undef, n => undef, note => undef } } ],
+		time => 'timestamptz',
+		columns => [
+			{ name => 'k', type => 'bigint', key => 1 },
+			{ name => 'at', type => 'timestamptz', time => 1 },
+			{ name => 'balance', type => 'numeric(12,2)', rule => 'sum', initial => '3' },
+			{ name => 'note', type => 'text', rule => 'last' },
+			{ name => 'n', type => 'int', rule => 'sum' } ]
 	});
+
+$specs[2]{also} = { child => { values => $specs[2]{values} } };
 
 # Instants are few, so that events meet at some.
 sub instant
@@ -132,6 +169,13 @@ sub create
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
 	$s->run("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @columns)
 		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
+	for my $source (@{ $t->{sources} // [] })
+	{
+		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
+		$s->run("SELECT contime.add_source('$name', '$from', '{" . join(', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map)
+			  . "}', '$source->{kind}')");
+	}
+	$t->{targets} = [ { %$t }, map { { name => $name, events => "$t->{events}_$_", %{ $t->{also}{$_} } } } sort keys %{ $t->{also} // {} } ];
 	reference($s, $t, @columns);
 	probes($s, $t);
 	return $t;
@@ -291,7 +335,7 @@ sub probes
 	$s->run("CREATE FUNCTION ${name}_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$
 		BEGIN IF current_setting('law.probe', true) = 'on' THEN PERFORM ${name}_volatile(), ${name}_stable(); END IF; RETURN coalesce(new, old); END \$\$");
 	$s->run("CREATE TRIGGER aaa AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()",
-		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()") for $t->{events};
+		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()") for map { $_->{events} } @{ $t->{targets} };
 }
 
 my ($comparisons, $differences, $tests, $failed, $refused, $crashes) = (0) x 6;
@@ -382,7 +426,7 @@ sub set
 
 sub change
 {
-	my $t = shift;
+	my $t = pick(@{ $_[0]{targets} });
 	my $how = rand;
 	return insert($t) if $how < 0.5;
 	return "UPDATE $t->{events} e SET " . set($t) . ' WHERE ' . some_rows($t) if $how < 0.75;
@@ -399,7 +443,7 @@ sub change_and_check
 	my $t = shift;
 	my $change;
 	do { $change = change($t) } until $change =~ /^(INSERT|UPDATE|DELETE)/;
-	return "WITH w AS ($change RETURNING $t->{values}[0][0]), x AS (SELECT count(*) FROM w) " . some_check($t);
+	return "WITH w AS ($change RETURNING 1), x AS (SELECT count(*) FROM w) " . some_check($t);
 }
 
 my (@sessions, @prepared);
@@ -552,7 +596,7 @@ sub round
 	crash() if @prepared && chance(0.1);
 	$admin->run($_) for splice @prepared;
 	compare_all($_, "round $round: $_->{what}, all transactions ended") for @tables;
-	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE $_->{events} CASCADE" } @tables), map({ "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE" } @tables), "SET lock_timeout = '100ms'");
+	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables), map({ "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE" } @tables), "SET lock_timeout = '100ms'");
 }
 
 for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
