@@ -11,7 +11,7 @@
 # by plain SQL and compares, in one statement and so under one snapshot, with what the continuous table says.
 #
 #   CT_SEED=n         the seed; printed, so that a failure can be had again
-#   CT_STATEMENTS=n   how many statements, roughly (default 4000)
+#   CT_STATEMENTS=n   how many statements, roughly (default 2500)
 #   CT_ROUND=n        only this round, which has a seed of its own
 #
 # What the sessions did in the first round with a difference goes to durable-script.sql. Uses psql, pg_ctl, and
@@ -24,7 +24,7 @@ use Session;
 $| = 1;
 
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
-my $limit = $ENV{CT_STATEMENTS} // 4000;
+my $limit = $ENV{CT_STATEMENTS} // 2500;
 print "# CT_SEED=$seed CT_STATEMENTS=$limit\n";
 
 sub pick { return $_[ int rand @_ ] }
@@ -596,7 +596,7 @@ sub round
 	crash() if @prepared && chance(0.1);
 	$admin->run($_) for splice @prepared;
 	compare_all($_, "round $round: $_->{what}, all transactions ended") for @tables;
-	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables), map({ "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE" } @tables), "SET lock_timeout = '100ms'");
+	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables), map({ "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE" } @tables), "SET lock_timeout = '100ms'");
 }
 
 for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
