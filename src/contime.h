@@ -163,7 +163,8 @@ extern char *contime_region;
 extern void contime_shared_request(void);
 extern void contime_shared_startup(void);
 
-/* ERROR 55000 unless the library was preloaded and this is no standby. */
+/* ERROR 55000 unless the library was preloaded; and unless this is no standby, too. */
+extern void contime_require_loaded(void);
 extern void contime_require_running(void);
 
 /*
@@ -286,7 +287,8 @@ typedef struct ContimeTable
 
 /*
  * The description of a continuous table, cached until its definition
- * changes.  ERROR when it is none or its definition is refused.
+ * changes.  ERROR when it is none or its definition is refused, and on a
+ * standby when it is in memory.
  */
 extern const ContimeTable *contime_table(Relation rel);
 

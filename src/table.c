@@ -1156,17 +1156,15 @@ contime_table_notify(Oid relid)
 	return strcmp(notify, "key") == 0 ? CONTIME_NOTIFY_KEY : CONTIME_NOTIFY_OFF;
 }
 
-const ContimeTable *
-contime_table(Relation rel)
+/* Put a table's description into the cache. */
+static const ContimeTable *
+cache_fill(Relation rel)
 {
-	CacheEntry *entry = cache_entry(RelationGetRelid(rel));
 	MemoryContext context;
 	MemoryContext caller;
 	ContimeTable *table;
+	CacheEntry *entry;
 
-	contime_require_running();
-	if (entry->valid)
-		return entry->table;
 	if (!contime_is_table(RelationGetRelid(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -1185,6 +1183,20 @@ contime_table(Relation rel)
 	entry->context = context;
 	entry->table = table;
 	entry->valid = true;
+	return table;
+}
+
+const ContimeTable *
+contime_table(Relation rel)
+{
+	const CacheEntry *entry;
+	const ContimeTable *table;
+
+	contime_require_loaded();
+	entry = cache_entry(RelationGetRelid(rel));
+	table = entry->valid ? entry->table : cache_fill(rel);
+	if (table->source == NULL)
+		contime_require_running();
 	return table;
 }
 
