@@ -591,6 +591,20 @@ extern char *contime_source_query(const ContimeTable *table, const ContimeSource
 extern void contime_source_path_begin(void);
 extern void contime_source_path_end(void);
 
+/*
+ * Event tables are read, and sources evaluated, by the continuous table's
+ * owner.  What runs in a transaction that fails is undone by its abort, this
+ * too.
+ */
+typedef struct ContimeIdentity
+{
+	Oid			user;
+	int			context;
+} ContimeIdentity;
+
+extern ContimeIdentity contime_become_owner(Oid owner);
+extern void contime_become(const ContimeIdentity *before);
+
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 

@@ -91,6 +91,7 @@ ContimeEvents *
 contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeEvents *events = palloc0(sizeof(ContimeEvents));
+	ContimeIdentity before = contime_become_owner(table->owner);
 	MemoryContext caller;
 
 	events->table = table;
@@ -105,6 +106,7 @@ contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 		if (source->expr[i])
 			events->state[i] = ExecPrepareExpr((Expr *) source->expr[i], events->estate);
 	MemoryContextSwitchTo(caller);
+	contime_become(&before);
 	return events;
 }
 
@@ -138,33 +140,6 @@ void
 contime_events_end(ContimeEvents *events)
 {
 	FreeExecutorState(events->estate);
-}
-
-/* ---- as the owner ------------------------------------------------------------------------ */
-
-typedef struct Identity
-{
-	Oid			user;
-	int			context;
-} Identity;
-
-/* What runs in a transaction that fails is undone by its abort, this too. */
-static Identity
-become_owner(const ContimeTable *table)
-{
-	Identity	before;
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(table->owner,
-						   before.context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	return before;
-}
-
-static void
-become(const Identity *before)
-{
-	SetUserIdAndSecContext(before->user, before->context);
 }
 
 /* ---- a feed ------------------------------------------------------------------------------ */
@@ -281,7 +256,7 @@ feed_head(ContimeHeapRead *read, Feed *feed)
 	while ((load = contime_ingest_load(feed->ingest, feed->next)) == NULL && feed->query)
 	{
 		ErrorContextCallback context = {error_context_stack, add_feed, feed};
-		Identity	before = become_owner(feed->table);
+		ContimeIdentity before = contime_become_owner(feed->table->owner);
 
 		CHECK_FOR_INTERRUPTS();
 		error_context_stack = &context;
@@ -293,7 +268,7 @@ feed_head(ContimeHeapRead *read, Feed *feed)
 		if (feed->query->estate->es_processed < FETCH_ROWS)
 			feed_close(feed);
 		error_context_stack = context.previous;
-		become(&before);
+		contime_become(&before);
 	}
 	return load;
 }
@@ -393,7 +368,7 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	bool		bounded = until < PG_INT64_MAX && !contime_source_looks_ahead(table);
 	ParamListInfo params;
 	MemoryContext caller;
-	Identity	before;
+	ContimeIdentity before;
 
 	store_free(read);
 	for (int i = 0; i < read->nfeeds; i++)
@@ -401,12 +376,12 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	MemoryContextReset(read->binding);
 	caller = MemoryContextSwitchTo(read->binding);
 	params = parameters(table, keys, bounded, until);
-	before = become_owner(table);
+	before = contime_become_owner(table->owner);
 	PushActiveSnapshot(read->snapshot);
 	for (int i = 0; i < read->nfeeds; i++)
 		feed_bind(&read->feed[i], read->snapshot, keys != NULL, bounded, params);
 	PopActiveSnapshot();
-	become(&before);
+	contime_become(&before);
 	MemoryContextSwitchTo(caller);
 }
 

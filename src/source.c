@@ -95,7 +95,8 @@ check_event_table(const ContimeTable *table, Relation events)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("temporary table \"%s\" cannot be the event table of continuous table \"%s\"",
-						name, table->name)));
+						name, table->name),
+				 errhint("Name a table that outlives the session.")));
 }
 
 /* ---- expressions ------------------------------------------------------------------ */
@@ -251,6 +252,25 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 				 errhint("Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
 	error_context_stack = context.previous;
 	return coerced;
+}
+
+/* ---- as the owner ------------------------------------------------------------------------ */
+
+ContimeIdentity
+contime_become_owner(Oid owner)
+{
+	ContimeIdentity before;
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	return before;
+}
+
+void
+contime_become(const ContimeIdentity *before)
+{
+	SetUserIdAndSecContext(before->user, before->context);
 }
 
 /* ---- names ------------------------------------------------------------------------------ */
@@ -540,6 +560,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	ContimeSource **end = &table->source;
+	ContimeIdentity before;
 	Relation	events;
 	ListCell   *lc;
 
@@ -550,6 +571,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 					 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
 							NameStr(TupleDescAttr(desc, i)->attname), table->name),
 					 errhint("Name the event table in the option events of the table.")));
+	before = contime_become_owner(table->owner);
 	contime_source_path_begin();
 	if (events_name)
 	{
@@ -568,6 +590,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 		relation_close(events, NoLock);
 	}
 	contime_source_path_end();
+	contime_become(&before);
 }
 
 /* ---- binding --------------------------------------------------------------------------
@@ -1390,11 +1413,24 @@ contime_source_check(const ContimeTable *table)
 void
 contime_source_refuse(const ContimeTable *table)
 {
+	StringInfoData names;
+
 	if (table->source == NULL)
 		return;
+	initStringInfo(&names);
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		const ContimeSource *other = table->source;
+
+		while (other->events != source->events)
+			other = other->next;
+		if (other == source)
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", source->name);
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("cannot change continuous table \"%s\" directly", table->name),
-			 errdetail("Its events are the rows of table \"%s\".", table->source->name),
-			 errhint("INSERT, UPDATE or DELETE rows of \"%s\".", table->source->name)));
+			 errdetail_plural("Its events are the rows of table %s.", "Its events are the rows of tables %s.",
+							  strchr(names.data, ',') ? 2 : 1, names.data),
+			 errhint("INSERT, UPDATE or DELETE rows of %s.", names.data)));
 }
