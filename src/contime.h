@@ -572,9 +572,10 @@ extern List *contime_source_dependents(Oid events);
 
 /*
  * Before and after a command that gives a relation, one of its columns, or a
- * schema (InvalidOid) another name: have options follow.
+ * schema another name: have options follow.
  */
 extern List *contime_source_note_names(Oid relid);
+extern List *contime_source_note_schema(Oid schema);
 extern void contime_source_follow(List *noted);
 
 /* A continuous table is dropped: forget what contime.source has of it. */

@@ -279,6 +279,15 @@ relation_to_rename(Node *stmt)
 	return InvalidOid;
 }
 
+/* What names event tables, before a command that changes names. */
+static List *
+note_names(Node *stmt)
+{
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
+		return contime_source_note_schema(get_namespace_oid(((RenameStmt *) stmt)->subname, true));
+	return contime_source_note_names(relation_to_rename(stmt));
+}
+
 /* ---- the hook ---------------------------------------------------------------------------------- */
 
 /* Commands that can create or alter a table, and run no user's code for long. */
@@ -318,7 +327,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	Node	   *stmt = pstmt->utilityStmt;
 	if (!is_of_interest(stmt))
 	{
-		List	   *noted = contime_source_note_names(relation_to_rename(stmt));
+		List	   *noted = note_names(stmt);
 
 		stop_agent_for(stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);

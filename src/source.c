@@ -858,6 +858,16 @@ note_added(List *noted, Relation rel)
 	return noted;
 }
 
+static List *
+note_table(List *noted, Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+
+	noted = note_added(note_options(noted, rel), rel);
+	relation_close(rel, NoLock);
+	return noted;
+}
+
 List *
 contime_source_note_names(Oid relid)
 {
@@ -868,12 +878,33 @@ contime_source_note_names(Oid relid)
 	if (OidIsValid(relid) && contime_is_table(relid))
 		tables = lappend_oid(tables, relid);
 	foreach(lc, tables)
-	{
-		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
+		noted = note_table(noted, lfirst_oid(lc));
+	return noted;
+}
 
-		noted = note_added(note_options(noted, rel), rel);
-		relation_close(rel, NoLock);
+List *
+contime_source_note_schema(Oid schema)
+{
+	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	List	   *tables = NIL;
+	List	   *noted = NIL;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
+
+		if (contime_is_table(relid))
+			foreach(lc, bound_to(relid))
+				if (get_rel_namespace(lfirst_oid(lc)) == schema)
+					tables = list_append_unique_oid(tables, relid);
 	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach(lc, tables)
+		noted = note_table(noted, lfirst_oid(lc));
 	return noted;
 }
 
