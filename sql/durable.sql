@@ -73,6 +73,10 @@ SELECT m.id, a.balance FROM movement m JOIN account a ON a.id = m.account AND a.
 SELECT lower(during), (state).balance FROM contime.history(NULL::account, 3, '2026-01-01', '2026-01-03');
 SELECT count(*) FROM contime.at(NULL::account, '2026-01-20');
 
+-- The planner knows how many keys there are.
+ANALYZE movement;
+DO $$ DECLARE j json; BEGIN EXECUTE 'EXPLAIN (FORMAT JSON) SELECT id, balance FROM account' INTO j; RAISE NOTICE 'rows: %', j->0->'Plan'->'Plan Rows'; END $$;
+
 -- ---- the rows change ------------------------------------------------------------------------
 
 INSERT INTO movement VALUES (2000, 11, '2026-01-05', 100, 'eleven');

@@ -606,6 +606,9 @@ typedef struct ContimeIdentity
 extern ContimeIdentity contime_become_owner(Oid owner);
 extern void contime_become(const ContimeIdentity *before);
 
+/* Keys of the first event table, by its statistics; 0: there are none. */
+extern double contime_source_count_keys(const ContimeTable *table);
+
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 

@@ -399,9 +399,15 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 double
 contime_count_keys(Oid relid)
 {
-	ContimeGeneration *g = contime_generation(relid);
+	Relation	rel = RelationIdGetRelation(relid);
+	const ContimeTable *table = contime_table(rel);
+	ContimeGeneration *g;
 	double		keys = 0;
 
+	RelationClose(rel);
+	if (table->source)
+		return contime_source_count_keys(table);
+	g = contime_generation(relid);
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
 		CtArena		arena = contime_arena(p);

@@ -29,6 +29,7 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_statistic.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class_d.h"
@@ -54,6 +55,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/ruleutils.h"
@@ -1400,6 +1402,49 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source,
 		appendStringInfo(&sql, "%s %s", i == 0 ? " ORDER BY" : ",",
 						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false, false));
 	return sql.data;
+}
+
+/* ---- estimates ------------------------------------------------------------------------- */
+
+/* How many values a column of a table with so many rows has, as ANALYZE found. */
+static double
+count_distinct(Oid relid, AttrNumber attno, double rows)
+{
+	HeapTuple	tuple = NULL;
+	float4		distinct = 0;
+
+	/* With those of its children, where there are some. */
+	for (int inherited = 1; inherited >= 0 && tuple == NULL; inherited--)
+		tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attno),
+								BoolGetDatum(inherited == 1));
+	if (tuple)
+	{
+		distinct = ((Form_pg_statistic) GETSTRUCT(tuple))->stadistinct;
+		ReleaseSysCache(tuple);
+	}
+	return distinct > 0 ? distinct : distinct < 0 ? -distinct * rows : rows;
+}
+
+double
+contime_source_count_keys(const ContimeTable *table)
+{
+	const ContimeSource *source = table->source;
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(source->events));
+	double		rows = 0;
+	double		keys = 1;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		rows = Max(((Form_pg_class) GETSTRUCT(tuple))->reltuples, 0);
+		ReleaseSysCache(tuple);
+	}
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Node	   *expr = strip_implicit_coercions(source->expr[table->key_attno[i] - 1]);
+
+		keys *= IsA(expr, Var) ? count_distinct(source->events, ((Var *) expr)->varattno, rows) : rows;
+	}
+	return Min(keys, rows);
 }
 
 /* Does a state depend on events behind its instant? */
