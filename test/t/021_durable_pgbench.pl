@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
@@ -29,8 +30,9 @@ my $compare = q{
 		UNION ALL SELECT 'branch', bid, b.balance, coalesce(a.balance, 0) FROM branch_at a RIGHT JOIN (SELECT bid, bbalance AS balance FROM pgbench_branches) b USING (bid)),
 	instant AS (SELECT mtime AT TIME ZONE 'UTC' AS at FROM (SELECT mtime, row_number() OVER (ORDER BY mtime) AS i, count(*) OVER () AS n FROM pgbench_history) h WHERE i % (n / 5 + 1) = 0),
 	past AS (
-		SELECT 'account', at, aid, sum(delta) AS want, a.balance AS got FROM instant i CROSS JOIN LATERAL
-			(SELECT aid, sum(delta) AS delta FROM pgbench_history WHERE mtime AT TIME ZONE 'UTC' <= i.at GROUP BY aid) h FULL JOIN account_at a USING (aid, at) GROUP BY at, aid, a.balance
+		SELECT 'account', at, aid AS id, delta AS want, balance AS got FROM instant i CROSS JOIN LATERAL
+			(SELECT * FROM (SELECT aid, sum(delta) AS delta FROM pgbench_history WHERE mtime AT TIME ZONE 'UTC' <= i.at GROUP BY aid) h
+				FULL JOIN (SELECT aid, balance FROM contime.at(NULL::account_at, i.at)) a USING (aid)) x
 		UNION ALL SELECT 'teller', at, tid, sum(delta), t.balance FROM instant i CROSS JOIN LATERAL
 			(SELECT tid, sum(delta) AS delta FROM pgbench_history WHERE mtime AT TIME ZONE 'UTC' <= i.at GROUP BY tid) h LEFT JOIN teller_at t USING (tid, at) GROUP BY at, tid, t.balance)
 	SELECT (SELECT count(*) FROM now WHERE want IS DISTINCT FROM got) + (SELECT count(*) FROM past WHERE want IS DISTINCT FROM got), (SELECT count(*) FROM past) > 0};
@@ -68,8 +70,16 @@ agrees('after a restore', 'restored');
 
 my $rows = $node->safe_psql('postgres', 'SELECT count(*) FROM pgbench_history');
 ($h, $out, $err) = load($rows);
+my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
 $node->kill9;
 $h->finish;
+# Until it is reaped it is taken for alive, and its children hold the shared memory until they notice.
+my $data = $node->data_dir;
+for (1 .. 1800)
+{
+	last unless kill(0, $postmaster) || grep { (readlink("$_/cwd") // '') eq $data } glob '/proc/[0-9]*';
+	Time::HiRes::usleep(100_000);
+}
 $node->start;
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM pgbench_history'), '>', $rows, 'killed under load');
 agrees('after kill -9 of the postmaster');
