@@ -151,6 +151,41 @@ AS 'MODULE_PATHNAME', 'contime_reconciliations'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.reconciliations_tick(anyelement, bigint) IS
 'what changed of the past of a table with a logical clock after the notice numbered since; see contime.reconciliations; needs SELECT';
+-- ---- durable tables ----------------------------------------------------------------
+
+CREATE TABLE contime.source (
+    state   regclass NOT NULL,
+    events  regclass NOT NULL,
+    kind    text     NOT NULL CHECK (kind IN ('event', 'snapshot', 'finish')),
+    columns jsonb    NOT NULL CHECK (jsonb_typeof(columns) = 'object')
+);
+COMMENT ON TABLE contime.source IS
+'event tables of durable tables beside their option events: the rows of events are events, snapshots or finishes of state, and columns says for each column what it is of such a row; written by contime.add_source and contime.drop_source';
+SELECT pg_catalog.pg_extension_config_dump('contime.source', '');
+
+CREATE FUNCTION contime.source_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'contime_source_changed'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION contime.source_changed() IS
+'notes on which tables a durable table depends, after a dump was restored';
+
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON contime.source
+FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
+
+CREATE FUNCTION contime.add_source(state regclass, events regclass, columns jsonb DEFAULT '{}', kind text DEFAULT 'event')
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_add_source'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.add_source(regclass, regclass, jsonb, text) IS
+'makes the rows of an ordinary table events of a continuous table (or snapshots, or finishes): columns has an expression over such a row for each column of the continuous table, and null for one that it does not feed; without an entry it is the column of its name, if there is one. Needs to own the continuous table, and SELECT and TRIGGER on the other';
+
+CREATE FUNCTION contime.drop_source(state regclass, events regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_drop_source'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
+'undoes what contime.add_source added of these two tables; a table without any source is in memory again';
 
 -- ---- watching -----------------------------------------------------------------------
 
@@ -183,4 +218,4 @@ COMMENT ON VIEW contime.workers IS
 'the background workers that own the partitions';
 
 GRANT USAGE ON SCHEMA contime TO PUBLIC;
-GRANT SELECT ON contime.tables, contime.workers TO PUBLIC;
+GRANT SELECT ON contime.tables, contime.workers, contime.source TO PUBLIC;

@@ -73,6 +73,10 @@ SELECT m.id, a.balance FROM movement m JOIN account a ON a.id = m.account AND a.
 SELECT lower(during), (state).balance FROM contime.history(NULL::account, 3, '2026-01-01', '2026-01-03');
 SELECT count(*) FROM contime.at(NULL::account, '2026-01-20');
 
+-- The planner knows how many keys there are.
+ANALYZE movement;
+DO $$ DECLARE j json; BEGIN EXECUTE 'EXPLAIN (FORMAT JSON) SELECT id, balance FROM account' INTO j; RAISE NOTICE 'rows: %', j->0->'Plan'->'Plan Rows'; END $$;
+
 -- ---- the rows change ------------------------------------------------------------------------
 
 INSERT INTO movement VALUES (2000, 11, '2026-01-05', 100, 'eleven');
@@ -116,7 +120,17 @@ DROP TABLE movement;
 \echo :SQLSTATE
 ALTER TABLE movement DROP COLUMN amount;
 \echo :SQLSTATE
+-- A column that is renamed: what uses it follows.
 ALTER TABLE movement RENAME COLUMN amount TO sum;
+ALTER TABLE movement RENAME COLUMN owner TO "the owner";
+SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'account'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'spent'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT balance, owner FROM account WHERE id = 11 AND at = '2026-01-05';
+ALTER TABLE movement RENAME COLUMN sum TO amount;
+ALTER TABLE movement RENAME COLUMN "the owner" TO owner;
+ALTER FOREIGN TABLE account RENAME COLUMN owner TO holder;
+ALTER FOREIGN TABLE account RENAME COLUMN holder TO owner;
+SELECT balance, owner FROM account WHERE id = 11 AND at = '2026-01-05';
 ALTER TABLE movement ALTER COLUMN at TYPE text;
 ALTER TABLE movement ADD COLUMN note text;
 ALTER TABLE movement DROP COLUMN note;
@@ -126,6 +140,10 @@ CREATE SCHEMA ledger;
 ALTER TABLE movements SET SCHEMA ledger;
 SELECT ftoptions FROM pg_foreign_table WHERE ftrelid = 'account'::regclass;
 SELECT balance FROM account WHERE id = 11 AND at = '2026-01-05';
+ALTER SCHEMA ledger RENAME TO "the ledger";
+SELECT ftoptions FROM pg_foreign_table WHERE ftrelid = 'account'::regclass;
+SELECT balance FROM account WHERE id = 11 AND at = '2026-01-05';
+ALTER SCHEMA "the ledger" RENAME TO ledger;
 ALTER FOREIGN TABLE account SET SCHEMA ledger;
 SELECT ftoptions FROM pg_foreign_table WHERE ftrelid = 'ledger.account'::regclass;
 ALTER TABLE ledger.movements SET SCHEMA public;

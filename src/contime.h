@@ -173,7 +173,8 @@ extern char *contime_region;
 extern void contime_shared_request(void);
 extern void contime_shared_startup(void);
 
-/* ERROR 55000 unless the library was preloaded and this is no standby. */
+/* ERROR 55000 unless the library was preloaded; and unless this is no standby, too. */
+extern void contime_require_loaded(void);
 extern void contime_require_running(void);
 
 /*
@@ -263,14 +264,16 @@ typedef enum ContimeRole
 	CONTIME_EVENT_ID
 } ContimeRole;
 
-/* Where a durable table's events come from. */
+/* An event table of a durable table, and what its rows are. */
 typedef struct ContimeSource
 {
+	struct ContimeSource *next;
 	Oid			events;			/* the event table */
 	char	   *name;			/* for messages */
-	Oid			owner;			/* of the continuous table: reads it */
+	CtKind		kind;
+	uint64		columns;		/* state attributes that it feeds, for snapshots */
 	struct _SPI_plan *plan[2][2];	/* of heapread.c: by key?  up to an instant? */
-	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows */
+	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows; NULL: not fed */
 } ContimeSource;
 
 /* A continuous table's description, derived from the catalogs. */
@@ -286,14 +289,16 @@ typedef struct ContimeTable
 	int64		retain;			/* option retain, in instants; 0: not given */
 	bool		ignores_late;	/* option too_late 'ignore' */
 	uint64		options_xid;	/* who gave the options, if it has not ended */
-	ContimeSource *source;		/* NULL: it is written to directly */
+	Oid			owner;			/* reads event tables */
+	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
 
 /*
  * The description of a continuous table, cached until its definition
- * changes.  ERROR when it is none or its definition is refused.
+ * changes.  ERROR when it is none or its definition is refused, and on a
+ * standby when it is in memory.
  */
 extern const ContimeTable *contime_table(Relation rel);
 
@@ -566,40 +571,74 @@ extern void contime_ingest_end(ContimeIngest *ingest);
  * Rows that do not go into memory: an event is encoded and kept, event number i
  * is got (NULL: there are not so many), and all are forgotten.
  */
-extern void contime_ingest_encode(ContimeIngest *ingest, CtKind kind,
+extern void contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
 								  const Datum *values, const bool *isnull);
 extern const CtLoad *contime_ingest_load(ContimeIngest *ingest, int i);
 extern void contime_ingest_reset(ContimeIngest *ingest);
 
 /* ---- source.c --------------------------------------------------------------------- */
 
-/* The source of a table that has the option events; events_name NULL: it has not. */
+/*
+ * The sources of a table: the event table of its option events (NULL: it has
+ * none), and those in contime.source.
+ */
 extern void contime_source_derive(ContimeTable *table, Relation rel, const char *events_name);
 
-extern void contime_source_free(ContimeSource *source);
-
 /*
- * A definition has been given, or changed: note which event table it names.
- * True: it is a new one.
+ * A definition has been given, or changed: note which event tables it names.
+ * True: there is a new one.
  */
 extern bool contime_source_bind(Oid relid);
 
-/* Find an index on the event table for what it is asked, or create it. */
+/* Have the options source say the same whatever the search_path is. */
+extern void contime_source_settle(Oid relid);
+
+/* Find indexes on the event tables for what they are asked, or create them. */
 extern void contime_source_index(Oid relid);
 
-/* Continuous tables of which this is the event table. */
+/* Continuous tables of which this is an event table. */
 extern List *contime_source_dependents(Oid events);
 
-/* The event table's name may have changed: have the option events follow. */
-extern void contime_source_follow(Oid relid);
+/*
+ * Before and after a command that gives a relation, one of its columns, or a
+ * schema another name: have options follow.
+ */
+extern List *contime_source_note_names(Oid relid);
+extern List *contime_source_note_schema(Oid schema);
+extern void contime_source_follow(List *noted);
+
+/* A continuous table is dropped: forget what contime.source has of it. */
+extern void contime_source_forget(Oid relid);
 
 /* The text of a query for its rows: $1 ... are keys, then the latest instant. */
-extern char *contime_source_query(const ContimeTable *table, bool by_key, bool bounded);
+extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
+								  bool by_key, bool bounded);
+
+/*
+ * What names mean in such a query depends on nobody's search_path: it is
+ * prepared, and planned, between these.
+ */
+extern void contime_source_path_begin(void);
+extern void contime_source_path_end(void);
+
+/*
+ * Event tables are read, and sources evaluated, by the continuous table's
+ * owner.  What runs in a transaction that fails is undone by its abort, this
+ * too.
+ */
+typedef struct ContimeIdentity
+{
+	Oid			user;
+	int			context;
+} ContimeIdentity;
+
+extern ContimeIdentity contime_become_owner(Oid owner);
+extern void contime_become(const ContimeIdentity *before);
 
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 
-/* Lock the event table; ERROR when the owner may not read all of it. */
+/* Lock the event tables; ERROR when the owner may not read all of them. */
 extern void contime_source_check(const ContimeTable *table);
 
 /* ERROR when the table has an event table to write to. */
@@ -610,13 +649,14 @@ extern void contime_source_refuse(const ContimeTable *table);
 /* Rows of an event table as rows of the continuous table. */
 typedef struct ContimeEvents ContimeEvents;
 
-extern ContimeEvents *contime_events_begin(const ContimeTable *table);
+extern ContimeEvents *contime_events_begin(const ContimeTable *table,
+										   const ContimeSource *source);
 extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot,
 							   Datum **values, bool **isnull);
 extern void contime_events_end(ContimeEvents *events);
 
 /*
- * Keys with their events, from the event table:
+ * Keys with their events, from the event tables:
  *
  *	begin -> (bind -> next*)* -> end
  *

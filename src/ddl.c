@@ -73,6 +73,8 @@ on_drop(Oid class, Oid object, int sub)
 {
 	uint64		xid;
 
+	if (class == RelationRelationId && sub == 0 && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE)
+		contime_source_forget(object);
 	if (class == RelationRelationId && sub != 0)
 	{
 		if (collecting > 0)
@@ -119,6 +121,7 @@ check_created(Oid relid)
 	(void) contime_source_bind(relid);
 	if (!contime_table_is_bare(relid))
 	{
+		contime_source_settle(relid);
 		contime_table_check(relid);
 		contime_source_index(relid);
 	}
@@ -155,6 +158,7 @@ check_altered(Oid relid, bool lenient)
 	{
 		bool		bound = contime_source_bind(relid);
 
+		contime_source_settle(relid);
 		if (!lenient || contime_has_data(relid))
 			contime_table_check(relid);
 		if (bound && !lenient)
@@ -262,35 +266,26 @@ follow_rename(const RenameStmt *stmt)
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 		if (contime_is_table(lfirst_oid(lc)))
 			contime_table_rename_rate(lfirst_oid(lc), stmt->subname, stmt->newname);
-	foreach(lc, contime_source_dependents(relid))
-		contime_table_check(lfirst_oid(lc));
 }
 
-/* A relation has another name, or is in another schema, now. */
-static void
-follow_name(Oid relid)
-{
-	ListCell   *lc;
-
-	if (!OidIsValid(relid))
-		return;
-	CommandCounterIncrement();
-	if (contime_is_table(relid))
-		contime_source_follow(relid);
-	foreach(lc, contime_source_dependents(relid))
-		contime_source_follow(lfirst_oid(lc));
-}
-
-/* The relation that a command gives another name or schema, or InvalidOid. */
+/* The relation that a command gives another name or schema, or one of its columns; or InvalidOid. */
 static Oid
-relation_to_move(Node *stmt)
+relation_to_rename(Node *stmt)
 {
-	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->relation &&
-		((RenameStmt *) stmt)->renameType != OBJECT_COLUMN)
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->relation)
 		return RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true);
 	if (IsA(stmt, AlterObjectSchemaStmt) && ((AlterObjectSchemaStmt *) stmt)->relation)
 		return RangeVarGetRelid(((AlterObjectSchemaStmt *) stmt)->relation, NoLock, true);
 	return InvalidOid;
+}
+
+/* What names event tables, before a command that changes names. */
+static List *
+note_names(Node *stmt)
+{
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
+		return contime_source_note_schema(get_namespace_oid(((RenameStmt *) stmt)->subname, true));
+	return contime_source_note_names(relation_to_rename(stmt));
 }
 
 /* ---- the hook ---------------------------------------------------------------------------------- */
@@ -332,13 +327,13 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	Node	   *stmt = pstmt->utilityStmt;
 	if (!is_of_interest(stmt))
 	{
-		Oid			moved = relation_to_move(stmt);
+		List	   *noted = note_names(stmt);
 
 		stop_agent_for(stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, RenameStmt))
 			follow_rename((RenameStmt *) stmt);
-		follow_name(moved);
+		contime_source_follow(noted);
 		return;
 	}
 

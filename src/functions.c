@@ -48,7 +48,7 @@ contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Oid			relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
 
-	contime_require_running();
+	contime_require_loaded();
 	if (!OidIsValid(relid) || !contime_is_table(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

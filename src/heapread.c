@@ -1,16 +1,18 @@
 /*
  * heapread.c
- *	  Keys with their events from an event table, as a snapshot sees them.
+ *	  Keys with their events from event tables, as a snapshot sees them.
  *
- *	  bind: a query over the event table, for one key or in the order of keys
+ *	  bind: a query over each event table, for one key or in the order of keys
  *	  next: the rows of the next key are encoded, and loaded into a store of
  *	        this process; that is folded like one in shared memory
  *
- * This is the truth about a durable table, whatever else is known of it.  The
- * event table is read as the continuous table's owner, through SPI, with the
- * reader's snapshot.
+ * This is the truth about a durable table, whatever else is known of it.
+ * Event tables are read as the continuous table's owner, with the reader's
+ * snapshot.  The queries belong to whom the reader belongs to, and not to the
+ * subtransaction that happens to be under way: a cursor goes on when that is
+ * rolled back.
  *
- * Used by scan.c.  Not here: what the query says (source.c).
+ * Used by scan.c.  Not here: what a query says (source.c).
  */
 #include "contime.h"
 
@@ -22,13 +24,16 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/portal.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
-/* Rows got from the cursor at a time. */
+/* Rows got from a query at a time. */
 #define FETCH_ROWS 1000
 
 /*
@@ -39,17 +44,28 @@
 #define MOST_REGION ((Size) 60 * 1024 * 1024 * 1024)
 #define ROOM_FACTOR 8
 
+/* The rows of one source, on their way. */
+typedef struct Feed
+{
+	DestReceiver receiver;		/* of the query's rows */
+	const ContimeTable *table;
+	const ContimeSource *source;
+	ContimeEvents *events;		/* evaluates */
+	ContimeIngest *ingest;		/* encodes */
+	int			next;			/* row that was fetched and is not loaded yet */
+	QueryDesc  *query;			/* NULL: there are no more rows */
+	CachedPlan *plan;			/* of the query, held by: */
+	ResourceOwner holder;
+} Feed;
+
 struct ContimeHeapRead
 {
 	const ContimeTable *table;
 	MemoryContext context;
+	MemoryContext binding;		/* of parameters and queries */
 	Snapshot	snapshot;
-	ContimeIngest *ingest;		/* encodes */
-	ContimeEvents *events;		/* evaluates */
-	bool		open;			/* there is a cursor of this name */
-	char		portal_name[NAMEDATALEN];
-
-	int			next;			/* row that was fetched and is not loaded yet */
+	int			nfeeds;
+	Feed	   *feed;
 
 	/* the store of the key at hand */
 	ContimeKey	key;
@@ -63,20 +79,23 @@ struct ContimeHeapRead
 struct ContimeEvents
 {
 	const ContimeTable *table;
+	const ContimeSource *source;
 	EState	   *estate;
 	ExprContext *econtext;
-	ExprState **state;			/* by attribute - 1; NULL: dropped */
+	ExprState **state;			/* by attribute - 1; NULL: not fed */
 	Datum	   *values;
 	bool	   *isnull;
 };
 
 ContimeEvents *
-contime_events_begin(const ContimeTable *table)
+contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeEvents *events = palloc0(sizeof(ContimeEvents));
+	ContimeIdentity before = contime_become_owner(table->owner);
 	MemoryContext caller;
 
 	events->table = table;
+	events->source = source;
 	events->estate = CreateExecutorState();
 	events->econtext = GetPerTupleExprContext(events->estate);
 	events->state = palloc0(table->natts * sizeof(ExprState *));
@@ -84,9 +103,10 @@ contime_events_begin(const ContimeTable *table)
 	events->isnull = palloc0(table->natts * sizeof(bool));
 	caller = MemoryContextSwitchTo(events->estate->es_query_cxt);
 	for (int i = 0; i < table->natts; i++)
-		if (table->source->expr[i])
-			events->state[i] = ExecPrepareExpr((Expr *) table->source->expr[i], events->estate);
+		if (source->expr[i])
+			events->state[i] = ExecPrepareExpr((Expr *) source->expr[i], events->estate);
 	MemoryContextSwitchTo(caller);
+	contime_become(&before);
 	return events;
 }
 
@@ -122,44 +142,149 @@ contime_events_end(ContimeEvents *events)
 	FreeExecutorState(events->estate);
 }
 
-/* ---- as the owner ------------------------------------------------------------------------ */
+/* ---- a feed ------------------------------------------------------------------------------ */
 
-typedef struct Identity
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	Oid			user;
-	int			context;
-} Identity;
+	Feed	   *feed = (Feed *) self;
+	Datum	   *values;
+	bool	   *isnull;
 
-/* What runs in a transaction that fails is undone by its abort, this too. */
-static Identity
-become_owner(const ContimeTable *table)
-{
-	Identity	before;
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(table->source->owner,
-						   before.context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	return before;
+	if (contime_events_row(feed->events, slot, &values, &isnull))
+		contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull);
+	return true;
 }
 
 static void
-become(const Identity *before)
+receive_start(DestReceiver *self, int operation, TupleDesc desc)
 {
-	SetUserIdAndSecContext(before->user, before->context);
+}
+
+static void
+receive_end(DestReceiver *self)
+{
+}
+
+static void
+feed_begin(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSource *source)
+{
+	feed->receiver = (DestReceiver) {
+		.receiveSlot = receive_row,
+		.rStartup = receive_start,
+		.rShutdown = receive_end,
+		.rDestroy = receive_end,
+		.mydest = DestNone
+	};
+	feed->table = table;
+	feed->source = source;
+	feed->events = contime_events_begin(table, source);
+	feed->ingest = contime_ingest_begin(rel);
+}
+
+static void
+feed_close(Feed *feed)
+{
+	if (feed->query == NULL)
+		return;
+	ExecutorFinish(feed->query);
+	ExecutorEnd(feed->query);
+	FreeQueryDesc(feed->query);
+	ReleaseCachedPlan(feed->plan, feed->holder);
+	feed->query = NULL;
+}
+
+/* The query for this kind of read, prepared once for each description. */
+static CachedPlanSource *
+prepared_query(const Feed *feed, bool by_key, bool bounded)
+{
+	const ContimeTable *table = feed->table;
+	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[by_key][bounded];
+	Oid			types[INDEX_MAX_KEYS + 1];
+	int			n = 0;
+
+	for (int i = 0; by_key && i < table->nkeys; i++)
+		types[n++] = table->attr[table->key_attno[i] - 1].type;
+	if (bounded)
+		types[n++] = table->time_type;
+	if (*plan == NULL)
+	{
+		SPI_connect();
+		*plan = SPI_prepare(contime_source_query(table, feed->source, by_key, bounded), n, types);
+		if (*plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(*plan);
+		SPI_finish();
+	}
+	return linitial(SPI_plan_get_plan_sources(*plan));
+}
+
+/* Start its query, with these parameters. */
+static void
+feed_bind(Feed *feed, Snapshot snapshot, bool by_key, bool bounded, ParamListInfo params)
+{
+	CachedPlanSource *query;
+
+	contime_ingest_reset(feed->ingest);
+	feed->next = 0;
+	contime_source_path_begin();
+	query = prepared_query(feed, by_key, bounded);
+	feed->holder = CurrentResourceOwner;
+	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
+	contime_source_path_end();
+	feed->query = CreateQueryDesc(linitial_node(PlannedStmt, feed->plan->stmt_list),
+								  query->query_string, snapshot, InvalidSnapshot,
+								  &feed->receiver, params, NULL, 0);
+	ExecutorStart(feed->query, 0);
+}
+
+static void
+add_feed(void *arg)
+{
+	const Feed *feed = arg;
+
+	errcontext("rows of table \"%s\" as events of continuous table \"%s\"",
+			   feed->source->name, feed->table->name);
+}
+
+/* The next row that is an event; NULL: there is none. */
+static const CtLoad *
+feed_head(ContimeHeapRead *read, Feed *feed)
+{
+	const CtLoad *load;
+
+	while ((load = contime_ingest_load(feed->ingest, feed->next)) == NULL && feed->query)
+	{
+		ErrorContextCallback context = {error_context_stack, add_feed, feed};
+		ContimeIdentity before = contime_become_owner(feed->table->owner);
+
+		CHECK_FOR_INTERRUPTS();
+		error_context_stack = &context;
+		contime_ingest_reset(feed->ingest);
+		feed->next = 0;
+		PushActiveSnapshot(read->snapshot);
+		ExecutorRun(feed->query, ForwardScanDirection, FETCH_ROWS, false);
+		PopActiveSnapshot();
+		if (feed->query->estate->es_processed < FETCH_ROWS)
+			feed_close(feed);
+		error_context_stack = context.previous;
+		contime_become(&before);
+	}
+	return load;
 }
 
 /* ---- begin, bind, end ---------------------------------------------------------------------- */
 
-/* Bytes of the event table with its partitions. */
+/* Bytes of the event tables with their partitions. */
 static Size
-event_table_bytes(Oid relid)
+event_bytes(const ContimeTable *table)
 {
 	Size		bytes = 0;
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
-		bytes += DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(lfirst_oid(lc))));
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		foreach(lc, find_all_inheritors(source->events, AccessShareLock, NULL))
+			bytes += DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(lfirst_oid(lc))));
 	return bytes;
 }
 
@@ -171,8 +296,7 @@ store_create(ContimeHeapRead *read)
 
 	if (read->region == NULL)
 	{
-		Size		bytes = Min(LEAST_REGION + ROOM_FACTOR * event_table_bytes(read->table->source->events),
-								MOST_REGION);
+		Size		bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
 
 		read->region = MemoryContextAllocHuge(read->context, bytes);
 		status = ct_region_format(read->region, bytes, 1);
@@ -196,46 +320,45 @@ ContimeHeapRead *
 contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 {
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
+	int			i = 0;
 
 	contime_source_check(table);
 	read->table = table;
 	read->context = CurrentMemoryContext;
+	read->binding = AllocSetContextCreate(read->context, "contime heap read", ALLOCSET_DEFAULT_SIZES);
 	read->snapshot = snapshot;
-	read->ingest = contime_ingest_begin(rel);
-	read->events = contime_events_begin(table);
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		read->nfeeds++;
+	read->feed = palloc0(read->nfeeds * sizeof(Feed));
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		feed_begin(&read->feed[i++], rel, table, source);
 	initStringInfo(&read->key.data);
 	return read;
 }
 
-/* The query for this kind of read, planned once for each description. */
-static SPIPlanPtr
-prepared_query(const ContimeTable *table, bool by_key, bool bounded)
+/* Values of the key's columns, then the latest instant, as parameters. */
+static ParamListInfo
+parameters(const ContimeTable *table, const Datum *keys, bool bounded, int64 until)
 {
-	SPIPlanPtr *plan = &table->source->plan[by_key][bounded];
-	Oid			types[INDEX_MAX_KEYS + 1];
-	int			n = 0;
+	ParamListInfo params = makeParamList(INDEX_MAX_KEYS + 1);
 
-	if (*plan)
-		return *plan;
-	for (int i = 0; by_key && i < table->nkeys; i++)
-		types[n++] = table->attr[table->key_attno[i] - 1].type;
-	if (bounded)
-		types[n++] = table->time_type;
-	*plan = SPI_prepare(contime_source_query(table, by_key, bounded), n, types);
-	if (*plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(*plan);
-	return *plan;
-}
+	params->numParams = 0;
+	for (int i = 0; i <= table->nkeys; i++)
+	{
+		ParamExternData *param = &params->params[params->numParams];
+		const ContimeAttr *attr;
 
-static void
-portal_close(ContimeHeapRead *read)
-{
-	Portal		portal = read->open ? GetPortalByName(read->portal_name) : NULL;
-
-	if (PortalIsValid(portal))
-		SPI_cursor_close(portal);
-	read->open = false;
+		if (i < table->nkeys ? keys == NULL : !bounded)
+			continue;
+		attr = &table->attr[(i < table->nkeys ? table->key_attno[i] : table->time_attno) - 1];
+		param->value = i < table->nkeys ? datumCopy(keys[i], attr->typbyval, attr->typlen)
+			: Int64GetDatum(until);
+		param->isnull = false;
+		param->pflags = PARAM_FLAG_CONST;
+		param->ptype = attr->type;
+		params->numParams++;
+	}
+	return params;
 }
 
 void
@@ -243,83 +366,73 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 {
 	const ContimeTable *table = read->table;
 	bool		bounded = until < PG_INT64_MAX && !contime_source_looks_ahead(table);
-	Datum		values[INDEX_MAX_KEYS + 1];
-	int			n = 0;
-	Identity	before;
-	Portal		portal;
+	ParamListInfo params;
+	MemoryContext caller;
+	ContimeIdentity before;
 
-	portal_close(read);
 	store_free(read);
-	contime_ingest_reset(read->ingest);
-	read->next = 0;
-	for (int i = 0; keys && i < table->nkeys; i++)
-		values[n++] = keys[i];
-	if (bounded)
-		values[n++] = Int64GetDatum(until);
-
-	before = become_owner(table);
+	for (int i = 0; i < read->nfeeds; i++)
+		feed_close(&read->feed[i]);
+	MemoryContextReset(read->binding);
+	caller = MemoryContextSwitchTo(read->binding);
+	params = parameters(table, keys, bounded, until);
+	before = contime_become_owner(table->owner);
 	PushActiveSnapshot(read->snapshot);
-	SPI_connect();
-	portal = SPI_cursor_open(NULL, prepared_query(table, keys != NULL, bounded), values, NULL, true);
-	strlcpy(read->portal_name, portal->name, NAMEDATALEN);
-	read->open = true;
-	SPI_finish();
+	for (int i = 0; i < read->nfeeds; i++)
+		feed_bind(&read->feed[i], read->snapshot, keys != NULL, bounded, params);
 	PopActiveSnapshot();
-	become(&before);
+	contime_become(&before);
+	MemoryContextSwitchTo(caller);
 }
 
 void
 contime_heap_end(ContimeHeapRead *read)
 {
-	portal_close(read);
-	contime_events_end(read->events);
+	for (int i = 0; i < read->nfeeds; i++)
+	{
+		feed_close(&read->feed[i]);
+		contime_events_end(read->feed[i].events);
+	}
 }
 
 /* ---- the next key ---------------------------------------------------------------------------- */
 
-/* Encode the rows that were fetched. */
-static void
-encode_rows(ContimeHeapRead *read)
+/* In the order in which queries give keys. */
+static int
+compare_keys(const ContimeTable *table, const CtLoad *a, const CtLoad *b)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(SPI_tuptable->tupdesc, &TTSOpsHeapTuple);
+	Datum		x[CT_MAX_ATTRS];
+	Datum		y[CT_MAX_ATTRS];
+	bool		isnull[CT_MAX_ATTRS];
+	int			order = 0;
 
-	contime_ingest_reset(read->ingest);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	contime_decode_key(table, a->key, a->key_bytes, x, isnull);
+	contime_decode_key(table, b->key, b->key_bytes, y, isnull);
+	for (int i = 0; i < table->nkeys && order == 0; i++)
 	{
-		Datum	   *values;
-		bool	   *isnull;
+		const ContimeAttr *attr = &table->attr[table->key_attno[i] - 1];
+		TypeCacheEntry *type = lookup_type_cache(attr->type, TYPECACHE_CMP_PROC_FINFO);
 
-		ExecStoreHeapTuple(SPI_tuptable->vals[i], slot, false);
-		if (contime_events_row(read->events, slot, &values, &isnull))
-			contime_ingest_encode(read->ingest, CT_EVENT, values, isnull);
+		order = DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, attr->collation,
+												x[attr->attno - 1], y[attr->attno - 1]));
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	read->next = 0;
+	return order;
 }
 
-/* The next row that is an event; NULL: there is none. */
+/* The row with the first key; NULL: there are no more. */
 static const CtLoad *
-next_load(ContimeHeapRead *read)
+first_head(ContimeHeapRead *read)
 {
-	const CtLoad *load;
+	const CtLoad *first = NULL;
 
-	while ((load = contime_ingest_load(read->ingest, read->next)) == NULL && read->open)
+	for (int i = 0; i < read->nfeeds; i++)
 	{
-		Portal		portal = GetPortalByName(read->portal_name);
-		Identity	before = become_owner(read->table);
-		uint64		fetched;
+		const CtLoad *head = feed_head(read, &read->feed[i]);
 
-		CHECK_FOR_INTERRUPTS();
-		SPI_connect();
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		fetched = SPI_processed;
-		encode_rows(read);
-		if (fetched < FETCH_ROWS)
-			portal_close(read);
-		SPI_finish();
-		become(&before);
+		if (first == NULL || (head && compare_keys(read->table, head, first) < 0))
+			first = head;
 	}
-	return load;
+	return first;
 }
 
 /* A key of which there are events; later ones are compared with it. */
@@ -349,31 +462,40 @@ report_status(const ContimeHeapRead *read, CtStatus status)
 	contime_report(status, read->table);
 }
 
-bool
-contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *timeline)
+/* The rows that a feed has of the key at hand. */
+static void
+load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 {
 	const CtLoad *load;
-	CtWriter	writer;
 
-	store_free(read);
-	load = next_load(read);
-	if (load == NULL)
-		return false;
-	store_create(read);
-	writer = ct_writer(&read->arena, read->store);
-	note_key(read, load);
-	do
+	while ((load = feed_head(read, feed)) && is_key(load, &read->key))
 	{
 		CtStatus	status = CT_NO_MEMORY;
 
-		*timeline = ct_writer_timeline(&writer, load->hash, load->key, load->key_bytes);
+		*timeline = ct_writer_timeline(writer, load->hash, load->key, load->key_bytes);
 		if (*timeline != 0)
-			status = ct_timeline_load(&writer, *timeline, &load->change, 0);
+			status = ct_timeline_load(writer, *timeline, &load->change, 0);
 		if (status != CT_OK)
 			report_status(read, status);
-		read->next++;
-		load = next_load(read);
-	} while (load && is_key(load, &read->key));
+		feed->next++;
+	}
+}
+
+bool
+contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *timeline)
+{
+	const CtLoad *first;
+	CtWriter	writer;
+
+	store_free(read);
+	first = first_head(read);
+	if (first == NULL)
+		return false;
+	note_key(read, first);
+	store_create(read);
+	writer = ct_writer(&read->arena, read->store);
+	for (int i = 0; i < read->nfeeds; i++)
+		load_rows(read, &read->feed[i], &writer, timeline);
 	*arena = read->arena;
 	*store = read->store;
 	return true;

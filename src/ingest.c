@@ -310,9 +310,10 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 /* ---- rows that go elsewhere ---------------------------------------------------------------- */
 
 void
-contime_ingest_encode(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *isnull)
+contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
+					  const Datum *values, const bool *isnull)
 {
-	encode_row(ingest, kind, values, isnull, 0, 0, false);
+	encode_row(ingest, kind, values, isnull, 0, columns, false);
 }
 
 const CtLoad *

@@ -104,12 +104,17 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 	if (table->source)
 	{
 		crel->durable = true;
-		crel->keys = 1;
-		events = count_rows(table->source->events);
-		for (int i = 0; i < table->nkeys; i++)
-			crel->keys *= count_distinct(table->source->events,
-										 table->source->expr[table->key_attno[i] - 1], events);
-		crel->keys = Min(crel->keys, events);
+		crel->keys = events = 0;
+		for (const ContimeSource *source = table->source; source; source = source->next)
+		{
+			double		rows = count_rows(source->events);
+			double		keys = 1;
+
+			for (int i = 0; i < table->nkeys; i++)
+				keys *= count_distinct(source->events, source->expr[table->key_attno[i] - 1], rows);
+			crel->keys = Max(crel->keys, Min(keys, rows));
+			events += rows;
+		}
 	}
 	else
 		contime_count(table->relid, &crel->keys, &events);

@@ -237,17 +237,23 @@ contime_shared_startup(void)
 }
 
 void
-contime_require_running(void)
+contime_require_loaded(void)
 {
 	if (contime_shared == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contime must be loaded via shared_preload_libraries"),
 				 errhint("Add contime to shared_preload_libraries in postgresql.conf and restart the server.")));
+}
+
+void
+contime_require_running(void)
+{
+	contime_require_loaded();
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("continuous tables cannot be used during recovery"),
+				 errmsg("continuous tables in memory cannot be used during recovery"),
 				 errhint("Connect to the primary server.")));
 }
 

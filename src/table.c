@@ -1001,7 +1001,7 @@ derive_source(ContimeTable *table, Relation rel)
 	if (table->source && table->retain != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("continuous table \"%s\" cannot have both options events and retain", table->name),
+				 errmsg("continuous table \"%s\" cannot have both an event table and option retain", table->name),
 				 errdetail("Every row of its event table is an event."),
 				 errhint("Leave out the option retain; what is not to be kept is deleted from the event table.")));
 }
@@ -1017,6 +1017,7 @@ table_derive(Relation rel)
 	check_relation(rel);
 	table = palloc0(offsetof(ContimeTable, attr) + desc->natts * sizeof(ContimeAttr));
 	table->relid = RelationGetRelid(rel);
+	table->owner = rel->rd_rel->relowner;
 	table->name = pstrdup(RelationGetRelationName(rel));
 	table->natts = desc->natts;
 	table->schema = palloc0(size);
@@ -1076,9 +1077,13 @@ cache_invalidate(Datum arg, Oid relid)
 	/* What a row of an event table means is in the description, too. */
 	hash_seq_init(&status, cache);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		if (!OidIsValid(relid) || (entry->valid && entry->table->source &&
-								   entry->table->source->events == relid))
+	{
+		if (!OidIsValid(relid))
 			entry->valid = false;
+		for (ContimeSource *source = entry->valid ? entry->table->source : NULL; source; source = source->next)
+			if (source->events == relid)
+				entry->valid = false;
+	}
 }
 
 static CacheEntry *
@@ -1122,8 +1127,6 @@ cache_purge(void)
 	{
 		if (entry->valid)
 			continue;
-		if (entry->table && entry->table->source)
-			contime_source_free(entry->table->source);
 		if (entry->context)
 			MemoryContextSetParent(entry->context, TopTransactionContext);
 		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
@@ -1153,17 +1156,15 @@ contime_table_notify(Oid relid)
 	return strcmp(notify, "key") == 0 ? CONTIME_NOTIFY_KEY : CONTIME_NOTIFY_OFF;
 }
 
-const ContimeTable *
-contime_table(Relation rel)
+/* Put a table's description into the cache. */
+static const ContimeTable *
+cache_fill(Relation rel)
 {
-	CacheEntry *entry = cache_entry(RelationGetRelid(rel));
 	MemoryContext context;
 	MemoryContext caller;
 	ContimeTable *table;
+	CacheEntry *entry;
 
-	contime_require_running();
-	if (entry->valid)
-		return entry->table;
 	if (!contime_is_table(RelationGetRelid(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -1182,6 +1183,20 @@ contime_table(Relation rel)
 	entry->context = context;
 	entry->table = table;
 	entry->valid = true;
+	return table;
+}
+
+const ContimeTable *
+contime_table(Relation rel)
+{
+	const CacheEntry *entry;
+	const ContimeTable *table;
+
+	contime_require_loaded();
+	entry = cache_entry(RelationGetRelid(rel));
+	table = entry->valid ? entry->table : cache_fill(rel);
+	if (table->source == NULL)
+		contime_require_running();
 	return table;
 }
 

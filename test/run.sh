@@ -182,8 +182,9 @@ suite_law() {
 	with_assertions law || return
 	cluster_start "${settings[@]}"
 	as_owner perl "$WORK/tests/test/law/law.pl" 2>&1 | tee "$log" | grep -v "^ok " || status=1
+	as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop
-	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/server.log"
+	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/durable-script.sql" "$WORK/server.log"
 	for visibility in exact no_snapshot enter_early freeze_early; do
 		PGBIN=$ASSERTBIN cluster_start "${settings[@]}" "contime.debug_visibility = $visibility" \
 			"contime.debug_validate = $([ $visibility = exact ] && echo on || echo off)"

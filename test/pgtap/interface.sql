@@ -21,11 +21,12 @@ SELECT set_eq(
           'contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
           'contime.reconciliations(anyelement,bigint)', 'contime.reconciliations_tick(anyelement,bigint)',
+          'contime.add_source(regclass,regclass,jsonb,text)', 'contime.drop_source(regclass,regclass)', 'contime.source_changed()',
           'contime.table_stats()', 'contime.worker_stats()'],
     'the functions');
 SELECT set_eq(
     $$SELECT relname::text FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind IN ('r', 'v', 'm', 'f', 'S')$$,
-    ARRAY['tables', 'workers'], 'the views');
+    ARRAY['tables', 'workers', 'source'], 'the views, and the table');
 SELECT has_view('contime', 'tables', 'contime.tables');
 SELECT has_view('contime', 'workers', 'contime.workers');
 
@@ -34,7 +35,7 @@ SELECT is_empty(
     $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL$$,
     'every function has a comment');
 SELECT is_empty(
-    $$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind = 'v' AND obj_description(oid, 'pg_class') IS NULL$$,
+    $$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind IN ('v', 'r') AND obj_description(oid, 'pg_class') IS NULL$$,
     'every view has a comment');
 SELECT isnt((SELECT obj_description(oid, 'pg_foreign_server') FROM pg_foreign_server WHERE srvname = 'contime'), NULL, 'the server has a comment');
 SELECT isnt((SELECT obj_description(oid, 'pg_foreign_data_wrapper') FROM pg_foreign_data_wrapper WHERE fdwname = 'contime_fdw'), NULL, 'the wrapper has a comment');

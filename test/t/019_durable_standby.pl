@@ -1,0 +1,66 @@
+# A durable table is read on a standby, from the event table as that is replayed there; promoted, all works.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'contime'\ncontime.memory = '64MB'\ntimezone = 'UTC'\n");
+$primary->start;
+$primary->safe_psql('postgres', "CREATE EXTENSION contime; $account");
+$primary->safe_psql('postgres', q{
+	CREATE TABLE movement (id int PRIMARY KEY, account int, at timestamptz, amount numeric(12,2));
+	INSERT INTO movement SELECT i, i % 5, timestamptz '2026-01-01' + i * interval '1 hour', i FROM generate_series(1, 1000) i;
+	CREATE FOREIGN TABLE balance (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+		amount numeric(12,2) OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'movement');
+	CREATE UNLOGGED TABLE draft (account int, at timestamptz, amount int);
+	CREATE FOREIGN TABLE planned (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), amount int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'draft');
+	INSERT INTO draft VALUES (1, '2026-01-01', 1)});
+is($primary->safe_psql('postgres', 'SELECT amount FROM planned'), '1', 'an unlogged event table');
+$primary->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'copy', has_streaming => 1);
+$standby->start;
+
+my $differences = q{SELECT count(*) FROM (SELECT account, sum(amount) FROM movement WHERE at <= '2026-01-20' GROUP BY 1
+	EXCEPT SELECT account, amount FROM balance WHERE at = '2026-01-20') x};
+sub agree
+{
+	my ($node, $when) = @_;
+	is($node->safe_psql('postgres', $differences), '0', "$when: states are those of the rows");
+	my $sum = q{FROM movement WHERE account = 3 AND at <= '2026-02-01'};
+	is($node->safe_psql('postgres', q{SELECT amount FROM balance WHERE account = 3 AND at = '2026-02-01'}), $node->safe_psql('postgres', "SELECT sum(amount) $sum"), "$when: a key");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM contime.history(NULL::balance, 3, '2026-01-01', '2026-02-01')}),
+		$node->safe_psql('postgres', q{SELECT count(*) FROM movement WHERE account = 3 AND at < '2026-02-01'}), "$when: a history");
+}
+$primary->wait_for_catchup($standby);
+agree($standby, 'standby');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM contime.at(NULL::balance, '2026-01-20')}), '5', 'a slice by function');
+$primary->safe_psql('postgres', q{UPDATE movement SET amount = -amount WHERE id % 7 = 0; DELETE FROM movement WHERE id % 11 = 0; INSERT INTO movement VALUES (2000, 8, '2026-01-01', 3)});
+$primary->wait_for_catchup($standby);
+agree($standby, 'after more changes');
+$primary->safe_psql('postgres', q{ALTER TABLE movement RENAME COLUMN amount TO sum; ALTER TABLE movement ADD COLUMN note text; ALTER TABLE movement RENAME COLUMN sum TO amount});
+$primary->wait_for_catchup($standby);
+agree($standby, 'after DDL');
+
+is((sqlstate($standby, 'SELECT * FROM account'))[0], '55000', 'a table in memory is refused');
+is((sqlstate($standby, q{SELECT * FROM contime.at(NULL::account, '2020-01-01')}))[0], '55000', 'by functions, too');
+is((sqlstate($standby, 'SELECT * FROM planned'))[0], '0A000', 'an unlogged event table is refused by core');
+is((sqlstate($standby, q{SELECT contime.event(ROW(1, now(), 1)::balance)}))[0], '25006', 'a direct event is refused');
+is((sqlstate($standby, q{SELECT contime.add_source('balance', 'draft')}))[0], '55000', 'and DDL');
+
+$standby->promote;
+agree($standby, 'promoted');
+$standby->safe_psql('postgres', q{INSERT INTO movement VALUES (3000, 3, '2026-01-02', 1000); INSERT INTO account VALUES (1, '2020-01-01', 6)});
+agree($standby, 'promoted and written to');
+is($standby->safe_psql('postgres', 'SELECT balance FROM account'), '6', 'a table in memory works');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM planned'), '0', 'an unlogged event table is empty');
+$standby->stop('fast');
+$primary->stop('fast');
+
+done_testing();
