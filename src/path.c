@@ -19,6 +19,7 @@
 #include <math.h>
 
 #include "access/relation.h"
+#include "access/xlog.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic.h"
 #include "nodes/nodeFuncs.h"
@@ -64,7 +65,9 @@ count_rows(Oid relid)
 		double		tuples = 0;
 		double		visible;
 
-		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		/* (An unlogged one has no file on a standby, where reading it is refused.) */
+		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+			(RelationIsPermanent(rel) || !RecoveryInProgress()))
 			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
 		rows += tuples;
 		relation_close(rel, NoLock);
