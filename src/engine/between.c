@@ -528,6 +528,35 @@ spot_at(const CtShape *shape, const CtTimeline *timeline, int64_t time)
 }
 
 /*
+ * Is a place the same, with the event and without, when all that is behind it at
+ * its instant has been applied, too?  (In its block: the rest is not looked for.)
+ */
+static bool
+same_in_the_end(const CtShape *shape, const CtTimeline *timeline, const CtEntering *entering,
+				int attr)
+{
+	CtForm scratch;
+	CtState with;
+	CtState without;
+	CtRun run;
+	bool same_rate;
+
+	ct_state_copy(&with, entering->with);
+	ct_state_copy(&without, entering->without);
+	ct_spot_run(shape, timeline, entering->spot, &run);
+	for (uint32_t i = entering->spot->position; i < run.count; i++)
+	{
+		CtItem item = ct_run_item(&run, i, &scratch);
+
+		if (item.time != entering->item->time)
+			break;
+		ct_state_add_item(shape, &with, &item);
+		ct_state_add_item(shape, &without, &item);
+	}
+	return ct_motion_equal(&with.value[attr], &without.value[attr], &same_rate);
+}
+
+/*
  * An attribute that moves: until it is overridden, and if its rate differs,
  * too, until that happens after the rate was overridden, or with it.
  */
@@ -551,6 +580,8 @@ motion_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 								 &item, &scratch);
 		if (found && item.time > time)
 			spot = spot_at(shape, timeline, item.time);
+		else if (found && !entering->widely && same_in_the_end(shape, timeline, entering, attr))
+			return;
 	}
 	if (found)
 		found = ct_next_override(shape, timeline, &spot, attr, &item, &scratch);
