@@ -12,7 +12,7 @@ pin=()
 cluster_start 'contime.memory = 1GB' 'shared_buffers = 512MB' 'max_wal_size = 4GB' 'synchronous_commit = off' 'wal_level = logical'
 
 # PostgreSQL's own part: a foreign table and a function that do nothing but emit rows.
-gcc -O2 -fPIC -shared -I"$("$PG_CONFIG" --includedir-server)" -o "$WORK/floor.so" "$CHECKOUT/bench/floor.c"
+gcc -O2 -fPIC -shared -I"$("$PG_CONFIG" --includedir-server)" -o "$WORK/floor.so" "$CHECKOUT/bench/floor/floor.c"
 chmod a+rx "$WORK/floor.so"
 
 sql() { as_owner psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }

@@ -146,10 +146,10 @@ typedef struct ContimeAgent
 	TimestampTz stopped_until;	/* none may connect until then */
 } ContimeAgent;
 
-/* A session's newest stamp, and the transaction that took it. */
+/* A session's newest stamp, and whose it is. */
 typedef struct ContimeStamp
 {
-	LocalTransactionId lxid;
+	int			pid;
 	TimestampTz stamp;
 } ContimeStamp;
 
@@ -522,7 +522,7 @@ extern void contime_scan_events(ContimeScan *scan, const Datum *keys, const bool
 /*
  * The instant of "now" for an unbound read: statement_timestamp(), or the
  * transaction's start under REPEATABLE READ and above, or the session's own
- * newest stamp in this transaction if later; the greatest bigint for logical
+ * newest stamp if later; the greatest bigint for logical
  * clocks.
  */
 extern int64 contime_now(const ContimeTable *table);

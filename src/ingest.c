@@ -92,13 +92,14 @@ contime_stamp(void)
 
 	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
 	newest->stamp = last_stamp;
-	newest->lxid = MyProc->lxid;
+	newest->pid = MyProcPid;
 	return last_stamp;
 }
 
 /*
- * The newest stamp of this transaction, or the beginning of time.  A parallel
- * worker looks at its leader's, which takes none meanwhile.
+ * The newest stamp of this session, or the beginning of time: stamps may run
+ * ahead of the clock, and what was written is not to be in the future.  A
+ * parallel worker looks at its leader's, which takes none meanwhile.
  */
 static TimestampTz
 newest_stamp(void)
@@ -106,7 +107,7 @@ newest_stamp(void)
 	PGPROC	   *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
 	const ContimeStamp *newest = &contime_shared->stamp[leader->backendId - 1];
 
-	return newest->lxid == leader->lxid ? newest->stamp : DT_NOBEGIN;
+	return newest->pid == leader->pid ? newest->stamp : DT_NOBEGIN;
 }
 
 int64

@@ -45,7 +45,8 @@ enters('account');
 crash('worker');
 enters('account');
 unlike(slurp_file($node->logfile), $alone, 'one death of a worker is none too many');
-crash('worker');
+# (One who is caught with the lock, but right before or after his change, is none.)
+for (1 .. 4) { crash('worker'); last if slurp_file($node->logfile) =~ $alone }
 like(slurp_file($node->logfile), $alone, 'two are: logged');
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-01', 1 FROM generate_series(1, 100) i});
 enters('other');
