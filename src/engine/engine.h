@@ -244,6 +244,7 @@ typedef struct CtChange
 	const void *payload;
 	uint32_t	payload_bytes;
 	uint8_t		kind;			/* CtKind */
+	bool		retracts;		/* it takes one such event back */
 } CtChange;
 
 /* Who wrote it. */
@@ -272,13 +273,14 @@ typedef struct CtEvent
 	CtRef		queue;			/* next in its batch, or in the waiting queue */
 	uint16_t	form;			/* what it sets: describes its record */
 	uint8_t		state;			/* CtEventState */
+	bool		retracts;
 	uint8_t		record[];
 } CtEvent;
 
 typedef enum CtEventState
 {
 	CT_RECENT = 0,
-	CT_WAITING					/* committed twin of an entered event */
+	CT_WAITING					/* committed, twin of an entered event or a retraction */
 } CtEventState;
 
 /* Events of one (sub)transaction, in the order they were added. */
@@ -307,6 +309,12 @@ CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
 /*
  * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
  * CT_NO_MEMORY, CT_LIMIT or CT_TOO_LATE nothing has changed.
+ *
+ * A retraction is linked likewise: a change that takes back an event of its
+ * instant, kind and content, whose transaction had committed when it was
+ * written, or is its own.  Both go once everyone sees them.  Until then who
+ * sees a retraction does not find the state of its key here (folds do not
+ * know of it).
  */
 CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
 						 const void *key, uint32_t key_bytes,
@@ -348,7 +356,8 @@ typedef struct CtChanged
 
 /*
  * Enter up to `limit` events of a committed batch.  An event whose twin (same
- * instant, kind and id) has entered waits for ct_store_settle().  CT_OK: the
+ * instant, kind and id) has entered waits for ct_store_settle(), and so does a
+ * retraction.  CT_OK: the
  * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  *served is
  * the latest instant that was read, raised by readers before they begin (a
  * full barrier between); NULL: none was.
@@ -366,8 +375,9 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
 
 /*
  * Freeze young events whose transaction precedes `horizon` (everyone sees
- * it), and decide between twins that everyone sees.  CT_AGAIN when `limit`
- * events were looked at and more may be ready.
+ * it), decide between twins and take back what is retracted where everyone
+ * sees both.  CT_AGAIN when `limit` events were looked at and more may be
+ * ready.
  */
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
@@ -597,6 +607,8 @@ typedef struct CtStats
 	uint64_t	frozen;
 	uint64_t	duplicates;
 	uint64_t	conflicts;
+	uint64_t	retracted;		/* events taken back */
+	uint64_t	astray;			/* retractions of what was not there */
 	uint64_t	late;			/* entered before the newest of their key */
 	uint64_t	folded;			/* once frozen, now in what their key begins with */
 	uint64_t	bytes;

@@ -147,6 +147,8 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->frozen = store->nfrozen;
 	stats->duplicates = store->duplicates;
 	stats->conflicts = store->conflicts;
+	stats->retracted = store->retracted;
+	stats->astray = store->astray;
 	stats->late = store->late;
 	stats->folded = store->folded;
 	stats->bytes = store->bytes;
@@ -473,6 +475,7 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->timeline = event->prev = event->next = event->queue = 0;
 	event->form = (uint16_t) number;
 	event->state = CT_RECENT;
+	event->retracts = change->retracts;
 	if (verbatim)
 		memcpy(event->record, change->payload, change->payload_bytes);
 	else
@@ -793,12 +796,30 @@ twin_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, cons
 	if (order == 0)
 		return false;
 
-	/* The one that yields was seen if it committed first. */
+	/* The one that yields was seen if it committed first (and is not taken back). */
 	label = ct_run_label(&run, spot->position - 1);
-	if (order > 0 &&
+	if (order > 0 && !others->waiting &&
 		(label == 0 || ended_before(ct_label_top(writer->store->newest_top, label), event)))
 		return false;
 	return effect_of(writer, timeline, item, true, order > 0 || others->unordered, others, effect);
+}
+
+/* A committed event will be taken back; new snapshots see the state without it. */
+static void
+retraction_news(const CtWriter *writer, const CtEvent *event, const Others *others,
+				const int64_t *served, CtChanged *changed)
+{
+	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
+	CtForm scratch;
+	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	int64_t latest = is_late(writer, timeline, event->time) || event->time < others->newest
+						 ? INT64_MAX
+						 : latest_served(served);
+	CtEffect effect;
+
+	if ((event->time <= latest || looks_back(&writer->shape, item.form)) &&
+		effect_of(writer, timeline, &item, false, true, others, &effect) && effect.from <= latest)
+		changed_add(changed, event->timeline, &effect);
 }
 
 /*
@@ -887,16 +908,21 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
 		CtEvent *event = ct_ptr(arena, event_ref);
 		CtTimeline *timeline = ct_ptr(arena, event->timeline);
+		const Others *others;
 		CtStatus status;
 		bool done;
 
 		if (i % AHEAD == 0)
 			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
 		ct_change_begin(timeline);
-		status = event_enter(&writer, event_ref,
-							 alone || timeline->recents == 1 ? &nothing
-															 : others_of(&writer, event, kept),
-							 served, changed);
+		others = alone || timeline->recents == 1 ? &nothing : others_of(&writer, event, kept);
+		if (event->retracts)
+		{
+			retraction_news(&writer, event, others, served, changed);
+			status = CT_AGAIN;
+		}
+		else
+			status = event_enter(&writer, event_ref, others, served, changed);
 		if (status == CT_NO_MEMORY)
 		{
 			ct_change_end(timeline);
@@ -969,6 +995,29 @@ freeze_one(CtWriter *writer)
 }
 
 /*
+ * Move the spot behind the last frozen one of events that are alike, which lie
+ * before it, or there is none (in this block).
+ */
+static bool
+find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
+{
+	CtRun run;
+
+	ct_spot_run(&writer->shape, timeline, spot, &run);
+	for (; spot->position > 0; spot->position--)
+	{
+		CtForm scratch;
+		CtItem found = ct_run_item(&run, spot->position - 1, &scratch);
+
+		if (ct_item_cmp(&writer->shape, &found, item) != 0)
+			return false;
+		if (ct_run_label(&run, spot->position - 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * A waiting event everyone sees, and its twin, which everyone sees too: the
  * one that comes first by content stays.  New snapshots have seen it so since
  * both had committed, and it was told then.
@@ -995,47 +1044,103 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	return order < 0 ? CT_OK : CT_AGAIN;
 }
 
+/* The waiting event is done with; `owns`: its record is not in the timeline. */
+static void
+waiting_end(CtWriter *writer, CtTimeline *timeline, bool owns)
+{
+	CtRef ref = writer->store->waiting.first;
+
+	queue_pop(writer, &writer->store->waiting);
+	writer->store->nwaiting--;
+	recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
+	event_free(writer, ref, owns);
+}
+
 /*
- * Decide about the first waiting event, once everyone sees it and its twin,
- * which is when the twin is frozen.  CT_AGAIN: not yet.  What has entered is
- * only ever replaced by its twin, so the twin is there (T7).
+ * Decide about an event everyone sees, once its twin is frozen.  What has
+ * entered is only ever replaced by its twin, or taken back: then there is none
+ * (T7).
  */
 static CtStatus
-decide_one(CtWriter *writer)
+decide_one(CtWriter *writer, CtTimeline *timeline, const CtEvent *event)
 {
-	CtStore *store = writer->store;
-	CtRef ref = store->waiting.first;
-	CtEvent *event = ct_ptr(writer->arena, ref);
-	CtTimeline *timeline;
 	CtForm scratch;
-	CtItem item;
-	CtEntry entry;
+	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	CtEntry entry = entry_of(event, item.form, 0);
 	CtSpot spot;
 	CtRun run;
 	CtStatus status;
-	bool found;
 
-	if (ref == 0 || event->top >= store->horizon)
-		return CT_AGAIN;
-	timeline = ct_ptr(writer->arena, event->timeline);
-	item = ct_event_item(&writer->shape, event, &scratch);
-	found = ct_timeline_locate(&writer->shape, timeline, &item, &spot);
-	assert(found);
-	ct_spot_run(&writer->shape, timeline, &spot, &run);
-	if (ct_run_label(&run, spot.position - 1) != 0)
-		return CT_AGAIN;
-
-	entry = entry_of(event, item.form, 0);
-	ct_change_begin(timeline);
-	status = decide(writer, timeline, &entry, &spot);
-	if (status != CT_NO_MEMORY)
+	if (!ct_timeline_locate(&writer->shape, timeline, &item, &spot))
+		status = ct_timeline_insert(writer, timeline, &entry);
+	else
 	{
-		queue_pop(writer, &store->waiting);
-		store->nwaiting--;
-		recent_unlink(writer, timeline, event);
-		event_free(writer, ref, status == CT_AGAIN);
-		status = CT_OK;
+		ct_spot_run(&writer->shape, timeline, &spot, &run);
+		if (ct_run_label(&run, spot.position - 1) != 0)
+			return CT_AGAIN;
+		status = decide(writer, timeline, &entry, &spot);
 	}
+	if (status == CT_NO_MEMORY)
+		return status;
+	waiting_end(writer, timeline, status == CT_AGAIN);
+	return CT_OK;
+}
+
+/*
+ * Take back what an event retracts, once that is frozen.  The transaction that
+ * retracts saw it: who sees the one sees the other.
+ */
+static CtStatus
+retract_one(CtWriter *writer, CtTimeline *timeline, const CtEvent *event)
+{
+	CtForm scratch;
+	CtForm other;
+	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	CtItem found;
+	CtSpot spot;
+	CtRun run;
+	bool there = false;
+
+	if (ct_timeline_entered(timeline))
+	{
+		(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
+		ct_spot_run(&writer->shape, timeline, &spot, &run);
+		if (spot.position > 0)
+		{
+			found = ct_run_item(&run, spot.position - 1, &other);
+			there = ct_item_cmp(&writer->shape, &found, &item) == 0;
+		}
+		if (there && !find_frozen(writer, timeline, &item, &spot))
+			return CT_AGAIN;
+	}
+	if (there)
+	{
+		ct_timeline_remove(writer, timeline, &spot);
+		writer->store->retracted++;
+	}
+	else
+		writer->store->astray++;
+	waiting_end(writer, timeline, true);
+	return CT_OK;
+}
+
+/* Settle the first waiting event.  CT_AGAIN: not yet. */
+static CtStatus
+settle_one(CtWriter *writer)
+{
+	CtRef ref = writer->store->waiting.first;
+	const CtEvent *event = ct_ptr(writer->arena, ref);
+	CtRef timeline_ref = event->timeline;
+	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
+	CtStatus status;
+
+	if (ref == 0 || event->top >= writer->store->horizon)
+		return CT_AGAIN;
+	ct_change_begin(timeline);
+	status = event->retracts ? retract_one(writer, timeline, event)
+							 : decide_one(writer, timeline, event);
+	if (status == CT_OK && ct_timeline_is_over(timeline))
+		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
 	return status;
 }
@@ -1056,7 +1161,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 		looked += freeze_one(&writer);
 	while (looked < limit)
 	{
-		CtStatus status = decide_one(&writer);
+		CtStatus status = settle_one(&writer);
 
 		if (status != CT_OK)
 			return status == CT_AGAIN ? CT_OK : status;
@@ -1192,29 +1297,6 @@ has_waiting_twin(const CtWriter *writer, const CtTimeline *timeline, const CtIte
 		if (event->state == CT_WAITING && ct_item_cmp_identity(&writer->shape, item, &other) == 0)
 			return true;
 		ref = event->next;
-	}
-	return false;
-}
-
-/*
- * Move the spot behind the last frozen one of events that are alike, which lie
- * before it, or there is none (in this block).
- */
-static bool
-find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
-{
-	CtRun run;
-
-	ct_spot_run(&writer->shape, timeline, spot, &run);
-	for (; spot->position > 0; spot->position--)
-	{
-		CtForm scratch;
-		CtItem found = ct_run_item(&run, spot->position - 1, &scratch);
-
-		if (ct_item_cmp(&writer->shape, &found, item) != 0)
-			return false;
-		if (ct_run_label(&run, spot->position - 1) == 0)
-			return true;
 	}
 	return false;
 }

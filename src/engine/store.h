@@ -29,7 +29,7 @@ typedef struct CtStore
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */
 	CtRef first_batch;
 	CtRef last_batch;
-	CtQueue waiting; /* committed twins, in order of arrival */
+	CtQueue waiting; /* committed twins and retractions, in order of arrival */
 	CtQueue young;   /* timelines with young events */
 	uint32_t nyoung_timelines;
 	uint32_t round; /* of them to look at before all are settled */
@@ -44,6 +44,8 @@ typedef struct CtStore
 	uint64_t nfrozen;
 	uint64_t duplicates;
 	uint64_t conflicts;
+	uint64_t retracted;
+	uint64_t astray; /* retractions of what was not there */
 	uint64_t late;
 	int64_t newest;
 	int64_t newest_entered;

@@ -542,6 +542,7 @@ check_waiting(CtCheck *check)
 	uint64_t count = check->store->nwaiting;
 	CtRef last = 0;
 	uint64_t found = 0;
+	bool retracts = check->store->retracted + check->store->astray > 0;
 
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
@@ -551,8 +552,10 @@ check_waiting(CtCheck *check)
 		CtItem item = ct_event_item(&check->shape, event, &scratch);
 
 		require(check, event->state == CT_WAITING, "S2: an event waits that does not");
-		require(check, ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
-				"S2: a waiting event has no twin");
+		retracts |= event->retracts;
+		require(check,
+				retracts || ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
+				"S2: a waiting event has no twin, and none was taken back");
 		last = ref;
 		ref = event->queue;
 	}
