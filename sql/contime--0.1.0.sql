@@ -173,6 +173,14 @@ COMMENT ON FUNCTION contime.source_changed() IS
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON contime.source
 FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
 
+CREATE FUNCTION contime.capture()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'contime_capture'
+LANGUAGE C VOLATILE;
+REVOKE ALL ON FUNCTION contime.capture() FROM PUBLIC;
+COMMENT ON FUNCTION contime.capture() IS
+'takes rows of event tables into the memory of durable tables as they are written; its triggers are internal ones';
+
 CREATE FUNCTION contime.add_source(state regclass, events regclass, columns jsonb DEFAULT '{}', kind text DEFAULT 'event')
 RETURNS void
 AS 'MODULE_PATHNAME', 'contime_add_source'
@@ -193,7 +201,7 @@ CREATE FUNCTION contime.table_stats(
     OUT "table" regclass, OUT keys bigint, OUT recent bigint, OUT young bigint,
     OUT frozen bigint, OUT duplicates bigint, OUT conflicts bigint, OUT late bigint,
     OUT too_late bigint, OUT folded bigint, OUT bytes bigint, OUT since timestamptz,
-    OUT retained_since timestamptz, OUT retained_tick bigint)
+    OUT retained_since timestamptz, OUT retained_tick bigint, OUT cache text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_table_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
@@ -202,7 +210,7 @@ COMMENT ON FUNCTION contime.table_stats() IS
 
 CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
 COMMENT ON VIEW contime.tables IS
-'the continuous tables of this database that hold data: keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers';
+'the continuous tables of this database that hold data: keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), broken or refused (its event tables are read; the log says why)';
 
 CREATE FUNCTION contime.worker_stats(
     OUT worker int, OUT pid int, OUT entered bigint, OUT dropped bigint,

@@ -20,7 +20,8 @@
  * agent that finds some there sends it again, since its predecessor died.
  *
  * An agent would be in the way of DROP DATABASE and its like, so ddl.c stops
- * it first.
+ * it first.  It also starts the database's loader (cache.c) where there is
+ * something to load.
  *
  * Concurrency: the agent table is protected by the registry lock, what is due
  * of a generation and being sent by its spinlock.
@@ -70,6 +71,9 @@
 #define RESTART_INTERVAL_MS 5000
 #define STOPPED_MS 10000
 
+/* From one start of the loader to the next. */
+#define LOADER_INTERVAL_MS 500
+
 /* How long to wait for an agent to leave. */
 #define STOP_TIMEOUT_MS 3000
 
@@ -88,7 +92,8 @@ agent_entry(Oid database, bool create)
 		if (agent->database == database)
 			return agent;
 		if (unused == NULL && (agent->database == InvalidOid ||
-							   (agent->pid == 0 && agent->not_before < GetCurrentTimestamp() &&
+							   (agent->pid == 0 && agent->loader_pid == 0 &&
+								agent->not_before < GetCurrentTimestamp() &&
 								agent->stopped_until < GetCurrentTimestamp())))
 			unused = agent;
 	}
@@ -113,25 +118,40 @@ contime_agent_wake(Oid database)
 	contime_registry_unlock();
 }
 
-/* Is somebody there? */
+/* Is somebody there?  The agent, or (loader) the loader. */
 static int
-agent_pid(Oid database)
+pid_of(Oid database, bool loader)
 {
 	ContimeAgent *agent;
-	int			pid;
+	int			pid = 0;
 
 	contime_registry_lock(LW_SHARED);
 	agent = agent_entry(database, false);
-	pid = agent ? agent->pid : 0;
+	if (agent)
+		pid = loader ? agent->loader_pid : agent->pid;
 	contime_registry_unlock();
 	return pid;
+}
+
+/* Have it leave; one that is stopped will not: the command itself will say who is in the way. */
+static void
+stop(Oid database, bool loader)
+{
+	int			pid;
+
+	for (int waited_ms = 0; waited_ms < STOP_TIMEOUT_MS && (pid = pid_of(database, loader)) != 0; waited_ms++)
+	{
+		if (kill(pid, SIGTERM) != 0)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000);
+	}
 }
 
 void
 contime_agent_stop(Oid database)
 {
 	ContimeAgent *agent;
-	int			pid;
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
@@ -139,17 +159,9 @@ contime_agent_stop(Oid database)
 		agent->stopped_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
 	contime_registry_unlock();
 
-	/*
-	 * One that is being started will see that and leave.  One that is stopped
-	 * will not: then the command itself says who is in the way.
-	 */
-	for (int waited_ms = 0; waited_ms < STOP_TIMEOUT_MS && (pid = agent_pid(database)) != 0; waited_ms++)
-	{
-		if (kill(pid, SIGTERM) != 0)
-			break;
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000);
-	}
+	/* One that is being started will see that and leave. */
+	stop(database, false);
+	stop(database, true);
 }
 
 /* ---- the launcher ------------------------------------------------------------------------- */
@@ -165,7 +177,7 @@ wants_agent(ContimeGeneration *g)
 	SpinLockAcquire(&g->notice_mutex);
 	wants = g->wants_agent || g->due.seq != 0 || g->sending.seq != 0;
 	SpinLockRelease(&g->notice_mutex);
-	return wants;
+	return wants || contime_cache_is_wanted(g);
 }
 
 /* May one be started now?  If so, note that it was. */
@@ -185,25 +197,26 @@ claim_start(Oid database)
 	return start;
 }
 
+/* Start the "agent" or the "loader" of a database. */
 static void
-start_agent(Oid database)
+start(const char *what, Oid database)
 {
 	BackgroundWorker worker = {
 		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 		.bgw_start_time = BgWorkerStart_RecoveryFinished,
 		.bgw_restart_time = BGW_NEVER_RESTART,
 		.bgw_library_name = "contime",
-		.bgw_function_name = "contime_agent_main",
-		.bgw_type = "contime agent",
 	};
 
-	snprintf(worker.bgw_name, BGW_MAXLEN, "contime agent of database %u", database);
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "contime_%s_main", what);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "contime %s", what);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "contime %s of database %u", what, database);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
 		ereport(LOG,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not start the contime agent of database %u", database),
-				 errdetail("Notices of continuous tables are held back."),
+				 errmsg("could not start the contime %s of database %u", what, database),
+				 errdetail("Notices of continuous tables are held back, and those with event tables are not cached."),
 				 errhint("You may need to increase max_worker_processes.")));
 }
 
@@ -232,10 +245,10 @@ contime_launcher_main(Datum unused)
 		{
 			ContimeGeneration *g = &contime_shared->generation[i];
 
-			if (!wants_agent(g) || agent_pid(g->database) != 0)
+			if (!wants_agent(g) || pid_of(g->database, false) != 0)
 				continue;
 			if (claim_start(g->database))
-				start_agent(g->database);
+				start("agent", g->database);
 			waiting = true;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -506,6 +519,8 @@ agent_exit(int code, Datum arg)
 	{
 		ContimeAgent *agent = &contime_shared->agent[i];
 
+		if (agent->loader_pid == MyProcPid)
+			agent->loader_pid = 0;
 		if (agent->pid != MyProcPid)
 			continue;
 		agent->latch = NULL;
@@ -515,6 +530,37 @@ agent_exit(int code, Datum arg)
 		pg_write_barrier();
 		agent->pid = 0;
 	}
+}
+
+bool
+contime_loader_attach(Oid database)
+{
+	ContimeAgent *agent;
+	bool		attached;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+	agent = agent_entry(database, true);
+	attached = agent && agent->loader_pid == 0 && agent->stopped_until <= GetCurrentTimestamp();
+	if (attached)
+		agent->loader_pid = MyProcPid;
+	contime_registry_unlock();
+	if (attached)
+		before_shmem_exit(agent_exit, ObjectIdGetDatum(database));
+	return attached;
+}
+
+/* Start the loader, if there is something to do for one; not too often. */
+static void
+start_loader(void)
+{
+	static TimestampTz started = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!contime_cache_is_due() || pid_of(MyDatabaseId, true) != 0 ||
+		now < TimestampTzPlusMilliseconds(started, LOADER_INTERVAL_MS))
+		return;
+	started = now;
+	start("loader", MyDatabaseId);
 }
 
 /* Announce this agent; false when there is one, or none is wanted. */
@@ -553,17 +599,19 @@ contime_agent_main(Datum arg)
 
 	for (;;)
 	{
-		bool		sent = send_notices();
+		bool		busy = send_notices();
 		int			events;
 
 		CHECK_FOR_INTERRUPTS();
+		start_loader();
+		busy |= contime_cache_is_due();
 		events = WaitLatch(MyLatch,
-						   WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (sent ? 0 : WL_LATCH_SET),
-						   sent ? SEND_INTERVAL_MS : AGENT_IDLE_MS, PG_WAIT_EXTENSION);
-		if (!sent)
+						   WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (busy ? 0 : WL_LATCH_SET),
+						   busy ? SEND_INTERVAL_MS : AGENT_IDLE_MS, PG_WAIT_EXTENSION);
+		if (!busy)
 			ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (!sent && (events & WL_TIMEOUT))
+		if (!busy && (events & WL_TIMEOUT))
 			proc_exit(0);
 	}
 }

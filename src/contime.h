@@ -16,6 +16,8 @@
  *	  retention.c  how far back a table goes
  *	  source.c     the event table of a durable table, and what its rows mean
  *	  heapread.c   events from there, as a snapshot sees them
+ *	  cache.c      those events in memory: loaded, given up
+ *	  capture.c    and added as rows are written
  *	  fdw.c functions.c series.c  the faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
@@ -50,6 +52,7 @@
 #define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
 #define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
+#define CONTIME_LOAD_XIDS 32	/* transactions under way while a cache is loaded that are noted */
 #define CONTIME_MAX_SUSPECTS 16	/* tables that are remembered to have killed a worker */
 #define CONTIME_MAX_DIGITS 36	/* of a numeric that is computed with */
 #define CONTIME_NARROW_DIGITS 18	/* of a float with a scale, of what moves, and of rates */
@@ -61,6 +64,17 @@ extern int	contime_memory_mb;	/* contime.memory, in MB */
 extern int	contime_workers;	/* contime.workers: partitions */
 
 /* ---- shared.c ------------------------------------------------------------- */
+
+/* A durable table's events in memory; of other tables, none. */
+typedef enum ContimeCacheState
+{
+	CONTIME_CACHE_NONE = 0,
+	CONTIME_CACHE_WANTED,		/* somebody has read */
+	CONTIME_CACHE_LOADING,		/* who writes has rows captured */
+	CONTIME_CACHE_READY,		/* it may be read */
+	CONTIME_CACHE_BROKEN,		/* a row may be missing: to be replaced */
+	CONTIME_CACHE_REFUSED		/* it cannot be loaded for now */
+} ContimeCacheState;
 
 /* What is due to be told of a table; seq = 0: nothing. */
 typedef struct ContimeDue
@@ -110,6 +124,11 @@ typedef struct ContimeGeneration
 	int64		retain_next;	/* the same, once this has committed: */
 	uint64		retain_xid;		/* 0: no ALTER is under way */
 	TimestampTz retain_due;		/* raise `retained` not before */
+	pg_atomic_uint32 cache;		/* ContimeCacheState, and of a cache (cache.c): */
+	TimestampTz load_after;		/* refused until then */
+	uint64		load_xmax;		/* the snapshot that was loaded: */
+	uint32		load_nxip;		/* more than there is room for: not known */
+	uint64		load_xip[CONTIME_LOAD_XIDS];
 } ContimeGeneration;
 
 typedef struct ContimePartition
@@ -141,6 +160,7 @@ typedef struct ContimeAgent
 {
 	Oid			database;		/* InvalidOid: free */
 	int			pid;			/* 0: not running */
+	int			loader_pid;		/* likewise, of the loader */
 	Latch	   *latch;
 	TimestampTz not_before;		/* do not start another until then */
 	TimestampTz stopped_until;	/* none may connect until then */
@@ -220,6 +240,9 @@ extern bool contime_known(Oid relation);
 extern ContimeGeneration *contime_generation(Oid relation);
 extern bool contime_has_data(Oid relation);
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
+
+/* Instead of what there is, which nobody uses; in force at once. */
+extern ContimeGeneration *contime_generation_replace(Oid relation);
 extern void contime_wake_worker(int partition);
 
 /* Has a table killed workers, so that they leave it alone? */
@@ -272,7 +295,7 @@ typedef struct ContimeSource
 	char	   *name;			/* for messages */
 	CtKind		kind;
 	uint64		columns;		/* state attributes that it feeds, for snapshots */
-	struct _SPI_plan *plan[2][2];	/* of heapread.c: by key?  up to an instant? */
+	struct _SPI_plan *plan[3][2];	/* of heapread.c: ContimeRows; up to an instant? */
 	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows; NULL: not fed */
 } ContimeSource;
 
@@ -399,6 +422,7 @@ typedef struct ContimeView
 	uint32		capacity;		/* of the runs and of unknown[] */
 	uint32		wanted;
 	bool		overtaken;		/* a hidden one waits for its twin: others see it */
+	bool		retracted;		/* a visible one takes an event back: folds do not know */
 	uint32		nunknown;
 	uint64	   *unknown;		/* transactions to look up */
 	bool		tracks;			/* of a serializable transaction: */
@@ -572,7 +596,19 @@ extern void contime_ingest_end(ContimeIngest *ingest);
  * is got (NULL: there are not so many), and all are forgotten.
  */
 extern void contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
-								  const Datum *values, const bool *isnull);
+								  const Datum *values, const bool *isnull, bool retracts);
+
+/* If the last two are the same, one taken back and the other put in its place: forget them. */
+extern void contime_ingest_cancel(ContimeIngest *ingest);
+
+/*
+ * Those kept go into a generation that caches their table, with a label, or
+ * (NULL) as events that everyone sees.
+ */
+extern void contime_ingest_link(ContimeIngest *ingest, ContimeGeneration *g, const CtLabel *label);
+
+/* Which transactions had ended, for the label of a top-level transaction. */
+extern uint64 contime_ended(uint64 top);
 extern const CtLoad *contime_ingest_load(ContimeIngest *ingest, int i);
 extern void contime_ingest_reset(ContimeIngest *ingest);
 
@@ -611,8 +647,15 @@ extern void contime_source_follow(List *noted);
 extern void contime_source_forget(Oid relid);
 
 /* The text of a query for its rows: $1 ... are keys, then the latest instant. */
+typedef enum ContimeRows
+{
+	CONTIME_OF_KEY,				/* of one key */
+	CONTIME_BY_KEY,				/* in the order of keys */
+	CONTIME_ANY_ORDER
+} ContimeRows;
+
 extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
-								  bool by_key, bool bounded);
+								  ContimeRows rows, bool bounded);
 
 /*
  * What names mean in such a query depends on nobody's search_path: it is
@@ -672,15 +715,69 @@ extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *stor
 							  CtRef *timeline);
 extern void contime_heap_end(ContimeHeapRead *read);
 
+/* Every row of a source that a snapshot sees, into a generation; next: false when there are no more. */
+typedef struct ContimeHeapLoad ContimeHeapLoad;
+
+extern ContimeHeapLoad *contime_heap_load_begin(Relation rel, const ContimeTable *table,
+												const ContimeSource *source, Snapshot snapshot);
+extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
+extern void contime_heap_load_end(ContimeHeapLoad *load);
+
+/* ---- capture.c -------------------------------------------------------------------- */
+
+/* Can rows of such a table be captured; and are they, for a continuous table? */
+extern bool contime_can_capture(Relation events);
+extern bool contime_captures(Relation events, Oid relid);
+
+/* Have a durable table's triggers on an event table, if they can be; have them no more. */
+extern void contime_capture_provide(Oid relid, Oid events);
+extern void contime_capture_withdraw(Oid relid, Oid events);
+
+/* Is a statement of this backend under way that writes to one of its event tables? */
+extern bool contime_capture_pending(Oid relid);
+
+/* ---- cache.c ---------------------------------------------------------------------- */
+
+extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
+
+/* The cache that holds what a snapshot sees, or NULL: read the event tables. */
+extern ContimeGeneration *contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot);
+
+/* The one that rows are to be added to, or NULL. */
+extern ContimeGeneration *contime_cache_capturing(Oid relid);
+
+/* It may lack a row, for the reason given in the log. */
+extern void contime_cache_break(Oid relid, const char *reason);
+
+/* By the worker: has the engine lost anything? */
+extern void contime_cache_check(ContimeGeneration *g, int partition);
+
+/*
+ * What rows are, or mean, changes in this transaction, which has an
+ * AccessExclusiveLock on the table or on the event table at hand.
+ */
+extern void contime_cache_renew(Oid relid);
+
+/* Is it to be loaded, or tidied?  And is there such a one in a database? */
+extern bool contime_cache_is_wanted(ContimeGeneration *g);
+extern bool contime_cache_is_due(void);
+extern PGDLLEXPORT void contime_loader_main(Datum database);
+
 /* ---- worker.c, agent.c ------------------------------------------------------------- */
 
 extern void contime_register_workers(void);
+
+/* The next batch after *batch (0: the first), under a short shared lock. */
+extern bool contime_next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy);
 #ifdef USE_ASSERT_CHECKING
 extern void contime_worker_settings(void);
 #endif
 extern PGDLLEXPORT void contime_worker_main(Datum partition);
 extern PGDLLEXPORT void contime_launcher_main(Datum unused);
 extern PGDLLEXPORT void contime_agent_main(Datum database);
+
+/* Be the loader of a database; false: there is one, or none is wanted. */
+extern bool contime_loader_attach(Oid database);
 
 /* Have a database's agent look for notices, starting it if need be. */
 extern void contime_agent_wake(Oid database);

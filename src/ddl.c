@@ -11,6 +11,7 @@
  *	  TRUNCATE  opens a generation; the old one is freed once that committed
  *	  DROP      opens a tombstone; rolled back, it is forgotten
  *	  RENAME    of a column: options rate that name it follow
+ *	  ALTER     of a durable table, or its event table: it is loaded anew
  *	  DROP DATABASE and its like stop the database's agent first
  *
  * All of them carry the (sub)transaction's id, so nothing has to be done at
@@ -28,6 +29,7 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -163,9 +165,16 @@ check_altered(Oid relid, bool lenient)
 			contime_table_check(relid);
 		if (bound && !lenient)
 			contime_source_index(relid);
+		contime_cache_renew(relid);
 	}
 	foreach(lc, contime_source_dependents(relid))
+	{
+		/* A trigger may have been disabled, which takes a weaker lock. */
+		LockRelationOid(relid, AccessExclusiveLock);
 		contime_table_check(lfirst_oid(lc));
+		contime_capture_provide(lfirst_oid(lc), relid);
+		contime_cache_renew(lfirst_oid(lc));
+	}
 }
 
 /*

@@ -622,6 +622,14 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 	pfree(batches.batch);
 }
 
+static const char *const cache_states[] = {
+	[CONTIME_CACHE_WANTED] = "wanted",
+	[CONTIME_CACHE_LOADING] = "loading",
+	[CONTIME_CACHE_READY] = "ready",
+	[CONTIME_CACHE_BROKEN] = "broken",
+	[CONTIME_CACHE_REFUSED] = "refused",
+};
+
 Datum
 contime_table_stats(PG_FUNCTION_ARGS)
 {
@@ -635,8 +643,9 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		Datum		values[14];
-		bool		nulls[14] = {0};
+		ContimeCacheState cache = contime_cache_state(g);
+		Datum		values[15];
+		bool		nulls[15] = {0};
 		CtStats		stats;
 		int64		retained = contime_retained(g);
 
@@ -644,7 +653,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 			contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);
-		if (stats.bytes == 0)
+		if (stats.bytes == 0 && cache == CONTIME_CACHE_NONE)
 			continue;
 
 		/* A TRUNCATE that commits meanwhile puts another in force: once is enough. */
@@ -667,6 +676,9 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		nulls[12] = g->ticks || retained == PG_INT64_MIN;
 		values[13] = Int64GetDatum(retained);
 		nulls[13] = !g->ticks || retained == PG_INT64_MIN;
+		nulls[14] = cache == CONTIME_CACHE_NONE;
+		if (!nulls[14])
+			values[14] = CStringGetTextDatum(cache_states[cache]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

@@ -152,7 +152,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	bool	   *isnull;
 
 	if (contime_events_row(feed->events, slot, &values, &isnull))
-		contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull);
+		contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull,
+							  false);
 	return true;
 }
 
@@ -196,21 +197,21 @@ feed_close(Feed *feed)
 
 /* The query for this kind of read, prepared once for each description. */
 static CachedPlanSource *
-prepared_query(const Feed *feed, bool by_key, bool bounded)
+prepared_query(const Feed *feed, ContimeRows rows, bool bounded)
 {
 	const ContimeTable *table = feed->table;
-	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[by_key][bounded];
+	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[rows][bounded];
 	Oid			types[INDEX_MAX_KEYS + 1];
 	int			n = 0;
 
-	for (int i = 0; by_key && i < table->nkeys; i++)
+	for (int i = 0; rows == CONTIME_OF_KEY && i < table->nkeys; i++)
 		types[n++] = table->attr[table->key_attno[i] - 1].type;
 	if (bounded)
 		types[n++] = table->time_type;
 	if (*plan == NULL)
 	{
 		SPI_connect();
-		*plan = SPI_prepare(contime_source_query(table, feed->source, by_key, bounded), n, types);
+		*plan = SPI_prepare(contime_source_query(table, feed->source, rows, bounded), n, types);
 		if (*plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(*plan);
@@ -221,14 +222,14 @@ prepared_query(const Feed *feed, bool by_key, bool bounded)
 
 /* Start its query, with these parameters. */
 static void
-feed_bind(Feed *feed, Snapshot snapshot, bool by_key, bool bounded, ParamListInfo params)
+feed_bind(Feed *feed, Snapshot snapshot, ContimeRows rows, bool bounded, ParamListInfo params)
 {
 	CachedPlanSource *query;
 
 	contime_ingest_reset(feed->ingest);
 	feed->next = 0;
 	contime_source_path_begin();
-	query = prepared_query(feed, by_key, bounded);
+	query = prepared_query(feed, rows, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
 	contime_source_path_end();
@@ -249,7 +250,7 @@ add_feed(void *arg)
 
 /* The next row that is an event; NULL: there is none. */
 static const CtLoad *
-feed_head(ContimeHeapRead *read, Feed *feed)
+feed_head(Feed *feed, Snapshot snapshot)
 {
 	const CtLoad *load;
 
@@ -262,7 +263,7 @@ feed_head(ContimeHeapRead *read, Feed *feed)
 		error_context_stack = &context;
 		contime_ingest_reset(feed->ingest);
 		feed->next = 0;
-		PushActiveSnapshot(read->snapshot);
+		PushActiveSnapshot(snapshot);
 		ExecutorRun(feed->query, ForwardScanDirection, FETCH_ROWS, false);
 		PopActiveSnapshot();
 		if (feed->query->estate->es_processed < FETCH_ROWS)
@@ -322,7 +323,6 @@ contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
 	int			i = 0;
 
-	contime_source_check(table);
 	read->table = table;
 	read->context = CurrentMemoryContext;
 	read->binding = AllocSetContextCreate(read->context, "contime heap read", ALLOCSET_DEFAULT_SIZES);
@@ -379,7 +379,8 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	before = contime_become_owner(table->owner);
 	PushActiveSnapshot(read->snapshot);
 	for (int i = 0; i < read->nfeeds; i++)
-		feed_bind(&read->feed[i], read->snapshot, keys != NULL, bounded, params);
+		feed_bind(&read->feed[i], read->snapshot, keys ? CONTIME_OF_KEY : CONTIME_BY_KEY, bounded,
+				  params);
 	PopActiveSnapshot();
 	contime_become(&before);
 	MemoryContextSwitchTo(caller);
@@ -427,7 +428,7 @@ first_head(ContimeHeapRead *read)
 
 	for (int i = 0; i < read->nfeeds; i++)
 	{
-		const CtLoad *head = feed_head(read, &read->feed[i]);
+		const CtLoad *head = feed_head(&read->feed[i], read->snapshot);
 
 		if (first == NULL || (head && compare_keys(read->table, head, first) < 0))
 			first = head;
@@ -468,7 +469,7 @@ load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 {
 	const CtLoad *load;
 
-	while ((load = feed_head(read, feed)) && is_key(load, &read->key))
+	while ((load = feed_head(feed, read->snapshot)) && is_key(load, &read->key))
 	{
 		CtStatus	status = CT_NO_MEMORY;
 
@@ -499,4 +500,45 @@ contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *ti
 	*arena = read->arena;
 	*store = read->store;
 	return true;
+}
+
+/* ---- every row ---------------------------------------------------------------------------------- */
+
+struct ContimeHeapLoad
+{
+	Feed		feed;
+	Snapshot	snapshot;
+	ParamListInfo params;
+};
+
+ContimeHeapLoad *
+contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSource *source,
+						Snapshot snapshot)
+{
+	ContimeHeapLoad *load = palloc0(sizeof(ContimeHeapLoad));
+	ContimeIdentity before;
+
+	load->snapshot = snapshot;
+	load->params = makeParamList(0);
+	feed_begin(&load->feed, rel, table, source);
+	before = contime_become_owner(table->owner);
+	feed_bind(&load->feed, snapshot, CONTIME_ANY_ORDER, false, load->params);
+	contime_become(&before);
+	return load;
+}
+
+bool
+contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
+{
+	if (feed_head(&load->feed, load->snapshot) == NULL)
+		return false;
+	contime_ingest_link(load->feed.ingest, g, NULL);
+	return true;
+}
+
+void
+contime_heap_load_end(ContimeHeapLoad *load)
+{
+	feed_close(&load->feed);
+	contime_events_end(load->feed.events);
 }

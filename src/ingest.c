@@ -17,6 +17,8 @@
  */
 #include "contime.h"
 
+#include "engine/store.h"
+
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
@@ -253,7 +255,7 @@ row_masks(const ContimeTable *table, CtKind kind, const bool *isnull,
 /* Append a row's event to the buffer. */
 static void
 encode_row(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *isnull,
-		   uint64 set_null, uint64 columns, bool stamp)
+		   uint64 set_null, uint64 columns, bool stamp, bool retracts)
 {
 	const ContimeTable *table = ingest->table;
 	MemoryContext caller;
@@ -271,6 +273,7 @@ encode_row(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *
 	caller = MemoryContextSwitchTo(ingest->scratch);
 	change = &row->load.change;
 	change->kind = kind;
+	change->retracts = retracts;
 	change->time = row_instant(table, values, isnull, stamp);
 	row_key(ingest, values, isnull);
 	row->load.hash = ingest->key.hash;
@@ -303,7 +306,7 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 				   const Datum *values, const bool *isnull,
 				   uint64 set_null, uint64 columns, bool stamp)
 {
-	encode_row(ingest, kind, values, isnull, set_null, columns, stamp);
+	encode_row(ingest, kind, values, isnull, set_null, columns, stamp, false);
 	if (ingest->buffer.len > 1024 * 1024 || ingest->nrows >= 4096)
 		contime_ingest_flush(ingest);
 }
@@ -312,9 +315,24 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 
 void
 contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
-					  const Datum *values, const bool *isnull)
+					  const Datum *values, const bool *isnull, bool retracts)
 {
-	encode_row(ingest, kind, values, isnull, 0, columns, false);
+	encode_row(ingest, kind, values, isnull, 0, columns, false, retracts);
+}
+
+void
+contime_ingest_cancel(ContimeIngest *ingest)
+{
+	const CtLoad *a = contime_ingest_load(ingest, ingest->nrows - 2);
+	const CtLoad *b = contime_ingest_load(ingest, ingest->nrows - 1);
+
+	if (ingest->nrows >= 2 && a->hash == b->hash && a->key_bytes == b->key_bytes &&
+		memcmp(a->key, b->key, a->key_bytes) == 0 &&
+		a->change.time == b->change.time && a->change.kind == b->change.kind &&
+		a->change.set == b->change.set && a->change.null == b->change.null &&
+		a->change.payload_bytes == b->change.payload_bytes &&
+		memcmp(a->change.payload, b->change.payload, a->change.payload_bytes) == 0)
+		ingest->nrows -= 2;
 }
 
 const CtLoad *
@@ -466,6 +484,19 @@ store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
 		contime_schema_conflict(table, stored) < 0;
 }
 
+/* As recent events or (label NULL) at once as events that everyone sees.  Under the lock. */
+static CtStatus
+add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const CtLabel *label)
+{
+	CtWriter	writer;
+	uint32		done;
+
+	if (label)
+		return ct_store_add_all(arena, store, load, count, label, &done);
+	writer = ct_writer(arena, store);
+	return ct_store_load(&writer, load, count, &done);
+}
+
 /*
  * Link up to ROWS_PER_LOCK rows of a partition from *next on; *ready says
  * whether the store could take them.  CT_TOO_LATE: the one before *next is.
@@ -479,7 +510,6 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	int			place[ROWS_PER_LOCK];	/* among the rows */
 	uint32		count = 0;
 	uint32		kept = 0;
-	uint32		done;
 	CtStatus	status = CT_OK;
 	int64		retained;
 	int			i;
@@ -511,7 +541,7 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 		}
 	}
 	if (*ready && status == CT_OK)
-		status = ct_store_add_all(&arena, g->store[partition], load, kept, label, &done);
+		status = add_rows(&arena, g->store[partition], load, kept, label);
 	END_CRIT_SECTION();
 	contime_unlock(partition);
 	if (*ready)
@@ -565,25 +595,12 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 		contime_report(status, ingest->table);
 }
 
-void
-contime_ingest_flush(ContimeIngest *ingest)
+/* The rows of each partition, one partition after the other. */
+static void
+flush_to(ContimeIngest *ingest, ContimeGeneration *g, const CtLabel *label)
 {
 	bool		present[CONTIME_MAX_WORKERS] = {0};
-	ContimeGeneration *g;
-	CtLabel		label;
 	MemoryContext caller;
-
-	if (ingest->nrows == 0)
-		return;
-
-	label.top = U64FromFullTransactionId(GetTopFullTransactionId());
-	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
-	label.cid = GetCurrentCommandId(true);
-
-	/* Our own id is not below the oldest that the latest snapshot found running. */
-	label.ended = label.top - (uint32) ((TransactionId) label.top - RecentXmin);
-	g = ingest_generation(ingest);
-	contime_retention_note(ingest->table, g);
 
 	caller = MemoryContextSwitchTo(ingest->scratch);
 	for (int i = 0; i < ingest->nrows; i++)
@@ -592,11 +609,36 @@ contime_ingest_flush(ContimeIngest *ingest)
 	{
 		if (!present[p])
 			continue;
-		flush_partition(ingest, g, p, &label);
+		flush_partition(ingest, g, p, label);
 		contime_pause("linked", MyDatabaseId);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ingest->scratch);
+}
+
+/* Our own id is not below the oldest that the latest snapshot found running. */
+uint64
+contime_ended(uint64 top)
+{
+	return top - (uint32) ((TransactionId) top - RecentXmin);
+}
+
+void
+contime_ingest_flush(ContimeIngest *ingest)
+{
+	ContimeGeneration *g;
+	CtLabel		label;
+
+	if (ingest->nrows == 0)
+		return;
+
+	label.top = U64FromFullTransactionId(GetTopFullTransactionId());
+	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	label.cid = GetCurrentCommandId(true);
+	label.ended = contime_ended(label.top);
+	g = ingest_generation(ingest);
+	contime_retention_note(ingest->table, g);
+	flush_to(ingest, g, &label);
 
 	/* Only now that readers meet them. */
 	for (int i = 0; i < ingest->nrows && IsolationIsSerializable(); i++)
@@ -604,4 +646,12 @@ contime_ingest_flush(ContimeIngest *ingest)
 
 	ingest->nrows = 0;
 	resetStringInfo(&ingest->buffer);
+}
+
+void
+contime_ingest_link(ContimeIngest *ingest, ContimeGeneration *g, const CtLabel *label)
+{
+	if (ingest->nrows > 0)
+		flush_to(ingest, g, label);
+	contime_ingest_reset(ingest);
 }

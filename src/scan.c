@@ -28,12 +28,11 @@
 #define CHUNK_BYTES 65536
 
 /*
- * Folds, and steps along a history, under one hold of a lock: some 500 us.
+ * Folds, or steps along a history, under one hold of a lock: some 500 us.
  * Recent events make a fold dearer, but also gathering them again.
  */
 #define FOLDS_PER_LOCK 256
 #define RECENTS_PER_FOLD 32768
-#define STEPS_PER_LOCK 256
 
 /*
  * Folds and steps under one observation, and how often one is tried before the
@@ -93,7 +92,10 @@ struct ContimeScan
 	Relation	rel;
 	const ContimeTable *table;
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
-	ContimeHeapRead *heap;		/* of a durable table, else NULL */
+	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
+	bool		from_heap;		/* what is bound is read from there, */
+	int64		until;			/* up to this instant */
+	ContimeKey *aside;			/* a key that is, among those in memory; NULL until needed */
 	ContimeView *view;
 	Chunk		chunk;
 	HeldRow    *row;			/* next to be returned */
@@ -266,11 +268,14 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	scan->context = context;
 	scan->rel = rel;
 	scan->table = contime_table(rel);
+	scan->view = contime_view_begin(snapshot);
 	if (scan->table->source)
-		scan->heap = contime_heap_begin(rel, scan->table, snapshot);
+	{
+		contime_source_check(scan->table);
+		scan->generation = contime_cache_for(scan->table, &scan->view->plain);
+	}
 	else
 		find_generation(scan);
-	scan->view = contime_view_begin(snapshot);
 	scan->state = palloc(sizeof(CtState));
 	scan->chunk.size = CHUNK_BYTES;
 	scan->chunk.data = palloc(CHUNK_BYTES);
@@ -348,6 +353,17 @@ bind_key(ContimeScan *scan, const Datum *keys, const bool *keynulls)
 	return exists;
 }
 
+static ContimeHeapRead *
+heap_of(ContimeScan *scan)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+
+	if (scan->heap == NULL)
+		scan->heap = contime_heap_begin(scan->rel, scan->table, scan->view->snapshot);
+	MemoryContextSwitchTo(caller);
+	return scan->heap;
+}
+
 /*
  * Before anything is looked at: what a serializable transaction reads.  That
  * there was nothing at all is to be found out after it, too.  (What a durable
@@ -380,9 +396,10 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	scan->done = ninstants == 0 || (keys && !bind_key(scan, keys, keynulls));
 	if (scan->done)
 		return;
-	if (!scan->heap)
+	if (!scan->table->source)
 		announce(scan);
-	scan->done = scan->generation == NULL && scan->heap == NULL;
+	scan->from_heap = scan->table->source && scan->generation == NULL;
+	scan->done = scan->generation == NULL && !scan->from_heap;
 	if (scan->done)
 		return;
 
@@ -408,8 +425,9 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 		scan->partition = next_partition(scan, -1);
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
-	if (scan->heap)
-		contime_heap_bind(scan->heap, keys, scan->instants[ninstants - 1]);
+	scan->until = scan->instants[ninstants - 1];
+	if (scan->from_heap)
+		contime_heap_bind(heap_of(scan), keys, scan->until);
 }
 
 /* ---- estimates ------------------------------------------------------------------------- */
@@ -442,22 +460,26 @@ typedef enum Fill
 {
 	FILL_DONE,					/* nothing is left in this partition */
 	FILL_MORE,					/* call again */
-	FILL_RESOLVE				/* the view must be resolved first */
+	FILL_RESOLVE,				/* the view must be resolved first */
+	FILL_FROM_HEAP				/* the cache does not hold what is seen of this key */
 } Fill;
 
 /*
  * Does the data of a partition fit the table's description?  Hooks check that
  * when a definition changes; this is the net below them.
  */
-static int
-find_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
+static void
+check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	uint32		bit = UINT32_C(1) << scan->partition;
+	int			conflict;
 
-	if (store == 0 || (scan->checked & bit))
-		return -1;
+	if (scan->checked & bit)
+		return;
 	scan->checked |= bit;
-	return contime_schema_conflict(scan->table, ct_store_schema(arena, store));
+	conflict = contime_schema_conflict(scan->table, ct_store_schema(arena, store));
+	if (conflict >= 0)
+		contime_report_conflict(scan->table, conflict);
 }
 
 /* ---- telling what is not seen ------------------------------------------------------------ */
@@ -549,6 +571,38 @@ resolve(ContimeScan *scan)
 	contime_view_resolve(scan->view);
 	if (scan->stale == NULL)
 		scan->stale = MemoryContextAllocZero(scan->context, sizeof(Stale));
+	if (scan->aside == NULL && scan->table->source)
+	{
+		scan->aside = MemoryContextAllocZero(scan->context, sizeof(ContimeKey));
+		scan->aside->data.data = MemoryContextAlloc(scan->context, CT_MAX_KEY_BYTES);
+	}
+}
+
+/*
+ * The recent events that are seen of a timeline.  FILL_FROM_HEAP: one of them
+ * retracts.  (So it was when the snapshot was taken: nothing of the timeline
+ * has been held.)
+ */
+static Fill
+gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	uint32		key_bytes;
+	const void *key;
+
+	if (!contime_view_gather(scan->view, arena, store, timeline))
+		return FILL_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
+	if (!scan->view->retracted)
+		return FILL_DONE;
+	if (!scan->by_key && scan->aside == NULL)
+		return FILL_RESOLVE;
+	if (!scan->by_key)
+	{
+		key = ct_timeline_key(arena, timeline, &key_bytes);
+		scan->aside->data.len = Min(key_bytes, CT_MAX_KEY_BYTES);
+		memcpy(scan->aside->data.data, key, scan->aside->data.len);
+	}
+	return FILL_FROM_HEAP;
 }
 
 /* ---- filling a chunk, continued ---------------------------------------------------------- */
@@ -566,15 +620,16 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	uint32		key_bytes;
 	const void *key = ct_timeline_key(arena, timeline, &key_bytes);
 	bool		overtaken;
+	Fill		fill;
 
 	if (scan->begun != timeline)
 	{
 		scan->begun = timeline;
 		scan->instant = 0;
 	}
-	if (!contime_view_gather(scan->view, arena, store, timeline))
-		return FILL_RESOLVE;
-	contime_pause("gathered", MyDatabaseId);
+	fill = gather(scan, arena, store, timeline);
+	if (fill != FILL_DONE)
+		return fill;
 	overtaken = is_overtaken(scan, arena, timeline);
 	if (overtaken && scan->stale == NULL)
 		return FILL_RESOLVE;
@@ -622,21 +677,12 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 static Fill
 fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	Fill		fill = FILL_DONE;
+	Fill		fill;
 
 	scan->folds = 0;
 	scan->most_folds = FOLDS_PER_LOCK;
 	contime_lock(scan->partition, LW_SHARED);
-	if (scan->by_key)
-	{
-		CtRef		timeline = ct_store_find(arena, store, scan->key.hash,
-											 scan->key.data.data, scan->key.data.len);
-
-		if (timeline != 0)
-			fill = fill_timeline(scan, arena, store, timeline);
-	}
-	else
-		fill = fill_all(scan, arena, store);
+	fill = fill_all(scan, arena, store);
 	contime_unlock(scan->partition);
 	tell_stale(scan);
 	return fill;
@@ -669,34 +715,6 @@ go_back(ContimeScan *scan, const Mark *mark)
 	scan->view->nunseen = mark->nunseen;
 	if (scan->stale)
 		scan->stale->any = false;
-}
-
-/* Without the lock, one key; false: it did not get on. */
-static bool
-look_at_key(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
-{
-	Mark		mark = mark_here(scan);
-	CtRead		read;
-
-	for (int looks = 0; looks < LOOKS; looks++)
-	{
-		scan->folds = 0;
-		scan->most_folds = FOLDS_PER_LOOK;
-		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
-						&read) != CT_OK)
-			continue;
-		*fill = FILL_DONE;
-		if (read.timeline == 0)
-			return true;
-		*fill = fill_timeline(scan, arena, store, read.timeline);
-		if (ct_read_valid(&read))
-		{
-			tell_stale(scan);
-			return true;
-		}
-		go_back(scan, &mark);
-	}
-	return false;
 }
 
 /*
@@ -736,103 +754,6 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 		looks = 0;
 	}
 	*fill = FILL_MORE;
-	return true;
-}
-
-/* The timeline at hand, or the next one, from the heap; nobody else knows it. */
-static Fill
-fill_from_heap(ContimeScan *scan)
-{
-	if (scan->timeline == 0 &&
-		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
-		return FILL_DONE;
-	scan->folds = 0;
-	scan->most_folds = FOLDS_PER_LOCK;
-	if (fill_timeline(scan, &scan->arena, scan->store, scan->timeline) == FILL_DONE)
-		scan->timeline = 0;
-	return FILL_MORE;
-}
-
-/* Some timelines of the partition, or the one of the key. */
-static Fill
-fill_some(ContimeScan *scan)
-{
-	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store = scan->generation->store[scan->partition];
-	int			conflict;
-	Fill		fill = FILL_DONE;
-
-	if (store == 0)
-		return FILL_DONE;
-	pg_read_barrier();
-	conflict = find_conflict(scan, &arena, store);
-	if (conflict >= 0)
-		contime_report_conflict(scan->table, conflict);
-	if (!(scan->by_key ? look_at_key(scan, &arena, store, &fill)
-		  : look_at_all(scan, &arena, store, &fill)))
-		fill = fill_locked(scan, &arena, store);
-	contime_view_report(scan->view, scan->rel);
-	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
-	return fill;
-}
-
-/* Get held rows; false when there are no more. */
-static bool
-fill_chunk(ContimeScan *scan)
-{
-	chunk_reset(&scan->chunk);
-	while (!scan->done && scan->chunk.first == NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		contime_pause("batch", MyDatabaseId);
-		switch (scan->heap ? fill_from_heap(scan) : fill_some(scan))
-		{
-			case FILL_RESOLVE:
-				resolve(scan);
-				break;
-			case FILL_MORE:
-				if (scan->chunk.full && scan->chunk.first == NULL)
-					chunk_grow(&scan->chunk);
-				break;
-			case FILL_DONE:
-				scan->position = 0;
-				if (!scan->by_key && !scan->heap)
-					scan->partition = next_partition(scan, scan->partition);
-				scan->done = scan->heap || scan->by_key ||
-					scan->partition >= contime_shared->partitions;
-				break;
-		}
-		scan->chunk.full = false;
-	}
-	scan->row = scan->chunk.first;
-	return scan->row != NULL;
-}
-
-/* A held state as a virtual tuple. */
-static void
-store_row(const ContimeTable *table, const HeldRow *row, Datum *values, bool *isnull)
-{
-	contime_decode_state(table, row->state, row->nstate, values, isnull);
-	contime_decode_key(table, row->key, row->key_bytes, values, isnull);
-	values[table->time_attno - 1] = Int64GetDatum(row->instant);
-	isnull[table->time_attno - 1] = false;
-}
-
-bool
-contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
-{
-	MemoryContext caller;
-
-	ExecClearTuple(slot);
-	if (scan->row == NULL && !fill_chunk(scan))
-		return false;
-
-	MemoryContextReset(scan->values);
-	caller = MemoryContextSwitchTo(scan->values);
-	store_row(scan->table, scan->row, slot->tts_values, slot->tts_isnull);
-	MemoryContextSwitchTo(caller);
-	scan->row = scan->row->next;
-	ExecStoreVirtualTuple(slot);
 	return true;
 }
 
@@ -882,22 +803,19 @@ visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 	CtRef		store = scan->generation->store[scan->partition];
 	CtRef		timeline;
 	int64		from = *(int64 *) arg;
-	int			conflict;
 	Fill		fill = FILL_DONE;
 
 	if (store == 0)
 		return FILL_DONE;
 	pg_read_barrier();
-	conflict = find_conflict(scan, &arena, store);
-	if (conflict >= 0)
-		contime_report_conflict(scan->table, conflict);
+	check_conflict(scan, &arena, store);
 	if (!visit_looking(scan, &arena, store, visit, arg, arg_bytes, &fill))
 	{
 		contime_lock(scan->partition, LW_SHARED);
 		timeline = ct_store_find(&arena, store, scan->key.hash,
 								 scan->key.data.data, scan->key.data.len);
 		if (timeline != 0)
-			fill = visit(scan, arg, &arena, store, timeline, STEPS_PER_LOCK);
+			fill = visit(scan, arg, &arena, store, timeline, FOLDS_PER_LOCK);
 		contime_unlock(scan->partition);
 		tell_stale(scan);
 	}
@@ -912,7 +830,155 @@ visit_from_heap(ContimeScan *scan, Visit visit, void *arg)
 	if (scan->timeline == 0 &&
 		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
 		return FILL_DONE;
-	return visit(scan, arg, &scan->arena, scan->store, scan->timeline, STEPS_PER_LOCK);
+	return visit(scan, arg, &scan->arena, scan->store, scan->timeline, FOLDS_PER_LOCK);
+}
+
+/* What is bound of the timeline at hand, at most so many instants. */
+static Fill
+fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+		 int steps)
+{
+	scan->folds = 0;
+	scan->most_folds = steps;
+	return fill_timeline(scan, arena, store, timeline);
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+/* Some timelines of the partition. */
+static Fill
+fill_partition(ContimeScan *scan)
+{
+	CtArena		arena = contime_arena(scan->partition);
+	CtRef		store = scan->generation->store[scan->partition];
+	Fill		fill = FILL_DONE;
+
+	if (store == 0)
+		return FILL_DONE;
+	pg_read_barrier();
+	check_conflict(scan, &arena, store);
+	if (!look_at_all(scan, &arena, store, &fill))
+		fill = fill_locked(scan, &arena, store);
+	contime_view_report(scan->view, scan->rel);
+	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
+	return fill;
+}
+
+/* The key's timeline, or the next one of all; a private one's end is not yet that of all. */
+static Fill
+fill_some(ContimeScan *scan)
+{
+	int64		from = scan->instants[0];
+	Fill		fill;
+
+	if (!scan->from_heap)
+		return scan->by_key ? visit_in_memory(scan, fill_key, &from, sizeof(from))
+			: fill_partition(scan);
+	fill = visit_from_heap(scan, fill_key, NULL);
+	if (fill != FILL_DONE || scan->timeline == 0)
+		return fill;
+	scan->timeline = 0;
+	return FILL_MORE;
+}
+
+/* Read the key at hand from the heap. */
+static void
+turn_to_heap(ContimeScan *scan)
+{
+	const ContimeTable *table = scan->table;
+	const ContimeKey *key = scan->by_key ? &scan->key : scan->aside;
+	Datum		values[CT_MAX_ATTRS];
+	bool		isnull[CT_MAX_ATTRS];
+	Datum		keys[INDEX_MAX_KEYS];
+	MemoryContext caller = MemoryContextSwitchTo(scan->values);
+
+	MemoryContextReset(scan->values);
+	contime_decode_key(table, key->data.data, key->data.len, values, isnull);
+	for (int i = 0; i < table->nkeys; i++)
+		keys[i] = values[table->key_attno[i] - 1];
+	MemoryContextSwitchTo(caller);
+	contime_heap_bind(heap_of(scan), keys, scan->until);
+	scan->from_heap = true;
+	scan->timeline = 0;
+}
+
+/* Nothing is left where the scan is: go to where there may be more. */
+static void
+turn_on(ContimeScan *scan)
+{
+	if (scan->from_heap && scan->generation && !scan->by_key)
+	{
+		/* That was one key beside those in memory. */
+		scan->from_heap = false;
+		scan->position++;
+		return;
+	}
+	scan->position = 0;
+	scan->done = scan->from_heap || scan->by_key;
+	if (!scan->done)
+	{
+		scan->partition = next_partition(scan, scan->partition);
+		scan->done = scan->partition >= contime_shared->partitions;
+	}
+}
+
+/* Get held rows; false when there are no more. */
+static bool
+fill_chunk(ContimeScan *scan)
+{
+	chunk_reset(&scan->chunk);
+	while (!scan->done && scan->chunk.first == NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		contime_pause("batch", MyDatabaseId);
+		switch (fill_some(scan))
+		{
+			case FILL_RESOLVE:
+				resolve(scan);
+				break;
+			case FILL_FROM_HEAP:
+				turn_to_heap(scan);
+				break;
+			case FILL_MORE:
+				if (scan->chunk.full && scan->chunk.first == NULL)
+					chunk_grow(&scan->chunk);
+				break;
+			case FILL_DONE:
+				turn_on(scan);
+				break;
+		}
+		scan->chunk.full = false;
+	}
+	scan->row = scan->chunk.first;
+	return scan->row != NULL;
+}
+
+/* A held state as a virtual tuple. */
+static void
+store_row(const ContimeTable *table, const HeldRow *row, Datum *values, bool *isnull)
+{
+	contime_decode_state(table, row->state, row->nstate, values, isnull);
+	contime_decode_key(table, row->key, row->key_bytes, values, isnull);
+	values[table->time_attno - 1] = Int64GetDatum(row->instant);
+	isnull[table->time_attno - 1] = false;
+}
+
+bool
+contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
+{
+	MemoryContext caller;
+
+	ExecClearTuple(slot);
+	if (scan->row == NULL && !fill_chunk(scan))
+		return false;
+
+	MemoryContextReset(scan->values);
+	caller = MemoryContextSwitchTo(scan->values);
+	store_row(scan->table, scan->row, slot->tts_values, slot->tts_isnull);
+	MemoryContextSwitchTo(caller);
+	scan->row = scan->row->next;
+	ExecStoreVirtualTuple(slot);
+	return true;
 }
 
 /*
@@ -928,10 +994,12 @@ visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		fill = scan->heap ? visit_from_heap(scan, visit, arg)
+		fill = scan->from_heap ? visit_from_heap(scan, visit, arg)
 			: visit_in_memory(scan, visit, arg, arg_bytes);
 		if (fill == FILL_RESOLVE)
 			resolve(scan);
+		else if (fill == FILL_FROM_HEAP)
+			turn_to_heap(scan);
 		else if (scan->chunk.full && scan->chunk.first == NULL)
 			chunk_grow(&scan->chunk);
 		scan->chunk.full = false;
@@ -946,8 +1014,9 @@ bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 fro
 	contime_scan_bind(scan, &from, 1, keys, keynulls);
 	if (scan->done || from > to)
 		return false;
-	if (scan->heap)
-		contime_heap_bind(scan->heap, keys, to);
+	scan->until = to;
+	if (scan->from_heap)
+		contime_heap_bind(heap_of(scan), keys, to);
 	else
 		note_served(scan, to);
 	return true;
@@ -988,10 +1057,10 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 	const CtSchema *schema = ct_store_schema(arena, store);
 	const StringInfo key = &scan->key.data;
 	int64		time = walk->at;
+	Fill		fill = gather(scan, arena, store, timeline);
 
-	if (!contime_view_gather(scan->view, arena, store, timeline))
-		return FILL_RESOLVE;
-	contime_pause("gathered", MyDatabaseId);
+	if (fill != FILL_DONE)
+		return fill;
 	if (!note_range(scan, arena, timeline, walk->at,
 					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
 		return FILL_RESOLVE;
@@ -1089,10 +1158,10 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
 	const CtSchema *schema = ct_store_schema(arena, store);
+	Fill		fill = gather(scan, arena, store, timeline);
 
-	if (!contime_view_gather(scan->view, arena, store, timeline))
-		return FILL_RESOLVE;
-	contime_pause("gathered", MyDatabaseId);
+	if (fill != FILL_DONE)
+		return fill;
 	if (!since->looked)
 	{
 		if (!note_range(scan, arena, timeline, since->at, since->at))
@@ -1205,10 +1274,10 @@ fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef
 		  int steps)
 {
 	Telling    *telling = arg;
+	Fill		fill = gather(scan, arena, store, timeline);
 
-	if (!contime_view_gather(scan->view, arena, store, timeline))
-		return FILL_RESOLVE;
-	contime_pause("gathered", MyDatabaseId);
+	if (fill != FILL_DONE)
+		return fill;
 	if (!note_range(scan, arena, timeline, telling->at, telling->to))
 		return FILL_RESOLVE;
 	telling->skip = telling->taken;

@@ -189,6 +189,7 @@ shared_format(void)
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
+		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
 		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);
@@ -577,6 +578,9 @@ contime_has_data(Oid relation)
 {
 	ContimeGeneration *g = contime_generation(relation);
 
+	/* What a cache holds is the event tables'. */
+	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
+		return false;
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 		if (g->store[p] != 0)
 			return true;
@@ -645,6 +649,8 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->retain = 0;
 	g->retain_xid = 0;
 	g->retain_due = 0;
+	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
+	g->load_after = 0;
 	entry->newest = g - contime_shared->generation;
 	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
 	return g;
@@ -701,6 +707,20 @@ contime_generation_create(Oid relation, uint64 xid, bool tombstone)
 	if (xid != 0 || g->forgot)
 		wake_workers();
 	return g;
+}
+
+ContimeGeneration *
+contime_generation_replace(Oid relation)
+{
+	ContimeGeneration *g = contime_generation(relation);
+
+	if (g)
+	{
+		contime_registry_lock(LW_EXCLUSIVE);
+		g->dead = true;
+		contime_registry_unlock();
+	}
+	return contime_generation_create(relation, 0, false);
 }
 
 /* All tables of a database go with the transaction that drops it. */

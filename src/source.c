@@ -519,7 +519,7 @@ free_plans(void *arg)
 {
 	ContimeSource *source = arg;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 		if (source->plan[i / 2][i % 2])
 			SPI_freeplan(source->plan[i / 2][i % 2]);
 }
@@ -707,8 +707,11 @@ contime_source_bind(Oid relid)
 	if (gone != NIL || new != NIL)
 		check_empty(relid);
 	foreach(lc, gone)
+	{
 		deleteDependencyRecordsForSpecific(RelationRelationId, relid, DEPENDENCY_NORMAL,
 										   RelationRelationId, lfirst_oid(lc));
+		contime_capture_withdraw(relid, lfirst_oid(lc));
+	}
 	foreach(lc, new)
 	{
 		ObjectAddress depender;
@@ -718,6 +721,7 @@ contime_source_bind(Oid relid)
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
+		contime_capture_provide(relid, lfirst_oid(lc));
 	}
 	return new != NIL;
 }
@@ -1021,10 +1025,12 @@ contime_source_follow(List *noted)
 static void
 sources_changed(Oid relid)
 {
+	LockRelationOid(relid, AccessExclusiveLock);
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
 	(void) contime_source_bind(relid);
 	contime_table_check(relid);
+	contime_cache_renew(relid);
 }
 
 /* The entry that a caller gives for a column: NULL: none; *silent: not even null. */
@@ -1370,19 +1376,19 @@ append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *s
 }
 
 /*
- * Rows of the event table, for one key ($1 ...) or in the order of keys; with
- * bounded, of events at or before the parameter behind those of the key.
+ * Rows of the event table; with bounded, of events at or before the parameter
+ * behind those of the key.
  */
 char *
 contime_source_query(const ContimeTable *table, const ContimeSource *source,
-					 bool by_key, bool bounded)
+					 ContimeRows rows, bool bounded)
 {
 	List	   *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 	List	   *conditions = NIL;
 	int			param = 1;
 
-	for (int i = 0; by_key && i < table->nkeys; i++)
+	for (int i = 0; rows == CONTIME_OF_KEY && i < table->nkeys; i++)
 		conditions = lappend(conditions,
 							 comparison(table, source, table->key_attno[i], BTEqualStrategyNumber, param++));
 	if (bounded)
@@ -1398,7 +1404,7 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source,
 	for (int i = 0; i < list_length(conditions); i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " WHERE" : " AND",
 						 deparse_expression(list_nth(conditions, i), context, false, false));
-	for (int i = 0; !by_key && i < table->nkeys; i++)
+	for (int i = 0; rows == CONTIME_BY_KEY && i < table->nkeys; i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " ORDER BY" : ",",
 						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false, false));
 	return sql.data;

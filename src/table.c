@@ -1291,7 +1291,7 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
 static void
 check_against_data(const ContimeTable *table)
 {
-	ContimeGeneration *g = contime_generation(table->relid);
+	ContimeGeneration *g = table->source ? NULL : contime_generation(table->relid);
 
 	if (g)
 		contime_retention_note(table, g);

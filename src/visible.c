@@ -219,6 +219,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	view->nunknown = 0;
 	view->wanted = count;
 	view->overtaken = false;
+	view->retracted = false;
 	if (count > view->capacity)
 		return false;
 
@@ -229,7 +230,10 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		switch (view_sight(view, event))
 		{
 			case SEEN:
-				view->runs.extra[view->runs.nextra++] = ref;
+				if (event->retracts)
+					view->retracted = true;
+				else
+					view->runs.extra[view->runs.nextra++] = ref;
 				break;
 			case UNKNOWN:
 				view->unknown[view->nunknown++] = event->xid;

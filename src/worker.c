@@ -166,9 +166,8 @@ do_chore(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 b
 	return status == CT_OK;
 }
 
-/* The next batch after *batch (0: the first), under a short shared lock. */
-static bool
-next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy)
+bool
+contime_next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy)
 {
 	CtArena		arena = contime_arena(partition);
 	const CtBatch *found;
@@ -215,7 +214,7 @@ process_batches(int partition, ContimeGeneration *g)
 	CtBatch		copy;
 	bool		worked = false;
 
-	while (next_batch(partition, store, &batch, &copy))
+	while (contime_next_batch(partition, store, &batch, &copy))
 	{
 		ContimeFate fate = contime_fate(copy.top, copy.xid);
 
@@ -315,6 +314,8 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 	worked = process_batches(partition, g);
 	(void) do_chore(SETTLE, partition, g, 0, before);
 	process_retention(partition, g);
+	if (contime_cache_state(g) == CONTIME_CACHE_READY)
+		contime_cache_check(g, partition);
 #ifdef USE_ASSERT_CHECKING
 	if (debug_validate && worked)
 		validate(partition, g->store[partition]);
@@ -325,6 +326,15 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 }
 
 /* ---- the worker's life ------------------------------------------------------------------ */
+
+/* A cache that is being loaded, or was given up, is nobody's business but the loader's. */
+static bool
+is_in_use(ContimeGeneration *g)
+{
+	ContimeCacheState state = contime_cache_state(g);
+
+	return g->dead || state == CONTIME_CACHE_NONE || state == CONTIME_CACHE_READY;
+}
 
 /* Look at every generation once. */
 static Activity
@@ -339,7 +349,7 @@ pass(int partition)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (g->store[partition] != 0 && !contime_is_quarantined(g))
+		if (g->store[partition] != 0 && is_in_use(g) && !contime_is_quarantined(g))
 		{
 			Activity	found = process_generation(partition, g, before);
 

@@ -1,0 +1,526 @@
+/*
+ * cache.c
+ *	  The life of a durable table's cache: its events in memory.
+ *
+ *	  none ─ read ─► wanted ─ loader ─► loading ─► ready ──┬─► broken ─► wanted
+ *	                            └─ it does not fit ────────┴─► refused ─ later ─┘
+ *
+ * The heap is the truth.  A generation (shared.c) of a durable table holds the
+ * same events in memory, where reads are fast, and nobody can tell from an
+ * answer where it came from.
+ *
+ * Loading is like CREATE INDEX CONCURRENTLY: from `loading` on whoever writes
+ * has his rows captured (capture.c).  Then everyone who may have written
+ * before is waited for, a snapshot is taken, what it sees is loaded, and what
+ * was captured and it sees is dropped.  Until then the worker leaves the
+ * generation alone.  Who has an older snapshot than that reads the heap.
+ *
+ * A cache is given up (broken) when a row was not captured, when two events
+ * have one identity (of which only one is kept: should it be retracted, the
+ * other is missing), or when a retraction has found nothing.  What changes rows
+ * otherwise, TRUNCATE and ALTER, opens a new generation in its own transaction.
+ *
+ * Locks: a generation is replaced by who holds AccessExclusiveLock on the
+ * continuous table or on one of its event tables.  Who reads it has locks on
+ * all of them, who adds to it on the event table and the continuous table, to
+ * the end of the transaction.
+ *
+ * One loader works in a database at a time; the agent starts it (agent.c).
+ */
+#include "contime.h"
+
+#include "engine/store.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* How long a loader waits for a lock; DDL goes first. */
+#define LOADER_LOCK_MS 100
+
+/* After a failure to load: when to try again. */
+#define RETRY_MS 30000
+#define RETRY_LOCKED_MS 200
+
+/* Events of ended transactions dropped under one hold of a lock. */
+#define DROPS_PER_LOCK 256
+
+/* Caches leave a quarter of the memory to tables that have nothing else. */
+#define may_take_more() \
+	(ct_region_used(contime_region) < ct_region_total(contime_region) / 4 * 3)
+
+/* ---- states --------------------------------------------------------------------------------- */
+
+ContimeCacheState
+contime_cache_state(ContimeGeneration *g)
+{
+	return (ContimeCacheState) pg_atomic_read_u32(&g->cache);
+}
+
+static bool
+change_state(ContimeGeneration *g, ContimeCacheState from, ContimeCacheState to)
+{
+	uint32		expected = from;
+
+	return pg_atomic_compare_exchange_u32(&g->cache, &expected, to);
+}
+
+static bool
+is_captured(ContimeCacheState state)
+{
+	return state == CONTIME_CACHE_LOADING || state == CONTIME_CACHE_READY;
+}
+
+ContimeGeneration *
+contime_cache_capturing(Oid relid)
+{
+	ContimeGeneration *g = contime_generation(relid);
+
+	return g && is_captured(contime_cache_state(g)) ? g : NULL;
+}
+
+void
+contime_cache_break(Oid relid, const char *reason)
+{
+	ContimeGeneration *g = contime_generation(relid);
+
+	if (g == NULL ||
+		!(change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN) ||
+		  change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
+		return;
+	ereport(LOG,
+			(errmsg("cache of continuous table with OID %u is given up: %s", relid, reason),
+			 errdetail("Its event tables are read until it is loaded again.")));
+	contime_agent_wake(MyDatabaseId);
+}
+
+void
+contime_cache_check(ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+
+	ct_store_stats(&arena, g->store[partition], &stats);
+	if (stats.astray == 0 && stats.duplicates == 0 && stats.conflicts == 0)
+		return;
+	if (change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
+		ereport(LOG,
+				(errmsg("cache of relation %u of database %u is given up: %s", g->relation, g->database,
+						stats.astray > 0 ? "a retraction found no event" : "two events have one identity"),
+				 errdetail("Its event tables are read.")));
+}
+
+void
+contime_cache_renew(Oid relid)
+{
+	ContimeGeneration *g = contime_generation(relid);
+
+	/* (Nobody begins to load it meanwhile.) */
+	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
+		(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
+										 false);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static bool
+is_in(uint64 xid, const uint64 *sorted, uint32 n)
+{
+	uint32		from = 0;
+
+	while (from < n)
+	{
+		uint32		middle = from + (n - from) / 2;
+
+		if (sorted[middle] == xid)
+			return true;
+		if (sorted[middle] < xid)
+			from = middle + 1;
+		else
+			n = middle;
+	}
+	return false;
+}
+
+/* Does a snapshot see all that the one of the load saw? */
+static bool
+sees_load(const CtSnapshot *snapshot, const ContimeGeneration *g)
+{
+	if (snapshot->xmin >= g->load_xmax)
+		return true;
+	if (snapshot->xmax < g->load_xmax || g->load_nxip > CONTIME_LOAD_XIDS)
+		return false;
+	for (uint32 i = 0; i < snapshot->nxip && snapshot->xip[i] < g->load_xmax; i++)
+		if (!is_in(snapshot->xip[i], g->load_xip, g->load_nxip))
+			return false;
+	return true;
+}
+
+/* Have it loaded, unless that has just been tried in vain. */
+static void
+want(ContimeGeneration *g)
+{
+	ContimeCacheState state = contime_cache_state(g);
+
+	if (state == CONTIME_CACHE_REFUSED && GetCurrentTimestamp() < g->load_after)
+		return;
+	if ((state == CONTIME_CACHE_NONE || state == CONTIME_CACHE_REFUSED) &&
+		change_state(g, state, CONTIME_CACHE_WANTED))
+		contime_agent_wake(MyDatabaseId);
+}
+
+ContimeGeneration *
+contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot)
+{
+	ContimeGeneration *g;
+
+	if (!contime_shared || RecoveryInProgress())
+		return NULL;
+	g = contime_generation(table->relid);
+	if (g == NULL)
+		g = contime_generation_create(table->relid, 0, false);
+	if (contime_cache_state(g) != CONTIME_CACHE_READY)
+	{
+		want(g);
+		return NULL;
+	}
+	pg_read_barrier();
+
+	/* What serializable transactions read of event tables, core must know. */
+	if (IsolationIsSerializable() || contime_capture_pending(table->relid) ||
+		!sees_load(snapshot, g))
+		return NULL;
+	return g;
+}
+
+/* ---- loading ------------------------------------------------------------------------------------ */
+
+/* Everyone who writes to an event table now, and may not capture. */
+static void
+wait_for_writers(const ContimeTable *table)
+{
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		VirtualTransactionId *writers;
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, source->events);
+		writers = GetLockConflicts(&tag, ShareLock, NULL);
+		for (; VirtualTransactionIdIsValid(*writers); writers++)
+			while (!VirtualXactLock(*writers, false))
+			{
+				CHECK_FOR_INTERRUPTS();
+				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+								 PG_WAIT_EXTENSION);
+				ResetLatch(MyLatch);
+			}
+	}
+}
+
+/* Why a table cannot be cached, or NULL. */
+static const char *
+find_obstacle(const ContimeTable *table)
+{
+	const char *obstacle = NULL;
+
+	for (const ContimeSource *source = table->source; source && obstacle == NULL; source = source->next)
+	{
+		Relation	events = relation_open(source->events, AccessShareLock);
+
+		if (!contime_captures(events, table->relid))
+			obstacle = contime_can_capture(events) ? "a trigger of it is not there or disabled"
+				: "an event table is a partitioned or inherited one";
+		relation_close(events, NoLock);
+	}
+	return obstacle;
+}
+
+/* Drop what was captured and the snapshot sees: it is among what was loaded. */
+static void
+drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
+{
+	CtArena		arena = contime_arena(partition);
+	CtRef		previous = 0;
+	CtRef		batch = 0;
+	CtBatch		copy;
+
+	while (g->store[partition] != 0 && contime_next_batch(partition, g->store[partition], &batch, &copy))
+	{
+		CtStatus	status = CT_AGAIN;
+
+		if (!contime_view_sees(view, copy.top, copy.xid))
+		{
+			previous = batch;
+			continue;
+		}
+		while (status == CT_AGAIN)
+		{
+			contime_lock(partition, LW_EXCLUSIVE);
+			START_CRIT_SECTION();
+			status = ct_store_drop(&arena, g->store[partition], batch, DROPS_PER_LOCK);
+			END_CRIT_SECTION();
+			contime_unlock(partition);
+		}
+		batch = previous;
+	}
+}
+
+/* Two events of one identity: of one of them nothing is known any more. */
+static bool
+has_twins(ContimeGeneration *g)
+{
+	bool		twins = false;
+
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		CtStats		stats;
+
+		if (g->store[p] == 0)
+			continue;
+		contime_lock(p, LW_SHARED);
+		ct_store_stats(&arena, g->store[p], &stats);
+		contime_unlock(p);
+		twins |= stats.duplicates + stats.conflicts > 0;
+	}
+	return twins;
+}
+
+/* Load every row of an event table that the snapshot sees; false: there is no room. */
+static bool
+load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
+			Snapshot snapshot, ContimeGeneration *g)
+{
+	ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source, snapshot);
+	bool		room = true;
+
+	while (room && contime_heap_load_next(load, g))
+	{
+		CHECK_FOR_INTERRUPTS();
+		room = may_take_more() && contime_cache_state(g) == CONTIME_CACHE_LOADING;
+	}
+	contime_heap_load_end(load);
+	return room;
+}
+
+/* From here on it can be read.  The snapshot is the one that was loaded. */
+static bool
+publish(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	g->load_xmax = snapshot->xmax;
+	g->load_nxip = snapshot->nxip;
+	if (snapshot->nxip <= CONTIME_LOAD_XIDS)
+		memcpy(g->load_xip, snapshot->xip, snapshot->nxip * sizeof(uint64));
+	pg_write_barrier();
+	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
+}
+
+/* What is known of the rows now: NULL, or why it cannot be. */
+static const char *
+fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
+{
+	ContimeView *view;
+	const char *reason = NULL;
+
+	wait_for_writers(table);
+	PushActiveSnapshot(GetLatestSnapshot());
+	view = contime_view_begin(GetActiveSnapshot());
+	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
+		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
+			reason = "it does not fit into contime.memory";
+	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
+		drop_loaded(g, p, view);
+	if (reason == NULL && has_twins(g))
+		reason = "two events have one identity";
+	if (reason == NULL && !publish(g, &view->plain))
+		reason = "it was given up meanwhile";
+	PopActiveSnapshot();
+	contime_view_end(view);
+	return reason;
+}
+
+/* A table's generation to be loaded into; one that holds something is replaced. */
+static ContimeGeneration *
+generation_to_load(const ContimeTable *table)
+{
+	ContimeGeneration *g = contime_generation(table->relid);
+	bool		empty = g != NULL && contime_cache_state(g) == CONTIME_CACHE_WANTED;
+
+	for (int p = 0; empty && p < contime_shared->partitions; p++)
+		empty = g->store[p] == 0;
+	if (empty)
+		return g;
+	LockRelationOid(table->relid, AccessExclusiveLock);
+	g = contime_generation_replace(table->relid);
+	UnlockRelationOid(table->relid, AccessExclusiveLock);
+	return g;
+}
+
+/* Try again later, or when somebody asks. */
+static void
+refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
+{
+	ereport(LOG,
+			(errmsg("continuous table \"%s\" is not cached: %s", table->name, reason),
+			 errdetail("Its event tables are read.")));
+	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
+	{
+		LockRelationOid(table->relid, AccessExclusiveLock);
+		g = contime_generation_replace(table->relid);
+	}
+	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	pg_write_barrier();
+	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
+}
+
+static void
+load(Oid relid)
+{
+	Relation	rel;
+	const ContimeTable *table;
+	const char *reason;
+	ContimeGeneration *g;
+
+	LockRelationOid(relid, AccessShareLock);
+	if (!contime_is_table(relid))
+		return;
+	rel = relation_open(relid, NoLock);
+	table = contime_table(rel);
+	contime_source_check(table);
+	g = generation_to_load(table);
+	reason = table->source ? find_obstacle(table) : "it has no event table";
+	if (reason == NULL)
+	{
+		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
+		pg_memory_barrier();
+		reason = fill(rel, table, g);
+	}
+	if (reason)
+		refuse(table, g, reason);
+	else
+		contime_notice_reset(g);
+	relation_close(rel, NoLock);
+}
+
+/* ---- the loader ----------------------------------------------------------------------------------- */
+
+/* Its last failure, by the slot of a generation: not again at once. */
+static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
+
+bool
+contime_cache_is_wanted(ContimeGeneration *g)
+{
+	ContimeCacheState state = contime_cache_state(g);
+
+	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING ||
+		state == CONTIME_CACHE_BROKEN;
+}
+
+static bool
+is_due(ContimeGeneration *g)
+{
+	return g->used && !g->dead && !g->tombstone && g->database == MyDatabaseId &&
+		contime_cache_is_wanted(g);
+}
+
+bool
+contime_cache_is_due(void)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+		if (is_due(&contime_shared->generation[i]))
+			return true;
+	return false;
+}
+
+/* What went wrong may go right the next time. */
+static void
+put_off(int index)
+{
+	ErrorData  *error = CopyErrorData();
+	bool		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+
+	if (!locked)
+		EmitErrorReport();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													locked ? RETRY_LOCKED_MS : RETRY_MS);
+	(void) change_state(&contime_shared->generation[index], CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
+}
+
+/* In a transaction of its own. */
+static void
+try_load(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+	MemoryContext caller = CurrentMemoryContext;
+
+	SetCurrentStatementStartTimestamp();
+	PG_TRY();
+	{
+		StartTransactionCommand();
+
+		/* An older one is not in force, or its replacement is not committed yet. */
+		if (contime_generation(g->relation) == g)
+			load(g->relation);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		put_off(index);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(true);
+}
+
+void
+contime_loader_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	bool		waiting = true;
+	MemoryContext context;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	if (!contime_loader_attach(database))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	LockTimeout = LOADER_LOCK_MS;
+	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+
+	while (waiting)
+	{
+		waiting = false;
+		for (int i = 0; i < contime_shared->highest; i++)
+		{
+			if (!is_due(&contime_shared->generation[i]))
+				continue;
+			waiting = true;
+			if (not_before[i] <= GetCurrentTimestamp())
+				try_load(i);
+			MemoryContextReset(context);
+		}
+		if (waiting)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50,
+							 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	proc_exit(0);
+}
