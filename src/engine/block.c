@@ -14,6 +14,8 @@
  *		 touch; `finish` is true exactly if one of them is one; `packed` only if
  *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
+ *	 B4  `late` of a slot or row is what it was when the event entered, or, if it
+ *		 had to wait for the place of its twin, when it began to wait.
  *
  * Not here: where an event belongs (timeline.c).
  */
@@ -564,7 +566,7 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
 	leaf->packed = leaf->packed && behind == 0;
 	leaf->time[i] = entry->time;
-	slot[i] = (CtSlot){leaf->used, (uint16_t) entry->form};
+	slot[i] = (CtSlot){leaf->used, entry->form & 0x7FFF, entry->late};
 	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
 	leaf_note(leaf, ct_form_of(&writer->shape, entry->form, entry->record, &scratch), entry->form);
 	leaf->used = (uint16_t) (leaf->used + entry->bytes);
@@ -656,7 +658,8 @@ copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t
 
 	copy_times(&to->time[to->count], from, first, end);
 	for (uint32_t i = 0; i < end - first; i++)
-		slot[i] = (CtSlot){(uint16_t) (to->used + i * bytes), (uint16_t) from->form};
+		slot[i] = (CtSlot){(uint16_t) (to->used + i * bytes), from->form & 0x7FFF,
+						   ct_run_late(from, first + i)};
 	if (from->slot != NULL && from->stride == bytes)
 		memcpy(record, from->base + from->slot[first].offset, (size_t) (end - first) * bytes);
 	else if (bytes == 16)
@@ -692,7 +695,8 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 
 		leaf_note(to, form, number);
 		to->time[to->count] = ct_run_time(from, i);
-		ct_leaf_slots(to)[to->count] = (CtSlot){to->used, (uint16_t) number};
+		ct_leaf_slots(to)[to->count] =
+			(CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
 		memcpy(ct_leaf_records(to) + to->used, record, form->bytes);
 		to->used = (uint16_t) (to->used + form->bytes);
 		to->count++;

@@ -7,6 +7,9 @@
  *	  leaf   | time ... | slot ... | records |   and, while one of them is
  *			 young, labels elsewhere: what is searched lies together
  *
+ * Beside the form stands whether the event was late: one that comes after it in
+ * their order had entered before it did.  It is no part of what it says.
+ *
  * To who folds, both are a CtRun.
  */
 #ifndef CT_BLOCK_H
@@ -40,7 +43,7 @@ typedef struct CtRow
 	int64_t time;
 	uint32_t label; /* the last 32 bits of its top-level id; 0: frozen */
 	uint16_t form;
-	uint16_t unused;
+	uint16_t late;
 	uint8_t record[];
 } CtRow;
 
@@ -56,8 +59,11 @@ _Static_assert(sizeof(CtRow) + CT_TAIL_EVENTS * CT_MAX_ROW_BYTES + UINT16_MAX < 
 typedef struct CtSlot
 {
 	uint16_t offset; /* of the record */
-	uint16_t form;
+	uint16_t form : 15;
+	uint16_t late : 1;
 } CtSlot;
+
+_Static_assert(sizeof(CtSlot) == 4 && CT_MAX_FORMS < 1 << 15, "slots are packed");
 
 /* Then `capacity` times and slots, and `room` bytes for records. */
 typedef struct CtLeaf
@@ -164,6 +170,12 @@ ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
 					ct_form_of(run->shape, ct_run_form(run, i), record, scratch), record};
 }
 
+static inline bool
+ct_run_late(const CtRun *run, uint32_t i)
+{
+	return run->slot != NULL ? run->slot[i].late : ct_run_row(run, i)->late != 0;
+}
+
 /* Bytes from record to record, where they are all alike and in order. */
 static inline uint32_t
 ct_leaf_stride(const CtShape *shape, const CtLeaf *leaf)
@@ -216,6 +228,8 @@ typedef struct CtEntry
 	uint64_t top; /* 0: frozen */
 	uint32_t form;
 	uint32_t bytes; /* of the record */
+	bool waited; /* for its twin: whether it was late is known from then */
+	bool late;
 	const uint8_t *record;
 } CtEntry;
 

@@ -272,7 +272,8 @@ typedef struct CtEvent
 	CtRef		next;
 	CtRef		queue;			/* next in its batch, or in the waiting queue */
 	uint16_t	form;			/* what it sets: describes its record */
-	uint8_t		state;			/* CtEventState */
+	uint8_t		state : 7;		/* CtEventState */
+	uint8_t		late : 1;		/* of a waiting one: when it wanted to enter */
 	bool		retracts;
 	uint8_t		record[];
 } CtEvent;
@@ -568,6 +569,10 @@ typedef struct CtTold
 {
 	int64_t		time;
 	uint8_t		kind;			/* CtKind */
+	bool		entered;
+	bool		late;			/* when it entered one had that comes after it, in
+								 * the order of events; if it has not entered, one
+								 * has by now */
 	uint64_t	set;
 	uint64_t	null;
 	CtValue		value[CT_MAX_ATTRS];

@@ -372,7 +372,7 @@ fold_clean(const CtFold *fold)
 /* ---- when something is -------------------------------------------------------------- */
 
 static void
-tell(const CtFold *fold, const CtItem *item)
+tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
 {
 	CtTelling *telling = fold->telling;
 	CtTold *told = &telling->told;
@@ -381,6 +381,8 @@ tell(const CtFold *fold, const CtItem *item)
 		return;
 	told->time = item->time;
 	told->kind = item->form->kind;
+	told->entered = entered;
+	told->late = late;
 	told->set = item->form->set;
 	told->null = item->form->null;
 	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
@@ -404,7 +406,7 @@ take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 	{
 		CtItem item = ct_run_item(run, from, &scratch);
 
-		tell(fold, &item);
+		tell(fold, &item, true, ct_run_late(run, from));
 	}
 }
 
@@ -412,10 +414,14 @@ static void
 add_extra(CtFold *fold)
 {
 	CtForm scratch;
-	CtItem item = ct_event_item(fold->shape, event_at(fold, *fold->extra), &scratch);
+	const CtEvent *event = event_at(fold, *fold->extra);
+	CtItem item = ct_event_item(fold->shape, event, &scratch);
 
 	if (fold->telling != NULL)
-		tell(fold, &item);
+		tell(fold, &item, false,
+			 event->state == CT_WAITING
+				 ? event->late
+				 : ct_timeline_has_later(fold->shape, fold->timeline, &item));
 	else
 		ct_state_add_item(fold->shape, fold->state, &item);
 	fold->extra++;

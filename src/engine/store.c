@@ -475,6 +475,7 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->timeline = event->prev = event->next = event->queue = 0;
 	event->form = (uint16_t) number;
 	event->state = CT_RECENT;
+	event->late = false;
 	event->retracts = change->retracts;
 	if (verbatim)
 		memcpy(event->record, change->payload, change->payload_bytes);
@@ -698,6 +699,8 @@ entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
 					 .top = top,
 					 .form = event->form,
 					 .bytes = form->bytes,
+					 .waited = event->state == CT_WAITING,
+					 .late = event->late,
 					 .record = event->record};
 }
 
@@ -872,6 +875,17 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	return CT_OK;
 }
 
+/* Its twin has entered; whether it was late is decided now, not when it takes its place. */
+static void
+event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
+{
+	CtForm scratch;
+	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+
+	event->state = CT_WAITING;
+	event->late = ct_timeline_has_later(&writer->shape, timeline, &item);
+}
+
 /* The next events of a batch, their timelines and the ends of their tails. */
 static void
 enter_ahead(const CtWriter *writer, CtRef batch, uint32_t count)
@@ -932,7 +946,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		store->recents--;
 		if (status == CT_AGAIN)
 		{
-			event->state = CT_WAITING;
+			event_wait(&writer, timeline, event);
 			kept[event->timeline % OTHERS_KEPT].timeline = 0;
 			queue_push(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
@@ -1174,7 +1188,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 
 /* A change that has a twin among what has entered. */
 static CtStatus
-load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+load_twin(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 {
 	CtForm scratch;
 	CtItem item = {entry->time,
@@ -1191,6 +1205,8 @@ load_twin(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		ct_record_free(writer, item.form, entry->record);
 		return CT_AGAIN;
 	}
+	entry->waited = true;
+	entry->late = ct_timeline_has_later(&writer->shape, timeline, &item);
 	status = decide(writer, timeline, entry, &spot);
 	if (status != CT_OK)
 		ct_record_free(writer, item.form, entry->record);

@@ -62,27 +62,31 @@ ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch)
 	return ct_run_item(&run, 0, scratch);
 }
 
-/* The newest entered event; false when there is none. */
+/* The newest entered event; false when there is none.  (It may be torn.) */
 bool
 ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item, CtForm *scratch)
 {
 	CtRun run;
 	CtRef ref = timeline->root;
+	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
 
-	if (timeline->tail_count != 0)
-		ct_tail_run(shape, timeline, &run);
-	else if (ref != 0)
+	ct_tail_run(shape, timeline, &run);
+	if (run.count == 0 && ref == 0)
+		return false;
+	if (run.count == 0)
 	{
-		for (int height = timeline->height; height > 0; height--)
+		for (; height > 0; height--)
 		{
 			const CtInner *inner = ct_ptr(shape->arena, ref);
 
+			if (inner->count == 0 || inner->count > CT_FANOUT)
+				return false;
 			ref = ct_node_child(inner)[inner->count - 1];
 		}
 		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+		if (run.count == 0)
+			return false;
 	}
-	else
-		return false;
 	*item = ct_run_item(&run, run.count - 1, scratch);
 	return true;
 }
@@ -96,6 +100,16 @@ probe_cmp(const CtShape *shape, const CtItem *probe, const CtItem *other)
 {
 	return probe->form->has_id ? ct_item_cmp_identity(shape, probe, other)
 							   : ct_item_cmp(shape, probe, other);
+}
+
+/* Has an event entered that comes after this one, its twin aside? */
+bool
+ct_timeline_has_later(const CtShape *shape, const CtTimeline *timeline, const CtItem *item)
+{
+	CtForm scratch;
+	CtItem last;
+
+	return ct_timeline_last(shape, timeline, &last, &scratch) && probe_cmp(shape, item, &last) < 0;
 }
 
 /* The last child that begins at or before the probe, or the first. */
@@ -914,19 +928,19 @@ insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const 
 }
 
 static CtStatus
-insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, bool replace, CtSpot *spot)
+insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSpot *spot)
 {
 	CtForm scratch;
-	CtItem item = {entry->time,
-				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
-				   entry->record};
+	CtItem item = {entry.time,
+				   ct_form_of(&writer->shape, entry.form, entry.record, &scratch),
+				   entry.record};
 	CtStatus status;
 
 	if (in_tail(&writer->shape, timeline, &item))
 	{
 		CtRun run;
 
-		if (!tail_prepare(writer, timeline, entry->bytes))
+		if (!tail_prepare(writer, timeline, entry.bytes))
 			return CT_NO_MEMORY;
 		if (in_tail(&writer->shape, timeline, &item)) /* it may just have been closed */
 		{
@@ -935,14 +949,19 @@ insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, bool replac
 			spot->position = run_find(&run, &item);
 			if (is_twin(&run, spot->position, &item) && !replace)
 				return CT_AGAIN;
-			tail_insert(&writer->shape, timeline, spot->position, entry);
-			ct_entered(writer, timeline, entry->top);
+			if (!entry.waited)
+				entry.late = spot->position < timeline->tail_count;
+			tail_insert(&writer->shape, timeline, spot->position, &entry);
+			ct_entered(writer, timeline, entry.top);
 			return CT_OK;
 		}
 	}
-	status = insert_closed(writer, timeline, &item, entry, replace, spot);
+	if (!entry.waited)
+		entry.late = timeline->tail_count > 0 ||
+					 ct_timeline_has_later(&writer->shape, timeline, &item);
+	status = insert_closed(writer, timeline, &item, &entry, replace, spot);
 	if (status == CT_OK)
-		ct_entered(writer, timeline, entry->top);
+		ct_entered(writer, timeline, entry.top);
 	return status;
 }
 
@@ -957,7 +976,7 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 
 	if (ct_tail_append(writer, timeline, entry))
 		return CT_OK;
-	return insert(writer, timeline, entry, false, &spot);
+	return insert(writer, timeline, *entry, false, &spot);
 }
 
 /* An event enters in the place of its twin, which is freed. */
@@ -965,7 +984,7 @@ CtStatus
 ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 {
 	CtSpot spot;
-	CtStatus status = insert(writer, timeline, entry, true, &spot);
+	CtStatus status = insert(writer, timeline, *entry, true, &spot);
 
 	if (status == CT_OK)
 		ct_timeline_remove(writer, timeline, &spot); /* what is before the spot */

@@ -136,7 +136,7 @@ ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 	row->time = entry->time;
 	row->label = (uint32_t) entry->top;
 	row->form = (uint16_t) entry->form;
-	row->unused = 0;
+	row->late = entry->late;
 	if (entry->bytes == 16)
 		memcpy(row->record, entry->record, 16);
 	else
@@ -191,6 +191,7 @@ void ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot 
 CtItem ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch);
 bool ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 					  CtForm *scratch);
+bool ct_timeline_has_later(const CtShape *shape, const CtTimeline *timeline, const CtItem *item);
 bool ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
 						CtSpot *spot);
 CtStatus

@@ -398,6 +398,7 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 	{
 		require(check, i >= timeline->tail_frozen || ct_run_label(&run, i) == 0,
 				"T4: a young row is taken for frozen");
+		require(check, ct_run_row(&run, i)->late <= 1, "B4: a row is neither late nor not");
 		check_entered(check, &run, i, &way);
 	}
 }

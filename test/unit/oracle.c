@@ -73,10 +73,15 @@ typedef struct ModelEvent
 	uint8_t kind;
 	uint64_t top;
 	uint64_t xid;
+	uint32_t cid; /* no other event has it */
+	bool entered; /* or waits, since its twin has */
+	uint8_t late; /* when it entered; or UNKNOWN */
 	uint64_t set;
 	uint64_t null;
 	ModelValue value[MAX_ATTRS];
 } ModelEvent;
+
+#define UNKNOWN 2
 
 typedef struct ModelState
 {
@@ -1104,6 +1109,91 @@ compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end,
 	}
 }
 
+/* ---- who was late ------------------------------------------------------------------------- */
+
+/* Is b, which is not its twin, after a? */
+static bool
+comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
+{
+	sorting = o;
+	return a->key == b->key && !is_twin(o, a, b) && cmp_events(&b, &a) > 0;
+}
+
+/* Has one entered that comes later? */
+static bool
+has_later(const Oracle *o, const ModelEvent *event)
+{
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		if (o->event[i].entered && comes_later(o, event, &o->event[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Equal ones lie in no order; if one of them was late, any may be told so. */
+static bool
+may_be_told(const Oracle *o, const ModelEvent *event, const CtTold *told)
+{
+	sorting = o;
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		const ModelEvent *other = &o->event[i];
+
+		if (other->key != event->key || cmp_events(&other, &event) != 0)
+			continue;
+		if (other->late == UNKNOWN ||
+			told->late == (other->entered ? other->late != 0 : has_later(o, other)))
+			return true;
+	}
+	return false;
+}
+
+static ModelEvent *
+model_event(const Oracle *o, uint32_t cid)
+{
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		if (o->event[i].cid == cid)
+			return &o->event[i];
+	}
+	oracle_fail(__FILE__, __LINE__, "an event is not the model's");
+}
+
+/* The engine enters up to `limit` events of a batch, and the model those that did. */
+static CtStatus
+enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
+{
+	const CtBatch *b = ct_ptr(&o->arena, batch);
+	uint32_t count = b->count < (uint32_t) limit ? b->count : (uint32_t) limit;
+	uint32_t *cid = malloc(count * sizeof(uint32_t));
+	uint32_t before = b->count;
+	CtRef ref = b->first;
+	CtStatus status;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		const CtEvent *event = ct_ptr(&o->arena, ref);
+
+		cid[i] = event->cid;
+		ref = event->queue;
+	}
+	status = ct_store_enter(&o->arena, o->store, batch, limit, &o->served, changed);
+	if (status == CT_NO_MEMORY)
+		count = before - b->count;
+	for (uint32_t i = 0; i < count; i++)
+	{
+		ModelEvent *event = model_event(o, cid[i]);
+
+		event->late = has_later(o, event);
+		event->entered = true;
+	}
+	free(cid);
+	return status;
+}
+
+/* ---- events as they were told ---------------------------------------------------------------- */
+
 /* The events that are to be told, and how many of them before enough is. */
 typedef struct Listener
 {
@@ -1144,6 +1234,7 @@ hear(void *arg, const CtTold *told)
 	event = listener->event[listener->heard++];
 	ORACLE_REQUIRE(told->time == event->time && told->kind == event->kind);
 	ORACLE_REQUIRE(told->set == event->set && told->null == event->null);
+	ORACLE_REQUIRE(may_be_told(listener->oracle, event, told));
 	for (int i = 0; i < MAX_ATTRS; i++)
 	{
 		if ((told->set & ~told->null) >> i & 1)
@@ -1445,10 +1536,13 @@ do_add(Oracle *o)
 		random_event(o, &event);
 	event.top = transaction->top;
 	event.xid = transaction->xid;
+	event.cid = (uint32_t) o->steps;
+	event.entered = false;
+	event.late = false;
 	take_snapshot(o, &now);
 	label = (CtLabel){.top = event.top,
 					  .xid = event.xid,
-					  .cid = (uint32_t) o->steps,
+					  .cid = event.cid,
 					  .ended = now.snapshot.xmin};
 	change = (CtChange){.time = event.time,
 						.set = event.set,
@@ -1625,7 +1719,7 @@ enter_one(Oracle *o, CtRef batch)
 	for (int i = 0; i < o->nattrs; i++)
 		looks_back |= o->attr[i].linear;
 	ct_store_stats(&o->arena, o->store, &before);
-	status = ct_store_enter(&o->arena, o->store, batch, 1, &o->served, &changed);
+	status = enter_both(o, batch, 1, &changed);
 	ct_store_stats(&o->arena, o->store, &after);
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
@@ -1662,8 +1756,7 @@ do_enter(Oracle *o)
 		enter_one(o, batch);
 	else
 	{
-		status =
-			ct_store_enter(&o->arena, o->store, batch, 1 + (int) pick(o, 20), &o->served, &changed);
+		status = enter_both(o, batch, 1 + (int) pick(o, 20), &changed);
 		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	}
 }
@@ -1742,6 +1835,27 @@ is_single(const Oracle *o, const ModelEvent *event)
 	return true;
 }
 
+/* Of those that are equal to it a frozen one goes, it is not known which. */
+static void
+forget_one(Oracle *o, const ModelEvent *event)
+{
+	ModelEvent *gone = NULL;
+
+	sorting = o;
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		const ModelEvent *other = &o->event[i];
+
+		if (!other->entered || other->key != event->key || cmp_events(&other, &event) != 0)
+			continue;
+		o->event[i].late = UNKNOWN;
+		if (other->top < current_horizon(o))
+			gone = &o->event[i];
+	}
+	ORACLE_REQUIRE(gone != NULL);
+	*gone = o->event[--o->nevents];
+}
+
 /* An event that everyone sees is taken out again, if it has entered. */
 static void
 do_unload(Oracle *o)
@@ -1772,7 +1886,7 @@ do_unload(Oracle *o)
 		return;
 	if (event->key < 64 && find_timeline(o, event->key) == 0)
 		o->due &= ~(UINT64_C(1) << event->key);
-	*event = o->event[--o->nevents];
+	forget_one(o, event);
 }
 
 /* What is older is not asked again; events go on a little before. */
@@ -1937,7 +2051,7 @@ oracle_finish(Oracle *o)
 	{
 		CtChanged changed = {0};
 
-		if (ct_store_enter(&o->arena, o->store, batch, 100, &o->served, &changed) == CT_NO_MEMORY)
+		if (enter_both(o, batch, 100, &changed) == CT_NO_MEMORY)
 			break;
 	}
 	take_snapshot(o, &now);

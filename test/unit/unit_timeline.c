@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "store.h"
 #include "table.h"
 
 static uint64_t seed;
@@ -294,6 +295,150 @@ twins(void **state)
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 14);
 	table_free(&table);
+}
+
+/* ---- who was late --------------------------------------------------------------------- */
+
+#define TOLD 3000
+
+typedef struct Told
+{
+	uint32_t count;
+	int64_t time[TOLD];
+	bool entered[TOLD];
+	bool late[TOLD];
+} Told;
+
+static bool
+hear(void *arg, const CtTold *told)
+{
+	Told *heard = arg;
+
+	assert_true(heard->count < TOLD);
+	heard->time[heard->count] = told->time;
+	heard->entered[heard->count] = told->entered;
+	heard->late[heard->count++] = told->late;
+	return true;
+}
+
+/* Of the key all that has entered, and what is given beside. */
+static Told
+tell(const Table *table, CtRef *extra, uint32_t nextra)
+{
+	static CtRef cancelled[2];
+	CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	CtRuns runs = {.extra = extra, .cancelled = cancelled, .nextra = nextra};
+	CtRef timeline = table_find(table, 1);
+	Told told = {0};
+
+	ct_timeline_merge(&table->arena, table->store, timeline, &all, &runs);
+	assert_true(ct_timeline_tell(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all,
+								 &runs, hear, &told));
+	return told;
+}
+
+/* It stays as it was when leaves are closed, split, frozen and merged. */
+static void
+lateness(void **state)
+{
+	Table table = table_make(60);
+	CtWriter writer;
+	OracleSource source = oracle_random(seed);
+	uint32_t order[TOLD];
+	bool late[TOLD];
+	uint32_t newest = 0;
+	Told told;
+
+	(void) state;
+	for (uint32_t i = 0; i < TOLD; i++)
+		order[i] = i;
+	for (uint32_t i = 0; i < TOLD; i += 1 + oracle_below(&source, 5))
+	{
+		uint32_t j = oracle_below(&source, i + 1);
+		uint32_t swap = order[i];
+
+		order[i] = order[j];
+		order[j] = swap;
+	}
+	for (uint32_t i = 0; i < TOLD; i++)
+	{
+		Event event = sum_event(order[i], 1);
+
+		table_enter(&table, 1, &event, 10 + i / 100, INT64_MIN);
+		late[order[i]] = order[i] < newest;
+		newest = order[i] > newest ? order[i] : newest;
+		if (i % 700 == 0)
+			table_settle_all(&table);
+	}
+	for (int pass = 0; pass < 2; pass++)
+	{
+		told = tell(&table, NULL, 0);
+		assert_int_equal(told.count, pass == 0 ? TOLD : TOLD / 4);
+		for (uint32_t i = 0; i < told.count; i++)
+		{
+			assert_true(told.entered[i]);
+			assert_int_equal(told.late[i], late[told.time[i]]);
+		}
+		table_settle_all(&table);
+		writer = ct_writer(&table.arena, table.store);
+		for (uint32_t i = 0; i < TOLD && pass == 0; i++)
+		{
+			Event event = sum_event(i, 1);
+
+			event.change.payload = event.payload;
+			if (i % 4 != 0)
+				assert_int_equal(ct_timeline_unload(&writer, table_find(&table, 1), &event.change),
+								 CT_OK);
+		}
+		table_validate(&table);
+	}
+	table_free(&table);
+}
+
+/*
+ * An event that waits for the place of its twin was late if it was when it began
+ * to wait; one that has not entered is late if one behind it has.
+ */
+static void
+lateness_of_twins(void **state)
+{
+	Event five = identified(10, 5, 1);
+	Event four = identified(10, 4, 1);
+	Event behind = identified(20, 1, 2);
+
+	(void) state;
+	for (int waits_first = 0; waits_first < 2; waits_first++)
+	{
+		Table table = table_make(60);
+		CtRef extra[1];
+		uint32_t count;
+		Told told;
+
+		table_enter(&table, 1, &five, 10, INT64_MIN);
+		assert_int_equal(table_add(&table, 1, waits_first ? &four : &behind, 11), CT_OK);
+		extra[0] = ct_timeline_recent(&table.arena, table_find(&table, 1), &count);
+		told = tell(&table, extra, 1);
+		assert_int_equal(told.count, waits_first ? 1 : 2);
+		assert_false(told.entered[told.count - 1] || told.late[0] || told.late[told.count - 1]);
+
+		assert_int_equal(table_enter_all(&table), CT_OK);
+		assert_int_equal(table_add(&table, 1, waits_first ? &behind : &four, 12), CT_OK);
+		if (!waits_first)
+		{
+			extra[0] = ct_timeline_recent(&table.arena, table_find(&table, 1), &count);
+			told = tell(&table, extra, 1);
+			assert_true(!told.entered[0] && told.late[0] && told.entered[1] && !told.late[1]);
+		}
+		assert_int_equal(table_enter_all(&table), CT_OK);
+		table_settle_all(&table);
+		assert_int_equal(table_stats(&table).conflicts, 1);
+		told = tell(&table, NULL, 0);
+		assert_int_equal(told.count, 2);
+		assert_int_equal(told.late[0], !waits_first);
+		assert_false(told.late[1]);
+		table_validate(&table);
+		table_free(&table);
+	}
 }
 
 /* What a snapshot sees of twins of which one has entered, others are recent. */
@@ -619,7 +764,8 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
 		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
-		cmocka_unit_test(twins),
+		cmocka_unit_test(twins),         cmocka_unit_test(lateness),
+		cmocka_unit_test(lateness_of_twins),
 		cmocka_unit_test(twins_seen),    cmocka_unit_test(snapshots),
 		cmocka_unit_test(equality),      cmocka_unit_test(notices),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
