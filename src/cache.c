@@ -69,6 +69,14 @@ contime_cache_state(ContimeGeneration *g)
 	return (ContimeCacheState) pg_atomic_read_u32(&g->cache);
 }
 
+bool
+contime_cache_is_ready(Oid relid)
+{
+	ContimeGeneration *g = RecoveryInProgress() ? NULL : contime_generation(relid);
+
+	return g && contime_cache_state(g) == CONTIME_CACHE_READY;
+}
+
 static bool
 change_state(ContimeGeneration *g, ContimeCacheState from, ContimeCacheState to)
 {

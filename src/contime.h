@@ -740,6 +740,9 @@ extern bool contime_capture_pending(Oid relid);
 
 extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
 
+/* Will most snapshots find what they see of a table in its cache? */
+extern bool contime_cache_is_ready(Oid relid);
+
 /* The cache that holds what a snapshot sees, or NULL: read the event tables. */
 extern ContimeGeneration *contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot);
 

@@ -28,6 +28,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "storage/lmgr.h"
 #include "optimizer/plancat.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parse_coerce.h"
@@ -58,6 +59,7 @@ count_rows(Oid relid)
 	double		rows = 0;
 	ListCell   *lc;
 
+	LockRelationOid(relid, AccessShareLock);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
@@ -104,9 +106,10 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 {
 	double		events;
 
-	if (table->source)
+	crel->durable = table->source != NULL;
+	crel->from_heap = crel->durable && !contime_cache_is_ready(table->relid);
+	if (crel->from_heap)
 	{
-		crel->durable = true;
 		crel->keys = events = 0;
 		for (const ContimeSource *source = table->source; source; source = source->next)
 		{
@@ -231,9 +234,9 @@ access_cost(const ContimeRel *crel, bool by_key, double keys, double rows)
 	Cost		cost = LOOKUP_COST + rows * (by_key ? LOOKUP_COST : ROW_COST);
 	double		events = keys * crel->events;
 
-	if (crel->durable)
+	if (crel->from_heap)
 		cost += (by_key ? keys : 1) * QUERY_COST + events * EVENT_COST;
-	if (crel->durable && !by_key)
+	if (crel->from_heap && !by_key)
 		cost += 2 * cpu_operator_cost * events * log2(Max(events, 2));
 	return cost;
 }

@@ -44,7 +44,8 @@ typedef struct ContimeRel
 	AttrNumber	time_attno;
 	Oid			time_type;
 	Oid			time_family;	/* btree operator family of time_type */
-	bool		durable;		/* read from an event table */
+	bool		durable;		/* its events are those of event tables, */
+	bool		from_heap;		/* and are read there */
 	double		keys;			/* it has, and events of each: estimates */
 	double		events;
 	int			nkeys;
