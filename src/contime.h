@@ -422,7 +422,6 @@ typedef struct ContimeView
 	uint32		capacity;		/* of the runs and of unknown[] */
 	uint32		wanted;
 	bool		overtaken;		/* a hidden one waits for its twin: others see it */
-	bool		retracted;		/* a visible one takes an event back: folds do not know */
 	uint32		nunknown;
 	uint64	   *unknown;		/* transactions to look up */
 	bool		tracks;			/* of a serializable transaction: */

@@ -580,7 +580,7 @@ resolve(ContimeScan *scan)
 
 /*
  * The recent events that are seen of a timeline.  FILL_FROM_HEAP: one of them
- * retracts.  (So it was when the snapshot was taken: nothing of the timeline
+ * retracts, and folds do not know of that.  (So it was when the snapshot was taken: nothing of the timeline
  * has been held.)
  */
 static Fill
@@ -592,7 +592,7 @@ gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
-	if (!scan->view->retracted)
+	if (!scan->view->runs.retracts || ct_store_cancels(arena, store))
 		return FILL_DONE;
 	if (!scan->by_key && scan->aside == NULL)
 		return FILL_RESOLVE;

@@ -219,7 +219,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	view->nunknown = 0;
 	view->wanted = count;
 	view->overtaken = false;
-	view->retracted = false;
+	view->runs.retracts = false;
 	if (count > view->capacity)
 		return false;
 
@@ -230,15 +230,14 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		switch (view_sight(view, event))
 		{
 			case SEEN:
-				if (event->retracts)
-					view->retracted = true;
-				else
-					view->runs.extra[view->runs.nextra++] = ref;
+				view->runs.retracts |= event->retracts;
+				view->runs.extra[view->runs.nextra++] = ref;
 				break;
 			case UNKNOWN:
 				view->unknown[view->nunknown++] = event->xid;
 				break;
 			case UNSEEN:
+				view->overtaken |= event->state == CT_WAITING;
 				if (view->tracks)
 					note_unseen(view, event->xid);
 				break;

@@ -313,9 +313,9 @@ CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
  *
  * A retraction is linked likewise: a change that takes back an event of its
  * instant, kind and content, whose transaction had committed when it was
- * written, or is its own.  Both go once everyone sees them.  Until then who
- * sees a retraction does not find the state of its key here (folds do not
- * know of it).
+ * written, or is its own.  Both go once everyone sees them.  Until then a fold
+ * leaves out what it is told is retracted, but not where ct_store_cancels() is
+ * false: states between events are looked for beyond it.
  */
 CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
 						 const void *key, uint32_t key_bytes,
@@ -437,6 +437,9 @@ typedef struct CtSnapshot
 bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
 
 const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
+
+/* Do folds know of retractions? */
+bool		ct_store_cancels(const CtArena *arena, CtRef store);
 const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
 const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
 
@@ -493,7 +496,8 @@ CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count)
 
 /*
  * Sorted runs of recent events: those the caller found visible, to be folded
- * beside the entered ones, and those whose entered twins are to be left out.
+ * beside the entered ones, and those whose entered twins are to be left out, or
+ * which retract an entered event.
  */
 typedef struct CtRuns
 {
@@ -501,12 +505,13 @@ typedef struct CtRuns
 	CtRef	   *cancelled;		/* room for as many as extra */
 	uint32_t	nextra;
 	uint32_t	ncancelled;
+	bool		retracts;		/* some of what was found visible retract */
 } CtRuns;
 
 /*
- * Given visible recent events in runs->extra (any order): sort them, keep one
- * of each identity, and cancel or yield to the entered twin if the snapshot
- * sees it.
+ * Given visible recent events in runs->extra (any order): sort them, drop those
+ * that are retracted with what retracts them, keep one of each identity, and
+ * cancel or yield to the entered twin if the snapshot sees it.
  */
 void		ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
 							  const CtSnapshot *snapshot, CtRuns *runs);

@@ -95,7 +95,8 @@ precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 
 /*
  * The same of what ends a subtree.  An event whose twin has entered counts as
- * being where the twin is.
+ * being where the twin is.  What is retracted may be any of those alike, which
+ * may lie on both sides.
  */
 static bool
 precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
@@ -113,7 +114,7 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 	recent = ct_event_item(fold->shape, event, &scratch);
 	item = bound_item(fold, bound, &other);
 	return recent.form->has_id ? ct_item_cmp_identity(fold->shape, &recent, &item) < 0
-							   : ct_item_cmp(fold->shape, &recent, &item) < 0;
+							   : ct_item_cmp(fold->shape, &recent, &item) < event->retracts;
 }
 
 /* ---- the two tests on a subtree's transactions --------------------------------- */
@@ -438,7 +439,9 @@ is_cancelled(CtFold *fold, const CtItem *item)
 	if (fold->ncancelled == 0 || event_at(fold, *fold->cancelled)->time != item->time)
 		return false;
 	recent = ct_event_item(fold->shape, event_at(fold, *fold->cancelled), &scratch);
-	if (ct_item_cmp_identity(fold->shape, &recent, item) != 0)
+	if (event_at(fold, *fold->cancelled)->retracts
+			? ct_item_cmp(fold->shape, &recent, item) != 0
+			: ct_item_cmp_identity(fold->shape, &recent, item) != 0)
 		return false;
 	fold->cancelled++;
 	fold->ncancelled--;
@@ -468,7 +471,7 @@ fold_run(CtFold *fold, const CtRun *run)
 				start = i;
 				add_extra(fold);
 			}
-			if (is_cancelled(fold, &item))
+			if (seen && is_cancelled(fold, &item))
 				seen = false;
 		}
 		if (!seen)
@@ -998,6 +1001,85 @@ run_unique(const CtShape *shape, CtRef *run, uint32_t count)
 	return kept;
 }
 
+static inline bool
+retracts(const CtShape *shape, CtRef ref)
+{
+	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts;
+}
+
+/*
+ * Events that are alike are as good as each other.  As many of them as are
+ * retracted go; if there are not so many, the others have entered.
+ */
+static void
+run_retract(const CtShape *shape, CtRuns *runs)
+{
+	CtRef *run = runs->extra;
+	uint32_t kept = 0;
+	uint32_t end;
+
+	for (uint32_t start = 0; start < runs->nextra; start = end)
+	{
+		uint32_t backward = 0;
+		uint32_t forward = 0;
+
+		for (end = start; end < runs->nextra; end++)
+		{
+			if (end > start && recent_cmp(shape, run[start], run[end]) != 0)
+				break;
+			if (retracts(shape, run[end]))
+				backward++;
+			else
+				forward++;
+		}
+		for (uint32_t i = start; i < end; i++)
+		{
+			CtRef ref = run[i];
+
+			if (retracts(shape, ref) && backward > forward)
+			{
+				runs->cancelled[runs->ncancelled++] = ref;
+				backward--;
+			}
+			else if (!retracts(shape, ref) && forward > backward)
+			{
+				run[kept++] = ref;
+				forward--;
+			}
+		}
+	}
+	runs->nextra = kept;
+}
+
+/* A cancelled twin finds its place among the retractions, which are few if there are twins. */
+static void
+run_insert(const CtShape *shape, CtRef *run, uint32_t count, CtRef ref)
+{
+	while (count > 0 && recent_cmp(shape, run[count - 1], ref) > 0)
+	{
+		run[count] = run[count - 1];
+		count--;
+	}
+	run[count] = ref;
+}
+
+/* Is the entered event retracted?  *next: the first retraction that may be of it, or of a later one. */
+static bool
+is_retracted(const CtShape *shape, const CtRuns *runs, const CtItem *item, uint32_t *next)
+{
+	for (; *next < runs->ncancelled; ++*next)
+	{
+		CtForm scratch;
+		CtItem other =
+			ct_event_item(shape, ct_ptr(shape->arena, runs->cancelled[*next]), &scratch);
+		int order = ct_item_cmp(shape, &other, item);
+
+		if (order >= 0)
+			return order == 0 && retracts(shape, runs->cancelled[*next]);
+	}
+	return false;
+}
+
 void
 ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 				  CtRuns *runs)
@@ -1006,10 +1088,13 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	CtShape shape = ct_store_shape(arena, s);
 	uint32_t kept = 0;
+	uint32_t next = 0;
 
 	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
-	runs->nextra = run_unique(&shape, runs->extra, runs->nextra);
 	runs->ncancelled = 0;
+	if (runs->retracts)
+		run_retract(&shape, runs);
+	runs->nextra = run_unique(&shape, runs->extra, runs->nextra);
 	for (uint32_t i = 0; i < runs->nextra; i++)
 	{
 		CtForm scratch;
@@ -1026,16 +1111,25 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 			ct_spot_run(&shape, t, &spot, &run);
 			twin = ct_run_item(&run, spot.position - 1, &other);
 			label = ct_run_label(&run, spot.position - 1);
-			if (label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label)))
+			if ((label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label))) &&
+				!is_retracted(&shape, runs, &twin, &next))
 			{
 				if (ct_item_cmp(&shape, &item, &twin) >= 0)
 					continue;
-				runs->cancelled[runs->ncancelled++] = runs->extra[i];
+				run_insert(&shape, runs->cancelled, runs->ncancelled++, runs->extra[i]);
 			}
 		}
 		runs->extra[kept++] = runs->extra[i];
 	}
 	runs->nextra = kept;
+}
+
+bool
+ct_store_cancels(const CtArena *arena, CtRef store)
+{
+	const CtStore *s = ct_ptr(arena, store);
+
+	return (s->linear | s->moving) == 0;
 }
 
 bool
