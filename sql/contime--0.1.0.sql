@@ -96,12 +96,26 @@ LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
 'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
 
+CREATE FUNCTION contime.history("table" anyelement, "from" timestamptz, "to" timestamptz)
+RETURNS TABLE (during tstzrange, state anyelement)
+AS 'MODULE_PATHNAME', 'contime_history'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.history(anyelement, timestamptz, timestamptz) IS
+'every key''s states in [from, to), as contime.history of that key gives them: one key after the other, in no particular order of keys; needs SELECT';
+
+CREATE FUNCTION contime.history_tick("table" anyelement, "from" bigint, "to" bigint)
+RETURNS TABLE (during int8range, state anyelement)
+AS 'MODULE_PATHNAME', 'contime_history'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION contime.history_tick(anyelement, bigint, bigint) IS
+'every key''s states in the ticks [from, to), one key after the other; needs SELECT';
+
 CREATE FUNCTION contime.series("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz, step interval)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_series'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
 COMMENT ON FUNCTION contime.series(anyelement, anycompatible, timestamptz, timestamptz, interval) IS
-'one key''s row at each of the instants that generate_series("from", "to", step) gives, in the order of time, where there is one; needs SELECT';
+'one key''s row at each of the instants that generate_series("from", "to", step) gives, in that order, where there is one; needs SELECT';
 
 CREATE FUNCTION contime.series_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint, step bigint)
 RETURNS SETOF anyelement

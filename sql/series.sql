@@ -1,4 +1,4 @@
--- One key over time: series, since when, and the events themselves.
+-- Keys over time: series, since when, the events themselves, histories of all keys; a row at a time.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -35,6 +35,9 @@ SELECT count(*) FROM (
 SELECT count(*), sum(balance), min(at), max(at) FROM contime.series(NULL::account, 2, '2026-01-01 11:00', '2026-01-01 13:00', '1 second');
 SELECT at, balance FROM contime.series(NULL::account, 1, '2026-01-01 14:00', '2026-01-01 12:00', '-1 hour');
 SELECT at FROM contime.series(NULL::account, 2, '2026-01-31', '2026-06-01', '1 month');
+-- In the order in which generate_series() gives them, whichever it is.
+SELECT count(*), count(*) FILTER (WHERE at = g) FROM ROWS FROM (contime.series(NULL::account, 2, '2026-01-01 13:00', '2026-01-01 11:00', '-1 second'),
+    generate_series('2026-01-01 13:00'::timestamptz, '2026-01-01 11:00', '-1 second')) x(id, at, balance, owner, move, g);
 SELECT count(*) FROM contime.series(NULL::account, 3, '2026-01-01', '2026-01-02', '1 hour');
 SELECT count(*) FROM contime.series(NULL::account, NULL::int, '2026-01-01', '2026-01-02', '1 hour');
 SELECT count(*) FROM contime.series(NULL::account, 1, '2026-01-02', '2026-01-01', '1 hour');
@@ -81,6 +84,115 @@ SELECT kind, (event).* FROM contime.events(NULL::account, 2, '-infinity', 'infin
 SELECT contime.since(NULL::account, 2, '2026-01-02');
 ROLLBACK;
 SELECT contime.since(NULL::account, 2, '2026-01-02');
+-- ---- histories of all keys --------------------------------------------------------------------------
+
+SELECT during, (state).id, (state).balance, (state).owner FROM contime.history(NULL::account, '2026-01-01 11:00', '2026-01-01 19:00') ORDER BY (state).id, during;
+SELECT count(*) FROM contime.history(NULL::account, '2026-01-01', '2026-01-01');
+SELECT count(*) FROM contime.history(NULL::account, NULL, '2026-01-01');
+SELECT count(*) FROM contime.history(NULL::account, '2026-01-02', '2026-01-01');
+\echo :SQLSTATE
+SELECT count(*) FROM contime.history(NULL::unit, '2026-01-01', '2026-01-02');
+\echo :SQLSTATE
+SELECT count(*) FROM contime.history_tick(NULL::account, 1, 2);
+\echo :SQLSTATE
+CREATE FOREIGN TABLE brief (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int) SERVER contime OPTIONS (retain '1 day');
+INSERT INTO brief VALUES (1, now(), 1);
+SELECT count(*) FROM contime.history(NULL::brief, now() - interval '1 hour', 'infinity');
+\set VERBOSITY sqlstate
+SELECT count(*) FROM contime.history(NULL::brief, '2020-01-01', 'infinity');
+\set VERBOSITY default
+DROP FOREIGN TABLE brief;
+-- Own changes, those of a rolled back savepoint, and what cursors saw before: the same as key by key.
+CREATE FUNCTION pg_temp.rest(name text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    c refcursor := name;
+    n bigint;
+BEGIN
+    MOVE FORWARD ALL IN c;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END $$;
+BEGIN;
+INSERT INTO account SELECT i, '2026-01-01'::timestamptz + i * 7919 % 86400 * interval '1 second', i, i % 3, 100 + i FROM generate_series(1, 500) i;
+DECLARE all_keys CURSOR FOR SELECT during, (state).* FROM contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02');
+DECLARE rows CURSOR FOR SELECT contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02');
+MOVE 100 FROM rows;
+SAVEPOINT s;
+MOVE 100 FROM rows;
+INSERT INTO account SELECT i % 600, '2026-01-01 12:00', i, NULL, 1000 + i FROM generate_series(1, 1000) i;
+SELECT count(*), count(DISTINCT (state).id) FROM contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02');
+MOVE 100 FROM rows;
+ROLLBACK TO s;
+SELECT pg_temp.rest('rows') + 300 AS rows, pg_temp.rest('all_keys') AS all_keys;
+SELECT count(*), count(DISTINCT (state).id), count(DISTINCT h) FROM contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02') h;
+SELECT count(*) FROM generate_series(0, 600) k, contime.history(NULL::account, k, '2026-01-01 06:00', '2026-01-02') h
+    JOIN contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02') a ON a IS NOT DISTINCT FROM h;
+ROLLBACK;
+-- Several key columns, and columns that change between events: keys are together, each in its order; a state is that at the
+-- start of its range, and at each tick there is the one that holds.
+CREATE FOREIGN TABLE probe (hall int OPTIONS (key 'true'), place text OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'),
+    level int OPTIONS (interpolate 'linear'), x int OPTIONS (rate 'v'), v int, n bigint OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO probe SELECT i % 7, repeat('p', i % 11), i * 7919 % 1000, CASE WHEN i % 3 = 0 THEN i END, CASE WHEN i % 13 = 0 THEN 0 END, CASE WHEN i % 5 = 0 THEN i % 17 END, i FROM generate_series(1, 1500) i;
+SELECT contime.finish(ROW(3, 'ppp', 500, NULL, NULL, NULL, NULL)::probe);
+CREATE VIEW probe_history AS SELECT row_number() OVER () AS nr, during, (state).* FROM contime.history_tick(NULL::probe, 100, 900);
+SELECT count(*) > 1000 AS many, count(DISTINCT (hall, place)) AS keys, count(*) FILTER (WHERE tick <> lower(during)) AS wrong FROM probe_history;
+SELECT count(*) FILTER (WHERE (hall, place) IS DISTINCT FROM (last_hall, last_place)) AS keys, count(*) FILTER (WHERE (hall, place) = (last_hall, last_place) AND lower(during) < last_end) AS disorder
+    FROM (SELECT *, lag(hall) OVER w AS last_hall, lag(place) OVER w AS last_place, lag(upper(during)) OVER w AS last_end FROM probe_history WINDOW w AS (ORDER BY nr)) x;
+SELECT count(*) FROM (SELECT hall, place, tick, level, x, v, n FROM probe_history
+    EXCEPT ALL SELECT p.* FROM probe_history h JOIN probe p ON p.hall = h.hall AND p.place = h.place AND p.tick = h.tick) x;
+SELECT count(*) FROM (SELECT hall, place, t, v, n FROM generate_series(100, 899) t JOIN probe_history ON during @> t::bigint) h
+    FULL JOIN (SELECT p.hall, p.place, tick AS t, p.v, p.n FROM generate_series(100, 899) t JOIN probe p ON p.tick = t) p USING (hall, place, t) WHERE (h.v, h.n) IS DISTINCT FROM (p.v, p.n);
+SELECT count(*) FROM contime.history_tick(NULL::probe, 3, 100, 900);
+\echo :SQLSTATE
+DROP VIEW probe_history;
+DROP FOREIGN TABLE probe;
+
+-- ---- a row at a time -----------------------------------------------------------------------------------
+
+-- In a select list what a LIMIT leaves is not even computed: here the third state is beyond its type.
+CREATE FOREIGN TABLE small (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), n smallint OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO small VALUES (1, 10, 16000), (1, 20, 16000), (1, 30, 16000);
+SELECT contime.history_tick(NULL::small, 1, 0, 100) LIMIT 2;
+SELECT contime.history_tick(NULL::small, 0, 100) LIMIT 2;
+SELECT contime.history_tick(NULL::small, 0, 100) LIMIT 3;
+\echo :SQLSTATE
+SELECT contime.series_tick(NULL::small, 1, 10, 1000000, 10) LIMIT 2;
+SELECT contime.series_tick(NULL::small, 1, 10, 1000000, 10) LIMIT 3;
+\echo :SQLSTATE
+SELECT contime.at_tick(NULL::small, 25), contime.at_tick(NULL::small, 15, 1), contime.events_tick(NULL::small, 1, 15, 31);
+SELECT t, contime.at_tick(NULL::small, t), contime.series_tick(NULL::small, 1, t, 5, -10) FROM generate_series(5, 25, 10) t;
+SELECT contime.history_tick(NULL::small, 2, 0, 100), contime.at_tick(NULL::small, 5);
+-- Nobody wants the rest, or something else happens meanwhile.
+SELECT t FROM generate_series(1, 3) t WHERE EXISTS (SELECT FROM (SELECT contime.events_tick(NULL::small, 1, t, 31) OFFSET 1) x);
+INSERT INTO small SELECT 1, 40, 0 FROM generate_series(1, 200);
+DO $$
+DECLARE
+    r record;
+    n int := 0;
+BEGIN
+    FOR r IN SELECT contime.events_tick(NULL::small, 1, 0, 100) AS e LOOP
+        BEGIN
+            n := n + 1;
+            INSERT INTO small VALUES (1, 15, 1);
+            PERFORM 1 / (n % 2);
+        EXCEPTION WHEN division_by_zero THEN NULL;
+        END;
+    END LOOP;
+    RAISE NOTICE '% events, then %', n, (SELECT count(*) FROM contime.events_tick(NULL::small, 1, 0, 100));
+END $$;
+BEGIN;
+DECLARE c CURSOR FOR SELECT contime.events_tick(NULL::small, 1, 0, 100);
+FETCH 2 FROM c;
+DROP FOREIGN TABLE small;
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR WITH HOLD FOR SELECT contime.events_tick(NULL::small, 1, 0, 100);
+FETCH 1 FROM c;
+COMMIT;
+FETCH 1 FROM c;
+CLOSE c;
+DROP FOREIGN TABLE small;
 DROP FOREIGN TABLE unit;
 -- Of a durable table.
 CREATE TABLE movement (id bigint PRIMARY KEY, account int, at timestamptz, amount int);
@@ -90,6 +202,19 @@ INSERT INTO movement SELECT i, i % 3, '2026-01-01'::timestamptz + i * interval '
 SELECT count(*), sum(amount) FROM contime.series(NULL::durable, 1, '2026-01-01', '2026-01-03', '1 minute');
 SELECT contime.since(NULL::durable, 1, '2026-01-02'), contime.since(NULL::durable, 1, '2026-01-01');
 SELECT count(*), sum((event).amount), min((event).at), max((event).at) FROM contime.events(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02');
+SELECT count(*) FROM contime.series(NULL::durable, 1, '2026-01-03', '2026-01-01', '-1 minute');
+SELECT (state).account, count(*), sum((state).amount), min(lower(during)), max(upper(during)) FROM contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') GROUP BY 1 ORDER BY 1;
+SELECT contime.history(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02') LIMIT 1;
+SELECT contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') LIMIT 1;
+BEGIN;
+DECLARE c CURSOR FOR SELECT contime.history(NULL::durable, '2026-01-01', '2026-01-04');
+MOVE 10 FROM c;
+SAVEPOINT s;
+DELETE FROM movement;
+MOVE 1000 FROM c;
+ROLLBACK TO s;
+SELECT pg_temp.rest('c') + 1010 AS rows;
+COMMIT;
 -- Who may.
 CREATE ROLE series_reader;
 GRANT SELECT (id, at, balance) ON account TO series_reader;
@@ -97,6 +222,8 @@ SET ROLE series_reader;
 SELECT count(*) FROM contime.series(NULL::account, 1, '2026-01-01', '2026-01-02', '1 hour');
 SELECT contime.since(NULL::account, 1, '2026-01-02');
 SELECT count(*) FROM contime.events(NULL::account, 1, '2026-01-01', '2026-01-02');
+SELECT count(*) FROM contime.history(NULL::account, '2026-01-01', '2026-01-02');
+SELECT contime.history(NULL::account, '2026-01-01', '2026-01-02');
 \echo :SQLSTATE
 RESET ROLE;
 DROP FOREIGN TABLE account, durable;

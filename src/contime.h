@@ -18,7 +18,7 @@
  *	  heapread.c   events from there, as a snapshot sees them
  *	  cache.c      those events in memory: loaded, given up
  *	  capture.c    and added as rows are written
- *	  fdw.c functions.c series.c  the faces                error.c   CtStatus -> SQLSTATE
+ *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
  * shared -> engine.  Nothing includes a face.
@@ -369,6 +369,9 @@ typedef struct ContimeKey
 extern bool contime_encode_key(const ContimeTable *table, const Datum *values,
 							   const bool *isnull, ContimeKey *key);
 
+/* What follows from the bytes of a key. */
+extern void contime_hash_key(ContimeKey *key);
+
 /* The values of an encoded key into values[attno - 1], in current memory. */
 extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 							   Datum *values, bool *isnull);
@@ -498,6 +501,9 @@ extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
 /* Interpolate with nothing after this instant: "now" does not know what is to come. */
 extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
+/* Rows of a key come the latest instant first; before anything is bound. */
+extern void contime_scan_backward(ContimeScan *scan);
+
 /*
  * Start over for these instants (any order, doubles allowed; the scan sorts
  * and removes doubles; copied).  keys: nkeys values in the order of
@@ -516,14 +522,14 @@ extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 extern void contime_scan_end(ContimeScan *scan);
 
 /*
- * One key's states in [from, to), in order: a call for each, with the part of
- * [from, to) in which it held.  values[] live until the callback returns.
+ * The states in [from, to) of one key, or of all keys one after the other
+ * (keys NULL), each key's in order of time.  next: one of them, and the part of
+ * [from, to) in which it held.
  */
-typedef void (*ContimeHistoryCallback) (void *arg, int64 from, int64 to,
-										Datum *values, bool *isnull);
-extern void contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-								 int64 from, int64 to,
-								 ContimeHistoryCallback callback, void *arg);
+extern void contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+									  int64 from, int64 to);
+extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot,
+									int64 *from, int64 *to);
 
 /*
  * The instant at or before *instant since which one key's row is what it is
@@ -533,14 +539,13 @@ extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool 
 							   int64 *instant);
 
 /*
- * One key's events at the instants [from, to], as they were told: a call for
- * each, with the attributes it sets, NULL or not.
+ * One key's events at the instants [from, to], as they were told: what is in
+ * the attributes it sets, NULL or not, and these as a mask.
  */
-typedef void (*ContimeEventCallback) (void *arg, CtKind kind, uint64 set,
-									  Datum *values, bool *isnull);
-extern void contime_scan_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-								int64 from, int64 to,
-								ContimeEventCallback callback, void *arg);
+extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+									 int64 from, int64 to);
+extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
+									CtKind *kind, uint64 *set);
 
 /*
  * The instant of "now" for an unbound read: statement_timestamp(), or the

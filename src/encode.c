@@ -220,6 +220,12 @@ contime_interval(Datum value, CtWide *extra)
 
 /* ---- keys --------------------------------------------------------------------------- */
 
+void
+contime_hash_key(ContimeKey *key)
+{
+	key->hash = XXH3_64bits(key->data.data, key->data.len);
+}
+
 bool
 contime_encode_key(const ContimeTable *table, const Datum *values,
 				   const bool *isnull, ContimeKey *key)
@@ -242,7 +248,7 @@ contime_encode_key(const ContimeTable *table, const Datum *values,
 		else
 			(void) contime_encode_image(attr, ct, values[i], &key->data, true);
 	}
-	key->hash = XXH3_64bits(key->data.data, key->data.len);
+	contime_hash_key(key);
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /*
  * functions.c
- *	  The SQL functions: event, snapshot, finish; at, history, reconciliations; counters.
+ *	  The SQL functions: event, snapshot, finish; reconciliations; counters.
  *
  * The functions do by call what the foreign table does by statement, with the
  * same code underneath (ingest.c, scan.c).  Foreign tables have core to check
@@ -33,8 +33,6 @@
 PG_FUNCTION_INFO_V1(contime_event);
 PG_FUNCTION_INFO_V1(contime_snapshot);
 PG_FUNCTION_INFO_V1(contime_finish);
-PG_FUNCTION_INFO_V1(contime_at);
-PG_FUNCTION_INFO_V1(contime_history);
 PG_FUNCTION_INFO_V1(contime_reconciliations);
 PG_FUNCTION_INFO_V1(contime_table_stats);
 PG_FUNCTION_INFO_V1(contime_worker_stats);
@@ -284,7 +282,7 @@ contime_finish(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- arguments of those that read -------------------------------------------------------------------------------------- */
 
 /*
  * Make an argument a value of the table's single key column, without changing
@@ -302,7 +300,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("continuous table \"%s\" has %d key columns", table->name, table->nkeys),
-				 errhint("Read it by SELECT with conditions on each of them.")));
+				 errhint("Read it by SELECT with conditions on each of them, or by contime.at or contime.history without a key.")));
 	*key = PG_GETARG_DATUM(argno);
 	if (type == attr->type)
 		return true;
@@ -345,119 +343,19 @@ contime_check_clock(const ContimeTable *table, Oid type, const char *other)
 				 errhint("Use %s.", other)));
 }
 
-/* contime.at and contime.at_tick, with and without a key */
-Datum
-contime_at(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
-	const ContimeTable *table = contime_table(rel);
-	bool		by_key = PG_NARGS() > 2;
-	bool		nokey = false;
-	Datum		key = (Datum) 0;
-	int64		instant;
-	ContimeScan *scan;
-	TupleTableSlot *slot;
+/* ---- what changed of the past ------------------------------------------------------------------------- */
 
-	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
-	contime_check_clock(table, clock, clock == INT8OID ? "contime.at()" : "contime.at_tick()");
-	InitMaterializedSRF(fcinfo, 0);
-
-	if (!PG_ARGISNULL(1) &&
-		(!by_key || (!PG_ARGISNULL(2) && contime_key_argument(fcinfo, 2, table, &key))))
-	{
-		instant = PG_GETARG_INT64(1);
-		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-		scan = contime_scan_begin(rel, GetActiveSnapshot());
-		contime_scan_bind(scan, &instant, 1, by_key ? &key : NULL, &nokey);
-		while (contime_scan_next(scan, slot))
-			tuplestore_puttupleslot(rsinfo->setResult, slot);
-		contime_scan_end(scan);
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	relation_close(rel, NoLock);
-	return (Datum) 0;
-}
-
-/* Where the rows of a history go. */
-typedef struct HistoryResult
+/* Where rows of reconciliations() go. */
+typedef struct Reconciliations
 {
 	ReturnSetInfo *rsinfo;
 	TupleDesc	row;			/* of the table */
 	TypeCacheEntry *range;
-	bool		ticks;
-} HistoryResult;
+} Reconciliations;
 
-static Datum
-make_during(const HistoryResult *result, int64 from, int64 to)
-{
-	RangeBound	lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
-	RangeBound	upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
-
-	lower.infinite = !result->ticks && from == DT_NOBEGIN;
-	upper.infinite = !result->ticks && to == DT_NOEND;
-	return RangeTypePGetDatum(make_range(result->range, &lower, &upper, false));
-}
-
+/* A row; without a notice: what was before is lost. */
 static void
-put_history(void *arg, int64 from, int64 to, Datum *values, bool *isnull)
-{
-	HistoryResult *result = arg;
-	HeapTuple	state = heap_form_tuple(result->row, values, isnull);
-	Datum		out[2];
-	bool		nulls[2] = {false, false};
-
-	out[0] = make_during(result, from, to);
-	out[1] = heap_copy_tuple_as_datum(state, result->row);
-	tuplestore_putvalues(result->rsinfo->setResult, result->rsinfo->setDesc, out, nulls);
-}
-
-/* contime.history and contime.history_tick */
-Datum
-contime_history(PG_FUNCTION_ARGS)
-{
-	Oid			clock = get_fn_expr_argtype(fcinfo->flinfo, 2);
-	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
-	const ContimeTable *table = contime_table(rel);
-	HistoryResult result;
-	ContimeScan *scan;
-	Datum		key;
-	bool		nokey = false;
-
-	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
-	contime_check_clock(table, clock, clock == INT8OID ? "contime.history()" : "contime.history_tick()");
-	InitMaterializedSRF(fcinfo, 0);
-
-	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2) && !PG_ARGISNULL(3))
-	{
-		int64		from = PG_GETARG_INT64(2);
-		int64		to = PG_GETARG_INT64(3);
-
-		if (from > to)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("start of a history must not be after its end")));
-		if (!contime_key_argument(fcinfo, 1, table, &key))
-			key = (Datum) 0, nokey = true;
-		result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-		result.row = RelationGetDescr(rel);
-		result.ticks = clock == INT8OID;
-		result.range = lookup_type_cache(result.ticks ? INT8RANGEOID : TSTZRANGEOID,
-										 TYPECACHE_RANGE_INFO);
-		scan = contime_scan_begin(rel, GetActiveSnapshot());
-		contime_scan_history(scan, &key, &nokey, from, to, put_history, &result);
-		contime_scan_end(scan);
-	}
-	relation_close(rel, NoLock);
-	return (Datum) 0;
-}
-
-/* ---- what changed of the past ------------------------------------------------------------------------- */
-
-/* A row of reconciliations(); without a notice: what was before is lost. */
-static void
-put_reconciliation(const HistoryResult *result, const ContimeTable *table, uint64 seq,
+put_reconciliation(const Reconciliations *result, const ContimeTable *table, uint64 seq,
 				   const ContimeNotice *notice)
 {
 	Datum		out[5];
@@ -491,7 +389,7 @@ put_reconciliation(const HistoryResult *result, const ContimeTable *table, uint6
  * forgotten by the ring, or of an earlier life of the table, or of the server.
  */
 static void
-put_reconciliations(const HistoryResult *result, const ContimeTable *table, ContimeGeneration *g,
+put_reconciliations(const Reconciliations *result, const ContimeTable *table, ContimeGeneration *g,
 					uint64 since)
 {
 	uint64		newest = contime_notices_newest(g);
@@ -516,7 +414,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 {
 	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
-	HistoryResult result;
+	Reconciliations result;
 	ContimeGeneration *g;
 	Oid			range;
 

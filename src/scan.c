@@ -87,6 +87,26 @@ typedef struct Stale
 	CtState		fresh;
 } Stale;
 
+/* Where the walk along one key's changes stands. */
+typedef struct Walk
+{
+	int64		at;				/* every change up to here is held */
+	int64		to;				/* exclusive */
+	bool		started;		/* the state at the start is held */
+	CtState    *previous;
+} Walk;
+
+/* Where the telling of one key's events stands. */
+typedef struct Telling
+{
+	int64		at;				/* events up to here are held, */
+	int			taken;			/* so many of this instant */
+	int64		to;
+	ContimeScan *scan;
+	int			skip;			/* of those told now */
+	int			left;			/* before it is enough for one visit */
+} Telling;
+
 struct ContimeScan
 {
 	Relation	rel;
@@ -104,7 +124,8 @@ struct ContimeScan
 	MemoryContext values;		/* of the tuple returned last */
 
 	/* what is bound */
-	int64	   *instants;		/* sorted, no doubles */
+	bool		backward;
+	int64	   *instants;		/* sorted, the latest first if backward; no doubles */
 	int			ninstants;
 	int			instant_capacity;
 	bool		by_key;
@@ -126,6 +147,14 @@ struct ContimeScan
 	int			most_folds;		/* allowed under it */
 
 	Stale	   *stale;			/* NULL until it is needed */
+
+	/* histories and events: of the key at hand, */
+	int64		from;
+	Walk		walk;
+	Telling		telling;
+	bool		ended;			/* all of it is held */
+	HeldRow    *pending;		/* until when this state held is not known yet; */
+	Chunk		other;			/* it is here while more is held */
 };
 
 /* ---- holding states -------------------------------------------------------------- */
@@ -303,6 +332,12 @@ contime_scan_look_until(ContimeScan *scan, int64 instant)
 }
 
 void
+contime_scan_backward(ContimeScan *scan)
+{
+	scan->backward = true;
+}
+
+void
 contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
 {
 	scan->next = next;
@@ -322,6 +357,25 @@ cmp_int64(const void *a, const void *b)
 	int64		y = *(const int64 *) b;
 
 	return (x > y) - (x < y);
+}
+
+static int
+cmp_int64_backward(const void *a, const void *b)
+{
+	return cmp_int64(b, a);
+}
+
+/* The earliest and the latest of the instants. */
+static int64
+earliest(const ContimeScan *scan)
+{
+	return scan->instants[scan->backward ? scan->ninstants - 1 : 0];
+}
+
+static int64
+latest(const ContimeScan *scan)
+{
+	return scan->instants[scan->backward ? 0 : scan->ninstants - 1];
 }
 
 /* Note the latest instant read: an event at or before it is then news. */
@@ -381,10 +435,13 @@ announce(ContimeScan *scan)
 		find_generation(scan);
 }
 
-void
-contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
-				  const Datum *keys, const bool *keynulls)
+/* Start over, for these instants and perhaps others that are not after `until`. */
+static void
+bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
+	 const Datum *keys, const bool *keynulls)
 {
+	int			(*cmp) (const void *, const void *) = scan->backward ? cmp_int64_backward : cmp_int64;
+
 	chunk_reset(&scan->chunk);
 	scan->row = NULL;
 	scan->partition = 0;
@@ -411,23 +468,31 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 	memcpy(scan->instants, instants, ninstants * sizeof(int64));
 	if (ninstants > 1)
 	{
-		qsort(scan->instants, ninstants, sizeof(int64), cmp_int64);
-		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp_int64);
+		qsort(scan->instants, ninstants, sizeof(int64), cmp);
+		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp);
 	}
 	scan->ninstants = ninstants;
 	if (scan->generation)
 	{
-		contime_retention_check(scan->table, scan->generation, scan->instants[0]);
-		note_served(scan, scan->instants[ninstants - 1]);
+		contime_retention_check(scan->table, scan->generation, earliest(scan));
+		note_served(scan, latest(scan));
+		note_served(scan, until);
 	}
 	if (scan->generation && !keys)
 	{
 		scan->partition = next_partition(scan, -1);
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
-	scan->until = scan->instants[ninstants - 1];
+	scan->until = Max(until, latest(scan));
 	if (scan->from_heap)
 		contime_heap_bind(heap_of(scan), keys, scan->until);
+}
+
+void
+contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
+				  const Datum *keys, const bool *keynulls)
+{
+	bind(scan, instants, ninstants, PG_INT64_MIN, keys, keynulls);
 }
 
 /* ---- estimates ------------------------------------------------------------------------- */
@@ -502,11 +567,13 @@ note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 la
 	if (!stale->any)
 	{
 		stale->from = from;
+		stale->last = last;
 		stale->key_bytes = Min(key_bytes, CT_MAX_KEY_BYTES);
 		memcpy(stale->key, key, stale->key_bytes);
 	}
 	stale->any = true;
-	stale->last = last;
+	stale->from = Min(stale->from, from);
+	stale->last = Max(stale->last, last);
 }
 
 /* The state at an instant was read: do new snapshots see another one? */
@@ -860,7 +927,7 @@ fill_partition(ContimeScan *scan)
 	if (!look_at_all(scan, &arena, store, &fill))
 		fill = fill_locked(scan, &arena, store);
 	contime_view_report(scan->view, scan->rel);
-	contime_retention_check(scan->table, scan->generation, scan->instants[0]);
+	contime_retention_check(scan->table, scan->generation, earliest(scan));
 	return fill;
 }
 
@@ -868,7 +935,7 @@ fill_partition(ContimeScan *scan)
 static Fill
 fill_some(ContimeScan *scan)
 {
-	int64		from = scan->instants[0];
+	int64		from = earliest(scan);
 	Fill		fill;
 
 	if (!scan->from_heap)
@@ -955,29 +1022,31 @@ fill_chunk(ContimeScan *scan)
 
 /* A held state as a virtual tuple. */
 static void
-store_row(const ContimeTable *table, const HeldRow *row, Datum *values, bool *isnull)
+store_row(ContimeScan *scan, const HeldRow *row, TupleTableSlot *slot)
 {
+	const ContimeTable *table = scan->table;
+	Datum	   *values = slot->tts_values;
+	bool	   *isnull = slot->tts_isnull;
+	MemoryContext caller;
+
+	MemoryContextReset(scan->values);
+	caller = MemoryContextSwitchTo(scan->values);
 	contime_decode_state(table, row->state, row->nstate, values, isnull);
 	contime_decode_key(table, row->key, row->key_bytes, values, isnull);
 	values[table->time_attno - 1] = Int64GetDatum(row->instant);
 	isnull[table->time_attno - 1] = false;
+	MemoryContextSwitchTo(caller);
+	ExecStoreVirtualTuple(slot);
 }
 
 bool
 contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
 {
-	MemoryContext caller;
-
 	ExecClearTuple(slot);
 	if (scan->row == NULL && !fill_chunk(scan))
 		return false;
-
-	MemoryContextReset(scan->values);
-	caller = MemoryContextSwitchTo(scan->values);
-	store_row(scan->table, scan->row, slot->tts_values, slot->tts_isnull);
-	MemoryContextSwitchTo(caller);
+	store_row(scan, scan->row, slot);
 	scan->row = scan->row->next;
-	ExecStoreVirtualTuple(slot);
 	return true;
 }
 
@@ -1007,31 +1076,119 @@ visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 	return fill != FILL_DONE;
 }
 
-/* Bind a key and what will be read of it: instants [from, to]. */
-static bool
-bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from, int64 to)
+/* ---- the keys whose timelines are visited ------------------------------------------------- */
+
+/* Of one timeline after the other the key, until its own is visited. */
+static void
+keep_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
 {
-	contime_scan_bind(scan, &from, 1, keys, keynulls);
-	if (scan->done || from > to)
+	uint32		bytes;
+	const void *key = ct_timeline_key(arena, timeline, &bytes);
+
+	/* (There is room: nothing may fail here.) */
+	memcpy(scan->key.data.data, key, bytes);
+	scan->key.data.len = bytes;
+}
+
+/* The key at scan->position, which moves on; false: there is none from there on. */
+static bool
+next_key_of(ContimeScan *scan, const CtArena *arena, CtRef store)
+{
+	CtRef		timeline;
+	CtRead		read;
+
+	resetStringInfo(&scan->key.data);
+	enlargeStringInfo(&scan->key.data, CT_MAX_KEY_BYTES);
+	for (int looks = 0; looks < LOOKS; looks++)
+	{
+		if (ct_read_slot(arena, store, &scan->position, &read) != CT_OK)
+			continue;
+		if (read.timeline == 0)
+			return false;
+		keep_key(scan, arena, read.timeline);
+		if (ct_read_valid(&read))
+		{
+			scan->position++;
+			return true;
+		}
+	}
+	contime_lock(scan->partition, LW_SHARED);
+	timeline = ct_store_next(arena, store, &scan->position);
+	if (timeline != 0)
+		keep_key(scan, arena, timeline);
+	contime_unlock(scan->partition);
+	return timeline != 0;
+}
+
+static bool
+next_key_in_memory(ContimeScan *scan)
+{
+	for (; scan->partition < contime_shared->partitions;
+		 scan->partition = next_partition(scan, scan->partition), scan->position = 0)
+	{
+		CtArena		arena = contime_arena(scan->partition);
+		CtRef		store = scan->generation->store[scan->partition];
+
+		CHECK_FOR_INTERRUPTS();
+		if (store == 0)
+			continue;
+		pg_read_barrier();
+		if (next_key_of(scan, &arena, store))
+		{
+			contime_hash_key(&scan->key);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+next_key_in_heap(ContimeScan *scan)
+{
+	uint32		bytes;
+	const void *key;
+
+	if (!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
 		return false;
-	scan->until = to;
-	if (scan->from_heap)
-		contime_heap_bind(heap_of(scan), keys, to);
-	else
-		note_served(scan, to);
+	key = ct_timeline_key(&scan->arena, scan->timeline, &bytes);
+	resetStringInfo(&scan->key.data);
+	appendBinaryStringInfo(&scan->key.data, key, bytes);
 	return true;
 }
 
-/* ---- histories --------------------------------------------------------------------------- */
-
-/* Where the walk along one key's changes stands. */
-typedef struct Walk
+/* Go on to the next of the keys that are bound; false: that was the last. */
+static bool
+next_key(ContimeScan *scan)
 {
-	int64		at;				/* every change up to here is held */
-	int64		to;				/* exclusive */
-	bool		started;		/* the state at the start is held */
-	CtState    *previous;
-} Walk;
+	bool		found;
+
+	if (scan->done)
+		return false;
+	if (scan->by_key)
+	{
+		scan->done = true;
+		return true;
+	}
+	if (scan->generation)
+	{
+		scan->from_heap = false;	/* that was the last key, perhaps */
+		found = next_key_in_memory(scan);
+	}
+	else
+		found = next_key_in_heap(scan);
+	scan->done = !found;
+	return found;
+}
+
+/* Bind keys and what will be read of them: instants [from, to]. */
+static bool
+bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from, int64 to)
+{
+	bind(scan, &from, from <= to, to, keys, keynulls);
+	return !scan->done;
+}
+
+/* ---- histories --------------------------------------------------------------------------- */
 
 /* States that differ only in columns that are no more are the same. */
 static bool
@@ -1083,59 +1240,71 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 	return FILL_MORE;
 }
 
-/* Hand over a state and the range in which it held. */
-static void
-emit_range(ContimeScan *scan, const HeldRow *row, int64 to,
-		   ContimeHistoryCallback callback, void *arg)
+void
+contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						  int64 from, int64 to)
 {
-	int			natts = scan->table->natts;
-	MemoryContext caller;
-	Datum	   *values;
-	bool	   *isnull;
-
-	if (!row->present)
-		return;
-	MemoryContextReset(scan->values);
-	caller = MemoryContextSwitchTo(scan->values);
-	values = palloc0(natts * sizeof(Datum));
-	isnull = palloc0(natts * sizeof(bool));
-	store_row(scan->table, row, values, isnull);
-	callback(arg, row->instant, to, values, isnull);
-	MemoryContextSwitchTo(caller);
+	if (scan->other.data == NULL)
+	{
+		scan->other.size = CHUNK_BYTES;
+		scan->other.data = MemoryContextAlloc(scan->context, CHUNK_BYTES);
+		scan->walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
+	}
+	scan->from = from;
+	scan->walk.to = to;
+	scan->ended = true;
+	scan->pending = NULL;
+	if (from < to)
+		(void) bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1);
+	else
+		scan->done = true;
 }
 
-void
-contime_scan_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-					 int64 from, int64 to, ContimeHistoryCallback callback, void *arg)
+/* The next state of the key at hand, which may be that there is no row; NULL: no more. */
+static HeldRow *
+next_state(ContimeScan *scan)
 {
-	Walk		walk = {.at = from, .to = to};
-	HeldRow    *pending = NULL; /* its end is not known yet */
-	Chunk		other;			/* holds the pending row while one is filled */
-	bool		more;
+	HeldRow    *row;
 
-	if (from >= to || !bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1))
-		return;
-	walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
-	other.size = CHUNK_BYTES;
-	other.data = MemoryContextAlloc(scan->context, other.size);
+	if (scan->row == NULL && !scan->ended)
+	{
+		Chunk		held = scan->chunk;
+
+		scan->chunk = scan->other;
+		scan->other = held;
+		chunk_reset(&scan->chunk);
+		scan->ended = !visit_key(scan, fill_history, &scan->walk, sizeof(scan->walk));
+		scan->row = scan->chunk.first;
+	}
+	row = scan->row;
+	if (row)
+		scan->row = row->next;
+	return row;
+}
+
+bool
+contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, int64 *to)
+{
+	HeldRow    *row;
+
+	ExecClearTuple(slot);
 	do
 	{
-		Chunk		filled;
-
-		more = visit_key(scan, fill_history, &walk, sizeof(walk));
-		for (HeldRow *row = scan->chunk.first; row; row = row->next)
+		row = scan->pending;
+		scan->pending = next_state(scan);
+		if (row == NULL && scan->pending == NULL)
 		{
-			if (pending)
-				emit_range(scan, pending, row->instant, callback, arg);
-			pending = row;
+			if (!next_key(scan))
+				return false;
+			scan->walk.at = scan->from;
+			scan->walk.started = false;
+			scan->ended = false;
 		}
-		filled = scan->chunk;
-		scan->chunk = other;
-		other = filled;
-		chunk_reset(&scan->chunk);
-	} while (more);
-	if (pending)
-		emit_range(scan, pending, to, callback, arg);
+	} while (row == NULL || !row->present);
+	*from = row->instant;
+	*to = scan->pending ? scan->pending->instant : scan->walk.to;
+	store_row(scan, row, slot);
+	return true;
 }
 
 /* ---- since when a state holds -------------------------------------------------------------- */
@@ -1212,16 +1381,6 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 
 /* ---- events as they were told ----------------------------------------------------------------- */
 
-typedef struct Telling
-{
-	int64		at;				/* events up to here are held, */
-	int			taken;			/* so many of this instant */
-	int64		to;
-	ContimeScan *scan;
-	int			skip;			/* of those told now */
-	int			left;			/* before it is enough for one visit */
-} Telling;
-
 /* Copy an event into the chunk; false when it does not fit. */
 static bool
 hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key, const CtTold *told)
@@ -1287,31 +1446,31 @@ fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef
 }
 
 void
-contime_scan_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-					int64 from, int64 to, ContimeEventCallback callback, void *arg)
+contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						 int64 from, int64 to)
 {
-	Telling		telling = {.at = from, .to = to, .scan = scan};
-	int			natts = scan->table->natts;
-	Datum	   *values = MemoryContextAlloc(scan->context, natts * sizeof(Datum));
-	bool	   *isnull = MemoryContextAlloc(scan->context, natts * sizeof(bool));
-	bool		more;
+	scan->telling = (Telling) {.at = from, .to = to, .scan = scan};
+	scan->ended = !bind_range(scan, keys, keynulls, from, to);
+}
 
-	if (!bind_range(scan, keys, keynulls, from, to))
-		return;
-	do
+bool
+contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, CtKind *kind, uint64 *set)
+{
+	HeldRow    *row;
+
+	ExecClearTuple(slot);
+	if (scan->row == NULL && !scan->ended)
 	{
-		more = visit_key(scan, fill_told, &telling, sizeof(telling));
-		for (HeldRow *row = scan->chunk.first; row; row = row->next)
-		{
-			MemoryContext caller;
-
-			MemoryContextReset(scan->values);
-			caller = MemoryContextSwitchTo(scan->values);
-			memset(isnull, true, natts * sizeof(bool));
-			store_row(scan->table, row, values, isnull);
-			callback(arg, row->kind, row->set, values, isnull);
-			MemoryContextSwitchTo(caller);
-		}
 		chunk_reset(&scan->chunk);
-	} while (more);
+		scan->ended = !visit_key(scan, fill_told, &scan->telling, sizeof(scan->telling));
+		scan->row = scan->chunk.first;
+	}
+	row = scan->row;
+	if (row == NULL)
+		return false;
+	scan->row = row->next;
+	*kind = row->kind;
+	*set = row->set;
+	store_row(scan, row, slot);
+	return true;
 }

@@ -15,6 +15,7 @@ SELECT set_eq(
           'contime.at_tick(anyelement,bigint)', 'contime.at_tick(anyelement,bigint,anycompatible)',
           'contime.history(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.history_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.history(anyelement,timestamp with time zone,timestamp with time zone)', 'contime.history_tick(anyelement,bigint,bigint)',
           'contime.series(anyelement,anycompatible,timestamp with time zone,timestamp with time zone,interval)',
           'contime.series_tick(anyelement,anycompatible,bigint,bigint,bigint)',
           'contime.since(anyelement,anycompatible,timestamp with time zone)', 'contime.since_tick(anyelement,anycompatible,bigint)',
