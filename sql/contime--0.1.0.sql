@@ -139,14 +139,14 @@ COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
 'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
 
 CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
-RETURNS TABLE (kind text, event anyelement, columns name[])
+RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; and the columns it sets (one that is NULL there is made NULL); needs SELECT';
+'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; the columns it sets (one that is NULL there is made NULL); and whether it came late: a newer event of its key had entered before (of one that has not entered yet: has by now; NULL for a durable table, whose rows do not tell); needs SELECT';
 
 CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
-RETURNS TABLE (kind text, event anyelement, columns name[])
+RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS

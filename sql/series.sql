@@ -74,6 +74,31 @@ SELECT count(*), sum((event).hp), min((event).tick), max((event).tick), count(DI
 -- Many at one instant.
 INSERT INTO unit SELECT 'c', 7, i FROM generate_series(1, 2000) i;
 SELECT count(*), count(DISTINCT (event).hp), sum((event).hp) FROM contime.events_tick(NULL::unit, 'c', 7, 8);
+-- Which came when a newer one had entered: in the order in which they were written, but not their copies. What has not entered may be late, too.
+CREATE PROCEDURE entered(name text) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 20000 LOOP
+        COMMIT;
+        IF (SELECT recent = 0 FROM contime.tables WHERE "table" = name::regclass) THEN RETURN; END IF;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+    RAISE EXCEPTION 'events of % did not enter', name;
+END $$;
+CREATE FOREIGN TABLE told (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), n int OPTIONS (rule 'sum'), mark int OPTIONS (event_id 'true')) SERVER contime;
+INSERT INTO told VALUES (1, 10, 1, 1), (1, 30, 1, 2), (1, 20, 1, 3), (2, 5, 1, 1), (1, 30, 1, 1), (1, 30, 1, 3);
+CALL entered('told');
+SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 1, 0, 100);
+SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 2, 0, 100);
+BEGIN;
+INSERT INTO told VALUES (1, 25, 1, 1), (1, 40, 1, 2), (1, 35, 1, 3), (1, 10, 1, 1);
+SELECT contime.snapshot(ROW(1, 30, NULL, 1)::told);
+SELECT contime.finish(ROW(1, 30, NULL, 1)::told);
+SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 1, 0, 100);
+COMMIT;
+CALL entered('told');
+SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 1, 0, 100);
+DROP FOREIGN TABLE told;
+DROP PROCEDURE entered;
 -- Own changes, and those of a rolled back savepoint.
 BEGIN;
 INSERT INTO account VALUES (2, '2026-01-01 12:00', 6, 'Cy', 11);
@@ -181,13 +206,13 @@ BEGIN
     RAISE NOTICE '% events, then %', n, (SELECT count(*) FROM contime.events_tick(NULL::small, 1, 0, 100));
 END $$;
 BEGIN;
-DECLARE c CURSOR FOR SELECT contime.events_tick(NULL::small, 1, 0, 100);
+DECLARE c CURSOR FOR SELECT (contime.events_tick(NULL::small, 1, 0, 100)).event;
 FETCH 2 FROM c;
 DROP FOREIGN TABLE small;
 \echo :SQLSTATE
 ROLLBACK;
 BEGIN;
-DECLARE c CURSOR WITH HOLD FOR SELECT contime.events_tick(NULL::small, 1, 0, 100);
+DECLARE c CURSOR WITH HOLD FOR SELECT (contime.events_tick(NULL::small, 1, 0, 100)).event;
 FETCH 1 FROM c;
 COMMIT;
 FETCH 1 FROM c;
@@ -201,7 +226,7 @@ CREATE FOREIGN TABLE durable (account int OPTIONS (key 'true'), at timestamptz O
 INSERT INTO movement SELECT i, i % 3, '2026-01-01'::timestamptz + i * interval '1 minute', i % 5 FROM generate_series(1, 3000) i;
 SELECT count(*), sum(amount) FROM contime.series(NULL::durable, 1, '2026-01-01', '2026-01-03', '1 minute');
 SELECT contime.since(NULL::durable, 1, '2026-01-02'), contime.since(NULL::durable, 1, '2026-01-01');
-SELECT count(*), sum((event).amount), min((event).at), max((event).at) FROM contime.events(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02');
+SELECT count(*), sum((event).amount), min((event).at), max((event).at), count(late) AS known FROM contime.events(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02');
 SELECT count(*) FROM contime.series(NULL::durable, 1, '2026-01-03', '2026-01-01', '-1 minute');
 SELECT (state).account, count(*), sum((state).amount), min(lower(during)), max(upper(during)) FROM contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') GROUP BY 1 ORDER BY 1;
 SELECT contime.history(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02') LIMIT 1;

@@ -538,14 +538,19 @@ extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot,
 extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 							   int64 *instant);
 
-/*
- * One key's events at the instants [from, to], as they were told: what is in
- * the attributes it sets, NULL or not, and these as a mask.
- */
+/* Beside an event's columns: those it sets, NULL or not, as a mask; when it came. */
+typedef struct ContimeTold
+{
+	CtKind		kind;
+	uint64		set;
+	bool		late;			/* a newer one of its key had entered before */
+} ContimeTold;
+
+/* One key's events at the instants [from, to], as they were told. */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
-									CtKind *kind, uint64 *set);
+									ContimeTold *told);
 
 /*
  * The instant of "now" for an unbound read: statement_timestamp(), or the

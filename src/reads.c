@@ -472,18 +472,21 @@ next_event(Read *read)
 	};
 	TupleTableSlot *result = read->result;
 	MemoryContext caller;
-	CtKind		kind;
-	uint64		set;
+	ContimeTold told;
 
-	if (!contime_scan_next_event(read->scan, read->row, &kind, &set))
+	if (!contime_scan_next_event(read->scan, read->row, &told))
 		return false;
 	ExecClearTuple(result);
 	MemoryContextReset(read->values);
 	caller = MemoryContextSwitchTo(read->values);
-	result->tts_values[0] = CStringGetTextDatum(kinds[kind]);
+	result->tts_values[0] = CStringGetTextDatum(kinds[told.kind]);
 	result->tts_values[1] = ExecFetchSlotHeapTupleDatum(read->row);
-	result->tts_values[2] = names_of(&read->subject, set);
+	result->tts_values[2] = names_of(&read->subject, told.set);
+	result->tts_values[3] = BoolGetDatum(told.late);
 	memset(result->tts_isnull, false, 3 * sizeof(bool));
+
+	/* The rows of an event table do not tell when they came. */
+	result->tts_isnull[3] = read->subject.table->source != NULL;
 	ExecStoreVirtualTuple(result);
 	MemoryContextSwitchTo(caller);
 	return true;

@@ -57,8 +57,7 @@ typedef struct HeldRow
 	char	   *key;
 	int			nstate;
 	CtValue    *state;
-	CtKind		kind;			/* of an event as it was told, */
-	uint64		set;			/* and the attributes it sets */
+	ContimeTold told;			/* of an event */
 } HeldRow;
 
 /* A bump allocator over memory got beforehand: under a lock nothing may fail. */
@@ -1391,7 +1390,7 @@ hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key, const C
 	if (row == NULL)
 		return false;
 	*row = (HeldRow) {.instant = told->time, .present = true, .nstate = table->natts,
-		.key_bytes = key->len, .kind = told->kind, .set = told->set};
+		.key_bytes = key->len, .told = {told->kind, told->set, told->late}};
 	row->key = chunk_take(chunk, key->len);
 	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
 	if (row->key && row->state)
@@ -1454,7 +1453,7 @@ contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynu
 }
 
 bool
-contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, CtKind *kind, uint64 *set)
+contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *event)
 {
 	HeldRow    *row;
 
@@ -1469,8 +1468,7 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, CtKind *kind, u
 	if (row == NULL)
 		return false;
 	scan->row = row->next;
-	*kind = row->kind;
-	*set = row->set;
+	*event = row->told;
 	store_row(scan, row, slot);
 	return true;
 }
