@@ -54,101 +54,122 @@ COMMENT ON FUNCTION contime.finish(anyelement) IS
 
 -- ---- reading ----------------------------------------------------------------------
 
+CREATE FUNCTION contime.at_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'contime_at_support'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.at_support(internal) IS
+'planner support for contime.at and contime.since: the keys there are';
+
+CREATE FUNCTION contime.range_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'contime_range_support'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.range_support(internal) IS
+'planner support for contime.history and contime.events: the events there are';
+
+CREATE FUNCTION contime.series_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'contime_series_support'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.series_support(internal) IS
+'planner support for contime.series: its instants, if they are known';
+
 CREATE FUNCTION contime.at("table" anyelement, instant timestamptz)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_at'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at(anyelement, timestamptz) IS
 'every key''s row at an instant; the first argument is NULL::table; needs SELECT';
 
 CREATE FUNCTION contime.at("table" anyelement, instant timestamptz, key anycompatible)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_at'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at(anyelement, timestamptz, anycompatible) IS
 'one key''s row at an instant, of a table with a single key column; needs SELECT';
 
 CREATE FUNCTION contime.at_tick("table" anyelement, tick bigint)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_at'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at_tick(anyelement, bigint) IS
 'every key''s row at a tick of a logical clock; needs SELECT';
 
 CREATE FUNCTION contime.at_tick("table" anyelement, tick bigint, key anycompatible)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_at'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at_tick(anyelement, bigint, anycompatible) IS
 'one key''s row at a tick of a logical clock; needs SELECT';
 
 CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
 'one key''s states in [from, to), one row for each change, with the range during which each held, cut to [from, to); state shows the start of its range as its instant; needs SELECT';
 
 CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (during int8range, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
 'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
 
 CREATE FUNCTION contime.history("table" anyelement, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history(anyelement, timestamptz, timestamptz) IS
 'every key''s states in [from, to), as contime.history of that key gives them: one key after the other, in no particular order of keys; needs SELECT';
 
 CREATE FUNCTION contime.history_tick("table" anyelement, "from" bigint, "to" bigint)
 RETURNS TABLE (during int8range, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history_tick(anyelement, bigint, bigint) IS
 'every key''s states in the ticks [from, to), one key after the other; needs SELECT';
 
 CREATE FUNCTION contime.series("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz, step interval)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_series'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.series_support;
 COMMENT ON FUNCTION contime.series(anyelement, anycompatible, timestamptz, timestamptz, interval) IS
 'one key''s row at each of the instants that generate_series("from", "to", step) gives, in that order, where there is one; needs SELECT';
 
 CREATE FUNCTION contime.series_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint, step bigint)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_series'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.series_support;
 COMMENT ON FUNCTION contime.series_tick(anyelement, anycompatible, bigint, bigint, bigint) IS
 'one key''s row at each of the ticks that generate_series("from", "to", step) gives, where there is one; needs SELECT';
 
 CREATE FUNCTION contime.since("table" anyelement, key anycompatible, instant timestamptz)
 RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_since'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
 'the instant since which one key''s row is what it is at an instant, NULL when there is none; of a column that changes between events: when the last of them changed its course; needs SELECT';
 
 CREATE FUNCTION contime.since_tick("table" anyelement, key anycompatible, tick bigint)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_since'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
 'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
 
 CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
 'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; the columns it sets (one that is NULL there is made NULL); and whether it came late: a newer event of its key had entered before (of one that has not entered yet: has by now; NULL for a durable table, whose rows do not tell); needs SELECT';
 
 CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
-LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
 'one key''s events at the ticks [from, to), in the order in which they count; needs SELECT';
 

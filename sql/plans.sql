@@ -37,6 +37,24 @@ SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.id = o.acc
 SELECT rows FROM expected('SELECT * FROM orders o JOIN ledger a ON a.id = o.account AND a.at = o.placed_at');
 SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at WHERE o.n <= 10 AND a.id = 1') WHERE rows BETWEEN 5 AND 20;
 SELECT rows / 2000 FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at');
+-- Of functions: the keys that there are, and their events; of a range a share of them, as core assumes one; what is known of a series.
+SELECT rows, call FROM unnest(ARRAY[
+    'at(NULL::account, now())', 'at(NULL::account, now(), 7)', 'at(NULL::ledger, now())',
+    'history(NULL::account, 7, ''-infinity'', ''infinity'')', 'history(NULL::account, ''-infinity'', ''infinity'')', 'history(NULL::ledger, ''-infinity'', ''infinity'')',
+    'events(NULL::account, 7, ''-infinity'', ''infinity'')', 'history(NULL::account, ''-infinity'', now())', 'history(NULL::account, now() - interval ''1 day'', now())',
+    'history(NULL::account, now(), NULL)', 'history(NULL::account, now(), now())',
+    'series(NULL::account, 7, ''2020-01-01'', ''2020-01-02'', ''1 hour'')', 'series(NULL::account, 7, now(), now() - interval ''1 day'', ''-1 minute'')',
+    'series(NULL::account, 7, ''2020-01-01'', ''2021-01-01'', ''1 month'')', 'series(NULL::account, 7, ''2020-01-02'', ''2020-01-01'', ''1 hour'')',
+    'series(NULL::account, 7, ''2020-01-01'', ''2020-01-02'', ''0 s'')', 'series(NULL::account, 7, clock_timestamp(), ''2020-01-02'', ''1 hour'')']) call,
+    LATERAL expected('SELECT * FROM contime.' || call);
+SELECT rows FROM expected('SELECT contime.series(NULL::account, 7, ''2020-01-01'', ''2020-01-02'', ''1 hour'')');
+SELECT rows FROM expected('SELECT * FROM orders o, contime.at(NULL::account, o.placed_at, o.account)');
+-- More of them cost more, an event table more than memory, and a LIMIT in a select list makes them cheap.
+SELECT a.cost < b.cost AND b.cost < c.cost AND d.cost < c.cost / 100
+    FROM expected('SELECT * FROM contime.history(NULL::account, 7, ''-infinity'', ''infinity'')') a, expected('SELECT * FROM contime.history(NULL::account, ''-infinity'', ''infinity'')') b,
+    expected('SELECT contime.history(NULL::ledger, ''-infinity'', ''infinity'')') c, expected('SELECT contime.history(NULL::account, ''-infinity'', ''infinity'') LIMIT 10') d;
+SELECT a.cost * 2 < b.cost FROM expected('SELECT contime.since(NULL::account, o.account, o.placed_at) FROM orders o') a, expected('SELECT contime.since(NULL::ledger, o.account, o.placed_at) FROM orders o') b;
+SELECT rows FROM expected('SELECT * FROM contime.at(NULL::orders, now())');
 -- ANALYZE knows what is now; the time column is left to have every value.
 ANALYZE account, ledger;
 SELECT tablename, attname, n_distinct FROM pg_stats WHERE tablename IN ('account', 'ledger') AND attname <> 'balance' ORDER BY 1, 2;

@@ -9,7 +9,7 @@
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
  *	  reconcile.c  notices: what changed of the past
  *	  plan.c       conditions on the time column become bindings
- *	  path.c       their costs, paths and plans
+ *	  path.c       their costs, paths and plans       estimate.c  estimates for functions
  *	  serializable.c  reads and writes as predicate locks
  *	  pause.c      places to wait, for tests
  *	  instant.c    what a read without such a condition may be of

@@ -228,8 +228,8 @@ count_keys(const ContimeRel *crel, const Match *match)
 }
 
 /* What it takes to get the states of so many keys at an instant each. */
-static Cost
-access_cost(const ContimeRel *crel, bool by_key, double keys, double rows)
+Cost
+contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows)
 {
 	Cost		cost = LOOKUP_COST + rows * (by_key ? LOOKUP_COST : ROW_COST);
 	double		events = keys * crel->events;
@@ -261,7 +261,7 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 	keys = match.by_key ? count_keys(crel, &match) : crel->keys;
 	rows = keys * count_instants(&match);
 	cost_qual_eval(&filter_cost, filters, root);
-	*cost = access_cost(crel, match.by_key, keys, rows) +
+	*cost = contime_access_cost(crel, match.by_key, keys, rows) +
 		filter_cost.startup + rows * filter_cost.per_tuple;
 	*by_key = match.by_key;
 	return clamp_row_est(rows * clauselist_selectivity(root, filters, crel->rel->relid,

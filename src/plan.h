@@ -2,7 +2,7 @@
  * plan.h
  *	  What plan.c finds out about a continuous table, and path.c plans with.
  *
- * Included by these two alone.
+ * Included by these two alone, and by estimate.c.
  */
 #ifndef CONTIME_PLAN_H
 #define CONTIME_PLAN_H
@@ -95,5 +95,8 @@ extern void contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, Lis
 
 /* How many keys and events has the table, or does one assume? */
 extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
+
+/* What it takes to get so many rows of so many keys. */
+extern Cost contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows);
 
 #endif							/* CONTIME_PLAN_H */

@@ -21,6 +21,7 @@ SELECT set_eq(
           'contime.since(anyelement,anycompatible,timestamp with time zone)', 'contime.since_tick(anyelement,anycompatible,bigint)',
           'contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.at_support(internal)', 'contime.range_support(internal)', 'contime.series_support(internal)',
           'contime.reconciliations(anyelement,bigint)', 'contime.reconciliations_tick(anyelement,bigint)',
           'contime.add_source(regclass,regclass,jsonb,text)', 'contime.drop_source(regclass,regclass)', 'contime.source_changed()',
           'contime.table_stats()', 'contime.worker_stats()'],
