@@ -94,6 +94,10 @@ $sum, 'at ' || sum(balance)) FROM contime.at(NULL::account, 'infinity');} ],
 	key_by_key => [ 1, 1, qq{$sum, 'key by key ' || sum(balance)) FROM generate_series(1, $accounts) k JOIN account a ON a.id = k AND a.at = $at;} ],
 	history => [ 1, 1, qq{$sum, 'history ' || sum(balance))
 FROM (SELECT ((h).state).balance FROM generate_series(1, $accounts) k, contime.history(NULL::account, k, $at, $at + interval '1 us') h) x;} ],
+	histories => [ 1, 2, qq{$sum, 'histories ' || sum(balance))
+FROM (SELECT ((h).state).balance FROM contime.history(NULL::account, $at, $at + interval '1 us') h) x;
+$sum, 'histories, row by row ' || sum(balance))
+FROM (SELECT ((h).state).balance FROM (SELECT contime.history(NULL::account, $at, $at + interval '1 us') h OFFSET 0) h) x;} ],
 	# A history begins with the state at its start, ends with that at its end, and is repeatable.
 	one_history => [ 1, 0, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT hashtextextended(string_agg(h::text, ' ' ORDER BY during), 0) AS first FROM contime.history(NULL::account, :a, $at, '2021-01-01') h \\gset
@@ -339,7 +343,7 @@ SKIP:
 			next;
 		}
 		isnt(($runs[1]{process}->results)[0], 0, "$how: the readers notice");
-		like($complaint, qr/^(read|at|now|key by key|history|ends of|not repeat|repeat|serializable|own) ?/, "and say so: $complaint");
+		like($complaint, qr/^(read|at|now|key by key|history|histories|ends of|not repeat|repeat|serializable|own) ?/, "and say so: $complaint");
 	}
 	$node->stop('fast');
 }
