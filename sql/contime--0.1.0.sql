@@ -230,6 +230,12 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
 'undoes what contime.add_source added of these two tables; a table without any source is in memory again';
 
+CREATE FUNCTION contime.verify(state regclass, OUT answered_from text, OUT events bigint, OUT equal boolean)
+AS 'MODULE_PATHNAME', 'contime_verify'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.verify(regclass) IS
+'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Needs SELECT on the continuous table';
+
 -- ---- watching -----------------------------------------------------------------------
 
 CREATE FUNCTION contime.table_stats(

@@ -230,7 +230,7 @@ SELECT count(*), sum((event).amount), min((event).at), max((event).at), count(la
 SELECT count(*) FROM contime.series(NULL::durable, 1, '2026-01-03', '2026-01-01', '-1 minute');
 SELECT (state).account, count(*), sum((state).amount), min(lower(during)), max(upper(during)) FROM contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') GROUP BY 1 ORDER BY 1;
 SELECT contime.history(NULL::durable, 1, '2026-01-01 01:00', '2026-01-02') LIMIT 1;
-SELECT contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') LIMIT 1;
+SELECT count(*) FROM (SELECT contime.history(NULL::durable, '2026-01-01 01:00', '2026-01-02') LIMIT 1) one;
 BEGIN;
 DECLARE c CURSOR FOR SELECT contime.history(NULL::durable, '2026-01-01', '2026-01-04');
 MOVE 10 FROM c;

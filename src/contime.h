@@ -18,6 +18,7 @@
  *	  heapread.c   events from there, as a snapshot sees them
  *	  cache.c      those events in memory: loaded, given up
  *	  capture.c    and added as rows are written
+ *	  verify.c     the comparison of both
  *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
@@ -498,6 +499,10 @@ typedef struct ContimeScan ContimeScan;
 
 extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
 
+/* Of a durable table: read event tables only.  Where has it read?  NULL: it is no such table. */
+extern void contime_scan_use_heap(ContimeScan *scan);
+extern const char *contime_scan_where(const ContimeScan *scan);
+
 /* Interpolate with nothing after this instant: "now" does not know what is to come. */
 extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
@@ -546,7 +551,7 @@ typedef struct ContimeTold
 	bool		late;			/* a newer one of its key had entered before */
 } ContimeTold;
 
-/* One key's events at the instants [from, to], as they were told. */
+/* Events of one key, or (keys NULL) of all, at the instants [from, to], as they were told. */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,

@@ -614,6 +614,7 @@ static void
 contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	const FdwScan *state = node->fdw_state;
 	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
 	ContimeBinding binding;
 	List	   *context;
@@ -647,6 +648,8 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
 						binding.forbidden ? "unknown" :
 						contime_travels(table, NULL) ? "contime.at" : "now", es);
+	if (state && state->scan && contime_scan_where(state->scan))
+		ExplainPropertyText("Events", contime_scan_where(state->scan), es);
 }
 
 /* ---- INSERT and COPY -------------------------------------------------------------- */

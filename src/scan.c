@@ -325,6 +325,21 @@ contime_scan_end(ContimeScan *scan)
 }
 
 void
+contime_scan_use_heap(ContimeScan *scan)
+{
+	Assert(scan->table->source);
+	scan->generation = NULL;
+}
+
+const char *
+contime_scan_where(const ContimeScan *scan)
+{
+	if (!scan->table->source)
+		return NULL;
+	return scan->generation == NULL ? "event tables" : scan->heap ? "memory, event tables" : "memory";
+}
+
+void
 contime_scan_look_until(ContimeScan *scan, int64 instant)
 {
 	scan->view->plain.until = instant;
@@ -1448,8 +1463,10 @@ void
 contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 						 int64 from, int64 to)
 {
-	scan->telling = (Telling) {.at = from, .to = to, .scan = scan};
-	scan->ended = !bind_range(scan, keys, keynulls, from, to);
+	scan->from = from;
+	scan->telling.to = to;
+	scan->ended = true;
+	(void) bind_range(scan, keys, keynulls, from, to);
 }
 
 bool
@@ -1458,15 +1475,17 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *ev
 	HeldRow    *row;
 
 	ExecClearTuple(slot);
-	if (scan->row == NULL && !scan->ended)
+	while (scan->row == NULL)
 	{
+		if (scan->ended && !next_key(scan))
+			return false;
+		if (scan->ended)
+			scan->telling = (Telling) {.at = scan->from, .to = scan->telling.to, .scan = scan};
 		chunk_reset(&scan->chunk);
 		scan->ended = !visit_key(scan, fill_told, &scan->telling, sizeof(scan->telling));
 		scan->row = scan->chunk.first;
 	}
 	row = scan->row;
-	if (row == NULL)
-		return false;
 	scan->row = row->next;
 	*event = row->told;
 	store_row(scan, row, slot);
