@@ -26,75 +26,12 @@
 # Uses psql and the server that PGHOST and friends name; TAP on standard output.
 use strict;
 use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Session;
 $| = 1;
 
-# ---- a psql session ---------------------------------------------------------------
-
-package Session;
-use IPC::Open2;
-
-sub new
-{
-	my ($class, $name) = @_;
-	my $pid = open2(my $out, my $in, 'exec psql -X -q -A -t -v VERBOSITY=verbose 2>&1');
-	$in->autoflush(1);
-	my $self = bless { name => $name, pid => $pid, in => $in, out => $out, serial => 0 }, $class;
-	$self->run("SET client_min_messages = error; SET timezone = 'UTC'");
-	return $self;
-}
-
-our ($statements, @script) = (0);
-
-sub send
-{
-	my ($self, $sql) = @_;
-	$sql .= ';' unless $sql =~ /(;|\\\.\n)\s*$/;	# psql does not bear a lone one after COPY
-	push @script, "-- $self->{name}\n$sql\n";
-	$self->{sql} = $sql;
-	my $in = $self->{in};
-	print $in "$sql\n\\echo mark-", ++$self->{serial}, "\n";
-}
-
-# The lines that it printed.
-sub receive
-{
-	my $self = shift;
-	my ($out, @lines) = ($self->{out});
-	local $SIG{ALRM} = sub { die "$self->{name}: no answer within 120 seconds to: $self->{sql}\n" };
-	alarm 120;
-	while (1)
-	{
-		my $line = <$out>;
-		die "$self->{name}: the session is gone after: $self->{sql}\n@lines" unless defined $line;
-		chomp $line;
-		last if $line eq "mark-$self->{serial}";
-		push @lines, $line;
-	}
-	alarm 0;
-	return grep { $_ ne '' } @lines;
-}
-
-# Run statements; the lines they print. An error is fatal.
-sub run
-{
-	my ($self, $sql) = @_;
-	$self->send($sql);
-	my @lines = $self->receive;
-	die "$self->{name}: $self->{sql}\n" . join("\n", @lines) . "\n"
-	  if grep { /(ERROR|FATAL|PANIC):/ } @lines;
-	return @lines;
-}
-
-sub quit
-{
-	my $self = shift;
-	close $self->{in};
-	waitpid $self->{pid}, 0;
-}
-
 # ---- random values -------------------------------------------------------------------
-
-package main;
 
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
 my $rounds = $ENV{CT_ROUNDS} // 30;
@@ -713,8 +650,7 @@ sub run_steps
 	for (@steps)
 	{
 		my ($s, @parts) = @$_;
-		$Session::statements += @parts;
-		$s->send(script(map { ref $_ ? $_->{sql} : $_ } @parts));
+		$s->send(map { ref $_ ? $_->{sql} : $_ } @parts);
 	}
 	for (@steps)
 	{
@@ -764,8 +700,9 @@ sub accounted
 	return $inserted == $kept && $dropped == $copies;
 }
 
-my $admin = Session->new('admin');
-@sessions = map { Session->new("session $_") } 1 .. 4;
+my $settings = "SET client_min_messages = error; SET timezone = 'UTC'";
+my $admin = Session->new('admin', $settings);
+@sessions = map { Session->new("session $_", $settings) } 1 .. 4;
 $admin->run('CREATE EXTENSION IF NOT EXISTS contime');
 
 sub round
@@ -780,7 +717,7 @@ sub round
 
 	for my $t (@tables)
 	{
-		$admin->run(script('BEGIN', record($t, 150), 'COMMIT')) for 1 .. $deep * 10;
+		$admin->run('BEGIN', record($t, 150), 'COMMIT') for 1 .. $deep * 10;
 	}
 	for (my $n = 0; $n < $steps;)
 	{
