@@ -14,7 +14,7 @@
 # Then the same with synchronous_commit = off, when crashes do lose what was acknowledged: that must be noticed.
 #
 #   CT_SEED=n      what the clients do, and what is killed; printed
-#   CT_CRASHES=n   how many crashes (default 40; 500 under make soak)
+#   CT_CRASHES=n   how many crashes (default 50; 500 under make soak)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -27,7 +27,7 @@ use lib $FindBin::RealBin;
 use Contime;
 
 my $seed = srand($ENV{CT_SEED} // int(rand(2**31)));
-my $crashes = $ENV{CT_CRASHES} // 40;
+my $crashes = $ENV{CT_CRASHES} // 50;
 my ($clients, $accounts, $minutes) = (4, 20, 1000);
 note("CT_SEED=$seed CT_CRASHES=$crashes");
 
@@ -291,7 +291,7 @@ sub cycle
 	my $made = sub { return scalar(() = "@out[0 .. $clients - 1]" =~ /^ack /mg) };
 	$drain->() while grep { !/^begin/ } @out[ 0 .. $clients - 1 ];
 	my $pid = $victims{$whom} ? victim($whom) : undef;
-	my $enough = $made->() + rand 100;
+	my $enough = $made->() + rand(chance(0.3) ? 400 : 50);
 	$drain->() while $select->count && $made->() < $enough;
 	crash($whom, $pid);
 	$drain->() while $select->count;
