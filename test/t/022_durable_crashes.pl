@@ -51,6 +51,8 @@ sub instant { my $m = shift // int rand $minutes; return sprintf '2020-01-01 %02
 sub must_agree
 {
 	my ($what, @instants) = @_;
+	my %once = map { $_ => 1 } @instants;
+	@instants = sort keys %once;
 	my $t = 'ARRAY[' . join(', ', map { "'$_'::timestamptz" } @instants) . ']';
 	my $state = 'a.id, a.at, a.balance, a.n, a.most';
 	my $got = pick(
