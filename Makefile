@@ -6,8 +6,8 @@
 #   make unit      the engine's unit tests, compiled without PostgreSQL
 #   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
-#   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, SOAK_TRANSFERS bank transfers,
-#                  SOAK_QUERIES random queries
+#   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, that of durable tables for SOAK_STATEMENTS
+#                  statements, SOAK_TRANSFERS bank transfers, SOAK_QUERIES random queries, SOAK_CRASHES crashes
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
 #   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
@@ -33,8 +33,10 @@ EXTRA_CLEAN = build test/output contime-*.tar.gz
 
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 500
+SOAK_STATEMENTS ?= 100000
 SOAK_TRANSFERS ?= 1000000
 SOAK_QUERIES ?= 7000
+SOAK_CRASHES ?= 500
 
 all:
 
@@ -68,9 +70,10 @@ test:
 soak:
 	@test/setup.sh
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
-	@CT_ROUNDS=$(SOAK_ROUNDS) CT_TRANSFERS=$(SOAK_TRANSFERS) CT_READS=$$(($(SOAK_TRANSFERS) / 10)) CT_TAP='008*.pl' test/run.sh law tap
+	@CT_ROUNDS=$(SOAK_ROUNDS) CT_STATEMENTS=$(SOAK_STATEMENTS) CT_TRANSFERS=$(SOAK_TRANSFERS) CT_READS=$$(($(SOAK_TRANSFERS) / 10)) CT_TAP='008*.pl' test/run.sh law tap
 	@CT_QUERIES=$(SOAK_QUERIES) test/run.sh planner
 	@CT_CYCLES=200 CT_DDL_ROUNDS=10 CT_TAP='01[34]*.pl' test/run.sh tap
+	@CT_CRASHES=$(SOAK_CRASHES) CT_TAP='022*.pl' test/run.sh tap
 
 valgrind:
 	@test/setup.sh valgrind
@@ -106,7 +109,7 @@ lint:
 	@for file in $(SOURCES); do sed -n 2p $$file | grep -qF " * $${file##*/}" || { echo "$$file: its header does not name it"; exit 1; }; done
 	@test -z "$$(find src -name '*.[ch]' -size +60k -print)"
 	@bash -n test/*.sh test/*/*.sh bench/*.sh .ci/run
-	@for file in test/law/law.pl test/planner/fuzz.pl; do perl -c $$file || exit 1; done
+	@for file in test/law/*.pl test/planner/fuzz.pl; do perl -c $$file || exit 1; done
 
 dist:
 	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD

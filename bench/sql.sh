@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # make bench SUITE=sql: what README.md beside this file says. Each figure is the median of
-# three runs; SECONDS_EACH sets how long one pgbench run takes.
+# three runs; SECONDS_EACH sets how long one pgbench run takes. BENCH_QUICK=1 makes it one second, and keys with
+# 1M events have a tenth.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${SECONDS_EACH:-3}
+seconds=${SECONDS_EACH:-3} million=1000000
+[ -z "${BENCH_QUICK:-}" ] || [ "$BENCH_QUICK" = 0 ] || seconds=${SECONDS_EACH:-1} million=100000
 out=$PWD/bench/out
 mkdir -p "$out"
 . test/cluster.sh
@@ -192,5 +194,82 @@ held lookup_idle_nobody ''
 held lookup_idle_writer 'BEGIN; INSERT INTO account VALUES (1, NULL, 0);'
 held lookup_idle_reader 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;'
 held lookup_idle_slot "SELECT pg_create_logical_replication_slot('forgotten', 'test_decoding');"
+
+# ---- durable tables --------------------------------------------------------------------------
+
+# Two tables of events, the same but for what is bound to one of them: key 0 has a million, 10,000 others have 20 each.
+sql -v million="$million" <<'SQL'
+CREATE TABLE movement (account bigint, at timestamptz, amount bigint);
+INSERT INTO movement SELECT 0, timestamptz '2026-01-01' + i * interval '1 second', 1 FROM generate_series(1, :million) i;
+INSERT INTO movement SELECT 1 + i % 10000, timestamptz '2026-01-01' + i * interval '2 seconds', 1 FROM generate_series(1, 200000) i;
+CREATE INDEX ON movement (account, at);
+CREATE TABLE unbound (LIKE movement);
+INSERT INTO unbound SELECT * FROM movement;
+CREATE INDEX ON unbound (account, at);
+CREATE TABLE captured (LIKE movement);
+CREATE INDEX ON captured (account, at);
+CREATE TABLE uncaptured (LIKE movement);
+CREATE INDEX ON uncaptured (account, at);
+CREATE FOREIGN TABLE ledger (id bigint OPTIONS (key 'true', source 'account'), at timestamptz OPTIONS (time 'true'),
+                             balance bigint OPTIONS (rule 'sum', source 'amount')) SERVER contime OPTIONS (events 'movement');
+CREATE FOREIGN TABLE capture (id bigint OPTIONS (key 'true', source 'account'), at timestamptz OPTIONS (time 'true'),
+                              balance bigint OPTIONS (rule 'sum', source 'amount')) SERVER contime OPTIONS (events 'captured');
+VACUUM ANALYZE movement, unbound;
+-- Are there caches of durable tables; and wait until they are ready.
+CREATE FUNCTION has_caches() RETURNS boolean LANGUAGE sql AS
+    $$ SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'contime.tables'::regclass AND attname = 'cached') $$;
+CREATE PROCEDURE cached() LANGUAGE plpgsql AS $$
+DECLARE
+    done boolean := NOT has_caches();
+BEGIN
+    FOR i IN 1 .. 60000 LOOP
+        EXIT WHEN done;
+        EXECUTE 'SELECT coalesce(bool_and(cached), false) FROM contime.tables WHERE "table" = ''ledger''::regclass' INTO done;
+        PERFORM pg_sleep(0.001); COMMIT;
+    END LOOP;
+END $$;
+CALL cached();
+SQL
+row capture_row "$(per_row "INSERT INTO captured $thousand;")" "$(per_row "SELECT count(*) FROM ($thousand) x;")" "$(per_row "INSERT INTO uncaptured $thousand;")"
+row durable_lookup "$(us_per_call "\set id random(1, 10000)
+\set s random(1, 400000)
+SELECT id, at, balance FROM ledger WHERE id = :id AND at = $instant;")" "$(fdw)" "$(us_per_call "\set id random(1, 10000)
+\set s random(1, 400000)
+SELECT sum(amount) FROM unbound WHERE account = :id AND at <= $instant;")"
+row durable_hot_sum "$(us_per_call "\set s random(1, $million)
+SELECT id, at, balance FROM ledger WHERE id = 0 AND at = $instant;")" "$(fdw)" "$(us_per_call "\set s random(1, $million)
+SELECT sum(amount) FROM unbound WHERE account = 0 AND at <= $instant;")"
+correction() { echo "\set s random(1, $million)
+UPDATE $1 SET amount = amount + 1 WHERE account = 0 AND at = $instant;"; }
+row late_correction_1m "$(us_per_call "$(correction movement)
+SELECT id, at, balance FROM ledger WHERE id = 0 AND at = '2027-01-01';")" "$(us_per_call "$(correction unbound)
+SELECT id, at, balance FROM floor_1 WHERE id = 1 AND at = now();")" "$(us_per_call "$(correction unbound)
+SELECT sum(amount) FROM unbound WHERE account = 0 AND at <= '2027-01-01';")"
+
+# us_first SQL: a server's first statement.
+us_first() {
+	for _ in 1 2 3; do
+		as_owner "$PGBIN/pg_ctl" restart -s -w -D "$PGDATA" -l "$WORK/server.log" >/dev/null
+		sql -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
+	done | median | awk '{printf "%.0f", $1 * 1000}'
+}
+row first_read_after_restart "$(us_first "SELECT id, at, balance FROM ledger WHERE id = 17 AND at = '2026-01-03'")" \
+	"$(us_first 'SELECT id, at, balance FROM floor_1 WHERE id = 1 AND at = now()')" \
+	"$(us_first "SELECT sum(amount) FROM unbound WHERE account = 17 AND at <= '2026-01-03'")"
+
+# Rows a second, since the server's start, until the cache is ready: beside those that are counted, and those that are indexed.
+rows_per_second() { awk -v rows=$((million + 200000)) '{printf "%.0f", rows / $1}'; }
+load_rate() {
+	for _ in 1 2 3; do
+		as_owner "$PGBIN/pg_ctl" restart -s -w -D "$PGDATA" -l "$WORK/server.log" >/dev/null
+		sql -c 'CALL cached()' -c 'SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())'
+	done | median | rows_per_second
+}
+seconds_of() { us_per_row 1000000 "$1"; }		# microseconds each of a million are seconds
+if [ "$(sql -c 'SELECT has_caches()')" = t ]; then
+	awk -v value="$(load_rate)" -v floor="$(seconds_of 'SELECT count(*) FROM unbound' | rows_per_second)" \
+		-v plain="$(seconds_of 'CREATE INDEX ON unbound (account, at) INCLUDE (amount)' | rows_per_second)" 'BEGIN {
+		printf "load_rate,%s,rows/s,%s,%.2f,%s,%.2f\n", value, floor, floor / value, plain, value / plain }' >>"$out/sql.csv"
+fi
 
 column -s, -t "$out/sql.csv"

@@ -16,20 +16,9 @@ COPY full_ FROM PROGRAM 'yes "1	2020-01-02 00:00:00+00	1	z" | head -n 10000000';
 \echo :SQLSTATE
 SELECT count(*), sum(n) FROM full_ WHERE at = '2020-01-03';
 -- What failed gives its memory back.
-CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE 'waited in vain for %', condition;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set until :abs_srcdir '/sql/until.sql'
+\i :until
 CALL until('(SELECT sum(memory_bytes) FROM contime.workers) < 32 * 1024 * 1024');
 INSERT INTO full_ SELECT i % 100, timestamptz '2020-01-02' + i * interval '1 second', 1, repeat('x', 100) FROM generate_series(1, 10000) i;
 SELECT count(*), sum(n) FROM full_ WHERE at = '2020-01-03';

@@ -1,20 +1,9 @@
 -- Retention: what is older than a table retains is folded, refused or counted; what is retained stays as it was.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
-CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE 'waited in vain for %', condition;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set until :abs_srcdir '/sql/until.sql'
+\i :until
 
 -- ---- the options ----------------------------------------------------------------
 

@@ -7,20 +7,9 @@ CREATE FOREIGN TABLE stock (
     pieces   int         OPTIONS (rule 'sum', initial '0'),
     movement int         OPTIONS (event_id 'true')
 ) SERVER contime;
-CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE 'waited in vain for %', condition;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set until :abs_srcdir '/sql/until.sql'
+\i :until
 CREATE VIEW counted AS
     SELECT keys, recent + young + frozen AS kept, duplicates, conflicts,
            recent + young + frozen + duplicates + conflicts AS inserted, bytes > 0 AS bytes, since <= now() AS since

@@ -148,7 +148,7 @@ suite_tap() {
 		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" $(cd "$WORK/tests/test/t" && printf "$PWD/%s\n" ${CT_TAP:-*.pl})
 	) &>"$log" || status=1
 	[ $status = 0 ] || { keep tap "$log" "$dir"/tmp_check/log; grep -E -B2 -A12 '^not ok|^# +Failed|died|Bailout' "$log" | head -n 120; }
-	grep -E '^# (CT_SEED=|[0-9]+ transfers)' "$log"
+	grep -E '^# (CT_SEED=|[0-9]+ trans(fer|action)s)' "$log"
 	record tap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
 }
 

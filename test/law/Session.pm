@@ -1,4 +1,4 @@
-# Session.pm: psql, driven statement by statement. Used by durable.pl.
+# Session.pm: psql, driven statement by statement. Used by law.pl and durable.pl.
 package Session;
 use strict;
 use warnings;

@@ -26,75 +26,13 @@
 # Uses psql and the server that PGHOST and friends name; TAP on standard output.
 use strict;
 use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Fold;
+use Session;
 $| = 1;
 
-# ---- a psql session ---------------------------------------------------------------
-
-package Session;
-use IPC::Open2;
-
-sub new
-{
-	my ($class, $name) = @_;
-	my $pid = open2(my $out, my $in, 'exec psql -X -q -A -t -v VERBOSITY=verbose 2>&1');
-	$in->autoflush(1);
-	my $self = bless { name => $name, pid => $pid, in => $in, out => $out, serial => 0 }, $class;
-	$self->run("SET client_min_messages = error; SET timezone = 'UTC'");
-	return $self;
-}
-
-our ($statements, @script) = (0);
-
-sub send
-{
-	my ($self, $sql) = @_;
-	$sql .= ';' unless $sql =~ /(;|\\\.\n)\s*$/;	# psql does not bear a lone one after COPY
-	push @script, "-- $self->{name}\n$sql\n";
-	$self->{sql} = $sql;
-	my $in = $self->{in};
-	print $in "$sql\n\\echo mark-", ++$self->{serial}, "\n";
-}
-
-# The lines that it printed.
-sub receive
-{
-	my $self = shift;
-	my ($out, @lines) = ($self->{out});
-	local $SIG{ALRM} = sub { die "$self->{name}: no answer within 120 seconds to: $self->{sql}\n" };
-	alarm 120;
-	while (1)
-	{
-		my $line = <$out>;
-		die "$self->{name}: the session is gone after: $self->{sql}\n@lines" unless defined $line;
-		chomp $line;
-		last if $line eq "mark-$self->{serial}";
-		push @lines, $line;
-	}
-	alarm 0;
-	return grep { $_ ne '' } @lines;
-}
-
-# Run statements; the lines they print. An error is fatal.
-sub run
-{
-	my ($self, $sql) = @_;
-	$self->send($sql);
-	my @lines = $self->receive;
-	die "$self->{name}: $self->{sql}\n" . join("\n", @lines) . "\n"
-	  if grep { /(ERROR|FATAL|PANIC):/ } @lines;
-	return @lines;
-}
-
-sub quit
-{
-	my $self = shift;
-	close $self->{in};
-	waitpid $self->{pid}, 0;
-}
-
 # ---- random values -------------------------------------------------------------------
-
-package main;
 
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
 my $rounds = $ENV{CT_ROUNDS} // 30;
@@ -238,9 +176,9 @@ sub create
 	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @state;
 	$t->{names} = join ', ', map { $_->{name} } @all;
 	$t->{key} = join ', ', @keys;
-	$t->{content} = 'row(' . join(', ', map { $_->{name} } @state) . ')';
+	$t->{at} = 'at';
 	my $id = ($spec->{id} // '') eq 'text' ? 'id COLLATE "C"' : 'id';
-	$t->{order} = 'kind, ' . ($spec->{id} ? "$id NULLS LAST, " : '') . "$t->{content} USING *<, nul, cols";
+	$t->{order} = 'e.kind, ' . ($spec->{id} ? "e.$id NULLS LAST, " : '') . 'row(' . join(', ', map { "e.$_->{name}" } @state) . ') USING *<, e.nul, e.cols';
 	$t->{identity} = $spec->{id} ? "$t->{key}, at, kind, $id" : undef;
 
 	$s->run("CREATE FOREIGN TABLE $name ("
@@ -255,49 +193,13 @@ sub create
 sub reference
 {
 	my ($s, $t) = @_;
-	my ($name, $plain, @state) = ($t->{name}, $t->{plain}, @{ $t->{state} });
-	my %does = (
-		last => sub { 'e.%1$s' },
-		sum => sub {
-			my $c = shift;
-			my $exactly = $c->{rate} || $c->{type} =~ /^(real|double precision)$/ ? '::numeric' : '';
-			my $sum = 'coalesce(x.%1$s, ' . quote($c->{initial} // 0) . ")$exactly + e.%1\$s$exactly";
-			$sum = "greatest($sum, $c->{lower})" if defined $c->{lower};
-			$sum = "least($sum, $c->{upper})" if defined $c->{upper};
-			return $sum;
-		},
-		min => sub { 'least(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' },
-		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
-
-	# Beside a linear column, when it was set; of what moves, where it was at the last event, and when that was.
-	my @linear = grep { $_->{interpolate} } @state;
-	my @moving = grep { $_->{rate} } @state;
-	$s->run("CREATE TYPE ${name}_state AS (present boolean, "
-		  . join(', ', map { "$_->{name} " . ($_->{rate} ? 'numeric' : $_->{type}) } @state)
-		  . join('', map { ", $_->{name}_set $t->{time}" } @linear) . ", moved $t->{time})");
-	$s->run("CREATE FUNCTION ${name}_step(x ${name}_state, e $plain) RETURNS ${name}_state LANGUAGE plpgsql AS \$\$ BEGIN
-	IF e.kind = 0 THEN RETURN NULL; END IF;                 -- finish: no row
-	IF x.present IS NULL THEN                               -- a new life, from initial
-		x := ROW(true, " . join(', ', map { quote($_->{initial}) } @state) . ', NULL' x @linear . ", e.at)::${name}_state;
-	END IF;\n"
-	  . join('', map { "\tx.$_->{name} := " . moved($t, $_, 'x', 'e.at') . ";\n" } @moving)
-	  . "	x.moved := e.at;
-	IF e.kind = 1 THEN                                      -- an event: NULL is unchanged\n"
-	  . join('', map {
-			sprintf "\t\tx.%1\$s := CASE WHEN e.nul & $_->{bit} <> 0 THEN NULL WHEN e.%1\$s IS NULL THEN x.%1\$s ELSE "
-			  . $does{ $_->{rule} // 'last' }->($_) . " END;\n", $_->{name} } @state)
-	  . "	ELSE                                                -- a snapshot: NULL is NULL\n"
-	  . join('', map { sprintf "\t\tx.%1\$s := CASE WHEN e.cols & $_->{bit} <> 0 THEN e.%1\$s ELSE x.%1\$s END;\n", $_->{name} } @state)
-	  . "	END IF;\n"
-	  . join('', map { "\tIF e.$_->{name} IS NOT NULL THEN x.$_->{name}_set := e.at; END IF;\n" } @linear)
-	  . "	RETURN x;
-END \$\$");
-	$s->run("CREATE AGGREGATE ${name}_fold($plain) (SFUNC = ${name}_step, STYPE = ${name}_state)");
+	my ($name, $plain) = ($t->{name}, $t->{plain});
+	create_fold($s, $t, $plain);
 
 	# One of each identity; the fold after each event; the last of each instant.
 	$s->run("CREATE VIEW ${name}_events AS " . ($t->{identity}
 	  ? "SELECT * FROM $plain WHERE id IS NULL UNION ALL
-		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain WHERE id IS NOT NULL
+		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain e WHERE id IS NOT NULL
 		  ORDER BY $t->{key}, at, $t->{order})"
 	  : "SELECT * FROM $plain"));
 	$s->run("CREATE VIEW ${name}_steps AS
@@ -307,45 +209,6 @@ END \$\$");
 				FROM ${name}_events e
 				WINDOW sorted AS (PARTITION BY $t->{key} ORDER BY at, $t->{order} ROWS UNBOUNDED PRECEDING)) folded
 		  ORDER BY $t->{key}, at, n DESC) steps");
-}
-
-# From one instant to another: in seconds, or ticks.
-sub time_between
-{
-	my ($t, $from, $to) = @_;
-	return $t->{time} eq 'bigint' ? "($to - $from)::numeric" : "extract(epoch FROM $to - $from)";
-}
-
-# Where a column that moves is at an instant, exactly.
-sub moved
-{
-	my ($t, $c, $x, $at) = @_;
-	return "$x.$c->{name} + coalesce($x.$c->{rate}, 0)::numeric * " . time_between($t, "$x.moved", $at);
-}
-
-# What the columns show at an instant after step s. If that is not bounded, nothing comes and nothing moves.
-sub shown
-{
-	my ($t, $at, $unbounded) = @_;
-	my @shown;
-	for my $c (@{ $t->{state} })
-	{
-		my ($name, $type) = ($c->{name}, $c->{type});
-		my $scale = $c->{scale} // ($type =~ /,\s*(\d+)\)/ ? $1 : 0);
-		if ($c->{rate}) { push @shown, 'round(' . ($unbounded ? "s.$name" : moved($t, $c, 's', $at)) . ", $scale)::$type AS $name" }
-		elsif ($c->{interpolate} && !$unbounded)
-		{
-			# To the next event that says something of the column; a finish, or NULL, holds it.
-			my $next = join ' AND ', map({ "e.$_->[0] = s.$_->[0]" } @{ $t->{keys} }), "e.at > $at",
-			  "(e.kind = 0 OR e.$name IS NOT NULL OR (CASE e.kind WHEN 1 THEN e.nul ELSE e.cols END) & $c->{bit} <> 0)";
-			(my $order = $t->{order}) =~ s/\bid\b/e.id/;
-			push @shown, "coalesce((SELECT round(s.$name\::numeric + (n.$name\::numeric - s.$name\::numeric) * 1.000000000000000000000000 * "
-			  . time_between($t, "s.${name}_set", $at) . ' / ' . time_between($t, "s.${name}_set", 'n.at') . ", $scale)::$type
-				FROM (SELECT e.* FROM $t->{name}_events e WHERE $next ORDER BY e.at, $order LIMIT 1) n), s.$name) AS $name";
-		}
-		else { push @shown, "s.$name" }
-	}
-	return join ', ', @shown;
 }
 
 # ---- events -----------------------------------------------------------------------------
@@ -713,8 +576,7 @@ sub run_steps
 	for (@steps)
 	{
 		my ($s, @parts) = @$_;
-		$Session::statements += @parts;
-		$s->send(script(map { ref $_ ? $_->{sql} : $_ } @parts));
+		$s->send(map { ref $_ ? $_->{sql} : $_ } @parts);
 	}
 	for (@steps)
 	{
@@ -764,8 +626,9 @@ sub accounted
 	return $inserted == $kept && $dropped == $copies;
 }
 
-my $admin = Session->new('admin');
-@sessions = map { Session->new("session $_") } 1 .. 4;
+my $settings = "SET client_min_messages = error; SET timezone = 'UTC'";
+my $admin = Session->new('admin', $settings);
+@sessions = map { Session->new("session $_", $settings) } 1 .. 4;
 $admin->run('CREATE EXTENSION IF NOT EXISTS contime');
 
 sub round
@@ -780,7 +643,7 @@ sub round
 
 	for my $t (@tables)
 	{
-		$admin->run(script('BEGIN', record($t, 150), 'COMMIT')) for 1 .. $deep * 10;
+		$admin->run('BEGIN', record($t, 150), 'COMMIT') for 1 .. $deep * 10;
 	}
 	for (my $n = 0; $n < $steps;)
 	{

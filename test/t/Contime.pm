@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes;
 
-our @EXPORT = qw(contime_node until_true sqlstate logged stop_process stop_in_change $account);
+our @EXPORT = qw(contime_node until_true until_cached sqlstate logged stop_process stop_in_change $account);
 
 # A continuous table.
 our $account = q{CREATE FOREIGN TABLE account (
@@ -33,6 +33,15 @@ sub until_true
 {
 	my ($node, $query, $what) = @_;
 	return ok($node->poll_query_until('postgres', $query), $what);
+}
+
+# Wait, within the framework's bound, until the cache of a durable table is ready; where there are no caches there is nothing to wait for.
+sub until_cached
+{
+	my ($node, $table) = @_;
+	return if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'contime.tables'::regclass AND attname = 'cached'}) == 0;
+	$node->poll_query_until('postgres', qq{SELECT cached FROM contime.tables WHERE "table" = '$table'::regclass}) or die "no cache of $table";
+	return;
 }
 
 # SQLSTATE, message and hint of a statement that must fail.

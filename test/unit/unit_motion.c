@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
-#include "rule.h"
+#include "algebra.h"
 
 static uint64_t seed;
 
@@ -182,14 +181,6 @@ half_away(__int128 value, int64_t unit)
 	return value < 0 ? -((2 * -value + unit) / (2 * unit)) : (2 * value + unit) / (2 * unit);
 }
 
-static CtWide
-wide_of(__int128 number)
-{
-	CtWide wide = {{(uint64_t) number, (uint64_t) (number >> 64), number < 0 ? UINT64_MAX : 0}};
-
-	return wide;
-}
-
 static void
 compare(const CtSchema *schema, Row row, Units units, const CtState *state, int64_t time)
 {
@@ -207,13 +198,6 @@ compare(const CtSchema *schema, Row row, Units units, const CtState *state, int6
 }
 
 /* ---- the engine's ------------------------------------------------------------------ */
-
-typedef struct Made
-{
-	CtForm form;
-	uint8_t record[NATTRS * sizeof(int64_t)];
-	CtItem item;
-} Made;
 
 static Step
 random_step(OracleSource *source, int64_t time, uint32_t density)
@@ -238,35 +222,8 @@ static void
 event_make(const CtSchema *schema, const Step *step, Made *made)
 {
 	CtChange change = {.kind = step->kind, .set = step->set, .null = step->null};
-	uint32_t bytes = 0;
 
-	for (uint32_t rest = step->set & ~step->null; rest != 0; rest &= rest - 1)
-	{
-		memcpy(made->record + bytes, &step->value[__builtin_ctz(rest)], sizeof(int64_t));
-		bytes += sizeof(int64_t);
-	}
-	ct_form_make(schema, &change, 0, &made->form);
-	made->item = (CtItem){step->time, &made->form, made->record};
-}
-
-/* The composition of a run in one attribute, associated at random. */
-static void
-compose(const CtShape *shape, OracleSource *source, const Made *event, uint32_t count, int attr,
-		CtCell *cell)
-{
-	uint32_t left = count > 1 ? 1 + oracle_below(source, count - 1) : 0;
-	CtCell right;
-
-	cell->tag = CT_KEEP;
-	if (count == 1 && event->form.kind == CT_FINISH)
-		ct_cell_reset(&shape->schema->attr[attr], cell);
-	else if (count == 1 && ct_form_touches(&event->form, attr))
-		ct_cell_of(shape, &event->item, attr, cell);
-	if (count <= 1)
-		return;
-	compose(shape, source, event, left, attr, cell);
-	compose(shape, source, event + left, count - left, attr, &right);
-	ct_cell_then(shape, &shape->schema->attr[attr], cell, &right);
+	made_of(schema, &change, step->time, step->value, made);
 }
 
 /* What comes first is applied event by event, the rest as a composition. */
@@ -304,8 +261,8 @@ algebra_run(const CtSchema *schema, OracleSource *source)
 		CtCell cell;
 		CtCell again;
 
-		compose(&shape, source, event + begin, count - begin, i, &cell);
-		compose(&shape, source, event + begin, count - begin, i, &again);
+		made_compose(&shape, source, event + begin, count - begin, i, &cell);
+		made_compose(&shape, source, event + begin, count - begin, i, &again);
 		assert_true(ct_cell_same(&schema->attr[i], &cell, &again)); /* R4 */
 		ct_value_apply(&shape, i, &got.value[i], cell.tag, &cell.motion);
 	}
