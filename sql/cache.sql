@@ -1,0 +1,221 @@
+-- Durable tables in memory: loaded behind reads, kept while rows are written, given up when in doubt.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set until :abs_srcdir '/sql/until.sql'
+\i :until
+
+CREATE TABLE movement (
+    id      bigint        PRIMARY KEY,
+    account int           NOT NULL,
+    at      timestamptz,
+    amount  numeric(18,2),
+    owner   text,
+    note    text
+);
+INSERT INTO movement
+SELECT i, i % 10, '2026-01-01'::timestamptz + (i * 7919 % 1000) * interval '1 hour', i % 7 - 3, CASE WHEN i % 5 = 0 THEN 'o' || i END
+FROM generate_series(1, 1000) i;
+CREATE FOREIGN TABLE account (
+    id      int           OPTIONS (key 'true', source 'account'),
+    at      timestamptz   OPTIONS (time 'true'),
+    balance numeric(18,2) OPTIONS (rule 'sum', source 'amount', initial '0'),
+    owner   text
+) SERVER contime OPTIONS (events 'movement');
+
+-- Where a read is answered, and what it says beside plain SQL.
+CREATE FUNCTION asked(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; result text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+        result := coalesce(substring(line FROM 'Events: (.*)'), result);
+    END LOOP;
+    RETURN result;
+END $$;
+CREATE FUNCTION unequal() RETURNS SETOF record LANGUAGE sql AS $$
+SELECT k, t, a.balance, m.balance FROM generate_series(0, 20) k CROSS JOIN generate_series('2025-12-31'::timestamptz, '2026-02-20', '1 day 7 hours') t
+CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS balance, count(*) AS events FROM movement m WHERE m.account = k AND m.at <= t) m
+LEFT JOIN account a ON a.id = k AND a.at = t
+WHERE a.balance IS DISTINCT FROM CASE WHEN m.events > 0 THEN m.balance END
+$$;
+CREATE FUNCTION differ() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM unequal() AS d(k int, t timestamptz, ours numeric, theirs numeric)';
+CREATE VIEW cache AS SELECT "table", keys, recent + young + frozen AS events, cache FROM contime.tables;
+CREATE PROCEDURE loaded() LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM count(*) FROM account;
+    COMMIT;
+    CALL until($c$ (SELECT cache IN ('ready', 'refused') FROM contime.tables WHERE "table" = 'account'::regclass) $c$);
+END $$;
+
+-- ---- loading ------------------------------------------------------------------------------
+
+SELECT asked('SELECT * FROM account WHERE id = 3');
+CALL loaded();
+SELECT * FROM cache;
+SELECT asked('SELECT * FROM account WHERE id = 3'), asked('SELECT * FROM account'), asked('SELECT * FROM account WHERE id = 11');
+SELECT differ();
+SELECT * FROM contime.verify('account');
+-- The triggers are nobody's business, and dumped nowhere.
+SELECT count(*) AS triggers, bool_and(tgisinternal) AS internal, bool_and(tgenabled = 'A') AS always FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
+SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid = 'movement'::regclass AND tgtype & 1 = 1 \gset
+\set VERBOSITY sqlstate
+DROP TRIGGER :"trigger" ON movement;
+\set VERBOSITY default
+\echo :SQLSTATE
+CREATE TRIGGER mine AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION contime.capture();
+INSERT INTO movement VALUES (0, 3, '2026-01-01', 1);
+\echo :SQLSTATE
+DROP TRIGGER mine ON movement;
+CALL loaded();
+
+-- ---- every way to write ---------------------------------------------------------------------
+
+INSERT INTO movement VALUES (2001, 3, '2026-01-03', 100), (2002, 11, '2026-01-03', 5), (2003, 3, NULL, 7);
+UPDATE movement SET amount = amount + 1000 WHERE id % 100 = 7;
+UPDATE movement SET account = 12 WHERE id = 13;
+UPDATE movement SET at = at + interval '10 days' WHERE id = 14;
+UPDATE movement SET at = '2026-01-05' WHERE id = 2003;
+UPDATE movement SET at = NULL WHERE id = 15;
+UPDATE movement SET note = 'nothing that counts' WHERE id < 100;
+DELETE FROM movement WHERE id % 50 = 1;
+INSERT INTO movement VALUES (2001, 3, '2026-01-03', 50) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount;
+INSERT INTO movement VALUES (2001, 3, '2026-01-03', 60) ON CONFLICT (id) DO NOTHING;
+MERGE INTO movement m USING (VALUES (2002, 1), (2010, 2), (17, 3)) v(id, n) ON v.id = m.id
+WHEN MATCHED AND n = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET amount = n WHEN NOT MATCHED THEN INSERT VALUES (v.id, 10, '2026-01-09', n);
+COPY movement (id, account, at, amount) FROM stdin (FORMAT csv);
+2020,4,2026-01-08 12:00,1.5
+2021,4,2026-01-08 12:00,1.5
+\.
+SELECT asked('SELECT * FROM account WHERE id = 4');
+SELECT differ();
+SELECT * FROM contime.verify('account');
+
+-- In one transaction, and back.
+BEGIN;
+DELETE FROM movement WHERE account = 5;
+SELECT differ();
+SAVEPOINT s;
+INSERT INTO movement SELECT 3000 + i, 5, '2026-01-10', i FROM generate_series(1, 10) i;
+UPDATE movement SET amount = amount * 2 WHERE id > 3005;
+SELECT differ();
+ROLLBACK TO s;
+SELECT differ();
+INSERT INTO movement VALUES (3001, 5, '2026-01-10', 1);
+SELECT differ();
+SELECT asked('SELECT * FROM account WHERE id = 5');
+ROLLBACK;
+SELECT differ();
+
+-- Twice the same, and one of them goes.
+INSERT INTO movement VALUES (4001, 6, '2026-01-11', 9), (4002, 6, '2026-01-11', 9), (4003, 6, '2026-01-11', 9);
+DELETE FROM movement WHERE id = 4002;
+SELECT differ();
+CALL until($c$ (SELECT recent = 0 FROM contime.tables WHERE "table" = 'account'::regclass) $c$);
+SELECT differ();
+SELECT * FROM contime.verify('account');
+
+-- ---- while a statement is under way -------------------------------------------------------------
+
+-- Rows that are in the heap and not in memory yet: who looks sees them.
+CREATE FUNCTION look(k int) RETURNS numeric LANGUAGE sql VOLATILE AS 'SELECT balance FROM account WHERE id = k AND at = ''infinity''';
+CREATE FUNCTION look_plain(k int) RETURNS numeric LANGUAGE sql VOLATILE AS 'SELECT sum(amount) FROM movement WHERE account = k';
+INSERT INTO movement SELECT 5000 + i, 8, '2026-03-01', 1000000 FROM generate_series(1, 3) i RETURNING id, look(8) = look_plain(8) AS same, look(8) > 1000000 AS sees_it;
+CREATE FUNCTION look_after() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE 'after row %: %', NEW.id, look(9) = look_plain(9);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER aaa AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION look_after();
+INSERT INTO movement SELECT 5100 + i, 9, '2026-03-01', 1000000 FROM generate_series(1, 2) i;
+DROP TRIGGER aaa ON movement;
+SELECT differ();
+
+-- ---- DDL ------------------------------------------------------------------------------------------
+
+-- What may change rows, or what they mean, has them loaded again; rolled back, nothing has happened.
+BEGIN;
+TRUNCATE movement;
+INSERT INTO movement VALUES (1, 1, '2026-01-01', 1);
+SELECT count(*), asked('SELECT * FROM account') FROM account;
+ROLLBACK;
+SELECT count(*), asked('SELECT * FROM account') FROM account;
+SELECT differ();
+ALTER TABLE movement ALTER amount TYPE numeric(20,3);
+SELECT asked('SELECT * FROM account');
+SELECT differ();
+CALL loaded();
+ALTER TABLE movement RENAME amount TO value;
+ALTER TABLE movement RENAME value TO amount;
+ALTER TABLE movement DISABLE TRIGGER ALL;
+UPDATE movement SET amount = 0 WHERE account = 1;
+CALL loaded();
+SELECT cache FROM cache;
+SELECT differ();
+ALTER TABLE movement ENABLE TRIGGER ALL;
+CALL loaded();
+SELECT cache FROM cache;
+SET session_replication_role = replica;
+UPDATE movement SET amount = 1 WHERE account = 1;
+RESET session_replication_role;
+SELECT differ();
+ALTER FOREIGN TABLE account ADD COLUMN first text OPTIONS (source 'note');
+SELECT asked('SELECT * FROM account');
+CALL loaded();
+SELECT id, first FROM account WHERE id = 2;
+VACUUM FULL movement;
+CLUSTER movement USING movement_pkey;
+SELECT asked('SELECT * FROM account');
+SELECT differ();
+
+-- ---- what cannot be cached ---------------------------------------------------------------------------
+
+-- Rows that are no events: an error for who reads, not for who writes.
+INSERT INTO movement VALUES (6000, 1, 'infinity', 1);
+SELECT id, balance FROM account WHERE id = 1 AND at = 'infinity';
+\echo :SQLSTATE
+SELECT asked('SELECT * FROM account WHERE id = 2');
+DELETE FROM movement WHERE id = 6000;
+
+-- Two rows of one identity: only one counts, until it is gone.
+CREATE FOREIGN TABLE named (
+    id    int           OPTIONS (key 'true', source 'account'),
+    at    timestamptz   OPTIONS (time 'true'),
+    total numeric(18,2) OPTIONS (rule 'sum', source 'amount'),
+    name  text          OPTIONS (event_id 'true', source 'coalesce(note, id::text)')
+) SERVER contime OPTIONS (events 'movement');
+SELECT count(*) > 0 AS there FROM named;
+CALL until($c$ (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'named'::regclass) $c$);
+INSERT INTO movement (id, account, at, amount, note) VALUES (7001, 20, '2026-01-01', 1, 'same'), (7002, 20, '2026-01-01', 2, 'same');
+SELECT total FROM named WHERE id = 20;
+DELETE FROM movement WHERE id = 7001;
+SELECT total FROM named WHERE id = 20;
+CALL until($c$ (SELECT recent = 0 OR cache <> 'ready' FROM contime.tables WHERE "table" = 'named'::regclass) $c$);
+SELECT total FROM named WHERE id = 20;
+
+-- COPY FREEZE writes rows that everyone sees at once.
+BEGIN;
+TRUNCATE movement;
+COPY movement (id, account, at, amount) FROM stdin (FREEZE, FORMAT csv);
+1,1,2026-01-01,5
+\.
+COMMIT;
+SELECT differ();
+
+-- ---- several sources, and none --------------------------------------------------------------------
+
+CREATE TABLE correction (account int NOT NULL, at timestamptz NOT NULL, amount numeric(18,2));
+SELECT contime.add_source('account', 'correction', '{"id": "account", "balance": "amount", "owner": null, "first": null}', 'snapshot');
+CALL loaded();
+INSERT INTO correction VALUES (1, '2026-01-02', 77);
+SELECT balance, asked('SELECT * FROM account WHERE id = 1') FROM account WHERE id = 1;
+DELETE FROM correction;
+SELECT balance, asked('SELECT * FROM account WHERE id = 1') FROM account WHERE id = 1;
+SELECT contime.drop_source('account', 'correction');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'correction'::regclass;
+DROP FOREIGN TABLE account, named;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
+DROP TABLE movement, correction;
+DROP FUNCTION asked, differ, unequal, look, look_plain, look_after;
+DROP VIEW cache;
+DROP PROCEDURE loaded;
+DROP PROCEDURE until;
