@@ -4,15 +4,19 @@
 #   For every snapshot S, key k and instant T, the row of a continuous table at (k, T) is the fold, in the
 #   order of the law, of the rows of its event tables that S can see.
 #
-# Several sessions change event tables in all the ways there are: INSERT, COPY, UPDATE, DELETE, TRUNCATE, MERGE,
-# ON CONFLICT, with savepoints, exception blocks, triggers and functions that look at the state while the statement
-# runs, partitions that are detached and attached, at every isolation level, in two phases; one after the other,
-# or all at once. The server crashes in between. Again and again a session folds the rows that it sees
-# by plain SQL and compares, in one statement and so under one snapshot, with what the continuous table says.
+# Several sessions change event tables in all the ways there are: INSERT, COPY, UPDATE, DELETE, TRUNCATE, MERGE, ON CONFLICT, by
+# statement, function, foreign key, trigger of another table, and with triggers that change the row; rows one by one of which
+# there are twins; with savepoints, exception blocks, triggers and functions that look at the state while the statement runs,
+# cursors that stay open, at every isolation level, in two phases; one after the other, or all at once. When all have ended, now
+# and then, there is DDL between (one may have taken its PostgreSQL snapshot before): columns come and go, tables are rewritten,
+# renamed, detached and attached, triggers are disabled. The server crashes in between. Again and again a session folds the rows
+# that it sees by plain SQL and compares, in one statement and so under one snapshot, with what the continuous table says, be it
+# from the rows, from a cache that is loading, or from one that is ready.
 #
 #   CT_SEED=n         the seed; printed, so that a failure can be had again
-#   CT_STATEMENTS=n   how many statements, roughly (default 2500)
+#   CT_STATEMENTS=n   how many statements, roughly (default 5000)
 #   CT_ROUND=n        only this round, which has a seed of its own
+#   CT_BALLAST=n      of the memory so many megabytes are taken, so that caches have little
 #
 # What the sessions did in the first round with a difference goes to durable-script.sql. Uses psql, pg_ctl, and
 # the server that PGHOST and PGDATA name; TAP on standard output.
@@ -20,30 +24,50 @@ use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
+use Fold;
 use Session;
 $| = 1;
 
 my $seed = $ENV{CT_SEED} // int(time() * 7919 + $$) % 1_000_000_000;
-my $limit = $ENV{CT_STATEMENTS} // 2500;
-print "# CT_SEED=$seed CT_STATEMENTS=$limit\n";
+my $limit = $ENV{CT_STATEMENTS} // 5000;
+my $ballast = $ENV{CT_BALLAST};
+print "# CT_SEED=$seed CT_STATEMENTS=$limit", $ballast ? " CT_BALLAST=$ballast" : '', "\n";
 
 sub pick { return $_[ int rand @_ ] }
 sub chance { return rand() < $_[0] }
 sub quote { return defined $_[0] ? "'$_[0]'" : 'NULL' }
 
 # ---- the tables ------------------------------------------------------------------------
-# Of each: the event table, and its columns with their values and types; the continuous table's columns, with their sources.
+# Of each: the event table, and its columns with their values and types; the continuous table's columns, with their sources;
+# other event tables, and other statements that change events.
+
+my $ids;	# so many there are in this round
+sub deep { return $ids > 1000 }
+sub tenths { return (int(rand(401)) - 200) / 10 }
 
 my @specs = (
 	{
-		what => 'a primary key',
-		events => 'CREATE TABLE %s (id bigint PRIMARY KEY, account int, at timestamptz, amount numeric(12,2), owner text)',
+		what => 'a primary key, a foreign one, a trigger that changes rows',
+		before => [ 'CREATE TABLE %s_parent (id int PRIMARY KEY)', 'INSERT INTO %s_parent SELECT generate_series(0, 9)' ],
+		events => 'CREATE TABLE %1$s (id bigint PRIMARY KEY, account int, at timestamptz, amount numeric(12,2), owner text, memo varchar(9),
+			parent int REFERENCES %1$s_parent ON DELETE CASCADE ON UPDATE CASCADE)',
+		more => [ q{CREATE FUNCTION %s_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF new.amount > 15 THEN new.amount := 15 - new.amount; new.account := 3 - new.account; END IF;
+				IF new.amount < -19 THEN RETURN NULL; END IF;
+				RETURN new; END $$},
+			'CREATE TRIGGER change BEFORE INSERT OR UPDATE ON %1$s FOR EACH ROW EXECUTE FUNCTION %1$s_change()' ],
+		others => [
+			sub { sprintf 'DELETE FROM %s_parent WHERE id = %d', $_[0]{events}, rand 10 },
+			sub { sprintf 'UPDATE %s_parent SET id = %d WHERE id = %d', $_[0]{events}, rand 10, rand 10 },
+			(sub { sprintf 'INSERT INTO %s_parent SELECT generate_series(0, 9) ON CONFLICT DO NOTHING', $_[0]{events} }) x 2 ],
 		values => [
-			[ id => sub { int rand 150 }, 'bigint' ],
+			[ id => sub { int rand $ids }, 'bigint' ],
 			[ account => sub { chance(0.02) ? undef : int rand 4 }, 'int' ],
 			[ at => sub { chance(0.02) ? undef : instant('timestamptz') }, 'timestamptz' ],
 			[ amount => sub { chance(0.1) ? undef : (int(rand(4001)) - 2000) / 100 }, 'numeric' ],
-			[ owner => sub { chance(0.6) ? undef : pick('', 'Ada', 'ä', 'y' x 3000) }, 'text' ] ],
+			[ owner => sub { chance(0.6) ? undef : pick('', 'Ada', 'ä', 'y' x 3000) }, 'text' ],
+			[ memo => sub { pick('a', 'b') }, 'varchar' ],
+			[ parent => sub { chance(0.8) ? undef : int rand 9 }, 'int' ] ],
 		conflict => 'id',
 		time => 'timestamptz',
 		columns => [
@@ -53,7 +77,7 @@ my @specs = (
 			{ name => 'held', type => 'numeric(12,2)', rule => 'sum', initial => '5', lower => '-20', upper => '50', source => '-amount' },
 			{ name => 'owner', type => 'text', rule => 'last' },
 			{ name => 'hi', type => 'numeric(12,2)', rule => 'max', source => 'CASE WHEN amount > 0 THEN amount END' },
-			{ name => 'n', type => 'int', rule => 'sum', source => '1' } ]
+			{ name => 'n', type => 'int', rule => 'sum', source => 'coalesce(parent, 1)' } ]
 	},
 	{
 		what => 'partitions, event ids',
@@ -70,6 +94,7 @@ my @specs = (
 			[ v => sub { chance(0.1) ? undef : int(rand(41)) - 20 }, 'smallint' ],
 			[ note => sub { chance(0.5) ? undef : pick('a', 'B', 'b') }, 'text' ],
 			[ eid => sub { chance(0.3) ? undef : pick('a', 'b', 'B', 'é') }, 'text' ] ],
+		also => { 0 => {}, 1 => {} },
 		time => 'bigint',
 		columns => [
 			{ name => 'hall', type => 'bigint', key => 1 },
@@ -91,7 +116,7 @@ my @specs = (
 			[ seen => sub { chance(0.02) ? undef : substr instant('timestamptz'), 0, 26 }, 'timestamp' ],
 			[ a => sub { chance(0.1) ? undef : int(rand(41)) - 20 }, 'int' ],
 			[ d => sub { chance(0.1) ? undef : int rand 999 }, 'int' ],
-			[ id => sub { int rand 150 }, 'bigint' ] ],
+			[ id => sub { int rand $ids }, 'bigint' ] ],
 		conflict => 'id',
 		time => 'timestamptz',
 		columns => [
@@ -107,7 +132,7 @@ my @specs = (
 		more => [ 'CREATE TABLE %s_counts (id int PRIMARY KEY, account int, at timestamptz, amount numeric(10,2))',
 			'CREATE TABLE %s_closings (account smallint, at timestamptz)' ],
 		values => [
-			[ id => sub { int rand 150 }, 'int' ],
+			[ id => sub { int rand $ids }, 'int' ],
 			[ giver => sub { chance(0.1) ? undef : int rand 4 }, 'int' ],
 			[ taker => sub { chance(0.1) ? undef : int rand 5 }, 'int' ],
 			[ at => sub { instant('timestamptz') }, 'timestamptz' ],
@@ -135,9 +160,68 @@ my @specs = (
 			{ name => 'balance', type => 'numeric(12,2)', rule => 'sum', initial => '3' },
 			{ name => 'note', type => 'text', rule => 'last' },
 			{ name => 'n', type => 'int', rule => 'sum' } ]
+	},
+	{
+		what => 'twins, unlogged',
+		events => 'CREATE UNLOGGED TABLE %s (k int, at timestamptz, v int, memo text)',
+		values => [
+			[ k => sub { int rand 2 }, 'int' ],
+			[ at => sub { instant('timestamptz', int rand 6) }, 'timestamptz' ],
+			[ v => sub { 1 + int rand 2 }, 'int' ],
+			[ memo => sub { chance(0.9) ? undef : 'x' x 20 }, 'text' ] ],
+		time => 'timestamptz',
+		columns => [
+			{ name => 'k', type => 'int', key => 1 },
+			{ name => 'at', type => 'timestamptz', time => 1 },
+			{ name => 's', type => 'bigint', rule => 'sum', source => 'v' },
+			{ name => 'n', type => 'bigint', rule => 'sum', source => '1' },
+			{ name => 'b', type => 'smallint', rule => 'sum', lower => '0', upper => '5', initial => '1', source => 'CASE v WHEN 1 THEN 1 ELSE -1 END' },
+			{ name => 'v', type => 'int', rule => 'last' } ]
+	},
+	{
+		what => 'between events',
+		events => 'CREATE TABLE %s (id int PRIMARY KEY, k int, at timestamptz, heat float8, g int, place float8, v numeric(9,6), s int)',
+		more => [ 'CREATE TABLE %s_counts (k int, at timestamptz, heat float8, place float8)', 'CREATE TABLE %s_closings (k int, at timestamptz)' ],
+		values => [
+			[ id => sub { int rand $ids }, 'int' ],
+			[ k => sub { int rand 3 }, 'int' ],
+			[ at => sub { instant('timestamptz') }, 'timestamptz' ],
+			[ heat => sub { chance(0.4) ? undef : tenths() }, 'float8' ],
+			[ g => sub { chance(0.6) ? undef : int rand 30 }, 'int' ],
+			[ place => sub { chance(0.6) ? undef : tenths() }, 'float8' ],
+			[ v => sub { chance(0.6) ? undef : tenths() }, 'numeric' ],
+			[ s => sub { int rand 5 }, 'int' ] ],
+		conflict => 'id',
+		also => {
+			counts => { values => [
+				[ k => sub { int rand 3 }, 'int' ],
+				[ at => sub { instant('timestamptz') }, 'timestamptz' ],
+				[ heat => sub { chance(0.3) ? undef : tenths() }, 'float8' ],
+				[ place => sub { chance(0.3) ? undef : tenths() }, 'float8' ] ] },
+			closings => { values => [
+				[ k => sub { int rand 3 }, 'int' ],
+				[ at => sub { instant('timestamptz') }, 'timestamptz' ] ] } },
+		sources => [
+			{ events => '%s', kind => 'event', map => { k => 'k', heat => 'heat', g => 'g', place => 'place', v => 'v', s => 's' } },
+			{ events => '%s_counts', kind => 'snapshot', map => { k => 'k', heat => 'heat', g => undef, place => 'place', v => undef, s => undef } },
+			{ events => '%s_closings', kind => 'finish', map => { k => 'k', heat => undef, g => undef, place => undef, v => undef, s => undef } } ],
+		time => 'timestamptz',
+		columns => [
+			{ name => 'k', type => 'int', key => 1 },
+			{ name => 'at', type => 'timestamptz', time => 1 },
+			{ name => 'heat', type => 'double precision', rule => 'last', scale => 1, interpolate => 'linear' },
+			{ name => 'g', type => 'int', rule => 'last', interpolate => 'linear', initial => '3' },
+			{ name => 'place', type => 'numeric(18,3)', rule => 'last', rate => 'v', initial => '0' },
+			{ name => 'v', type => 'numeric(9,6)', rule => 'last' },
+			{ name => 's', type => 'bigint', rule => 'sum' } ]
 	});
 
+# Tables that inherit are written to directly, too, and so are partitions.
 $specs[2]{also} = { child => { values => $specs[2]{values} } };
+for my $n (0, 1)
+{
+	$specs[1]{also}{$n} = { values => [ map { $_->[0] eq 'part' ? [ part => sub { $n }, 'int' ] : $_ } @{ $specs[1]{values} } ] };
+}
 
 # Instants are few, so that events meet at some.
 sub instant
@@ -160,23 +244,27 @@ sub create
 		$t->{at} = $_->{name} if $_->{time};
 		$t->{id} = $_->{name} if $_->{id};
 	}
+	$t->{columns} = \@columns;
 	$t->{keys} = [ grep { $_->{key} } @columns ];
 	$t->{state} = [ grep { !$_->{key} && !$_->{time} } @columns ];
 	$t->{key} = join ', ', map { $_->{name} } @{ $t->{keys} };
 	$t->{names} = join ', ', map { $_->{name} } @{ $t->{state} };
-	$t->{order} = "e.$t->{at}, e.kind, " . ($t->{id} ? "e.$t->{id} COLLATE \"C\" NULLS LAST, " : '')
-	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.cols';
+	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @columns;
+	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id} COLLATE \"C\" NULLS LAST, " : '')
+	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
 	$s->run("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @columns)
 		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
+	$t->{add_sources} = [];
 	for my $source (@{ $t->{sources} // [] })
 	{
 		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
-		$s->run("SELECT contime.add_source('$name', '$from', '{" . join(', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map)
-			  . "}', '$source->{kind}')");
+		push @{ $t->{add_sources} }, "SELECT contime.add_source('$name', '$from', '{" . join(', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map)
+			  . "}', '$source->{kind}')";
 	}
+	$s->run(@{ $t->{add_sources} }) if @{ $t->{add_sources} };
 	$t->{targets} = [ { %$t }, map { { name => $name, events => "$t->{events}_$_", %{ $t->{also}{$_} } } } sort keys %{ $t->{also} // {} } ];
-	reference($s, $t, @columns);
+	reference($s, $t);
 	probes($s, $t);
 	return $t;
 }
@@ -186,7 +274,7 @@ sub declaration
 	my ($c, $sources) = @_;
 	my @options = (
 		($c->{key} ? "key 'true'" : $c->{time} ? "time 'true'" : $c->{id} ? "event_id 'true'" : ()),
-		map({ "$_ '$c->{$_}'" } grep { defined $c->{$_} } qw(rule initial lower upper)),
+		map({ "$_ '$c->{$_}'" } grep { defined $c->{$_} } qw(rule initial lower upper scale interpolate rate)),
 		$sources && defined $c->{source} ? 'source ' . "'" . $c->{source} =~ s/'/''/gr . "'" : ());
 	my ($type, $collation) = $c->{type} =~ /^(.*?)( COLLATE .*)?$/;
 	return "$c->{name} $type" . (@options ? ' OPTIONS (' . join(', ', @options) . ')' : '') . ($collation // '');
@@ -195,19 +283,8 @@ sub declaration
 # The fold, in SQL: which rows are events, and what one does to a state.
 sub reference
 {
-	my ($s, $t, @columns) = @_;
-	my ($name, @state) = ($t->{name}, @{ $t->{state} });
-	my %does = (
-		last => sub { 'e.%1$s' },
-		sum => sub {
-			my $c = shift;
-			my $sum = 'coalesce(x.%1$s, ' . quote($c->{initial} // 0) . ') + e.%1$s';
-			$sum = "greatest($sum, $c->{lower})" if defined $c->{lower};
-			$sum = "least($sum, $c->{upper})" if defined $c->{upper};
-			return $sum;
-		},
-		min => sub { 'least(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' },
-		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
+	my ($s, $t) = @_;
+	my $name = $t->{name};
 	my $identity = join ', ', $t->{key}, $t->{at}, 'kind', $t->{id} // ();
 	my $sources = $t->{sources} // [ { events => '%s', kind => 'event', map => {} } ];
 	my %kinds = (finish => 0, event => 1, snapshot => 2);
@@ -220,27 +297,14 @@ sub reference
 				my $expr = exists $source->{map}{ $c->{name} } ? $source->{map}{ $c->{name} } : $c->{source} // $c->{name};
 				$cols |= $c->{bit} if defined $expr && ($c->{id} || !$c->{key} && !$c->{time});
 				'(' . ($expr // 'NULL') . ")::$c->{type} AS $c->{name}" =~ s/(::\S+)( COLLATE "C")/$1/r
-			} @columns;
+			} @{ $t->{columns} };
 			'SELECT ' . join(', ', @exprs) . ", $kinds{ $source->{kind} } AS kind, " . ($source->{kind} eq 'snapshot' ? $cols : 0)
-			  . '::bigint AS cols FROM ' . sprintf($source->{events}, $t->{events}) } @$sources);
+			  . '::bigint AS cols, 0::bigint AS nul FROM ' . sprintf($source->{events}, $t->{events}) } @$sources);
 	my $is_event = "$t->{at} IS NOT NULL AND " . join ' AND ', map { "$_->{name} IS NOT NULL" } @{ $t->{keys} };
 	$s->run("CREATE VIEW ${name}_events AS SELECT * FROM ${name}_rows e WHERE $is_event" . ($t->{id}
 		  ? " AND $t->{id} IS NULL UNION ALL (SELECT DISTINCT ON ($identity) * FROM ${name}_rows e WHERE $is_event AND $t->{id} IS NOT NULL ORDER BY "
 			. "$t->{key}, $t->{at}, kind, $t->{id}, row($t->{names}) USING *<, cols)" : ''));
-	$s->run("CREATE TYPE ${name}_state AS (present boolean, " . join(', ', map { "$_->{name} $_->{type}" } @state) . ')');
-	$s->run("CREATE FUNCTION ${name}_step(x ${name}_state, e ${name}_events) RETURNS ${name}_state LANGUAGE plpgsql AS \$\$ BEGIN
-	IF e.kind = 0 THEN RETURN NULL; END IF;                 -- finish: no row
-	IF x.present IS NULL THEN                               -- a new life, from initial
-		x := ROW(true, " . join(', ', map { quote($_->{initial}) } @state) . ")::${name}_state;
-	END IF;
-	IF e.kind = 1 THEN                                      -- an event: NULL is unchanged\n"
-	  . join('', map { sprintf "\t\tx.%1\$s := CASE WHEN e.%1\$s IS NULL THEN x.%1\$s ELSE " . $does{ $_->{rule} // 'last' }->($_) . " END;\n", $_->{name} } @state)
-	  . "	ELSE                                                -- a snapshot: NULL is NULL\n"
-	  . join('', map { sprintf "\t\tx.%1\$s := CASE WHEN e.cols & $_->{bit} <> 0 THEN e.%1\$s ELSE x.%1\$s END;\n", $_->{name} } @state)
-	  . "	END IF;
-	RETURN x;
-END \$\$");
-	$s->run("CREATE AGGREGATE ${name}_fold(${name}_events) (SFUNC = ${name}_step, STYPE = ${name}_state)");
+	create_fold($s, $t, "${name}_events");
 }
 
 # ---- comparisons ---------------------------------------------------------------------------
@@ -259,9 +323,9 @@ sub reference_at
 {
 	my ($t, $p) = @_;
 	my $key = join ', ', map { "e.$_->{name}" } @{ $t->{keys} };
-	return "SELECT $t->{key}, at, " . join(', ', map { "(state).$_->{name}" } @{ $t->{state} })
-	  . " FROM (SELECT $key, p.at, $t->{name}_fold(e ORDER BY $t->{order}) AS state FROM $p JOIN $t->{name}_events e ON e.$t->{at} <= p.at GROUP BY $key, p.at) folded"
-	  . ' WHERE (state).present';
+	return "SELECT $t->{key}, s.instant AS at, " . shown($t, 's.instant')
+	  . " FROM (SELECT $t->{key}, at AS instant, (state).* FROM (SELECT $key, p.at, $t->{name}_fold(e ORDER BY e.$t->{at}, $t->{order}) AS state"
+	  . " FROM $p JOIN $t->{name}_events e ON e.$t->{at} <= p.at GROUP BY $key, p.at) folded) s WHERE present";
 }
 
 # The same of the continuous table, in one of many shapes.
@@ -307,12 +371,15 @@ sub now
 		"SELECT $t->{key}, $latest AS at, $t->{names} FROM $t->{name} c");
 }
 
+# (Where columns change between events, a history has no rows for that, and now is not where the last event was.)
+sub has_histories { return @{ $_[0]{keys} } == 1 && !$_[0]{between} }
+
 sub some_check
 {
 	my $t = shift;
 	my %instants = map { instant($t->{time}) => 1 } 1 .. 1 + int rand 3;
 	my @instants = sort keys %instants;
-	return chance(0.15) ? now($t) : chance(0.2) && @{ $t->{keys} } == 1 ? histories($t, @instants) : slices($t, @instants);
+	return chance(0.15) && !$t->{between} ? now($t) : chance(0.2) && has_histories($t) ? histories($t, @instants) : slices($t, @instants);
 }
 
 # Functions and triggers that compare in the midst of a statement; they raise an error when something differs.
@@ -334,8 +401,18 @@ sub probes
 	}
 	$s->run("CREATE FUNCTION ${name}_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$
 		BEGIN IF current_setting('law.probe', true) = 'on' THEN PERFORM ${name}_volatile(), ${name}_stable(); END IF; RETURN coalesce(new, old); END \$\$");
+	# What is written to this table is written to the event table by a trigger.
+	my $first = $t->{values}[0][0];
+	$s->run("CREATE TABLE ${name}_feed (" . join(', ', map { "$_->[0] $_->[2]" } @{ $t->{values} }) . ')',
+		"CREATE FUNCTION ${name}_feed() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
+			IF TG_OP <> 'INSERT' THEN DELETE FROM $t->{events} WHERE $first = old.$first; END IF;
+			IF TG_OP <> 'DELETE' THEN INSERT INTO $t->{events} (" . columns($t) . ') VALUES (' . join(', ', map { "new.$_->[0]" } @{ $t->{values} }) . ")"
+		  . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '') . "; END IF;
+			RETURN new; END \$\$",
+		"CREATE TRIGGER feed AFTER INSERT OR UPDATE OR DELETE ON ${name}_feed FOR EACH ROW EXECUTE FUNCTION ${name}_feed()");
 	$s->run("CREATE TRIGGER aaa AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()",
-		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()") for map { $_->{events} } @{ $t->{targets} };
+		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()")
+	  for map { $_->{events} } grep { $_->{what} || $t->{what} !~ /^partitions/ } @{ $t->{targets} };		# (partitions have them already)
 }
 
 my ($comparisons, $differences, $tests, $failed, $refused, $crashes) = (0) x 6;
@@ -390,6 +467,7 @@ sub some_rows
 	my ($name, $value) = @{ pick(@{ $t->{values} }) };
 	my $v = $value->();
 	return "$name IS NULL" unless defined $v;
+	return "ctid = (SELECT ctid FROM $t->{events} OFFSET " . int(rand 20) . ' LIMIT 1)' if chance(0.15);		# one row, whatever its twins
 	return "$name = " . quote($v) if chance(0.7);
 	return "$name < " . quote($v);
 }
@@ -427,6 +505,8 @@ sub set
 sub change
 {
 	my $t = pick(@{ $_[0]{targets} });
+	return pick(@{ $t->{others} })->($t) if $t->{others} && chance(0.15);
+	return feed($t) if $t->{what} && chance(0.08);
 	my $how = rand;
 	return insert($t) if $how < 0.5;
 	return "UPDATE $t->{events} e SET " . set($t) . ' WHERE ' . some_rows($t) if $how < 0.75;
@@ -437,17 +517,31 @@ sub change
 	  . ' WHEN NOT MATCHED THEN INSERT (' . columns($t) . ') VALUES (' . join(', ', map { "v.$_->[0]" } @{ $t->{values} }) . ')';
 }
 
-# A change and a comparison in one statement.
+sub feed
+{
+	my $t = shift;
+	my ($feed, $first) = ("$t->{name}_feed", $t->{values}[0]);
+	my $how = rand;
+	return "INSERT INTO $feed (" . columns($t) . ') VALUES ' . join ', ', map { literal(row($t)) } 1 .. 1 + int rand 3 if $how < 0.6;
+	return "UPDATE $feed e SET " . set($t) . " WHERE $first->[0] = " . quote($first->[1]->()) if $how < 0.8;
+	return "DELETE FROM $feed WHERE $first->[0] < " . quote($first->[1]->());
+}
+
+# A change and a comparison in one statement: what the change returns looks, or a part of the statement that is not the change does,
+# or a function makes the change.
 sub change_and_check
 {
 	my $t = shift;
 	my $change;
 	do { $change = change($t) } until $change =~ /^(INSERT|UPDATE|DELETE)/;
+	return "$change RETURNING $t->{name}_" . pick('volatile', 'stable') . '()' if chance(0.2) && !deep();		# for each row
+	return "SELECT law_write(\$write\$$change\$write\$), $t->{name}_volatile(), $t->{name}_stable()" if chance(0.15);
+	return 'SELECT c.* FROM (' . some_check($t) . ") c, law_write(\$write\$$change\$write\$)" if chance(0.3);
 	return "WITH w AS ($change RETURNING 1), x AS (SELECT count(*) FROM w) " . some_check($t);
 }
 
 my (@sessions, @prepared);
-my $gid = 0;
+my ($gid, $at_once) = (0, 0);
 
 # What a session does next: statements, some of which are comparisons ({ sql }).
 sub step
@@ -463,7 +557,8 @@ sub step
 		return (change($t), $check) if $dice < 0.3;
 		return (splice(@prepared, rand @prepared, 1), $check) if $dice < 0.4 && @prepared;
 		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
-		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SET LOCAL law.probe = ' . (chance(0.15) ? 'on' : 'off'), chance(0.5) ? $check : ());
+		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SET LOCAL law.probe = ' . (chance(0.15) && !deep() ? 'on' : 'off'),
+			chance(0.05) ? 'SET LOCAL session_replication_role = replica' : (), chance(0.5) ? $check : ());
 	}
 	return (change($t), chance(0.6) ? $check : ()) if $dice < 0.4;
 	return ($check) if $dice < 0.5;
@@ -471,22 +566,39 @@ sub step
 	return ('SAVEPOINT a', change($t), $check, pick('ROLLBACK TO a', 'RELEASE a', 'ROLLBACK TO a; RELEASE a', 'SAVEPOINT b'), $check) if $dice < 0.72;
 	return ("DO \$\$ BEGIN BEGIN " . change_sql($t) . '; ' . (chance(0.5) ? 'RAISE division_by_zero; ' : '') . "EXCEPTION WHEN division_by_zero THEN NULL; END; " . change_sql($t) . "; END \$\$", $check)
 	  if $dice < 0.8;
-	if ($dice < 0.85)		# a cursor sees what was there when it was declared
+	if ($dice < 0.88)		# a cursor sees what was there when it was declared
 	{
-		if ($s->{cursor})
-		{
-			$s->{cursor} = undef;
-			return (change($t), { sql => 'FETCH 1 FROM c' }, 'CLOSE c');
-		}
-		$s->{cursor} = 1;
-		return ('DECLARE c CURSOR FOR ' . some_check($t), change($t));
+		return (change($t), close_cursors($s)) if $s->{cursor};
+		$s->{cursor} = pick('checks', 'checks', 'hold', ('both') x ($s->{level} ne 'READ COMMITTED' || !$at_once));
+		return (declare_both($t), change($t), $check) if $s->{cursor} eq 'both';
+		return ('DECLARE c CURSOR' . ($s->{cursor} eq 'hold' ? ' WITH HOLD' : '') . ' FOR ' . some_check($t), change($t));
 	}
-	if ($dice < 0.87 && $t->{events} && $t->{what} =~ /partition/)
+	if ($dice < 0.895 && $t->{what} =~ /partition/)
 	{
 		my $n = int rand 2;
 		return ("ALTER TABLE $t->{events} DETACH PARTITION $t->{events}_$n", $check, "ALTER TABLE $t->{events} ATTACH PARTITION $t->{events}_$n FOR VALUES IN ($n)", $check);
 	}
 	return finish($s, $check);
+}
+
+# Two cursors that see the same, one of them the rows and one the state; what they give is compared when they are closed.
+sub declare_both
+{
+	my $t = shift;
+	my @instants = (instant($t->{time}, int rand 15), instant($t->{time}, 15 + int rand 15));
+	my $array = 'ARRAY[' . join(', ', map { "'$_'::$t->{time}" } @instants) . ']';
+	my $p = "(SELECT unnest($array) AS at) p";
+	return ("DECLARE want CURSOR FOR SELECT 'want: ' || x::text FROM (" . reference_at($t, $p) . ') x',
+		"DECLARE got CURSOR FOR SELECT 'got: ' || x::text FROM (" . read_at($t, $p, $array) . ') x',
+		'FETCH 2 FROM want', 'FETCH 1 FROM got');
+}
+
+sub close_cursors
+{
+	my $s = shift;
+	my $which = $s->{cursor} // '';
+	$s->{cursor} = undef;
+	return $which eq 'both' ? ('FETCH ALL FROM got', 'FETCH ALL FROM want', 'CLOSE want', 'CLOSE got') : $which ? ({ sql => 'FETCH 1 FROM c' }, 'CLOSE c') : ();
 }
 
 # A change as PL/pgSQL has it.
@@ -501,15 +613,24 @@ sub change_sql
 sub finish
 {
 	my ($s, $check) = @_;
-	my @cursor = $s->{cursor} ? 'CLOSE c' : ();
-	$s->{level} = $s->{cursor} = undef;
-	return (@cursor, pick('ROLLBACK', ('COMMIT') x 3), $check) if chance(0.85) || @prepared > 2;
-	$gid++;
-	return (@cursor, "PREPARE TRANSACTION 'law $gid'", $check);
+	my $how = chance(0.85) || @prepared > 2 ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
+	my $held = ($s->{cursor} // '') eq 'hold' && $how eq 'COMMIT';		# its rows are kept at COMMIT
+	my @before = $held ? () : close_cursors($s);
+	my @after = $held ? close_cursors($s) : ();
+	$s->{level} = undef;
+	return (@before, $how, @after, $check);
 }
 
 # Errors that the sessions bring upon each other, or that a random statement may have.
-my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23514 55006);
+my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006);
+
+sub compare_fetched
+{
+	my ($s, $fetched) = @_;
+	my ($want, $got) = map { my $which = $_; join "\n", sort map { s/^\w+: //r } @{ $fetched->{$which} // [] } } qw(want got);
+	$comparisons++;
+	report($s, "cursors: want $want got $got") if $want ne $got;
+}
 
 sub run_steps
 {
@@ -521,14 +642,17 @@ sub run_steps
 		my @lines = $s->receive;
 		my ($error) = grep { /(ERROR|FATAL|PANIC):/ } @lines;
 		tally($s, $_) for grep { /^\d+\|\d+\|/ } @lines;
+		/^(want|got): / && push @{ $s->{fetched}{$1} }, $_ for @lines;
 		my ($prepare) = map { /^PREPARE TRANSACTION ('.*')/ ? $1 : () } @$parts;
+		my $fetched = $error || grep({ $_ eq 'CLOSE got' } @$parts) ? delete $s->{fetched} : undef;
 		if (!$error)
 		{
+			compare_fetched($s, $fetched) if $fetched;
 			push @prepared, map { "$_ PREPARED $prepare" } chance(0.6) ? 'COMMIT' : 'ROLLBACK' if $prepare;
 			next;
 		}
 		my ($state) = $error =~ /(?:ERROR|FATAL|PANIC): +(\w{5}):/;
-		if (!$expected{$state}) { report($s, join ' / ', @lines) }
+		if (!$expected{$state} || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
 		$refused++;
 		# What came after it failed too, or was done on its own.
 		if ($prepare && !grep { /25P02|$state/ } grep { /PREPARE/ } @lines)
@@ -538,7 +662,7 @@ sub run_steps
 		}
 		my ($again) = grep { !ref $_ && /PREPARED '/ } @$parts;
 		$s->{level} = $s->{cursor} = undef;
-		$s->run('ROLLBACK');
+		$s->run('ROLLBACK', 'CLOSE ALL');
 		if ($again)
 		{
 			my ($id) = $again =~ /('.*')/;
@@ -553,7 +677,41 @@ sub run_steps
 my $settings = "SET client_min_messages = error; SET timezone = 'UTC'; SET lock_timeout = '100ms'; SET law.probe = off";
 my $admin = Session->new('admin', $settings);
 @sessions = map { Session->new("session $_", $settings) } 1 .. 4;
-$admin->run('CREATE EXTENSION IF NOT EXISTS contime');
+$admin->run('CREATE EXTENSION IF NOT EXISTS contime',
+	"CREATE OR REPLACE FUNCTION law_write(change text) RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE change; RETURN 0; END'");
+ballast();
+
+# Memory that is taken, so that what caches hold has to go.
+sub ballast
+{
+	return unless $ballast;
+	$admin->run(q{CREATE FOREIGN TABLE IF NOT EXISTS ballast (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v text) SERVER contime});
+	my $n = 0;
+	while (($admin->run('SELECT sum(memory_bytes) / 1024.0 / 1024 FROM contime.workers'))[0] < $ballast)
+	{
+		$admin->run("INSERT INTO ballast SELECT $n + i, '2020-01-01', repeat('x', 1000) FROM generate_series(1, 100) i");
+		$n += 100;
+	}
+}
+
+# Wait until the caches of these tables are ready, where there are such; but not for long, since there may be reasons that one
+# is not. Nobody may be in a transaction.
+my ($ready, $not_ready, $has_caches) = (0, 0);
+sub settle
+{
+	$has_caches //= ($admin->run(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'contime.tables'::regclass AND attname = 'cached'}))[0];
+	return unless $has_caches && !$ballast;
+	for my $t (grep { !$_->{tampered} } @_)
+	{
+		my ($tries, $is) = (0, '');
+		while ($is ne 't' && $tries++ < 400)
+		{
+			select undef, undef, undef, 0.005 if $tries > 1;
+			($is) = $admin->run(qq{SELECT coalesce(bool_or(cached), false) FROM contime.tables WHERE "table" = '$t->{name}'::regclass});
+		}
+		$is eq 't' ? $ready++ : $not_ready++;
+	}
+}
 
 sub crash
 {
@@ -565,14 +723,153 @@ sub crash
 		$_->quit;
 		$_->connect;
 	}
+	ballast();
+}
+
+# ---- between transactions --------------------------------------------------------------------
+# What is done to an event table while nobody is in a transaction that has written to it or read it. Each gives groups of statements
+# (or of what makes them), after each of which it is compared; what is not possible with a table is done in a block that does not mind.
+
+sub tolerant { return map { "DO \$ddl\$ BEGIN $_; EXCEPTION WHEN OTHERS THEN IF SQLSTATE LIKE 'XX%' THEN RAISE; END IF; END \$ddl\$" } @_ }
+
+my @ddl = (
+	sub { my $e = shift; [ "ALTER TABLE $e ADD COLUMN added int" ], [ "UPDATE $e SET added = 1" ], [ "ALTER TABLE $e DROP COLUMN added" ] },
+	sub {		# rewritten, twice
+		my $e = shift;
+		[ "ALTER TABLE $e ADD COLUMN added float8 DEFAULT random()" ], [ "ALTER TABLE $e ALTER COLUMN added TYPE text" ], [ "ALTER TABLE $e DROP COLUMN added" ];
+	},
+	sub {		# (a view would be in the way)
+		my ($e, $t) = @_;
+		my ($c, undef, $type) = @{ pick(@{ $t->{values} }) };
+		my %other = (int => 'bigint', smallint => 'int', bigint => 'numeric', numeric => 'numeric(14,1)', text => 'varchar', varchar => 'text', timestamptz => 'timestamptz(3)', float8 => 'numeric');
+		[ sub {
+			$admin->run('BEGIN', "DROP VIEW $t->{name}_rows CASCADE", "DROP TYPE $t->{name}_state CASCADE", tolerant("ALTER TABLE $e ALTER COLUMN $c TYPE " . ($other{$type} // 'text')));
+			reference($admin, $t);
+			$admin->run('COMMIT');
+		} ];
+	},
+	sub {
+		my ($e, $t) = @_;
+		[ 'BEGIN', tolerant(change_sql($t)), "ALTER TABLE $e ADD COLUMN added float8 DEFAULT random()", tolerant(change_sql($t)), 'ROLLBACK' ];
+	},
+	sub { my $e = shift; [ "VACUUM FULL $e" ], [ "VACUUM (FREEZE) $e" ] },
+	sub { my $e = shift; [ "VACUUM $e" ], [ "ANALYZE $e", "REINDEX TABLE $e" ] },
+	sub {
+		my $e = shift;
+		map { [ "CLUSTER $e USING $_" ] }
+		  $admin->run("SELECT indexrelid::regclass FROM pg_index WHERE indrelid = '$e'::regclass AND indpred IS NULL AND indexprs IS NULL LIMIT 1");
+	},
+	sub { my $e = shift; [ tolerant("ALTER TABLE $e SET UNLOGGED") ], [ tolerant("ALTER TABLE $e SET LOGGED") ] },
+	sub {
+		my $e = shift;
+		[ "ALTER TABLE $e RENAME TO renamed" ], [ 'DELETE FROM renamed WHERE ctid = (SELECT max(ctid) FROM renamed)', "ALTER TABLE renamed RENAME TO $e" ];
+	},
+	sub {
+		my $e = shift;
+		[ 'CREATE SCHEMA elsewhere', "ALTER TABLE $e SET SCHEMA elsewhere" ], [ "ALTER TABLE elsewhere.$e SET SCHEMA public", 'DROP SCHEMA elsewhere' ];
+	},
+	sub {
+		my ($e, $t) = @_;
+		my $c = pick(@{ $t->{values} })->[0];
+		[ "ALTER TABLE $e RENAME COLUMN $c TO renamed" ], [ "ALTER TABLE $e RENAME COLUMN renamed TO $c" ];
+	},
+	sub {
+		my ($e, $t) = @_;
+		$t->{tampered} = 1;
+		[ tolerant("ALTER TABLE $e DISABLE TRIGGER ALL") ], [ tolerant(change_sql($t), "DELETE FROM $e WHERE " . some_rows($t)) ],
+		  [ tolerant("ALTER TABLE $e ENABLE TRIGGER ALL") ], [ tolerant(change_sql($t)) ];
+	},
+	sub {		# triggers of the extension's own, should there be some
+		my ($e, $t) = @_;
+		$t->{tampered} = 1;
+		my @do = map {
+			tolerant("EXECUTE (SELECT format('$_', tgrelid::regclass, tgname) FROM pg_trigger WHERE tgrelid = '$e'::regclass AND tgfoid::regproc::text LIKE 'contime.%' LIMIT 1)")
+		} 'DROP TRIGGER %2$I ON %1$s', 'ALTER TABLE %1$s DISABLE TRIGGER %2$I';
+		map { [ $_, tolerant(change_sql($t)) ] } @do;
+	},
+	sub {
+		my ($e, $t) = @_;
+		[ 'SET session_replication_role = replica', tolerant(change_sql($t), change_sql($t)), 'RESET session_replication_role' ];
+	},
+	sub { my ($e, $t) = @_; [ "TRUNCATE $e" ], [ tolerant(change_sql($t)) ] },
+	sub { my $e = shift; [ 'BEGIN', "TRUNCATE $e", 'ROLLBACK' ] });
+
+my %ddl_of = (
+	partitions => [
+		sub {
+			my $e = shift;
+			[ "ALTER TABLE $e DETACH PARTITION ${e}_0" ], [ "UPDATE ${e}_0 SET v = v + 1 WHERE v < 5", "DELETE FROM ${e}_0 WHERE v > 10" ],
+			  [ "ALTER TABLE $e ATTACH PARTITION ${e}_0 FOR VALUES IN (0)" ];
+		},
+		sub {
+			my $e = shift;
+			[ "ALTER TABLE $e DETACH PARTITION ${e}_1", "ALTER TABLE ${e}_1 RENAME TO ${e}_old", "CREATE TABLE ${e}_1 PARTITION OF $e FOR VALUES IN (1)" ],
+			  [ "INSERT INTO $e (part, name, hall, tick, v, note, eid) SELECT part, name, hall, tick, v, note, eid FROM ${e}_old LIMIT 20" ], [ "DROP TABLE ${e}_old" ];
+		},
+		sub {
+			my $e = shift;
+			[ "CREATE TABLE ${e}_5 (LIKE $e)", "INSERT INTO ${e}_5 (part, name, hall, tick, v, note, eid) SELECT 5, name, hall, tick, v, note, eid FROM $e LIMIT 50",
+				"ALTER TABLE $e ATTACH PARTITION ${e}_5 FOR VALUES IN (5)" ], [ "TRUNCATE ${e}_5" ], [ "DROP TABLE ${e}_5" ];
+		} ],
+	inheritance => [
+		sub {
+			my $e = shift;
+			[ "ALTER TABLE ${e}_child NO INHERIT $e" ], [ "UPDATE ${e}_child SET a = a + 1" ], [ "ALTER TABLE ${e}_child INHERIT $e" ];
+		},
+		sub {
+			my $e = shift;
+			[ "CREATE TABLE other_child () INHERITS ($e)", "INSERT INTO other_child (who, seen, a, d, id) SELECT who, seen, a, d, id FROM ONLY $e LIMIT 5" ],
+			  [ 'DROP TABLE other_child' ];
+		} ],
+	transfers => [
+		sub {
+			my ($e, $t) = @_;
+			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } @{ $t->{add_sources} }), 'COMMIT' ];
+		} ]);
+
+# All end what they do; then it is something else's turn. One may have taken its PostgreSQL snapshot before, and look after.
+sub pause
+{
+	my ($tables, $ddl) = @_;
+	run_steps([ $_, [ finish($_, { sql => some_check(pick(@$tables)) }) ] ]) for grep { $_->{level} } @sessions;
+	$admin->run($_) for splice @prepared;
+	settle(@$tables) if chance(0.6);
+	tally($admin, $_) for $admin->run(map { some_check($_) } @$tables);
+	return unless $ddl;
+
+	my $t = pick(@$tables);
+	my ($special) = map { $t->{what} =~ /$_/ ? $ddl_of{$_} : () } sort keys %ddl_of;
+	my @groups = ($special && chance(0.4) ? pick(@$special) : pick(@ddl))->($t->{events}, $t);
+	my $early = pick(@sessions);
+	my $snapshot = chance(0.6);
+	if ($snapshot)
+	{
+		$early->run('BEGIN ISOLATION LEVEL ' . pick('REPEATABLE READ', 'SERIALIZABLE'), 'SELECT 1');
+		$early->{level} = 'REPEATABLE READ';
+	}
+	$admin->run('SET lock_timeout = 0');
+	for my $group (@groups)
+	{
+		ref $_ ? $_->() : $admin->run($_) for @$group;
+		settle($t) if !$snapshot && chance(0.3);
+		run_steps([ $early, [ { sql => some_check($t) } ] ]) if $early->{level} && chance(0.3);
+		if ($early->{level})
+		{
+			# It has locks now, which would be waited for.
+			run_steps([ $early, [ { sql => some_check($t) }, 'ROLLBACK' ] ]);
+			$early->{level} = undef;
+		}
+		tally($admin, $_) for $admin->run(some_check($t), some_check($t));
+	}
+	$admin->run("SET lock_timeout = '100ms'");
 }
 
 sub compare_all
 {
 	my ($t, $what) = @_;
 	my $before = $differences;
-	tally($admin, $_) for $admin->run(now($t), slices($t, map { instant($t->{time}, $_) } 0 .. 14), slices($t, map { instant($t->{time}, $_) } 15 .. 29),
-		@{ $t->{keys} } == 1 ? histories($t, map { instant($t->{time}, $_) } 0 .. 29) : ());
+	tally($admin, $_) for $admin->run($t->{between} ? () : now($t), slices($t, map { instant($t->{time}, $_) } 0 .. 14), slices($t, map { instant($t->{time}, $_) } 15 .. 29),
+		has_histories($t) ? histories($t, map { instant($t->{time}, $_) } 0 .. 29) : ());
 	ok($differences == $before, $what);
 }
 
@@ -580,23 +877,35 @@ sub round
 {
 	my $round = shift;
 	srand($seed + $round);
-	my $at_once = $round % 3 == 0;
+	$at_once = $round % 3 == 0;
+	$ids = $round % 4 == 2 ? 3000 : 150;
 	my @tables = map { create($admin, $specs[ ($round + $_) % @specs ], "durable_${round}_$_") } 0 .. chance(0.4);
 	my $before = $differences;
 
+	if (deep())		# a longer past
+	{
+		for my $t (map { @{ $_->{targets} } } @tables)
+		{
+			$admin->run("INSERT INTO $t->{events} (" . columns($t) . ') VALUES ' . join(', ', map { literal(row($t)) } 1 .. 300) . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '')) for 1 .. ($t->{what} ? 8 : 1);
+		}
+	}
 	for (my $n = 0; $n < 100;)
 	{
 		my @who = $at_once ? grep { chance(0.7) } @sessions : pick(@sessions);
 		run_steps(map { [ $_, [ step(\@tables, $_) ] ] } @who);
 		$n += @who;
 		crash() if chance(0.004);
+		pause(\@tables, chance(0.7)) if chance(0.04);
 	}
 	run_steps([ $_, [ finish($_, { sql => some_check($tables[0]) }) ] ]) for grep { $_->{level} } @sessions;
 	ok($differences == $before, "round $round: sessions beside each other");
 	crash() if @prepared && chance(0.1);
 	$admin->run($_) for splice @prepared;
 	compare_all($_, "round $round: $_->{what}, all transactions ended") for @tables;
-	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables), map({ "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE" } @tables), "SET lock_timeout = '100ms'");
+	settle(@tables);
+	compare_all($_, "round $round: $_->{what}, cached") for @tables;
+	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables),
+		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
 }
 
 for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
@@ -607,5 +916,5 @@ for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
 }
 $_->quit for @sessions, $admin;
 print "1..$tests\n";
-print "# $Session::statements statements, $refused failed as they may; $crashes restarts; $comparisons comparisons, $differences differences (CT_SEED=$seed)\n";
+print "# $Session::statements statements, $refused failed as they may; $crashes restarts; $comparisons comparisons, $differences differences", $has_caches ? ", $ready times a cache was ready, $not_ready not" : '', " (CT_SEED=$seed)\n";
 exit($failed || $differences ? 1 : 0);
