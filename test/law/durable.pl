@@ -352,14 +352,16 @@ sub slices
 	return difference($t, reference_at($t, $p), read_at($t, $p, $array));
 }
 
-# Every key's history, looked at here and there.
+# Every key's history, all at once or one by one, looked at here and there.
 sub histories
 {
 	my ($t, @instants) = @_;
 	my $p = '(SELECT unnest(ARRAY[' . join(', ', map { "'$_'::$t->{time}" } @instants) . ']) AS at) p';
 	my ($tick, $from, $to) = $t->{time} eq 'bigint' ? ('_tick', -10, 20) : ('', "'2020-01-01'", "'2020-01-01 00:15'");
-	return difference($t, reference_at($t, $p), "SELECT k.$t->{key}, p.at, " . join(', ', map { "(h.state).$_->{name}" } @{ $t->{state} })
-		  . " FROM $p CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k JOIN LATERAL contime.history$tick(NULL::$t->{name}, k.$t->{key}, $from, $to) h ON h.during @> p.at");
+	my ($of, $key) = chance(0.5) ? ('', '(h.state).')
+	  : (" CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k", 'k.');
+	return difference($t, reference_at($t, $p), "SELECT " . join(', ', map { "$key$_->{name}" } @{ $t->{keys} }) . ', p.at, ' . join(', ', map { "(h.state).$_->{name}" } @{ $t->{state} })
+		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::$t->{name}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
 }
 
 # After everything: no instant is named.
