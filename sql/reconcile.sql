@@ -94,7 +94,27 @@ SELECT count(*) FROM contime.reconciliations(NULL::room);
 RESET ROLE;
 CREATE TABLE step (id int, at timestamptz, n int);
 CREATE FOREIGN TABLE walk (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'step');
-SELECT * FROM contime.reconciliations(NULL::walk);
+-- What changes of a durable table is known while it is in memory; before, everything may have changed.
+SELECT during, reset FROM contime.reconciliations(NULL::walk);
+CREATE PROCEDURE in_memory() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 600 LOOP
+        EXIT WHEN (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'walk'::regclass);
+        COMMIT;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+INSERT INTO step VALUES (1, '2026-01-01', 1), (1, '2026-01-03', 2), (2, '2026-01-01', 3);
+CALL in_memory();
+SELECT count(*) AS keys FROM walk;
+SELECT max(seq) AS loaded FROM contime.reconciliations(NULL::walk) \gset
+BEGIN;
+UPDATE step SET n = 5 WHERE n = 1;
+DELETE FROM step WHERE id = 2;
+COMMIT;
+CALL entered();
+SELECT (key).id, during, reset FROM contime.reconciliations(NULL::walk, :loaded) ORDER BY seq;
+DROP PROCEDURE in_memory;
 DROP FOREIGN TABLE game, room, walk;
 DROP TABLE step;
 DROP ROLE regress_reader;

@@ -190,11 +190,11 @@ want(ContimeGeneration *g)
 }
 
 ContimeGeneration *
-contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot)
+contime_cache_watched(const ContimeTable *table)
 {
 	ContimeGeneration *g;
 
-	if (!contime_shared || RecoveryInProgress())
+	if (RecoveryInProgress())
 		return NULL;
 	g = contime_generation(table->relid);
 	if (g == NULL)
@@ -205,12 +205,15 @@ contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot)
 		return NULL;
 	}
 	pg_read_barrier();
-
-	/* What serializable transactions read of event tables, core must know. */
-	if (IsolationIsSerializable() || contime_capture_pending(table->relid) ||
-		!sees_load(snapshot, g))
-		return NULL;
 	return g;
+}
+
+bool
+contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSnapshot *snapshot)
+{
+	/* What serializable transactions read of event tables, core must know. */
+	return !IsolationIsSerializable() && !contime_capture_pending(table->relid) &&
+		sees_load(snapshot, g);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */

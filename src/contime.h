@@ -757,8 +757,14 @@ extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
 /* Will most snapshots find what they see of a table in its cache? */
 extern bool contime_cache_is_ready(Oid relid);
 
-/* The cache that holds what a snapshot sees, or NULL: read the event tables. */
-extern ContimeGeneration *contime_cache_for(const ContimeTable *table, const CtSnapshot *snapshot);
+/*
+ * The cache of a table whose sources are locked, or NULL: there is none, and it
+ * will be loaded.  Does it hold what a snapshot sees?  If not, the event tables
+ * are to be read.
+ */
+extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
+extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table,
+								 const CtSnapshot *snapshot);
 
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);

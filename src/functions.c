@@ -426,12 +426,9 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 	contime_check_clock(table, range == INT8RANGEOID ? INT8OID : TIMESTAMPTZOID,
 				range == INT8RANGEOID ? "contime.reconciliations()" : "contime.reconciliations_tick()");
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
-	if (table->source)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("what changes of durable continuous table \"%s\" is not recorded", table->name),
-				 errhint("Use a trigger on table \"%s\", whose rows are its events.", table->source->name)));
-	g = contime_generation(table->relid);
+
+	/* What changes of a durable table is known while it is in memory. */
+	g = table->source ? contime_cache_watched(table) : contime_generation(table->relid);
 	if (PG_ARGISNULL(1))
 		;
 	else if (g)

@@ -91,7 +91,10 @@ contime_notice_reset(ContimeGeneration *g)
 {
 	ContimeDue	due = {.from = PG_INT64_MIN, .to = PG_INT64_MAX, .reset = true};
 
-	if (make_due(g, &due))
+	bool		was_empty = make_due(g, &due);
+
+	pg_atomic_write_u64(&g->lost, due.seq);
+	if (was_empty)
 		contime_agent_wake(g->database);
 }
 

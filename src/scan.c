@@ -111,6 +111,7 @@ struct ContimeScan
 	Relation	rel;
 	const ContimeTable *table;
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
+	ContimeGeneration *watched; /* where what is read is noted; or NULL */
 	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
 	bool		from_heap;		/* what is bound is read from there, */
 	int64		until;			/* up to this instant */
@@ -280,7 +281,7 @@ hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 
 static void
 find_generation(ContimeScan *scan)
 {
-	scan->generation = contime_generation(scan->table->relid);
+	scan->generation = scan->watched = contime_generation(scan->table->relid);
 	if (scan->generation)
 		contime_retention_note(scan->table, scan->generation);
 }
@@ -300,7 +301,9 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	if (scan->table->source)
 	{
 		contime_source_check(scan->table);
-		scan->generation = contime_cache_for(scan->table, &scan->view->plain);
+		scan->watched = contime_cache_watched(scan->table);
+		if (scan->watched && contime_cache_serves(scan->watched, scan->table, &scan->view->plain))
+			scan->generation = scan->watched;
 	}
 	else
 		find_generation(scan);
@@ -396,13 +399,14 @@ latest(const ContimeScan *scan)
 static void
 note_served(ContimeScan *scan, int64 instant)
 {
-	uint64		served = pg_atomic_read_u64(&scan->generation->served);
+	uint64		served;
 
 	/* "After everything known" says nothing about instants to come. */
 	if (instant == PG_INT64_MAX)
 		return;
+	served = pg_atomic_read_u64(&scan->watched->served);
 	while (instant > (int64) served &&
-		   !pg_atomic_compare_exchange_u64(&scan->generation->served, &served, (uint64) instant))
+		   !pg_atomic_compare_exchange_u64(&scan->watched->served, &served, (uint64) instant))
 		;
 }
 
@@ -487,8 +491,9 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 	}
 	scan->ninstants = ninstants;
 	if (scan->generation)
-	{
 		contime_retention_check(scan->table, scan->generation, earliest(scan));
+	if (scan->watched)
+	{
 		note_served(scan, latest(scan));
 		note_served(scan, until);
 	}
