@@ -3,7 +3,8 @@
  *	  The life of a durable table's cache: its events in memory.
  *
  *	  none ─ read ─► wanted ─ loader ─► loading ─► ready ──┬─► broken ─► wanted
- *	                            └─ it does not fit ────────┴─► refused ─ later ─┘
+ *	    ▲                       └─ it does not fit ────────┴─► refused ─ later ─┘
+ *	    └── not read for a while, and another one wants its memory ── ready
  *
  * The heap is the truth.  A generation (shared.c) of a durable table holds the
  * same events in memory, where reads are fast, and nobody can tell from an
@@ -52,7 +53,12 @@
 
 /* After a failure to load: when to try again. */
 #define RETRY_MS 30000
+#define RETRY_NO_ROOM_MS 600000
 #define RETRY_LOCKED_MS 200
+
+/* Who has not been read for so long makes room for others; how long that may take. */
+#define COLD_MS 5000
+#define EVICT_MS 5000
 
 /* Events of ended transactions dropped under one hold of a lock. */
 #define DROPS_PER_LOCK 256
@@ -208,9 +214,21 @@ contime_cache_watched(const ContimeTable *table)
 	return g;
 }
 
+/* (Not each time, lest those who read meet at this.) */
+static void
+note_read(ContimeGeneration *g)
+{
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (now > (TimestampTz) pg_atomic_read_u64(&g->last_read) + USECS_PER_SEC)
+		pg_atomic_write_u64(&g->last_read, (uint64) now);
+}
+
 bool
 contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSnapshot *snapshot)
 {
+	note_read(g);
+
 	/* What serializable transactions read of event tables, core must know. */
 	return !IsolationIsSerializable() && !contime_capture_pending(table->relid) &&
 		sees_load(snapshot, g);
@@ -309,6 +327,53 @@ has_twins(ContimeGeneration *g)
 	return twins;
 }
 
+/* The cache of this database that nobody has read for longest, and for some seconds; or NULL. */
+static ContimeGeneration *
+coldest(const ContimeGeneration *but)
+{
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	ContimeGeneration *found = NULL;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		uint64		last_read = pg_atomic_read_u64(&g->last_read);
+
+		if (g != but && g->used && !g->dead && g->database == MyDatabaseId &&
+			contime_cache_state(g) == CONTIME_CACHE_READY && last_read < before)
+		{
+			before = last_read;
+			found = g;
+		}
+	}
+	return found;
+}
+
+/*
+ * Make room for a cache at the cost of one that is not used: it is loaded again
+ * when somebody reads.  False: there is none, or it is in use after all.
+ */
+static bool
+evict(const ContimeGeneration *but)
+{
+	ContimeGeneration *g = coldest(but);
+	Oid			relid = g ? g->relation : InvalidOid;
+
+	if (g == NULL || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return false;
+	if (contime_generation(relid) == g)
+		(void) contime_generation_replace(relid);
+	UnlockRelationOid(relid, AccessExclusiveLock);
+
+	/* The workers give its memory back. */
+	for (int waited_ms = 0; waited_ms < EVICT_MS && !may_take_more(); waited_ms += 10)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(10000);
+	}
+	return true;
+}
+
 /* Load every row of an event table that the snapshot sees; false: there is no room. */
 static bool
 load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
@@ -320,6 +385,8 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	while (room && contime_heap_load_next(load, g))
 	{
 		CHECK_FOR_INTERRUPTS();
+		while (!may_take_more() && evict(g))
+			;
 		room = may_take_more() && contime_cache_state(g) == CONTIME_CACHE_LOADING;
 	}
 	contime_heap_load_end(load);
@@ -338,6 +405,8 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }
 
+static const char no_room[] = "it does not fit into contime.memory";
+
 /* What is known of the rows now: NULL, or why it cannot be. */
 static const char *
 fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
@@ -350,7 +419,7 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
 		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
-			reason = "it does not fit into contime.memory";
+			reason = no_room;
 	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
 		drop_loaded(g, p, view);
 	if (reason == NULL && has_twins(g))
@@ -379,21 +448,47 @@ generation_to_load(const ContimeTable *table)
 	return g;
 }
 
-/* Try again later, or when somebody asks. */
+/* Generations that this loader could not fill, by their slots: their serials, and why. */
+static struct
+{
+	uint64		serial;
+	const char *reason;
+}			unfit[CONTIME_MAX_GENERATIONS];
+
+/* Free what there is of it, and leave it for a while. */
 static void
 refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 {
-	ereport(LOG,
-			(errmsg("continuous table \"%s\" is not cached: %s", table->name, reason),
-			 errdetail("Its event tables are read.")));
+	int			retry_ms = reason == no_room ? RETRY_NO_ROOM_MS : RETRY_MS;
+	int			index = g - contime_shared->generation;
+
+	/* Should the lock not be had now. */
+	unfit[index].serial = g->serial;
+	unfit[index].reason = reason;
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
 		LockRelationOid(table->relid, AccessExclusiveLock);
 		g = contime_generation_replace(table->relid);
 	}
-	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
+	ereport(LOG,
+			(errmsg("continuous table \"%s\" is not cached: %s", table->name, reason),
+			 errdetail("Its event tables are read.")));
+}
+
+/* Why it is not to be tried, or NULL. */
+static const char *
+known_obstacle(const ContimeTable *table, const ContimeGeneration *g)
+{
+	int			index = g - contime_shared->generation;
+
+	if (table->source == NULL)
+		return "it has no event table";
+	if (unfit[index].serial == g->serial)
+		return unfit[index].reason;
+	return find_obstacle(table);
 }
 
 static void
@@ -410,10 +505,11 @@ load(Oid relid)
 	rel = relation_open(relid, NoLock);
 	table = contime_table(rel);
 	contime_source_check(table);
-	g = generation_to_load(table);
-	reason = table->source ? find_obstacle(table) : "it has no event table";
+	g = contime_generation(relid);
+	reason = known_obstacle(table, g);
 	if (reason == NULL)
 	{
+		g = generation_to_load(table);
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
 		reason = fill(rel, table, g);

@@ -127,6 +127,7 @@ typedef struct ContimeGeneration
 	TimestampTz retain_due;		/* raise `retained` not before */
 	pg_atomic_uint32 cache;		/* ContimeCacheState, and of a cache (cache.c): */
 	TimestampTz load_after;		/* refused until then */
+	pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
 	uint64		load_xmax;		/* the snapshot that was loaded: */
 	uint32		load_nxip;		/* more than there is room for: not known */
 	uint64		load_xip[CONTIME_LOAD_XIDS];

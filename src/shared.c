@@ -190,6 +190,7 @@ shared_format(void)
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
+		pg_atomic_init_u64(&contime_shared->generation[i].last_read, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);

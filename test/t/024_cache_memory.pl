@@ -1,0 +1,59 @@
+# Caches of durable tables and the memory budget: one that does not fit is refused, one that is not read makes room for another and comes
+# back, tables in memory keep room, and no write to an event table ever fails for it.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+
+my $node = contime_node('cache_memory', 'contime.memory' => '32MB');
+my $sql = sub { $node->safe_psql('postgres', join ';', @_) };
+my $cache = sub { $sql->(qq{SELECT coalesce((SELECT cache FROM contime.tables WHERE "table" = '$_[0]'::regclass), 'none')}) };
+my $loaded = sub {
+	my ($table) = @_;
+	$sql->("SELECT count(*) FROM $table");
+	return $node->poll_query_until('postgres', qq{SELECT cache IN ('ready', 'refused') FROM contime.tables WHERE "table" = '$table'::regclass}, 't');
+};
+my $equal = sub {
+	my ($table, $events) = @_;
+	return $sql->("SELECT (SELECT array_agg(row(k, v) ORDER BY k) FROM $table WHERE at = 'infinity') = (SELECT array_agg(row(k, v) ORDER BY k) FROM (SELECT k, sum(v)::bigint AS v FROM $events GROUP BY k) x)");
+};
+
+$sql->(map { "CREATE TABLE $_ (k int, at timestamptz, v bigint)" } qw(small other large));
+$sql->("INSERT INTO $_->[0] SELECT i % 1000, timestamptz '2026-01-01' + i * interval '1 s', i FROM generate_series(1, $_->[1]) i") for [ small => 700_000 ], [ other => 700_000 ], [ large => 1_200_000 ];
+$sql->(map { "CREATE FOREIGN TABLE ${_}_state (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v bigint OPTIONS (rule 'sum')) SERVER contime OPTIONS (events '$_')" } qw(small other large));
+
+$loaded->('small_state');
+is($cache->('small_state'), 'ready', 'a table is cached');
+is($equal->('small_state', 'small'), 't', 'and right');
+
+# Somebody has to have not read it for some seconds.
+$sql->('SELECT count(*) FROM other_state');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM other_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'other_state'::regclass}, "1\nt"), 'another takes its place');
+is($cache->('small_state'), 'none', 'since it was not read');
+is($equal->($_ . '_state', $_), 't', "$_ is right") for qw(small other);
+
+$loaded->('large_state');
+is($cache->('large_state'), 'refused', 'what does not fit is refused');
+logged($node, qr/continuous table "large_state" is not cached: it does not fit into contime\.memory/, 0, 'the log says why');
+is($equal->('large_state', 'large'), 't', 'and read from the heap');
+
+# What was evicted comes back.
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM small_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'small_state'::regclass}, "1\nt"), 'the first is read, and comes back');
+is($equal->('small_state', 'small'), 't', 'and right');
+
+# It grows until memory is full: no write fails, and no answer is wrong.
+$sql->("INSERT INTO small SELECT i % 1000, timestamptz '2027-01-01' + i * interval '1 s', i FROM generate_series(1, 300000) i") for 1 .. 4;
+is($equal->('small_state', 'small'), 't', 'what outgrew memory is right, ' . $cache->('small_state'));
+$loaded->('small_state');
+is($cache->('small_state'), 'refused', 'and is not cached any more');
+is($equal->('small_state', 'small'), 't', 'but right');
+ok($node->poll_query_until('postgres', q{SELECT coalesce(sum(bytes), 0) < 1000000 FROM contime.tables WHERE "table" = 'small_state'::regclass}), 'its memory is given back');
+$sql->("INSERT INTO account SELECT i % 100, timestamptz '2020-01-01' + i * interval '1 s', 1 FROM generate_series(1, 100000) i");
+is($sql->("SELECT sum(balance) FROM account WHERE at = 'infinity'"), 100000, 'a table in memory finds room');
+
+$node->stop('fast');
+done_testing();
