@@ -55,6 +55,17 @@ SELECT a.cost < b.cost AND b.cost < c.cost AND d.cost < c.cost / 100
     expected('SELECT contime.history(NULL::ledger, ''-infinity'', ''infinity'')') c, expected('SELECT contime.history(NULL::account, ''-infinity'', ''infinity'') LIMIT 10') d;
 SELECT a.cost * 2 < b.cost FROM expected('SELECT contime.since(NULL::account, o.account, o.placed_at) FROM orders o') a, expected('SELECT contime.since(NULL::ledger, o.account, o.placed_at) FROM orders o') b;
 SELECT rows FROM expected('SELECT * FROM contime.at(NULL::orders, now())');
+-- Nothing is told to who may not read.
+CREATE ROLE regress_contime_stranger;
+SET ROLE regress_contime_stranger;
+SELECT rows FROM expected('SELECT * FROM contime.at(NULL::account, now())');
+RESET ROLE;
+GRANT SELECT (id) ON account TO regress_contime_stranger;
+SET ROLE regress_contime_stranger;
+SELECT rows FROM expected('SELECT * FROM contime.at(NULL::account, now())');
+RESET ROLE;
+REVOKE SELECT (id) ON account FROM regress_contime_stranger;
+DROP ROLE regress_contime_stranger;
 -- ANALYZE knows what is now; the time column is left to have every value.
 ANALYZE account, ledger;
 SELECT tablename, attname, n_distinct FROM pg_stats WHERE tablename IN ('account', 'ledger') AND attname <> 'balance' ORDER BY 1, 2;

@@ -251,6 +251,22 @@ SELECT * FROM difference;
 UPDATE movement SET amount = 100 WHERE account = 7 AND id > 2000;
 SELECT * FROM difference;
 DROP VIEW difference;
+-- Where a column changes between events, keys of which something is taken back are read from the event table, beside others in memory.
+CREATE FOREIGN TABLE curve (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), amount int OPTIONS (interpolate 'linear', source 'id * id % 1000')) SERVER contime OPTIONS (events 'movement');
+SELECT count(*) FROM curve WHERE at = '2026-01-02';
+CALL until('(SELECT cache = ''ready'' FROM contime.tables WHERE "table" = ''curve''::regclass)');
+CREATE VIEW difference AS
+WITH one AS (SELECT h.* FROM (SELECT DISTINCT account FROM movement) k, contime.history(NULL::curve, account, '2026-01-01 03:10:10', '2026-01-02 17:00') h),
+    every AS (SELECT * FROM contime.history(NULL::curve, '2026-01-01 03:10:10', '2026-01-02 17:00'))
+SELECT (SELECT count(*) FROM one) AS one_by_one, (SELECT count(*) FROM every) AS every, (SELECT count(*) FROM (SELECT * FROM one EXCEPT ALL SELECT * FROM every) x) AS missing;
+SELECT * FROM difference;
+BEGIN;
+DELETE FROM movement WHERE id % 4 = 1 AND account % 3 = 0;
+SELECT * FROM difference;
+SELECT count(*) FROM contime.history(NULL::curve, '2026-01-01 03:10:10', '2026-01-02 17:00') h LEFT JOIN curve c ON c.at = (h.state).at AND c.account = (h.state).account WHERE (h.state).amount IS DISTINCT FROM c.amount;
+ROLLBACK;
+DROP VIEW difference;
+DROP FOREIGN TABLE curve;
 -- Who may.
 CREATE ROLE series_reader;
 GRANT SELECT (id, at, balance) ON account TO series_reader;

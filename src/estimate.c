@@ -17,9 +17,11 @@
 #include "access/relation.h"
 #include "catalog/pg_type_d.h"
 #include "datatype/timestamp.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 #include "utils/timestamp.h"
@@ -44,6 +46,14 @@ typedef struct Call
 /* How many rows does a call give? */
 typedef double (*CountRows) (const Call *call);
 
+/* EXPLAIN is nobody's way to learn of a table what he may not read. */
+static bool
+may_read(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
 /* Measure the table whose row type the first argument has; false: it is none. */
 static bool
 measure(Call *call)
@@ -52,7 +62,7 @@ measure(Call *call)
 	Oid			relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
 	Relation	rel;
 
-	if (!OidIsValid(relid) || !contime_is_table(relid))
+	if (!OidIsValid(relid) || !contime_is_table(relid) || !may_read(relid))
 		return false;
 	rel = try_relation_open(relid, AccessShareLock);
 	if (rel == NULL)
