@@ -327,11 +327,11 @@ has_twins(ContimeGeneration *g)
 	return twins;
 }
 
-/* The cache of this database that nobody has read for longest, and for some seconds; or NULL. */
+/* The cache of this database that nobody has read for longest, and for so long; or NULL. */
 static ContimeGeneration *
-coldest(const ContimeGeneration *but)
+coldest(const ContimeGeneration *but, int ms)
 {
-	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
 	ContimeGeneration *found = NULL;
 
 	for (int i = 0; i < contime_shared->highest; i++)
@@ -356,7 +356,7 @@ coldest(const ContimeGeneration *but)
 static bool
 evict(const ContimeGeneration *but)
 {
-	ContimeGeneration *g = coldest(but);
+	ContimeGeneration *g = coldest(but, COLD_MS);
 	Oid			relid = g ? g->relation : InvalidOid;
 
 	if (g == NULL || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
@@ -406,6 +406,7 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 }
 
 static const char no_room[] = "it does not fit into contime.memory";
+static const char no_room_beside[] = "it does not fit into contime.memory beside others";
 
 /* What is known of the rows now: NULL, or why it cannot be. */
 static const char *
@@ -419,7 +420,7 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
 		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
-			reason = no_room;
+			reason = coldest(g, 0) ? no_room_beside : no_room;
 	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
 		drop_loaded(g, p, view);
 	if (reason == NULL && has_twins(g))

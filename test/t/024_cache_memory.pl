@@ -30,8 +30,8 @@ $loaded->('small_state');
 is($cache->('small_state'), 'ready', 'a table is cached');
 is($equal->('small_state', 'small'), 't', 'and right');
 
-# Somebody has to have not read it for some seconds.
-$sql->('SELECT count(*) FROM other_state');
+# What was read within five seconds does not go.
+$sql->('SELECT pg_sleep(6)', 'SELECT count(*) FROM other_state');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM other_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'other_state'::regclass}, "1\nt"), 'another takes its place');
 is($cache->('small_state'), 'none', 'since it was not read');
 is($equal->($_ . '_state', $_), 't', "$_ is right") for qw(small other);
@@ -42,6 +42,7 @@ logged($node, qr/continuous table "large_state" is not cached: it does not fit i
 is($equal->('large_state', 'large'), 't', 'and read from the heap');
 
 # What was evicted comes back.
+$sql->('SELECT pg_sleep(6)');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM small_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'small_state'::regclass}, "1\nt"), 'the first is read, and comes back');
 is($equal->('small_state', 'small'), 't', 'and right');
 
