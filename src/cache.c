@@ -48,12 +48,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* How long a loader waits for a lock; DDL goes first. */
+/* How long a loader waits for a lock, as DDL goes first; for who writes. */
 #define LOADER_LOCK_MS 100
+#define WRITERS_MS 10000
 
-/* After a failure to load: when to try again. */
+/* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
 #define RETRY_MS 30000
-#define RETRY_NO_ROOM_MS 600000
+#define RETRY_DEAR_MS 600000
 #define RETRY_LOCKED_MS 200
 
 /* Who has not been read for so long makes room for others; how long that may take. */
@@ -66,6 +67,12 @@
 /* Caches leave a quarter of the memory to tables that have nothing else. */
 #define may_take_more() \
 	(ct_region_used(contime_region) < ct_region_total(contime_region) / 4 * 3)
+
+/* Why a table is not cached. */
+static const char no_room[] = "it does not fit into contime.memory";
+static const char no_room_beside[] = "it does not fit into contime.memory beside others";
+static const char twins[] = "two events have one identity";
+static const char failed[] = "it could not be loaded";
 
 /* ---- states --------------------------------------------------------------------------------- */
 
@@ -129,11 +136,13 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	ct_store_stats(&arena, g->store[partition], &stats);
 	if (stats.astray == 0 && stats.duplicates == 0 && stats.conflicts == 0)
 		return;
-	if (change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
-		ereport(LOG,
-				(errmsg("cache of relation %u of database %u is given up: %s", g->relation, g->database,
-						stats.astray > 0 ? "a retraction found no event" : "two events have one identity"),
-				 errdetail("Its event tables are read.")));
+	if (!change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
+		return;
+	ereport(LOG,
+			(errmsg("cache of relation %u of database %u is given up: %s", g->relation, g->database,
+					stats.astray > 0 ? "a retraction found no event" : twins),
+			 errdetail("Its event tables are read.")));
+	contime_agent_wake(g->database);
 }
 
 void
@@ -236,10 +245,15 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSn
 
 /* ---- loading ------------------------------------------------------------------------------------ */
 
-/* Everyone who writes to an event table now, and may not capture. */
+/*
+ * Everyone who writes to an event table now, and may not capture.  (Not for
+ * ever: other tables are to be loaded, too.)
+ */
 static void
 wait_for_writers(const ContimeTable *table)
 {
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WRITERS_MS);
+
 	for (const ContimeSource *source = table->source; source; source = source->next)
 	{
 		VirtualTransactionId *writers;
@@ -251,6 +265,10 @@ wait_for_writers(const ContimeTable *table)
 			while (!VirtualXactLock(*writers, false))
 			{
 				CHECK_FOR_INTERRUPTS();
+				if (GetCurrentTimestamp() > until)
+					ereport(ERROR,
+							(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							 errmsg("transactions that write to the event tables take long")));
 				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
 								 PG_WAIT_EXTENSION);
 				ResetLatch(MyLatch);
@@ -310,7 +328,7 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 static bool
 has_twins(ContimeGeneration *g)
 {
-	bool		twins = false;
+	bool		found = false;
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
@@ -322,9 +340,9 @@ has_twins(ContimeGeneration *g)
 		contime_lock(p, LW_SHARED);
 		ct_store_stats(&arena, g->store[p], &stats);
 		contime_unlock(p);
-		twins |= stats.duplicates + stats.conflicts > 0;
+		found |= stats.duplicates + stats.conflicts > 0;
 	}
-	return twins;
+	return found;
 }
 
 /* The cache of this database that nobody has read for longest, and for so long; or NULL. */
@@ -405,9 +423,6 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }
 
-static const char no_room[] = "it does not fit into contime.memory";
-static const char no_room_beside[] = "it does not fit into contime.memory beside others";
-
 /* What is known of the rows now: NULL, or why it cannot be. */
 static const char *
 fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
@@ -424,7 +439,7 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
 		drop_loaded(g, p, view);
 	if (reason == NULL && has_twins(g))
-		reason = "two events have one identity";
+		reason = twins;
 	if (reason == NULL && !publish(g, &view->plain))
 		reason = "it was given up meanwhile";
 	PopActiveSnapshot();
@@ -460,7 +475,7 @@ static struct
 static void
 refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 {
-	int			retry_ms = reason == no_room ? RETRY_NO_ROOM_MS : RETRY_MS;
+	bool		dear = reason == no_room || reason == twins || reason == failed;
 	int			index = g - contime_shared->generation;
 
 	/* Should the lock not be had now. */
@@ -471,7 +486,8 @@ refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 		LockRelationOid(table->relid, AccessExclusiveLock);
 		g = contime_generation_replace(table->relid);
 	}
-	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
+	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												dear ? RETRY_DEAR_MS : RETRY_MS);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
 	ereport(LOG,
@@ -492,6 +508,9 @@ known_obstacle(const ContimeTable *table, const ContimeGeneration *g)
 	return find_obstacle(table);
 }
 
+/* The one that is being loaded. */
+static ContimeGeneration *at_hand;
+
 static void
 load(Oid relid)
 {
@@ -510,7 +529,7 @@ load(Oid relid)
 	reason = known_obstacle(table, g);
 	if (reason == NULL)
 	{
-		g = generation_to_load(table);
+		at_hand = g = generation_to_load(table);
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
 		reason = fill(rel, table, g);
@@ -552,29 +571,33 @@ contime_cache_is_due(void)
 	return false;
 }
 
-/* What went wrong may go right the next time. */
+/* A lock will be had the next time; an error is not worth trying again soon. */
 static void
-put_off(int index)
+put_off(void)
 {
+	int			index = at_hand - contime_shared->generation;
 	ErrorData  *error = CopyErrorData();
 	bool		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 
 	if (!locked)
+	{
 		EmitErrorReport();
+		unfit[index].serial = at_hand->serial;
+		unfit[index].reason = failed;
+	}
 	FlushErrorState();
 	AbortCurrentTransaction();
-	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													locked ? RETRY_LOCKED_MS : RETRY_MS);
-	(void) change_state(&contime_shared->generation[index], CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
+	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
+	(void) change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
 }
 
 /* In a transaction of its own. */
 static void
-try_load(int index)
+try_load(ContimeGeneration *g)
 {
-	ContimeGeneration *g = &contime_shared->generation[index];
 	MemoryContext caller = CurrentMemoryContext;
 
+	at_hand = g;
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
@@ -588,7 +611,7 @@ try_load(int index)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
-		put_off(index);
+		put_off();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -621,7 +644,7 @@ contime_loader_main(Datum arg)
 				continue;
 			waiting = true;
 			if (not_before[i] <= GetCurrentTimestamp())
-				try_load(i);
+				try_load(&contime_shared->generation[i]);
 			MemoryContextReset(context);
 		}
 		if (waiting)
