@@ -562,8 +562,8 @@ void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,
 
 /*
  * From the state at *time (as ct_timeline_fold() gave it) to the next instant
- * after it, not after `until`, that has a visible event.  False when there is
- * none.
+ * after it, not after `until`, that has a visible event (or one that is
+ * retracted).  False when there is none.
  */
 bool		ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline,
 							 int64_t *time, int64_t until, const CtSnapshot *snapshot,
@@ -594,7 +594,10 @@ bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
 							 int64_t from, int64_t to, const CtSnapshot *snapshot,
 							 const CtRuns *runs, CtTeller teller, void *arg);
 
-/* The latest instant at or before *time that has a visible event; false: none. */
+/*
+ * The latest instant at or before *time that has a visible event (or one that
+ * is retracted); false: none.
+ */
 bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
 							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
 

@@ -4,7 +4,8 @@
  *
  *	  ct_store_add ── batch (recent) ─┬─ ct_store_drop		aborted
  *									  └─ ct_store_enter		committed
- *											 │ its twin has entered: waiting
+ *											 │ its twin has entered, or it is a
+ *											 │ retraction: waiting
  *											 ▼
  *										   young ── ct_store_settle ── frozen
  *
@@ -22,7 +23,8 @@
  *	 S1  The recent list of a timeline holds its recent and waiting events,
  *		 linked both ways, `recents` of them.
  *	 S2  Every recent event is in one batch of its own top and xid, every
- *		 waiting one in the store's waiting queue; every timeline with young
+ *		 waiting one in the store's waiting queue: a retraction, or one whose
+ *		 twin has entered, perhaps to be taken back; every timeline with young
  *		 events is in the list of those.
  *	 S3  The counters are the lengths of these.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
@@ -178,6 +180,25 @@ queue_pop(const CtWriter *writer, CtQueue *queue)
 		queue->last = 0;
 }
 
+/* Take one out; it is near the front, as a rule. */
+static void
+queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
+{
+	CtRef before = 0;
+
+	for (CtRef at = queue->first; at != ref; at = ((CtEvent *) ct_ptr(writer->arena, at))->queue)
+		before = at;
+	if (before == 0)
+	{
+		queue_pop(writer, queue);
+		return;
+	}
+	((CtEvent *) ct_ptr(writer->arena, before))->queue =
+		((CtEvent *) ct_ptr(writer->arena, ref))->queue;
+	if (queue->last == ref)
+		queue->last = before;
+}
+
 static inline CtRef
 ref_of(const CtWriter *writer, const void *at)
 {
@@ -254,6 +275,7 @@ event_free(CtWriter *writer, CtRef ref, bool owns)
 
 	if (owns)
 		ct_record_free(writer, form, event->record);
+	writer->store->nretractions -= event->retracts;
 	ct_give(writer, ref, offsetof(CtEvent, record) + form->bytes);
 }
 
@@ -483,6 +505,8 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 		status = ct_record_write(writer, change, form, number == 0, event->record);
 	if (status != CT_OK)
 		ct_give(writer, *ref, bytes);
+	else
+		writer->store->nretractions += event->retracts;
 	return status;
 }
 
@@ -779,6 +803,25 @@ effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item
 }
 
 /*
+ * Is an event of that instant, kind and content among those that have entered?
+ * The spot is behind it.
+ */
+static bool
+find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
+{
+	CtForm scratch;
+	CtItem found;
+	CtRun run;
+
+	(void) ct_timeline_locate(&writer->shape, timeline, item, spot);
+	if (spot->position == 0)
+		return false;
+	ct_spot_run(&writer->shape, timeline, spot, &run);
+	found = ct_run_item(&run, spot->position - 1, &scratch);
+	return ct_item_cmp(&writer->shape, &found, item) == 0;
+}
+
+/*
  * A committed event will wait, since its twin, before the spot, has entered.
  * New snapshots see whichever comes first by content, from now on.
  */
@@ -796,18 +839,22 @@ twin_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, cons
 	ct_spot_run(&writer->shape, timeline, spot, &run);
 	twin = ct_run_item(&run, spot->position - 1, &scratch);
 	order = ct_item_cmp(&writer->shape, item, &twin);
-	if (order == 0)
-		return false;
-
-	/* The one that yields was seen if it committed first (and is not taken back). */
 	label = ct_run_label(&run, spot->position - 1);
-	if (order > 0 && !others->waiting &&
-		(label == 0 || ended_before(ct_label_top(writer->store->newest_top, label), event)))
+
+	/*
+	 * Alike, they make no difference, and the one that yields was seen if it
+	 * committed first; but not while the twin may be taken back.
+	 */
+	if (!others->waiting && order >= 0 &&
+		(order == 0 || label == 0 || ended_before(ct_label_top(writer->store->newest_top, label), event)))
 		return false;
 	return effect_of(writer, timeline, item, true, order > 0 || others->unordered, others, effect);
 }
 
-/* A committed event will be taken back; new snapshots see the state without it. */
+/*
+ * A committed event will be taken back; new snapshots see the state without it.
+ * What is before its instant depends on what is there but for itself.
+ */
 static void
 retraction_news(const CtWriter *writer, const CtEvent *event, const Others *others,
 				const int64_t *served, CtChanged *changed)
@@ -815,13 +862,15 @@ retraction_news(const CtWriter *writer, const CtEvent *event, const Others *othe
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtForm scratch;
 	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	CtSpot spot;
+	bool there = find_alike(writer, timeline, &item, &spot);
 	int64_t latest = is_late(writer, timeline, event->time) || event->time < others->newest
 						 ? INT64_MAX
 						 : latest_served(served);
 	CtEffect effect;
 
 	if ((event->time <= latest || looks_back(&writer->shape, item.form)) &&
-		effect_of(writer, timeline, &item, false, true, others, &effect) && effect.from <= latest)
+		effect_of(writer, timeline, &item, there, true, others, &effect) && effect.from <= latest)
 		changed_add(changed, event->timeline, &effect);
 }
 
@@ -1058,16 +1107,99 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	return order < 0 ? CT_OK : CT_AGAIN;
 }
 
-/* The waiting event is done with; `owns`: its record is not in the timeline. */
-static void
-waiting_end(CtWriter *writer, CtTimeline *timeline, bool owns)
+/* Does the event wait, and does everyone see it? */
+static inline bool
+is_ripe(const CtWriter *writer, const CtEvent *event)
 {
-	CtRef ref = writer->store->waiting.first;
+	return event->state == CT_WAITING && event->top < writer->store->horizon;
+}
 
-	queue_pop(writer, &writer->store->waiting);
+/* A waiting event is done with; `owns`: its record is not in the timeline. */
+static void
+waiting_end(CtWriter *writer, CtTimeline *timeline, CtRef ref, bool owns)
+{
+	queue_remove(writer, &writer->store->waiting, ref);
 	writer->store->nwaiting--;
 	recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
 	event_free(writer, ref, owns);
+}
+
+/*
+ * Among the recent events of a timeline that are alike, those that retract, or
+ * those that do not: one that waits and is seen by everyone, else any of them;
+ * 0: there is none.
+ */
+static CtRef
+find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, bool retracts)
+{
+	CtRef found = 0;
+
+	for (CtRef ref = timeline->recent; ref != 0;)
+	{
+		const CtEvent *event = ct_ptr(writer->arena, ref);
+		CtForm scratch;
+		CtItem other = ct_event_item(&writer->shape, event, &scratch);
+
+		if (event->retracts == retracts && ct_item_cmp(&writer->shape, item, &other) == 0)
+		{
+			found = ref;
+			if (is_ripe(writer, event))
+				break;
+		}
+		ref = event->next;
+	}
+	return found;
+}
+
+/*
+ * Decide about an event everyone sees, and its twin, which is frozen.  Events
+ * may have entered in another order than they committed in, so that one of the
+ * two may have made room for the other: then what retracts it is here, and
+ * comes first.
+ */
+static CtStatus
+decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry, CtSpot *spot)
+{
+	CtForm scratch;
+	CtForm other;
+	CtItem item = {entry->time,
+				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   entry->record};
+	CtRef own = 0;
+	CtRef its = 0;
+	CtStatus status;
+
+	if (writer->store->nretractions > 0)
+	{
+		CtRun run;
+		CtItem twin;
+
+		ct_spot_run(&writer->shape, timeline, spot, &run);
+		twin = ct_run_item(&run, spot->position - 1, &other);
+		own = find_recent(writer, timeline, &item, true);
+		its = find_recent(writer, timeline, &twin, true);
+	}
+	if (own != 0 && is_ripe(writer, ct_ptr(writer->arena, own)))
+	{
+		waiting_end(writer, timeline, own, true);
+		waiting_end(writer, timeline, ref, true);
+		writer->store->retracted++;
+		return CT_OK;
+	}
+	if (its != 0 && is_ripe(writer, ct_ptr(writer->arena, its)))
+	{
+		ct_timeline_remove(writer, timeline, spot);
+		waiting_end(writer, timeline, its, true);
+		writer->store->retracted++;
+		return CT_OK;
+	}
+	if (own != 0 || its != 0)
+		return CT_AGAIN;
+	status = decide(writer, timeline, entry, spot);
+	if (status == CT_NO_MEMORY)
+		return status;
+	waiting_end(writer, timeline, ref, status == CT_AGAIN);
+	return CT_OK;
 }
 
 /*
@@ -1076,8 +1208,9 @@ waiting_end(CtWriter *writer, CtTimeline *timeline, bool owns)
  * (T7).
  */
 static CtStatus
-decide_one(CtWriter *writer, CtTimeline *timeline, const CtEvent *event)
+decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
+	const CtEvent *event = ct_ptr(writer->arena, ref);
 	CtForm scratch;
 	CtItem item = ct_event_item(&writer->shape, event, &scratch);
 	CtEntry entry = entry_of(event, item.form, 0);
@@ -1085,56 +1218,53 @@ decide_one(CtWriter *writer, CtTimeline *timeline, const CtEvent *event)
 	CtRun run;
 	CtStatus status;
 
-	if (!ct_timeline_locate(&writer->shape, timeline, &item, &spot))
-		status = ct_timeline_insert(writer, timeline, &entry);
-	else
+	if (ct_timeline_locate(&writer->shape, timeline, &item, &spot))
 	{
 		ct_spot_run(&writer->shape, timeline, &spot, &run);
 		if (ct_run_label(&run, spot.position - 1) != 0)
 			return CT_AGAIN;
-		status = decide(writer, timeline, &entry, &spot);
+		return decide_twins(writer, timeline, ref, &entry, &spot);
 	}
-	if (status == CT_NO_MEMORY)
-		return status;
-	waiting_end(writer, timeline, status == CT_AGAIN);
-	return CT_OK;
+	status = ct_timeline_insert(writer, timeline, &entry);
+	if (status == CT_OK)
+		waiting_end(writer, timeline, ref, false);
+	return status;
 }
 
 /*
- * Take back what an event retracts, once that is frozen.  The transaction that
- * retracts saw it: who sees the one sees the other.
+ * Take back what an event retracts, once that is frozen, or waits.  The
+ * transaction that retracts saw it: who sees the one sees the other.  It may
+ * not have entered yet; whether it will is not known here.
  */
 static CtStatus
-retract_one(CtWriter *writer, CtTimeline *timeline, const CtEvent *event)
+retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
 	CtForm scratch;
-	CtForm other;
-	CtItem item = ct_event_item(&writer->shape, event, &scratch);
-	CtItem found;
+	CtItem item = ct_event_item(&writer->shape, ct_ptr(writer->arena, ref), &scratch);
 	CtSpot spot;
-	CtRun run;
-	bool there = false;
 
-	if (ct_timeline_entered(timeline))
+	if (find_alike(writer, timeline, &item, &spot))
 	{
-		(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
-		ct_spot_run(&writer->shape, timeline, &spot, &run);
-		if (spot.position > 0)
-		{
-			found = ct_run_item(&run, spot.position - 1, &other);
-			there = ct_item_cmp(&writer->shape, &found, &item) == 0;
-		}
-		if (there && !find_frozen(writer, timeline, &item, &spot))
+		if (!find_frozen(writer, timeline, &item, &spot))
 			return CT_AGAIN;
-	}
-	if (there)
-	{
 		ct_timeline_remove(writer, timeline, &spot);
 		writer->store->retracted++;
 	}
 	else
-		writer->store->astray++;
-	waiting_end(writer, timeline, true);
+	{
+		CtRef recent = find_recent(writer, timeline, &item, false);
+
+		if (recent != 0 && !is_ripe(writer, ct_ptr(writer->arena, recent)))
+			return CT_AGAIN;
+		if (recent != 0)
+		{
+			waiting_end(writer, timeline, recent, true);
+			writer->store->retracted++;
+		}
+		else
+			writer->store->astray++;
+	}
+	waiting_end(writer, timeline, ref, true);
 	return CT_OK;
 }
 
@@ -1144,15 +1274,17 @@ settle_one(CtWriter *writer)
 {
 	CtRef ref = writer->store->waiting.first;
 	const CtEvent *event = ct_ptr(writer->arena, ref);
-	CtRef timeline_ref = event->timeline;
-	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
+	CtRef timeline_ref;
+	CtTimeline *timeline;
 	CtStatus status;
 
-	if (ref == 0 || event->top >= writer->store->horizon)
+	if (ref == 0 || !is_ripe(writer, event))
 		return CT_AGAIN;
+	timeline_ref = event->timeline;
+	timeline = ct_ptr(writer->arena, timeline_ref);
 	ct_change_begin(timeline);
-	status = event->retracts ? retract_one(writer, timeline, event)
-							 : decide_one(writer, timeline, event);
+	status = event->retracts ? retract_one(writer, timeline, ref)
+							 : decide_one(writer, timeline, ref);
 	if (status == CT_OK && ct_timeline_is_over(timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);

@@ -40,6 +40,7 @@ typedef struct CtStore
 	uint64_t bytes;      /* of all that is allocated for the store */
 	uint64_t recents;
 	uint64_t nwaiting;
+	uint64_t nretractions; /* among those that are recent or wait */
 	uint64_t nyoung;
 	uint64_t nfrozen;
 	uint64_t duplicates;

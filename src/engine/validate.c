@@ -29,6 +29,7 @@ typedef struct CtCheck
 	uint64_t frozen;
 	uint64_t waiting;
 	uint64_t recents;
+	uint64_t retractions;
 	uint64_t timelines;
 	uint64_t young_timelines;
 	CtRef timeline; /* the one being checked */
@@ -430,6 +431,7 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 		count_bytes(check, offsetof(CtEvent, record) + form->bytes);
 		check->recents += event->state == CT_RECENT;
 		check->waiting += event->state == CT_WAITING;
+		check->retractions += event->retracts;
 		previous = ref;
 		ref = event->next;
 	}
@@ -543,7 +545,7 @@ check_waiting(CtCheck *check)
 	uint64_t count = check->store->nwaiting;
 	CtRef last = 0;
 	uint64_t found = 0;
-	bool retracts = check->store->retracted + check->store->astray > 0;
+	bool retracted = check->store->retracted > 0;
 
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
@@ -553,9 +555,10 @@ check_waiting(CtCheck *check)
 		CtItem item = ct_event_item(&check->shape, event, &scratch);
 
 		require(check, event->state == CT_WAITING, "S2: an event waits that does not");
-		retracts |= event->retracts;
+		require(check, event->retracts || item.form->has_id, "S2: an event waits that has no id");
 		require(check,
-				retracts || ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
+				event->retracts || retracted ||
+					ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
 				"S2: a waiting event has no twin, and none was taken back");
 		last = ref;
 		ref = event->queue;
@@ -658,6 +661,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 		check_directory(&check);
 	require(&check, check.recents == store->recents && check.waiting == store->nwaiting,
 			"S3: timelines hold other recent events than the queues");
+	require(&check, check.retractions == store->nretractions, "S3: retractions are miscounted");
 	require(&check, check.young == store->nyoung && check.frozen == store->nfrozen,
 			"S3: entered events are miscounted");
 	require(&check, check.young_timelines == store->nyoung_timelines,

@@ -31,6 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	settings.instants = 1 + oracle_below(&source, 30);
 	settings.ids = 1 + oracle_below(&source, 8);
 	settings.retain = settings.ids % 2 == 0;
+	settings.retract = settings.keys % 2 == 0;
 	oracle = oracle_create(&source, &settings);
 	for (int i = 0; i < MAX_STEPS && !source.ended; i++)
 		oracle_step(oracle);

@@ -7,6 +7,9 @@
  * transaction committed and is seen, one of each identity, sorted, applied.
  * What changes between events is computed with numbers of 144 decimal digits.
  * With retention instants move on, and what is no longer answered is not asked.
+ * With retractions transactions do as rows of a table allow: they take back
+ * what they see and nobody else has taken back, and no two rows that are there
+ * have one identity.
  */
 #include "oracle.h"
 
@@ -22,6 +25,8 @@
 #define MAX_IMAGE 48
 #define MAX_TRANSACTIONS 6
 #define MAX_SNAPSHOTS 5
+#define MAX_READINGS 64
+#define MOST_ENTERED 100
 #define NUMBER_NAN ((__int128) (((unsigned __int128) 1 << 127) - 1))
 
 /* Sign and magnitude, in base 10^9, least significant first. */
@@ -76,6 +81,8 @@ typedef struct ModelEvent
 	uint32_t cid; /* no other event has it */
 	bool entered; /* or waits, since its twin has */
 	uint8_t late; /* when it entered; or UNKNOWN */
+	uint64_t taken_top; /* who took it back last, perhaps in vain; 0: nobody */
+	uint64_t taken_xid;
 	uint64_t set;
 	uint64_t null;
 	ModelValue value[MAX_ATTRS];
@@ -124,6 +131,9 @@ typedef struct Transaction
 	uint64_t xid; /* the current (sub)transaction */
 	uint64_t subxid[8];
 	int nsubxids;
+	uint64_t wrote;  /* the one that wrote last, */
+	bool wrote_once; /* and had not before others did */
+	uint32_t writers; /* that have written: bits of `subxid`, and the top one's */
 } Transaction;
 
 typedef struct HeldSnapshot
@@ -131,6 +141,16 @@ typedef struct HeldSnapshot
 	CtSnapshot snapshot;
 	uint64_t xip[MAX_TRANSACTIONS];
 } HeldSnapshot;
+
+/* An answer that was given, and whether it was told since that it is another now. */
+typedef struct Reading
+{
+	uint32_t key;
+	int64_t time;
+	int nattrs;
+	uint64_t hash;
+	bool told;
+} Reading;
 
 struct Oracle
 {
@@ -158,6 +178,8 @@ struct Oracle
 	int ntransactions;
 	HeldSnapshot held[MAX_SNAPSHOTS];
 	int nheld;
+	Reading reading[MAX_READINGS];
+	uint32_t nreadings; /* ever: they go in circles */
 	uint64_t horizon;
 	int64_t served;
 	int64_t start;    /* events fall on instants from this number on, */
@@ -770,16 +792,30 @@ cmp_events(const void *a_ref, const void *b_ref)
 }
 
 static bool
-sees(const Oracle *o, const CtSnapshot *snapshot, const ModelEvent *event)
+has_committed(const Oracle *o, uint64_t top, uint64_t xid)
 {
-	if (o->fate[event->top] != COMMITTED || o->fate[event->xid] != COMMITTED)
+	return o->fate[top] == COMMITTED && o->fate[xid] == COMMITTED;
+}
+
+static bool
+sees_writer(const Oracle *o, const CtSnapshot *snapshot, uint64_t top, uint64_t xid)
+{
+	if (!has_committed(o, top, xid))
 		return false;
 	for (uint32_t i = 0; i < snapshot->nxip; i++)
 	{
-		if (snapshot->xip[i] == event->top)
+		if (snapshot->xip[i] == top)
 			return false;
 	}
-	return event->top < snapshot->xmax;
+	return top < snapshot->xmax;
+}
+
+static bool
+sees(const Oracle *o, const CtSnapshot *snapshot, const ModelEvent *event)
+{
+	return sees_writer(o, snapshot, event->top, event->xid) &&
+		   (event->taken_top == 0 ||
+			!sees_writer(o, snapshot, event->taken_top, event->taken_xid));
 }
 
 /* Digits of a position, its hidden ones included. */
@@ -935,6 +971,7 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 		if (kept == 0 || !is_twin(o, found[kept - 1], found[i]))
 			found[kept++] = found[i];
 	}
+	ORACLE_REQUIRE(kept == n || !o->settings.retract);
 	return kept;
 }
 
@@ -1067,9 +1104,12 @@ find_timeline(const Oracle *o, uint32_t key)
 	return ct_store_find(&o->arena, o->store, hash_of(o, key), bytes, n);
 }
 
-/* The recent events of a timeline that the snapshot sees, merged. */
-static CtRuns
-make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot)
+/*
+ * The recent events of a timeline that the snapshot sees, merged.  False: there
+ * is a retraction among them, and the state is not to be found here.
+ */
+static bool
+make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot, CtRuns *made)
 {
 	CtRuns runs = {0};
 	uint32_t count;
@@ -1082,14 +1122,18 @@ make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot)
 		const CtEvent *event = ct_ptr(&o->arena, ref);
 
 		ORACLE_REQUIRE(count-- > 0);
-		if (o->fate[event->top] == COMMITTED && o->fate[event->xid] == COMMITTED &&
-			ct_snapshot_sees(snapshot, event->top))
+		if (has_committed(o, event->top, event->xid) && ct_snapshot_sees(snapshot, event->top))
+		{
+			runs.retracts |= event->retracts;
 			runs.extra[runs.nextra++] = ref;
+		}
 		ref = event->next;
 	}
 	ORACLE_REQUIRE(count == 0);
+	ORACLE_REQUIRE(!runs.retracts || o->settings.retract);
 	ct_timeline_merge(&o->arena, o->store, timeline, snapshot, &runs);
-	return runs;
+	*made = runs;
+	return !runs.retracts || ct_store_cancels(&o->arena, o->store);
 }
 
 /* Between two events: in the middle, and right before the second. */
@@ -1136,6 +1180,8 @@ static bool
 may_be_told(const Oracle *o, const ModelEvent *event, const CtTold *told)
 {
 	sorting = o;
+	if (o->settings.retract)
+		return true; /* it is not known what is gone */
 	for (uint32_t i = 0; i < o->nevents; i++)
 	{
 		const ModelEvent *other = &o->event[i];
@@ -1175,7 +1221,7 @@ enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
 	{
 		const CtEvent *event = ct_ptr(&o->arena, ref);
 
-		cid[i] = event->cid;
+		cid[i] = event->retracts ? 0 : event->cid;
 		ref = event->queue;
 	}
 	status = ct_store_enter(&o->arena, o->store, batch, limit, &o->served, changed);
@@ -1183,8 +1229,11 @@ enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
 		count = before - b->count;
 	for (uint32_t i = 0; i < count; i++)
 	{
-		ModelEvent *event = model_event(o, cid[i]);
+		ModelEvent *event;
 
+		if (cid[i] == 0)
+			continue; /* a retraction */
+		event = model_event(o, cid[i]);
 		event->late = has_later(o, event);
 		event->entered = true;
 	}
@@ -1275,10 +1324,30 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 	found = ct_timeline_latest(&o->arena, o->store, timeline, &latest, snapshot, runs);
 	while (before < n && event[before]->time == from)
 		before++;
+	if (runs->retracts)
+		ORACLE_REQUIRE(!found || latest <= from); /* what is retracted may count */
 	if (before > 0 && event[before - 1]->time >= o->retained)
-		ORACLE_REQUIRE(found && latest == event[before - 1]->time);
+		ORACLE_REQUIRE(found && (latest == event[before - 1]->time ||
+								 (runs->retracts && latest > event[before - 1]->time)));
 	else
-		ORACLE_REQUIRE(!found || latest < o->retained);
+		ORACLE_REQUIRE(!found || latest < o->retained || runs->retracts);
+}
+
+/*
+ * To the next instant that has a visible event.  Where all of them are
+ * retracted it may stop, too: nothing is another there.
+ */
+static bool
+step(const Oracle *o, CtRef timeline, int64_t *time, int64_t next, int64_t until,
+	 const CtSnapshot *snapshot, const CtRuns *runs, const ModelState *before, CtState *state)
+{
+	while (ct_timeline_step(&o->arena, o->store, timeline, time, until, snapshot, runs, state))
+	{
+		if (!runs->retracts || *time >= next)
+			return true;
+		compare_state(o, &(Sight){before, *time, *time, NULL, 0}, state);
+	}
+	return false;
 }
 
 /* From instant `first` on, `steps` instants of one key as a snapshot sees it. */
@@ -1308,7 +1377,13 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 		free(event);
 		return;
 	}
-	runs = make_runs(o, timeline, snapshot);
+	if (!make_runs(o, timeline, snapshot, &runs))
+	{
+		free(runs.extra);
+		free(runs.cancelled);
+		free(event);
+		return;
+	}
 	compare_events(o, timeline, event, n, time, until, snapshot, &runs);
 	for (; i < n && event[i]->time <= time; i++)
 		apply_event(o, &expected, event[i]);
@@ -1320,11 +1395,11 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 		int64_t next = event[i]->time;
 		Sight sight;
 
+		ORACLE_REQUIRE(
+			step(o, timeline, &time, next, until, snapshot, &runs, &expected, &state));
+		ORACLE_REQUIRE(time == next);
 		for (; i < n && event[i]->time == next; i++)
 			apply_event(o, &expected, event[i]);
-		ORACLE_REQUIRE(
-			ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
-		ORACLE_REQUIRE(time == next);
 		sight = (Sight){&expected, time, snapshot->until, event + i, n - i};
 		compare_state(o, &sight, &state);
 		if (o->stride > 1)
@@ -1332,7 +1407,7 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 							snapshot, &runs);
 	}
 	ORACLE_REQUIRE(
-		!ct_timeline_step(&o->arena, o->store, timeline, &time, until, snapshot, &runs, &state));
+		!step(o, timeline, &time, INT64_MAX, until, snapshot, &runs, &expected, &state));
 	for (; i < n; i++)
 		apply_event(o, &expected, event[i]);
 	ct_timeline_fold(&o->arena, o->store, timeline, INT64_MAX, snapshot, &runs, &state);
@@ -1400,11 +1475,38 @@ change_subtransaction(Oracle *o, Transaction *transaction)
 		transaction->xid = transaction->top;
 }
 
+/* Which bit of `writers` is the current one's. */
+static uint32_t
+writer_bit(const Transaction *transaction)
+{
+	int i = 0;
+
+	while (i < transaction->nsubxids && transaction->subxid[i] != transaction->xid)
+		i++;
+	return UINT32_C(1) << (transaction->xid == transaction->top ? 31 : i);
+}
+
+static void
+note_write(Transaction *transaction)
+{
+	uint32_t bit = writer_bit(transaction);
+
+	if (transaction->wrote != transaction->xid)
+		transaction->wrote_once = (transaction->writers & bit) == 0;
+	transaction->wrote = transaction->xid;
+	transaction->writers |= bit;
+}
+
+/* (What was written later may rest on what is rolled back: that is the end, or nothing.) */
 static void
 rollback_subtransaction(Oracle *o, Transaction *transaction)
 {
 	if (transaction->xid == transaction->top)
 		return;
+	if (o->settings.retract && (transaction->writers & writer_bit(transaction)) != 0 &&
+		(transaction->wrote != transaction->xid || !transaction->wrote_once))
+		return;
+	transaction->wrote = 0;
 	o->fate[transaction->xid] = ABORTED;
 	transaction->xid = transaction->top;
 }
@@ -1516,17 +1618,163 @@ random_event(Oracle *o, ModelEvent *event)
 	}
 }
 
+/* Write it, or take it back; CT_OK, CT_NO_MEMORY or CT_TOO_LATE. */
+static CtStatus
+write_event(Oracle *o, Transaction *transaction, const ModelEvent *event, bool retracts)
+{
+	uint8_t payload[MAX_ATTRS * (MAX_IMAGE + 4)];
+	uint8_t key[CT_MAX_KEY_BYTES];
+	HeldSnapshot now;
+	CtChange change;
+	CtLabel label;
+	CtStatus status;
+
+	take_snapshot(o, &now);
+	label = (CtLabel){.top = transaction->top,
+					  .xid = transaction->xid,
+					  .cid = (uint32_t) o->steps,
+					  .ended = now.snapshot.xmin};
+	change = (CtChange){.time = event->time,
+						.set = event->set,
+						.null = event->null,
+						.payload = payload,
+						.kind = event->kind,
+						.retracts = retracts};
+	change.payload_bytes = payload_of(o, event, payload);
+	status = ct_store_add(&o->arena, o->store, hash_of(o, event->key), key,
+						  key_bytes_of(event->key, key), &change, &label);
+	ORACLE_REQUIRE((status == CT_TOO_LATE) == (event->time < o->retained));
+	ORACLE_REQUIRE(status == CT_OK || status == CT_NO_MEMORY || status == CT_TOO_LATE);
+	if (status == CT_OK)
+		note_write(transaction);
+	if (status == CT_OK && event->key < 64 && o->walk == 0)
+		o->due |= UINT64_C(1) << event->key;
+	return status;
+}
+
+/* Has it been taken back, as far as the transaction knows or must wait to know? */
+static bool
+is_taken(const Oracle *o, const ModelEvent *event)
+{
+	return event->taken_top != 0 && o->fate[event->taken_top] != ABORTED &&
+		   o->fate[event->taken_xid] != ABORTED;
+}
+
+/* Would a unique index refuse it, or have it wait? */
+static bool
+is_refused(const Oracle *o, const Transaction *transaction, const ModelEvent *event)
+{
+	for (uint32_t i = 0; i < o->nevents; i++)
+	{
+		const ModelEvent *other = &o->event[i];
+
+		if (other->key != event->key || !is_twin(o, event, other) ||
+			o->fate[other->top] == ABORTED || o->fate[other->xid] == ABORTED)
+			continue;
+		if (!is_taken(o, other) || (!has_committed(o, other->taken_top, other->taken_xid) &&
+									other->taken_top != transaction->top))
+			return true;
+	}
+	return false;
+}
+
+static void
+add_event(Oracle *o, Transaction *transaction, ModelEvent event)
+{
+	event.top = transaction->top;
+	event.xid = transaction->xid;
+	event.cid = (uint32_t) o->steps;
+	event.entered = false;
+	event.late = false;
+	event.taken_top = event.taken_xid = 0;
+	if (o->settings.retract && is_refused(o, transaction, &event))
+		return;
+	if (write_event(o, transaction, &event, false) != CT_OK)
+		return;
+	if (o->nevents == o->room)
+	{
+		o->room = o->room * 2 + 64;
+		o->event = realloc(o->event, o->room * sizeof(ModelEvent));
+	}
+	o->event[o->nevents++] = event;
+}
+
+/* Another content of an event, or the same, or it happened elsewhere. */
+static ModelEvent
+new_version(Oracle *o, const ModelEvent *old)
+{
+	ModelEvent event = *old;
+	ModelEvent other;
+
+	random_event(o, &other);
+	if (one_in(o, 4))
+		event.time = other.time;
+	if (one_in(o, 4))
+		event.key = other.key;
+	if (one_in(o, 4))
+		return event;
+	if (one_in(o, 3))
+	{
+		other = o->event[pick(o, o->nevents)]; /* as it may have been before */
+		if (other.kind != event.kind)
+			return event;
+	}
+	else if (other.kind != event.kind)
+		return other;
+	if (o->id_attr >= 0)
+	{
+		uint64_t id = UINT64_C(1) << o->id_attr;
+
+		other.value[o->id_attr] = event.value[o->id_attr];
+		other.set = (other.set & ~id) | (event.set & id);
+		other.null = (other.null & ~id) | (event.null & id);
+	}
+	other.key = event.key;
+	other.time = event.time;
+	return other;
+}
+
+/* What the transaction sees, and nobody else has taken back; NULL: not found. */
+static ModelEvent *
+some_live_event(Oracle *o, const Transaction *transaction)
+{
+	for (int tries = 0; tries < 8 && o->nevents > 0; tries++)
+	{
+		uint32_t recent = o->nevents < 8 ? o->nevents : 8;
+		uint32_t i = one_in(o, 2) ? pick(o, o->nevents) : o->nevents - 1 - pick(o, recent);
+		ModelEvent *event = &o->event[i];
+
+		if (!is_taken(o, event) &&
+			(has_committed(o, event->top, event->xid) ||
+			 (event->top == transaction->top && o->fate[event->xid] == RUNNING)))
+			return event;
+	}
+	return NULL;
+}
+
+/* A row is deleted, or updated. */
+static void
+do_retract(Oracle *o)
+{
+	Transaction *transaction = some_transaction(o);
+	ModelEvent *event;
+
+	if (one_in(o, 6))
+		change_subtransaction(o, transaction);
+	event = some_live_event(o, transaction);
+	if (event == NULL || write_event(o, transaction, event, true) != CT_OK)
+		return;
+	event->taken_top = transaction->top;
+	event->taken_xid = transaction->xid;
+	if (!one_in(o, 3))
+		add_event(o, transaction, new_version(o, event));
+}
+
 static void
 do_add(Oracle *o)
 {
 	Transaction *transaction = some_transaction(o);
-	uint8_t payload[MAX_ATTRS * (MAX_IMAGE + 4)];
-	uint8_t key[CT_MAX_KEY_BYTES];
-	HeldSnapshot now;
 	ModelEvent event;
-	CtChange change;
-	CtLabel label;
-	CtStatus status;
 
 	if (one_in(o, 6))
 		change_subtransaction(o, transaction);
@@ -1534,36 +1782,7 @@ do_add(Oracle *o)
 		event = o->event[pick(o, o->nevents)]; /* the same again */
 	else
 		random_event(o, &event);
-	event.top = transaction->top;
-	event.xid = transaction->xid;
-	event.cid = (uint32_t) o->steps;
-	event.entered = false;
-	event.late = false;
-	take_snapshot(o, &now);
-	label = (CtLabel){.top = event.top,
-					  .xid = event.xid,
-					  .cid = event.cid,
-					  .ended = now.snapshot.xmin};
-	change = (CtChange){.time = event.time,
-						.set = event.set,
-						.null = event.null,
-						.payload = payload,
-						.kind = event.kind};
-	change.payload_bytes = payload_of(o, &event, payload);
-	status = ct_store_add(&o->arena, o->store, hash_of(o, event.key), key,
-						  key_bytes_of(event.key, key), &change, &label);
-	ORACLE_REQUIRE((status == CT_TOO_LATE) == (event.time < o->retained));
-	if (status == CT_NO_MEMORY || status == CT_TOO_LATE)
-		return;
-	ORACLE_REQUIRE(status == CT_OK);
-	if (event.key < 64 && o->walk == 0)
-		o->due |= UINT64_C(1) << event.key;
-	if (o->nevents == o->room)
-	{
-		o->room = o->room * 2 + 64;
-		o->event = realloc(o->event, o->room * sizeof(ModelEvent));
-	}
-	o->event[o->nevents++] = event;
+	add_event(o, transaction, event);
 }
 
 /* A batch whose fate is known to be this; 0 when there is none. */
@@ -1607,13 +1826,21 @@ samples(const Oracle *o)
 	return 2 * o->settings.instants + 2;
 }
 
+/* A little after an instant. */
+static int64_t
+behind(const Oracle *o, int64_t time)
+{
+	__int128 later = (__int128) time + o->stride / 3;
+
+	return later < INT64_MAX ? (int64_t) later : INT64_MAX - 1;
+}
+
 static int64_t
 sample(const Oracle *o, uint32_t i)
 {
-	__int128 time = instant(o, first_instant(o) + i / 2);
+	int64_t time = instant(o, first_instant(o) + i / 2);
 
-	time += (i % 2) * (o->stride / 3);
-	return time < INT64_MAX ? (int64_t) time : INT64_MAX - 1;
+	return i % 2 == 0 ? time : behind(o, time);
 }
 
 /* What everyone would see of a key, if all that has entered were all there is. */
@@ -1694,6 +1921,121 @@ is_overtaken(const Oracle *o, const CtEvent *event)
 	return overtaken;
 }
 
+/* ---- answers that were given ------------------------------------------------------------------
+ */
+
+/* What is shown of the first attributes of a key, as one number. */
+static uint64_t
+answer_hash(const Oracle *o, uint32_t key, int64_t time, int nattrs, const CtSnapshot *snapshot)
+{
+	ModelEvent **event = malloc((o->nevents + 1) * sizeof(ModelEvent *));
+	uint32_t n = visible_events(o, key, snapshot, event);
+	uint32_t i = 0;
+	ModelState state;
+	Sight sight;
+	uint64_t hash;
+
+	start_state(o, &state);
+	for (; i < n && event[i]->time <= time; i++)
+		apply_event(o, &state, event[i]);
+	sight = (Sight){&state, time, INT64_MAX, event + i, n - i};
+	hash = state.present;
+	for (int j = 0; j < nattrs && state.present; j++)
+	{
+		const ModelAttr *attr = &o->attr[j];
+		const ModelValue *value = &state.value[j];
+		CtWide number;
+
+		hash = next_random(&hash) + value->null;
+		if (value->null || attr->rule == CT_RULE_NONE)
+			continue;
+		if (attr->number == CT_NUMBER_NONE)
+		{
+			for (uint32_t k = 0; k < value->bytes; k++)
+				hash = next_random(&hash) + value->image[k];
+			continue;
+		}
+		number = attr->rate > 0 ? place_at(o, &sight, j)
+				 : attr->linear ? linear_at(&sight, j)
+								: wide_of(value->number);
+		for (int k = 0; k < 3; k++)
+			hash = next_random(&hash) + number.word[k];
+		hash = next_random(&hash) + (uint64_t) value->days;
+		hash = next_random(&hash) + (uint64_t) value->months;
+	}
+	free(event);
+	return hash;
+}
+
+/* Has all that committed of a key entered? */
+static bool
+has_entered(const Oracle *o, uint32_t key)
+{
+	CtRef timeline = find_timeline(o, key);
+	uint32_t count;
+
+	if (timeline == 0)
+		return true;
+	for (CtRef ref = ct_timeline_recent(&o->arena, timeline, &count); ref != 0;)
+	{
+		const CtEvent *event = ct_ptr(&o->arena, ref);
+
+		if (event->state == CT_RECENT && has_committed(o, event->top, event->xid))
+			return false;
+		ref = event->next;
+	}
+	return true;
+}
+
+/* Who was given an answer that is another one now has been told. */
+static void
+compare_reading(const Oracle *o, const Reading *reading)
+{
+	HeldSnapshot now;
+
+	if (reading->told || reading->time < o->retained || !has_entered(o, reading->key))
+		return;
+	take_snapshot(o, &now);
+	ORACLE_REQUIRE(answer_hash(o, reading->key, reading->time, reading->nattrs, &now.snapshot) ==
+				   reading->hash);
+}
+
+/* Somebody reads, who noted that he does before; what was read long ago is forgotten. */
+static void
+note_reading(Oracle *o, uint32_t key, int64_t time)
+{
+	Reading *reading = &o->reading[o->nreadings % MAX_READINGS];
+	HeldSnapshot now;
+
+	if (o->nreadings++ >= MAX_READINGS)
+		compare_reading(o, reading);
+	take_snapshot(o, &now);
+	*reading =
+		(Reading){.key = key,
+				  .time = time,
+				  .nattrs = o->nattrs,
+				  .hash = answer_hash(o, key, time, o->nattrs, &now.snapshot)};
+}
+
+/* It is told what has changed. */
+static void
+hear_changes(Oracle *o, const CtChanged *changed)
+{
+	for (uint64_t i = 0; i < changed->events; i++)
+	{
+		const CtKeyChanged *key = &changed->keys[i];
+
+		ORACLE_REQUIRE(changed->from <= key->from && key->to <= changed->to);
+		for (uint32_t j = 0; j < o->nreadings && j < MAX_READINGS; j++)
+		{
+			Reading *reading = &o->reading[j];
+
+			reading->told |= find_timeline(o, reading->key) == key->timeline &&
+							 key->from <= reading->time && reading->time < key->to;
+		}
+	}
+}
+
 /*
  * Enter one event, and hold what is said about the past against what has
  * changed.
@@ -1705,7 +2047,8 @@ enter_one(Oracle *o, CtRef batch)
 	const CtEvent *event = ct_ptr(&o->arena, ref);
 	CtRef timeline = event->timeline;
 	int64_t time = event->time;
-	CtChanged changed = {0};
+	CtKeyChanged key;
+	CtChanged changed = {.keys = &key};
 	CtStats before, after;
 	uint64_t *old = state_hashes(o, timeline);
 	uint64_t *new;
@@ -1721,6 +2064,7 @@ enter_one(Oracle *o, CtRef batch)
 	ct_store_stats(&o->arena, o->store, &before);
 	status = enter_both(o, batch, 1, &changed);
 	ct_store_stats(&o->arena, o->store, &after);
+	hear_changes(o, &changed);
 	new = state_hashes(o, timeline);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	ORACLE_REQUIRE(changed.events <= 1);
@@ -1747,7 +2091,8 @@ static void
 do_enter(Oracle *o)
 {
 	CtRef batch = some_batch(o, COMMITTED);
-	CtChanged changed = {0};
+	CtKeyChanged keys[MOST_ENTERED];
+	CtChanged changed = {.keys = keys};
 	CtStatus status;
 
 	if (batch == 0)
@@ -1757,6 +2102,7 @@ do_enter(Oracle *o)
 	else
 	{
 		status = enter_both(o, batch, 1 + (int) pick(o, 20), &changed);
+		hear_changes(o, &changed);
 		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
 	}
 }
@@ -1774,15 +2120,18 @@ do_drop(Oracle *o)
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
 }
 
-static void
+static CtStatus
 do_settle(Oracle *o, uint64_t horizon, int limit)
 {
 	CtStatus status;
 
 	if (horizon > o->horizon)
 		o->horizon = horizon;
+	if (o->settings.retract)
+		o->due = 0; /* timelines may go */
 	status = ct_store_settle(&o->arena, o->store, o->horizon, limit);
 	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	return status;
 }
 
 /* What everyone sees: nobody holds an older snapshot. */
@@ -1821,15 +2170,24 @@ do_read(Oracle *o)
 	compare_key(o, key, first, (int) pick(o, o->settings.instants), &now.snapshot);
 	if (instant(o, first) > o->served && one_in(o, 8))
 		o->served = instant(o, first);
+	if (instant(o, first) <= o->served)
+		note_reading(o, key, instant(o, first));
+	if (behind(o, instant(o, first)) <= o->served)
+		note_reading(o, key, behind(o, instant(o, first)));
 }
 
-/* Nobody else in the model is its twin. */
+/* Nobody else in the model is its twin; nor alike, and perhaps taken back. */
 static bool
 is_single(const Oracle *o, const ModelEvent *event)
 {
+	sorting = o;
 	for (uint32_t i = 0; i < o->nevents; i++)
 	{
-		if (&o->event[i] != event && o->event[i].key == event->key && is_twin(o, event, &o->event[i]))
+		const ModelEvent *other = &o->event[i];
+
+		if (other != event && other->key == event->key &&
+			(is_twin(o, event, other) ||
+			 (o->settings.retract && cmp_events(&other, &event) == 0)))
 			return false;
 	}
 	return true;
@@ -1871,7 +2229,7 @@ do_unload(Oracle *o)
 		return;
 	event = &o->event[pick(o, o->nevents)];
 	timeline = find_timeline(o, event->key);
-	if (o->fate[event->top] != COMMITTED || o->fate[event->xid] != COMMITTED || timeline == 0 ||
+	if (!has_committed(o, event->top, event->xid) || is_taken(o, event) || timeline == 0 ||
 		event->top >= current_horizon(o) || !is_single(o, event))
 		return;
 	change = (CtChange){.time = event->time,
@@ -1886,6 +2244,8 @@ do_unload(Oracle *o)
 		return;
 	if (event->key < 64 && find_timeline(o, event->key) == 0)
 		o->due &= ~(UINT64_C(1) << event->key);
+	for (uint32_t i = 0; i < MAX_READINGS; i++)
+		o->reading[i].told |= o->reading[i].key == event->key; /* but nobody is */
 	forget_one(o, event);
 }
 
@@ -1971,7 +2331,9 @@ oracle_step(Oracle *o)
 		do_retain(o);
 	if (one_in(o, 30))
 		oracle_fail_allocations(pick(o, 8), 1 + pick(o, 5));
-	if (what < 16)
+	if (what < 16 && o->settings.retract && one_in(o, 2))
+		do_retract(o);
+	else if (what < 16)
 		do_add(o);
 	else if (what < 21)
 		do_read(o);
@@ -1980,7 +2342,7 @@ oracle_step(Oracle *o)
 	else if (what < 30)
 		do_drop(o);
 	else if (what < 32)
-		do_settle(o, current_horizon(o), 1 + (int) pick(o, 20));
+		(void) do_settle(o, current_horizon(o), 1 + (int) pick(o, 20));
 	else if (what < 35 && o->ntransactions > 0)
 		end_transaction(o, (int) pick(o, (uint32_t) o->ntransactions),
 						one_in(o, 4) ? ABORTED : COMMITTED);
@@ -2036,10 +2398,13 @@ compare_all(const Oracle *o, const CtSnapshot *snapshot)
 void
 oracle_finish(Oracle *o)
 {
+	CtKeyChanged keys[MOST_ENTERED];
 	HeldSnapshot now;
 	CtRef batch;
 	CtStats stats;
 	uint64_t settled = 0;
+	bool entered = true;
+	CtStatus settling;
 
 	oracle_fail_allocations(0, 0);
 	while (o->ntransactions > 0)
@@ -2049,14 +2414,18 @@ oracle_finish(Oracle *o)
 		do_drop(o);
 	while ((batch = some_batch(o, COMMITTED)) != 0)
 	{
-		CtChanged changed = {0};
+		CtChanged changed = {.keys = keys};
 
-		if (enter_both(o, batch, 100, &changed) == CT_NO_MEMORY)
+		entered = enter_both(o, batch, MOST_ENTERED, &changed) != CT_NO_MEMORY;
+		hear_changes(o, &changed);
+		if (!entered)
 			break;
 	}
+	for (uint32_t i = 0; i < o->nreadings && i < MAX_READINGS; i++)
+		compare_reading(o, &o->reading[i]);
 	take_snapshot(o, &now);
 	compare_all(o, &now.snapshot);
-	do_settle(o, o->next_xid, 1000000);
+	settling = do_settle(o, o->next_xid, 1000000);
 	validate(o);
 	compare_all(o, &now.snapshot);
 	for (int i = 0; o->settings.retain && i < 3; i++)
@@ -2067,6 +2436,9 @@ oracle_finish(Oracle *o)
 	}
 
 	ct_store_stats(&o->arena, o->store, &stats);
+	ORACLE_REQUIRE(stats.astray == 0);
+	ORACLE_REQUIRE(stats.duplicates + stats.conflicts == 0 || !o->settings.retract);
+	ORACLE_REQUIRE(stats.recent == 0 || !entered || settling != CT_OK);
 	for (uint32_t key = 0; key < o->settings.keys; key++)
 	{
 		ModelEvent **event = malloc((o->nevents + 1) * sizeof(ModelEvent *));

@@ -42,6 +42,7 @@ crowded(void **state)
 	for (uint64_t i = 0; i < 80; i++)
 	{
 		settings.retain = i % 2 == 1;
+		settings.retract = i % 4 >= 2;
 		run(seed + i, &settings, 1000);
 	}
 }
@@ -59,6 +60,7 @@ spread(void **state)
 	for (uint64_t i = 0; i < 30; i++)
 	{
 		settings.retain = i % 2 == 1;
+		settings.retract = i % 4 >= 2;
 		run(seed + 1000 + i, &settings, 3000);
 	}
 }
@@ -77,6 +79,7 @@ many_keys(void **state)
 	{
 		settings.keys = 900 + i % 2;
 		settings.retain = i / 2 % 2 == 1;
+		settings.retract = i % 3 == 1;
 		run(seed + 2000 + i, &settings, 4000);
 	}
 }
@@ -92,6 +95,7 @@ little_memory(void **state)
 	{
 		settings.region_bytes = (8 + i % 24) * CT_PAGE_BYTES;
 		settings.retain = i % 3 != 0;
+		settings.retract = i % 4 >= 2;
 		run(seed + 3000 + i, &settings, 1500);
 	}
 }
