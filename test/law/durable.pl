@@ -253,20 +253,27 @@ sub create
 	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id} COLLATE \"C\" NULLS LAST, " : '')
 	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
-	$s->run("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @columns)
-		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
-	$t->{add_sources} = [];
-	for my $source (@{ $t->{sources} // [] })
-	{
-		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
-		push @{ $t->{add_sources} }, "SELECT contime.add_source('$name', '$from', '{" . join(', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map)
-			  . "}', '$source->{kind}')";
-	}
-	$s->run(@{ $t->{add_sources} }) if @{ $t->{add_sources} };
+	$s->run(binding($t, $name));
+	$t->{reads} = [$name];
 	$t->{targets} = [ { %$t }, map { { name => $name, events => "$t->{events}_$_", %{ $t->{also}{$_} } } } sort keys %{ $t->{also} // {} } ];
 	reference($s, $t);
 	probes($s, $t);
 	return $t;
+}
+
+# What makes a continuous table of this name over the event tables.
+sub binding
+{
+	my ($t, $name) = @_;
+	my @sql = ("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @{ $t->{columns} })
+		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
+	for my $source (@{ $t->{sources} // [] })
+	{
+		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
+		my $columns = join ', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map;
+		push @sql, "SELECT contime.add_source('$name', '$from', '{$columns}', '$source->{kind}')";
+	}
+	return @sql;
 }
 
 sub declaration
@@ -332,7 +339,7 @@ sub reference_at
 sub read_at
 {
 	my ($t, $p, $array, $shape) = @_;
-	my ($name, $at, $from) = ($t->{name}, $t->{at}, "contime." . ($t->{time} eq 'bigint' ? 'at_tick' : 'at'));
+	my ($name, $at, $from) = (pick(@{ $t->{reads} }), $t->{at}, "contime." . ($t->{time} eq 'bigint' ? 'at_tick' : 'at'));
 	my $columns = join ', ', map({ "c.$_->{name}" } @{ $t->{keys} }), "c.$at AS at", map { "c.$_->{name}" } @{ $t->{state} };
 	my $join = join ' AND ', map { "c.$_->{name} = k.$_->{name}" } @{ $t->{keys} };
 	my @shapes = (
@@ -361,7 +368,7 @@ sub histories
 	my ($of, $key) = chance(0.5) ? ('', '(h.state).')
 	  : (" CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k", 'k.');
 	return difference($t, reference_at($t, $p), "SELECT " . join(', ', map { "$key$_->{name}" } @{ $t->{keys} }) . ', p.at, ' . join(', ', map { "(h.state).$_->{name}" } @{ $t->{state} })
-		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::$t->{name}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
+		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::@{[ pick(@{ $t->{reads} }) ]}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
 }
 
 # After everything: no instant is named.
@@ -370,7 +377,7 @@ sub now
 	my $t = shift;
 	my $latest = $t->{time} eq 'bigint' ? '9223372036854775807' : "'2020-01-02'::timestamptz";
 	return difference($t, reference_at($t, "(SELECT $latest AS at) p"),
-		"SELECT $t->{key}, $latest AS at, $t->{names} FROM $t->{name} c");
+		"SELECT $t->{key}, $latest AS at, $t->{names} FROM @{[ pick(@{ $t->{reads} }) ]} c");
 }
 
 # (Where columns change between events, a history has no rows for that, and now is not where the last event was.)
@@ -468,6 +475,7 @@ sub some_rows
 	my $t = shift;
 	my ($name, $value) = @{ pick(@{ $t->{values} }) };
 	my $v = $value->();
+	return 'true' if chance(0.02);
 	return "$name IS NULL" unless defined $v;
 	return "ctid = (SELECT ctid FROM $t->{events} OFFSET " . int(rand 20) . ' LIMIT 1)' if chance(0.15);		# one row, whatever its twins
 	return "$name = " . quote($v) if chance(0.7);
@@ -558,7 +566,14 @@ sub step
 		return ($check) if $dice < 0.15;
 		return (change($t), $check) if $dice < 0.3;
 		return (splice(@prepared, rand @prepared, 1), $check) if $dice < 0.4 && @prepared;
+		my ($other) = grep { $_->{exported} && $_->{level} } @sessions;
+		if ($other && chance(0.5))
+		{
+			$s->{level} = 'REPEATABLE READ';
+			return ("BEGIN ISOLATION LEVEL $s->{level}", "SET TRANSACTION SNAPSHOT '$other->{exported}'", $check);
+		}
 		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
+		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SELECT pg_export_snapshot()', $check) if $s->{level} eq 'REPEATABLE READ' && chance(0.3);
 		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SET LOCAL law.probe = ' . (chance(0.15) && !deep() ? 'on' : 'off'),
 			chance(0.05) ? 'SET LOCAL session_replication_role = replica' : (), chance(0.5) ? $check : ());
 	}
@@ -575,7 +590,13 @@ sub step
 		return (declare_both($t), change($t), $check) if $s->{cursor} eq 'both';
 		return ('DECLARE c CURSOR' . ($s->{cursor} eq 'hold' ? ' WITH HOLD' : '') . ' FOR ' . some_check($t), change($t));
 	}
-	if ($dice < 0.895 && $t->{what} =~ /partition/)
+	if ($dice < 0.9)		# rows are locked before they change; more subtransactions than a PostgreSQL snapshot lists
+	{
+		return ("SELECT FROM $t->{events} WHERE " . some_rows($t) . ' FOR ' . pick('UPDATE', 'NO KEY UPDATE', 'SHARE', 'KEY SHARE'), change($t), $check) if chance(0.8) || deep();
+		return ('SET LOCAL law.probe = off', "DO \$\$ BEGIN FOR i IN 1 .. 70 LOOP BEGIN " . change_sql($t)
+			  . '; IF i % 3 = 0 THEN RAISE division_by_zero; END IF; EXCEPTION WHEN division_by_zero OR unique_violation THEN NULL; END; END LOOP; END $$', $check);
+	}
+	if ($dice < 0.915 && $t->{what} =~ /partition/)
 	{
 		my $n = int rand 2;
 		return ("ALTER TABLE $t->{events} DETACH PARTITION $t->{events}_$n", $check, "ALTER TABLE $t->{events} ATTACH PARTITION $t->{events}_$n FOR VALUES IN ($n)", $check);
@@ -615,16 +636,16 @@ sub change_sql
 sub finish
 {
 	my ($s, $check) = @_;
-	my $how = chance(0.85) || @prepared > 2 ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
+	my $how = chance(0.85) || @prepared > 2 || $s->{exported} ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
 	my $held = ($s->{cursor} // '') eq 'hold' && $how eq 'COMMIT';		# its rows are kept at COMMIT
 	my @before = $held ? () : close_cursors($s);
 	my @after = $held ? close_cursors($s) : ();
-	$s->{level} = undef;
+	$s->{level} = $s->{exported} = undef;
 	return (@before, $how, @after, $check);
 }
 
 # Errors that the sessions bring upon each other, or that a random statement may have.
-my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006);
+my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006 22023);
 
 sub compare_fetched
 {
@@ -644,6 +665,7 @@ sub run_steps
 		my @lines = $s->receive;
 		my ($error) = grep { /(ERROR|FATAL|PANIC):/ } @lines;
 		tally($s, $_) for grep { /^\d+\|\d+\|/ } @lines;
+		/^([0-9A-F]{8}-[0-9A-F]{8}-\d+)$/ and $s->{exported} = $1 for @lines;
 		/^(want|got): / && push @{ $s->{fetched}{$1} }, $_ for @lines;
 		my ($prepare) = map { /^PREPARE TRANSACTION ('.*')/ ? $1 : () } @$parts;
 		my $fetched = $error || grep({ $_ eq 'CLOSE got' } @$parts) ? delete $s->{fetched} : undef;
@@ -663,7 +685,7 @@ sub run_steps
 			push @prepared, "ROLLBACK PREPARED $prepare" if $there;
 		}
 		my ($again) = grep { !ref $_ && /PREPARED '/ } @$parts;
-		$s->{level} = $s->{cursor} = undef;
+		$s->{level} = $s->{cursor} = $s->{exported} = undef;
 		$s->run('ROLLBACK', 'CLOSE ALL');
 		if ($again)
 		{
@@ -794,6 +816,19 @@ my @ddl = (
 		[ 'SET session_replication_role = replica', tolerant(change_sql($t), change_sql($t)), 'RESET session_replication_role' ];
 	},
 	sub { my ($e, $t) = @_; [ "TRUNCATE $e" ], [ tolerant(change_sql($t)) ] },
+	sub {		# one more continuous table over the same events, or none but the first again
+		my ($e, $t) = @_;
+		my ($first, $other) = @{ $t->{reads} };
+		return [ sub { $t->{reads} = [$first] }, "DROP FOREIGN TABLE $other" ] if $other;
+		$other = "$t->{name}_other";
+		my $commit = chance(0.7);
+		[ 'BEGIN', tolerant(change_sql($t)), binding($t, $other), tolerant(change_sql($t)), sub {
+			$t->{reads} = [$other];
+			tally($admin, $admin->run(some_check($t)));
+			$admin->run($commit ? 'COMMIT' : 'ROLLBACK');
+			$t->{reads} = [ $first, $commit ? $other : () ];
+		} ];
+	},
 	sub { my $e = shift; [ 'BEGIN', "TRUNCATE $e", 'ROLLBACK' ] });
 
 my %ddl_of = (
@@ -826,7 +861,7 @@ my %ddl_of = (
 	transfers => [
 		sub {
 			my ($e, $t) = @_;
-			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } @{ $t->{add_sources} }), 'COMMIT' ];
+			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } binding($t, $t->{name})), 'COMMIT' ];
 		} ]);
 
 # All end what they do; then it is something else's turn. One may have taken its PostgreSQL snapshot before, and look after.
@@ -907,7 +942,7 @@ sub round
 	settle(@tables);
 	compare_all($_, "round $round: $_->{what}, cached") for @tables;
 	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables),
-		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
+		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name}, $_->{name}_other CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
 }
 
 for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
