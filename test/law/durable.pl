@@ -179,7 +179,7 @@ my @specs = (
 			{ name => 'v', type => 'int', rule => 'last' } ]
 	},
 	{
-		what => 'between events',
+		what => 'between events, event ids',
 		events => 'CREATE TABLE %s (id int PRIMARY KEY, k int, at timestamptz, heat float8, g int, place float8, v numeric(9,6), s int)',
 		more => [ 'CREATE TABLE %s_counts (k int, at timestamptz, heat float8, place float8)', 'CREATE TABLE %s_closings (k int, at timestamptz)' ],
 		values => [
@@ -202,9 +202,9 @@ my @specs = (
 				[ k => sub { int rand 3 }, 'int' ],
 				[ at => sub { instant('timestamptz') }, 'timestamptz' ] ] } },
 		sources => [
-			{ events => '%s', kind => 'event', map => { k => 'k', heat => 'heat', g => 'g', place => 'place', v => 'v', s => 's' } },
-			{ events => '%s_counts', kind => 'snapshot', map => { k => 'k', heat => 'heat', g => undef, place => 'place', v => undef, s => undef } },
-			{ events => '%s_closings', kind => 'finish', map => { k => 'k', heat => undef, g => undef, place => undef, v => undef, s => undef } } ],
+			{ events => '%s', kind => 'event', map => { k => 'k', heat => 'heat', g => 'g', place => 'place', v => 'v', s => 's', id => 'id' } },
+			{ events => '%s_counts', kind => 'snapshot', map => { k => 'k', heat => 'heat', g => undef, place => 'place', v => undef, s => undef, id => undef } },
+			{ events => '%s_closings', kind => 'finish', map => { k => 'k', heat => undef, g => undef, place => undef, v => undef, s => undef, id => undef } } ],
 		time => 'timestamptz',
 		columns => [
 			{ name => 'k', type => 'int', key => 1 },
@@ -213,7 +213,8 @@ my @specs = (
 			{ name => 'g', type => 'int', rule => 'last', interpolate => 'linear', initial => '3' },
 			{ name => 'place', type => 'numeric(18,3)', rule => 'last', rate => 'v', initial => '0' },
 			{ name => 'v', type => 'numeric(9,6)', rule => 'last' },
-			{ name => 's', type => 'bigint', rule => 'sum' } ]
+			{ name => 's', type => 'bigint', rule => 'sum' },
+			{ name => 'id', type => 'int', id => 1 } ]
 	});
 
 # Tables that inherit are written to directly, too, and so are partitions.
@@ -242,7 +243,7 @@ sub create
 		$_ = { %$_, bit => $bit };
 		$bit *= 2;
 		$t->{at} = $_->{name} if $_->{time};
-		$t->{id} = $_->{name} if $_->{id};
+		($t->{id}, $t->{collate}) = ($_->{name}, $_->{type} eq 'text' ? ' COLLATE "C"' : '') if $_->{id};
 	}
 	$t->{columns} = \@columns;
 	$t->{keys} = [ grep { $_->{key} } @columns ];
@@ -250,7 +251,7 @@ sub create
 	$t->{key} = join ', ', map { $_->{name} } @{ $t->{keys} };
 	$t->{names} = join ', ', map { $_->{name} } @{ $t->{state} };
 	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @columns;
-	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id} COLLATE \"C\" NULLS LAST, " : '')
+	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id}$t->{collate} NULLS LAST, " : '')
 	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
 	$s->run(binding($t, $name));
@@ -928,6 +929,7 @@ sub round
 			$admin->run("INSERT INTO $t->{events} (" . columns($t) . ') VALUES ' . join(', ', map { literal(row($t)) } 1 .. 300) . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '')) for 1 .. ($t->{what} ? 8 : 1);
 		}
 	}
+	settle(@tables) if chance(0.7);
 	for (my $n = 0; $n < 100;)
 	{
 		my @who = $at_once ? grep { chance(0.7) } @sessions : pick(@sessions);
