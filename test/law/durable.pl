@@ -874,7 +874,7 @@ my %ddl_of = (
 			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } binding($t, $t->{name})), 'COMMIT' ];
 		} ]);
 
-# All end what they do; then it is something else's turn. One may have taken its PostgreSQL snapshot before, and look after.
+# All end what they do; then there is so much DDL. One may have taken its PostgreSQL snapshot before, and look after.
 sub pause
 {
 	my ($tables, $ddl) = @_;
@@ -882,8 +882,12 @@ sub pause
 	$admin->run($_) for splice @prepared;
 	settle(@$tables) if chance(0.6);
 	tally($admin, $_) for $admin->run(map { some_check($_) } @$tables);
-	return unless $ddl;
+	ddl($tables) for 1 .. $ddl;
+}
 
+sub ddl
+{
+	my $tables = shift;
 	my $t = pick(@$tables);
 	my ($special) = map { $t->{what} =~ /$_/ ? $ddl_of{$_} : () } sort keys %ddl_of;
 	my @groups = ($special && chance(0.4) ? pick(@$special) : pick(@ddl))->($t->{events}, $t);
@@ -898,7 +902,7 @@ sub pause
 	for my $group (@groups)
 	{
 		ref $_ ? $_->() : $admin->run($_) for @$group;
-		settle($t) if !$snapshot && chance(0.3);
+		settle($t) if chance(0.5);
 		run_steps([ $early, [ { sql => some_check($t) } ] ]) if $early->{level} && chance(0.3);
 		if ($early->{level})
 		{
@@ -943,7 +947,7 @@ sub round
 		run_steps(map { [ $_, [ step(\@tables, $_) ] ] } @who);
 		$n += @who;
 		crash() if chance(0.004);
-		pause(\@tables, chance(0.7)) if chance(0.04);
+		pause(\@tables, pick(0, 1, 2, 3)) if chance(0.04);
 	}
 	run_steps([ $_, [ finish($_, { sql => some_check($tables[0]) }) ] ]) for grep { $_->{level} } @sessions;
 	ok($differences == $before, "round $round: sessions beside each other");
