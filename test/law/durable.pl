@@ -55,7 +55,12 @@ my @specs = (
 				IF new.amount > 15 THEN new.amount := 15 - new.amount; new.account := 3 - new.account; END IF;
 				IF new.amount < -19 THEN RETURN NULL; END IF;
 				RETURN new; END $$},
-			'CREATE TRIGGER change BEFORE INSERT OR UPDATE ON %1$s FOR EACH ROW EXECUTE FUNCTION %1$s_change()' ],
+			'CREATE TRIGGER change BEFORE INSERT OR UPDATE ON %1$s FOR EACH ROW EXECUTE FUNCTION %1$s_change()',
+			q{CREATE FUNCTION %1$s_others() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				UPDATE %1$s SET amount = amount + 1 WHERE account = new.account AND id %% 5 = new.id %% 5 AND id <> new.id;
+				DELETE FROM %1$s WHERE account = new.account AND id %% 5 = (new.id + 1) %% 5;
+				RETURN NULL; END $$},
+			q{CREATE TRIGGER others AFTER INSERT OR UPDATE ON %1$s FOR EACH ROW WHEN (new.memo = 'c' AND pg_trigger_depth() = 0) EXECUTE FUNCTION %1$s_others()} ],
 		others => [
 			sub { sprintf 'DELETE FROM %s_parent WHERE id = %d', $_[0]{events}, rand 10 },
 			sub { sprintf 'UPDATE %s_parent SET id = %d WHERE id = %d', $_[0]{events}, rand 10, rand 10 },
@@ -66,7 +71,7 @@ my @specs = (
 			[ at => sub { chance(0.02) ? undef : instant('timestamptz') }, 'timestamptz' ],
 			[ amount => sub { chance(0.1) ? undef : (int(rand(4001)) - 2000) / 100 }, 'numeric' ],
 			[ owner => sub { chance(0.6) ? undef : pick('', 'Ada', 'ä', 'y' x 3000) }, 'text' ],
-			[ memo => sub { pick('a', 'b') }, 'varchar' ],
+			[ memo => sub { pick('a', 'b', 'c') }, 'varchar' ],
 			[ parent => sub { chance(0.8) ? undef : int rand 9 }, 'int' ] ],
 		conflict => 'id',
 		time => 'timestamptz',
@@ -179,7 +184,7 @@ my @specs = (
 			{ name => 'v', type => 'int', rule => 'last' } ]
 	},
 	{
-		what => 'between events',
+		what => 'between events, event ids',
 		events => 'CREATE TABLE %s (id int PRIMARY KEY, k int, at timestamptz, heat float8, g int, place float8, v numeric(9,6), s int)',
 		more => [ 'CREATE TABLE %s_counts (k int, at timestamptz, heat float8, place float8)', 'CREATE TABLE %s_closings (k int, at timestamptz)' ],
 		values => [
@@ -202,9 +207,9 @@ my @specs = (
 				[ k => sub { int rand 3 }, 'int' ],
 				[ at => sub { instant('timestamptz') }, 'timestamptz' ] ] } },
 		sources => [
-			{ events => '%s', kind => 'event', map => { k => 'k', heat => 'heat', g => 'g', place => 'place', v => 'v', s => 's' } },
-			{ events => '%s_counts', kind => 'snapshot', map => { k => 'k', heat => 'heat', g => undef, place => 'place', v => undef, s => undef } },
-			{ events => '%s_closings', kind => 'finish', map => { k => 'k', heat => undef, g => undef, place => undef, v => undef, s => undef } } ],
+			{ events => '%s', kind => 'event', map => { k => 'k', heat => 'heat', g => 'g', place => 'place', v => 'v', s => 's', id => 'id' } },
+			{ events => '%s_counts', kind => 'snapshot', map => { k => 'k', heat => 'heat', g => undef, place => 'place', v => undef, s => undef, id => undef } },
+			{ events => '%s_closings', kind => 'finish', map => { k => 'k', heat => undef, g => undef, place => undef, v => undef, s => undef, id => undef } } ],
 		time => 'timestamptz',
 		columns => [
 			{ name => 'k', type => 'int', key => 1 },
@@ -213,7 +218,8 @@ my @specs = (
 			{ name => 'g', type => 'int', rule => 'last', interpolate => 'linear', initial => '3' },
 			{ name => 'place', type => 'numeric(18,3)', rule => 'last', rate => 'v', initial => '0' },
 			{ name => 'v', type => 'numeric(9,6)', rule => 'last' },
-			{ name => 's', type => 'bigint', rule => 'sum' } ]
+			{ name => 's', type => 'bigint', rule => 'sum' },
+			{ name => 'id', type => 'int', id => 1 } ]
 	});
 
 # Tables that inherit are written to directly, too, and so are partitions.
@@ -242,7 +248,7 @@ sub create
 		$_ = { %$_, bit => $bit };
 		$bit *= 2;
 		$t->{at} = $_->{name} if $_->{time};
-		$t->{id} = $_->{name} if $_->{id};
+		($t->{id}, $t->{collate}) = ($_->{name}, $_->{type} eq 'text' ? ' COLLATE "C"' : '') if $_->{id};
 	}
 	$t->{columns} = \@columns;
 	$t->{keys} = [ grep { $_->{key} } @columns ];
@@ -250,23 +256,30 @@ sub create
 	$t->{key} = join ', ', map { $_->{name} } @{ $t->{keys} };
 	$t->{names} = join ', ', map { $_->{name} } @{ $t->{state} };
 	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @columns;
-	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id} COLLATE \"C\" NULLS LAST, " : '')
+	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id}$t->{collate} NULLS LAST, " : '')
 	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
-	$s->run("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @columns)
-		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
-	$t->{add_sources} = [];
-	for my $source (@{ $t->{sources} // [] })
-	{
-		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
-		push @{ $t->{add_sources} }, "SELECT contime.add_source('$name', '$from', '{" . join(', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map)
-			  . "}', '$source->{kind}')";
-	}
-	$s->run(@{ $t->{add_sources} }) if @{ $t->{add_sources} };
+	$s->run(binding($t, $name));
+	$t->{reads} = [$name];
 	$t->{targets} = [ { %$t }, map { { name => $name, events => "$t->{events}_$_", %{ $t->{also}{$_} } } } sort keys %{ $t->{also} // {} } ];
 	reference($s, $t);
 	probes($s, $t);
 	return $t;
+}
+
+# What makes a continuous table of this name over the event tables.
+sub binding
+{
+	my ($t, $name) = @_;
+	my @sql = ("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @{ $t->{columns} })
+		  . ') SERVER contime' . ($t->{sources} ? '' : " OPTIONS (events '$t->{events}')"));
+	for my $source (@{ $t->{sources} // [] })
+	{
+		my ($map, $from) = ($source->{map}, sprintf $source->{events}, $t->{events});
+		my $columns = join ', ', map { "\"$_\": " . (defined $map->{$_} ? "\"$map->{$_}\"" : 'null') } sort keys %$map;
+		push @sql, "SELECT contime.add_source('$name', '$from', '{$columns}', '$source->{kind}')";
+	}
+	return @sql;
 }
 
 sub declaration
@@ -332,7 +345,7 @@ sub reference_at
 sub read_at
 {
 	my ($t, $p, $array, $shape) = @_;
-	my ($name, $at, $from) = ($t->{name}, $t->{at}, "contime." . ($t->{time} eq 'bigint' ? 'at_tick' : 'at'));
+	my ($name, $at, $from) = (pick(@{ $t->{reads} }), $t->{at}, "contime." . ($t->{time} eq 'bigint' ? 'at_tick' : 'at'));
 	my $columns = join ', ', map({ "c.$_->{name}" } @{ $t->{keys} }), "c.$at AS at", map { "c.$_->{name}" } @{ $t->{state} };
 	my $join = join ' AND ', map { "c.$_->{name} = k.$_->{name}" } @{ $t->{keys} };
 	my @shapes = (
@@ -361,7 +374,7 @@ sub histories
 	my ($of, $key) = chance(0.5) ? ('', '(h.state).')
 	  : (" CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k", 'k.');
 	return difference($t, reference_at($t, $p), "SELECT " . join(', ', map { "$key$_->{name}" } @{ $t->{keys} }) . ', p.at, ' . join(', ', map { "(h.state).$_->{name}" } @{ $t->{state} })
-		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::$t->{name}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
+		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::@{[ pick(@{ $t->{reads} }) ]}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
 }
 
 # After everything: no instant is named.
@@ -370,7 +383,7 @@ sub now
 	my $t = shift;
 	my $latest = $t->{time} eq 'bigint' ? '9223372036854775807' : "'2020-01-02'::timestamptz";
 	return difference($t, reference_at($t, "(SELECT $latest AS at) p"),
-		"SELECT $t->{key}, $latest AS at, $t->{names} FROM $t->{name} c");
+		"SELECT $t->{key}, $latest AS at, $t->{names} FROM @{[ pick(@{ $t->{reads} }) ]} c");
 }
 
 # (Where columns change between events, a history has no rows for that, and now is not where the last event was.)
@@ -411,7 +424,8 @@ sub probes
 			IF TG_OP <> 'DELETE' THEN INSERT INTO $t->{events} (" . columns($t) . ') VALUES (' . join(', ', map { "new.$_->[0]" } @{ $t->{values} }) . ")"
 		  . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '') . "; END IF;
 			RETURN new; END \$\$",
-		"CREATE TRIGGER feed AFTER INSERT OR UPDATE OR DELETE ON ${name}_feed FOR EACH ROW EXECUTE FUNCTION ${name}_feed()");
+		"CREATE CONSTRAINT TRIGGER feed AFTER INSERT OR UPDATE OR DELETE ON ${name}_feed " . pick('', 'DEFERRABLE INITIALLY DEFERRED')		# at COMMIT
+		  . " FOR EACH ROW EXECUTE FUNCTION ${name}_feed()");
 	$s->run("CREATE TRIGGER aaa AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()",
 		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()")
 	  for map { $_->{events} } grep { $_->{what} || $t->{what} !~ /^partitions/ } @{ $t->{targets} };		# (partitions have them already)
@@ -468,6 +482,7 @@ sub some_rows
 	my $t = shift;
 	my ($name, $value) = @{ pick(@{ $t->{values} }) };
 	my $v = $value->();
+	return 'true' if chance(0.02);
 	return "$name IS NULL" unless defined $v;
 	return "ctid = (SELECT ctid FROM $t->{events} OFFSET " . int(rand 20) . ' LIMIT 1)' if chance(0.15);		# one row, whatever its twins
 	return "$name = " . quote($v) if chance(0.7);
@@ -558,7 +573,14 @@ sub step
 		return ($check) if $dice < 0.15;
 		return (change($t), $check) if $dice < 0.3;
 		return (splice(@prepared, rand @prepared, 1), $check) if $dice < 0.4 && @prepared;
+		my ($other) = grep { $_->{exported} && $_->{level} } @sessions;
+		if ($other && chance(0.5))
+		{
+			$s->{level} = 'REPEATABLE READ';
+			return ("BEGIN ISOLATION LEVEL $s->{level}", "SET TRANSACTION SNAPSHOT '$other->{exported}'", $check);
+		}
 		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
+		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SELECT pg_export_snapshot()', $check) if $s->{level} eq 'REPEATABLE READ' && chance(0.3);
 		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SET LOCAL law.probe = ' . (chance(0.15) && !deep() ? 'on' : 'off'),
 			chance(0.05) ? 'SET LOCAL session_replication_role = replica' : (), chance(0.5) ? $check : ());
 	}
@@ -575,7 +597,13 @@ sub step
 		return (declare_both($t), change($t), $check) if $s->{cursor} eq 'both';
 		return ('DECLARE c CURSOR' . ($s->{cursor} eq 'hold' ? ' WITH HOLD' : '') . ' FOR ' . some_check($t), change($t));
 	}
-	if ($dice < 0.895 && $t->{what} =~ /partition/)
+	if ($dice < 0.9)		# rows are locked before they change; more subtransactions than a PostgreSQL snapshot lists
+	{
+		return ("SELECT FROM $t->{events} WHERE " . some_rows($t) . ' FOR ' . pick('UPDATE', 'NO KEY UPDATE', 'SHARE', 'KEY SHARE'), change($t), $check) if chance(0.8) || deep();
+		return ('SET LOCAL law.probe = off', "DO \$\$ BEGIN FOR i IN 1 .. 70 LOOP BEGIN " . change_sql($t)
+			  . '; IF i % 3 = 0 THEN RAISE division_by_zero; END IF; EXCEPTION WHEN division_by_zero OR unique_violation THEN NULL; END; END LOOP; END $$', $check);
+	}
+	if ($dice < 0.915 && $t->{what} =~ /partition/)
 	{
 		my $n = int rand 2;
 		return ("ALTER TABLE $t->{events} DETACH PARTITION $t->{events}_$n", $check, "ALTER TABLE $t->{events} ATTACH PARTITION $t->{events}_$n FOR VALUES IN ($n)", $check);
@@ -615,16 +643,16 @@ sub change_sql
 sub finish
 {
 	my ($s, $check) = @_;
-	my $how = chance(0.85) || @prepared > 2 ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
+	my $how = chance(0.85) || @prepared > 2 || $s->{exported} ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
 	my $held = ($s->{cursor} // '') eq 'hold' && $how eq 'COMMIT';		# its rows are kept at COMMIT
 	my @before = $held ? () : close_cursors($s);
 	my @after = $held ? close_cursors($s) : ();
-	$s->{level} = undef;
+	$s->{level} = $s->{exported} = undef;
 	return (@before, $how, @after, $check);
 }
 
 # Errors that the sessions bring upon each other, or that a random statement may have.
-my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006);
+my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006 22023);
 
 sub compare_fetched
 {
@@ -644,6 +672,7 @@ sub run_steps
 		my @lines = $s->receive;
 		my ($error) = grep { /(ERROR|FATAL|PANIC):/ } @lines;
 		tally($s, $_) for grep { /^\d+\|\d+\|/ } @lines;
+		/^([0-9A-F]{8}-[0-9A-F]{8}-\d+)$/ and $s->{exported} = $1 for @lines;
 		/^(want|got): / && push @{ $s->{fetched}{$1} }, $_ for @lines;
 		my ($prepare) = map { /^PREPARE TRANSACTION ('.*')/ ? $1 : () } @$parts;
 		my $fetched = $error || grep({ $_ eq 'CLOSE got' } @$parts) ? delete $s->{fetched} : undef;
@@ -654,7 +683,8 @@ sub run_steps
 			next;
 		}
 		my ($state) = $error =~ /(?:ERROR|FATAL|PANIC): +(\w{5}):/;
-		if (!$expected{$state} || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
+		my $late = $error =~ /could not import the requested snapshot/;		# who exported it has ended meanwhile
+		if (!$expected{$state} && !$late || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
 		$refused++;
 		# What came after it failed too, or was done on its own.
 		if ($prepare && !grep { /25P02|$state/ } grep { /PREPARE/ } @lines)
@@ -663,7 +693,7 @@ sub run_steps
 			push @prepared, "ROLLBACK PREPARED $prepare" if $there;
 		}
 		my ($again) = grep { !ref $_ && /PREPARED '/ } @$parts;
-		$s->{level} = $s->{cursor} = undef;
+		$s->{level} = $s->{cursor} = $s->{exported} = undef;
 		$s->run('ROLLBACK', 'CLOSE ALL');
 		if ($again)
 		{
@@ -696,22 +726,26 @@ sub ballast
 	}
 }
 
-# Wait until the caches of these tables are ready, where there are such; but not for long, since there may be reasons that one
-# is not. Nobody may be in a transaction.
-my ($ready, $not_ready, $has_caches) = (0, 0);
+# Read these tables and wait until their caches are ready, or are said not to be going to; what is then in memory must be what is in
+# the event tables. Nobody may be in a transaction.
+my ($ready, $refused_caches, $vain) = (0, 0, 0);
 sub settle
 {
-	$has_caches //= ($admin->run(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'contime.tables'::regclass AND attname = 'cached'}))[0];
-	return unless $has_caches && !$ballast;
-	for my $t (grep { !$_->{tampered} } @_)
+	for my $name (map { @{ $_->{reads} } } @_)
 	{
-		my ($tries, $is) = (0, '');
-		while ($is ne 't' && $tries++ < 400)
+		my $state = '';
+		for (1 .. 1000)
 		{
-			select undef, undef, undef, 0.005 if $tries > 1;
-			($is) = $admin->run(qq{SELECT coalesce(bool_or(cached), false) FROM contime.tables WHERE "table" = '$t->{name}'::regclass});
+			($state) = $admin->run("SELECT cache FROM contime.tables WHERE \"table\" = '$name'::regclass");
+			last if ($state // '') =~ /ready|refused/;
+			$admin->run("SELECT FROM $name LIMIT 1");
+			select undef, undef, undef, 0.005;
 		}
-		$is eq 't' ? $ready++ : $not_ready++;
+		my ($from, $events, $equal) = split /\|/, ($admin->run("SELECT * FROM contime.verify('$name')"))[0];
+		report($admin, "contime.verify('$name'): $from, $events events differ") if $equal ne 't';
+		if ($from eq 'memory') { $ready++ }
+		elsif ($state =~ /refused/) { $refused_caches++ }
+		else { $vain++ }
 	}
 }
 
@@ -777,13 +811,11 @@ my @ddl = (
 	},
 	sub {
 		my ($e, $t) = @_;
-		$t->{tampered} = 1;
 		[ tolerant("ALTER TABLE $e DISABLE TRIGGER ALL") ], [ tolerant(change_sql($t), "DELETE FROM $e WHERE " . some_rows($t)) ],
 		  [ tolerant("ALTER TABLE $e ENABLE TRIGGER ALL") ], [ tolerant(change_sql($t)) ];
 	},
 	sub {		# triggers of the extension's own, should there be some
 		my ($e, $t) = @_;
-		$t->{tampered} = 1;
 		my @do = map {
 			tolerant("EXECUTE (SELECT format('$_', tgrelid::regclass, tgname) FROM pg_trigger WHERE tgrelid = '$e'::regclass AND tgfoid::regproc::text LIKE 'contime.%' LIMIT 1)")
 		} 'DROP TRIGGER %2$I ON %1$s', 'ALTER TABLE %1$s DISABLE TRIGGER %2$I';
@@ -794,6 +826,19 @@ my @ddl = (
 		[ 'SET session_replication_role = replica', tolerant(change_sql($t), change_sql($t)), 'RESET session_replication_role' ];
 	},
 	sub { my ($e, $t) = @_; [ "TRUNCATE $e" ], [ tolerant(change_sql($t)) ] },
+	sub {		# one more continuous table over the same events, or none but the first again
+		my ($e, $t) = @_;
+		my ($first, $other) = @{ $t->{reads} };
+		return [ sub { $t->{reads} = [$first] }, "DROP FOREIGN TABLE $other" ] if $other;
+		$other = "$t->{name}_other";
+		my $commit = chance(0.7);
+		[ 'BEGIN', tolerant(change_sql($t)), binding($t, $other), tolerant(change_sql($t)), sub {
+			$t->{reads} = [$other];
+			tally($admin, $admin->run(some_check($t)));
+			$admin->run($commit ? 'COMMIT' : 'ROLLBACK');
+			$t->{reads} = [ $first, $commit ? $other : () ];
+		} ];
+	},
 	sub { my $e = shift; [ 'BEGIN', "TRUNCATE $e", 'ROLLBACK' ] });
 
 my %ddl_of = (
@@ -826,10 +871,10 @@ my %ddl_of = (
 	transfers => [
 		sub {
 			my ($e, $t) = @_;
-			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } @{ $t->{add_sources} }), 'COMMIT' ];
+			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } binding($t, $t->{name})), 'COMMIT' ];
 		} ]);
 
-# All end what they do; then it is something else's turn. One may have taken its PostgreSQL snapshot before, and look after.
+# All end what they do; then there is so much DDL. One may have taken its PostgreSQL snapshot before, and look after.
 sub pause
 {
 	my ($tables, $ddl) = @_;
@@ -837,8 +882,12 @@ sub pause
 	$admin->run($_) for splice @prepared;
 	settle(@$tables) if chance(0.6);
 	tally($admin, $_) for $admin->run(map { some_check($_) } @$tables);
-	return unless $ddl;
+	ddl($tables) for 1 .. $ddl;
+}
 
+sub ddl
+{
+	my $tables = shift;
 	my $t = pick(@$tables);
 	my ($special) = map { $t->{what} =~ /$_/ ? $ddl_of{$_} : () } sort keys %ddl_of;
 	my @groups = ($special && chance(0.4) ? pick(@$special) : pick(@ddl))->($t->{events}, $t);
@@ -853,7 +902,7 @@ sub pause
 	for my $group (@groups)
 	{
 		ref $_ ? $_->() : $admin->run($_) for @$group;
-		settle($t) if !$snapshot && chance(0.3);
+		settle($t) if chance(0.5);
 		run_steps([ $early, [ { sql => some_check($t) } ] ]) if $early->{level} && chance(0.3);
 		if ($early->{level})
 		{
@@ -891,13 +940,14 @@ sub round
 			$admin->run("INSERT INTO $t->{events} (" . columns($t) . ') VALUES ' . join(', ', map { literal(row($t)) } 1 .. 300) . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '')) for 1 .. ($t->{what} ? 8 : 1);
 		}
 	}
+	settle(@tables) if chance(0.7);
 	for (my $n = 0; $n < 100;)
 	{
 		my @who = $at_once ? grep { chance(0.7) } @sessions : pick(@sessions);
 		run_steps(map { [ $_, [ step(\@tables, $_) ] ] } @who);
 		$n += @who;
 		crash() if chance(0.004);
-		pause(\@tables, chance(0.7)) if chance(0.04);
+		pause(\@tables, pick(0, 1, 2, 3)) if chance(0.04);
 	}
 	run_steps([ $_, [ finish($_, { sql => some_check($tables[0]) }) ] ]) for grep { $_->{level} } @sessions;
 	ok($differences == $before, "round $round: sessions beside each other");
@@ -907,7 +957,7 @@ sub round
 	settle(@tables);
 	compare_all($_, "round $round: $_->{what}, cached") for @tables;
 	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables),
-		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name} CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
+		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name}, $_->{name}_other CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
 }
 
 for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
@@ -918,5 +968,5 @@ for (my $round = $ENV{CT_ROUND} // 1; $Session::statements < $limit; $round++)
 }
 $_->quit for @sessions, $admin;
 print "1..$tests\n";
-print "# $Session::statements statements, $refused failed as they may; $crashes restarts; $comparisons comparisons, $differences differences", $has_caches ? ", $ready times a cache was ready, $not_ready not" : '', " (CT_SEED=$seed)\n";
+print "# $Session::statements statements, $refused failed as they may; $crashes restarts; $comparisons comparisons, $differences differences; a cache was ready $ready times, refused $refused_caches, neither $vain (CT_SEED=$seed)\n";
 exit($failed || $differences ? 1 : 0);

@@ -35,12 +35,12 @@ sub until_true
 	return ok($node->poll_query_until('postgres', $query), $what);
 }
 
-# Wait, within the framework's bound, until the cache of a durable table is ready; where there are no caches there is nothing to wait for.
+# Have a durable table cached, and wait until it is, within the framework's bound.
 sub until_cached
 {
 	my ($node, $table) = @_;
-	return if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'contime.tables'::regclass AND attname = 'cached'}) == 0;
-	$node->poll_query_until('postgres', qq{SELECT cached FROM contime.tables WHERE "table" = '$table'::regclass}) or die "no cache of $table";
+	$node->safe_psql('postgres', "SELECT FROM $table LIMIT 1");
+	$node->poll_query_until('postgres', qq{SELECT cache = 'ready' FROM contime.tables WHERE "table" = '$table'::regclass}) or die "no cache of $table";
 	return;
 }
 
