@@ -23,7 +23,13 @@
  * Locks: a generation is replaced by who holds AccessExclusiveLock on the
  * continuous table or on one of its event tables.  Who reads it has locks on
  * all of them, who adds to it on the event table and the continuous table, to
- * the end of the transaction.
+ * the end of the transaction.  Neither locks partitions for its own sake: there
+ * may be many.  So what needs a partition for itself (ddl.c) takes the event
+ * table before, as its readers would otherwise not be waited for; before, since
+ * everybody locks downwards.  What does not keep others out (a partition is
+ * attached, or detached concurrently, a trigger disabled) must not replace
+ * anything: then the cache is given up, as long as there is a lock that the
+ * loader waits for.
  *
  * One loader works in a database at a time; the agent starts it (agent.c).
  */
@@ -43,6 +49,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -141,6 +148,18 @@ contime_cache_renew(Oid relid)
 										 false);
 }
 
+void
+contime_cache_change(Oid relid, Oid events)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
+	if (LockHeldByMe(&tag, AccessExclusiveLock))
+		contime_cache_renew(relid);
+	else
+		contime_cache_break(relid, "a part of an event table has changed");
+}
+
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 static bool
@@ -218,21 +237,43 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSn
 
 /* ---- loading ------------------------------------------------------------------------------------ */
 
-/* Everyone who writes to an event table now, and may not capture. */
+/*
+ * Who waits for us may be who we wait for: let him go first.  (Locks of the
+ * mode asked for here are refused if somebody waits for an exclusive one.)
+ */
 static void
-wait_for_writers(const ContimeTable *table)
+give_way(List *relations)
 {
-	for (const ContimeSource *source = table->source; source; source = source->next)
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowShareLock))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("others wait for relation %u, which is to be cached", lfirst_oid(lc))));
+		UnlockRelationOid(lfirst_oid(lc), RowShareLock);
+	}
+}
+
+/* Everyone who writes to these relations now and may not capture, or changes what they are. */
+static void
+wait_for_writers(List *relations)
+{
+	ListCell   *lc;
+
+	foreach(lc, relations)
 	{
 		VirtualTransactionId *writers;
 		LOCKTAG		tag;
 
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, source->events);
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
 		writers = GetLockConflicts(&tag, ShareLock, NULL);
 		for (; VirtualTransactionIdIsValid(*writers); writers++)
 			while (!VirtualXactLock(*writers, false))
 			{
 				CHECK_FOR_INTERRUPTS();
+				give_way(relations);
 				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
 								 PG_WAIT_EXTENSION);
 				ResetLatch(MyLatch);
@@ -240,21 +281,15 @@ wait_for_writers(const ContimeTable *table)
 	}
 }
 
-/* Why a table cannot be cached, or NULL. */
+/* Why a table cannot be cached, or NULL; and it with the relations that have its rows, locked. */
 static const char *
-find_obstacle(const ContimeTable *table)
+find_obstacle(const ContimeTable *table, List **relations)
 {
-	const char *obstacle = NULL;
+	const char *obstacle = table->source ? NULL : "it has no event table";
 
+	*relations = list_make1_oid(table->relid);
 	for (const ContimeSource *source = table->source; source && obstacle == NULL; source = source->next)
-	{
-		Relation	events = relation_open(source->events, AccessShareLock);
-
-		if (!contime_captures(events, table->relid))
-			obstacle = contime_can_capture(events) ? "a trigger of it is not there or disabled"
-				: "an event table is a partitioned or inherited one";
-		relation_close(events, NoLock);
-	}
+		obstacle = contime_capture_obstacle(table->relid, source->events, relations);
 	return obstacle;
 }
 
@@ -345,7 +380,6 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	ContimeView *view;
 	const char *reason = NULL;
 
-	wait_for_writers(table);
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
@@ -402,6 +436,7 @@ load(Oid relid)
 	Relation	rel;
 	const ContimeTable *table;
 	const char *reason;
+	List	   *relations;
 	ContimeGeneration *g;
 
 	LockRelationOid(relid, AccessShareLock);
@@ -411,13 +446,19 @@ load(Oid relid)
 	table = contime_table(rel);
 	contime_source_check(table);
 	g = generation_to_load(table);
-	reason = table->source ? find_obstacle(table) : "it has no event table";
+	reason = find_obstacle(table, &relations);
 	if (reason == NULL)
 	{
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
-		reason = fill(rel, table, g);
+		wait_for_writers(relations);
+
+		/* Those who were waited for may have changed what there is; others give the cache up. */
+		AcceptInvalidationMessages();
+		reason = find_obstacle(table, &relations);
 	}
+	if (reason == NULL)
+		reason = fill(rel, table, g);
 	if (reason)
 		refuse(table, g, reason);
 	else
