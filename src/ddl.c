@@ -142,13 +142,14 @@ change_rows(Oid events)
 static void
 lock_event_table_of(Oid relid)
 {
-	Oid			root;
+	List	   *ancestors = NIL;
 
-	if (!OidIsValid(relid) || !get_rel_relispartition(relid))
-		return;
-	root = llast_oid(get_partition_ancestors(relid));
-	if (contime_source_dependents(root) != NIL)
-		LockRelationOid(root, AccessExclusiveLock);
+	if (OidIsValid(relid) && get_rel_relispartition(relid))
+		ancestors = get_partition_ancestors(relid);
+
+	/* (It has none while it is being detached.) */
+	if (ancestors != NIL && contime_source_dependents(llast_oid(ancestors)) != NIL)
+		LockRelationOid(llast_oid(ancestors), AccessExclusiveLock);
 }
 
 /* The partition itself cannot be locked before it is known that the user may do that. */
