@@ -151,6 +151,7 @@ contime_cache_renew(Oid relid)
 void
 contime_cache_change(Oid relid, Oid events)
 {
+	ContimeGeneration *g = contime_generation(relid);
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
@@ -158,6 +159,10 @@ contime_cache_change(Oid relid, Oid events)
 		contime_cache_renew(relid);
 	else
 		contime_cache_break(relid, "a part of an event table has changed");
+
+	/* What stood in its way may be gone. */
+	if (g && contime_cache_state(g) == CONTIME_CACHE_REFUSED)
+		g->load_after = 0;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */

@@ -72,10 +72,11 @@ typedef struct Capturer
 	char		enabled;		/* as tgenabled */
 } Capturer;
 
+/* InvalidOid where the extension is not. */
 static Oid
 capture_function(void)
 {
-	return LookupFuncName(list_make2(makeString("contime"), makeString("capture")), 0, NULL, false);
+	return LookupFuncName(list_make2(makeString("contime"), makeString("capture")), 0, NULL, true);
 }
 
 static void
@@ -568,33 +569,37 @@ pending_flush(Pending *p)
 static TupleConversionMap *
 conversion(Pending *p, Relation part)
 {
-	MemoryContext caller = MemoryContextSwitchTo(p->context);
+	MemoryContext caller;
 	Relation	events;
-	ListCell   *lc;
-	Part	   *new;
+	Part	   *found;
 
-	foreach(lc, p->parts)
-		if (((Part *) lfirst(lc))->relid == RelationGetRelid(part))
-			break;
-	if (lc == NULL)
+	for (int i = 0; i < list_length(p->parts); i++)
 	{
-		events = relation_open(p->events, NoLock);
-		new = palloc(sizeof(Part));
-		new->relid = RelationGetRelid(part);
-		new->map = convert_tuples_by_name(RelationGetDescr(part), RelationGetDescr(events));
+		found = list_nth(p->parts, i);
+		if (found->relid != RelationGetRelid(part))
+			continue;
 
-		/* It outlives what the relation cache has. */
-		if (new->map)
-		{
-			new->map->indesc = CreateTupleDescCopyConstr(RelationGetDescr(part));
-			new->map->outdesc = CreateTupleDescCopyConstr(RelationGetDescr(events));
-		}
-		relation_close(events, NoLock);
-		p->parts = lappend(p->parts, new);
-		lc = list_tail(p->parts);
+		/* The next row is probably one of the same. */
+		lfirst(list_nth_cell(p->parts, i)) = linitial(p->parts);
+		linitial(p->parts) = found;
+		return found->map;
 	}
+
+	caller = MemoryContextSwitchTo(p->context);
+	events = relation_open(p->events, NoLock);
+	found = palloc(sizeof(Part));
+	found->relid = RelationGetRelid(part);
+	found->map = convert_tuples_by_name(RelationGetDescr(part), RelationGetDescr(events));
+	if (found->map)
+	{
+		/* It outlives what the relation cache has. */
+		found->map->indesc = CreateTupleDescCopyConstr(RelationGetDescr(part));
+		found->map->outdesc = CreateTupleDescCopyConstr(RelationGetDescr(events));
+	}
+	relation_close(events, NoLock);
+	p->parts = lappend(p->parts, found);
 	MemoryContextSwitchTo(caller);
-	return ((Part *) lfirst(lc))->map;
+	return found->map;
 }
 
 static void

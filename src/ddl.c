@@ -326,7 +326,7 @@ only_sets_options(Node *stmt)
 }
 
 /*
- * Does a command change what rows there are, or how they are captured?  It
+ * May a command change what rows there are, or that they can be captured?  It
  * does not with a weak lock, but for what comes and goes as a whole.
  */
 static bool
@@ -342,7 +342,7 @@ changes_rows(Node *stmt)
 		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
 
 		if (type == AT_AttachPartition || type == AT_DetachPartition ||
-			type == AT_DetachPartitionFinalize)
+			type == AT_DetachPartitionFinalize || type == AT_EnableTrigAll)
 			return true;
 	}
 	return false;
