@@ -389,7 +389,8 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
 		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
-			reason = "it does not fit into contime.memory";
+			reason = contime_cache_state(g) == CONTIME_CACHE_LOADING
+				? "it does not fit into contime.memory" : "it was given up meanwhile";
 	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
 		drop_loaded(g, p, view);
 	if (reason == NULL && has_twins(g))
