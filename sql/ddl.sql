@@ -199,6 +199,13 @@ SELECT count(*) FROM pg_foreign_table;
 CREATE EXTENSION contime;
 SELECT * FROM contime.tables;
 DROP EXTENSION contime;
+-- Where it is not, tables are nobody's business.
+CREATE TABLE ordinary (id int) PARTITION BY LIST (id);
+CREATE TABLE ordinary_1 PARTITION OF ordinary FOR VALUES IN (1);
+ALTER TABLE ordinary ADD COLUMN more int;
+ALTER TABLE ordinary DETACH PARTITION ordinary_1 CONCURRENTLY;
+TRUNCATE ordinary_1;
+DROP TABLE ordinary, ordinary_1;
 
 -- An ADD COLUMN that was written to and rolled back is in nobody's way.
 CREATE EXTENSION contime;

@@ -24,7 +24,13 @@
  * Locks: a generation is replaced by who holds AccessExclusiveLock on the
  * continuous table or on one of its event tables.  Who reads it has locks on
  * all of them, who adds to it on the event table and the continuous table, to
- * the end of the transaction.
+ * the end of the transaction.  Neither locks partitions for its own sake: there
+ * may be many.  So what needs a partition for itself (ddl.c) takes the event
+ * table before, as its readers would otherwise not be waited for; before, since
+ * everybody locks downwards.  What does not keep others out (a partition is
+ * attached, or detached concurrently, a trigger disabled) must not replace
+ * anything: then the cache is given up, as long as there is a lock that the
+ * loader waits for.
  *
  * One loader works in a database at a time; the agent starts it (agent.c).
  */
@@ -44,6 +50,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -73,6 +80,7 @@ static const char no_room[] = "it does not fit into contime.memory";
 static const char no_room_beside[] = "it does not fit into contime.memory beside others";
 static const char twins[] = "two events have one identity";
 static const char failed[] = "it could not be loaded";
+static const char given_up[] = "it was given up meanwhile";
 
 /* ---- states --------------------------------------------------------------------------------- */
 
@@ -154,6 +162,23 @@ contime_cache_renew(Oid relid)
 	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
 		(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
 										 false);
+}
+
+void
+contime_cache_change(Oid relid, Oid events)
+{
+	ContimeGeneration *g = contime_generation(relid);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
+	if (LockHeldByMe(&tag, AccessExclusiveLock))
+		contime_cache_renew(relid);
+	else
+		contime_cache_break(relid, "a part of an event table has changed");
+
+	/* What stood in its way may be gone. */
+	if (g && contime_cache_state(g) == CONTIME_CACHE_REFUSED)
+		g->load_after = 0;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -246,20 +271,40 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSn
 /* ---- loading ------------------------------------------------------------------------------------ */
 
 /*
- * Everyone who writes to an event table now, and may not capture.  (Not for
- * ever: other tables are to be loaded, too.)
+ * Who waits for us may be who we wait for: let him go first.  (Locks of the
+ * mode asked for here are refused if somebody waits for an exclusive one.)
  */
 static void
-wait_for_writers(const ContimeTable *table)
+give_way(List *relations)
+{
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowShareLock))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("others wait for relation %u, which is to be cached", lfirst_oid(lc))));
+		UnlockRelationOid(lfirst_oid(lc), RowShareLock);
+	}
+}
+
+/*
+ * Everyone who writes to these relations now and may not capture, or changes
+ * what they are.  (Not for ever: other tables are to be loaded, too.)
+ */
+static void
+wait_for_writers(List *relations)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WRITERS_MS);
+	ListCell   *lc;
 
-	for (const ContimeSource *source = table->source; source; source = source->next)
+	foreach(lc, relations)
 	{
 		VirtualTransactionId *writers;
 		LOCKTAG		tag;
 
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, source->events);
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
 		writers = GetLockConflicts(&tag, ShareLock, NULL);
 		for (; VirtualTransactionIdIsValid(*writers); writers++)
 			while (!VirtualXactLock(*writers, false))
@@ -269,6 +314,7 @@ wait_for_writers(const ContimeTable *table)
 					ereport(ERROR,
 							(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 							 errmsg("transactions that write to the event tables take long")));
+				give_way(relations);
 				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
 								 PG_WAIT_EXTENSION);
 				ResetLatch(MyLatch);
@@ -276,21 +322,15 @@ wait_for_writers(const ContimeTable *table)
 	}
 }
 
-/* Why a table cannot be cached, or NULL. */
+/* Why a table cannot be cached, or NULL; and it with the relations that have its rows, locked. */
 static const char *
-find_obstacle(const ContimeTable *table)
+find_obstacle(const ContimeTable *table, List **relations)
 {
-	const char *obstacle = NULL;
+	const char *obstacle = table->source ? NULL : "it has no event table";
 
+	*relations = list_make1_oid(table->relid);
 	for (const ContimeSource *source = table->source; source && obstacle == NULL; source = source->next)
-	{
-		Relation	events = relation_open(source->events, AccessShareLock);
-
-		if (!contime_captures(events, table->relid))
-			obstacle = contime_can_capture(events) ? "a trigger of it is not there or disabled"
-				: "an event table is a partitioned or inherited one";
-		relation_close(events, NoLock);
-	}
+		obstacle = contime_capture_obstacle(table->relid, source->events, relations);
 	return obstacle;
 }
 
@@ -430,18 +470,18 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	ContimeView *view;
 	const char *reason = NULL;
 
-	wait_for_writers(table);
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
 		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
-			reason = coldest(g, 0) ? no_room_beside : no_room;
+			reason = contime_cache_state(g) != CONTIME_CACHE_LOADING ? given_up
+				: coldest(g, 0) ? no_room_beside : no_room;
 	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
 		drop_loaded(g, p, view);
 	if (reason == NULL && has_twins(g))
 		reason = twins;
 	if (reason == NULL && !publish(g, &view->plain))
-		reason = "it was given up meanwhile";
+		reason = given_up;
 	PopActiveSnapshot();
 	contime_view_end(view);
 	return reason;
@@ -497,15 +537,13 @@ refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 
 /* Why it is not to be tried, or NULL. */
 static const char *
-known_obstacle(const ContimeTable *table, const ContimeGeneration *g)
+known_obstacle(const ContimeTable *table, const ContimeGeneration *g, List **relations)
 {
 	int			index = g - contime_shared->generation;
 
-	if (table->source == NULL)
-		return "it has no event table";
 	if (unfit[index].serial == g->serial)
 		return unfit[index].reason;
-	return find_obstacle(table);
+	return find_obstacle(table, relations);
 }
 
 /* The one that is being loaded. */
@@ -517,6 +555,7 @@ load(Oid relid)
 	Relation	rel;
 	const ContimeTable *table;
 	const char *reason;
+	List	   *relations;
 	ContimeGeneration *g;
 
 	LockRelationOid(relid, AccessShareLock);
@@ -526,14 +565,20 @@ load(Oid relid)
 	table = contime_table(rel);
 	contime_source_check(table);
 	g = contime_generation(relid);
-	reason = known_obstacle(table, g);
+	reason = known_obstacle(table, g, &relations);
 	if (reason == NULL)
 	{
 		at_hand = g = generation_to_load(table);
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
-		reason = fill(rel, table, g);
+		wait_for_writers(relations);
+
+		/* Those who were waited for may have changed what there is; others give the cache up. */
+		AcceptInvalidationMessages();
+		reason = find_obstacle(table, &relations);
 	}
+	if (reason == NULL)
+		reason = fill(rel, table, g);
 	if (reason)
 		refuse(table, g, reason);
 	else

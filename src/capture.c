@@ -6,10 +6,12 @@
  *	  end of the statement   ─► events and retractions, labelled as the rows
  *	                            are in the heap ─► the cache (cache.c)
  *
- * A durable table has three triggers on each event table that can be cached:
- * before and after a statement, and after a row.  They are internal ones: not
- * dumped, not shown, and nobody drops or disables them by accident.  They fire
- * always, for what is replicated, too.
+ * A durable table has triggers on each event table and its partitions: before
+ * and after a statement, and after a row where there are rows.  They are
+ * internal ones: not dumped, not shown, and nobody drops or disables them by
+ * accident.  They fire always, for what is replicated, too.  A statement fires
+ * those of the relation that it names, and its rows those of the partition
+ * they are in; both say what event table it is about.
  *
  * A label is the row's: the transaction and command that wrote or deleted it.
  * So a snapshot sees the event when it sees the row.  Between the two there
@@ -24,14 +26,16 @@
  */
 #include "contime.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class_d.h"
-#include "catalog/pg_foreign_table.h"
+#include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -43,6 +47,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -57,144 +62,271 @@ PG_FUNCTION_INFO_V1(contime_capture);
 
 /* ---- the triggers ------------------------------------------------------------------------ */
 
-/*
- * Statements name the relations whose statement triggers are fired.  Rows of a
- * partition, or of a child, are written by statements that name its parent.
- */
-bool
-contime_can_capture(Relation events)
+/* One that a relation has: whose it is, and about which event table. */
+typedef struct Capturer
 {
-	return events->rd_rel->relkind == RELKIND_RELATION &&
-		!events->rd_rel->relispartition && !events->rd_rel->relhassubclass &&
-		!has_superclass(RelationGetRelid(events));
-}
+	Oid			oid;
+	char	   *name;
+	Oid			relid;			/* the continuous table */
+	Oid			events;
+	char		enabled;		/* as tgenabled */
+} Capturer;
 
-/* Is it one of those that a continuous table has on a relation? */
-static bool
-is_ours(const Trigger *trigger, Oid function, Oid relid)
-{
-	return trigger->tgisinternal && trigger->tgfoid == function && trigger->tgnargs == 1 &&
-		atooid(trigger->tgargs[0]) == relid;
-}
-
+/* InvalidOid where the extension is not. */
 static Oid
 capture_function(void)
 {
-	return LookupFuncName(list_make2(makeString("contime"), makeString("capture")), 0, NULL, false);
+	return LookupFuncName(list_make2(makeString("contime"), makeString("capture")), 0, NULL, true);
 }
 
 static void
-create_trigger(const char *name, Oid relid, Relation events, bool row, int16 timing, int16 on)
+read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	bytea	   *args = DatumGetByteaPP(heap_getattr(tuple, Anum_pg_trigger_tgargs,
+													RelationGetDescr(catalog), &isnull));
+	const char *first = VARDATA_ANY(args);
+
+	capturer->oid = form->oid;
+	capturer->name = pstrdup(NameStr(form->tgname));
+	capturer->relid = atooid(first);
+	capturer->events = atooid(first + strlen(first) + 1);
+	capturer->enabled = form->tgenabled;
+}
+
+/* Those that a relation has, as the catalog has them now: it need not be locked. */
+static List *
+capturers(Oid relation)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = capture_function();
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Capturer   *capturer;
+
+		if (!form->tgisinternal || form->tgfoid != function || form->tgnargs != 2)
+			continue;
+		capturer = palloc(sizeof(Capturer));
+		read_capturer(capturer, catalog, tuple);
+		found = lappend(found, capturer);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}
+
+/* It goes with the continuous table as well as with its relation, and not alone. */
+static void
+create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, int16 timing,
+			   int16 on)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 	ObjectAddress trigger;
-	ObjectAddress table;
+	ObjectAddress owner;
 
 	stmt->trigname = psprintf(TRIGGER_NAME, name);
 	stmt->funcname = list_make2(makeString("contime"), makeString("capture"));
-	stmt->args = list_make1(makeString(psprintf("%u", relid)));
+	stmt->args = list_make2(makeString(psprintf("%u", relid)), makeString(psprintf("%u", events)));
 	stmt->row = row;
 	stmt->timing = timing;
 	stmt->events = on;
-	trigger = CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(events), InvalidOid, InvalidOid,
-									InvalidOid, capture_function(), InvalidOid, NULL, true, false,
+	trigger = CreateTriggerFiringOn(stmt, NULL, relation, InvalidOid, InvalidOid, InvalidOid,
+									capture_function(), InvalidOid, NULL, true, false,
 									TRIGGER_FIRES_ALWAYS);
-	ObjectAddressSet(table, RelationRelationId, relid);
-	recordDependencyOn(&trigger, &table, DEPENDENCY_INTERNAL);
+	ObjectAddressSet(owner, RelationRelationId, relid);
+	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_PRI);
+	ObjectAddressSet(owner, RelationRelationId, relation);
+	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_SEC);
 }
 
-/* How many triggers a continuous table has on it; firing: that fire always. */
-static int
-count_triggers(Relation events, Oid relid, bool firing)
+static void
+create_triggers(Oid relid, Oid events, Oid relation)
 {
-	Oid			function = capture_function();
-	int			count = 0;
+	int16		changes = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
 
-	for (int i = 0; events->trigdesc && i < events->trigdesc->numtriggers; i++)
+	create_trigger("before", relid, events, relation, false, TRIGGER_TYPE_BEFORE,
+				   changes | TRIGGER_TYPE_TRUNCATE);
+	if (get_rel_relkind(relation) == RELKIND_RELATION)
+		create_trigger("row", relid, events, relation, true, TRIGGER_TYPE_AFTER, changes);
+	create_trigger("after", relid, events, relation, false, TRIGGER_TYPE_AFTER, changes);
+}
+
+static void
+drop_trigger(Oid trigger)
+{
+	ObjectAddress address;
+
+	ObjectAddressSet(address, TriggerRelationId, trigger);
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger, RelationRelationId,
+									DEPENDENCY_PARTITION_PRI);
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger, RelationRelationId,
+									DEPENDENCY_PARTITION_SEC);
+	CommandCounterIncrement();
+	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+/* Where ENABLE TRIGGER ALL has left it firing but not always. */
+static void
+have_fire_always(Oid relation, const Capturer *capturer)
+{
+	Relation	rel = relation_open(relation, ShareRowExclusiveLock);
+
+	EnableDisableTrigger(rel, capturer->name, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
+	relation_close(rel, NoLock);
+}
+
+/* A member of a list for a continuous table and an event table of it, or NULL. */
+static Capturer *
+find_capturer(List *list, Oid relid, Oid events)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
 	{
-		const Trigger *trigger = &events->trigdesc->triggers[i];
+		Capturer   *capturer = lfirst(lc);
 
-		count += is_ours(trigger, function, relid) &&
-			(!firing || trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+		if (capturer->relid == relid && capturer->events == events)
+			return capturer;
 	}
-	return count;
+	return NULL;
+}
+
+/* What there is to be: for each event table that a relation is, or is a partition of. */
+static List *
+wanted_capturers(Oid relation)
+{
+	List	   *tables = list_make1_oid(relation);
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (get_rel_relispartition(relation))
+		tables = list_concat(tables, get_partition_ancestors(relation));
+	foreach(lc, tables)
+		foreach(lc2, contime_source_dependents(lfirst_oid(lc)))
+		{
+			Capturer   *capturer = palloc0(sizeof(Capturer));
+
+			capturer->relid = lfirst_oid(lc2);
+			capturer->events = lfirst_oid(lc);
+			wanted = lappend(wanted, capturer);
+		}
+	return wanted;
 }
 
 bool
-contime_captures(Relation events, Oid relid)
+contime_capture_fit(Oid relation)
 {
-	return contime_can_capture(events) && count_triggers(events, relid, true) == 3;
-}
-
-/* Where ENABLE TRIGGER ALL has left them firing but not always. */
-static void
-have_fire_always(Relation events, Oid relid)
-{
-	Oid			function = capture_function();
-	List	   *names = NIL;
+	char		relkind = get_rel_relkind(relation);
+	List	   *wanted;
+	List	   *there;
+	bool		complete = true;
 	ListCell   *lc;
 
-	for (int i = 0; events->trigdesc && i < events->trigdesc->numtriggers; i++)
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return true;
+	wanted = wanted_capturers(relation);
+	there = capturers(relation);
+	foreach(lc, there)
 	{
-		const Trigger *trigger = &events->trigdesc->triggers[i];
+		const Capturer *capturer = lfirst(lc);
 
-		if (is_ours(trigger, function, relid) && trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN)
-			names = lappend(names, pstrdup(trigger->tgname));
+		if (find_capturer(wanted, capturer->relid, capturer->events) == NULL)
+		{
+			LockRelationOid(relation, ShareRowExclusiveLock);
+			drop_trigger(capturer->oid);
+		}
+		else if (capturer->enabled == TRIGGER_FIRES_ON_ORIGIN)
+			have_fire_always(relation, capturer);
+		else if (capturer->enabled != TRIGGER_FIRES_ALWAYS)
+			complete = false;
 	}
-	foreach(lc, names)
-		EnableDisableTrigger(events, lfirst(lc), TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
-	if (names)
-		CommandCounterIncrement();
-}
-
-void
-contime_capture_provide(Oid relid, Oid event_table)
-{
-	Relation	events = relation_open(event_table, AccessShareLock);
-
-	if (contime_can_capture(events) && count_triggers(events, relid, false) == 0)
+	foreach(lc, wanted)
 	{
-		LockRelationOid(event_table, ShareRowExclusiveLock);
-		create_trigger("before", relid, events, false, TRIGGER_TYPE_BEFORE,
-					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE |
-					   TRIGGER_TYPE_TRUNCATE);
-		create_trigger("row", relid, events, true, TRIGGER_TYPE_AFTER,
-					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
-		create_trigger("after", relid, events, false, TRIGGER_TYPE_AFTER,
-					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
-		CommandCounterIncrement();
+		const Capturer *capturer = lfirst(lc);
+
+		if (find_capturer(there, capturer->relid, capturer->events) == NULL)
+			create_triggers(capturer->relid, capturer->events, relation);
 	}
-	else
-		have_fire_always(events, relid);
-	relation_close(events, NoLock);
-}
-
-void
-contime_capture_withdraw(Oid relid, Oid events)
-{
-	Relation	rel = relation_open(events, ShareRowExclusiveLock);
-	Oid			function = capture_function();
-	ObjectAddresses *triggers = new_object_addresses();
-
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-		ObjectAddress address;
-
-		if (!is_ours(trigger, function, relid))
-			continue;
-		ObjectAddressSet(address, TriggerRelationId, trigger->tgoid);
-		deleteDependencyRecordsForSpecific(TriggerRelationId, trigger->tgoid, DEPENDENCY_INTERNAL,
-										   RelationRelationId, relid);
-		add_exact_object_address(&address, triggers);
-	}
-	relation_close(rel, NoLock);
 	CommandCounterIncrement();
-	performMultipleDeletions(triggers, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	free_object_addresses(triggers);
+	return complete;
+}
+
+void
+contime_capture_fit_all(Oid events)
+{
+	ListCell   *lc;
+
+	/* Nobody attaches anything meanwhile. */
+	LockRelationOid(events, ShareRowExclusiveLock);
+	foreach(lc, find_all_inheritors(events, ShareRowExclusiveLock, NULL))
+		(void) contime_capture_fit(lfirst_oid(lc));
+}
+
+/* Why the rows of one relation of an event table are not captured, or NULL. */
+static const char *
+relation_obstacle(Oid relid, Oid events, Oid relation)
+{
+	char		relkind = get_rel_relkind(relation);
+	int			firing = 0;
+	ListCell   *lc;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return "a partition is a foreign table";
+	if (relkind == RELKIND_RELATION && has_subclass(relation))
+		return "an event table has children by inheritance";
+	if (relation == events && has_superclass(relation))
+		return "an event table is a partition or a child of another";
+	foreach(lc, capturers(relation))
+	{
+		const Capturer *capturer = lfirst(lc);
+
+		firing += capturer->relid == relid && capturer->events == events &&
+			capturer->enabled == TRIGGER_FIRES_ALWAYS;
+	}
+	return firing == (relkind == RELKIND_RELATION ? 3 : 2) ? NULL
+		: "a trigger of it is not there or disabled";
+}
+
+const char *
+contime_capture_obstacle(Oid relid, Oid events, List **relations)
+{
+	List	   *tree = list_make1_oid(events);
+	const char *obstacle = NULL;
+	bool		detached = false;
+	ListCell   *lc;
+
+	LockRelationOid(events, AccessShareLock);
+	foreach(lc, tree)
+	{
+		obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
+		if (obstacle)
+			return obstacle;
+		tree = list_concat(tree, find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
+																	&detached, NULL));
+	}
+	*relations = list_concat_unique_oid(*relations, tree);
+	return detached ? "a partition is being detached" : NULL;
 }
 
 /* ---- the rows of a statement --------------------------------------------------------------- */
+
+/* A partition, and how its rows become rows of the event table; NULL: as they are. */
+typedef struct Part
+{
+	Oid			relid;
+	TupleConversionMap *map;
+} Part;
 
 /* A row that came, or (retracts) went. */
 typedef struct Captured
@@ -205,7 +337,7 @@ typedef struct Captured
 	bool		updated;		/* it takes the place of the one before */
 } Captured;
 
-/* A statement under way on an event table, as one continuous table sees it. */
+/* A statement under way on an event table or a part of it, as one continuous table sees it. */
 typedef struct Pending
 {
 	struct Pending *outer;
@@ -220,6 +352,7 @@ typedef struct Pending
 	int			nrows;
 	int			capacity;
 	Size		bytes;
+	List	   *parts;			/* that rows came from */
 } Pending;
 
 static Pending *pending = NULL;
@@ -256,15 +389,17 @@ on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 }
 
 /*
- * The cache that rows go to, locked so that it stays.  Nobody is waited for:
- * DDL on the continuous table may wait for who writes.
+ * The cache that rows go to, locked so that it stays, and the event table if
+ * the statement is one on a partition.  Nobody is waited for: DDL on these may
+ * wait for who writes.
  */
 static ContimeGeneration *
-cache_of(Oid relid)
+cache_of(Oid relid, Oid events, Oid named)
 {
 	if (contime_cache_capturing(relid) == NULL)
 		return NULL;
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	if (!ConditionalLockRelationOid(relid, AccessShareLock) ||
+		(named != events && !ConditionalLockRelationOid(events, AccessShareLock)))
 	{
 		contime_cache_break(relid, "it was locked as rows were written");
 		return NULL;
@@ -272,8 +407,9 @@ cache_of(Oid relid)
 	return contime_cache_capturing(relid);
 }
 
+/* A statement that names an event table, or a partition of it. */
 static Pending *
-pending_begin(Oid relid, Oid events)
+pending_begin(Oid relid, Oid events, Oid named)
 {
 	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "contime capture",
@@ -289,7 +425,7 @@ pending_begin(Oid relid, Oid events)
 	p->relid = relid;
 	p->events = events;
 	p->subid = GetCurrentSubTransactionId();
-	p->cache = cache_of(relid);
+	p->cache = cache_of(relid, events, named);
 	p->frozen = false;
 	p->context = context;
 	p->tuples = AllocSetContextCreate(context, "contime captured rows", ALLOCSET_DEFAULT_SIZES);
@@ -297,6 +433,7 @@ pending_begin(Oid relid, Oid events)
 	p->capacity = 8;
 	p->row = MemoryContextAlloc(context, p->capacity * sizeof(Captured));
 	p->bytes = 0;
+	p->parts = NIL;
 	p->outer = pending;
 	pending = p;
 	return p;
@@ -428,11 +565,49 @@ pending_flush(Pending *p)
 
 /* ---- the trigger ---------------------------------------------------------------------------------- */
 
+/* How rows of a partition become rows of the event table. */
+static TupleConversionMap *
+conversion(Pending *p, Relation part)
+{
+	MemoryContext caller;
+	Relation	events;
+	Part	   *found;
+
+	for (int i = 0; i < list_length(p->parts); i++)
+	{
+		found = list_nth(p->parts, i);
+		if (found->relid != RelationGetRelid(part))
+			continue;
+
+		/* The next row is probably one of the same. */
+		lfirst(list_nth_cell(p->parts, i)) = linitial(p->parts);
+		linitial(p->parts) = found;
+		return found->map;
+	}
+
+	caller = MemoryContextSwitchTo(p->context);
+	events = relation_open(p->events, NoLock);
+	found = palloc(sizeof(Part));
+	found->relid = RelationGetRelid(part);
+	found->map = convert_tuples_by_name(RelationGetDescr(part), RelationGetDescr(events));
+	if (found->map)
+	{
+		/* It outlives what the relation cache has. */
+		found->map->indesc = CreateTupleDescCopyConstr(RelationGetDescr(part));
+		found->map->outdesc = CreateTupleDescCopyConstr(RelationGetDescr(events));
+	}
+	relation_close(events, NoLock);
+	p->parts = lappend(p->parts, found);
+	MemoryContextSwitchTo(caller);
+	return found->map;
+}
+
 static void
-keep(Pending *p, HeapTuple tuple, bool retracts, bool updated)
+keep(Pending *p, Relation rel, HeapTuple tuple, bool retracts, bool updated)
 {
 	TransactionId xid = retracts ? HeapTupleHeaderGetUpdateXid(tuple->t_data)
 		: HeapTupleHeaderGetXmin(tuple->t_data);
+	TupleConversionMap *map = RelationGetRelid(rel) == p->events ? NULL : conversion(p, rel);
 	MemoryContext caller;
 	Captured   *row;
 
@@ -455,34 +630,53 @@ keep(Pending *p, HeapTuple tuple, bool retracts, bool updated)
 	row->label.ended = contime_ended(row->label.top);
 	row->retracts = retracts;
 	row->updated = updated;
-	row->tuple = heap_copytuple(tuple);
+	row->tuple = map ? execute_attr_map_tuple(tuple, map) : heap_copytuple(tuple);
 	p->nrows++;
-	p->bytes += tuple->t_len;
+	p->bytes += row->tuple->t_len;
 	MemoryContextSwitchTo(caller);
 }
 
+/* (A row that moves to another partition is deleted in the one and inserted in the other.) */
 static void
-capture_row(const TriggerData *trigger, Oid relid)
+capture_row(const TriggerData *trigger, Oid relid, Oid events)
 {
-	Oid			events = RelationGetRelid(trigger->tg_relation);
+	Relation	rel = trigger->tg_relation;
 	Pending    *p = pending_find(relid, events);
 	bool		alone = p == NULL;	/* as when changes are replicated */
 
+	if (alone && contime_cache_capturing(relid) == NULL)
+		return;
 	if (alone)
-		p = pending_begin(relid, events);
+		p = pending_begin(relid, events, RelationGetRelid(rel));
 	if (p->cache)
 	{
 		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-			keep(p, trigger->tg_trigtuple, false, false);
+			keep(p, rel, trigger->tg_trigtuple, false, false);
 		else
-			keep(p, trigger->tg_trigtuple, true, false);
+			keep(p, rel, trigger->tg_trigtuple, true, false);
 		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-			keep(p, trigger->tg_newtuple, false, true);
+			keep(p, rel, trigger->tg_newtuple, false, true);
 		if (alone || p->frozen || p->nrows >= MOST_ROWS - 1 || p->bytes >= MOST_BYTES)
 			pending_flush(p);
 	}
 	if (alone)
 		pending_remove(p);
+}
+
+static void
+capture_statement(const TriggerData *trigger, Oid relid, Oid events)
+{
+	Pending    *p;
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		contime_cache_change(relid, events);
+	else if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		(void) pending_begin(relid, events, RelationGetRelid(trigger->tg_relation));
+	else if ((p = pending_find(relid, events)) != NULL)
+	{
+		pending_flush(p);
+		pending_remove(p);
+	}
 }
 
 /* contime.capture(): see above */
@@ -494,28 +688,16 @@ contime_capture(PG_FUNCTION_ARGS)
 	Oid			events;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_trigger->tgisinternal ||
-		trigger->tg_trigger->tgnargs != 1)
+		trigger->tg_trigger->tgnargs != 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("contime.capture() is a trigger of continuous tables"),
 				 errhint("It is created with a continuous table that has option events.")));
 	relid = atooid(trigger->tg_trigger->tgargs[0]);
-	events = RelationGetRelid(trigger->tg_relation);
+	events = atooid(trigger->tg_trigger->tgargs[1]);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		capture_row(trigger, relid);
-	else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		contime_cache_renew(relid);
-	else if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-		(void) pending_begin(relid, events);
+		capture_row(trigger, relid, events);
 	else
-	{
-		Pending    *p = pending_find(relid, events);
-
-		if (p)
-		{
-			pending_flush(p);
-			pending_remove(p);
-		}
-	}
+		capture_statement(trigger, relid, events);
 	return PointerGetDatum(NULL);
 }

@@ -740,13 +740,19 @@ extern void contime_heap_load_end(ContimeHeapLoad *load);
 
 /* ---- capture.c -------------------------------------------------------------------- */
 
-/* Can rows of such a table be captured; and are they, for a continuous table? */
-extern bool contime_can_capture(Relation events);
-extern bool contime_captures(Relation events, Oid relid);
+/*
+ * Have on a relation the triggers of the durable tables whose events its rows
+ * are, and no others of theirs; false: some do not fire, as somebody wants it.
+ * On an event table and all of its partitions.
+ */
+extern bool contime_capture_fit(Oid relation);
+extern void contime_capture_fit_all(Oid events);
 
-/* Have a durable table's triggers on an event table, if they can be; have them no more. */
-extern void contime_capture_provide(Oid relid, Oid events);
-extern void contime_capture_withdraw(Oid relid, Oid events);
+/*
+ * Why rows of an event table are not captured for a continuous table, or NULL.
+ * Its relations are locked, and added to a list.
+ */
+extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relations);
 
 /* Is a statement of this backend under way that writes to one of its event tables? */
 extern bool contime_capture_pending(Oid relid);
@@ -777,10 +783,12 @@ extern void contime_cache_break(Oid relid, const char *reason);
 extern void contime_cache_check(ContimeGeneration *g, int partition);
 
 /*
- * What rows are, or mean, changes in this transaction, which has an
- * AccessExclusiveLock on the table or on the event table at hand.
+ * What rows are, or mean, changes in this transaction: of a table of which
+ * nobody else uses the cache (there is an AccessExclusiveLock on it, or on an
+ * event table); or as others may read and write.
  */
 extern void contime_cache_renew(Oid relid);
+extern void contime_cache_change(Oid relid, Oid events);
 
 /* Is it to be loaded, or tidied?  And is there such a one in a database? */
 extern bool contime_cache_is_wanted(ContimeGeneration *g);

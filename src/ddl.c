@@ -11,7 +11,9 @@
  *	  TRUNCATE  opens a generation; the old one is freed once that committed
  *	  DROP      opens a tombstone; rolled back, it is forgotten
  *	  RENAME    of a column: options rate that name it follow
- *	  ALTER     of a durable table, or its event table: it is loaded anew
+ *	  ALTER     of a durable table, or its event table: it is loaded anew;
+ *	  and all that has to do with partitions of event tables, which have
+ *	  triggers (capture.c) as long as they are that
  *	  DROP DATABASE and its like stop the database's agent first
  *
  * All of them carry the (sub)transaction's id, so nothing has to be done at
@@ -19,19 +21,24 @@
  */
 #include "contime.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
+#include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -48,10 +55,11 @@ static int	collecting = 0;
 
 /* ---- collecting ------------------------------------------------------------------------ */
 
+/* (There are commands of more than one transaction.) */
 static void
 collect(List **relations, Oid relid)
 {
-	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
 	if (OidIsValid(relid))
 		*relations = list_append_unique_oid(*relations, relid);
@@ -71,9 +79,170 @@ collect_family(Oid relid)
 }
 
 static void
+collect_nothing(void)
+{
+	list_free(created);
+	list_free(altered);
+	created = altered = NIL;
+}
+
+/* ---- parts of event tables ------------------------------------------------------------- */
+
+/* What a relation is a partition of, or inherits from. */
+static List *
+parents_of(Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parents;
+}
+
+/* The event tables among a relation and those whose rows its rows are. */
+static List *
+event_tables_of(Oid relid)
+{
+	List	   *relations = list_make1_oid(relid);
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		if (contime_source_dependents(lfirst_oid(lc)) != NIL)
+			found = lappend_oid(found, lfirst_oid(lc));
+		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+	}
+	return found;
+}
+
+/* The rows of an event table are others now. */
+static void
+change_rows(Oid events)
+{
+	ListCell   *lc;
+
+	foreach(lc, contime_source_dependents(events))
+		contime_cache_change(lfirst_oid(lc), events);
+}
+
+/*
+ * Before a command that needs a partition for itself: those who read a cache
+ * lock the event table only.
+ */
+static void
+lock_event_table_of(Oid relid)
+{
+	List	   *ancestors = NIL;
+
+	if (OidIsValid(relid) && get_rel_relispartition(relid))
+		ancestors = get_partition_ancestors(relid);
+
+	/* (It has none while it is being detached.) */
+	if (ancestors != NIL && contime_source_dependents(llast_oid(ancestors)) != NIL)
+		LockRelationOid(llast_oid(ancestors), AccessExclusiveLock);
+}
+
+/* The partition itself cannot be locked before it is known that the user may do that. */
+static void
+lock_for_alter(const AlterTableStmt *stmt, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (!OidIsValid(relid) || !pg_class_ownercheck(relid, GetUserId()))
+		return;
+	if (AlterTableGetLockLevel(stmt->cmds) == AccessExclusiveLock)
+		lock_event_table_of(relid);
+
+	/* It is over for new snapshots before the command is: see cache.c. */
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_DetachPartition || !((PartitionCmd *) cmd->def)->concurrent ||
+			event_tables_of(relid) == NIL)
+			continue;
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+		foreach(lc2, event_tables_of(relid))
+			change_rows(lfirst_oid(lc2));
+	}
+}
+
+static void
+lock_for_truncate(const TruncateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->relations)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
+
+		if (OidIsValid(relid) &&
+			pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
+			lock_event_table_of(relid);
+	}
+}
+
+static void
+lock_for_drop(const DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->removeType != OBJECT_TABLE)
+		return;
+	foreach(lc, stmt->objects)
+	{
+		Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst_node(List, lc)), NoLock, true);
+
+		if (OidIsValid(relid) &&
+			(pg_class_ownercheck(relid, GetUserId()) ||
+			 pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
+			lock_event_table_of(relid);
+	}
+}
+
+/* A relation that may have been a part of an event table, or is one now. */
+static void
+check_rows(Oid relid, bool changed)
+{
+	bool		captured = contime_capture_fit(relid);
+	ListCell   *lc;
+
+	foreach(lc, event_tables_of(relid))
+		if (changed || !captured)
+			change_rows(lfirst_oid(lc));
+}
+
+/* ---- what is dropped ------------------------------------------------------------------- */
+
+static void
+on_drop_part(Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relispartition(relid) || has_superclass(relid))
+		foreach(lc, event_tables_of(relid))
+			if (lfirst_oid(lc) != relid)
+				change_rows(lfirst_oid(lc));
+}
+
+static void
 on_drop(Oid class, Oid object, int sub)
 {
 	uint64		xid;
+
+	if (class == RelationRelationId && sub == 0)
+		on_drop_part(object);
 
 	if (class == RelationRelationId && sub == 0 && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE)
 		contime_source_forget(object);
@@ -116,6 +285,12 @@ check_created(Oid relid)
 {
 	ContimeGeneration *g;
 
+	char		relkind = get_rel_relkind(relid);
+
+	/* A new partition is empty; a foreign one, or a child, cannot be captured. */
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
+		relkind == RELKIND_FOREIGN_TABLE)
+		check_rows(relid, relkind == RELKIND_FOREIGN_TABLE || !get_rel_relispartition(relid));
 	if (!contime_is_table(relid))
 		return;
 
@@ -150,9 +325,32 @@ only_sets_options(Node *stmt)
 	return true;
 }
 
-/* A continuous table, or the event table of some. */
+/*
+ * May a command change what rows there are, or that they can be captured?  It
+ * does not with a weak lock, but for what comes and goes as a whole.
+ */
+static bool
+changes_rows(Node *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, AlterTableStmt) ||
+		AlterTableGetLockLevel(((AlterTableStmt *) stmt)->cmds) == AccessExclusiveLock)
+		return true;
+	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type == AT_AttachPartition || type == AT_DetachPartition ||
+			type == AT_DetachPartitionFinalize || type == AT_EnableTrigAll)
+			return true;
+	}
+	return false;
+}
+
+/* A continuous table, the event table of some, or a part of it. */
 static void
-check_altered(Oid relid, bool lenient)
+check_altered(Oid relid, bool lenient, bool changed)
 {
 	ListCell   *lc;
 
@@ -165,16 +363,12 @@ check_altered(Oid relid, bool lenient)
 			contime_table_check(relid);
 		if (bound && !lenient)
 			contime_source_index(relid);
-		contime_cache_renew(relid);
+		if (changed)
+			contime_cache_change(relid, relid);
 	}
 	foreach(lc, contime_source_dependents(relid))
-	{
-		/* A trigger may have been disabled, which takes a weaker lock. */
-		LockRelationOid(relid, AccessExclusiveLock);
 		contime_table_check(lfirst_oid(lc));
-		contime_capture_provide(lfirst_oid(lc), relid);
-		contime_cache_renew(lfirst_oid(lc));
-	}
+	check_rows(relid, changed);
 }
 
 /*
@@ -182,21 +376,20 @@ check_altered(Oid relid, bool lenient)
  * by a command that sets options: its first use derives it again.
  */
 static void
-check_collected(Node *stmt)
+check_collected(bool lenient, bool changed)
 {
-	bool		lenient = only_sets_options(stmt);
-	List	   *new = created;
-	List	   *old = altered;
+	List	   *new = list_copy(created);
+	List	   *old = list_difference_oid(altered, created);
 	ListCell   *lc;
 
-	created = altered = NIL;
+	collect_nothing();
 	if (new == NIL && old == NIL)
 		return;
 	CommandCounterIncrement();
 	foreach(lc, new)
 		check_created(lfirst_oid(lc));
 	foreach(lc, old)
-		check_altered(lfirst_oid(lc), lenient);
+		check_altered(lfirst_oid(lc), lenient, changed);
 }
 
 /* ---- databases ------------------------------------------------------------------------------ */
@@ -305,6 +498,8 @@ is_of_interest(Node *stmt)
 {
 	switch (nodeTag(stmt))
 	{
+		case T_CreateStmt:
+			return ((CreateStmt *) stmt)->inhRelations != NIL;
 		case T_CreateForeignTableStmt:
 		case T_AlterTableStmt:
 		case T_DropStmt:		/* cascades may take columns */
@@ -314,6 +509,26 @@ is_of_interest(Node *stmt)
 			return true;
 		default:
 			return false;
+	}
+}
+
+/* Before the outermost: what it names may be others when it is done. */
+static void
+prepare_alter(const AlterTableStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	lock_for_alter(stmt, relid);
+
+	/* Constraints and defaults are objects of their own: take the table. */
+	collect_family(relid);
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->def && IsA(cmd->def, PartitionCmd))
+			collect_family(RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true));
 	}
 }
 
@@ -334,11 +549,16 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 						QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
+	bool		lenient;
+	bool		changed;
+
 	if (!is_of_interest(stmt))
 	{
 		List	   *noted = note_names(stmt);
 
 		stop_agent_for(stmt);
+		if (IsA(stmt, TruncateStmt))
+			lock_for_truncate((TruncateStmt *) stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, RenameStmt))
 			follow_rename((RenameStmt *) stmt);
@@ -351,13 +571,16 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	 * their own), so only the outermost finds definitions complete.
 	 */
 	if (collecting == 0)
-		created = altered = NIL;
+		collect_nothing();
+	lenient = only_sets_options(stmt);
+	changed = changes_rows(stmt);
 	collecting++;
 	PG_TRY();
 	{
-		/* Constraints and defaults are objects of their own: take the table. */
 		if (IsA(stmt, AlterTableStmt))
-			collect_family(RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true));
+			prepare_alter((AlterTableStmt *) stmt);
+		if (IsA(stmt, DropStmt))
+			lock_for_drop((DropStmt *) stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	}
 	PG_FINALLY();
@@ -367,7 +590,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	PG_END_TRY();
 
 	if (collecting == 0)
-		check_collected(stmt);
+		check_collected(lenient, changed);
 }
 
 /* ---- TRUNCATE ------------------------------------------------------------------------------------ */

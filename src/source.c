@@ -707,11 +707,8 @@ contime_source_bind(Oid relid)
 	if (gone != NIL || new != NIL)
 		check_empty(relid);
 	foreach(lc, gone)
-	{
 		deleteDependencyRecordsForSpecific(RelationRelationId, relid, DEPENDENCY_NORMAL,
 										   RelationRelationId, lfirst_oid(lc));
-		contime_capture_withdraw(relid, lfirst_oid(lc));
-	}
 	foreach(lc, new)
 	{
 		ObjectAddress depender;
@@ -721,8 +718,10 @@ contime_source_bind(Oid relid)
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
-		contime_capture_provide(relid, lfirst_oid(lc));
 	}
+	CommandCounterIncrement();
+	foreach(lc, list_concat(gone, new))
+		contime_capture_fit_all(lfirst_oid(lc));
 	return new != NIL;
 }
 
