@@ -113,7 +113,7 @@ UPDATE step SET n = 5 WHERE n = 1;
 DELETE FROM step WHERE id = 2;
 COMMIT;
 CALL entered();
-SELECT (key).id, during, reset FROM contime.reconciliations(NULL::walk, :loaded) ORDER BY seq;
+SELECT (key).id, during, reset FROM contime.reconciliations(NULL::walk, :loaded) ORDER BY id;
 DROP PROCEDURE in_memory;
 DROP FOREIGN TABLE game, room, walk;
 DROP TABLE step;
