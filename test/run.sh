@@ -186,7 +186,7 @@ suite_law() {
 	cluster_stop
 	# Once more with so little memory that what is cached has to go.
 	cluster_start "${settings[@]}" 'contime.memory = 8MB'
-	CT_BALLAST=5 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 5)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
+	CT_BALLAST=4.5 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 3)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop
 	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/durable-script.sql" "$WORK/server.log"
 	for visibility in exact no_snapshot enter_early freeze_early; do
