@@ -209,7 +209,11 @@ INSERT INTO child VALUES (1, '2026-01-01', 2, NULL);
 SELECT sensor, value FROM plain_sensor;
 CALL loaded('plain_sensor');
 SELECT * FROM contime.verify('plain_sensor');
+-- When it is gone, everything is as it was.
 DROP TABLE child;
+ALTER TABLE plain ENABLE TRIGGER ALL;
+CALL loaded('plain_sensor');
+SELECT * FROM contime.verify('plain_sensor');
 
 -- ---- the end ----------------------------------------------------------------------------------
 

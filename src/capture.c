@@ -283,8 +283,6 @@ relation_obstacle(Oid relid, Oid events, Oid relation)
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return "a partition is a foreign table";
-	if (relkind == RELKIND_RELATION && has_subclass(relation))
-		return "an event table has children by inheritance";
 	if (relation == events && has_superclass(relation))
 		return "an event table is a partition or a child of another";
 	foreach(lc, capturers(relation))
@@ -302,18 +300,21 @@ const char *
 contime_capture_obstacle(Oid relid, Oid events, List **relations)
 {
 	List	   *tree = list_make1_oid(events);
-	const char *obstacle = NULL;
 	bool		detached = false;
 	ListCell   *lc;
 
 	LockRelationOid(events, AccessShareLock);
 	foreach(lc, tree)
 	{
-		obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
+		const char *obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
+		List	   *children = find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
+																  &detached, NULL);
+
 		if (obstacle)
 			return obstacle;
-		tree = list_concat(tree, find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
-																	&detached, NULL));
+		if (children != NIL && get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
+			return "an event table has children by inheritance";
+		tree = list_concat(tree, children);
 	}
 	*relations = list_concat_unique_oid(*relations, tree);
 	return detached ? "a partition is being detached" : NULL;
