@@ -370,6 +370,212 @@ fold_clean(const CtFold *fold)
 		(void) apply_lasts(fold, root, inner_count(root), lasts);
 }
 
+/* ---- when everything adds up ----------------------------------------------------------- */
+
+/*
+ * The way to an instant: how many children of each node are before it, and how
+ * many events of a leaf or the tail.  In front of the tail is all of the root.
+ */
+typedef struct Way
+{
+	int depth;
+	const CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t n[CT_MAX_HEIGHT];
+	bool in_tail;
+	CtRun run;
+	uint32_t until;
+} Way;
+
+/*
+ * Does all that is known of a timeline with sums and lasts add up?  No finish,
+ * and nothing that sets a sum.
+ */
+static bool
+adds_up(const CtShape *shape, const CtTimeline *timeline)
+{
+	const CtInner *root = ct_ptr(shape->arena, timeline->root);
+	uint32_t number = timeline->tail_form;
+
+	if (timeline->tail_count != 0)
+	{
+		const CtForm *form = number == 0 ? NULL : ct_form_of(shape, number, NULL, NULL);
+
+		if (form == NULL || form->kind != CT_EVENT || (form->null & shape->sums) != 0)
+			return false;
+	}
+	if (timeline->root == 0)
+		return true;
+	if (root->finish != 0)
+		return false;
+	for (uint64_t rest = root->columns & shape->sums; rest != 0; rest &= rest - 1)
+	{
+		const CtColumn *column =
+			ct_ptr(shape->arena, ct_node_column(root)[__builtin_ctzll(rest)]);
+
+		if (column->overrides != 0)
+			return false;
+	}
+	return true;
+}
+
+/* False: nothing is before the instant. */
+static bool
+find_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way)
+{
+	CtRef ref = timeline->root;
+
+	way->depth = 0;
+	ct_tail_run(shape, timeline, &way->run);
+	way->in_tail = ref == 0 || (way->run.count != 0 && ct_run_time(&way->run, 0) <= time);
+	if (way->in_tail)
+	{
+		tail_ahead(&way->run, time);
+		if (ref != 0)
+		{
+			way->inner[0] = ct_ptr(shape->arena, ref);
+			way->n[0] = inner_count(way->inner[0]);
+			way->depth = way->n[0] > 0;
+		}
+	}
+	else
+	{
+		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+
+		for (; way->depth < height; way->depth++)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+			uint32_t n = ct_node_until(inner, time);
+
+			if (n == 0)
+				return false;
+			way->inner[way->depth] = inner;
+			way->n[way->depth] = n - 1;
+			ref = ct_node_child(inner)[n - 1];
+			ct_prefetch_block(ct_ptr(shape->arena, ref));
+		}
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &way->run);
+	}
+	way->until = ct_run_until(&way->run, time);
+	return way->until > 0 || way->depth > 0;
+}
+
+/* A cell of a sum is added, if there is anything in it. */
+static inline bool
+add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
+{
+	const CtWide *payload = (const CtWide *) &column->tag[ct_column_tags(capacity)];
+
+	if (*ct_column_tag(column, capacity, which, i) != CT_CHANGE)
+		return false;
+	*sum = wide_add(*sum, payload[which * capacity + i]);
+	return true;
+}
+
+/* The first n children. */
+static inline bool
+add_children(const CtColumn *column, const CtInner *inner, uint32_t n, CtWide *sum)
+{
+	uint32_t capacity = ct_node_capacity(inner);
+	uint32_t i = n < inner->count ? n : n - 1;
+	bool any = add_cell(column, capacity, CT_GROUPS, i / CT_GROUP, sum);
+
+	any |= add_cell(column, capacity, CT_BEFORE, i, sum);
+	if (i < n)
+		any |= add_cell(column, capacity, CT_TOTAL, i, sum);
+	return any;
+}
+
+/*
+ * The first events of the run.  With most of a leaf it is less work to take the
+ * others from what is known of all of it, in `column` of its parent.
+ */
+static inline bool
+add_events(const Way *way, int attr, const CtColumn *column, CtWide *sum)
+{
+	const CtRun *run = &way->run;
+	const CtForm *form;
+	CtCell cell;
+
+	if (way->until == 0)
+		return false;
+	if (run->form == 0 || run->shape->schema->attr[attr].wide)
+	{
+		ct_run_compose(run, 0, way->until, attr, &cell);
+		if (cell.tag != CT_CHANGE)
+			return false;
+		*sum = wide_add(*sum, cell.w[0]);
+		return true;
+	}
+	form = ct_form_of(run->shape, run->form, NULL, NULL);
+	if (!ct_form_sets(form, attr))
+		return false;
+	if (!way->in_tail && column != NULL && way->until > run->count / 2 &&
+		add_cell(column, ct_node_capacity(way->inner[way->depth - 1]), CT_TOTAL,
+				 way->n[way->depth - 1], sum))
+		*sum = wide_subtract(*sum, wide_from_int128(ct_run_add_up(run, way->until, run->count,
+																 ct_form_offset(form, attr))));
+	else
+		*sum = wide_add(*sum, wide_from_int128(
+								  ct_run_add_up(run, 0, way->until, ct_form_offset(form, attr))));
+	return true;
+}
+
+/* The sums of what is on the way. */
+static void
+add_way(const CtShape *shape, const Way *way, CtState *state)
+{
+	for (uint64_t rest = shape->sums; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = NULL;
+		CtValue *value = &state->value[attr];
+		CtWide sum = CT_WIDE_ZERO;
+		bool any = false;
+
+		for (int depth = 0; depth < way->depth; depth++)
+		{
+			const CtInner *inner = way->inner[depth];
+
+			column = NULL;
+			if ((inner->columns >> attr & 1) == 0)
+				continue;
+			column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+			any |= add_children(column, inner, way->n[depth], &sum);
+		}
+		any |= add_events(way, attr, column, &sum);
+		if (!any)
+			continue;
+		ct_value_begin_sum(&shape->schema->attr[attr], value);
+		value->number = wide_add(value->number, sum);
+	}
+}
+
+/*
+ * The usual fold: nothing in the way, and everything adds up.  False: it is
+ * another one, and the state is as it was.
+ */
+static bool
+fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtState *state)
+{
+	uint64_t lasts;
+	Way way;
+
+	if (!adds_up(shape, timeline))
+		return false;
+	if (!find_way(shape, timeline, time, &way))
+		return true;
+	add_way(shape, &way, state);
+	lasts = ct_run_lasts(&way.run, 0, way.until, shape->lasts, state);
+	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
+	{
+		CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
+
+		lasts = apply_lasts(&fold, way.inner[depth], way.n[depth], lasts);
+	}
+	state->present = true;
+	return true;
+}
+
 /* ---- when something is -------------------------------------------------------------- */
 
 static void
@@ -718,9 +924,14 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
+	const CtTimeline *t = ct_ptr(arena, timeline);
+	CtFold fold;
 
-	ct_timeline_begin(&shape, fold.timeline, state);
+	ct_timeline_begin(&shape, t, state);
+	if (shape.plain && (runs == NULL || runs->nextra == 0) && sees_all(snapshot, t->lo, t->hi) &&
+		fold_plain(&shape, t, time, state))
+		return;
+	fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 	fold_between(&fold, runs, INT64_MIN, time);
 	show(&fold, runs, time);
 }

@@ -407,8 +407,7 @@ climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
 static bool
 is_addition(const CtAttr *attr, const CtItem *item, int i)
 {
-	return attr->rule == CT_RULE_SUM && !ct_moves(attr) && attr->number != CT_NUMBER_INTERVAL &&
-		   !attr->has_lower && !attr->has_upper && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
+	return ct_only_adds(attr) && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
 }
 
 /* An event has been put before the spot: note it in the nodes above. */
