@@ -418,47 +418,6 @@ adds_up(const CtShape *shape, const CtTimeline *timeline)
 	return true;
 }
 
-/* False: nothing is before the instant. */
-static bool
-find_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way)
-{
-	CtRef ref = timeline->root;
-
-	way->depth = 0;
-	ct_tail_run(shape, timeline, &way->run);
-	way->in_tail = ref == 0 || (way->run.count != 0 && ct_run_time(&way->run, 0) <= time);
-	if (way->in_tail)
-	{
-		tail_ahead(&way->run, time);
-		if (ref != 0)
-		{
-			way->inner[0] = ct_ptr(shape->arena, ref);
-			way->n[0] = inner_count(way->inner[0]);
-			way->depth = way->n[0] > 0;
-		}
-	}
-	else
-	{
-		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
-
-		for (; way->depth < height; way->depth++)
-		{
-			const CtInner *inner = ct_ptr(shape->arena, ref);
-			uint32_t n = ct_node_until(inner, time);
-
-			if (n == 0)
-				return false;
-			way->inner[way->depth] = inner;
-			way->n[way->depth] = n - 1;
-			ref = ct_node_child(inner)[n - 1];
-			ct_prefetch_block(ct_ptr(shape->arena, ref));
-		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &way->run);
-	}
-	way->until = ct_run_until(&way->run, time);
-	return way->until > 0 || way->depth > 0;
-}
-
 /* A cell of a sum is added, if there is anything in it. */
 static inline bool
 add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
@@ -471,83 +430,115 @@ add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, C
 	return true;
 }
 
-/* The first n children. */
-static inline bool
-add_children(const CtColumn *column, const CtInner *inner, uint32_t n, CtWide *sum)
+static inline void
+value_add(const CtShape *shape, int attr, CtState *state, CtWide sum)
+{
+	CtValue *value = &state->value[attr];
+
+	ct_value_begin_sum(&shape->schema->attr[attr], value);
+	value->number = wide_add(value->number, sum);
+}
+
+/* Sums of the first n children. */
+static inline void
+add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
 {
 	uint32_t capacity = ct_node_capacity(inner);
 	uint32_t i = n < inner->count ? n : n - 1;
-	bool any = add_cell(column, capacity, CT_GROUPS, i / CT_GROUP, sum);
 
-	any |= add_cell(column, capacity, CT_BEFORE, i, sum);
-	if (i < n)
-		any |= add_cell(column, capacity, CT_TOTAL, i, sum);
-	return any;
+	for (uint64_t rest = inner->columns & shape->sums; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+		CtWide sum = CT_WIDE_ZERO;
+		bool any = add_cell(column, capacity, CT_GROUPS, i / CT_GROUP, &sum);
+
+		any |= add_cell(column, capacity, CT_BEFORE, i, &sum);
+		if (i < n)
+			any |= add_cell(column, capacity, CT_TOTAL, i, &sum);
+		if (any)
+			value_add(shape, attr, state, sum);
+	}
 }
 
 /*
- * The first events of the run.  With most of a leaf it is less work to take the
- * others from what is known of all of it, in `column` of its parent.
+ * The way to the instant, and the sums of what it passes.  What is known of
+ * children is read while the next one is on its way from memory.
+ */
+static void
+add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
+{
+	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	CtRef ref = timeline->root;
+
+	way->depth = 0;
+	way->until = 0;
+	ct_tail_run(shape, timeline, &way->run);
+	way->in_tail = ref == 0 || (way->run.count != 0 && ct_run_time(&way->run, 0) <= time);
+	if (way->in_tail)
+	{
+		const CtInner *root = ct_ptr(shape->arena, ref);
+
+		tail_ahead(&way->run, time);
+		if (ref != 0 && inner_count(root) > 0)
+		{
+			way->inner[0] = root;
+			way->n[0] = inner_count(root);
+			way->depth = 1;
+			add_children(shape, root, way->n[0], state);
+		}
+	}
+	else
+	{
+		for (; way->depth < height; way->depth++)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+			uint32_t n = ct_node_until(inner, time);
+
+			if (n == 0)
+				return;
+			ref = ct_node_child(inner)[--n];
+			ct_prefetch_block(ct_ptr(shape->arena, ref));
+			way->inner[way->depth] = inner;
+			way->n[way->depth] = n;
+			if (n > 0)
+				add_children(shape, inner, n, state);
+		}
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &way->run);
+	}
+	way->until = ct_run_until(&way->run, time);
+}
+
+/*
+ * The sum of the first events of the run.  With most of a leaf it is less work
+ * to take the others from what is known of all of it.
  */
 static inline bool
-add_events(const Way *way, int attr, const CtColumn *column, CtWide *sum)
+sum_events(const Way *way, int attr, CtWide *sum)
 {
 	const CtRun *run = &way->run;
+	const CtInner *parent = way->in_tail || way->depth == 0 ? NULL : way->inner[way->depth - 1];
 	const CtForm *form;
 	CtCell cell;
 
-	if (way->until == 0)
-		return false;
 	if (run->form == 0 || run->shape->schema->attr[attr].wide)
 	{
 		ct_run_compose(run, 0, way->until, attr, &cell);
-		if (cell.tag != CT_CHANGE)
-			return false;
-		*sum = wide_add(*sum, cell.w[0]);
-		return true;
+		*sum = cell.w[0];
+		return cell.tag == CT_CHANGE;
 	}
 	form = ct_form_of(run->shape, run->form, NULL, NULL);
 	if (!ct_form_sets(form, attr))
 		return false;
-	if (!way->in_tail && column != NULL && way->until > run->count / 2 &&
-		add_cell(column, ct_node_capacity(way->inner[way->depth - 1]), CT_TOTAL,
-				 way->n[way->depth - 1], sum))
+	*sum = CT_WIDE_ZERO;
+	if (parent != NULL && way->until > run->count / 2 && (parent->columns >> attr & 1) != 0 &&
+		add_cell(ct_ptr(run->shape->arena, ct_node_column(parent)[attr]),
+				 ct_node_capacity(parent), CT_TOTAL, way->n[way->depth - 1], sum))
 		*sum = wide_subtract(*sum, wide_from_int128(ct_run_add_up(run, way->until, run->count,
-																 ct_form_offset(form, attr))));
+																  ct_form_offset(form, attr))));
 	else
-		*sum = wide_add(*sum, wide_from_int128(
-								  ct_run_add_up(run, 0, way->until, ct_form_offset(form, attr))));
+		*sum = wide_from_int128(ct_run_add_up(run, 0, way->until, ct_form_offset(form, attr)));
 	return true;
-}
-
-/* The sums of what is on the way. */
-static void
-add_way(const CtShape *shape, const Way *way, CtState *state)
-{
-	for (uint64_t rest = shape->sums; rest != 0; rest &= rest - 1)
-	{
-		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = NULL;
-		CtValue *value = &state->value[attr];
-		CtWide sum = CT_WIDE_ZERO;
-		bool any = false;
-
-		for (int depth = 0; depth < way->depth; depth++)
-		{
-			const CtInner *inner = way->inner[depth];
-
-			column = NULL;
-			if ((inner->columns >> attr & 1) == 0)
-				continue;
-			column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
-			any |= add_children(column, inner, way->n[depth], &sum);
-		}
-		any |= add_events(way, attr, column, &sum);
-		if (!any)
-			continue;
-		ct_value_begin_sum(&shape->schema->attr[attr], value);
-		value->number = wide_add(value->number, sum);
-	}
 }
 
 /*
@@ -562,9 +553,16 @@ fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtSta
 
 	if (!adds_up(shape, timeline))
 		return false;
-	if (!find_way(shape, timeline, time, &way))
-		return true;
-	add_way(shape, &way, state);
+	add_way(shape, timeline, time, &way, state);
+	if (way.until == 0 && way.depth == 0)
+		return true; /* nothing is before the instant */
+	for (uint64_t rest = way.run.set & shape->sums; rest != 0 && way.until > 0; rest &= rest - 1)
+	{
+		CtWide sum;
+
+		if (sum_events(&way, __builtin_ctzll(rest), &sum))
+			value_add(shape, __builtin_ctzll(rest), state, sum);
+	}
 	lasts = ct_run_lasts(&way.run, 0, way.until, shape->lasts, state);
 	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
 	{
@@ -823,7 +821,8 @@ fold_all(CtFold *fold)
 	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
 		fold->telling == NULL && sees_all(fold->snapshot, timeline->lo, timeline->hi))
 	{
-		fold_clean(fold);
+		if (!fold->shape->plain || !fold_plain(fold->shape, timeline, fold->to, fold->state))
+			fold_clean(fold);
 		return;
 	}
 	if (timeline->root != 0)
@@ -875,6 +874,100 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 	*count = end - first;
 }
 
+/*
+ * Beside more recent events than this, sums are added up apart from the order
+ * if they may.
+ */
+#define MANY_EXTRA 4
+
+/* All of the runs adds up: nothing sets a sum, ends a life, or takes another's place. */
+static bool
+runs_add_up(const CtFold *fold, uint64_t *set)
+{
+	*set = 0;
+	for (uint32_t i = 0; i < fold->nextra; i++)
+	{
+		CtForm scratch;
+		const CtForm *form =
+			ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form;
+
+		if (form->kind != CT_EVENT || (form->null & fold->shape->sums) != 0)
+			return false;
+		*set |= form->set;
+	}
+	return fold->ncancelled == 0;
+}
+
+/* Recent events from the end back until all that they set has been. */
+static uint32_t
+last_setters(const CtFold *fold, uint64_t wanted)
+{
+	uint32_t i = fold->nextra;
+
+	while (i > 0 && wanted != 0)
+	{
+		CtForm scratch;
+
+		i--;
+		wanted &= ~ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form->set;
+	}
+	return i;
+}
+
+/*
+ * Sums do not depend on the order of events: those of entered and of recent ones
+ * are added up apart, instead of one stretch between two recent events after the
+ * other.  Of what was set last only the end is looked at in order.  False: the
+ * order matters.
+ */
+static bool
+fold_apart(const CtFold *fold)
+{
+	const CtShape *shape = fold->shape;
+	CtState *state = fold->state;
+	CtFold entered = *fold;
+	CtFold end = *fold;
+	CtState lasts;
+	uint64_t set;
+	uint32_t first;
+
+	if (!shape->plain || fold->nextra <= MANY_EXTRA || fold->from > INT64_MIN ||
+		fold->telling != NULL || !adds_up(shape, fold->timeline) || !runs_add_up(fold, &set))
+		return false;
+	entered.nextra = 0;
+	fold_all(&entered);
+	for (uint32_t i = 0; i < fold->nextra; i++)
+	{
+		CtForm scratch;
+		CtItem item = ct_event_item(shape, event_at(fold, fold->extra[i]), &scratch);
+
+		for (uint64_t rest = item.form->set & shape->sums; rest != 0; rest &= rest - 1)
+		{
+			int attr = __builtin_ctzll(rest);
+			CtValue *value = &state->value[attr];
+
+			ct_value_begin_sum(&shape->schema->attr[attr], value);
+			value->number = wide_add(
+				value->number, ct_cell_number(&shape->schema->attr[attr],
+											  item.record + ct_form_offset(item.form, attr)));
+		}
+	}
+	state->present = true;
+
+	set &= shape->lasts;
+	first = last_setters(fold, set);
+	ct_state_initial(shape->schema, &lasts);
+	end.state = &lasts;
+	end.extra += first;
+	end.nextra -= first;
+	end.from = first < fold->nextra ? event_at(fold, fold->extra[first])->time : fold->to;
+	if (set != 0)
+		fold_all(&end);
+	for (; set != 0; set &= set - 1)
+		state->value[__builtin_ctzll(set)] = lasts.value[__builtin_ctzll(set)];
+	return true;
+}
+
 static void
 fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 {
@@ -889,7 +982,8 @@ fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 		run_clip(fold, &fold->extra, &fold->nextra);
 		run_clip(fold, &fold->cancelled, &fold->ncancelled);
 	}
-	fold_all(fold);
+	if (!fold_apart(fold))
+		fold_all(fold);
 }
 
 static CtFold
