@@ -167,11 +167,18 @@ apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtW
 {
 	const CtAttr *a = &fold->shape->schema->attr[attr];
 	CtValue *value = &fold->state->value[attr];
-	uint8_t tag = *ct_column_tag(column, ct_node_capacity(inner), which, i);
-	const void *payload = ct_column_payload(a, column, ct_node_capacity(inner), which, i);
+	uint32_t capacity = ct_node_capacity(inner);
+	uint8_t tag = *ct_column_tag(column, capacity, which, i);
+	const void *payload = ct_column_payload(a, column, capacity, which, i);
+	CtWide broad;
 
 	if (tag == CT_KEEP)
 		return;
+	if (column->narrow && ct_may_be_narrow(a))
+	{
+		broad = wide_from_int64(ct_column_narrow(column, capacity)[which * capacity + i]);
+		payload = &broad;
+	}
 	if (tag == CT_CHANGE && a->rule == CT_RULE_SUM && a->number != CT_NUMBER_INTERVAL)
 	{
 		ct_value_begin_sum(a, value);
@@ -422,11 +429,13 @@ adds_up(const CtShape *shape, const CtTimeline *timeline)
 static inline bool
 add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
 {
-	const CtWide *payload = (const CtWide *) &column->tag[ct_column_tags(capacity)];
+	const int64_t *payload = ct_column_narrow(column, capacity);
 
-	if (*ct_column_tag(column, capacity, which, i) != CT_CHANGE)
+	i += which * capacity;
+	if (column->tag[i] != CT_CHANGE)
 		return false;
-	*sum = wide_add(*sum, payload[which * capacity + i]);
+	*sum = wide_add(*sum, column->narrow ? wide_from_int64(payload[i])
+										 : ((const CtWide *) payload)[i]);
 	return true;
 }
 

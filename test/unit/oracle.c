@@ -446,13 +446,13 @@ random_number(Oracle *o, const ModelAttr *attr)
 {
 	__int128 small = (int) pick(o, 41) - 20;
 
-	if (!one_in(o, 8))
+	if (!one_in(o, o->plain ? 400 : 8))
 		return small;
 	if (attr->number == CT_NUMBER_NUMERIC && attr->rule == CT_RULE_LAST && one_in(o, 3) &&
 		!attr->linear && !attr->is_rate && attr->rate == 0)
 		return NUMBER_NAN;
 	if (attr->number == CT_NUMBER_INT || attr->number == CT_NUMBER_INTERVAL)
-		return one_in(o, 2) ? INT64_MAX - pick(o, 3) : (__int128) INT64_MIN + pick(o, 3);
+		return (one_in(o, 2) ? INT64_MAX - pick(o, 3) : INT64_MIN + pick(o, 3)) >> pick(o, 4);
 	if (attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN && one_in(o, 3))
 		return NUMBER_NAN;
 	for (uint32_t i = pick(o, 9); i > 0; i--)
