@@ -632,53 +632,66 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		note_finishes(writer, leaf);
 }
 
-/* Records of one size, one behind the other. */
-static inline __attribute__((always_inline)) void
-copy_records(uint8_t *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+/* Where events of one form go that have so many bytes each. */
+typedef struct Place
 {
-	const uint8_t *row = from->base + (size_t) first * from->stride + sizeof(CtRow);
+	int64_t *time;
+	CtSlot *slot;
+	uint8_t *record;
+	uint32_t offset;
+} Place;
 
-	if (from->slot != NULL)
+/* Rows of a tail, each looked at once. */
+static inline __attribute__((always_inline)) void
+copy_rows(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+{
+	const uint8_t *at = from->base + (size_t) first * from->stride;
+
+	for (uint32_t i = first; i < end; i++, at += from->stride)
 	{
-		for (uint32_t i = first; i < end; i++, to += bytes)
-			memcpy(to, from->base + from->slot[i].offset, bytes);
-		return;
+		const CtRow *row = (const CtRow *) at;
+
+		*to.time++ = row->time;
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, row->late & 1};
+		memcpy(to.record, row->record, bytes);
+		to.record += bytes;
+		to.offset += bytes;
 	}
-	for (uint32_t i = first; i < end; i++, to += bytes, row += from->stride)
-		memcpy(to, row, bytes);
 }
 
-static void
-copy_times(int64_t *to, const CtRun *from, uint32_t first, uint32_t end)
+/* Of another leaf. */
+static inline __attribute__((always_inline)) void
+copy_slots(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
-	const uint8_t *row = from->base + (size_t) first * from->stride;
-
-	if (from->slot != NULL)
+	memcpy(to.time, &from->time[first], (end - first) * sizeof(int64_t));
+	for (uint32_t i = first; i < end; i++, to.offset += bytes)
 	{
-		memcpy(to, &from->time[first], (end - first) * sizeof(int64_t));
-		return;
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, from->slot[i].late};
+		memcpy(to.record, from->base + from->slot[i].offset, bytes);
+		to.record += bytes;
 	}
-	for (uint32_t i = first; i < end; i++, row += from->stride)
-		*to++ = ((const CtRow *) row)->time;
+}
+
+static inline __attribute__((always_inline)) void
+copy_events(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+{
+	if (from->slot != NULL)
+		copy_slots(to, from, first, end, bytes);
+	else
+		copy_rows(to, from, first, end, bytes);
 }
 
 /* The same when all events have the leaf's form, which is not an explicit one. */
 static void
 copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
-	CtSlot *slot = &ct_leaf_slots(to)[to->count];
-	uint8_t *record = ct_leaf_records(to) + to->used;
+	Place place = {&to->time[to->count], &ct_leaf_slots(to)[to->count],
+				   ct_leaf_records(to) + to->used, to->used};
 
-	copy_times(&to->time[to->count], from, first, end);
-	for (uint32_t i = 0; i < end - first; i++)
-		slot[i] = (CtSlot){(uint16_t) (to->used + i * bytes), from->form & 0x7FFF,
-						   ct_run_late(from, first + i)};
-	if (from->slot != NULL && from->stride == bytes)
-		memcpy(record, from->base + from->slot[first].offset, (size_t) (end - first) * bytes);
-	else if (bytes == 16)
-		copy_records(record, from, first, end, 16);
+	if (bytes == 16)
+		copy_events(place, from, first, end, 16); /* a number and an id: no call for each */
 	else
-		copy_records(record, from, first, end, bytes);
+		copy_events(place, from, first, end, bytes);
 	to->used = (uint16_t) (to->used + (end - first) * bytes);
 }
 

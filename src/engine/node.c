@@ -247,13 +247,13 @@ narrow_add(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t del
 
 /* An addition to child i of a narrow column; false: it is too large. */
 static bool
-add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column, CtWide delta)
+add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column, const CtWide *delta)
 {
 	uint32_t capacity = inner->capacity;
 	int64_t *total = ct_column_narrow(column, capacity);
 	uint32_t group = i / CT_GROUP + 1;
 	uint32_t end = group * CT_GROUP < inner->count ? group * CT_GROUP : inner->count;
-	int64_t by = (int64_t) delta.word[0];
+	int64_t by = (int64_t) delta->word[0];
 	bool beyond;
 
 	if (!is_narrow(by))
@@ -267,22 +267,30 @@ add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *colum
 	return true;
 }
 
-/* An addition to child i, where nothing but additions is known. */
-void
-ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, CtWide delta)
+/* The same of a column that is broad. */
+static void __attribute__((noinline))
+add_broad(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, const CtWide *delta)
 {
 	const CtAttr *attr = &shape->schema->attr[attr_number];
 	CtColumn *column = column_of(shape, inner, attr_number);
 	CtCell total;
 
-	column->sets |= UINT32_C(1) << i;
-	if (column->narrow && add_narrow(attr, inner, i, column, delta))
-		return;
 	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
-	total.w[0] = total.tag == CT_KEEP ? delta : wide_add(total.w[0], delta);
+	total.w[0] = total.tag == CT_KEEP ? *delta : wide_add(total.w[0], *delta);
 	total.tag = CT_CHANGE;
 	cell_store(attr, column, inner->capacity, CT_TOTAL, i, &total);
 	ct_node_refresh(shape, inner, i, attr_number, false);
+}
+
+/* An addition to child i, where nothing but additions is known. */
+void
+ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
+{
+	CtColumn *column = column_of(shape, inner, attr);
+
+	column->sets |= UINT32_C(1) << i;
+	if (!column->narrow || !add_narrow(&shape->schema->attr[attr], inner, i, column, delta))
+		add_broad(shape, inner, i, attr, delta);
 }
 
 /* The composition of all children. */

@@ -203,6 +203,6 @@ ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 		   ct_node_widen(writer, at, children, attrs);
 }
 
-void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, CtWide delta);
+void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta);
 
 #endif /* CT_NODE_H */

@@ -384,7 +384,7 @@ climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
 
 /* An addition: as long as there is nothing but additions, all totals grow by it. */
 static void
-climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
+climb_addition(const CtShape *shape, const CtSpot *spot, int attr, const CtWide *delta)
 {
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
@@ -467,8 +467,11 @@ spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool ad
 		if (added && ct_is_last(attr) && is_behind_alike(shape, spot))
 			continue; /* one behind it sets the same */
 		if (added && is_addition(attr, item, i))
-			climb_addition(shape, spot, i,
-						   ct_cell_number(attr, item->record + ct_form_offset(item->form, i)));
+		{
+			CtWide delta = ct_cell_number(attr, item->record + ct_form_offset(item->form, i));
+
+			climb_addition(shape, spot, i, &delta);
+		}
 		else
 			climb_leaf(shape, spot, i);
 	}
