@@ -299,7 +299,7 @@ event_lasts(const CtRun *run, uint32_t i, const CtForm *form, uint64_t wanted, C
 	return wanted & ~form->set;
 }
 
-static uint64_t
+static uint64_t __attribute__((noinline))
 unlike_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
 {
 	CtForm scratch;

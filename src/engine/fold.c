@@ -482,12 +482,13 @@ add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way
 
 	way->depth = 0;
 	way->until = 0;
-	ct_tail_run(shape, timeline, &way->run);
-	way->in_tail = ref == 0 || (way->run.count != 0 && ct_run_time(&way->run, 0) <= time);
+	way->in_tail = ref == 0 || (timeline->tail_count != 0 &&
+								ct_tail_row(shape->arena, timeline, 0)->time <= time);
 	if (way->in_tail)
 	{
 		const CtInner *root = ct_ptr(shape->arena, ref);
 
+		ct_tail_run(shape, timeline, &way->run);
 		tail_ahead(&way->run, time);
 		if (ref != 0 && inner_count(root) > 0)
 		{
@@ -505,7 +506,7 @@ add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way
 			uint32_t n = ct_node_until(inner, time);
 
 			if (n == 0)
-				return;
+				return; /* (further down: it is torn) */
 			ref = ct_node_child(inner)[--n];
 			ct_prefetch_block(ct_ptr(shape->arena, ref));
 			way->inner[way->depth] = inner;
@@ -550,6 +551,26 @@ sum_events(const Way *way, int attr, CtWide *sum)
 	return true;
 }
 
+/* The state before the first event: as ct_timeline_begin(), but knowing what there is. */
+static inline void
+begin_plain(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+{
+	if (timeline->base != 0)
+	{
+		ct_timeline_begin(shape, timeline, state);
+		return;
+	}
+	state->present = false;
+	state->nattrs = shape->schema->nattrs;
+	for (int i = 0; i < shape->schema->nattrs; i++)
+		state->value[i].kind = CT_VALUE_NULL;
+	for (uint64_t rest = shape->sums; rest != 0; rest &= rest - 1)
+		state->value[__builtin_ctzll(rest)].extra = CT_WIDE_ZERO;
+	for (uint64_t rest = shape->initial; rest != 0; rest &= rest - 1)
+		ct_value_initial(shape->schema, __builtin_ctzll(rest),
+						 &state->value[__builtin_ctzll(rest)]);
+}
+
 /*
  * The usual fold: nothing in the way, and everything adds up.  False: it is
  * another one, and the state is as it was.
@@ -563,9 +584,9 @@ fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtSta
 	if (!adds_up(shape, timeline))
 		return false;
 	add_way(shape, timeline, time, &way, state);
-	if (way.until == 0 && way.depth == 0)
+	if (way.until == 0)
 		return true; /* nothing is before the instant */
-	for (uint64_t rest = way.run.set & shape->sums; rest != 0 && way.until > 0; rest &= rest - 1)
+	for (uint64_t rest = way.run.set & shape->sums; rest != 0; rest &= rest - 1)
 	{
 		CtWide sum;
 
@@ -1030,10 +1051,13 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	CtFold fold;
 
+	if (shape.plain && (runs == NULL || runs->nextra == 0) && sees_all(snapshot, t->lo, t->hi))
+	{
+		begin_plain(&shape, t, state);
+		if (fold_plain(&shape, t, time, state))
+			return;
+	}
 	ct_timeline_begin(&shape, t, state);
-	if (shape.plain && (runs == NULL || runs->nextra == 0) && sees_all(snapshot, t->lo, t->hi) &&
-		fold_plain(&shape, t, time, state))
-		return;
 	fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 	fold_between(&fold, runs, INT64_MIN, time);
 	show(&fold, runs, time);

@@ -25,6 +25,7 @@ typedef struct CtStore
 	uint64_t linear;
 	uint64_t moving;
 	uint64_t sums;
+	uint64_t initial;
 	uint64_t plain;
 	uint32_t nforms;
 	uint32_t forms_capacity;
