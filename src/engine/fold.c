@@ -1051,7 +1051,8 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	CtFold fold;
 
-	if (shape.plain && (runs == NULL || runs->nextra == 0) && sees_all(snapshot, t->lo, t->hi))
+	if (shape.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
+		sees_all(snapshot, t->lo, t->hi))
 	{
 		begin_plain(&shape, t, state);
 		if (fold_plain(&shape, t, time, state))
