@@ -425,18 +425,21 @@ adds_up(const CtShape *shape, const CtTimeline *timeline)
 	return true;
 }
 
-/* A cell of a sum is added, if there is anything in it. */
+/*
+ * A cell of a sum is added; true if there is anything in it.  A narrow one is 0
+ * otherwise, so nothing depends on that, which would be guessed wrong.
+ */
 static inline bool
 add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
 {
 	const int64_t *payload = ct_column_narrow(column, capacity);
 
 	i += which * capacity;
-	if (column->tag[i] != CT_CHANGE)
-		return false;
-	*sum = wide_add(*sum, column->narrow ? wide_from_int64(payload[i])
-										 : ((const CtWide *) payload)[i]);
-	return true;
+	if (column->narrow)
+		*sum = wide_add(*sum, wide_from_int64(payload[i]));
+	else if (column->tag[i] == CT_CHANGE)
+		*sum = wide_add(*sum, ((const CtWide *) payload)[i]);
+	return column->tag[i] != CT_KEEP;
 }
 
 static inline void
@@ -529,6 +532,10 @@ sum_events(const Way *way, int attr, CtWide *sum)
 	const CtRun *run = &way->run;
 	const CtInner *parent = way->in_tail || way->depth == 0 ? NULL : way->inner[way->depth - 1];
 	const CtForm *form;
+	__int128 events;
+	uint32_t from;
+	uint32_t to;
+	bool backward;
 	CtCell cell;
 
 	if (run->form == 0 || run->shape->schema->attr[attr].wide)
@@ -541,13 +548,14 @@ sum_events(const Way *way, int attr, CtWide *sum)
 	if (!ct_form_sets(form, attr))
 		return false;
 	*sum = CT_WIDE_ZERO;
-	if (parent != NULL && way->until > run->count / 2 && (parent->columns >> attr & 1) != 0 &&
-		add_cell(ct_ptr(run->shape->arena, ct_node_column(parent)[attr]),
-				 ct_node_capacity(parent), CT_TOTAL, way->n[way->depth - 1], sum))
-		*sum = wide_subtract(*sum, wide_from_int128(ct_run_add_up(run, way->until, run->count,
-																  ct_form_offset(form, attr))));
-	else
-		*sum = wide_from_int128(ct_run_add_up(run, 0, way->until, ct_form_offset(form, attr)));
+	backward = parent != NULL && (parent->columns >> attr & 1) != 0 && way->until > run->count / 2;
+	from = backward ? way->until : 0;
+	to = backward ? run->count : way->until;
+	events = ct_run_add_up(run, from, to, ct_form_offset(form, attr));
+	if (backward)
+		(void) add_cell(ct_ptr(run->shape->arena, ct_node_column(parent)[attr]),
+						ct_node_capacity(parent), CT_TOTAL, way->n[way->depth - 1], sum);
+	*sum = wide_add(*sum, wide_from_int128(backward ? -events : events));
 	return true;
 }
 
