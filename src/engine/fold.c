@@ -14,6 +14,10 @@
  * before the child that has the instant is known.  So without recent events a
  * fold looks at one child a level; with m visible ones at O((m + 1) log n).
  *
+ * Most tables are plain: sums without bounds, and last values.  Where nothing
+ * sets a sum or ends a life, the order does not matter to sums.  They are added
+ * up on the way down, and many recent events apart from what has entered.
+ *
  * The same walk tells the events themselves, as they were told to us.
  *
  * Called by scan.c and visible.c through engine.h, by store.c for effects.
@@ -918,10 +922,16 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
  */
 #define MANY_EXTRA 4
 
-/* All of the runs adds up: nothing sets a sum, ends a life, or takes another's place. */
+/*
+ * May what is recent be added up apart?  Nothing in it sets a sum, ends a life,
+ * or takes another's place.  *set: what is set in it.
+ */
 static bool
-runs_add_up(const CtFold *fold, uint64_t *set)
+may_fold_apart(const CtFold *fold, uint64_t *set)
 {
+	if (!fold->shape->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
+		fold->from > INT64_MIN || fold->telling != NULL || !adds_up(fold->shape, fold->timeline))
+		return false;
 	*set = 0;
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
@@ -933,7 +943,7 @@ runs_add_up(const CtFold *fold, uint64_t *set)
 			return false;
 		*set |= form->set;
 	}
-	return fold->ncancelled == 0;
+	return true;
 }
 
 /* Recent events from the end back until all that they set has been. */
@@ -955,25 +965,18 @@ last_setters(const CtFold *fold, uint64_t wanted)
 /*
  * Sums do not depend on the order of events: those of entered and of recent ones
  * are added up apart, instead of one stretch between two recent events after the
- * other.  Of what was set last only the end is looked at in order.  False: the
- * order matters.
+ * other.  Of what is set last only the end is looked at in order.
  */
-static bool
-fold_apart(const CtFold *fold)
+static void
+fold_apart(const CtFold *fold, uint64_t set)
 {
 	const CtShape *shape = fold->shape;
-	CtState *state = fold->state;
-	CtFold entered = *fold;
-	CtFold end = *fold;
+	CtFold part = *fold;
+	uint32_t first = last_setters(fold, set & shape->lasts);
 	CtState lasts;
-	uint64_t set;
-	uint32_t first;
 
-	if (!shape->plain || fold->nextra <= MANY_EXTRA || fold->from > INT64_MIN ||
-		fold->telling != NULL || !adds_up(shape, fold->timeline) || !runs_add_up(fold, &set))
-		return false;
-	entered.nextra = 0;
-	fold_all(&entered);
+	part.nextra = 0;
+	fold_all(&part);
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
 		CtForm scratch;
@@ -982,33 +985,32 @@ fold_apart(const CtFold *fold)
 		for (uint64_t rest = item.form->set & shape->sums; rest != 0; rest &= rest - 1)
 		{
 			int attr = __builtin_ctzll(rest);
-			CtValue *value = &state->value[attr];
 
-			ct_value_begin_sum(&shape->schema->attr[attr], value);
-			value->number = wide_add(
-				value->number, ct_cell_number(&shape->schema->attr[attr],
-											  item.record + ct_form_offset(item.form, attr)));
+			value_add(shape, attr, fold->state,
+					  ct_cell_number(&shape->schema->attr[attr],
+									 item.record + ct_form_offset(item.form, attr)));
 		}
 	}
-	state->present = true;
+	fold->state->present = true;
+	if (first == fold->nextra)
+		return;
 
-	set &= shape->lasts;
-	first = last_setters(fold, set);
 	ct_state_initial(shape->schema, &lasts);
-	end.state = &lasts;
-	end.extra += first;
-	end.nextra -= first;
-	end.from = first < fold->nextra ? event_at(fold, fold->extra[first])->time : fold->to;
-	if (set != 0)
-		fold_all(&end);
-	for (; set != 0; set &= set - 1)
-		state->value[__builtin_ctzll(set)] = lasts.value[__builtin_ctzll(set)];
-	return true;
+	part = *fold;
+	part.state = &lasts;
+	part.extra += first;
+	part.nextra -= first;
+	part.from = event_at(fold, fold->extra[first])->time;
+	fold_all(&part);
+	for (uint64_t rest = set & shape->lasts; rest != 0; rest &= rest - 1)
+		fold->state->value[__builtin_ctzll(rest)] = lasts.value[__builtin_ctzll(rest)];
 }
 
 static void
 fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 {
+	uint64_t set;
+
 	fold->from = from;
 	fold->to = to;
 	if (runs != NULL)
@@ -1020,7 +1022,9 @@ fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 		run_clip(fold, &fold->extra, &fold->nextra);
 		run_clip(fold, &fold->cancelled, &fold->ncancelled);
 	}
-	if (!fold_apart(fold))
+	if (may_fold_apart(fold, &set))
+		fold_apart(fold, set);
+	else
 		fold_all(fold);
 }
 
