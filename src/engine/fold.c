@@ -963,6 +963,40 @@ last_setters(const CtFold *fold, uint64_t wanted)
 }
 
 /*
+ * Does the last entered event set all of these, and is it after the instant and
+ * seen?  If not, it is not known who does.
+ */
+static bool
+entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
+{
+	const CtShape *shape = fold->shape;
+	const CtTimeline *timeline = fold->timeline;
+	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	CtRef ref = timeline->root;
+	CtRun run;
+	uint32_t n;
+
+	ct_tail_run(shape, timeline, &run);
+	if (ref != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
+	{
+		for (; height > 0; height--)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+
+			n = ct_node_until(inner, fold->to);
+			if (n == 0)
+				return false;
+			ref = ct_node_child(inner)[n - 1];
+		}
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+	}
+	n = ct_run_until(&run, fold->to);
+	return n > 0 && run.form != 0 && ct_run_time(&run, n - 1) > after &&
+		   (set & ~ct_form_of(shape, run.form, NULL, NULL)->set) == 0 &&
+		   sees_label(fold, ct_run_label(&run, n - 1));
+}
+
+/*
  * Sums do not depend on the order of events: those of entered and of recent ones
  * are added up apart, instead of one stretch between two recent events after the
  * other.  Of what is set last only the end is looked at in order.
@@ -992,7 +1026,9 @@ fold_apart(const CtFold *fold, uint64_t set)
 		}
 	}
 	fold->state->present = true;
-	if (first == fold->nextra)
+	if (first == fold->nextra ||
+		entered_sets_last(fold, set & shape->lasts,
+						  event_at(fold, fold->extra[fold->nextra - 1])->time))
 		return;
 
 	ct_state_initial(shape->schema, &lasts);
