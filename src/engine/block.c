@@ -124,45 +124,45 @@ read_int64(const uint8_t *at)
 		}                                                                                          \
 	} while (0)
 
-/* In 64 bits, which nearly always suffice: two sums at a time. */
-static bool
-add_up_packed(const uint8_t *at, uint32_t count, uint32_t stride, int64_t *sum)
+/*
+ * The sum of 64-bit operands, whatever it is: their halves are added up apart,
+ * and of those no sum overflows.
+ */
+static inline void
+add_halves(int64_t operand, uint64_t *low, int64_t *high)
 {
-	int64_t even = 0;
-	int64_t odd = 0;
-	bool over = false;
+	*low += (uint32_t) operand;
+	*high += operand >> 32;
+}
 
-	for (; count >= 2; count -= 2, at += 2 * (size_t) stride)
+__int128
+ct_run_add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
+{
+	const uint8_t *at = run->base + (run->slot == NULL ? sizeof(CtRow) : 0) + offset;
+	uint64_t low = 0;
+	int64_t high = 0;
+
+	if (run->stride != 0)
 	{
-		over |= __builtin_add_overflow(even, read_int64(at), &even);
-		over |= __builtin_add_overflow(odd, read_int64(at + stride), &odd);
+		size_t stride = run->stride;
+
+		at += from * stride;
+		for (; from + 4 <= to; from += 4, at += 4 * stride)
+		{
+			add_halves(read_int64(at), &low, &high);
+			add_halves(read_int64(at + stride), &low, &high);
+			add_halves(read_int64(at + 2 * stride), &low, &high);
+			add_halves(read_int64(at + 3 * stride), &low, &high);
+		}
+		for (; from < to; from++, at += stride)
+			add_halves(read_int64(at), &low, &high);
 	}
-	if (count > 0)
-		over |= __builtin_add_overflow(even, read_int64(at), &even);
-	over |= __builtin_add_overflow(even, odd, sum);
-	return !over;
-}
-
-static __int128
-add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
-{
-	__int128 sum = 0;
-	int64_t narrow;
-
-	if (run->stride != 0 &&
-		add_up_packed(run->base + (run->slot == NULL ? sizeof(CtRow) : 0) +
-						  (size_t) from * run->stride + offset,
-					  to - from, run->stride, &narrow))
-		return narrow;
-	FOR_OPERANDS(run, from, to, offset, v, sum += v);
-	return sum;
-}
-
-static inline __int128
-clamp_128(__int128 x, __int128 lo, __int128 hi)
-{
-	x = x < lo ? lo : x;
-	return x > hi ? hi : x;
+	else
+	{
+		for (; from < to; from++)
+			add_halves(read_int64(at + run->slot[from].offset), &low, &high);
+	}
+	return high * ((__int128) 1 << 32) + low;
 }
 
 /* x + v between bounds; what overflows is beyond them. */
@@ -220,7 +220,7 @@ compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset,
 	else if (!attr->has_lower && !attr->has_upper)
 	{
 		cell->tag = CT_CHANGE;
-		cell->w[0] = wide_from_int128(add_up(run, from, to, offset));
+		cell->w[0] = wide_from_int128(ct_run_add_up(run, from, to, offset));
 	}
 	else
 		return false;
@@ -280,6 +280,35 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 	}
 }
 
+/* What one event sets of the attributes that are wanted; those it does not. */
+static inline uint64_t
+event_lasts(const CtRun *run, uint32_t i, const CtForm *form, uint64_t wanted, CtState *state)
+{
+	const uint8_t *record = ct_run_record(run, i);
+
+	for (uint64_t rest = form->set & wanted; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+
+		if (ct_form_nulls(form, attr))
+			state->value[attr].kind = CT_VALUE_NULL;
+		else
+			ct_value_set_cell(run->shape, attr, &state->value[attr],
+							  record + ct_form_offset(form, attr), ct_run_time(run, i));
+	}
+	return wanted & ~form->set;
+}
+
+static uint64_t __attribute__((noinline))
+unlike_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
+{
+	CtForm scratch;
+
+	for (uint32_t j = to; j > from && wanted != 0; j--)
+		wanted = event_lasts(run, j - 1, ct_run_item(run, j - 1, &scratch).form, wanted, state);
+	return wanted;
+}
+
 /*
  * Attributes that are the last value set: from the end back.  Those that no
  * event sets.
@@ -287,27 +316,11 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 uint64_t
 ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
 {
-	CtForm scratch;
-
-	if ((run->set & wanted) == 0)
+	if ((run->set & wanted) == 0 || from >= to)
 		return wanted;
-	for (uint32_t j = to; j > from && wanted != 0; j--)
-	{
-		CtItem item = ct_run_item(run, j - 1, &scratch);
-
-		for (uint64_t rest = item.form->set & wanted; rest != 0; rest &= rest - 1)
-		{
-			int i = __builtin_ctzll(rest);
-
-			if (ct_form_nulls(item.form, i))
-				state->value[i].kind = CT_VALUE_NULL;
-			else
-				ct_value_set_cell(run->shape, i, &state->value[i],
-								  item.record + ct_form_offset(item.form, i), item.time);
-		}
-		wanted &= ~item.form->set;
-	}
-	return wanted;
+	if (run->form == 0)
+		return unlike_lasts(run, from, to, wanted, state);
+	return event_lasts(run, to - 1, ct_form_of(run->shape, run->form, NULL, NULL), wanted, state);
 }
 
 /* Additions to a value that is there. */
@@ -320,7 +333,7 @@ apply_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, c
 	int64_t x;
 
 	if (!attr->has_lower && !attr->has_upper)
-		value->number = wide_add(value->number, wide_from_int128(add_up(run, from, to, offset)));
+		value->number = wide_add(value->number, wide_from_int128(ct_run_add_up(run, from, to, offset)));
 	else if (bounds_fit(attr, &lower, &upper) && ct_wide_to_int64(value->number, &x))
 	{
 		FOR_OPERANDS(run, from, to, offset, v, x = clamp_add(x, v, lower, upper));
@@ -619,53 +632,66 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		note_finishes(writer, leaf);
 }
 
-/* Records of one size, one behind the other. */
-static inline __attribute__((always_inline)) void
-copy_records(uint8_t *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+/* Where events of one form go that have so many bytes each. */
+typedef struct Place
 {
-	const uint8_t *row = from->base + (size_t) first * from->stride + sizeof(CtRow);
+	int64_t *time;
+	CtSlot *slot;
+	uint8_t *record;
+	uint32_t offset;
+} Place;
 
-	if (from->slot != NULL)
+/* Rows of a tail, each looked at once. */
+static inline __attribute__((always_inline)) void
+copy_rows(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+{
+	const uint8_t *at = from->base + (size_t) first * from->stride;
+
+	for (uint32_t i = first; i < end; i++, at += from->stride)
 	{
-		for (uint32_t i = first; i < end; i++, to += bytes)
-			memcpy(to, from->base + from->slot[i].offset, bytes);
-		return;
+		const CtRow *row = (const CtRow *) at;
+
+		*to.time++ = row->time;
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, row->late & 1};
+		memcpy(to.record, row->record, bytes);
+		to.record += bytes;
+		to.offset += bytes;
 	}
-	for (uint32_t i = first; i < end; i++, to += bytes, row += from->stride)
-		memcpy(to, row, bytes);
 }
 
-static void
-copy_times(int64_t *to, const CtRun *from, uint32_t first, uint32_t end)
+/* Of another leaf. */
+static inline __attribute__((always_inline)) void
+copy_slots(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
-	const uint8_t *row = from->base + (size_t) first * from->stride;
-
-	if (from->slot != NULL)
+	memcpy(to.time, &from->time[first], (end - first) * sizeof(int64_t));
+	for (uint32_t i = first; i < end; i++, to.offset += bytes)
 	{
-		memcpy(to, &from->time[first], (end - first) * sizeof(int64_t));
-		return;
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, from->slot[i].late};
+		memcpy(to.record, from->base + from->slot[i].offset, bytes);
+		to.record += bytes;
 	}
-	for (uint32_t i = first; i < end; i++, row += from->stride)
-		*to++ = ((const CtRow *) row)->time;
+}
+
+static inline __attribute__((always_inline)) void
+copy_events(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
+{
+	if (from->slot != NULL)
+		copy_slots(to, from, first, end, bytes);
+	else
+		copy_rows(to, from, first, end, bytes);
 }
 
 /* The same when all events have the leaf's form, which is not an explicit one. */
 static void
 copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
-	CtSlot *slot = &ct_leaf_slots(to)[to->count];
-	uint8_t *record = ct_leaf_records(to) + to->used;
+	Place place = {&to->time[to->count], &ct_leaf_slots(to)[to->count],
+				   ct_leaf_records(to) + to->used, to->used};
 
-	copy_times(&to->time[to->count], from, first, end);
-	for (uint32_t i = 0; i < end - first; i++)
-		slot[i] = (CtSlot){(uint16_t) (to->used + i * bytes), from->form & 0x7FFF,
-						   ct_run_late(from, first + i)};
-	if (from->slot != NULL && from->stride == bytes)
-		memcpy(record, from->base + from->slot[first].offset, (size_t) (end - first) * bytes);
-	else if (bytes == 16)
-		copy_records(record, from, first, end, 16);
+	if (bytes == 16)
+		copy_events(place, from, first, end, 16); /* a number and an id: no call for each */
 	else
-		copy_records(record, from, first, end, bytes);
+		copy_events(place, from, first, end, bytes);
 	to->used = (uint16_t) (to->used + (end - first) * bytes);
 }
 

@@ -214,6 +214,7 @@ ct_run_until(const CtRun *run, int64_t time)
 							 : ct_tail_until(run, time);
 }
 
+__int128 ct_run_add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset);
 void ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell);
 uint32_t ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state,
 						bool *finish);

@@ -58,6 +58,9 @@ typedef struct CtShape
 	uint64_t hidden; /* that are not folded as they are shown, */
 	uint64_t linear; /* that are interpolated, */
 	uint64_t moving; /* that have a rate */
+	uint64_t sums;   /* that only add up: numbers without bounds */
+	uint64_t initial; /* that have a value initially */
+	bool plain;      /* there are none but those, and lasts shown as they are */
 } CtShape;
 
 /* An event wherever it is. */

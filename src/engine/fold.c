@@ -14,6 +14,10 @@
  * before the child that has the instant is known.  So without recent events a
  * fold looks at one child a level; with m visible ones at O((m + 1) log n).
  *
+ * Most tables are plain: sums without bounds, and last values.  Where nothing
+ * sets a sum or ends a life, the order does not matter to sums.  They are added
+ * up on the way down, and many recent events apart from what has entered.
+ *
  * The same walk tells the events themselves, as they were told to us.
  *
  * Called by scan.c and visible.c through engine.h, by store.c for effects.
@@ -167,11 +171,18 @@ apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtW
 {
 	const CtAttr *a = &fold->shape->schema->attr[attr];
 	CtValue *value = &fold->state->value[attr];
-	uint8_t tag = *ct_column_tag(column, ct_node_capacity(inner), which, i);
-	const void *payload = ct_column_payload(a, column, ct_node_capacity(inner), which, i);
+	uint32_t capacity = ct_node_capacity(inner);
+	uint8_t tag = *ct_column_tag(column, capacity, which, i);
+	const void *payload = ct_column_payload(a, column, capacity, which, i);
+	CtWide broad;
 
 	if (tag == CT_KEEP)
 		return;
+	if (column->narrow && ct_may_be_narrow(a))
+	{
+		broad = wide_from_int64(ct_column_narrow(column, capacity)[which * capacity + i]);
+		payload = &broad;
+	}
 	if (tag == CT_CHANGE && a->rule == CT_RULE_SUM && a->number != CT_NUMBER_INTERVAL)
 	{
 		ct_value_begin_sum(a, value);
@@ -368,6 +379,241 @@ fold_clean(const CtFold *fold)
 	lasts = ct_run_lasts(&run, from, to, lasts, fold->state);
 	if (root != NULL && inner_count(root) > 0 && lasts != 0 && !finish)
 		(void) apply_lasts(fold, root, inner_count(root), lasts);
+}
+
+/* ---- when everything adds up ----------------------------------------------------------- */
+
+/*
+ * The way to an instant: how many children of each node are before it, and how
+ * many events of a leaf or the tail.  In front of the tail is all of the root.
+ */
+typedef struct Way
+{
+	int depth;
+	const CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t n[CT_MAX_HEIGHT];
+	bool in_tail;
+	CtRun run;
+	uint32_t until;
+} Way;
+
+/*
+ * Does all that is known of a timeline with sums and lasts add up?  No finish,
+ * and nothing that sets a sum.
+ */
+static bool
+adds_up(const CtShape *shape, const CtTimeline *timeline)
+{
+	const CtInner *root = ct_ptr(shape->arena, timeline->root);
+	uint32_t number = timeline->tail_form;
+
+	if (timeline->tail_count != 0)
+	{
+		const CtForm *form = number == 0 ? NULL : ct_form_of(shape, number, NULL, NULL);
+
+		if (form == NULL || form->kind != CT_EVENT || (form->null & shape->sums) != 0)
+			return false;
+	}
+	if (timeline->root == 0)
+		return true;
+	if (root->finish != 0)
+		return false;
+	for (uint64_t rest = root->columns & shape->sums; rest != 0; rest &= rest - 1)
+	{
+		const CtColumn *column =
+			ct_ptr(shape->arena, ct_node_column(root)[__builtin_ctzll(rest)]);
+
+		if (column->overrides != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A cell of a sum is added; true if there is anything in it.  A narrow one is 0
+ * otherwise, so nothing depends on that, which would be guessed wrong.
+ */
+static inline bool
+add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
+{
+	const int64_t *payload = ct_column_narrow(column, capacity);
+
+	i += which * capacity;
+	if (column->narrow)
+		*sum = wide_add(*sum, wide_from_int64(payload[i]));
+	else if (column->tag[i] == CT_CHANGE)
+		*sum = wide_add(*sum, ((const CtWide *) payload)[i]);
+	return column->tag[i] != CT_KEEP;
+}
+
+static inline void
+value_add(const CtShape *shape, int attr, CtState *state, CtWide sum)
+{
+	CtValue *value = &state->value[attr];
+
+	ct_value_begin_sum(&shape->schema->attr[attr], value);
+	value->number = wide_add(value->number, sum);
+}
+
+/* Sums of the first n children. */
+static inline void
+add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+{
+	uint32_t capacity = ct_node_capacity(inner);
+	uint32_t i = n < inner->count ? n : n - 1;
+
+	for (uint64_t rest = inner->columns & shape->sums; rest != 0; rest &= rest - 1)
+	{
+		int attr = __builtin_ctzll(rest);
+		const CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+		CtWide sum = CT_WIDE_ZERO;
+		bool any = add_cell(column, capacity, CT_GROUPS, i / CT_GROUP, &sum);
+
+		any |= add_cell(column, capacity, CT_BEFORE, i, &sum);
+		if (i < n)
+			any |= add_cell(column, capacity, CT_TOTAL, i, &sum);
+		if (any)
+			value_add(shape, attr, state, sum);
+	}
+}
+
+/*
+ * The way to the instant, and the sums of what it passes.  What is known of
+ * children is read while the next one is on its way from memory.
+ */
+static void
+add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
+{
+	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	CtRef ref = timeline->root;
+
+	way->depth = 0;
+	way->until = 0;
+	way->in_tail = ref == 0 || (timeline->tail_count != 0 &&
+								ct_tail_row(shape->arena, timeline, 0)->time <= time);
+	if (way->in_tail)
+	{
+		const CtInner *root = ct_ptr(shape->arena, ref);
+
+		ct_tail_run(shape, timeline, &way->run);
+		tail_ahead(&way->run, time);
+		if (ref != 0 && inner_count(root) > 0)
+		{
+			way->inner[0] = root;
+			way->n[0] = inner_count(root);
+			way->depth = 1;
+			add_children(shape, root, way->n[0], state);
+		}
+	}
+	else
+	{
+		for (; way->depth < height; way->depth++)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+			uint32_t n = ct_node_until(inner, time);
+
+			if (n == 0)
+				return; /* (further down: it is torn) */
+			ref = ct_node_child(inner)[--n];
+			ct_prefetch_block(ct_ptr(shape->arena, ref));
+			way->inner[way->depth] = inner;
+			way->n[way->depth] = n;
+			if (n > 0)
+				add_children(shape, inner, n, state);
+		}
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &way->run);
+	}
+	way->until = ct_run_until(&way->run, time);
+}
+
+/*
+ * The sum of the first events of the run.  With most of a leaf it is less work
+ * to take the others from what is known of all of it.
+ */
+static inline bool
+sum_events(const Way *way, int attr, CtWide *sum)
+{
+	const CtRun *run = &way->run;
+	const CtInner *parent = way->in_tail || way->depth == 0 ? NULL : way->inner[way->depth - 1];
+	const CtForm *form;
+	__int128 events;
+	uint32_t from;
+	uint32_t to;
+	bool backward;
+	CtCell cell;
+
+	if (run->form == 0 || run->shape->schema->attr[attr].wide)
+	{
+		ct_run_compose(run, 0, way->until, attr, &cell);
+		*sum = cell.w[0];
+		return cell.tag == CT_CHANGE;
+	}
+	form = ct_form_of(run->shape, run->form, NULL, NULL);
+	if (!ct_form_sets(form, attr))
+		return false;
+	*sum = CT_WIDE_ZERO;
+	backward = parent != NULL && (parent->columns >> attr & 1) != 0 && way->until > run->count / 2;
+	from = backward ? way->until : 0;
+	to = backward ? run->count : way->until;
+	events = ct_run_add_up(run, from, to, ct_form_offset(form, attr));
+	if (backward)
+		(void) add_cell(ct_ptr(run->shape->arena, ct_node_column(parent)[attr]),
+						ct_node_capacity(parent), CT_TOTAL, way->n[way->depth - 1], sum);
+	*sum = wide_add(*sum, wide_from_int128(backward ? -events : events));
+	return true;
+}
+
+/* The state before the first event: as ct_timeline_begin(), but knowing what there is. */
+static inline void
+begin_plain(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+{
+	if (timeline->base != 0)
+	{
+		ct_timeline_begin(shape, timeline, state);
+		return;
+	}
+	state->present = false;
+	state->nattrs = shape->schema->nattrs;
+	for (int i = 0; i < shape->schema->nattrs; i++)
+		state->value[i].kind = CT_VALUE_NULL;
+	for (uint64_t rest = shape->sums; rest != 0; rest &= rest - 1)
+		state->value[__builtin_ctzll(rest)].extra = CT_WIDE_ZERO;
+	for (uint64_t rest = shape->initial; rest != 0; rest &= rest - 1)
+		ct_value_initial(shape->schema, __builtin_ctzll(rest),
+						 &state->value[__builtin_ctzll(rest)]);
+}
+
+/*
+ * The usual fold: nothing in the way, and everything adds up.  False: it is
+ * another one, and the state is as it was.
+ */
+static bool
+fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtState *state)
+{
+	uint64_t lasts;
+	Way way;
+
+	if (!adds_up(shape, timeline))
+		return false;
+	add_way(shape, timeline, time, &way, state);
+	if (way.until == 0)
+		return true; /* nothing is before the instant */
+	for (uint64_t rest = way.run.set & shape->sums; rest != 0; rest &= rest - 1)
+	{
+		CtWide sum;
+
+		if (sum_events(&way, __builtin_ctzll(rest), &sum))
+			value_add(shape, __builtin_ctzll(rest), state, sum);
+	}
+	lasts = ct_run_lasts(&way.run, 0, way.until, shape->lasts, state);
+	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
+	{
+		CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
+
+		lasts = apply_lasts(&fold, way.inner[depth], way.n[depth], lasts);
+	}
+	state->present = true;
+	return true;
 }
 
 /* ---- when something is -------------------------------------------------------------- */
@@ -617,7 +863,8 @@ fold_all(CtFold *fold)
 	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
 		fold->telling == NULL && sees_all(fold->snapshot, timeline->lo, timeline->hi))
 	{
-		fold_clean(fold);
+		if (!fold->shape->plain || !fold_plain(fold->shape, timeline, fold->to, fold->state))
+			fold_clean(fold);
 		return;
 	}
 	if (timeline->root != 0)
@@ -669,9 +916,137 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 	*count = end - first;
 }
 
+/*
+ * Beside more recent events than this, sums are added up apart from the order
+ * if they may.
+ */
+#define MANY_EXTRA 4
+
+/*
+ * May what is recent be added up apart?  Nothing in it sets a sum, ends a life,
+ * or takes another's place.  *set: what is set in it.
+ */
+static bool
+may_fold_apart(const CtFold *fold, uint64_t *set)
+{
+	if (!fold->shape->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
+		fold->from > INT64_MIN || fold->telling != NULL || !adds_up(fold->shape, fold->timeline))
+		return false;
+	*set = 0;
+	for (uint32_t i = 0; i < fold->nextra; i++)
+	{
+		CtForm scratch;
+		const CtForm *form =
+			ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form;
+
+		if (form->kind != CT_EVENT || (form->null & fold->shape->sums) != 0)
+			return false;
+		*set |= form->set;
+	}
+	return true;
+}
+
+/* Recent events from the end back until all that they set has been. */
+static uint32_t
+last_setters(const CtFold *fold, uint64_t wanted)
+{
+	uint32_t i = fold->nextra;
+
+	while (i > 0 && wanted != 0)
+	{
+		CtForm scratch;
+
+		i--;
+		wanted &= ~ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form->set;
+	}
+	return i;
+}
+
+/*
+ * Does the last entered event set all of these, and is it after the instant and
+ * seen?  If not, it is not known who does.
+ */
+static bool
+entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
+{
+	const CtShape *shape = fold->shape;
+	const CtTimeline *timeline = fold->timeline;
+	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	CtRef ref = timeline->root;
+	CtRun run;
+	uint32_t n;
+
+	ct_tail_run(shape, timeline, &run);
+	if (ref != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
+	{
+		for (; height > 0; height--)
+		{
+			const CtInner *inner = ct_ptr(shape->arena, ref);
+
+			n = ct_node_until(inner, fold->to);
+			if (n == 0)
+				return false;
+			ref = ct_node_child(inner)[n - 1];
+		}
+		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+	}
+	n = ct_run_until(&run, fold->to);
+	return n > 0 && run.form != 0 && ct_run_time(&run, n - 1) > after &&
+		   (set & ~ct_form_of(shape, run.form, NULL, NULL)->set) == 0 &&
+		   sees_label(fold, ct_run_label(&run, n - 1));
+}
+
+/*
+ * Sums do not depend on the order of events: those of entered and of recent ones
+ * are added up apart, instead of one stretch between two recent events after the
+ * other.  Of what is set last only the end is looked at in order.
+ */
+static void
+fold_apart(const CtFold *fold, uint64_t set)
+{
+	const CtShape *shape = fold->shape;
+	CtFold part = *fold;
+	uint32_t first = last_setters(fold, set & shape->lasts);
+	CtState lasts;
+
+	part.nextra = 0;
+	fold_all(&part);
+	for (uint32_t i = 0; i < fold->nextra; i++)
+	{
+		CtForm scratch;
+		CtItem item = ct_event_item(shape, event_at(fold, fold->extra[i]), &scratch);
+
+		for (uint64_t rest = item.form->set & shape->sums; rest != 0; rest &= rest - 1)
+		{
+			int attr = __builtin_ctzll(rest);
+
+			value_add(shape, attr, fold->state,
+					  ct_cell_number(&shape->schema->attr[attr],
+									 item.record + ct_form_offset(item.form, attr)));
+		}
+	}
+	fold->state->present = true;
+	if (first == fold->nextra ||
+		entered_sets_last(fold, set & shape->lasts,
+						  event_at(fold, fold->extra[fold->nextra - 1])->time))
+		return;
+
+	ct_state_initial(shape->schema, &lasts);
+	part = *fold;
+	part.state = &lasts;
+	part.extra += first;
+	part.nextra -= first;
+	part.from = event_at(fold, fold->extra[first])->time;
+	fold_all(&part);
+	for (uint64_t rest = set & shape->lasts; rest != 0; rest &= rest - 1)
+		fold->state->value[__builtin_ctzll(rest)] = lasts.value[__builtin_ctzll(rest)];
+}
+
 static void
 fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 {
+	uint64_t set;
+
 	fold->from = from;
 	fold->to = to;
 	if (runs != NULL)
@@ -683,7 +1058,10 @@ fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
 		run_clip(fold, &fold->extra, &fold->nextra);
 		run_clip(fold, &fold->cancelled, &fold->ncancelled);
 	}
-	fold_all(fold);
+	if (may_fold_apart(fold, &set))
+		fold_apart(fold, set);
+	else
+		fold_all(fold);
 }
 
 static CtFold
@@ -718,9 +1096,18 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
+	const CtTimeline *t = ct_ptr(arena, timeline);
+	CtFold fold;
 
-	ct_timeline_begin(&shape, fold.timeline, state);
+	if (shape.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
+		sees_all(snapshot, t->lo, t->hi))
+	{
+		begin_plain(&shape, t, state);
+		if (fold_plain(&shape, t, time, state))
+			return;
+	}
+	ct_timeline_begin(&shape, t, state);
+	fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
 	fold_between(&fold, runs, INT64_MIN, time);
 	show(&fold, runs, time);
 }

@@ -13,6 +13,8 @@
  *	 N2  An attribute without a column is touched by none of the node's events:
  *		 it is kept, or initial after a child with a finish.
  *	 N3  `overrides` and `sets` are what the tags of the totals say.
+ *	 N4  Payloads of a narrow column are within CT_NARROW_LIMIT, and 0 where the
+ *		 tag says that there is none.
  *
  * Not here: the shape of the tree (timeline.c), composition (rule.c).
  */
@@ -40,17 +42,52 @@ cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich
 		  CtCell *cell)
 {
 	cell->tag = *ct_column_tag(column, capacity, which, i);
-	if (ct_tag_has_payload(cell->tag))
+	if (!ct_tag_has_payload(cell->tag))
+		return;
+	if (column->narrow)
+		cell->w[0] = wide_from_int64(ct_column_narrow(column, capacity)[which * capacity + i]);
+	else
 		memcpy(cell->w, ct_column_payload(attr, column, capacity, which, i),
 			   ct_payload_bytes(attr));
+}
+
+/* Payloads in three words each instead of one, from the last one back. */
+static void
+column_broaden(const CtAttr *attr, CtColumn *column, uint32_t capacity)
+{
+	int64_t *narrow = ct_column_narrow(column, capacity);
+	CtWide *broad = ct_column_payload(attr, column, capacity, CT_TOTAL, 0);
+
+	for (uint32_t i = ct_column_cells(attr, capacity); i > 0; i--)
+		broad[i - 1] = wide_from_int64(narrow[i - 1]);
+	column->narrow = false;
+}
+
+static inline bool
+is_narrow(int64_t number)
+{
+	return number >= -CT_NARROW_LIMIT && number < CT_NARROW_LIMIT;
 }
 
 static void
 cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
 		   const CtCell *cell)
 {
+	bool has_payload = ct_tag_has_payload(cell->tag);
+
 	*ct_column_tag(column, capacity, which, i) = (uint8_t) cell->tag;
-	if (ct_tag_has_payload(cell->tag))
+	if (column->narrow)
+	{
+		int64_t number = 0;
+
+		if (!has_payload || (ct_wide_to_int64(cell->w[0], &number) && is_narrow(number)))
+		{
+			ct_column_narrow(column, capacity)[which * capacity + i] = number;
+			return;
+		}
+		column_broaden(attr, column, capacity);
+	}
+	if (has_payload)
 		memcpy(ct_column_payload(attr, column, capacity, which, i), cell->w,
 			   ct_payload_bytes(attr));
 }
@@ -109,6 +146,45 @@ cell_renew(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich whic
 }
 
 /*
+ * The same for ct_node_refresh() of a narrow column whose totals are added and
+ * nothing else.  False: it will not be narrow any more.
+ */
+static bool
+refresh_narrow(const CtInner *inner, uint32_t i, CtColumn *column)
+{
+	uint32_t capacity = inner->capacity;
+	int64_t *total = ct_column_narrow(column, capacity);
+	int64_t *before = total + capacity;
+	int64_t *group = before + capacity;
+	uint32_t first = i / CT_GROUP * CT_GROUP;
+	int64_t earlier = first == 0 ? 0 : group[i / CT_GROUP];
+
+	for (uint32_t j = first; j < inner->count; first = j)
+	{
+		uint32_t end = first + CT_GROUP < inner->count ? first + CT_GROUP : inner->count;
+		int64_t sum = 0;
+
+		group[first / CT_GROUP] = earlier;
+		column->tag[2 * capacity + first / CT_GROUP] =
+			(column->sets & ct_bits_below(first)) != 0 ? CT_CHANGE : CT_KEEP;
+		for (; j < end; j++)
+		{
+			uint32_t sets = column->sets & ct_bits_below(j) & ~ct_bits_below(first);
+
+			if (!is_narrow(sum))
+				return false;
+			before[j] = sum;
+			column->tag[capacity + j] = sets != 0 ? CT_CHANGE : CT_KEEP;
+			sum += total[j];
+		}
+		if (!is_narrow(sum) || !is_narrow(earlier + sum))
+			return false;
+		earlier += sum;
+	}
+	return true;
+}
+
+/*
  * The totals of children from i on have changed, or with `all` false only that
  * of child i: compute what follows from it, until that is as it was.
  */
@@ -123,6 +199,8 @@ ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_numbe
 	CtCell sum;
 
 	if (ct_is_last(attr) || inner->count == 0)
+		return;
+	if (all && column->narrow && column->overrides == 0 && refresh_narrow(inner, i, column))
 		return;
 	if (i == 0)
 		cell_store(attr, column, capacity, CT_GROUPS, 0, &keep);
@@ -152,53 +230,67 @@ ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_numbe
 	}
 }
 
-/* Cells in 24 bytes grow by what fits in 16 of them, as they do themselves. */
-static inline void
-narrow_add(uint8_t *tag, CtWide *cell, uint32_t from, uint32_t end, __int128 delta)
+/* More in some cells of a narrow column; true if one is beyond the limit then. */
+static inline bool
+narrow_add(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t delta)
 {
-	for (uint32_t i = from; i < end; i++)
-	{
-		__int128 sum = delta;
+	uint64_t beyond = 0;
 
-		if (__builtin_expect(tag[i] != CT_KEEP, 1))
-			sum += (__int128) wide_low(cell[i]);
-		tag[i] = CT_CHANGE;
-		cell[i] = wide_from_int128(sum);
+	for (; from < end; from++)
+	{
+		tag[from] = CT_CHANGE;
+		cell[from] += delta;
+		beyond |= (uint64_t) cell[from] + (uint64_t) CT_NARROW_LIMIT;
 	}
+	return beyond >> 63 != 0;
 }
 
-static void
-add_narrow(CtInner *inner, uint32_t i, uint8_t *tag, CtWide *cell, __int128 delta)
+/* An addition to child i of a narrow column; false: it is too large. */
+static bool
+add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column, const CtWide *delta)
 {
 	uint32_t capacity = inner->capacity;
+	int64_t *total = ct_column_narrow(column, capacity);
 	uint32_t group = i / CT_GROUP + 1;
 	uint32_t end = group * CT_GROUP < inner->count ? group * CT_GROUP : inner->count;
+	int64_t by = (int64_t) delta->word[0];
+	bool beyond;
 
-	narrow_add(tag, cell, i, i + 1, delta);
-	narrow_add(&tag[capacity], &cell[capacity], i + 1, end, delta);
-	narrow_add(&tag[2 * capacity], &cell[2 * capacity], group, ct_group_count(inner->count), delta);
+	if (!is_narrow(by))
+		return false;
+	beyond = narrow_add(column->tag, total, i, i + 1, by);
+	beyond |= narrow_add(&column->tag[capacity], total + capacity, i + 1, end, by);
+	beyond |= narrow_add(&column->tag[2 * capacity], total + (size_t) 2 * capacity, group,
+						 ct_group_count(inner->count), by);
+	if (beyond)
+		column_broaden(attr, column, capacity);
+	return true;
 }
 
-/* An addition to child i, where nothing but additions is known. */
-void
-ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, CtWide delta)
+/* The same of a column that is broad. */
+static void __attribute__((noinline))
+add_broad(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, const CtWide *delta)
 {
 	const CtAttr *attr = &shape->schema->attr[attr_number];
 	CtColumn *column = column_of(shape, inner, attr_number);
 	CtCell total;
 
-	column->sets |= UINT32_C(1) << i;
-	if (!attr->wide)
-	{
-		add_narrow(inner, i, column->tag, ct_column_payload(attr, column, inner->capacity, 0, 0),
-				   (__int128) wide_low(delta));
-		return;
-	}
 	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
-	total.w[0] = total.tag == CT_KEEP ? delta : wide_add(total.w[0], delta);
+	total.w[0] = total.tag == CT_KEEP ? *delta : wide_add(total.w[0], *delta);
 	total.tag = CT_CHANGE;
 	cell_store(attr, column, inner->capacity, CT_TOTAL, i, &total);
 	ct_node_refresh(shape, inner, i, attr_number, false);
+}
+
+/* An addition to child i, where nothing but additions is known. */
+void
+ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
+{
+	CtColumn *column = column_of(shape, inner, attr);
+
+	column->sets |= UINT32_C(1) << i;
+	if (!column->narrow || !add_narrow(&shape->schema->attr[attr], inner, i, column, delta))
+		add_broad(shape, inner, i, attr, delta);
 }
 
 /* The composition of all children. */
@@ -288,6 +380,7 @@ column_make(CtWriter *writer, CtInner *inner, int attr_number)
 	if (ref == 0)
 		return false;
 	memset(ct_ptr(writer->arena, ref), 0, bytes);
+	((CtColumn *) ct_ptr(writer->arena, ref))->narrow = ct_may_be_narrow(attr);
 	ct_node_column(inner)[attr_number] = ref;
 	inner->columns |= UINT64_C(1) << attr_number;
 	ct_cell_reset(attr, &reset);
@@ -305,11 +398,21 @@ static void
 column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 			const CtColumn *from, uint32_t from_capacity, uint32_t first, uint32_t n)
 {
-	memmove(ct_column_tag(to, to_capacity, CT_TOTAL, at),
-			ct_column_tag(from, from_capacity, CT_TOTAL, first), n);
-	memmove(ct_column_payload(attr, to, to_capacity, CT_TOTAL, at),
-			ct_column_payload(attr, from, from_capacity, CT_TOTAL, first),
-			(size_t) n * ct_payload_bytes(attr));
+	size_t bytes = from->narrow ? sizeof(int64_t) : ct_payload_bytes(attr);
+	CtCell cell;
+
+	if (to->narrow == from->narrow)
+	{
+		memmove(&to->tag[at], &from->tag[first], n);
+		memmove(&to->tag[ct_column_tags(to_capacity) + at * bytes],
+				&from->tag[ct_column_tags(from_capacity) + first * bytes], n * bytes);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		cell_load(attr, from, from_capacity, CT_TOTAL, first + i, &cell);
+		cell_store(attr, to, to_capacity, CT_TOTAL, at + i, &cell);
+	}
 }
 
 static void
@@ -429,6 +532,8 @@ ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 		column_copy(&shape->schema->attr[attr], column, inner->capacity, i + n, column,
 					inner->capacity, i, behind);
 		memset(ct_column_tag(column, inner->capacity, CT_TOTAL, i), CT_KEEP, n);
+		if (column->narrow)
+			memset(ct_column_narrow(column, inner->capacity) + i, 0, n * sizeof(int64_t));
 		column->overrides = bits_open(column->overrides, i, n);
 		column->sets = bits_open(column->sets, i, n);
 	}

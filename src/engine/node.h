@@ -11,6 +11,10 @@
  * Two steps instead of one for a reader, but a late event changes at most what
  * is before the rest of its group and the groups behind it.
  *
+ * Numbers in a column take three words each, for sums may get as large.  As long
+ * as those of a sum are small they lie in one word each instead, in the same
+ * memory, where adding to many of them is little work: the column is narrow.
+ *
  * A node has a column for an attribute if one of its events touches it, so
  * what a late event costs, and what summaries take, depends on what events set
  * and not on how wide the table is.
@@ -51,9 +55,13 @@ typedef struct CtInner
 typedef struct CtColumn
 {
 	uint32_t overrides; /* children whose total does */
-	uint32_t sets;      /* of a last: children whose total is not to keep */
+	uint32_t sets;      /* children whose total is not to keep */
+	uint64_t narrow;    /* payloads are single words */
 	uint8_t tag[];
 } CtColumn;
+
+/* Narrow payloads are from minus this on, and below it: adding two cannot overflow. */
+#define CT_NARROW_LIMIT (INT64_C(1) << 62)
 
 typedef enum CtWhich
 {
@@ -140,6 +148,20 @@ ct_column_payload(const CtAttr *attr, const CtColumn *column, uint32_t capacity,
 		   (size_t) (which * capacity + i) * ct_payload_bytes(attr);
 }
 
+/* May columns of the attribute be narrow? */
+static inline bool
+ct_may_be_narrow(const CtAttr *attr)
+{
+	return ct_only_adds(attr) && !attr->wide;
+}
+
+/* The payloads of a narrow column, in the order of tags. */
+static inline int64_t *
+ct_column_narrow(const CtColumn *column, uint32_t capacity)
+{
+	return (int64_t *) &column->tag[ct_column_tags(capacity)];
+}
+
 /* The head of a node or leaf and its instants: all at once, not one by one. */
 static inline void
 ct_prefetch_block(const char *at)
@@ -181,6 +203,6 @@ ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 		   ct_node_widen(writer, at, children, attrs);
 }
 
-void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, CtWide delta);
+void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta);
 
 #endif /* CT_NODE_H */

@@ -100,16 +100,11 @@ value_begin(const CtShape *shape, int i, CtValue *value, const uint8_t *payload)
 	ct_value_apply(shape, i, value, CT_SET, cell.w);
 }
 
-/* The state of a key before the first event of its timeline. */
-void
-ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+static void
+base_apply(const CtShape *shape, const CtBase *base, CtState *state)
 {
-	const CtBase *base = ct_ptr(shape->arena, timeline->base);
 	const uint8_t *at;
 
-	ct_state_initial(shape->schema, state);
-	if (timeline->base == 0)
-		return;
 	state->present = true;
 	at = (const uint8_t *) (base + 1);
 	for (uint64_t rest = base->set; rest != 0; rest &= rest - 1)
@@ -126,6 +121,15 @@ ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *sta
 		value_begin(shape, i, &state->value[i], at);
 		at += payload_bytes(&shape->schema->attr[i]);
 	}
+}
+
+/* The state of a key before the first event of its timeline. */
+void
+ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+{
+	ct_state_initial(shape->schema, state);
+	if (timeline->base != 0)
+		base_apply(shape, ct_ptr(shape->arena, timeline->base), state);
 }
 
 /* The same as cells, none of which depends on what was before. */

@@ -376,7 +376,8 @@ value_initial(const CtSchema *schema, int i, CtValue *value)
 	const CtAttr *attr = &schema->attr[i];
 
 	value->kind = CT_VALUE_NULL;
-	value->extra = CT_WIDE_ZERO;
+	if (ct_is_number(attr))
+		value->extra = CT_WIDE_ZERO;
 	if (!attr->has_initial || attr->rule == CT_RULE_NONE)
 		return;
 	if (ct_is_number(attr))

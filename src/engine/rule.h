@@ -53,6 +53,14 @@ ct_is_last(const CtAttr *attr)
 	return attr->rule == CT_RULE_LAST && !ct_moves(attr);
 }
 
+/* Does it only add up, so that the order of what is added does not matter? */
+static inline bool
+ct_only_adds(const CtAttr *attr)
+{
+	return attr->rule == CT_RULE_SUM && !ct_moves(attr) && !attr->has_lower && !attr->has_upper &&
+		   attr->number != CT_NUMBER_INTERVAL;
+}
+
 /*
  * How many numbers a cell has.
  *

@@ -56,7 +56,10 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 					 .lasts = store->lasts,
 					 .hidden = store->hidden,
 					 .linear = store->linear,
-					 .moving = store->moving};
+					 .moving = store->moving,
+					 .sums = store->sums,
+					 .initial = store->initial,
+					 .plain = store->plain != 0};
 
 	return shape;
 }
@@ -309,6 +312,8 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 	writer->store->schema = copy;
 	writer->store->lasts = writer->store->hidden = 0;
 	writer->store->linear = writer->store->moving = 0;
+	writer->store->sums = writer->store->initial = 0;
+	writer->store->plain = true;
 	for (int i = 0; i < schema->nattrs; i++)
 	{
 		const CtAttr *attr = &schema->attr[i];
@@ -321,6 +326,12 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 			writer->store->linear |= UINT64_C(1) << i;
 		if (ct_moves(attr))
 			writer->store->moving |= UINT64_C(1) << i;
+		if (attr->has_initial && attr->rule != CT_RULE_NONE)
+			writer->store->initial |= UINT64_C(1) << i;
+		if (ct_only_adds(attr))
+			writer->store->sums |= UINT64_C(1) << i;
+		else if (attr->rule != CT_RULE_NONE && (!ct_is_last(attr) || ct_is_number(attr)))
+			writer->store->plain = false;
 	}
 	return true;
 }

@@ -24,6 +24,9 @@ typedef struct CtStore
 	uint64_t hidden;
 	uint64_t linear;
 	uint64_t moving;
+	uint64_t sums;
+	uint64_t initial;
+	uint64_t plain;
 	uint32_t nforms;
 	uint32_t forms_capacity;
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */

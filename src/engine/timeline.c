@@ -384,7 +384,7 @@ climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
 
 /* An addition: as long as there is nothing but additions, all totals grow by it. */
 static void
-climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
+climb_addition(const CtShape *shape, const CtSpot *spot, int attr, const CtWide *delta)
 {
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
@@ -407,8 +407,7 @@ climb_addition(const CtShape *shape, const CtSpot *spot, int attr, CtWide delta)
 static bool
 is_addition(const CtAttr *attr, const CtItem *item, int i)
 {
-	return attr->rule == CT_RULE_SUM && !ct_moves(attr) && attr->number != CT_NUMBER_INTERVAL &&
-		   !attr->has_lower && !attr->has_upper && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
+	return ct_only_adds(attr) && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
 }
 
 /* An event has been put before the spot: note it in the nodes above. */
@@ -468,8 +467,11 @@ spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool ad
 		if (added && ct_is_last(attr) && is_behind_alike(shape, spot))
 			continue; /* one behind it sets the same */
 		if (added && is_addition(attr, item, i))
-			climb_addition(shape, spot, i,
-						   ct_cell_number(attr, item->record + ct_form_offset(item->form, i)));
+		{
+			CtWide delta = ct_cell_number(attr, item->record + ct_form_offset(item->form, i));
+
+			climb_addition(shape, spot, i, &delta);
+		}
 		else
 			climb_leaf(shape, spot, i);
 	}

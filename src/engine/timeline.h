@@ -168,9 +168,8 @@ ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	uint32_t count = timeline->tail_count;
 	CtRow *row = ct_tail_row(writer->arena, timeline, count);
 
-	if (count == 0 || count == timeline->tail_capacity ||
-		sizeof(CtRow) + entry->bytes > timeline->tail_stride ||
-		timeline->tail_form != entry->form || entry->form == 0 || timeline->tail_finish ||
+	if (count == 0 || count == timeline->tail_capacity || timeline->tail_form != entry->form ||
+		entry->form == 0 ||
 		((const CtRow *) ((const char *) row - timeline->tail_stride))->time >= entry->time)
 		return false;
 	ct_row_write(row, entry, timeline->tail_stride);

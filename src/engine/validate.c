@@ -179,6 +179,26 @@ sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 }
 
 static void
+check_narrow(CtCheck *check, const CtAttr *attr, const CtInner *inner, const CtColumn *column)
+{
+	const int64_t *payload = ct_column_narrow(column, inner->capacity);
+
+	if (!column->narrow)
+		return;
+	require(check, ct_may_be_narrow(attr), "N4: a column is narrow that may not be");
+	for (uint32_t i = 0; i < 2U * inner->capacity + ct_group_count(inner->count); i++)
+	{
+		bool used = i >= 2U * inner->capacity || i % inner->capacity < inner->count;
+
+		require(check,
+				!used || (ct_tag_has_payload(column->tag[i])
+							  ? payload[i] >= -CT_NARROW_LIMIT && payload[i] < CT_NARROW_LIMIT
+							  : payload[i] == 0),
+				"N4: a payload of a narrow column is wrong");
+	}
+}
+
+static void
 check_column(CtCheck *check, CtRef ref, int height, int attr)
 {
 	const CtShape *shape = &check->shape;
@@ -195,6 +215,7 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 	}
 	column = at(check, ct_node_column(inner)[attr]);
 	count_bytes(check, ct_column_bytes(a, inner->capacity));
+	check_narrow(check, a, inner, column);
 	for (uint32_t i = 0; i < inner->count; i++)
 	{
 		CtCell total;

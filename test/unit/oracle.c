@@ -165,6 +165,8 @@ struct Oracle
 	int id_attr;
 	int clock_digits;
 	bool sparse;    /* events set little */
+	bool plain;     /* sums and lasts; what sets a sum, or ends a life, is rare */
+	bool alike;     /* and most events set everything */
 	int64_t origin; /* instants are stride apart */
 	int64_t stride;
 	ModelAttr attr[MAX_ATTRS];
@@ -466,13 +468,13 @@ random_number(Oracle *o, const ModelAttr *attr)
 {
 	__int128 small = (int) pick(o, 41) - 20;
 
-	if (!one_in(o, 8))
+	if (!one_in(o, o->plain ? 400 : 8))
 		return small;
 	if (attr->number == CT_NUMBER_NUMERIC && attr->rule == CT_RULE_LAST && one_in(o, 3) &&
 		!attr->linear && !attr->is_rate && attr->rate == 0)
 		return NUMBER_NAN;
 	if (attr->number == CT_NUMBER_INT || attr->number == CT_NUMBER_INTERVAL)
-		return one_in(o, 2) ? INT64_MAX - pick(o, 3) : (__int128) INT64_MIN + pick(o, 3);
+		return (one_in(o, 2) ? INT64_MAX - pick(o, 3) : INT64_MIN + pick(o, 3)) >> pick(o, 4);
 	if (attr->number == CT_NUMBER_NUMERIC && attr->rule >= CT_RULE_MIN && one_in(o, 3))
 		return NUMBER_NAN;
 	for (uint32_t i = pick(o, 9); i > 0; i--)
@@ -592,6 +594,25 @@ random_attr(Oracle *o, ModelAttr *attr)
 	random_initial(o, attr);
 }
 
+/* One that only adds up, or the last value. */
+static void
+random_plain_attr(Oracle *o, ModelAttr *attr)
+{
+	memset(attr, 0, sizeof(*attr));
+	attr->rule = one_in(o, 2) ? CT_RULE_LAST : CT_RULE_SUM;
+	attr->image = attr->rule == CT_RULE_LAST ? (uint8_t) pick(o, 3) : CT_IMAGE_WORD;
+	attr->length = one_in(o, 2) ? 5 : 33;
+	if (attr->rule == CT_RULE_SUM && one_in(o, 4))
+	{
+		attr->number = CT_NUMBER_NUMERIC;
+		attr->image = CT_IMAGE_VAR;
+		attr->wide = one_in(o, 2);
+	}
+	else if (attr->rule == CT_RULE_SUM)
+		attr->number = CT_NUMBER_INT;
+	random_initial(o, attr);
+}
+
 /* A number that can move, or move another. */
 static void
 random_mover(Oracle *o, ModelAttr *attr)
@@ -688,7 +709,12 @@ random_schema(Oracle *o)
 	o->all_attrs = o->nattrs + (int) pick(o, 4);
 	o->id_attr = one_in(o, 4) ? -1 : 2;
 	for (int i = 0; i < o->all_attrs; i++)
-		random_attr(o, &o->attr[i]);
+	{
+		if (o->plain)
+			random_plain_attr(o, &o->attr[i]);
+		else
+			random_attr(o, &o->attr[i]);
+	}
 	for (int i = 0; i < 2; i++)
 		o->attr[i] = (ModelAttr){.rule = CT_RULE_NONE, .initial.null = true};
 	if (o->id_attr >= 0)
@@ -696,7 +722,7 @@ random_schema(Oracle *o)
 								 .image = (uint8_t) pick(o, 3),
 								 .length = 1 + (int) pick(o, 2),
 								 .initial.null = true};
-	for (uint32_t i = one_in(o, 2) ? 1 + pick(o, 4) : 0; i > 0 && o->nattrs > 4; i--)
+	for (uint32_t i = !o->plain && one_in(o, 2) ? 1 + pick(o, 4) : 0; i > 0 && o->nattrs > 4; i--)
 		random_motion(o, 3 + (int) pick(o, (uint32_t) o->nattrs - 3),
 					  3 + (int) pick(o, (uint32_t) o->nattrs - 3));
 	o->schema = make_schema(o, o->nattrs);
@@ -1586,12 +1612,15 @@ payload_of(const Oracle *o, const ModelEvent *event, uint8_t *payload)
 static void
 random_event(Oracle *o, ModelEvent *event)
 {
-	uint32_t density = o->sparse ? 10 + pick(o, 20) : 1 + pick(o, 3);
+	uint32_t density = o->alike ? 1 : o->sparse ? 10 + pick(o, 20) : 1 + pick(o, 3);
+	bool usual = o->plain && !one_in(o, 200);
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
 	event->time = instant(o, o->start + pick(o, o->settings.instants));
 	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
+	if (usual)
+		event->kind = CT_EVENT;
 	for (int i = 2; i < o->nattrs; i++)
 	{
 		ModelValue *value = &event->value[i];
@@ -1599,8 +1628,8 @@ random_event(Oracle *o, ModelEvent *event)
 		if (i == o->id_attr)
 		{
 			memset(value, 0, sizeof(*value));
-			value->set = !one_in(o, 6);
-			value->null = one_in(o, 6);
+			value->set = !one_in(o, 6) || o->alike;
+			value->null = one_in(o, 6) && !o->alike;
 			value->bytes = o->attr[i].image == CT_IMAGE_WORD    ? 8
 						   : o->attr[i].image == CT_IMAGE_FIXED ? (uint32_t) o->attr[i].length
 																: 1;
@@ -1611,7 +1640,7 @@ random_event(Oracle *o, ModelEvent *event)
 		else if (event->kind != CT_FINISH && one_in(o, density))
 		{
 			random_value(o, &o->attr[i], value);
-			value->null = one_in(o, 6);
+			value->null = one_in(o, 6) && !usual;
 		}
 		event->set |= (uint64_t) value->set << i;
 		event->null |= (uint64_t) (value->set && value->null) << i;
@@ -2375,6 +2404,8 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->fate = calloc(1, o->fate_room);
 	o->served = o->retained = INT64_MIN;
 	o->sparse = one_in(o, 4);
+	o->plain = one_in(o, 3);
+	o->alike = o->plain && one_in(o, 2);
 	random_clock(o);
 	random_schema(o);
 	o->base = aligned_alloc(CT_PAGE_BYTES, settings->region_bytes);

@@ -758,6 +758,79 @@ widen(void **state)
 	table_free(&table);
 }
 
+/* ---- where everything adds up ------------------------------------------------------------ */
+
+/* A key, a time and a sum: with retracted and with many recent events, too. */
+static void
+plain_sums(void **state)
+{
+	CtSchema *schema = calloc(1, sizeof(CtSchema) + 3 * sizeof(CtAttr));
+	CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	CtRef extra[20];
+	CtRef cancelled[20];
+	CtRuns runs = {.extra = extra, .cancelled = cancelled};
+	Table table;
+	Event event;
+	CtRef timeline;
+	CtState got;
+	uint32_t count;
+
+	(void) state;
+	*schema = (CtSchema){.size = sizeof(CtSchema) + 3 * sizeof(CtAttr), .nattrs = 3, .id_attr = -1};
+	for (int i = 0; i < 3; i++)
+		schema->attr[i] = (CtAttr){.rate_attr = -1};
+	schema->attr[SUM_ATTR].rule = CT_RULE_SUM;
+	schema->attr[SUM_ATTR].number = CT_NUMBER_INT;
+	table = table_make_of(schema, 60);
+	for (int64_t i = 0; i < 500; i++)
+	{
+		event = sum_event(i, 1);
+		table_enter(&table, 1, &event, 3, INT64_MIN);
+	}
+	table_settle_all(&table);
+	timeline = table_find(&table, 1);
+
+	event = sum_event(17, 1);
+	event.change.retracts = true;
+	assert_int_equal(table_add(&table, 1, &event, 4), CT_OK);
+	runs.extra[runs.nextra++] = ct_timeline_recent(&table.arena, timeline, &count);
+	runs.retracts = true;
+	ct_timeline_merge(&table.arena, table.store, timeline, &all, &runs);
+	for (int64_t time = 0; time < 500; time++)
+	{
+		ct_timeline_fold(&table.arena, table.store, timeline, time, &all, &runs, &got);
+		assert_int_equal(state_int(&got, SUM_ATTR), time + (time < 17));
+		ct_timeline_fold(&table.arena, table.store, timeline, time, &all, NULL, &got);
+		assert_int_equal(state_int(&got, SUM_ATTR), time + 1);
+	}
+
+	for (int64_t i = 0; i < 10; i++)
+	{
+		event = sum_event(50 * i, 1000);
+		assert_int_equal(table_add(&table, 1, &event, 5), CT_OK);
+	}
+	for (int64_t retracted = 0; retracted < 2; retracted++)
+	{
+		CtRef ref = ct_timeline_recent(&table.arena, timeline, &count);
+
+		runs.nextra = 0;
+		for (; ref != 0; ref = ((const CtEvent *) ct_ptr(&table.arena, ref))->next)
+		{
+			if (retracted || !((const CtEvent *) ct_ptr(&table.arena, ref))->retracts)
+				runs.extra[runs.nextra++] = ref;
+		}
+		ct_timeline_merge(&table.arena, table.store, timeline, &all, &runs);
+		for (int64_t time = 0; time < 500; time++)
+		{
+			ct_timeline_fold(&table.arena, table.store, timeline, time, &all, &runs, &got);
+			assert_int_equal(state_int(&got, SUM_ATTR),
+							 time + 1 - (retracted && time >= 17) + 1000 * (1 + time / 50));
+		}
+	}
+	table_free(&table);
+	free(schema);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -770,6 +843,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(equality),      cmocka_unit_test(notices),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
 		cmocka_unit_test(too_much),      cmocka_unit_test(widen),
+		cmocka_unit_test(plain_sums),
 	};
 
 	seed = oracle_seed(argc, argv);
