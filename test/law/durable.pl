@@ -184,8 +184,8 @@ my @specs = (
 			{ name => 'v', type => 'int', rule => 'last' } ]
 	},
 	{
-		what => 'between events, event ids',
-		events => 'CREATE TABLE %s (id int PRIMARY KEY, k int, at timestamptz, heat float8, g int, place float8, v numeric(9,6), s int)',
+		what => 'between events, event ids, a foreign key to itself',
+		events => 'CREATE TABLE %1$s (id int PRIMARY KEY, k int, at timestamptz, heat float8, g int, place float8, v numeric(9,6), s int, cause int REFERENCES %1$s ON DELETE CASCADE)',
 		more => [ 'CREATE TABLE %s_counts (k int, at timestamptz, heat float8, place float8)', 'CREATE TABLE %s_closings (k int, at timestamptz)' ],
 		values => [
 			[ id => sub { int rand $ids }, 'int' ],
@@ -195,7 +195,8 @@ my @specs = (
 			[ g => sub { chance(0.6) ? undef : int rand 30 }, 'int' ],
 			[ place => sub { chance(0.6) ? undef : tenths() }, 'float8' ],
 			[ v => sub { chance(0.6) ? undef : tenths() }, 'numeric' ],
-			[ s => sub { int rand 5 }, 'int' ] ],
+			[ s => sub { int rand 5 }, 'int' ],
+			[ cause => sub { chance(0.93) ? undef : int rand $ids }, 'int' ] ],
 		conflict => 'id',
 		also => {
 			counts => { values => [
