@@ -59,6 +59,10 @@
 #define LOADER_LOCK_MS 100
 #define WRITERS_MS 10000
 
+/* It looks around so often, and leaves when there was nothing for so long. */
+#define LOADER_NAP_MS 20
+#define LOADER_IDLE_MS 2000
+
 /* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
 #define RETRY_MS 30000
 #define RETRY_DEAR_MS 600000
@@ -667,7 +671,7 @@ void
 contime_loader_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
-	bool		waiting = true;
+	TimestampTz until = 0;		/* there may be something to load again */
 	MemoryContext context;
 
 	pqsignal(SIGTERM, die);
@@ -680,23 +684,21 @@ contime_loader_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
-	while (waiting)
+	do
 	{
-		waiting = false;
 		for (int i = 0; i < contime_shared->highest; i++)
 		{
 			if (!is_due(&contime_shared->generation[i]))
 				continue;
-			waiting = true;
+			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 			if (not_before[i] <= GetCurrentTimestamp())
 				try_load(&contime_shared->generation[i]);
 			MemoryContextReset(context);
 		}
-		if (waiting)
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50,
-							 PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-	}
+	} while (GetCurrentTimestamp() < until);
 	proc_exit(0);
 }
