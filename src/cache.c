@@ -148,6 +148,7 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	ct_store_stats(&arena, g->store[partition], &stats);
 	if (stats.astray == 0 && stats.duplicates == 0 && stats.conflicts == 0)
 		return;
+	contime_pause("giving up", g->database);
 	if (!change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
 		return;
 	ereport(LOG,

@@ -454,6 +454,8 @@ store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 
 		*first = true;
 		status = ct_store_create(&arena, table->schema, &store);
+		if (status == CT_OK && table->source)
+			ct_store_keep(&arena, store);
 		if (status == CT_OK)
 			g->store[partition] = store;
 	}

@@ -13,6 +13,7 @@
  *	  batch      a reader has some of what it reads, and goes on
  *	  linked     a writer has linked its events of one partition
  *	  entering   a worker has entered a part of a batch
+ *	  giving up  a worker knows that a cache cannot be relied on any more
  *
  * Only in builds with assertions; in others contime_pause() is nothing.  Who
  * holds a partition's lock does not stop.

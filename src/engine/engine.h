@@ -301,6 +301,13 @@ typedef struct CtBatch
 
 CtStatus	ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
 
+/*
+ * Have a store lose nothing that it was given.  When it comes to decide between
+ * twins, or to a retraction of what is not there, ct_store_settle() counts that
+ * (a conflict, or astray), and settles nothing more: reads stay right.
+ */
+void		ct_store_keep(CtArena *arena, CtRef store);
+
 /* Replace the description by one with attributes appended. */
 CtStatus	ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 

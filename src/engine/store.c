@@ -386,6 +386,12 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	return CT_OK;
 }
 
+void
+ct_store_keep(CtArena *arena, CtRef ref)
+{
+	((CtStore *) ct_ptr(arena, ref))->keeps = true;
+}
+
 CtStatus
 ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 {
@@ -1206,6 +1212,11 @@ decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *e
 	}
 	if (own != 0 || its != 0)
 		return CT_AGAIN;
+	if (writer->store->keeps)
+	{
+		writer->store->conflicts++;
+		return CT_AGAIN;
+	}
 	status = decide(writer, timeline, entry, spot);
 	if (status == CT_NO_MEMORY)
 		return status;
@@ -1273,7 +1284,11 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 			writer->store->retracted++;
 		}
 		else
+		{
 			writer->store->astray++;
+			if (writer->store->keeps)
+				return CT_AGAIN;
+		}
 	}
 	waiting_end(writer, timeline, ref, true);
 	return CT_OK;

@@ -59,6 +59,7 @@ typedef struct CtStore
 	bool retaining;       /* such a walk is under way */
 	bool retain_left;     /* it met something it had to leave */
 	uint64_t retain_frozen; /* events that had frozen when it began */
+	bool keeps;             /* twins are not decided about: see ct_store_keep() */
 } CtStore;
 
 /* What a reader without the lock may still be looking at. */

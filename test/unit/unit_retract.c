@@ -138,6 +138,39 @@ astray(void **state)
 	table_free(&table);
 }
 
+/* A store that is to lose nothing: a twin stays until one of the two is taken back, and so does what is astray. */
+static void
+kept(void **state)
+{
+	Table table = table_make(50);
+	CtState found;
+
+	(void) state;
+	ct_store_keep(&table.arena, table.store);
+	add(&table, &(Write){11, 10, false});
+	add(&table, &(Write){12, 20, false});
+	(void) enter(&table, 0, NEVER);
+	(void) enter(&table, 0, NEVER);
+	table_settle_all(&table);
+	table_validate(&table);
+	assert_int_equal(table_stats(&table).conflicts, 1);
+	assert_int_equal(table_stats(&table).recent, 1);
+	add(&table, &(Write){13, 10, true});
+	(void) enter(&table, 0, NEVER);
+	table_settle_all(&table);
+	table_validate(&table);
+	assert_int_equal(table_stats(&table).recent, 0);
+	found = table_state(&table, 1, 5);
+	assert_int_equal(state_int(&found, SUM_ATTR), 20);
+	add(&table, &(Write){14, 10, true});
+	(void) enter(&table, 0, NEVER);
+	table_settle_all(&table);
+	table_validate(&table);
+	assert_int_equal(table_stats(&table).astray, 1);
+	assert_int_equal(table_stats(&table).recent, 1);
+	table_free(&table);
+}
+
 /* ---- what is told ------------------------------------------------------------------- */
 
 enum
@@ -239,6 +272,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(astray),
+		cmocka_unit_test(kept),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(again),
 	};
