@@ -130,6 +130,31 @@ INSERT INTO movement SELECT 5100 + i, 9, '2026-03-01', 1000000 FROM generate_ser
 DROP TRIGGER aaa ON movement;
 SELECT differ();
 
+-- A foreign key that deletes rows when the statement it does so for seems to be over: of that it fires no statement triggers any more.
+CREATE TABLE box (id int PRIMARY KEY);
+CREATE TABLE bag (id int PRIMARY KEY, box int);
+CREATE TABLE part (item int, at timestamptz, n int, box int REFERENCES box ON DELETE CASCADE, bag int REFERENCES bag ON DELETE CASCADE);
+ALTER TABLE bag ADD FOREIGN KEY (box) REFERENCES box ON DELETE CASCADE;
+CREATE FOREIGN TABLE stock (item int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'part');
+INSERT INTO box VALUES (1);
+INSERT INTO bag VALUES (1, 1);
+INSERT INTO part VALUES (1, '2026-01-01', 10, NULL, NULL), (1, '2026-01-01', 20, 1, NULL), (1, '2026-01-01', 30, NULL, 1);
+SELECT n, asked('SELECT * FROM stock WHERE item = 1') FROM stock WHERE item = 1;
+CALL until($c$ (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'stock'::regclass) $c$);
+CREATE FUNCTION look_at_stock() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE 'stock is %, parts are %', (SELECT n FROM stock WHERE item = 1), (SELECT sum(n) FROM part WHERE item = 1);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER zzz AFTER DELETE ON bag FOR EACH ROW EXECUTE FUNCTION look_at_stock();
+BEGIN;
+DELETE FROM box;
+SELECT n, asked('SELECT * FROM stock WHERE item = 1') FROM stock WHERE item = 1;
+COMMIT;
+SELECT n, asked('SELECT * FROM stock WHERE item = 1') FROM stock WHERE item = 1;
+DROP TABLE part, bag, box CASCADE;
+DROP FUNCTION look_at_stock;
+
 -- ---- DDL ------------------------------------------------------------------------------------------
 
 -- What may change rows, or what they mean, has them loaded again; rolled back, nothing has happened.

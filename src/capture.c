@@ -47,6 +47,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -354,6 +355,7 @@ typedef struct Pending
 	int			capacity;
 	Size		bytes;
 	List	   *parts;			/* that rows came from */
+	int			over;			/* when triggers of this depth are; 0: it goes on */
 } Pending;
 
 static Pending *pending = NULL;
@@ -367,6 +369,28 @@ pending_remove(Pending *gone)
 		p = &(*p)->outer;
 	*p = gone->outer;
 	MemoryContextDelete(gone->context);
+}
+
+/* How many triggers are under way, each fired by what the one before does. */
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+/* Forget those that are over. */
+static void
+pending_tidy(void)
+{
+	int			depth = pending ? trigger_depth() : 0;
+	Pending    *outer;
+
+	for (Pending *p = pending; p; p = outer)
+	{
+		outer = p->outer;
+		if (p->over > depth)
+			pending_remove(p);
+	}
 }
 
 /* Statements of a transaction that has ended, or of a part of it, are over. */
@@ -435,6 +459,7 @@ pending_begin(Oid relid, Oid events, Oid named)
 	p->row = MemoryContextAlloc(context, p->capacity * sizeof(Captured));
 	p->bytes = 0;
 	p->parts = NIL;
+	p->over = 0;
 	p->outer = pending;
 	pending = p;
 	return p;
@@ -443,8 +468,10 @@ pending_begin(Oid relid, Oid events, Oid named)
 static Pending *
 pending_find(Oid relid, Oid events)
 {
-	Pending    *p = pending;
+	Pending    *p;
 
+	pending_tidy();
+	p = pending;
 	while (p && (p->relid != relid || p->events != events))
 		p = p->outer;
 	return p;
@@ -453,6 +480,7 @@ pending_find(Oid relid, Oid events)
 bool
 contime_capture_pending(Oid relid)
 {
+	pending_tidy();
 	for (Pending *p = pending; p; p = p->outer)
 		if (p->relid == relid)
 			return true;
@@ -657,11 +685,29 @@ capture_row(const TriggerData *trigger, Oid relid, Oid events)
 			keep(p, rel, trigger->tg_trigtuple, true, false);
 		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 			keep(p, rel, trigger->tg_newtuple, false, true);
-		if (alone || p->frozen || p->nrows >= MOST_ROWS - 1 || p->bytes >= MOST_BYTES)
+		if (alone || p->over > 0 || p->frozen || p->nrows >= MOST_ROWS - 1 || p->bytes >= MOST_BYTES)
 			pending_flush(p);
 	}
 	if (alone)
 		pending_remove(p);
+}
+
+/*
+ * A statement's rows are captured.  But a foreign key may have more written in
+ * its name, which is not said before, as long as triggers of this depth are
+ * fired.
+ */
+static void
+statement_captured(Pending *p)
+{
+	pending_flush(p);
+	for (const Pending *other = pending; other && p->over == 0; other = other->outer)
+		if (other->relid == p->relid && other->over > 0)
+		{
+			pending_remove(p);
+			return;
+		}
+	p->over = trigger_depth();
 }
 
 static void
@@ -674,10 +720,7 @@ capture_statement(const TriggerData *trigger, Oid relid, Oid events)
 	else if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		(void) pending_begin(relid, events, RelationGetRelid(trigger->tg_relation));
 	else if ((p = pending_find(relid, events)) != NULL)
-	{
-		pending_flush(p);
-		pending_remove(p);
-	}
+		statement_captured(p);
 }
 
 /* contime.capture(): see above */
