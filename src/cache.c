@@ -186,6 +186,12 @@ contime_cache_change(Oid relid, Oid events)
 		g->load_after = 0;
 }
 
+bool
+contime_cache_may_grow(void)
+{
+	return may_take_more();
+}
+
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 static bool

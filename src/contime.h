@@ -776,6 +776,9 @@ extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
 
+/* Is there room for more?  Some is left to tables that have nothing else. */
+extern bool contime_cache_may_grow(void);
+
 /* It may lack a row, for the reason given in the log. */
 extern void contime_cache_break(Oid relid, const char *reason);
 

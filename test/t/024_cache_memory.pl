@@ -46,6 +46,12 @@ $sql->('SELECT pg_sleep(6)');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM small_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'small_state'::regclass}, "1\nt"), 'the first is read, and comes back');
 is($equal->('small_state', 'small'), 't', 'and right');
 
+# While who has it grow goes on.
+is($sql->(q{BEGIN}, q{INSERT INTO small SELECT i % 1000, timestamptz '2027-01-01' + i * interval '1 s', i FROM generate_series(1, 400000) i},
+	q{INSERT INTO account SELECT i % 100, timestamptz '2020-01-01' + i * interval '1 s', 0 FROM generate_series(1, 10000) i}, q{SELECT count(*) FROM small}, q{ROLLBACK}),
+	1100000, 'a table in memory finds room beside one that grows');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM small_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'small_state'::regclass}, "1\nt"), 'which is there again when it has not grown');
+
 # It grows until memory is full: no write fails, and no answer is wrong.
 $sql->("INSERT INTO small SELECT i % 1000, timestamptz '2027-01-01' + i * interval '1 s', i FROM generate_series(1, 300000) i") for 1 .. 4;
 is($equal->('small_state', 'small'), 't', 'what outgrew memory is right, ' . $cache->('small_state'));
