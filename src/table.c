@@ -1149,8 +1149,12 @@ contime_is_table(Oid relid)
 ContimeNotify
 contime_table_notify(Oid relid)
 {
-	char	   *notify = option_value(GetForeignTable(relid)->options, "notify");
+	char	   *notify;
 
+	/* (Nobody keeps it from being dropped.) */
+	if (!SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)))
+		return CONTIME_NOTIFY_OFF;
+	notify = option_value(GetForeignTable(relid)->options, "notify");
 	if (notify == NULL || strcmp(notify, "on") == 0)
 		return CONTIME_NOTIFY_ON;
 	return strcmp(notify, "key") == 0 ? CONTIME_NOTIFY_KEY : CONTIME_NOTIFY_OFF;
