@@ -13,6 +13,10 @@
  * fold gives what it would have given at the start.  A key that appears
  * meanwhile has no event that the snapshot sees.
  *
+ * A durable table is read from its cache if that holds what the snapshot sees
+ * (cache.c), and but for keys of which it does not: those, or all, are loaded
+ * from the event tables one after the other (heapread.c), and folded likewise.
+ *
  * Not here: which conditions become instants and keys (plan.c), privileges
  * (core for the FDW, functions.c for the functions).
  */
