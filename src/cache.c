@@ -50,6 +50,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -688,6 +689,9 @@ contime_loader_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	LockTimeout = LOADER_LOCK_MS;
+
+	/* Serializable, it could have transactions fail that write what it reads. */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 

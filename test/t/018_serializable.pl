@@ -80,6 +80,25 @@ COMMIT;
 $report = pgbench('serializable', 500, '-f', $own);
 like($report, qr{transactions actually processed: 2000/2000}, 'with keys of one\'s own all get through');
 like($report, qr{failed transactions: 0 }, 'at once');
+
+# Where transactions are serializable by default, what loads a durable table is none of those that others may conflict with.
+$node->safe_psql('postgres', q{
+	CREATE TABLE limits (n int);
+	INSERT INTO limits VALUES (1);
+	CREATE TABLE movement (item int, at timestamptz, n int);
+	INSERT INTO movement SELECT i, '2020-01-01', i FROM generate_series(1, 1000) i;
+	CREATE FOREIGN TABLE stock (item int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'movement');
+	ALTER DATABASE postgres SET default_transaction_isolation = serializable});
+my $writer = $node->background_psql('postgres', on_error_stop => 0);
+$writer->query_safe('BEGIN; SELECT n FROM limits');
+$node->safe_psql('postgres', 'UPDATE limits SET n = 2');
+{
+	local $ENV{PGOPTIONS} = '-c default_transaction_isolation=read\ committed';
+	until_cached($node, 'stock');
+}
+$writer->query(q{INSERT INTO movement VALUES (1, '2020-01-02', 1); COMMIT});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE item = 1'), 2, 'it has nobody fail');
+$writer->quit;
 $node->stop('fast');
 
 done_testing();
