@@ -271,13 +271,17 @@ note_read(ContimeGeneration *g)
 }
 
 bool
-contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const CtSnapshot *snapshot)
+contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
 {
 	note_read(g);
 
-	/* What serializable transactions read of event tables, core must know. */
+	/*
+	 * What serializable transactions read of event tables, core must know.  A
+	 * snapshot from before a standby was promoted does not tell transactions
+	 * from their subtransactions.
+	 */
 	return !IsolationIsSerializable() && !contime_capture_pending(table->relid) &&
-		sees_load(snapshot, g);
+		!view->snapshot->takenDuringRecovery && sees_load(&view->plain, g);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */

@@ -771,7 +771,7 @@ extern bool contime_cache_is_ready(Oid relid);
  */
 extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
 extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table,
-								 const CtSnapshot *snapshot);
+								 const ContimeView *view);
 
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);

@@ -306,7 +306,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	{
 		contime_source_check(scan->table);
 		scan->watched = contime_cache_watched(scan->table);
-		if (scan->watched && contime_cache_serves(scan->watched, scan->table, &scan->view->plain))
+		if (scan->watched && contime_cache_serves(scan->watched, scan->table, scan->view))
 			scan->generation = scan->watched;
 	}
 	else
