@@ -226,6 +226,28 @@ COPY movement (id, account, at, amount) FROM stdin (FREEZE, FORMAT csv);
 COMMIT;
 SELECT differ();
 
+-- ---- functions that sources call ----------------------------------------------------------------------
+
+-- They run as the owner, and what names in them mean is not for who writes or reads to say.
+CREATE TABLE title (account int, at timestamptz, name text);
+CREATE FUNCTION tidied(name text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN lower(name); END';
+CREATE FOREIGN TABLE titled (id int OPTIONS (key 'true', source 'account'), at timestamptz OPTIONS (time 'true'), name text OPTIONS (source 'tidied(name)'))
+SERVER contime OPTIONS (events 'title');
+CREATE SCHEMA theirs;
+CREATE FUNCTION theirs.lower(name text) RETURNS text LANGUAGE sql AS $$ SELECT 'read by ' || current_user $$;
+INSERT INTO title VALUES (1, '2026-01-01', 'ADA');
+SET search_path = theirs, public, pg_catalog;
+SELECT lower('x') LIKE 'read by %' AS shadowed, id, name FROM titled;
+CALL until($c$ (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'titled'::regclass) $c$);
+INSERT INTO title VALUES (2, '2026-01-01', 'BOB');
+UPDATE title SET name = 'EVE' WHERE account = 1;
+SELECT id, name, asked('SELECT * FROM titled WHERE id = 2') FROM titled ORDER BY id;
+RESET search_path;
+SELECT * FROM contime.verify('titled');
+DROP TABLE title CASCADE;
+DROP FUNCTION tidied;
+DROP SCHEMA theirs CASCADE;
+
 -- ---- several sources, and none --------------------------------------------------------------------
 
 CREATE TABLE correction (account int NOT NULL, at timestamptz NOT NULL, amount numeric(18,2));

@@ -502,7 +502,7 @@ link_source(const Pending *p, Relation rel, const ContimeTable *table,
 {
 	ContimeEvents *events = contime_events_begin(table, source);
 	ContimeIngest *ingest = contime_ingest_begin(rel);
-	ContimeIdentity before = contime_become_owner(table->owner);
+	ContimeIdentity before = contime_become_owner(table);
 	int			last = -1;		/* row that gave an event last */
 
 	for (int i = 0; i < p->nrows; i++)

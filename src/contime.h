@@ -315,6 +315,7 @@ typedef struct ContimeTable
 	bool		ignores_late;	/* option too_late 'ignore' */
 	uint64		options_xid;	/* who gave the options, if it has not ended */
 	Oid			owner;			/* reads event tables */
+	bool		calls;			/* its sources call functions that are not PostgreSQL's own */
 	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
@@ -681,16 +682,18 @@ extern void contime_source_path_end(void);
 
 /*
  * Event tables are read, and sources evaluated, by the continuous table's
- * owner.  What runs in a transaction that fails is undone by its abort, this
+ * owner; with a search_path that nobody else chose, where a source calls
+ * functions of users.  What runs in a transaction that fails is undone by its abort, this
  * too.
  */
 typedef struct ContimeIdentity
 {
 	Oid			user;
 	int			context;
+	int			settings;		/* nest level of the search_path; 0: it was left alone */
 } ContimeIdentity;
 
-extern ContimeIdentity contime_become_owner(Oid owner);
+extern ContimeIdentity contime_become_owner(const ContimeTable *table);
 extern void contime_become(const ContimeIdentity *before);
 
 /* Does a state depend on events behind its instant, too? */

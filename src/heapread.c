@@ -91,7 +91,7 @@ ContimeEvents *
 contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeEvents *events = palloc0(sizeof(ContimeEvents));
-	ContimeIdentity before = contime_become_owner(table->owner);
+	ContimeIdentity before = contime_become_owner(table);
 	MemoryContext caller;
 
 	events->table = table;
@@ -257,7 +257,7 @@ feed_head(Feed *feed, Snapshot snapshot)
 	while ((load = contime_ingest_load(feed->ingest, feed->next)) == NULL && feed->query)
 	{
 		ErrorContextCallback context = {error_context_stack, add_feed, feed};
-		ContimeIdentity before = contime_become_owner(feed->table->owner);
+		ContimeIdentity before = contime_become_owner(feed->table);
 
 		CHECK_FOR_INTERRUPTS();
 		error_context_stack = &context;
@@ -376,7 +376,7 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	MemoryContextReset(read->binding);
 	caller = MemoryContextSwitchTo(read->binding);
 	params = parameters(table, keys, bounded, until);
-	before = contime_become_owner(table->owner);
+	before = contime_become_owner(table);
 	PushActiveSnapshot(read->snapshot);
 	for (int i = 0; i < read->nfeeds; i++)
 		feed_bind(&read->feed[i], read->snapshot, keys ? CONTIME_OF_KEY : CONTIME_BY_KEY, bounded,
@@ -521,7 +521,7 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 	load->snapshot = snapshot;
 	load->params = makeParamList(0);
 	feed_begin(&load->feed, rel, table, source);
-	before = contime_become_owner(table->owner);
+	before = contime_become_owner(table);
 	feed_bind(&load->feed, snapshot, CONTIME_ANY_ORDER, false, load->params);
 	contime_become(&before);
 	return load;

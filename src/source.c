@@ -23,6 +23,7 @@
 #include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -51,6 +52,7 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -259,19 +261,27 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 /* ---- as the owner ------------------------------------------------------------------------ */
 
 ContimeIdentity
-contime_become_owner(Oid owner)
+contime_become_owner(const ContimeTable *table)
 {
-	ContimeIdentity before;
+	ContimeIdentity before = {0};
 
 	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
+	SetUserIdAndSecContext(table->owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
+	if (table->calls)
+	{
+		before.settings = NewGUCNestLevel();
+		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
 	return before;
 }
 
 void
 contime_become(const ContimeIdentity *before)
 {
+	if (before->settings > 0)
+		AtEOXact_GUC(false, before->settings);
 	SetUserIdAndSecContext(before->user, before->context);
 }
 
@@ -524,8 +534,24 @@ free_plans(void *arg)
 			SPI_freeplan(source->plan[i / 2][i % 2]);
 }
 
+static bool
+is_theirs(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* Does an expression call what is not PostgreSQL's own? */
+static bool
+calls_theirs(Node *expr, void *context)
+{
+	if (expr == NULL)
+		return false;
+	return IsA(expr, CoerceToDomain) || check_functions_in_node(expr, is_theirs, context) ||
+		expression_tree_walker(expr, calls_theirs, context);
+}
+
 static ContimeSource *
-derive_source(const ContimeTable *table, Relation rel, Relation events, CtKind kind,
+derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 			  const Jsonb *columns)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -542,6 +568,7 @@ derive_source(const ContimeTable *table, Relation rel, Relation events, CtKind k
 
 		if (!column->attisdropped)
 			source->expr[i] = derive_expression(table, events, source, column, columns);
+		table->calls |= calls_theirs(source->expr[i], NULL);
 		if (source->expr[i] && table->attr[i].state)
 			source->columns |= UINT64CONST(1) << i;
 	}
@@ -573,7 +600,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 					 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
 							NameStr(TupleDescAttr(desc, i)->attname), table->name),
 					 errhint("Name the event table in the option events of the table.")));
-	before = contime_become_owner(table->owner);
+	before = contime_become_owner(table);
 	contime_source_path_begin();
 	if (events_name)
 	{
