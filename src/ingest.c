@@ -323,10 +323,14 @@ contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
 void
 contime_ingest_cancel(ContimeIngest *ingest)
 {
-	const CtLoad *a = contime_ingest_load(ingest, ingest->nrows - 2);
-	const CtLoad *b = contime_ingest_load(ingest, ingest->nrows - 1);
+	const CtLoad *a;
+	const CtLoad *b;
 
-	if (ingest->nrows >= 2 && a->hash == b->hash && a->key_bytes == b->key_bytes &&
+	if (ingest->nrows < 2)
+		return;
+	a = contime_ingest_load(ingest, ingest->nrows - 2);
+	b = contime_ingest_load(ingest, ingest->nrows - 1);
+	if (a->hash == b->hash && a->key_bytes == b->key_bytes &&
 		memcmp(a->key, b->key, a->key_bytes) == 0 &&
 		a->change.time == b->change.time && a->change.kind == b->change.kind &&
 		a->change.set == b->change.set && a->change.null == b->change.null &&
