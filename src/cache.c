@@ -439,13 +439,35 @@ evict(const ContimeGeneration *but)
 		(void) contime_generation_replace(relid);
 	UnlockRelationOid(relid, AccessExclusiveLock);
 
-	/* The workers give its memory back. */
+	return true;
+}
+
+/* Is memory on its way back from what is in force no more? */
+static bool
+is_freeing(void)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *g = &contime_shared->generation[i];
+
+		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
+			if (g->store[p] != 0)
+				return true;
+	}
+	return false;
+}
+
+static bool
+make_room(const ContimeGeneration *g)
+{
 	for (int waited_ms = 0; waited_ms < EVICT_MS && !may_take_more(); waited_ms += 10)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (!is_freeing() && !evict(g))
+			return false;
 		pg_usleep(10000);
 	}
-	return true;
+	return may_take_more();
 }
 
 /* Load every row of an event table that the snapshot sees; false: there is no room. */
@@ -459,9 +481,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	while (room && contime_heap_load_next(load, g))
 	{
 		CHECK_FOR_INTERRUPTS();
-		while (!may_take_more() && evict(g))
-			;
-		room = may_take_more() && contime_cache_state(g) == CONTIME_CACHE_LOADING;
+		room = make_room(g) && contime_cache_state(g) == CONTIME_CACHE_LOADING;
 	}
 	contime_heap_load_end(load);
 	return room;
@@ -598,7 +618,7 @@ load(Oid relid)
 	if (reason)
 		refuse(table, g, reason);
 	else
-		contime_notice_reset(g);
+		contime_notice_reset(g, true);
 	relation_close(rel, NoLock);
 }
 

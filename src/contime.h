@@ -847,8 +847,8 @@ extern void contime_rings_attach(char *area);
 
 extern void contime_due_add(ContimeDue *sum, const ContimeDue *due);
 
-/* A table remembers nothing of what was before: tell it. */
-extern void contime_notice_reset(ContimeGeneration *g);
+/* A table remembers nothing of what was before: tell it.  lost: nor what there was to tell. */
+extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 
 extern bool contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed);
 extern void contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key,

@@ -87,13 +87,14 @@ make_due(ContimeGeneration *g, ContimeDue *due)
 }
 
 void
-contime_notice_reset(ContimeGeneration *g)
+contime_notice_reset(ContimeGeneration *g, bool lost)
 {
 	ContimeDue	due = {.from = PG_INT64_MIN, .to = PG_INT64_MAX, .reset = true};
 
 	bool		was_empty = make_due(g, &due);
 
-	pg_atomic_write_u64(&g->lost, due.seq);
+	if (lost)
+		pg_atomic_write_u64(&g->lost, due.seq);
 	if (was_empty)
 		contime_agent_wake(g->database);
 }

@@ -827,7 +827,7 @@ contime_generations_sweep(void)
 		if (committed && !g->dead && g->forgot)
 		{
 			g->forgot = false;
-			contime_notice_reset(g);
+			contime_notice_reset(g, false);
 		}
 		if (g->agreed && !g->dead && g->older < 0 && !g->tombstone)
 			continue;

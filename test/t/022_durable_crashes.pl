@@ -243,7 +243,7 @@ sub crash
 		return;
 	}
 	my $offset = -s $node->logfile;
-	kill('KILL', $pid) or die "seed $seed: the $whom is gone";
+	$pid = victim($whom) until kill 'KILL', $pid;	# who was chosen may have left meanwhile
 	eval { $node->wait_for_log(qr/database system is ready to accept connections/, $offset); 1 } or die "seed $seed: no recovery from the death of a $whom";
 	$node->poll_query_until('postgres', 'SELECT true') or die "seed $seed: no connection";
 }
