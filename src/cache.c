@@ -56,8 +56,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* How long a loader waits for a lock, as DDL goes first; for who writes. */
+/* How long a loader waits for a lock, as DDL goes first; how often for one that all others wait behind; for who writes. */
 #define LOADER_LOCK_MS 100
+#define QUEUE_MS 5000
 #define WRITERS_MS 10000
 
 /* It looks around so often, and leaves when there was nothing for so long. */
@@ -523,6 +524,26 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	return reason;
 }
 
+/*
+ * Have a continuous table to oneself.  Who queues for that has all others wait
+ * behind him, so it is done rarely.
+ */
+static void
+lock_alone(Oid relid)
+{
+	static TimestampTz queued = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return;
+	if (now < TimestampTzPlusMilliseconds(queued, QUEUE_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("continuous table with OID %u is in use", relid)));
+	queued = now;
+	LockRelationOid(relid, AccessExclusiveLock);
+}
+
 /* A table's generation to be loaded into; one that holds something is replaced. */
 static ContimeGeneration *
 generation_to_load(const ContimeTable *table)
@@ -534,7 +555,7 @@ generation_to_load(const ContimeTable *table)
 		empty = g->store[p] == 0;
 	if (empty)
 		return g;
-	LockRelationOid(table->relid, AccessExclusiveLock);
+	lock_alone(table->relid);
 	g = contime_generation_replace(table->relid);
 	UnlockRelationOid(table->relid, AccessExclusiveLock);
 	return g;
@@ -559,7 +580,7 @@ refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 	unfit[index].reason = reason;
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
-		LockRelationOid(table->relid, AccessExclusiveLock);
+		lock_alone(table->relid);
 		g = contime_generation_replace(table->relid);
 	}
 	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
