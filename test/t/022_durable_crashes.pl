@@ -215,8 +215,9 @@ sub kill_postmaster
 sub victim
 {
 	my $whom = shift;
-	my ($pid) = split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $victims{$whom} OR $victims{client} ORDER BY $victims{client}, random()");
-	return $pid // die "seed $seed: no $whom to kill";
+	my $pid;
+	wait_until(sub { ($pid) = split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $victims{$whom} OR $victims{client} ORDER BY $victims{client}, random()"); defined $pid }, "a $whom to kill");
+	return $pid;
 }
 
 # Have the server crash, and wait until it serves again.

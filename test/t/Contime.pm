@@ -39,8 +39,7 @@ sub until_true
 sub until_cached
 {
 	my ($node, $table) = @_;
-	$node->safe_psql('postgres', "SELECT FROM $table LIMIT 1");
-	$node->poll_query_until('postgres', qq{SELECT cache = 'ready' FROM contime.tables WHERE "table" = '$table'::regclass}) or die "no cache of $table";
+	$node->poll_query_until('postgres', qq{SELECT count(*) >= 0 FROM $table; SELECT cache = 'ready' FROM contime.tables WHERE "table" = '$table'::regclass}, "t\nt") or die "no cache of $table";
 	return;
 }
 
