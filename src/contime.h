@@ -7,6 +7,8 @@
  *	  encode.c     rows <-> events and states         ingest.c  rows become recent events
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
+ *	  history.c    and what is read of a key along its time
+ *	  held.c       rows on the way there: see scan.h
  *	  reconcile.c  notices: what changed of the past
  *	  plan.c       conditions on the time column become bindings
  *	  path.c       their costs, paths and plans       estimate.c  estimates for functions
@@ -528,6 +530,11 @@ extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 extern void contime_scan_end(ContimeScan *scan);
 
+/* Keys and events in memory, for estimates; cheap. */
+extern void contime_count(Oid relid, double *keys, double *events);
+
+/* ---- history.c ------------------------------------------------------------------- */
+
 /*
  * The states in [from, to) of one key, or of all keys one after the other
  * (keys NULL), each key's in order of time.  next: one of them, and the part of
@@ -558,20 +565,6 @@ extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const
 									 int64 from, int64 to);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
 									ContimeTold *told);
-
-/*
- * The instant of "now" for an unbound read: statement_timestamp(), or the
- * transaction's start under REPEATABLE READ and above, or the session's own
- * newest stamp if later; the greatest bigint for logical
- * clocks.
- */
-extern int64 contime_now(const ContimeTable *table);
-
-/* A stamp for an event without a time: the clock, increasing in a session. */
-extern int64 contime_stamp(void);
-
-/* Keys and events in memory, for estimates; cheap. */
-extern void contime_count(Oid relid, double *keys, double *events);
 
 /* ---- instant.c ----------------------------------------------------------------------- */
 
@@ -627,6 +620,17 @@ extern void contime_ingest_link(ContimeIngest *ingest, ContimeGeneration *g, con
 extern uint64 contime_ended(uint64 top);
 extern const CtLoad *contime_ingest_load(ContimeIngest *ingest, int i);
 extern void contime_ingest_reset(ContimeIngest *ingest);
+
+/*
+ * The instant of "now" for an unbound read: statement_timestamp(), or the
+ * transaction's start under REPEATABLE READ and above, or the session's own
+ * newest stamp if later; the greatest bigint for logical
+ * clocks.
+ */
+extern int64 contime_now(const ContimeTable *table);
+
+/* A stamp for an event without a time: the clock, increasing in a session. */
+extern int64 contime_stamp(void);
 
 /* ---- source.c --------------------------------------------------------------------- */
 

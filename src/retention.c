@@ -18,7 +18,7 @@
  * id, and nothing more is given up until a worker finds that it committed, or
  * somebody uses the table.
  *
- * Called by scan.c and ingest.c (using), ddl.c through table.c (ALTER), and
+ * Called by scan.c, history.c and ingest.c (using), ddl.c through table.c (ALTER), and
  * worker.c.
  *
  * Not here: what folding does (engine/retain.c).

@@ -1,6 +1,6 @@
 /*
  * scan.c
- *	  Slices and histories of a continuous table as tuples, for both faces.
+ *	  Scans: what is bound of a continuous table, and visits to its timelines.
  *
  *	  bind: instants, one key or all
  *	  chunk: observe a timeline, fold it at the instants, copy the states into
@@ -17,19 +17,20 @@
  * (cache.c), and but for keys of which it does not: those, or all, are loaded
  * from the event tables one after the other (heapread.c), and folded likewise.
  *
+ * Slices are read here; what is read of a key along its time is for history.c,
+ * whose visits to timelines are observed likewise.
+ *
  * Not here: which conditions become instants and keys (plan.c), privileges
- * (core for the FDW, functions.c for the functions).
+ * (core for the FDW, functions.c for the functions), how rows are copied and
+ * become tuples (held.c).
  */
-#include "contime.h"
+#include "scan.h"
 
 #include "common/hashfn.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
-
-/* Memory for held states; doubles when a single row does not fit. */
-#define CHUNK_BYTES 65536
 
 /*
  * Folds, or steps along a history, under one hold of a lock: some 500 us.
@@ -51,30 +52,6 @@
 /* What a visit to a timeline keeps. */
 #define MAX_VISIT_BYTES 64
 
-/* A state copied out of shared memory. */
-typedef struct HeldRow
-{
-	struct HeldRow *next;
-	int64		instant;
-	bool		present;
-	uint32		key_bytes;
-	char	   *key;
-	int			nstate;
-	CtValue    *state;
-	ContimeTold told;			/* of an event */
-} HeldRow;
-
-/* A bump allocator over memory got beforehand: under a lock nothing may fail. */
-typedef struct Chunk
-{
-	char	   *data;
-	Size		size;
-	Size		used;
-	bool		full;			/* something did not fit */
-	HeldRow    *first;
-	HeldRow    *last;
-} Chunk;
-
 /*
  * What was read of a key and is not what new snapshots see, since something has
  * entered that this one does not see.  When that entered nobody had read here,
@@ -89,196 +66,6 @@ typedef struct Stale
 	char		key[CT_MAX_KEY_BYTES];
 	CtState		fresh;
 } Stale;
-
-/* Where the walk along one key's changes stands. */
-typedef struct Walk
-{
-	int64		at;				/* every change up to here is held */
-	int64		to;				/* exclusive */
-	bool		started;		/* the state at the start is held */
-	CtState    *previous;
-} Walk;
-
-/* Where the telling of one key's events stands. */
-typedef struct Telling
-{
-	int64		at;				/* events up to here are held, */
-	int			taken;			/* so many of this instant */
-	int64		to;
-	ContimeScan *scan;
-	int			skip;			/* of those told now */
-	int			left;			/* before it is enough for one visit */
-} Telling;
-
-struct ContimeScan
-{
-	Relation	rel;
-	const ContimeTable *table;
-	ContimeGeneration *generation;	/* NULL: nothing is in memory */
-	ContimeGeneration *watched; /* where what is read is noted; or NULL */
-	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
-	bool		from_heap;		/* what is bound is read from there, */
-	int64		until;			/* up to this instant */
-	ContimeKey *aside;			/* a key that is, among those in memory; NULL until needed */
-	ContimeView *view;
-	Chunk		chunk;
-	HeldRow    *row;			/* next to be returned */
-	CtState    *state;			/* where folds go */
-	MemoryContext context;		/* of the scan */
-	MemoryContext values;		/* of the tuple returned last */
-
-	/* what is bound */
-	bool		backward;
-	int64	   *instants;		/* sorted, the latest first if backward; no doubles */
-	int			ninstants;
-	int			instant_capacity;
-	bool		by_key;
-	ContimeKey	key;
-	bool		done;
-
-	pg_atomic_uint32 *next;		/* partition nobody reads yet, or NULL: all are ours */
-	uint32		checked;		/* partitions whose data fits the description */
-
-	/* where it stands: before instants[instant] of the timeline at position */
-	int			partition;
-	uint32		position;
-	CtRef		begun;			/* whose instants these are */
-	int			instant;
-	CtArena		arena;			/* where a timeline from the heap is, */
-	CtRef		store;
-	CtRef		timeline;		/* 0: there is none at hand */
-	int			folds;			/* under this hold of the lock, or look */
-	int			most_folds;		/* allowed under it */
-
-	Stale	   *stale;			/* NULL until it is needed */
-
-	/* histories and events: of the key at hand, */
-	int64		from;
-	Walk		walk;
-	Telling		telling;
-	bool		ended;			/* all of it is held */
-	HeldRow    *pending;		/* until when this state held is not known yet; */
-	Chunk		other;			/* it is here while more is held */
-};
-
-/* ---- holding states -------------------------------------------------------------- */
-
-static void *
-chunk_take(Chunk *chunk, Size bytes)
-{
-	void	   *taken = chunk->data + chunk->used;
-
-	bytes = MAXALIGN(bytes);
-	if (chunk->used + bytes > chunk->size)
-	{
-		chunk->full = true;
-		return NULL;
-	}
-	chunk->used += bytes;
-	return taken;
-}
-
-static void
-chunk_reset(Chunk *chunk)
-{
-	chunk->used = 0;
-	chunk->full = false;
-	chunk->first = chunk->last = NULL;
-}
-
-static void
-chunk_grow(Chunk *chunk)
-{
-	MemoryContext context = GetMemoryChunkContext(chunk->data);
-
-	/* Not the caller's context, which may be that of a tuple. */
-	chunk->size *= 2;
-	pfree(chunk->data);
-	chunk->data = MemoryContextAllocHuge(context, chunk->size);
-	chunk_reset(chunk);
-}
-
-/* Copy an image; a varlena gets its header, and starts aligned. */
-static bool
-hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
-{
-	Size		header = attr->typlen == -1 ? VARHDRSZ : 0;
-	char	   *copy = chunk_take(chunk, header + value->bytes);
-
-	if (copy == NULL)
-		return false;
-	if (header > 0)
-		SET_VARSIZE(copy, header + value->bytes);
-	memcpy(copy + header, value->image, value->bytes);
-	value->image = copy + header;
-	return true;
-}
-
-/* The value of an attribute that was added after the store's last event. */
-static CtValue
-initial_value(const CtSchema *schema, int index)
-{
-	const CtAttr *attr = &schema->attr[index];
-	CtValue		value = {.kind = CT_VALUE_NULL};
-
-	if (!attr->has_initial)
-		return value;
-	value.kind = attr->number == CT_NUMBER_NONE ? CT_VALUE_IMAGE : CT_VALUE_NUMBER;
-	value.number = attr->initial;
-	value.extra = attr->initial_extra;
-	value.image = (const char *) schema + attr->initial_offset;
-	value.bytes = attr->initial_bytes;
-	return value;
-}
-
-/* What was taken since the mark is a row's, unless it did not fit. */
-static bool
-chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
-{
-	if (chunk->full)
-	{
-		chunk->used = mark;
-		return false;
-	}
-	if (chunk->last)
-		chunk->last->next = row;
-	else
-		chunk->first = row;
-	chunk->last = row;
-	return true;
-}
-
-/* Copy a state into the chunk; false when it does not fit. */
-static bool
-hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 instant,
-		   const void *key, uint32 key_bytes)
-{
-	Size		mark = chunk->used;
-	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
-	int			n = state->present ? table->natts : 0;
-
-	if (row == NULL)
-		return false;
-	row->next = NULL;
-	row->instant = instant;
-	row->present = state->present;
-	row->nstate = n;
-	row->key_bytes = key_bytes;
-	row->key = chunk_take(chunk, key_bytes);
-	row->state = chunk_take(chunk, n * sizeof(CtValue));
-	if (row->key && row->state)
-	{
-		memcpy(row->key, key, key_bytes);
-		for (int i = 0; i < n && !chunk->full; i++)
-		{
-			row->state[i] = i < state->nattrs ? state->value[i]
-				: initial_value(table->schema, i);
-			if (row->state[i].kind == CT_VALUE_IMAGE && !table->attr[i].dropped)
-				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
-		}
-	}
-	return chunk_keep(chunk, row, mark);
-}
 
 /* ---- begin, bind, end ----------------------------------------------------------------- */
 
@@ -312,8 +99,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	else
 		find_generation(scan);
 	scan->state = palloc(sizeof(CtState));
-	scan->chunk.size = CHUNK_BYTES;
-	scan->chunk.data = palloc(CHUNK_BYTES);
+	contime_chunk_init(&scan->chunk, context);
 	scan->instant_capacity = 1;
 	scan->instants = palloc(sizeof(int64));
 	initStringInfo(&scan->key.data);
@@ -464,7 +250,7 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 {
 	int			(*cmp) (const void *, const void *) = scan->backward ? cmp_int64_backward : cmp_int64;
 
-	chunk_reset(&scan->chunk);
+	contime_chunk_reset(&scan->chunk);
 	scan->row = NULL;
 	scan->partition = 0;
 	scan->position = 0;
@@ -542,34 +328,6 @@ contime_count(Oid relid, double *keys, double *events)
 	}
 }
 
-/* ---- filling a chunk ------------------------------------------------------------------- */
-
-typedef enum Fill
-{
-	FILL_DONE,					/* nothing is left in this partition */
-	FILL_MORE,					/* call again */
-	FILL_RESOLVE,				/* the view must be resolved first */
-	FILL_FROM_HEAP				/* the cache does not hold what is seen of this key */
-} Fill;
-
-/*
- * Does the data of a partition fit the table's description?  Hooks check that
- * when a definition changes; this is the net below them.
- */
-static void
-check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
-{
-	uint32		bit = UINT32_C(1) << scan->partition;
-	int			conflict;
-
-	if (scan->checked & bit)
-		return;
-	scan->checked |= bit;
-	conflict = contime_schema_conflict(scan->table, ct_store_schema(arena, store));
-	if (conflict >= 0)
-		contime_report_conflict(scan->table, conflict);
-}
-
 /* ---- telling what is not seen ------------------------------------------------------------ */
 
 /* Ranges of keys told in this transaction, by their hash. */
@@ -619,8 +377,9 @@ compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef t
  * All there is of the bound key at [from, last] is read: may new snapshots see
  * something else?  False: resolve() first.
  */
-static bool
-note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline, int64 from, int64 last)
+bool
+contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
+						int64 from, int64 last)
 {
 	if (!is_overtaken(scan, arena, timeline))
 		return true;
@@ -654,6 +413,26 @@ tell_stale(ContimeScan *scan)
 	told[what % TOLD] = what;
 }
 
+/* ---- before a timeline is read ----------------------------------------------------------- */
+
+/*
+ * Does the data of a partition fit the table's description?  Hooks check that
+ * when a definition changes; this is the net below them.
+ */
+static void
+check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
+{
+	uint32		bit = UINT32_C(1) << scan->partition;
+	int			conflict;
+
+	if (scan->checked & bit)
+		return;
+	scan->checked |= bit;
+	conflict = contime_schema_conflict(scan->table, ct_store_schema(arena, store));
+	if (conflict >= 0)
+		contime_report_conflict(scan->table, conflict);
+}
+
 /* Learn what a view lacks, and get what the next try needs. */
 static void
 resolve(ContimeScan *scan)
@@ -673,8 +452,8 @@ resolve(ContimeScan *scan)
  * retracts, and folds do not know of that.  (So it was when the snapshot was taken: nothing of the timeline
  * has been held.)
  */
-static Fill
-gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
+Fill
+contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 {
 	uint32		key_bytes;
 	const void *key;
@@ -695,7 +474,7 @@ gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 	return FILL_FROM_HEAP;
 }
 
-/* ---- filling a chunk, continued ---------------------------------------------------------- */
+/* ---- filling a chunk ------------------------------------------------------------------- */
 
 /*
  * Fold one timeline at the instants that are left; hold what is present.
@@ -717,7 +496,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 		scan->begun = timeline;
 		scan->instant = 0;
 	}
-	fill = gather(scan, arena, store, timeline);
+	fill = contime_scan_gather(scan, arena, store, timeline);
 	if (fill != FILL_DONE)
 		return fill;
 	overtaken = is_overtaken(scan, arena, timeline);
@@ -735,7 +514,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 		if (overtaken)
 			compare_with_fresh(scan, arena, store, timeline, instant, key, key_bytes);
 		if (scan->state->present &&
-			!hold_state(&scan->chunk, scan->table, scan->state, instant, key, key_bytes))
+			!contime_hold_state(&scan->chunk, scan->table, scan->state, instant, key, key_bytes))
 			return FILL_MORE;
 	}
 	scan->instant = 0;
@@ -848,13 +627,6 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 }
 
 /* ---- one key's timeline ------------------------------------------------------------------- */
-
-/*
- * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
- * `arg` how far it has come: first of all an int64, the instant.
- */
-typedef Fill (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
-					   CtRef timeline, int steps);
 
 /* Without the lock; false: it did not get on. */
 static bool
@@ -1016,7 +788,7 @@ turn_on(ContimeScan *scan)
 static bool
 fill_chunk(ContimeScan *scan)
 {
-	chunk_reset(&scan->chunk);
+	contime_chunk_reset(&scan->chunk);
 	while (!scan->done && scan->chunk.first == NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -1031,7 +803,7 @@ fill_chunk(ContimeScan *scan)
 				break;
 			case FILL_MORE:
 				if (scan->chunk.full && scan->chunk.first == NULL)
-					chunk_grow(&scan->chunk);
+					contime_chunk_grow(&scan->chunk);
 				break;
 			case FILL_DONE:
 				turn_on(scan);
@@ -1043,42 +815,21 @@ fill_chunk(ContimeScan *scan)
 	return scan->row != NULL;
 }
 
-/* A held state as a virtual tuple. */
-static void
-store_row(ContimeScan *scan, const HeldRow *row, TupleTableSlot *slot)
-{
-	const ContimeTable *table = scan->table;
-	Datum	   *values = slot->tts_values;
-	bool	   *isnull = slot->tts_isnull;
-	MemoryContext caller;
-
-	MemoryContextReset(scan->values);
-	caller = MemoryContextSwitchTo(scan->values);
-	contime_decode_state(table, row->state, row->nstate, values, isnull);
-	contime_decode_key(table, row->key, row->key_bytes, values, isnull);
-	values[table->time_attno - 1] = Int64GetDatum(row->instant);
-	isnull[table->time_attno - 1] = false;
-	MemoryContextSwitchTo(caller);
-	ExecStoreVirtualTuple(slot);
-}
-
 bool
 contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
 {
 	ExecClearTuple(slot);
 	if (scan->row == NULL && !fill_chunk(scan))
 		return false;
-	store_row(scan, scan->row, slot);
+	contime_held_store(scan->table, scan->row, scan->values, slot);
 	scan->row = scan->row->next;
 	return true;
 }
 
-/*
- * The bound key's timeline is visited until the chunk holds something, or the
- * visit is done: false.
- */
-static bool
-visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
+/* ---- visits for history.c ------------------------------------------------------------------ */
+
+bool
+contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 {
 	Fill		fill;
 
@@ -1093,13 +844,11 @@ visit_key(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 		else if (fill == FILL_FROM_HEAP)
 			turn_to_heap(scan);
 		else if (scan->chunk.full && scan->chunk.first == NULL)
-			chunk_grow(&scan->chunk);
+			contime_chunk_grow(&scan->chunk);
 		scan->chunk.full = false;
 	} while (fill != FILL_DONE && scan->chunk.first == NULL);
 	return fill != FILL_DONE;
 }
-
-/* ---- the keys whose timelines are visited ------------------------------------------------- */
 
 /* Of one timeline after the other the key, until its own is visited. */
 static void
@@ -1179,9 +928,8 @@ next_key_in_heap(ContimeScan *scan)
 	return true;
 }
 
-/* Go on to the next of the keys that are bound; false: that was the last. */
-static bool
-next_key(ContimeScan *scan)
+bool
+contime_scan_next_key(ContimeScan *scan)
 {
 	bool		found;
 
@@ -1203,300 +951,10 @@ next_key(ContimeScan *scan)
 	return found;
 }
 
-/* Bind keys and what will be read of them: instants [from, to]. */
-static bool
-bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from, int64 to)
+bool
+contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						int64 from, int64 to)
 {
 	bind(scan, &from, from <= to, to, keys, keynulls);
 	return !scan->done;
-}
-
-/* ---- histories --------------------------------------------------------------------------- */
-
-/* States that differ only in columns that are no more are the same. */
-static bool
-is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, CtState *after)
-{
-	for (int i = 0; i < Min(after->nattrs, table->natts); i++)
-		if (table->attr[i].dropped)
-			before->value[i].kind = after->value[i].kind = CT_VALUE_NULL;
-	return !ct_state_equal(schema, before, after);
-}
-
-/*
- * Hold the state at the start, then each one that differs from the one before.
- * What did not fit is found again, from the last change that did.
- */
-static Fill
-fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-			 int steps)
-{
-	Walk	   *walk = arg;
-	const CtSnapshot *plain = &scan->view->plain;
-	const CtRuns *runs = &scan->view->runs;
-	const CtSchema *schema = ct_store_schema(arena, store);
-	const StringInfo key = &scan->key.data;
-	int64		time = walk->at;
-	Fill		fill = gather(scan, arena, store, timeline);
-
-	if (fill != FILL_DONE)
-		return fill;
-	if (!note_range(scan, arena, timeline, walk->at,
-					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
-		return FILL_RESOLVE;
-	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
-	if (!walk->started &&
-		!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
-		return FILL_MORE;
-	walk->started = true;
-
-	for (int n = 0; n < steps; n++)
-	{
-		ct_state_copy(walk->previous, scan->state);
-		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
-			return FILL_DONE;
-		if (is_change(scan->table, schema, walk->previous, scan->state) &&
-			!hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
-			return FILL_MORE;
-		walk->at = time;
-	}
-	return FILL_MORE;
-}
-
-void
-contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-						  int64 from, int64 to)
-{
-	if (scan->other.data == NULL)
-	{
-		scan->other.size = CHUNK_BYTES;
-		scan->other.data = MemoryContextAlloc(scan->context, CHUNK_BYTES);
-		scan->walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
-	}
-	scan->from = from;
-	scan->walk.to = to;
-	scan->ended = true;
-	scan->pending = NULL;
-	if (from < to)
-		(void) bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1);
-	else
-		scan->done = true;
-}
-
-/* The next state of the key at hand, which may be that there is no row; NULL: no more. */
-static HeldRow *
-next_state(ContimeScan *scan)
-{
-	HeldRow    *row;
-
-	if (scan->row == NULL && !scan->ended)
-	{
-		Chunk		held = scan->chunk;
-
-		scan->chunk = scan->other;
-		scan->other = held;
-		chunk_reset(&scan->chunk);
-		scan->ended = !visit_key(scan, fill_history, &scan->walk, sizeof(scan->walk));
-		scan->row = scan->chunk.first;
-	}
-	row = scan->row;
-	if (row)
-		scan->row = row->next;
-	return row;
-}
-
-bool
-contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, int64 *to)
-{
-	HeldRow    *row;
-
-	ExecClearTuple(slot);
-	do
-	{
-		row = scan->pending;
-		scan->pending = next_state(scan);
-		if (row == NULL && scan->pending == NULL)
-		{
-			if (!next_key(scan))
-				return false;
-			scan->walk.at = scan->from;
-			scan->walk.started = false;
-			scan->ended = false;
-		}
-	} while (row == NULL || !row->present);
-	*from = row->instant;
-	*to = scan->pending ? scan->pending->instant : scan->walk.to;
-	store_row(scan, row, slot);
-	return true;
-}
-
-/* ---- since when a state holds -------------------------------------------------------------- */
-
-typedef struct Since
-{
-	int64		at;				/* nothing has changed from here on */
-	bool		present;		/* there is a row at the start, */
-	bool		found;			/* and it is known since when: `at` */
-	bool		looked;			/* `present` is known */
-	CtState    *previous;
-} Since;
-
-/* Go back from event to event, until one has changed something. */
-static Fill
-find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-		   int steps)
-{
-	Since	   *since = arg;
-	const CtSnapshot *plain = &scan->view->plain;
-	const CtRuns *runs = &scan->view->runs;
-	const CtSchema *schema = ct_store_schema(arena, store);
-	Fill		fill = gather(scan, arena, store, timeline);
-
-	if (fill != FILL_DONE)
-		return fill;
-	if (!since->looked)
-	{
-		if (!note_range(scan, arena, timeline, since->at, since->at))
-			return FILL_RESOLVE;
-		ct_timeline_fold(arena, store, timeline, since->at, plain, runs, scan->state);
-		since->present = scan->state->present;
-		since->looked = true;
-	}
-	for (int n = 0; n < steps && since->present; n++)
-	{
-		int64		time = since->at;
-
-		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
-			return FILL_DONE;
-		since->at = time;
-		ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
-		if (time > PG_INT64_MIN)
-			ct_timeline_fold(arena, store, timeline, time - 1, plain, runs, since->previous);
-		if (time == PG_INT64_MIN || is_change(scan->table, schema, since->previous, scan->state))
-		{
-			since->found = true;
-			return FILL_DONE;
-		}
-		since->at = time - 1;
-	}
-	return since->present ? FILL_MORE : FILL_DONE;
-}
-
-bool
-contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 *instant)
-{
-	Since		since = {.at = *instant};
-
-	if (!bind_range(scan, keys, keynulls, *instant, *instant))
-		return false;
-	since.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
-	while (visit_key(scan, find_since, &since, sizeof(since)))
-		;
-	if (!since.present)
-		return false;
-
-	/* What it has been since before the table retains is not known. */
-	if (!since.found && scan->generation)
-		contime_retention_check(scan->table, scan->generation, PG_INT64_MIN);
-	*instant = since.at;
-	return since.found;
-}
-
-/* ---- events as they were told ----------------------------------------------------------------- */
-
-/* Copy an event into the chunk; false when it does not fit. */
-static bool
-hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key, const CtTold *told)
-{
-	Size		mark = chunk->used;
-	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
-
-	if (row == NULL)
-		return false;
-	*row = (HeldRow) {.instant = told->time, .present = true, .nstate = table->natts,
-		.key_bytes = key->len, .told = {told->kind, told->set, told->late}};
-	row->key = chunk_take(chunk, key->len);
-	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
-	if (row->key && row->state)
-	{
-		memcpy(row->key, key->data, key->len);
-		for (int i = 0; i < table->natts && !chunk->full; i++)
-		{
-			row->state[i] = (CtValue) {.kind = CT_VALUE_NULL};
-			if (((told->set & ~told->null) >> i & 1) == 0 || table->attr[i].dropped)
-				continue;
-			row->state[i] = told->value[i];
-			if (row->state[i].kind == CT_VALUE_IMAGE)
-				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
-		}
-	}
-	return chunk_keep(chunk, row, mark);
-}
-
-static bool
-take_told(void *arg, const CtTold *told)
-{
-	Telling    *telling = arg;
-	ContimeScan *scan = telling->scan;
-
-	if (told->time == telling->at && telling->skip > 0)
-	{
-		telling->skip--;
-		return true;
-	}
-	if (telling->left-- == 0 || !hold_told(&scan->chunk, scan->table, &scan->key.data, told))
-		return false;
-	telling->taken = told->time == telling->at ? telling->taken + 1 : 1;
-	telling->at = told->time;
-	return true;
-}
-
-static Fill
-fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-		  int steps)
-{
-	Telling    *telling = arg;
-	Fill		fill = gather(scan, arena, store, timeline);
-
-	if (fill != FILL_DONE)
-		return fill;
-	if (!note_range(scan, arena, timeline, telling->at, telling->to))
-		return FILL_RESOLVE;
-	telling->skip = telling->taken;
-	telling->left = steps;
-	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,
-							&scan->view->runs, take_told, telling) ? FILL_DONE : FILL_MORE;
-}
-
-void
-contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-						 int64 from, int64 to)
-{
-	scan->from = from;
-	scan->telling.to = to;
-	scan->ended = true;
-	(void) bind_range(scan, keys, keynulls, from, to);
-}
-
-bool
-contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *event)
-{
-	HeldRow    *row;
-
-	ExecClearTuple(slot);
-	while (scan->row == NULL)
-	{
-		if (scan->ended && !next_key(scan))
-			return false;
-		if (scan->ended)
-			scan->telling = (Telling) {.at = scan->from, .to = scan->telling.to, .scan = scan};
-		chunk_reset(&scan->chunk);
-		scan->ended = !visit_key(scan, fill_told, &scan->telling, sizeof(scan->telling));
-		scan->row = scan->chunk.first;
-	}
-	row = scan->row;
-	scan->row = row->next;
-	*event = row->told;
-	store_row(scan, row, slot);
-	return true;
 }

@@ -20,7 +20,7 @@
  *
  * The same walk tells the events themselves, as they were told to us.
  *
- * Called by scan.c and visible.c through engine.h, by store.c for effects.
+ * Called by scan.c, history.c and visible.c through engine.h, by store.c for effects.
  *
  * Concurrency: under the partition's lock, shared, or without it (read.c).
  *
