@@ -16,7 +16,8 @@
  *	  pause.c      places to wait, for tests
  *	  instant.c    what a read without such a condition may be of
  *	  retention.c  how far back a table goes
- *	  source.c     the event table of a durable table, and what its rows mean
+ *	  source.c     the event tables of a durable table, and what their rows mean
+ *	  sourcecmds.c commands that give, change and drop them
  *	  heapread.c   events from there, as a snapshot sees them
  *	  cache.c      those events in memory: loaded, given up
  *	  capture.c    and added as rows are written
@@ -640,29 +641,6 @@ extern int64 contime_stamp(void);
  */
 extern void contime_source_derive(ContimeTable *table, Relation rel, const char *events_name);
 
-/*
- * A definition has been given, or changed: note which event tables it names.
- * True: there is a new one.
- */
-extern bool contime_source_bind(Oid relid);
-
-/* Have the options source say the same whatever the search_path is. */
-extern void contime_source_settle(Oid relid);
-
-/* Find indexes on the event tables for what they are asked, or create them. */
-extern void contime_source_index(Oid relid);
-
-/* Continuous tables of which this is an event table. */
-extern List *contime_source_dependents(Oid events);
-
-/*
- * Before and after a command that gives a relation, one of its columns, or a
- * schema another name: have options follow.
- */
-extern List *contime_source_note_names(Oid relid);
-extern List *contime_source_note_schema(Oid schema);
-extern void contime_source_follow(List *noted);
-
 /* A continuous table is dropped: forget what contime.source has of it. */
 extern void contime_source_forget(Oid relid);
 
@@ -708,6 +686,31 @@ extern void contime_source_check(const ContimeTable *table);
 
 /* ERROR when the table has an event table to write to. */
 extern void contime_source_refuse(const ContimeTable *table);
+
+/* ---- sourcecmds.c ----------------------------------------------------------------- */
+
+/*
+ * A definition has been given, or changed: note which event tables it names.
+ * True: there is a new one.
+ */
+extern bool contime_source_bind(Oid relid);
+
+/* Have the options source say the same whatever the search_path is. */
+extern void contime_source_settle(Oid relid);
+
+/* Find indexes on the event tables for what they are asked, or create them. */
+extern void contime_source_index(Oid relid);
+
+/* Continuous tables of which this is an event table. */
+extern List *contime_source_dependents(Oid events);
+
+/*
+ * Before and after a command that gives a relation, one of its columns, or a
+ * schema another name: have options follow.
+ */
+extern List *contime_source_note_names(Oid relid);
+extern List *contime_source_note_schema(Oid schema);
+extern void contime_source_follow(List *noted);
 
 /* ---- heapread.c ------------------------------------------------------------------- */
 
