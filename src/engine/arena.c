@@ -187,6 +187,17 @@ ct_arena_used(const CtArena *arena)
 }
 
 size_t
+ct_region_allocated(const void *base)
+{
+	const CtRegion *region = base;
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < region->arenas; i++)
+		bytes += __atomic_load_n(&region->arena[i].bytes, __ATOMIC_RELAXED);
+	return bytes;
+}
+
+size_t
 ct_region_total(const void *base)
 {
 	const CtRegion *region = base;
@@ -277,6 +288,13 @@ pages_give(CtArena *arena, uint32_t first, uint32_t count)
 	atomic_fetch_sub(&region->used, count);
 }
 
+/* (Others look at it now and then, without a lock.) */
+static inline void
+count_allocated(CtArenaHead *head, uint64_t bytes)
+{
+	__atomic_store_n(&head->bytes, head->bytes + bytes, __ATOMIC_RELAXED);
+}
+
 static void
 page_link(CtRegion *region, CtArenaHead *head, uint32_t page)
 {
@@ -315,6 +333,7 @@ run_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	page = pages_take(arena, (uint32_t) count, upkeep);
 	if (page-- == 0)
 		return 0;
+	count_allocated(&region->arena[arena->index], count * CT_PAGE_BYTES);
 	for (uint32_t i = 0; i < count; i++)
 		*ct_region_page(region, page + i) = (CtPage){.class = CT_CLASS_REST};
 	ct_region_page(region, page)->class = CT_CLASS_RUN;
@@ -366,6 +385,7 @@ ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	else
 		granule = p->fresh++ * (class_bytes[class] / CT_GRANULE);
 	p->used++;
+	count_allocated(head, class_bytes[class]);
 	if (p->used == capacity_of(class))
 		page_unlink(region, head, page); /* A2 */
 	UNPOISON(ct_region_page_bytes(region, page) + granule * CT_GRANULE, class_bytes[class]);
@@ -386,6 +406,7 @@ ct_free(CtArena *arena, CtRef ref, size_t bytes)
 	if (bytes > LARGEST_CLASS)
 	{
 		assert(p->class == CT_CLASS_RUN && granule == 0); /* A5 */
+		count_allocated(head, -((uint64_t) p->next * CT_PAGE_BYTES));
 		pages_give(arena, page, p->next);
 		return;
 	}
@@ -396,6 +417,7 @@ ct_free(CtArena *arena, CtRef ref, size_t bytes)
 	memcpy(ct_ptr(arena, ref), &p->free, sizeof(p->free));
 	POISON(ct_ptr(arena, ref), class_bytes[p->class]);
 	p->free = granule;
+	count_allocated(head, -(uint64_t) class_bytes[p->class]);
 	if (p->used-- == capacity_of(p->class))
 		page_link(region, head, page);
 	if (p->used == 0)

@@ -43,6 +43,7 @@ typedef struct CtArenaHead
 {
 	_Alignas(64) uint32_t hint;     /* where to look for the next free page */
 	uint32_t pages;                 /* pages owned */
+	uint64_t bytes;                 /* allocated in them */
 	uint32_t first[CT_MAX_CLASSES]; /* page with room, + 1 */
 } CtArenaHead;
 

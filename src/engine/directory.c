@@ -315,7 +315,7 @@ key_keep(CtWriter *writer, CtTimeline *timeline, const void *key, uint32_t key_b
 	}
 	else if (key_bytes > 0)
 		memcpy(timeline->key.bytes, key, key_bytes);
-	timeline->key_bytes = key_bytes;
+	timeline->key_bytes = (uint16_t) key_bytes;
 	return true;
 }
 
@@ -389,7 +389,8 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
-	CtTimeline fresh = {.hash = hash, .taken = true, .lo = UINT64_MAX};
+	CtTimeline fresh = {
+		.hash = hash, .taken = true, .partial = writer->store->partial, .lo = UINT64_MAX};
 	CtRef ref;
 	CtRef *head;
 
@@ -438,7 +439,7 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 	CtRef *at =
 		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
 
-	assert(timeline->taken && ct_timeline_is_over(timeline));
+	assert(timeline->taken && ct_timeline_is_over(writer->store, timeline));
 	while (*at != ref)
 	{
 		assert(*at != 0); /* D1 */

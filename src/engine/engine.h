@@ -86,8 +86,12 @@ ct_ptr(const CtArena *arena, CtRef ref)
 CtStatus	ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
 CtArena		ct_arena_attach(void *base, uint32_t index);
 
-/* Bytes in pages taken by all arenas, by one, and in all pages there are. */
+/*
+ * Bytes in pages taken by all arenas, by one, and in all pages there are; and
+ * what is allocated in the pages taken: the rest of them is free for more.
+ */
 size_t		ct_region_used(const void *base);
+size_t		ct_region_allocated(const void *base);
 size_t		ct_arena_used(const CtArena *arena);
 size_t		ct_region_total(const void *base);
 
@@ -398,6 +402,35 @@ CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limi
  */
 CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
+/* ---- keys that are elsewhere (partial.c) ------------------------------------ */
+
+/*
+ * From now on keys may be missing in a store: of one that is not there nothing
+ * is known, and of one that is not ct_timeline_known() neither.  Events of
+ * those are not kept when they enter; they are told to change everything that
+ * was read from their instant on.
+ */
+void		ct_store_part(CtArena *arena, CtRef store);
+bool		ct_store_is_partial(const CtArena *arena, CtRef store);
+
+/*
+ * Let go of keys that were not read since the last round; about `limit` pieces
+ * of work.  CT_AGAIN: the round is not over.
+ */
+CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
+
+/*
+ * Bring a key back: forget what an earlier attempt may have left (CT_AGAIN:
+ * call again); then load all its events that a snapshot sees; then it is known
+ * to all who see each transaction below `xmax`, which the snapshot's is.
+ * Between the first and the last everything enters that the snapshot sees, and
+ * nothing else, and nothing is evicted.
+ */
+CtStatus	ct_store_forget(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+							uint32_t key_bytes, int limit) CT_MUST_CHECK;
+CtStatus	ct_store_know(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+						  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
+
 /* ---- loading: events that need not be recent first ------------------------ */
 
 /* A store resolved for many calls by its one writer: declared in store.h. */
@@ -494,6 +527,13 @@ void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
 
 /* Has nothing changed since: was all that was read whole? */
 bool		ct_read_valid(const CtRead *read);
+
+/* It was read, and valid: it is not evicted soon. */
+void		ct_read_note(const CtRead *read);
+
+/* Is all there that the snapshot sees of it?  Else neither folds nor events are right. */
+bool		ct_timeline_known(const CtArena *arena, CtRef store, CtRef timeline,
+							  const CtSnapshot *snapshot);
 
 /* Does the snapshot see all that has entered? */
 bool		ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);

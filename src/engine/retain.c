@@ -587,7 +587,7 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 		}
 		if (timeline->root == 0 && tail_fold(&writer, timeline))
 			work += FOLD_WORK;
-		if (ct_timeline_is_over(timeline))
+		if (ct_timeline_is_over(writer.store, timeline))
 		{
 			ct_change_begin(timeline);
 			ct_directory_remove(&writer, slot); /* S5 */

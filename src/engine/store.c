@@ -28,13 +28,15 @@
  *		 events is in the list of those.
  *	 S3  The counters are the lengths of these.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
- *	 S5  A timeline in the directory has an event or a base.
+ *	 S5  A timeline in the directory has an event or a base, or is to be settled;
+ *		 or it is known that there is none (partial.c).
  *	 S6  No batch is empty.
  *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
  *	 S8  Descriptions, forms and lists of them stay where they are as long as the
  *		 store, and are there before an event needs them.
  *
- * Not here: order and summaries (timeline.c), memory (arena.c).
+ * Not here: order and summaries (timeline.c), memory (arena.c), keys whose events
+ * are elsewhere (partial.c).
  */
 #include "store.h"
 
@@ -293,7 +295,7 @@ event_forget(CtWriter *writer, CtRef ref)
 	ct_change_begin(timeline);
 	recent_unlink(writer, timeline, event);
 	event_free(writer, ref, true);
-	if (ct_timeline_is_over(timeline))
+	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
 }
@@ -941,6 +943,34 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	return CT_OK;
 }
 
+/*
+ * A committed event of a timeline that has not all of them goes.  What it
+ * changes is not known, nor whether it is late, but that it is not if it comes
+ * after all that the store has ever had.  The timeline may be told about, and
+ * is left to be settled.
+ */
+static void
+event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
+{
+	CtStore *store = writer->store;
+	CtEvent *event = ct_ptr(writer->arena, ref);
+	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
+	CtEffect effect = {writer->shape.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
+
+	if (event->time < store->newest_entered || event->time <= latest_served(served) ||
+		writer->shape.linear != 0)
+		changed_add(changed, event->timeline, &effect);
+	if (event->top > store->newest_top)
+		store->newest_top = event->top;
+	if (event->time > store->newest_entered)
+		store->newest_entered = event->time;
+	recent_unlink(writer, timeline, event);
+	event_free(writer, ref, true);
+	if (timeline->recents == 0 && !timeline->in_young)
+		ct_young_push(writer, timeline);
+	store->round = store->nyoung_timelines;
+}
+
 /* Its twin has entered; whether it was late is decided now, not when it takes its place. */
 static void
 event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
@@ -995,8 +1025,12 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		if (i % AHEAD == 0)
 			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
 		ct_change_begin(timeline);
-		others = alone || timeline->recents == 1 ? &nothing : others_of(&writer, event, kept);
-		if (event->retracts)
+		others = alone || timeline->recents == 1 || timeline->partial
+					 ? &nothing
+					 : others_of(&writer, event, kept);
+		if (timeline->partial)
+			status = CT_OK;
+		else if (event->retracts)
 		{
 			retraction_news(&writer, event, others, served, changed);
 			status = CT_AGAIN;
@@ -1017,6 +1051,8 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 			queue_push(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
 		}
+		else if (timeline->partial)
+			event_pass(&writer, event_ref, served, changed);
 		else
 		{
 			recent_unlink(&writer, timeline, event);
@@ -1066,9 +1102,11 @@ freeze_one(CtWriter *writer)
 	frozen = ct_timeline_freeze(writer, timeline, store->horizon);
 	store->nyoung -= frozen;
 	store->nfrozen += frozen;
-	if (timeline->hi != 0)
+	if (timeline->seen != 0 && store->horizon >= ct_label_top(store->newest_top, timeline->seen))
+		timeline->seen = 0;
+	if (timeline->hi != 0 || timeline->seen != 0)
 		ct_young_push(writer, timeline);
-	else if (ct_timeline_is_over(timeline))
+	else if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return 1 + (int) frozen;
@@ -1311,7 +1349,7 @@ settle_one(CtWriter *writer)
 	ct_change_begin(timeline);
 	status = event->retracts ? retract_one(writer, timeline, ref)
 							 : decide_one(writer, timeline, ref);
-	if (status == CT_OK && ct_timeline_is_over(timeline))
+	if (status == CT_OK && ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
 	return status;
@@ -1375,7 +1413,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 static CtStatus
 load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 {
-	if (ct_timeline_is_over(timeline))
+	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	return status;
 }
@@ -1487,7 +1525,7 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 		return CT_AGAIN;
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
-	if (ct_timeline_is_over(timeline))
+	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return CT_OK;

@@ -60,6 +60,8 @@ typedef struct CtStore
 	bool retain_left;     /* it met something it had to leave */
 	uint64_t retain_frozen; /* events that had frozen when it began */
 	bool keeps;             /* twins are not decided about: see ct_store_keep() */
+	bool partial;           /* keys may be missing: partial.c */
+	uint32_t evict_slot;    /* the next one a walk of ct_store_evict() looks at */
 } CtStore;
 
 /* What a reader without the lock may still be looking at. */

@@ -22,23 +22,26 @@ typedef struct CtTimeline
 	uint64_t hash;
 	CtRef chain; /* next in its bucket, or next free slot */
 	uint32_t slot;
-	uint32_t key_bytes;
 	CtRef recent;     /* newest recent or waiting event */
 	uint32_t recents; /* how many */
 	CtRef root;       /* 0: nothing is closed */
 	CtRef tail;       /* 0: nothing has entered since */
 	uint16_t tail_stride; /* bytes of a row */
 	uint16_t tail_form;   /* of all its rows, or 0 */
+	uint16_t key_bytes;
 	uint8_t tail_count;
 	uint8_t tail_capacity;
 	uint8_t tail_frozen; /* so many rows, from the first on, are */
 	uint8_t tail_finish; /* there may be a finish in the tail */
 	uint8_t height;      /* levels of inner nodes */
 	uint8_t taken;       /* the slot is in use */
-	uint8_t in_young;    /* it is in the store's list of those with young events */
+	uint8_t in_young;    /* it is in the store's list of those to be settled */
+	uint8_t partial;     /* its events are not all here: partial.c */
+	uint8_t used;        /* it was read since the last look: set without the lock */
 	CtRef young_next;
 	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
 	CtRef base;  /* what was folded of it; 0: it begins as initial */
+	uint32_t seen; /* label: nothing is missing for who sees all ids below; 0: all do */
 	uint64_t lo; /* covers the ids of all its young events; */
 	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
@@ -99,12 +102,12 @@ ct_timeline_entered(const CtTimeline *timeline)
 	return timeline->tail_count != 0 || timeline->root != 0;
 }
 
-/* Is there no reason to keep it? */
+/* Is there no reason to keep it?  (That a key has no event may be worth knowing.) */
 static inline bool
-ct_timeline_is_over(const CtTimeline *timeline)
+ct_timeline_is_over(const CtStore *store, const CtTimeline *timeline)
 {
 	return timeline->recents == 0 && !ct_timeline_entered(timeline) && timeline->base == 0 &&
-		   !timeline->in_young;
+		   !timeline->in_young && (!store->partial || timeline->partial);
 }
 
 static inline CtRow *

@@ -1,0 +1,168 @@
+/*
+ * partial.c
+ *	  Stores that do not have all keys: what was not read makes room.
+ *
+ *	  known ── ct_store_evict() ──► missing ── an event is added ──► partial
+ *		▲								│			its events go when they
+ *		└──── ct_store_know() ──────────┴────────── would enter
+ *
+ * What a store has not, its caller has elsewhere, and brings it back when it
+ * is wanted: of one key all that a snapshot sees is loaded (ct_store_load()),
+ * while nothing enters that this snapshot does not see.  From ct_store_know()
+ * on nothing is missing for whoever sees as much.
+ *
+ * Keys are evicted by the clock algorithm: a hand goes round the slots, and
+ * takes what was not read since it came by last.
+ *
+ * Invariants:
+ *	 K1  In a store that is not partial no timeline is, nor is one limited to
+ *		 who has `seen`.
+ *	 K2  A partial timeline has neither young events nor a base; what has
+ *		 entered is a remainder, on its way in or out, with sums that hold for
+ *		 nothing.
+ *	 K3  A timeline with `seen` is in the list of those to be settled.
+ *
+ * Called by cache.c, worker.c and scan.c through engine.h.
+ *
+ * Not here: what happens as events enter (store.c), which keys are wanted.
+ */
+#include "store.h"
+
+#include "timeline.h"
+
+void
+ct_store_part(CtArena *arena, CtRef ref)
+{
+	((CtStore *) ct_ptr(arena, ref))->partial = true;
+}
+
+bool
+ct_store_is_partial(const CtArena *arena, CtRef ref)
+{
+	return ((const CtStore *) ct_ptr(arena, ref))->partial;
+}
+
+bool
+ct_timeline_known(const CtArena *arena, CtRef ref, CtRef timeline, const CtSnapshot *snapshot)
+{
+	const CtTimeline *t = ct_ptr(arena, timeline);
+	const CtStore *store = ct_ptr(arena, ref);
+
+	return !t->partial &&
+		   (t->seen == 0 || snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
+}
+
+void
+ct_read_note(const CtRead *read)
+{
+	CtTimeline *t = ct_ptr(read->arena, read->timeline);
+
+	if (read->timeline != 0 && !__atomic_load_n(&t->used, __ATOMIC_RELAXED))
+		__atomic_store_n(&t->used, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- going ---------------------------------------------------------------------------- */
+
+/* Free what has entered, which is frozen; CT_AGAIN: there is more. */
+static CtStatus
+clear(CtWriter *writer, CtTimeline *timeline, int limit, int *freed)
+{
+	int n;
+
+	timeline->partial = true;
+	n = ct_timeline_free(writer, timeline, limit);
+	writer->store->nfrozen -= (uint64_t) n;
+	*freed += n;
+	return timeline->root != 0 || timeline->tail != 0 ? CT_AGAIN : CT_OK;
+}
+
+/*
+ * What makes a timeline stay is worth more than its memory: it was read, or
+ * something has happened to it just now.
+ */
+static bool
+stays(CtTimeline *timeline)
+{
+	bool used = __atomic_load_n(&timeline->used, __ATOMIC_RELAXED) != 0;
+
+	if (timeline->partial)
+		return !ct_timeline_entered(timeline);
+	if (used)
+		__atomic_store_n(&timeline->used, 0, __ATOMIC_RELAXED);
+	return used || timeline->recents > 0 || timeline->in_young || timeline->base != 0;
+}
+
+CtStatus
+ct_store_evict(CtArena *arena, CtRef ref, int limit)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	CtStore *store = writer.store;
+	CtStatus status = CT_OK;
+
+	for (int work = 0; work < limit && store->evict_slot < store->directory.nslots; work++)
+	{
+		CtRef timeline_ref = ct_directory_slot(arena, &store->directory, store->evict_slot);
+		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+
+		if (timeline_ref != 0 && !stays(timeline))
+		{
+			ct_change_begin(timeline);
+			status = clear(&writer, timeline, limit - work, &work);
+			if (ct_timeline_is_over(store, timeline))
+				ct_directory_remove(&writer, timeline_ref); /* S5 */
+			ct_change_end(timeline);
+			if (status != CT_OK)
+				return status;
+		}
+		store->evict_slot++;
+	}
+	if (store->evict_slot < store->directory.nslots)
+		return CT_AGAIN;
+	store->evict_slot = 0;
+	return CT_OK;
+}
+
+CtStatus
+ct_store_forget(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+				int limit)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	CtRef timeline_ref = ct_store_find(arena, ref, hash, key, key_bytes);
+	CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+	CtStatus status;
+	int freed = 0;
+
+	if (timeline_ref == 0 || !timeline->partial)
+		return CT_OK;
+	ct_change_begin(timeline);
+	status = clear(&writer, timeline, limit, &freed);
+	if (ct_timeline_is_over(writer.store, timeline))
+		ct_directory_remove(&writer, timeline_ref); /* S5 */
+	ct_change_end(timeline);
+	return status;
+}
+
+/* ---- coming back ------------------------------------------------------------------------ */
+
+CtStatus
+ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+			  uint64_t xmax)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	CtStore *store = writer.store;
+	CtRef timeline_ref = ct_writer_timeline(&writer, hash, key, key_bytes);
+	CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+
+	if (timeline_ref == 0)
+		return CT_NO_MEMORY;
+	if (xmax > store->newest_top)
+		store->newest_top = xmax;
+	ct_change_begin(timeline);
+	timeline->partial = false;
+	timeline->used = 1;
+	timeline->seen = xmax > store->horizon ? (uint32_t) xmax : 0;
+	if (timeline->seen != 0 && !timeline->in_young)
+		ct_young_push(&writer, timeline);
+	ct_change_end(timeline);
+	return CT_OK;
+}

@@ -1,0 +1,562 @@
+/*
+ * unit_partial.c
+ *	  A store whose keys come and go: whatever of a key is said to be known is
+ *	  what the rows are that a snapshot sees.
+ *
+ * The rows of a table are written and deleted by transactions at random, and
+ * captured; a worker enters, settles and drops; keys are evicted, and loaded
+ * again step by step, everything else going on between the steps.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+#include "table.h"
+
+#define KEYS 12
+#define ROWS 60000
+#define XIDS 60000
+#define RUNNING 6
+#define SNAPSHOTS 5
+#define STEPS 150000
+
+typedef struct Row
+{
+	uint64_t key;
+	int64_t time;
+	int64_t value;
+	uint64_t xmin;
+	uint64_t xmax; /* 0: nobody has deleted it */
+} Row;
+
+typedef enum Fate
+{
+	IN_PROGRESS,
+	COMMITTED,
+	ABORTED
+} Fate;
+
+typedef struct Snapshot
+{
+	CtSnapshot plain;
+	uint64_t xip[RUNNING];
+} Snapshot;
+
+typedef struct World
+{
+	Table table;
+	uint64_t seed;
+	Row row[ROWS];
+	uint32_t nrows;
+	uint8_t fate[XIDS];
+	uint64_t next_xid;
+	uint64_t running[RUNNING];
+	uint32_t nrunning;
+	Snapshot snapshot[SNAPSHOTS];
+	uint32_t nsnapshots;
+
+	/* a load under way: everything its snapshot sees has entered, so many rows were looked at */
+	bool loading;
+	bool entered;
+	bool forgot;
+	uint64_t key;
+	Snapshot seen;
+	uint32_t looked;
+
+	uint64_t reads;
+	uint64_t known;
+	uint64_t loads;
+	uint64_t too_old;
+} World;
+
+static uint32_t
+any(World *w, uint32_t n)
+{
+	w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t) (w->seed >> 33) % n;
+}
+
+static uint64_t
+hash_of(uint64_t key)
+{
+	return key * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+/* ---- transactions and snapshots ------------------------------------------------------- */
+
+static bool
+sees(const World *w, const CtSnapshot *snapshot, uint64_t xid)
+{
+	return ct_snapshot_sees(snapshot, xid) && w->fate[xid] == COMMITTED;
+}
+
+static bool
+is_visible(const World *w, const CtSnapshot *snapshot, const Row *row)
+{
+	return sees(w, snapshot, row->xmin) && !(row->xmax != 0 && sees(w, snapshot, row->xmax));
+}
+
+static int
+cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *) a;
+	uint64_t y = *(const uint64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+take(const World *w, Snapshot *snapshot)
+{
+	memcpy(snapshot->xip, w->running, sizeof(snapshot->xip));
+	qsort(snapshot->xip, w->nrunning, sizeof(uint64_t), cmp);
+	snapshot->plain = (CtSnapshot){.xmax = w->next_xid, .nxip = w->nrunning, .until = INT64_MAX};
+	snapshot->plain.xmin = w->nrunning > 0 ? snapshot->xip[0] : w->next_xid;
+}
+
+/* (A snapshot is kept in an array whose members move.) */
+static const CtSnapshot *
+plain(Snapshot *snapshot)
+{
+	snapshot->plain.xip = snapshot->xip;
+	return &snapshot->plain;
+}
+
+static uint64_t
+horizon(const World *w)
+{
+	uint64_t oldest = w->next_xid;
+
+	for (uint32_t i = 0; i < w->nrunning; i++)
+		oldest = w->running[i] < oldest ? w->running[i] : oldest;
+	for (uint32_t i = 0; i < w->nsnapshots; i++)
+		oldest = w->snapshot[i].plain.xmin < oldest ? w->snapshot[i].plain.xmin : oldest;
+	if (w->loading)
+		oldest = w->seen.plain.xmin < oldest ? w->seen.plain.xmin : oldest;
+	return oldest;
+}
+
+/* ---- rows -------------------------------------------------------------------------------- */
+
+static Event
+event_of(const World *w, uint32_t i, bool retracts)
+{
+	Event event = event_at(w->row[i].time, CT_EVENT);
+
+	event_int(&event, SUM_ATTR, w->row[i].value);
+	event_int(&event, ID_ATTR, i);
+	event.change.retracts = retracts;
+	return event;
+}
+
+static void
+insert(World *w, uint64_t xid)
+{
+	uint32_t i = w->nrows++;
+	Event event;
+
+	/* The first keys have most of the rows, and some none. */
+	w->row[i] = (Row){any(w, 1 + any(w, KEYS)), any(w, 1000), 1 + any(w, 1000), xid, 0};
+	event = event_of(w, i, false);
+	assert_int_equal(table_add(&w->table, w->row[i].key, &event, xid), CT_OK);
+}
+
+static void
+delete(World *w, uint64_t xid)
+{
+	uint32_t i = any(w, w->nrows);
+	Row *row = &w->row[i];
+	Event event;
+
+	if (w->fate[row->xmin] != COMMITTED && row->xmin != xid)
+		return;
+	if (row->xmax != 0 && w->fate[row->xmax] != ABORTED)
+		return;
+	row->xmax = xid;
+	event = event_of(w, i, true);
+	assert_int_equal(table_add(&w->table, row->key, &event, xid), CT_OK);
+}
+
+static void
+transact(World *w)
+{
+	uint32_t i = any(w, RUNNING);
+	uint64_t xid;
+
+	if (i >= w->nrunning)
+	{
+		w->running[w->nrunning++] = w->next_xid++;
+		return;
+	}
+	xid = w->running[i];
+	if (any(w, 3) == 0)
+	{
+		w->fate[xid] = any(w, 4) > 0 ? COMMITTED : ABORTED;
+		w->running[i] = w->running[--w->nrunning];
+	}
+	else if (w->nrows > 0 && any(w, 3) == 0)
+		delete (w, xid);
+	else
+		insert(w, xid);
+}
+
+/* ---- the worker ---------------------------------------------------------------------------- */
+
+/* Whose transactions have ended enter or go; while something is loaded, only what that sees. */
+static bool
+process(World *w, bool all)
+{
+	CtArena *arena = &w->table.arena;
+	CtRef ref;
+	const CtBatch *batch = ct_store_first_batch(arena, w->table.store, &ref);
+	bool left = false;
+
+	while (batch != NULL)
+	{
+		CtRef this = ref;
+		uint64_t xid = batch->xid;
+		bool held = w->loading && !sees(w, plain(&w->seen), xid);
+		CtChanged changed = {0};
+		int64_t served = any(w, 1000);
+		CtStatus status = CT_AGAIN;
+
+		batch = ct_store_next_batch(arena, &ref);
+		if (!all && any(w, 2) == 0)
+			left = true;
+		else if (w->fate[xid] == ABORTED)
+			while (status == CT_AGAIN)
+				status = ct_store_drop(arena, w->table.store, this, 2);
+		else if (w->fate[xid] == COMMITTED && !held)
+			while (status == CT_AGAIN)
+				status = ct_store_enter(arena, w->table.store, this, 2, &served, &changed);
+		assert_true(status == CT_OK || status == CT_AGAIN);
+	}
+	return !left;
+}
+
+static void
+settle(World *w)
+{
+	assert_true(ct_store_settle(&w->table.arena, w->table.store, horizon(w), 5) != CT_NO_MEMORY);
+}
+
+/* ---- keys go and come ------------------------------------------------------------------------ */
+
+static void
+evict(World *w)
+{
+	if (!w->loading && ct_store_is_partial(&w->table.arena, w->table.store))
+		(void) !ct_store_evict(&w->table.arena, w->table.store, 1 + (int) any(w, 8));
+}
+
+static void
+load_row(World *w, uint32_t i)
+{
+	Event event = event_of(w, i, false);
+	CtWriter writer = ct_writer(&w->table.arena, w->table.store);
+	uint64_t key = w->key;
+	CtLoad load = {hash_of(key), &key, sizeof(key), 0, event.change};
+	uint32_t done;
+
+	load.change.payload = event.payload;
+	assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
+}
+
+/* The next step of bringing a key back; now and then it is given up. */
+static void
+load(World *w)
+{
+	CtArena *arena = &w->table.arena;
+	CtRef store = w->table.store;
+	static const CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	CtRef timeline;
+
+	if (!ct_store_is_partial(arena, store))
+		return;
+	if (!w->loading)
+	{
+		w->key = any(w, KEYS);
+		timeline = table_find(&w->table, w->key);
+		if (timeline != 0 && ct_timeline_known(arena, store, timeline, &all))
+			return;
+		take(w, &w->seen);
+		w->loading = true;
+		w->entered = w->forgot = false;
+		w->looked = 0;
+	}
+	else if (!w->entered)
+		w->entered = process(w, any(w, 2) == 0);
+	else if (!w->forgot)
+		w->forgot = ct_store_forget(arena, store, hash_of(w->key), &w->key, sizeof(w->key), 3) == CT_OK;
+	else if (any(w, 50) == 0)
+		w->loading = false;
+	else if (w->looked < w->nrows)
+	{
+		for (uint32_t n = 0; n < 200 && w->looked < w->nrows; n++, w->looked++)
+			if (w->row[w->looked].key == w->key &&
+				is_visible(w, plain(&w->seen), &w->row[w->looked]))
+				load_row(w, w->looked);
+	}
+	else
+	{
+		assert_int_equal(ct_store_know(arena, store, hash_of(w->key), &w->key, sizeof(w->key),
+									   w->seen.plain.xmax), CT_OK);
+		w->loading = false;
+		w->loads++;
+	}
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static void
+compare(World *w, uint64_t key, int64_t time, const CtSnapshot *snapshot, CtRef timeline)
+{
+	static CtRef extra[1000];
+	static CtRef cancelled[1000];
+	CtRuns runs = {.extra = extra, .cancelled = cancelled};
+	uint32_t count;
+	CtState state;
+	int64_t sum = 0;
+	bool present = false;
+
+	for (CtRef ref = timeline == 0 ? 0 : ct_timeline_recent(&w->table.arena, timeline, &count);
+		 ref != 0;)
+	{
+		const CtEvent *event = ct_ptr(&w->table.arena, ref);
+
+		if (sees(w, snapshot, event->xid))
+		{
+			assert_in_range(runs.nextra, 0, 999);
+			extra[runs.nextra++] = ref;
+			runs.retracts |= event->retracts;
+		}
+		ref = event->next;
+	}
+	state.present = false;
+	if (timeline != 0)
+	{
+		ct_timeline_merge(&w->table.arena, w->table.store, timeline, snapshot, &runs);
+		ct_timeline_fold(&w->table.arena, w->table.store, timeline, time, snapshot, &runs, &state);
+	}
+	for (uint32_t i = 0; i < w->nrows; i++)
+		if (w->row[i].key == key && w->row[i].time <= time && is_visible(w, snapshot, &w->row[i]))
+		{
+			present = true;
+			sum += w->row[i].value;
+		}
+	assert_int_equal(state.present, present);
+	if (present)
+		assert_int_equal(state_int(&state, SUM_ATTR), sum);
+}
+
+static void
+read_one(World *w)
+{
+	CtArena *arena = &w->table.arena;
+	uint64_t key = any(w, KEYS);
+	uint32_t i = any(w, SNAPSHOTS + 1);
+	Snapshot fresh;
+	const CtSnapshot *snapshot;
+	CtRead read;
+
+	take(w, &fresh);
+	snapshot = plain(i < w->nsnapshots ? &w->snapshot[i] : &fresh);
+	w->reads++;
+	assert_int_equal(ct_read_key(arena, w->table.store, hash_of(key), &key, sizeof(key), &read),
+					 CT_OK);
+	if (read.timeline == 0 && ct_store_is_partial(arena, w->table.store))
+		return;
+	if (read.timeline != 0 && !ct_timeline_known(arena, w->table.store, read.timeline, snapshot))
+	{
+		w->too_old += snapshot != &fresh.plain;
+		return;
+	}
+	w->known++;
+	compare(w, key, any(w, 1100), snapshot, read.timeline);
+	if (any(w, 3) == 0)
+		ct_read_note(&read);
+}
+
+static void
+look(World *w)
+{
+	uint32_t i = any(w, SNAPSHOTS);
+
+	if (i >= w->nsnapshots)
+		take(w, &w->snapshot[w->nsnapshots++]);
+	else if (any(w, 10) == 0)
+		w->snapshot[i] = w->snapshot[--w->nsnapshots];
+	read_one(w);
+}
+
+static void
+live(uint64_t seed)
+{
+	World *w = calloc(1, sizeof(World));
+	CtStats stats;
+
+	w->table = table_make(2000);
+	ct_store_keep(&w->table.arena, w->table.store);
+	w->seed = seed;
+	w->next_xid = 100;
+	for (uint32_t step = 0; step < STEPS && w->nrows < ROWS && w->next_xid < XIDS; step++)
+	{
+		switch (any(w, 10))
+		{
+			case 0:
+				transact(w);
+				break;
+			case 1:
+				(void) process(w, any(w, 2) == 0);
+				break;
+			case 2:
+				settle(w);
+				break;
+			case 3:
+				evict(w);
+				break;
+			case 4:
+			case 5:
+				load(w);
+				break;
+			default:
+				look(w);
+		}
+		if (step == STEPS / 10)
+			ct_store_part(&w->table.arena, w->table.store);
+		if (any(w, 20) == 0)
+			table_validate(&w->table);
+	}
+	stats = table_stats(&w->table);
+	printf("%llu reads, of %llu everything was known, of %llu for others only; %llu loads (seed %llu)\n",
+		   (unsigned long long) w->reads, (unsigned long long) w->known,
+		   (unsigned long long) w->too_old, (unsigned long long) w->loads, (unsigned long long) seed);
+	assert_true(w->known > w->reads / 10 && w->known < w->reads && w->loads > STEPS / 1000 &&
+				w->too_old > 0);
+	assert_int_equal(stats.astray, 0);
+	assert_int_equal(stats.duplicates + stats.conflicts, 0);
+	table_free(&w->table);
+	free(w);
+}
+
+static void
+known_is_right(void **unused)
+{
+	const char *seed = getenv("CT_SEED");
+
+	(void) unused;
+	if (seed != NULL)
+		live(strtoull(seed, NULL, 10));
+	else
+		for (uint64_t i = 1; i <= 3; i++)
+			live(i);
+}
+
+/* ---- by hand ------------------------------------------------------------------------------ */
+
+/* What is not there changes everything from its instant on, for who may have read it. */
+static void
+told_widely(void **unused)
+{
+	Table table = table_make(50);
+	Event event = event_at(10, CT_EVENT);
+	CtChanged changed;
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	event_int(&event, ID_ATTR, 1);
+	ct_store_part(&table.arena, table.store);
+
+	/* Nothing comes later, and nobody has read it. */
+	changed = table_enter(&table, 1, &event, 100, 9);
+	assert_int_equal(changed.events, 0);
+	changed = table_enter(&table, 1, &event, 101, 10);
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 10);
+	assert_int_equal(changed.to, INT64_MAX);
+	event.change.time = 8;
+	changed = table_enter(&table, 1, &event, 102, INT64_MIN);
+	assert_int_equal(changed.events, 1);
+	assert_int_equal(changed.from, 8);
+	assert_int_equal(table_stats(&table).keys, 1);
+	table_validate(&table);
+	table_settle_all(&table);
+	assert_int_equal(table_stats(&table).keys, 0);
+	table_free(&table);
+}
+
+/* A large timeline goes piece by piece, and what is left of it takes nothing more. */
+static void
+goes_by_pieces(void **unused)
+{
+	Table table = table_make(200);
+	Event event = event_at(0, CT_EVENT);
+	int calls = 0;
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	for (int i = 0; i < 20000; i++)
+	{
+		event.change.time = i;
+		assert_int_equal(table_add(&table, 1, &event, 100), CT_OK);
+	}
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	table_settle_all(&table);
+	ct_store_part(&table.arena, table.store);
+	while (ct_store_evict(&table.arena, table.store, 1000) == CT_AGAIN)
+	{
+		calls++;
+		table_validate(&table);
+		if (calls == 3)
+			(void) table_enter(&table, 1, &event, 200, INT64_MIN);
+	}
+	assert_in_range(calls, 10, 30);
+	table_settle_all(&table);
+	table_validate(&table);
+	assert_int_equal(table_stats(&table).keys, 0);
+	assert_int_equal(table_stats(&table).frozen, 0);
+	table_free(&table);
+}
+
+/* A key that was read since is spared, once. */
+static void
+clock_spares_what_is_used(void **unused)
+{
+	Table table = table_make(50);
+	Event event = event_at(0, CT_EVENT);
+	uint64_t key = 7;
+	CtRead read;
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	for (uint64_t k = 0; k < 20; k++)
+		assert_int_equal(table_add(&table, k, &event, 100), CT_OK);
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	table_settle_all(&table);
+	ct_store_part(&table.arena, table.store);
+	assert_int_equal(
+		ct_read_key(&table.arena, table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
+	ct_read_note(&read);
+	assert_int_equal(ct_store_evict(&table.arena, table.store, 1000), CT_OK);
+	assert_int_equal(table_stats(&table).keys, 1);
+	assert_int_not_equal(table_find(&table, key), 0);
+	assert_false(ct_read_valid(&read) && table_find(&table, 8) != 0);
+	assert_int_equal(ct_store_evict(&table.arena, table.store, 1000), CT_OK);
+	assert_int_equal(table_stats(&table).keys, 0);
+	table_validate(&table);
+	table_free(&table);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(known_is_right),
+		cmocka_unit_test(told_widely),
+		cmocka_unit_test(goes_by_pieces),
+		cmocka_unit_test(clock_spares_what_is_used),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
