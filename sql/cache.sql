@@ -55,6 +55,11 @@ SELECT * FROM cache;
 SELECT asked('SELECT * FROM account WHERE id = 3'), asked('SELECT * FROM account'), asked('SELECT * FROM account WHERE id = 11');
 SELECT differ();
 SELECT * FROM contime.verify('account');
+-- Who plans to read keeps the event table as it is, too.
+BEGIN;
+EXPLAIN (COSTS OFF) SELECT * FROM account WHERE id = 3;
+SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'movement'::regclass;
+COMMIT;
 -- The triggers are nobody's business, and dumped nowhere.
 SELECT count(*) AS triggers, bool_and(tgisinternal) AS internal, bool_and(tgenabled = 'A') AS always FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
 SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid = 'movement'::regclass AND tgtype & 1 = 1 \gset
