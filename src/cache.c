@@ -52,6 +52,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -126,6 +127,15 @@ contime_cache_capturing(Oid relid)
 	return g && is_captured(contime_cache_state(g)) ? g : NULL;
 }
 
+/* A continuous table in messages: its name, if it still has one. */
+static const char *
+name_of(Oid relid)
+{
+	const char *name = get_rel_name(relid);
+
+	return name ? psprintf("\"%s\"", name) : psprintf("with OID %u", relid);
+}
+
 void
 contime_cache_break(Oid relid, const char *reason)
 {
@@ -136,7 +146,7 @@ contime_cache_break(Oid relid, const char *reason)
 		  change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
 		return;
 	ereport(LOG,
-			(errmsg("cache of continuous table with OID %u is given up: %s", relid, reason),
+			(errmsg("cache of continuous table %s is given up: %s", name_of(relid), reason),
 			 errdetail("Its event tables are read until it is loaded again.")));
 	contime_agent_wake(MyDatabaseId);
 }
@@ -439,7 +449,6 @@ evict(const ContimeGeneration *but)
 	if (contime_generation(relid) == g)
 		(void) contime_generation_replace(relid);
 	UnlockRelationOid(relid, AccessExclusiveLock);
-
 	return true;
 }
 
