@@ -135,6 +135,28 @@ INSERT INTO movement SELECT 5100 + i, 9, '2026-03-01', 1000000 FROM generate_ser
 DROP TRIGGER aaa ON movement;
 SELECT differ();
 
+-- A parallel worker does not know that one is.
+CREATE FUNCTION look_safe(k int) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+    RAISE NOTICE 'read as plain SQL does: %', look(k) = look_plain(k);
+    RETURN asked('SELECT balance FROM account WHERE id = ' || k);
+END $$;
+CREATE FUNCTION look_beside() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL force_parallel_mode = on;
+    PERFORM look_safe(9);
+    SET LOCAL force_parallel_mode = off;
+    RETURN NULL;
+END $$;
+SELECT look_safe(9);
+SET force_parallel_mode = on;
+SELECT look_safe(9);
+RESET force_parallel_mode;
+CREATE TRIGGER aaa AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION look_beside();
+INSERT INTO movement SELECT 5200 + i, 9, '2026-03-01', 1000000 FROM generate_series(1, 2) i;
+DROP TRIGGER aaa ON movement;
+SELECT differ();
+
 -- A foreign key that deletes rows when the statement it does so for seems to be over: of that it fires no statement triggers any more.
 CREATE TABLE box (id int PRIMARY KEY);
 CREATE TABLE bag (id int PRIMARY KEY, box int);
@@ -267,7 +289,7 @@ SELECT count(*) FROM pg_trigger WHERE tgrelid = 'correction'::regclass;
 DROP FOREIGN TABLE account, named;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
 DROP TABLE movement, correction;
-DROP FUNCTION asked, differ, unequal, look, look_plain, look_after;
+DROP FUNCTION asked, differ, unequal, look, look_plain, look_after, look_safe, look_beside;
 DROP VIEW cache;
 DROP PROCEDURE loaded;
 DROP PROCEDURE until;

@@ -38,6 +38,7 @@
 
 #include "engine/store.h"
 
+#include "access/parallel.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -288,10 +289,12 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const Cont
 
 	/*
 	 * What serializable transactions read of event tables, core must know.  A
+	 * parallel worker does not know of its leader's pending statements.  A
 	 * snapshot from before a standby was promoted does not tell transactions
 	 * from their subtransactions.
 	 */
-	return !IsolationIsSerializable() && !contime_capture_pending(table->relid) &&
+	return !IsolationIsSerializable() && !IsParallelWorker() &&
+		!contime_capture_pending(table->relid) &&
 		!view->snapshot->takenDuringRecovery && sees_load(&view->plain, g);
 }
 
