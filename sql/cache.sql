@@ -244,6 +244,34 @@ SELECT total FROM named WHERE id = 20;
 CALL until($c$ (SELECT recent = 0 OR cache <> 'ready' FROM contime.tables WHERE "table" = 'named'::regclass) $c$);
 SELECT total FROM named WHERE id = 20;
 
+-- What the table's owner may not read any more is refused, and not tried again and again.
+CREATE TABLE visit (guest int, at timestamptz, n int);
+CREATE FOREIGN TABLE guest (id int OPTIONS (key 'true', source 'guest'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum'))
+SERVER contime OPTIONS (events 'visit');
+CREATE ROLE regress_keeper;
+GRANT SELECT, TRIGGER ON visit TO regress_keeper;
+ALTER FOREIGN TABLE guest OWNER TO regress_keeper;
+INSERT INTO visit VALUES (1, '2026-01-01', 1);
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+REVOKE SELECT ON visit FROM regress_keeper;
+ALTER TABLE visit DISABLE TRIGGER ALL;
+CALL until($c$ (SELECT cache = 'refused' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+SELECT n FROM guest;
+GRANT SELECT ON visit TO regress_keeper;
+SELECT n FROM guest;
+SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
+-- Who finds something in the way does not remember it when it may be gone.
+ALTER TABLE visit DISABLE TRIGGER ALL;
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache = 'refused' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+ALTER TABLE visit ENABLE TRIGGER ALL;
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache IN ('ready', 'refused') FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
+DROP TABLE visit CASCADE;
+DROP ROLE regress_keeper;
+
 -- COPY FREEZE writes rows that everyone sees at once.
 BEGIN;
 TRUNCATE movement;

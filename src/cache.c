@@ -573,7 +573,7 @@ generation_to_load(const ContimeTable *table)
 	return g;
 }
 
-/* Generations that this loader could not fill, by their slots: their serials, and why. */
+/* Generations that this loader could not fill, and has yet to refuse, by their slots: serials, and why. */
 static struct
 {
 	uint64		serial;
@@ -582,7 +582,7 @@ static struct
 
 /* Free what there is of it, and leave it for a while. */
 static void
-refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
+refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
 	bool		dear = reason == no_room || reason == twins || reason == failed;
 	int			index = g - contime_shared->generation;
@@ -592,27 +592,17 @@ refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 	unfit[index].reason = reason;
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
-		lock_alone(table->relid);
-		g = contime_generation_replace(table->relid);
+		lock_alone(relid);
+		g = contime_generation_replace(relid);
 	}
 	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												dear ? RETRY_DEAR_MS : RETRY_MS);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
+	unfit[index].serial = 0;
 	ereport(LOG,
-			(errmsg("continuous table \"%s\" is not cached: %s", table->name, reason),
+			(errmsg("continuous table %s is not cached: %s", name_of(relid), reason),
 			 errdetail("Its event tables are read.")));
-}
-
-/* Why it is not to be tried, or NULL. */
-static const char *
-known_obstacle(const ContimeTable *table, const ContimeGeneration *g, List **relations)
-{
-	int			index = g - contime_shared->generation;
-
-	if (unfit[index].serial == g->serial)
-		return unfit[index].reason;
-	return find_obstacle(table, relations);
 }
 
 /* The one that is being loaded. */
@@ -626,15 +616,25 @@ load(Oid relid)
 	const char *reason;
 	List	   *relations;
 	ContimeGeneration *g;
+	int			index;
 
 	LockRelationOid(relid, AccessShareLock);
 	if (!contime_is_table(relid))
 		return;
+	contime_source_lock(relid);
+	g = contime_generation(relid);
+	index = g - contime_shared->generation;
+
+	/* Looked at before anything that may have been the reason. */
+	if (unfit[index].serial == g->serial)
+	{
+		refuse(relid, g, unfit[index].reason);
+		return;
+	}
 	rel = relation_open(relid, NoLock);
 	table = contime_table(rel);
 	contime_source_check(table);
-	g = contime_generation(relid);
-	reason = known_obstacle(table, g, &relations);
+	reason = find_obstacle(table, &relations);
 	if (reason == NULL)
 	{
 		at_hand = g = generation_to_load(table);
@@ -649,7 +649,7 @@ load(Oid relid)
 	if (reason == NULL)
 		reason = fill(rel, table, g);
 	if (reason)
-		refuse(table, g, reason);
+		refuse(relid, g, reason);
 	else
 		contime_notice_reset(g, true);
 	relation_close(rel, NoLock);
