@@ -55,6 +55,11 @@ SELECT * FROM cache;
 SELECT asked('SELECT * FROM account WHERE id = 3'), asked('SELECT * FROM account'), asked('SELECT * FROM account WHERE id = 11');
 SELECT differ();
 SELECT * FROM contime.verify('account');
+-- Who plans to read keeps the event table as it is, too.
+BEGIN;
+EXPLAIN (COSTS OFF) SELECT * FROM account WHERE id = 3;
+SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'movement'::regclass;
+COMMIT;
 -- The triggers are nobody's business, and dumped nowhere.
 SELECT count(*) AS triggers, bool_and(tgisinternal) AS internal, bool_and(tgenabled = 'A') AS always FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
 SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid = 'movement'::regclass AND tgtype & 1 = 1 \gset
@@ -127,6 +132,28 @@ BEGIN
 END $$;
 CREATE TRIGGER aaa AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION look_after();
 INSERT INTO movement SELECT 5100 + i, 9, '2026-03-01', 1000000 FROM generate_series(1, 2) i;
+DROP TRIGGER aaa ON movement;
+SELECT differ();
+
+-- A parallel worker does not know that one is.
+CREATE FUNCTION look_safe(k int) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+    RAISE NOTICE 'read as plain SQL does: %', look(k) = look_plain(k);
+    RETURN asked('SELECT balance FROM account WHERE id = ' || k);
+END $$;
+CREATE FUNCTION look_beside() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL force_parallel_mode = on;
+    PERFORM look_safe(9);
+    SET LOCAL force_parallel_mode = off;
+    RETURN NULL;
+END $$;
+SELECT look_safe(9);
+SET force_parallel_mode = on;
+SELECT look_safe(9);
+RESET force_parallel_mode;
+CREATE TRIGGER aaa AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION look_beside();
+INSERT INTO movement SELECT 5200 + i, 9, '2026-03-01', 1000000 FROM generate_series(1, 2) i;
 DROP TRIGGER aaa ON movement;
 SELECT differ();
 
@@ -217,6 +244,34 @@ SELECT total FROM named WHERE id = 20;
 CALL until($c$ (SELECT recent = 0 OR cache <> 'ready' FROM contime.tables WHERE "table" = 'named'::regclass) $c$);
 SELECT total FROM named WHERE id = 20;
 
+-- What the table's owner may not read any more is refused, and not tried again and again.
+CREATE TABLE visit (guest int, at timestamptz, n int);
+CREATE FOREIGN TABLE guest (id int OPTIONS (key 'true', source 'guest'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum'))
+SERVER contime OPTIONS (events 'visit');
+CREATE ROLE regress_keeper;
+GRANT SELECT, TRIGGER ON visit TO regress_keeper;
+ALTER FOREIGN TABLE guest OWNER TO regress_keeper;
+INSERT INTO visit VALUES (1, '2026-01-01', 1);
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+REVOKE SELECT ON visit FROM regress_keeper;
+ALTER TABLE visit DISABLE TRIGGER ALL;
+CALL until($c$ (SELECT cache = 'refused' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+SELECT n FROM guest;
+GRANT SELECT ON visit TO regress_keeper;
+SELECT n FROM guest;
+SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
+-- Who finds something in the way does not remember it when it may be gone.
+ALTER TABLE visit DISABLE TRIGGER ALL;
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache = 'refused' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+ALTER TABLE visit ENABLE TRIGGER ALL;
+SELECT n FROM guest;
+CALL until($c$ (SELECT cache IN ('ready', 'refused') FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
+SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
+DROP TABLE visit CASCADE;
+DROP ROLE regress_keeper;
+
 -- COPY FREEZE writes rows that everyone sees at once.
 BEGIN;
 TRUNCATE movement;
@@ -262,7 +317,7 @@ SELECT count(*) FROM pg_trigger WHERE tgrelid = 'correction'::regclass;
 DROP FOREIGN TABLE account, named;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
 DROP TABLE movement, correction;
-DROP FUNCTION asked, differ, unequal, look, look_plain, look_after;
+DROP FUNCTION asked, differ, unequal, look, look_plain, look_after, look_safe, look_beside;
 DROP VIEW cache;
 DROP PROCEDURE loaded;
 DROP PROCEDURE until;

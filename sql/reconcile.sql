@@ -114,6 +114,11 @@ DELETE FROM step WHERE id = 2;
 COMMIT;
 CALL entered();
 SELECT (key).id, during, reset FROM contime.reconciliations(NULL::walk, :loaded) ORDER BY id;
+-- Who looks keeps the event table as it is to the end of the transaction, as for any read.
+BEGIN;
+SELECT count(*) FROM contime.reconciliations(NULL::walk, :loaded);
+SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'step'::regclass;
+COMMIT;
 DROP PROCEDURE in_memory;
 DROP FOREIGN TABLE game, room, walk;
 DROP TABLE step;

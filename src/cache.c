@@ -38,6 +38,7 @@
 
 #include "engine/store.h"
 
+#include "access/parallel.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -52,6 +53,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -126,6 +128,15 @@ contime_cache_capturing(Oid relid)
 	return g && is_captured(contime_cache_state(g)) ? g : NULL;
 }
 
+/* A continuous table in messages: its name, if it still has one. */
+static const char *
+name_of(Oid relid)
+{
+	const char *name = get_rel_name(relid);
+
+	return name ? psprintf("\"%s\"", name) : psprintf("with OID %u", relid);
+}
+
 void
 contime_cache_break(Oid relid, const char *reason)
 {
@@ -136,7 +147,7 @@ contime_cache_break(Oid relid, const char *reason)
 		  change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
 		return;
 	ereport(LOG,
-			(errmsg("cache of continuous table with OID %u is given up: %s", relid, reason),
+			(errmsg("cache of continuous table %s is given up: %s", name_of(relid), reason),
 			 errdetail("Its event tables are read until it is loaded again.")));
 	contime_agent_wake(MyDatabaseId);
 }
@@ -278,10 +289,12 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const Cont
 
 	/*
 	 * What serializable transactions read of event tables, core must know.  A
+	 * parallel worker does not know of its leader's pending statements.  A
 	 * snapshot from before a standby was promoted does not tell transactions
 	 * from their subtransactions.
 	 */
-	return !IsolationIsSerializable() && !contime_capture_pending(table->relid) &&
+	return !IsolationIsSerializable() && !IsParallelWorker() &&
+		!contime_capture_pending(table->relid) &&
 		!view->snapshot->takenDuringRecovery && sees_load(&view->plain, g);
 }
 
@@ -439,7 +452,6 @@ evict(const ContimeGeneration *but)
 	if (contime_generation(relid) == g)
 		(void) contime_generation_replace(relid);
 	UnlockRelationOid(relid, AccessExclusiveLock);
-
 	return true;
 }
 
@@ -561,7 +573,7 @@ generation_to_load(const ContimeTable *table)
 	return g;
 }
 
-/* Generations that this loader could not fill, by their slots: their serials, and why. */
+/* Generations that this loader could not fill, and has yet to refuse, by their slots: serials, and why. */
 static struct
 {
 	uint64		serial;
@@ -570,7 +582,7 @@ static struct
 
 /* Free what there is of it, and leave it for a while. */
 static void
-refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
+refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
 	bool		dear = reason == no_room || reason == twins || reason == failed;
 	int			index = g - contime_shared->generation;
@@ -580,27 +592,17 @@ refuse(const ContimeTable *table, ContimeGeneration *g, const char *reason)
 	unfit[index].reason = reason;
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
-		lock_alone(table->relid);
-		g = contime_generation_replace(table->relid);
+		lock_alone(relid);
+		g = contime_generation_replace(relid);
 	}
 	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												dear ? RETRY_DEAR_MS : RETRY_MS);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
+	unfit[index].serial = 0;
 	ereport(LOG,
-			(errmsg("continuous table \"%s\" is not cached: %s", table->name, reason),
+			(errmsg("continuous table %s is not cached: %s", name_of(relid), reason),
 			 errdetail("Its event tables are read.")));
-}
-
-/* Why it is not to be tried, or NULL. */
-static const char *
-known_obstacle(const ContimeTable *table, const ContimeGeneration *g, List **relations)
-{
-	int			index = g - contime_shared->generation;
-
-	if (unfit[index].serial == g->serial)
-		return unfit[index].reason;
-	return find_obstacle(table, relations);
 }
 
 /* The one that is being loaded. */
@@ -614,15 +616,25 @@ load(Oid relid)
 	const char *reason;
 	List	   *relations;
 	ContimeGeneration *g;
+	int			index;
 
 	LockRelationOid(relid, AccessShareLock);
 	if (!contime_is_table(relid))
 		return;
+	contime_source_lock(relid);
+	g = contime_generation(relid);
+	index = g - contime_shared->generation;
+
+	/* Looked at before anything that may have been the reason. */
+	if (unfit[index].serial == g->serial)
+	{
+		refuse(relid, g, unfit[index].reason);
+		return;
+	}
 	rel = relation_open(relid, NoLock);
 	table = contime_table(rel);
 	contime_source_check(table);
-	g = contime_generation(relid);
-	reason = known_obstacle(table, g, &relations);
+	reason = find_obstacle(table, &relations);
 	if (reason == NULL)
 	{
 		at_hand = g = generation_to_load(table);
@@ -637,7 +649,7 @@ load(Oid relid)
 	if (reason == NULL)
 		reason = fill(rel, table, g);
 	if (reason)
-		refuse(table, g, reason);
+		refuse(relid, g, reason);
 	else
 		contime_notice_reset(g, true);
 	relation_close(rel, NoLock);

@@ -490,6 +490,7 @@ contimeAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func, BlockNumbe
 	double		keys;
 	double		events;
 
+	contime_source_check(contime_table(rel));
 	contime_count(RelationGetRelid(rel), &keys, &events);
 	*func = acquire_sample_rows;
 	*totalpages = (BlockNumber) (keys * sizeof(Datum) * RelationGetNumberOfAttributes(rel) / BLCKSZ) + 1;

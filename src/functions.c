@@ -428,6 +428,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
 
 	/* What changes of a durable table is known while it is in memory. */
+	contime_source_check(table);
 	g = table->source ? contime_cache_watched(table) : contime_generation(table->relid);
 	if (PG_ARGISNULL(1))
 		;

@@ -53,13 +53,13 @@
 
 /* ---- a table's size ---------------------------------------------------------------- */
 
+/* Rows of an event table, which is locked. */
 static double
 count_rows(Oid relid)
 {
 	double		rows = 0;
 	ListCell   *lc;
 
-	LockRelationOid(relid, AccessShareLock);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
@@ -106,6 +106,9 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 {
 	double		events;
 
+	/* With these locked a cache stays what it is while it is looked at. */
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		LockRelationOid(source->events, AccessShareLock);
 	crel->durable = table->source != NULL;
 	crel->from_heap = crel->durable && !contime_cache_is_ready(table->relid);
 	if (crel->from_heap)
