@@ -684,13 +684,13 @@ extern bool contime_source_looks_ahead(const ContimeTable *table);
 /* Lock the event tables; ERROR when the owner may not read all of them. */
 extern void contime_source_check(const ContimeTable *table);
 
-/* Lock those that a table is bound to, though it may have no valid description. */
-extern void contime_source_lock(Oid relid);
-
 /* ERROR when the table has an event table to write to. */
 extern void contime_source_refuse(const ContimeTable *table);
 
 /* ---- sourcecmds.c ----------------------------------------------------------------- */
+
+/* Lock those that a table is bound to, though it may have no valid description. */
+extern void contime_source_lock(Oid relid);
 
 /*
  * A definition has been given, or changed: note which event tables it names.

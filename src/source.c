@@ -668,15 +668,6 @@ check_source(const ContimeTable *table, const ContimeSource *source)
 }
 
 void
-contime_source_lock(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, bound_to(relid))
-		LockRelationOid(lfirst_oid(lc), AccessShareLock);
-}
-
-void
 contime_source_check(const ContimeTable *table)
 {
 	for (const ContimeSource *source = table->source; source; source = source->next)

@@ -108,6 +108,15 @@ bound_to(Oid relid)
 	return bound;
 }
 
+void
+contime_source_lock(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, bound_to(relid))
+		LockRelationOid(lfirst_oid(lc), AccessShareLock);
+}
+
 static void
 check_may_bind(Oid events)
 {
