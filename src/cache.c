@@ -207,35 +207,18 @@ contime_cache_may_grow(void)
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-static bool
-is_in(uint64 xid, const uint64 *sorted, uint32 n)
-{
-	uint32		from = 0;
-
-	while (from < n)
-	{
-		uint32		middle = from + (n - from) / 2;
-
-		if (sorted[middle] == xid)
-			return true;
-		if (sorted[middle] < xid)
-			from = middle + 1;
-		else
-			n = middle;
-	}
-	return false;
-}
-
 /* Does a snapshot see all that the one of the load saw? */
 static bool
 sees_load(const CtSnapshot *snapshot, const ContimeGeneration *g)
 {
-	if (snapshot->xmin >= g->load_xmax)
+	CtSnapshot	load = {.xmax = g->load_xmax,.nxip = g->load_nxip,.xip = g->load_xip};
+
+	if (snapshot->xmin >= load.xmax)
 		return true;
-	if (snapshot->xmax < g->load_xmax || g->load_nxip > CONTIME_LOAD_XIDS)
+	if (snapshot->xmax < load.xmax || load.nxip > CONTIME_LOAD_XIDS)
 		return false;
-	for (uint32 i = 0; i < snapshot->nxip && snapshot->xip[i] < g->load_xmax; i++)
-		if (!is_in(snapshot->xip[i], g->load_xip, g->load_nxip))
+	for (uint32 i = 0; i < snapshot->nxip; i++)
+		if (ct_snapshot_sees(&load, snapshot->xip[i]))
 			return false;
 	return true;
 }
