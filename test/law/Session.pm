@@ -21,7 +21,7 @@ sub connect
 	$self->{pid} = open2($self->{out}, $self->{in}, 'exec psql -X -q -A -t -v VERBOSITY=verbose 2>&1');
 	$self->{in}->autoflush(1);
 	$self->{serial} = 0;
-	$self->{level} = $self->{cursor} = $self->{exported} = undef;
+	$self->{level} = $self->{cursor} = $self->{fetched} = $self->{exported} = undef;
 	$self->run($self->{settings});
 }
 
