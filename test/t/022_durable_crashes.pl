@@ -211,12 +211,13 @@ sub kill_postmaster
 	$node->{_pid} = undef;
 }
 
-# A process; or a client, if there is none of these.
+# A process; or a client, if there is none of these; or the checkpointer, if the clients have done all they had to do.
 sub victim
 {
 	my $whom = shift;
 	my $pid;
-	wait_until(sub { ($pid) = split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $victims{$whom} OR $victims{client} ORDER BY $victims{client}, random()"); defined $pid }, "a $whom to kill");
+	wait_until(sub { ($pid) = split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $victims{$whom} OR $victims{client} OR $victims{checkpointer}
+		ORDER BY CASE WHEN $victims{$whom} THEN 0 WHEN $victims{client} THEN 1 ELSE 2 END, random()"); defined $pid }, "a $whom to kill");
 	return $pid;
 }
 
