@@ -67,25 +67,30 @@
 #define LOADER_NAP_MS 20
 #define LOADER_IDLE_MS 2000
 
+/* Rows loaded at a time, and how often it looks whether somebody waits for it. */
+#define LOAD_ROWS 1000
+#define GIVE_WAY_LOADS 64
+
+/* It makes so much room when it is short, as a share of all, and so often; or when there was none to be made. */
+#define SPARE_SHARE 64
+#define ROOM_INTERVAL_MS 100
+#define NO_ROOM_INTERVAL_MS 2000
+
+/* Wanted keys are loaded so many times before it looks at tables again. */
+#define LOADS_OF_KEYS 16
+
+/* A cache without all keys that was read so lately keeps it from leaving. */
+#define READ_LATELY_MS 5000
+
 /* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
 #define RETRY_MS 30000
 #define RETRY_DEAR_MS 600000
 #define RETRY_LOCKED_MS 200
 
-/* Who has not been read for so long makes room for others; how long that may take. */
-#define COLD_MS 5000
-#define EVICT_MS 5000
-
 /* Events of ended transactions dropped under one hold of a lock. */
 #define DROPS_PER_LOCK 256
 
-/* Caches leave a quarter of the memory to tables that have nothing else. */
-#define may_take_more() \
-	(ct_region_used(contime_region) < ct_region_total(contime_region) / 4 * 3)
-
 /* Why a table is not cached. */
-static const char no_room[] = "it does not fit into contime.memory";
-static const char no_room_beside[] = "it does not fit into contime.memory beside others";
 static const char twins[] = "two events have one identity";
 static const char failed[] = "it could not be loaded";
 static const char given_up[] = "it was given up meanwhile";
@@ -103,7 +108,7 @@ contime_cache_is_ready(Oid relid)
 {
 	ContimeGeneration *g = RecoveryInProgress() ? NULL : contime_generation(relid);
 
-	return g && contime_cache_state(g) == CONTIME_CACHE_READY;
+	return g && contime_cache_state(g) == CONTIME_CACHE_READY && !g->partial;
 }
 
 static bool
@@ -197,12 +202,6 @@ contime_cache_change(Oid relid, Oid events)
 	/* What stood in its way may be gone. */
 	if (g && contime_cache_state(g) == CONTIME_CACHE_REFUSED)
 		g->load_after = 0;
-}
-
-bool
-contime_cache_may_grow(void)
-{
-	return may_take_more();
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -356,7 +355,7 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 	CtRef		batch = 0;
 	CtBatch		copy;
 
-	while (g->store[partition] != 0 && contime_next_batch(partition, g->store[partition], &batch, &copy))
+	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
 	{
 		CtStatus	status = CT_AGAIN;
 
@@ -398,89 +397,35 @@ has_twins(ContimeGeneration *g)
 	return found;
 }
 
-/* The cache of this database that nobody has read for longest, and for so long; or NULL. */
-static ContimeGeneration *
-coldest(const ContimeGeneration *but, int ms)
+/* What has come of loading. */
+typedef struct Filling
 {
-	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
-	ContimeGeneration *found = NULL;
+	bool		room;			/* there still is; else the rest is only counted */
+	uint64		rows;			/* loaded, */
+	uint64		skipped;		/* and not: */
+	int64		newest;			/* the latest of those */
+} Filling;
 
-	for (int i = 0; i < contime_shared->highest; i++)
-	{
-		ContimeGeneration *g = &contime_shared->generation[i];
-		uint64		last_read = pg_atomic_read_u64(&g->last_read);
-
-		if (g != but && g->used && !g->dead && g->database == MyDatabaseId &&
-			contime_cache_state(g) == CONTIME_CACHE_READY && last_read < before)
-		{
-			before = last_read;
-			found = g;
-		}
-	}
-	return found;
-}
-
-/*
- * Make room for a cache at the cost of one that is not used: it is loaded again
- * when somebody reads.  False: there is none, or it is in use after all.
- */
-static bool
-evict(const ContimeGeneration *but)
-{
-	ContimeGeneration *g = coldest(but, COLD_MS);
-	Oid			relid = g ? g->relation : InvalidOid;
-
-	if (g == NULL || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
-		return false;
-	if (contime_generation(relid) == g)
-		(void) contime_generation_replace(relid);
-	UnlockRelationOid(relid, AccessExclusiveLock);
-	return true;
-}
-
-/* Is memory on its way back from what is in force no more? */
-static bool
-is_freeing(void)
-{
-	for (int i = 0; i < contime_shared->highest; i++)
-	{
-		const ContimeGeneration *g = &contime_shared->generation[i];
-
-		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
-			if (g->store[p] != 0)
-				return true;
-	}
-	return false;
-}
-
-static bool
-make_room(const ContimeGeneration *g)
-{
-	for (int waited_ms = 0; waited_ms < EVICT_MS && !may_take_more(); waited_ms += 10)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!is_freeing() && !evict(g))
-			return false;
-		pg_usleep(10000);
-	}
-	return may_take_more();
-}
-
-/* Load every row of an event table that the snapshot sees; false: there is no room. */
-static bool
+/* Every row of an event table that the snapshot sees. */
+static void
 load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
-			Snapshot snapshot, ContimeGeneration *g)
+			Snapshot snapshot, ContimeGeneration *g, List *relations, Filling *filling)
 {
-	ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source, snapshot);
-	bool		room = true;
+	ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+	bool		more = true;
 
-	while (room && contime_heap_load_next(load, g))
+	contime_heap_load_bind(load, snapshot, NULL);
+	for (int n = 1; more && contime_cache_state(g) == CONTIME_CACHE_LOADING; n++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		room = make_room(g) && contime_cache_state(g) == CONTIME_CACHE_LOADING;
+		if (n % GIVE_WAY_LOADS == 0)
+			give_way(relations);
+		more = filling->room ? contime_heap_load_next(load, g)
+			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
+		filling->rows += filling->room && more ? LOAD_ROWS : 0;
+		filling->room = filling->room && contime_room_make(g, 0, false);
 	}
 	contime_heap_load_end(load);
-	return room;
 }
 
 /* From here on it can be read.  The snapshot is the one that was loaded. */
@@ -495,25 +440,47 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }
 
+/*
+ * Not all of it can be: so nothing is known of any key yet.  What was loaded
+ * goes, and those come that are wanted.
+ */
+static bool
+publish_partial(ContimeGeneration *g, const Filling *filling)
+{
+	double		share = 1 + filling->skipped / (double) Max(filling->rows, 1);
+
+	contime_keys_part(g, (Size) (contime_generation_bytes(g) * share), filling->newest);
+	contime_keys_unknow(g);
+	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	g->load_xmax = 0;
+	g->load_nxip = 0;
+	pg_write_barrier();
+	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
+}
+
 /* What is known of the rows now: NULL, or why it cannot be. */
 static const char *
-fill(Relation rel, const ContimeTable *table, ContimeGeneration *g)
+fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
 {
+	Filling		filling = {.room = true,.newest = PG_INT64_MIN};
 	ContimeView *view;
 	const char *reason = NULL;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
-	for (const ContimeSource *source = table->source; source && reason == NULL; source = source->next)
-		if (!load_source(rel, table, source, GetActiveSnapshot(), g))
-			reason = contime_cache_state(g) != CONTIME_CACHE_LOADING ? given_up
-				: coldest(g, 0) ? no_room_beside : no_room;
-	for (int p = 0; p < contime_shared->partitions && reason == NULL; p++)
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
+	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
 		drop_loaded(g, p, view);
-	if (reason == NULL && has_twins(g))
+	if (has_twins(g))
 		reason = twins;
-	if (reason == NULL && !publish(g, &view->plain))
+	else if (!(filling.room ? publish(g, &view->plain) : publish_partial(g, &filling)))
 		reason = given_up;
+	else if (!filling.room)
+		ereport(LOG,
+				(errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
+						table->name),
+				 errdetail("Keys that are not there, and reads of all keys, are answered from its event tables.")));
 	PopActiveSnapshot();
 	contime_view_end(view);
 	return reason;
@@ -567,7 +534,7 @@ static struct
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
-	bool		dear = reason == no_room || reason == twins || reason == failed;
+	bool		dear = reason == twins || reason == failed;
 	int			index = g - contime_shared->generation;
 
 	/* Should the lock not be had now. */
@@ -630,7 +597,7 @@ load(Oid relid)
 		reason = find_obstacle(table, &relations);
 	}
 	if (reason == NULL)
-		reason = fill(rel, table, g);
+		reason = fill(rel, table, g, relations);
 	if (reason)
 		refuse(relid, g, reason);
 	else
@@ -643,8 +610,18 @@ load(Oid relid)
 /* Its last failure, by the slot of a generation: not again at once. */
 static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
 
-bool
-contime_cache_is_wanted(ContimeGeneration *g)
+/* Would it fit by now if it had all keys? */
+static bool
+would_fit(ContimeGeneration *g)
+{
+	Size		bytes = contime_generation_bytes(g);
+
+	return GetCurrentTimestamp() >= g->whole_after && g->whole_bytes >= bytes &&
+		contime_room_to_load((g->whole_bytes - bytes) / 4 * 5);
+}
+
+static bool
+is_to_load(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
@@ -652,40 +629,53 @@ contime_cache_is_wanted(ContimeGeneration *g)
 		state == CONTIME_CACHE_BROKEN;
 }
 
+bool
+contime_cache_is_wanted(ContimeGeneration *g)
+{
+	return is_to_load(g) || (g->partial && contime_keys_are_wanted(g->database)) ||
+		contime_room_is_wanted() == g->database;
+}
+
 static bool
 is_due(ContimeGeneration *g)
 {
-	return g->used && !g->dead && !g->tombstone && g->database == MyDatabaseId &&
-		contime_cache_is_wanted(g);
+	return g->used && !g->dead && !g->tombstone && g->database == MyDatabaseId && is_to_load(g);
 }
 
 bool
 contime_cache_is_due(void)
 {
+	if (contime_keys_are_wanted(MyDatabaseId) || contime_room_is_wanted() == MyDatabaseId)
+		return true;
 	for (int i = 0; i < contime_shared->highest; i++)
 		if (is_due(&contime_shared->generation[i]))
 			return true;
 	return false;
 }
 
-/* A lock will be had the next time; an error is not worth trying again soon. */
+/*
+ * What stood in the way passes; another error is not worth trying again soon.
+ * Its locks are still held: the generation is what it was.
+ */
 static void
 put_off(void)
 {
 	int			index = at_hand - contime_shared->generation;
 	ErrorData  *error = CopyErrorData();
-	bool		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
-	if (!locked)
+	if (!passes)
 	{
 		EmitErrorReport();
 		unfit[index].serial = at_hand->serial;
 		unfit[index].reason = failed;
 	}
+	(void) change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
-	(void) change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
 }
 
 /* In a transaction of its own. */
@@ -715,6 +705,80 @@ try_load(ContimeGeneration *g)
 	pgstat_report_stat(true);
 }
 
+/* Each of these: false if there was nothing to do. */
+
+static bool
+load_tables(MemoryContext context)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		if (!is_due(&contime_shared->generation[i]))
+			continue;
+		busy = true;
+		if (not_before[i] <= GetCurrentTimestamp())
+			try_load(&contime_shared->generation[i]);
+		MemoryContextReset(context);
+	}
+	return busy;
+}
+
+/* (Some at a time: others are to be loaded, too.) */
+static bool
+load_keys(void)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < LOADS_OF_KEYS && contime_keys_load(); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		busy = true;
+	}
+	return busy;
+}
+
+static bool
+make_room(void)
+{
+	static TimestampTz next = 0;
+	bool		made;
+
+	if (contime_room_is_wanted() != MyDatabaseId)
+		return false;
+	if (GetCurrentTimestamp() < next)
+		return true;
+	StartTransactionCommand();
+	made = contime_room_make(NULL, ct_region_total(contime_region) / SPARE_SHARE, true);
+	CommitTransactionCommand();
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									   made ? ROOM_INTERVAL_MS : NO_ROOM_INTERVAL_MS);
+	return true;
+}
+
+/* Caches that are read and have not all keys: as soon as they would fit, they are loaded whole. */
+static bool
+prefer_whole(void)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->last_read);
+		bool		read_lately;
+
+		if (!g->used || g->dead || g->database != MyDatabaseId || !g->partial ||
+			contime_cache_state(g) != CONTIME_CACHE_READY)
+			continue;
+		read_lately = GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
+		busy |= read_lately;
+		if (read_lately && would_fit(g))
+			(void) change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_WANTED);
+	}
+	return busy;
+}
+
 void
 contime_loader_main(Datum arg)
 {
@@ -723,7 +787,7 @@ contime_loader_main(Datum arg)
 	MemoryContext context;
 
 	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SIG_IGN);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	if (!contime_loader_attach(database))
 		proc_exit(0);
@@ -735,21 +799,21 @@ contime_loader_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
+	contime_keys_begin();
 	do
 	{
-		for (int i = 0; i < contime_shared->highest; i++)
-		{
-			if (!is_due(&contime_shared->generation[i]))
-				continue;
+		if (load_tables(context) | load_keys() | make_room() | prefer_whole())
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
-			if (not_before[i] <= GetCurrentTimestamp())
-				try_load(&contime_shared->generation[i]);
-			MemoryContextReset(context);
-		}
+		MemoryContextReset(context);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
 	} while (GetCurrentTimestamp() < until);
 	proc_exit(0);
 }

@@ -585,7 +585,7 @@ pending_flush(Pending *p)
 		contime_cache_break(p->relid, "rows were frozen as they were written");
 		p->cache = NULL;
 	}
-	if (p->cache && p->nrows > 0 && !contime_cache_may_grow())
+	if (p->cache && p->nrows > 0 && !contime_room_to_grow())
 	{
 		contime_cache_break(p->relid, "it has outgrown its part of contime.memory");
 		p->cache = NULL;

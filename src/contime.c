@@ -64,6 +64,7 @@ _PG_init(void)
 	contime_plan_settings();
 	contime_visible_settings();
 	contime_worker_settings();
+	contime_room_settings();
 #endif
 	MarkGUCPrefixReserved("contime");
 

@@ -134,7 +134,33 @@ typedef struct ContimeGeneration
 	uint64		load_xmax;		/* the snapshot that was loaded: */
 	uint32		load_nxip;		/* more than there is room for: not known */
 	uint64		load_xip[CONTIME_LOAD_XIDS];
+	bool		partial;		/* not all keys are in it (keys.c), */
+	Size		whole_bytes;	/* which would take so much */
+	int64		newest_row;		/* it has no event after this instant */
+	TimestampTz whole_after;	/* that is not tried again until then */
+	pg_atomic_uint32 hold;		/* odd: a loader has the batches, no worker */
 } ContimeGeneration;
+
+static inline bool
+contime_is_held(uint32 hold)
+{
+	return hold % 2 == 1;
+}
+
+/* Longer keys do not come back to a cache that does not have them. */
+#define CONTIME_WANTED_BYTES 128
+#define CONTIME_WANTED 1024
+
+/* A key that somebody missed in a cache. */
+typedef struct ContimeWanted
+{
+	slock_t		mutex;			/* of what follows: */
+	uint64		serial;			/* of the generation, 0: free; */
+	int			generation;		/* its index, */
+	Oid			database;		/* and database */
+	uint32		key_bytes;
+	char		key[CONTIME_WANTED_BYTES];
+} ContimeWanted;
 
 typedef struct ContimePartition
 {
@@ -189,6 +215,7 @@ typedef struct ContimeShared
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
+	ContimeWanted wanted[CONTIME_WANTED];	/* by a hash of the key */
 	ContimeStamp stamp[FLEXIBLE_ARRAY_MEMBER];	/* by backend id - 1 */
 } ContimeShared;
 
@@ -248,6 +275,12 @@ extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bo
 
 /* Instead of what there is, which nobody uses; in force at once. */
 extern ContimeGeneration *contime_generation_replace(Oid relation);
+
+/* Free one in favour of another, which is empty: of a cache that nobody else uses, in any database. */
+extern void contime_generation_end(ContimeGeneration *g);
+
+/* What it takes of the memory, about: without the locks. */
+extern Size contime_generation_bytes(const ContimeGeneration *g);
 extern void contime_wake_worker(int partition);
 
 /* Has a table killed workers, so that they leave it alone? */
@@ -381,6 +414,9 @@ extern void contime_hash_key(ContimeKey *key);
 /* The values of an encoded key into values[attno - 1], in current memory. */
 extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 							   Datum *values, bool *isnull);
+
+/* Those of the key's columns, in their order; there is room for INDEX_MAX_KEYS. */
+extern void contime_decode_keys(const ContimeTable *table, const ContimeKey *key, Datum *keys);
 
 /*
  * Append a value's image, for a VAR with or without its length; false, with
@@ -617,6 +653,9 @@ extern void contime_ingest_cancel(ContimeIngest *ingest);
  */
 extern void contime_ingest_link(ContimeIngest *ingest, ContimeGeneration *g, const CtLabel *label);
 
+/* Have a store in a partition that rows can be added to. */
+extern void contime_ingest_prepare(const ContimeTable *table, ContimeGeneration *g, int partition);
+
 /* Which transactions had ended, for the label of a top-level transaction. */
 extern uint64 contime_ended(uint64 top);
 extern const CtLoad *contime_ingest_load(ContimeIngest *ingest, int i);
@@ -743,12 +782,18 @@ extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *stor
 							  CtRef *timeline);
 extern void contime_heap_end(ContimeHeapRead *read);
 
-/* Every row of a source that a snapshot sees, into a generation; next: false when there are no more. */
+/*
+ * Rows of a source that a snapshot sees, into a generation: bind a key, or NULL
+ * for every row; then load some, or (skip) only count them and see how late
+ * they are.  False: there are no more.
+ */
 typedef struct ContimeHeapLoad ContimeHeapLoad;
 
 extern ContimeHeapLoad *contime_heap_load_begin(Relation rel, const ContimeTable *table,
-												const ContimeSource *source, Snapshot snapshot);
+												const ContimeSource *source);
+extern void contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *keys);
 extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
+extern bool contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
 
 /* ---- capture.c -------------------------------------------------------------------- */
@@ -789,9 +834,6 @@ extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
 
-/* Is there room for more?  Some is left to tables that have nothing else. */
-extern bool contime_cache_may_grow(void);
-
 /* It may lack a row, for the reason given in the log. */
 extern void contime_cache_break(Oid relid, const char *reason);
 
@@ -811,12 +853,59 @@ extern bool contime_cache_is_wanted(ContimeGeneration *g);
 extern bool contime_cache_is_due(void);
 extern PGDLLEXPORT void contime_loader_main(Datum database);
 
+/* ---- keys.c ------------------------------------------------------------------------ */
+
+/*
+ * From now on a cache need not have all keys, as whoever has it to himself
+ * says; with them it would take so many bytes, and has no event after an
+ * instant but those that are captured.  And what was loaded of keys is not all.
+ */
+extern void contime_keys_part(ContimeGeneration *g, Size whole_bytes, int64 newest);
+extern void contime_keys_unknow(ContimeGeneration *g);
+
+/* The next of those it has, from partition and position 0 on; false: there are no more. */
+extern bool contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
+
+/* A reader has missed a key, and wants it to come.  Is there such a one in a database? */
+extern void contime_keys_want(ContimeGeneration *g, const ContimeKey *key);
+extern bool contime_keys_are_wanted(Oid database);
+
+/* By the loader: at first, and to load some that are wanted; false: none are. */
+extern void contime_keys_begin(void);
+extern bool contime_keys_load(void);
+
+/* ---- room.c ------------------------------------------------------------------------ */
+
+/* Is there room for caches to load so many bytes, or to take what is written? */
+extern bool contime_room_to_load(Size more);
+extern bool contime_room_to_grow(void);
+
+/*
+ * Make room to load into a cache (NULL: for whatever may come) at the cost of
+ * caches that nobody reads, or (by_keys) of any; false: there is none.
+ */
+extern bool contime_room_make(const ContimeGeneration *g, Size more, bool by_keys);
+
+#ifdef USE_ASSERT_CHECKING
+extern void contime_room_settings(void);
+#endif
+
+/* A database whose loader is to make room; InvalidOid: there is enough, or nothing to be done. */
+extern Oid	contime_room_is_wanted(void);
+
 /* ---- worker.c, agent.c ------------------------------------------------------------- */
 
 extern void contime_register_workers(void);
 
-/* The next batch after *batch (0: the first), under a short shared lock. */
-extern bool contime_next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy);
+/*
+ * The next batch after *batch (0: the first), under a short shared lock; end
+ * one, of a transaction that has committed or not.  False: there is none, there
+ * is no memory; or the batches are not held as they were.
+ */
+extern bool contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold,
+							   CtRef *batch, CtBatch *copy);
+extern bool contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch,
+							  bool committed);
 #ifdef USE_ASSERT_CHECKING
 extern void contime_worker_settings(void);
 #endif

@@ -302,6 +302,17 @@ contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 	Assert(p == key + bytes);
 }
 
+void
+contime_decode_keys(const ContimeTable *table, const ContimeKey *key, Datum *keys)
+{
+	Datum		values[CT_MAX_ATTRS];
+	bool		isnull[CT_MAX_ATTRS];
+
+	contime_decode_key(table, key->data.data, key->data.len, values, isnull);
+	for (int i = 0; i < table->nkeys; i++)
+		keys[i] = values[table->key_attno[i] - 1];
+}
+
 /* ---- integers -------------------------------------------------------------------------- */
 
 bool

@@ -574,7 +574,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		nulls[13] = !g->ticks || retained == PG_INT64_MIN;
 		nulls[14] = cache == CONTIME_CACHE_NONE;
 		if (!nulls[14])
-			values[14] = CStringGetTextDatum(cache_states[cache]);
+			values[14] = CStringGetTextDatum(cache == CONTIME_CACHE_READY && g->partial ? "partial"
+											 : cache_states[cache]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

@@ -508,23 +508,36 @@ struct ContimeHeapLoad
 {
 	Feed		feed;
 	Snapshot	snapshot;
-	ParamListInfo params;
+	MemoryContext binding;		/* of parameters and query */
 };
 
 ContimeHeapLoad *
-contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSource *source,
-						Snapshot snapshot)
+contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeHeapLoad *load = palloc0(sizeof(ContimeHeapLoad));
-	ContimeIdentity before;
 
-	load->snapshot = snapshot;
-	load->params = makeParamList(0);
+	load->binding = AllocSetContextCreate(CurrentMemoryContext, "contime heap load",
+										  ALLOCSET_DEFAULT_SIZES);
 	feed_begin(&load->feed, rel, table, source);
-	before = contime_become_owner(table);
-	feed_bind(&load->feed, snapshot, CONTIME_ANY_ORDER, false, load->params);
-	contime_become(&before);
 	return load;
+}
+
+void
+contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *keys)
+{
+	const ContimeTable *table = load->feed.table;
+	ContimeIdentity before;
+	MemoryContext caller;
+
+	feed_close(&load->feed);
+	MemoryContextReset(load->binding);
+	caller = MemoryContextSwitchTo(load->binding);
+	load->snapshot = snapshot;
+	before = contime_become_owner(table);
+	feed_bind(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
+			  parameters(table, keys, false, 0));
+	contime_become(&before);
+	MemoryContextSwitchTo(caller);
 }
 
 bool
@@ -536,9 +549,22 @@ contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 	return true;
 }
 
+bool
+contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
+{
+	const CtLoad *row = feed_head(&load->feed, load->snapshot);
+
+	if (row == NULL)
+		return false;
+	for (; row; row = contime_ingest_load(load->feed.ingest, ++load->feed.next), ++*rows)
+		*newest = Max(*newest, row->change.time);
+	return true;
+}
+
 void
 contime_heap_load_end(ContimeHeapLoad *load)
 {
 	feed_close(&load->feed);
 	contime_events_end(load->feed.events);
+	MemoryContextDelete(load->binding);
 }

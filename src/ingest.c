@@ -440,10 +440,9 @@ schema_if_narrow(const ContimeTable *table, const ContimeGeneration *g, int part
 
 /* Make the partition's store ready for rows of the table's present shape. */
 static CtStatus
-store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
+store_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 			  bool *first, int *conflict)
 {
-	const ContimeTable *table = ingest->table;
 	CtArena		arena = contime_arena(partition);
 	CtSchema   *narrow = schema_if_narrow(table, g, partition);
 	CtSchema   *wider = narrow ? schema_widened(table, narrow) : NULL;
@@ -460,6 +459,8 @@ store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 		status = ct_store_create(&arena, table->schema, &store);
 		if (status == CT_OK && table->source)
 			ct_store_keep(&arena, store);
+		if (status == CT_OK && g->partial)
+			ct_store_part(&arena, store, g->newest_row);
 		if (status == CT_OK)
 			g->store[partition] = store;
 	}
@@ -472,6 +473,21 @@ store_prepare(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	END_CRIT_SECTION();
 	contime_unlock(partition);
 	return status;
+}
+
+void
+contime_ingest_prepare(const ContimeTable *table, ContimeGeneration *g, int partition)
+{
+	bool		first;
+	int			conflict = -1;
+	CtStatus	status = CT_OK;
+
+	if (g->store[partition] == 0)
+		status = store_prepare(table, g, partition, &first, &conflict);
+	if (conflict >= 0)
+		contime_report_conflict(table, conflict);
+	if (status != CT_OK)
+		contime_report(status, table);
 }
 
 /*
@@ -588,7 +604,7 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 		/* The first rows ever, or the first since a column was added. */
 		if (prepared++ > 100)
 			elog(ERROR, "continuous table \"%s\" does not get ready", ingest->table->name);
-		status = store_prepare(ingest, g, partition, &first, &conflict);
+		status = store_prepare(ingest->table, g, partition, &first, &conflict);
 		if (conflict >= 0)
 			contime_report_conflict(ingest->table, conflict);
 		if (first)

@@ -14,6 +14,9 @@
  *	  linked     a writer has linked its events of one partition
  *	  entering   a worker has entered a part of a batch
  *	  giving up  a worker knows that a cache cannot be relied on any more
+ *	  held keys, loading keys, loaded keys
+ *				 a loader holds the batches of a cache; it has a snapshot, and what
+ *				 that sees has entered; it has made the keys known
  *
  * Only in builds with assertions; in others contime_pause() is nothing.  Who
  * holds a partition's lock does not stop.

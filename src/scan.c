@@ -129,7 +129,9 @@ contime_scan_where(const ContimeScan *scan)
 {
 	if (!scan->table->source)
 		return NULL;
-	return scan->generation == NULL ? "event tables" : scan->heap ? "memory, event tables" : "memory";
+	if (scan->heap == NULL && scan->generation)
+		return "memory";
+	return scan->remembered ? "memory, event tables" : "event tables";
 }
 
 void
@@ -263,8 +265,9 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		return;
 	if (!scan->table->source)
 		announce(scan);
-	scan->from_heap = scan->table->source && scan->generation == NULL;
-	scan->done = scan->generation == NULL && !scan->from_heap;
+	scan->memory = scan->generation && (keys || !scan->generation->partial);
+	scan->from_heap = scan->table->source && !scan->memory;
+	scan->done = !scan->memory && !scan->from_heap;
 	if (scan->done)
 		return;
 
@@ -280,14 +283,14 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp);
 	}
 	scan->ninstants = ninstants;
-	if (scan->generation)
+	if (scan->memory)
 		contime_retention_check(scan->table, scan->generation, earliest(scan));
 	if (scan->watched)
 	{
 		note_served(scan, latest(scan));
 		note_served(scan, until);
 	}
-	if (scan->generation && !keys)
+	if (scan->memory && !keys)
 	{
 		scan->partition = next_partition(scan, -1);
 		scan->done = scan->partition >= contime_shared->partitions;
@@ -448,9 +451,10 @@ resolve(ContimeScan *scan)
 }
 
 /*
- * The recent events that are seen of a timeline.  FILL_FROM_HEAP: one of them
- * retracts, and folds do not know of that.  (So it was when the snapshot was taken: nothing of the timeline
- * has been held.)
+ * The recent events that are seen of a timeline.  FILL_FROM_HEAP: not all of
+ * its events are there; or one of them retracts, and folds do not know of that.
+ * (So it was when the snapshot was taken; but a key may have gone since, of
+ * which something is held.)
  */
 Fill
 contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
@@ -458,6 +462,8 @@ contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef 
 	uint32		key_bytes;
 	const void *key;
 
+	if (!ct_timeline_known(arena, store, timeline, &scan->view->plain))
+		return FILL_FROM_HEAP;
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
@@ -481,7 +487,8 @@ contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef 
  *
  * Where the scan stood there may be no timeline any more, or another one: what
  * the snapshot sees of a key keeps it where it is, but the key of what was
- * rolled back goes.  Its instants say nothing about the next one's.
+ * rolled back goes.  Its instants say nothing about the next one's, but for the
+ * key that is bound.
  */
 static Fill
 fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
@@ -491,7 +498,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	bool		overtaken;
 	Fill		fill;
 
-	if (scan->begun != timeline)
+	if (scan->begun != timeline && !scan->by_key)
 	{
 		scan->begun = timeline;
 		scan->instant = 0;
@@ -628,6 +635,13 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, Fill *fill)
 
 /* ---- one key's timeline ------------------------------------------------------------------- */
 
+/* The bound key is not in memory. */
+static Fill
+absent(const ContimeScan *scan)
+{
+	return scan->generation->partial ? FILL_FROM_HEAP : FILL_DONE;
+}
+
 /* Without the lock; false: it did not get on. */
 static bool
 visit_looking(ContimeScan *scan, const CtArena *arena, CtRef store, Visit visit, void *arg,
@@ -643,12 +657,14 @@ visit_looking(ContimeScan *scan, const CtArena *arena, CtRef store, Visit visit,
 		if (ct_read_key(arena, store, scan->key.hash, scan->key.data.data, scan->key.data.len,
 						&read) != CT_OK)
 			continue;
-		*fill = FILL_DONE;
+		*fill = absent(scan);
 		if (read.timeline == 0)
 			return true;
 		*fill = visit(scan, arg, arena, store, read.timeline, FOLDS_PER_LOOK);
 		if (ct_read_valid(&read))
 		{
+			if (scan->table->source)
+				ct_read_note(&read);
 			tell_stale(scan);
 			return true;
 		}
@@ -665,10 +681,10 @@ visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 	CtRef		store = scan->generation->store[scan->partition];
 	CtRef		timeline;
 	int64		from = *(int64 *) arg;
-	Fill		fill = FILL_DONE;
+	Fill		fill = absent(scan);
 
 	if (store == 0)
-		return FILL_DONE;
+		return fill;
 	pg_read_barrier();
 	check_conflict(scan, &arena, store);
 	if (!visit_looking(scan, &arena, store, visit, arg, arg_bytes, &fill))
@@ -676,11 +692,12 @@ visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 		contime_lock(scan->partition, LW_SHARED);
 		timeline = ct_store_find(&arena, store, scan->key.hash,
 								 scan->key.data.data, scan->key.data.len);
-		if (timeline != 0)
-			fill = visit(scan, arg, &arena, store, timeline, FOLDS_PER_LOCK);
+		fill = timeline == 0 ? absent(scan)
+			: visit(scan, arg, &arena, store, timeline, FOLDS_PER_LOCK);
 		contime_unlock(scan->partition);
 		tell_stale(scan);
 	}
+	scan->remembered |= fill == FILL_DONE || fill == FILL_MORE;
 	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, Min(from, *(int64 *) arg));
 	return fill;
@@ -721,6 +738,7 @@ fill_partition(ContimeScan *scan)
 	check_conflict(scan, &arena, store);
 	if (!look_at_all(scan, &arena, store, &fill))
 		fill = fill_locked(scan, &arena, store);
+	scan->remembered |= fill == FILL_DONE || fill == FILL_MORE;
 	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, earliest(scan));
 	return fill;
@@ -747,18 +765,14 @@ fill_some(ContimeScan *scan)
 static void
 turn_to_heap(ContimeScan *scan)
 {
-	const ContimeTable *table = scan->table;
 	const ContimeKey *key = scan->by_key ? &scan->key : scan->aside;
-	Datum		values[CT_MAX_ATTRS];
-	bool		isnull[CT_MAX_ATTRS];
 	Datum		keys[INDEX_MAX_KEYS];
 	MemoryContext caller = MemoryContextSwitchTo(scan->values);
 
 	MemoryContextReset(scan->values);
-	contime_decode_key(table, key->data.data, key->data.len, values, isnull);
-	for (int i = 0; i < table->nkeys; i++)
-		keys[i] = values[table->key_attno[i] - 1];
+	contime_decode_keys(scan->table, key, keys);
 	MemoryContextSwitchTo(caller);
+	contime_keys_want(scan->generation, key);
 	contime_heap_bind(heap_of(scan), keys, scan->until);
 	scan->from_heap = true;
 	scan->timeline = 0;
@@ -768,7 +782,7 @@ turn_to_heap(ContimeScan *scan)
 static void
 turn_on(ContimeScan *scan)
 {
-	if (scan->from_heap && scan->generation && !scan->by_key)
+	if (scan->from_heap && scan->memory && !scan->by_key)
 	{
 		/* That was one key beside those in memory. */
 		scan->from_heap = false;
@@ -940,7 +954,7 @@ contime_scan_next_key(ContimeScan *scan)
 		scan->done = true;
 		return true;
 	}
-	if (scan->generation)
+	if (scan->memory)
 	{
 		scan->from_heap = false;	/* that was the last key, perhaps */
 		found = next_key_in_memory(scan);

@@ -82,9 +82,11 @@ struct ContimeScan
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
 	ContimeGeneration *watched; /* where what is read is noted; or NULL */
 	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
-	bool		from_heap;		/* what is bound is read from there, */
-	int64		until;			/* up to this instant */
-	ContimeKey *aside;			/* a key that is, among those in memory; NULL until needed */
+	bool		memory;			/* what is bound is read from memory; or (from_heap) */
+	bool		from_heap;		/* from there, up to this instant: */
+	int64		until;			/* that, or one key which is not what memory has of it */
+	ContimeKey *aside;			/* the key, among all of them; NULL until needed */
+	bool		remembered;		/* memory had something to say */
 	ContimeView *view;
 	Chunk		chunk;
 	HeldRow    *row;			/* next to be returned */

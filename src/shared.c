@@ -190,6 +190,7 @@ shared_format(void)
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
+		pg_atomic_init_u32(&contime_shared->generation[i].hold, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].last_read, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
@@ -202,6 +203,9 @@ shared_format(void)
 		pg_atomic_init_u64(&contime_shared->partition[i].writer_waits, 0);
 		pg_atomic_init_u64(&contime_shared->partition[i].reader_waits, 0);
 	}
+
+	for (int i = 0; i < CONTIME_WANTED; i++)
+		SpinLockInit(&contime_shared->wanted[i].mutex);
 
 	region_populate();
 	status = ct_region_format(contime_region, region_bytes(), contime_workers);
@@ -652,6 +656,9 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->retain_due = 0;
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
 	g->load_after = 0;
+	g->partial = false;
+	g->newest_row = PG_INT64_MIN;
+	pg_atomic_write_u32(&g->hold, 0);
 	entry->newest = g - contime_shared->generation;
 	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
 	return g;
@@ -722,6 +729,34 @@ contime_generation_replace(Oid relation)
 		contime_registry_unlock();
 	}
 	return contime_generation_create(relation, 0, false);
+}
+
+void
+contime_generation_end(ContimeGeneration *g)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	g->dead = true;
+	(void) generation_new(g->database, g->relation, 0, false);
+	contime_registry_unlock();
+	wake_workers();
+}
+
+Size
+contime_generation_bytes(const ContimeGeneration *g)
+{
+	Size		bytes = 0;
+
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		CtStats		stats;
+
+		if (g->store[p] == 0)
+			continue;
+		ct_store_stats(&arena, g->store[p], &stats);
+		bytes += stats.bytes;
+	}
+	return bytes;
 }
 
 /* All tables of a database go with the transaction that drops it. */

@@ -4,7 +4,8 @@
  *
  * Every event that the caller's snapshot sees is read twice, once wherever
  * reads find it and once from the heap, and the sums of their hashes are
- * compared: the order in which they come does not matter, how often does.
+ * compared: the order in which they come does not matter, how often does.  Of a
+ * cache that has not all keys those are compared that it has.
  */
 #include "contime.h"
 
@@ -51,35 +52,87 @@ add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot, const
 	sum->hash[1] += hash.high64;
 }
 
-static Sum
-add_up(Relation rel, const ContimeTable *table, bool from_heap)
+/* One of the two ways to read. */
+typedef struct Side
 {
-	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot());
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime verify",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext caller;
+	const ContimeTable *table;
+	ContimeScan *scan;
+	TupleTableSlot *slot;
+	MemoryContext context;		/* of an event */
 	StringInfoData image;
-	ContimeTold told;
-	Sum			sum = {0};
+	Sum			sum;
+} Side;
 
-	initStringInfo(&image);
+static Side
+side_begin(Relation rel, bool from_heap)
+{
+	Side		side = {.table = contime_table(rel)};
+
+	side.scan = contime_scan_begin(rel, GetActiveSnapshot());
+	side.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	side.context = AllocSetContextCreate(CurrentMemoryContext, "contime verify", ALLOCSET_SMALL_SIZES);
+	initStringInfo(&side.image);
 	if (from_heap)
-		contime_scan_use_heap(scan);
-	contime_scan_bind_events(scan, NULL, NULL, PG_INT64_MIN, PG_INT64_MAX);
-	while (contime_scan_next_event(scan, slot, &told))
+		contime_scan_use_heap(side.scan);
+	return side;
+}
+
+/* Add the events of a key, or (NULL) of all. */
+static void
+side_add(Side *side, const Datum *keys)
+{
+	static const bool notnull[INDEX_MAX_KEYS] = {0};
+	MemoryContext caller;
+	ContimeTold told;
+
+	contime_scan_bind_events(side->scan, keys, keys ? notnull : NULL, PG_INT64_MIN, PG_INT64_MAX);
+	while (contime_scan_next_event(side->scan, side->slot, &told))
 	{
 		CHECK_FOR_INTERRUPTS();
-		caller = MemoryContextSwitchTo(context);
-		add_event(&sum, table, slot, &told, &image);
+		caller = MemoryContextSwitchTo(side->context);
+		add_event(&side->sum, side->table, side->slot, &told, &side->image);
 		MemoryContextSwitchTo(caller);
-		MemoryContextReset(context);
+		MemoryContextReset(side->context);
 	}
-	sum.where = contime_scan_where(scan);
-	contime_scan_end(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	pfree(image.data);
-	return sum;
+}
+
+static Sum
+side_end(Side *side)
+{
+	side->sum.where = contime_scan_where(side->scan);
+	contime_scan_end(side->scan);
+	ExecDropSingleTupleTableSlot(side->slot);
+	pfree(side->image.data);
+	return side->sum;
+}
+
+/* All keys; of a cache that has not all of them, those that it has. */
+static void
+add_up(Relation rel, Sum *memory, Sum *heap)
+{
+	ContimeGeneration *g = contime_generation(RelationGetRelid(rel));
+	Side		one = side_begin(rel, false);
+	Side		other = side_begin(rel, true);
+	Datum		keys[INDEX_MAX_KEYS];
+	ContimeKey	key;
+	int			partition = 0;
+	uint32		position = 0;
+
+	initStringInfo(&key.data);
+	if (g && g->partial)
+		while (contime_keys_next(g, &partition, &position, &key))
+		{
+			contime_decode_keys(one.table, &key, keys);
+			side_add(&one, keys);
+			side_add(&other, keys);
+		}
+	else
+	{
+		side_add(&one, NULL);
+		side_add(&other, NULL);
+	}
+	*memory = side_end(&one);
+	*heap = side_end(&other);
 }
 
 /*
@@ -110,8 +163,8 @@ contime_verify(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("continuous table \"%s\" has no event tables to be compared with", table->name),
 				 errhint("What it holds is in memory only.")));
-	memory = add_up(rel, table, false);
-	heap = add_up(rel, table, true);
+	contime_source_check(table);
+	add_up(rel, &memory, &heap);
 	values[0] = CStringGetTextDatum(memory.where);
 	values[1] = Int64GetDatum((int64) heap.events);
 	values[2] = BoolGetDatum(memory.events == heap.events && memory.hash[0] == heap.hash[0] &&

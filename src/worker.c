@@ -55,6 +55,9 @@
 #define LONGEST_NAP_MS 80
 #define HIBERNATION_MS 10000
 
+/* How often a loader is told that memory is short. */
+#define ROOM_INTERVAL_MS 100
+
 /* What a pass over a partition found. */
 typedef enum Activity
 {
@@ -97,15 +100,47 @@ typedef enum Chore
 	FREE
 } Chore;
 
+/* A chore, and on what. */
+typedef struct Task
+{
+	Chore		chore;
+	CtRef		batch;			/* entered or dropped, */
+	uint32		hold;			/* while this is what it was */
+	uint64		before;			/* settled: what is of transactions before */
+} Task;
+
+/* Should this be the last that is heard of this worker (shared.c).  (A loader is none.) */
+static void
+note_changing(const ContimeGeneration *g)
+{
+	if (mine == NULL)
+		return;
+	mine->changing_database = g ? g->database : InvalidOid;
+	mine->changing_relation = g ? g->relation : InvalidOid;
+}
+
+/*
+ * Is it still ours to take batches from?  Under the lock.  A loader that holds
+ * them enters some itself; what was known of batches before is nothing then.
+ */
+static inline bool
+may_take(const ContimeGeneration *g, uint32 hold)
+{
+	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->hold) == hold;
+}
+
 /*
  * Do a chore for a limited number of events.  CT_AGAIN: there is more.
  * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
  */
 static CtStatus
-do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 before)
+do_some(const Task *task, int partition, ContimeGeneration *g)
 {
+	ContimePartition *part = &contime_shared->partition[partition];
 	CtArena		arena = contime_arena(partition);
 	CtRef		store = g->store[partition];
+	const CtBatch *batch = ct_ptr(&arena, task->batch);
+	uint32		count;
 	const int64_t *served = (const int64_t *) &g->served.value;
 	CtKeyChanged keys[EVENTS_PER_LOCK];
 	CtChanged	changed = {.keys = keys};
@@ -114,22 +149,25 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
-
-	/* Should this be the last that is heard of this worker (shared.c). */
-	mine->changing_database = g->database;
-	mine->changing_relation = g->relation;
+	if (task->batch != 0 && !may_take(g, task->hold))
+	{
+		contime_unlock(partition);
+		return CT_NO_MEMORY;
+	}
+	note_changing(g);
+	count = batch->count;
 
 	START_CRIT_SECTION();
-	switch (chore)
+	switch (task->chore)
 	{
 		case ENTER:
-			status = ct_store_enter(&arena, store, batch, EVENTS_PER_LOCK, served, &changed);
+			status = ct_store_enter(&arena, store, task->batch, EVENTS_PER_LOCK, served, &changed);
 			break;
 		case DROP:
-			status = ct_store_drop(&arena, store, batch, EVENTS_PER_LOCK);
+			status = ct_store_drop(&arena, store, task->batch, EVENTS_PER_LOCK);
 			break;
 		case SETTLE:
-			status = ct_store_settle(&arena, store, before, EVENTS_PER_LOCK);
+			status = ct_store_settle(&arena, store, task->before, EVENTS_PER_LOCK);
 			break;
 		case RETAIN:
 			status = ct_store_retain(&arena, store, contime_retained(g), RETENTION_PER_LOCK);
@@ -140,45 +178,58 @@ do_some(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 be
 				g->store[partition] = 0;
 			break;
 	}
+	if (task->batch != 0)
+		*(task->chore == ENTER ? &part->entered : &part->dropped) +=
+			count - (status == CT_OK ? 0 : batch->count);
 	wake = contime_notices_add(partition, g, &changed);
 	END_CRIT_SECTION();
-	mine->changing_relation = InvalidOid;
+	note_changing(NULL);
 	contime_unlock(partition);
 
 	/* Tell the agent, or whoever starts it. */
 	if (wake)
 		contime_agent_wake(g->database);
 	CHECK_FOR_INTERRUPTS();
-	if (chore == ENTER && status == CT_AGAIN)
+	if (task->chore == ENTER && status == CT_AGAIN)
 		contime_pause("entering", g->database);
 	return status;
 }
 
-/* Do a chore to its end; false when memory did not suffice. */
+/* Do a task to its end; false when memory did not suffice, or it is not ours any more. */
 static bool
-do_chore(Chore chore, int partition, ContimeGeneration *g, CtRef batch, uint64 before)
+do_all(const Task *task, int partition, ContimeGeneration *g)
 {
 	CtStatus	status;
 
 	do
-		status = do_some(chore, partition, g, batch, before);
+		status = do_some(task, partition, g);
 	while (status == CT_AGAIN);
 	return status == CT_OK;
 }
 
 bool
-contime_next_batch(int partition, CtRef store, CtRef *batch, CtBatch *copy)
+contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef *batch,
+				   CtBatch *copy)
 {
 	CtArena		arena = contime_arena(partition);
-	const CtBatch *found;
+	const CtBatch *found = NULL;
 
 	contime_lock(partition, LW_SHARED);
-	found = *batch == 0 ? ct_store_first_batch(&arena, store, batch)
-		: ct_store_next_batch(&arena, batch);
+	if (may_take(g, hold))
+		found = *batch == 0 ? ct_store_first_batch(&arena, g->store[partition], batch)
+			: ct_store_next_batch(&arena, batch);
 	if (found)
 		*copy = *found;
 	contime_unlock(partition);
 	return found != NULL;
+}
+
+bool
+contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch, bool committed)
+{
+	Task		task = {committed ? ENTER : DROP, .batch = batch, .hold = hold};
+
+	return do_all(&task, partition, g);
 }
 
 /*
@@ -200,21 +251,22 @@ log_forgotten(int partition, ContimeGeneration *g, uint64 xid)
 }
 
 /*
- * Enter or drop every batch whose transaction has ended.  Only this worker
- * removes batches, and one whose transaction ended grows no more, so a copy
- * of its label is good without the lock.
+ * Enter or drop every batch whose transaction has ended.  As long as they are
+ * not held, only this worker removes batches, and one whose transaction ended
+ * grows no more, so a copy of its label is good without the lock.
  */
 static bool
 process_batches(int partition, ContimeGeneration *g)
 {
-	ContimePartition *part = &contime_shared->partition[partition];
-	CtRef		store = g->store[partition];
+	uint32		hold = pg_atomic_read_u32(&g->hold);
 	CtRef		previous = 0;
 	CtRef		batch = 0;
 	CtBatch		copy;
 	bool		worked = false;
 
-	while (contime_next_batch(partition, store, &batch, &copy))
+	if (contime_is_held(hold))
+		return false;
+	while (contime_next_batch(partition, g, hold, &batch, &copy))
 	{
 		ContimeFate fate = contime_fate(copy.top, copy.xid);
 
@@ -225,15 +277,11 @@ process_batches(int partition, ContimeGeneration *g)
 		if (fate == CONTIME_FORGOTTEN)
 			log_forgotten(partition, g, copy.xid);
 		if (fate == CONTIME_FORGOTTEN || fate == CONTIME_IN_PROGRESS ||
-			!do_chore(fate == CONTIME_COMMITTED ? ENTER : DROP, partition, g, batch, 0))
+			!contime_end_batch(partition, g, hold, batch, fate == CONTIME_COMMITTED))
 		{
 			previous = batch;
 			continue;
 		}
-		if (fate == CONTIME_COMMITTED)
-			part->entered += copy.count;
-		else
-			part->dropped += copy.count;
 		worked = true;
 		batch = previous;
 	}
@@ -254,7 +302,7 @@ process_retention(int partition, ContimeGeneration *g)
 	ct_store_stats(&arena, g->store[partition], &stats);
 	contime_unlock(partition);
 	if (contime_retention_from(g, stats.newest_entered, &from))
-		(void) do_chore(RETAIN, partition, g, 0, 0);
+		(void) do_all(&(Task) {RETAIN}, partition, g);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -308,11 +356,11 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 
 	if (g->dead)
 	{
-		(void) do_chore(FREE, partition, g, 0, 0);
+		(void) do_all(&(Task) {FREE}, partition, g);
 		return WORKED;
 	}
 	worked = process_batches(partition, g);
-	(void) do_chore(SETTLE, partition, g, 0, before);
+	(void) do_all(&(Task) {SETTLE, .before = before}, partition, g);
 	process_retention(partition, g);
 	if (contime_cache_state(g) == CONTIME_CACHE_READY)
 		contime_cache_check(g, partition);
@@ -336,6 +384,19 @@ is_in_use(ContimeGeneration *g)
 	return g->dead || state == CONTIME_CACHE_NONE || state == CONTIME_CACHE_READY;
 }
 
+/* If memory is short, somebody's loader is to make room; not too often. */
+static void
+have_room_made(void)
+{
+	static TimestampTz not_before = 0;
+	Oid			database = contime_room_is_wanted();
+
+	if (!OidIsValid(database) || GetCurrentTimestamp() < not_before)
+		return;
+	contime_agent_wake(database);
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ROOM_INTERVAL_MS);
+}
+
 /* Look at every generation once. */
 static Activity
 pass(int partition)
@@ -343,8 +404,12 @@ pass(int partition)
 	uint64		before = horizon();
 	Activity	activity = IDLE;
 
-	if (partition == 0 && contime_generations_sweep())
-		activity = PENDING;
+	if (partition == 0)
+	{
+		if (contime_generations_sweep())
+			activity = PENDING;
+		have_room_made();
+	}
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];

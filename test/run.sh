@@ -188,6 +188,10 @@ suite_law() {
 	cluster_start "${settings[@]}" 'contime.memory = 8MB'
 	CT_BALLAST=4.5 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 3)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop
+	# And with caches that never have all keys.
+	PGBIN=$ASSERTBIN cluster_start "${settings[@]}" 'contime.debug_partial = on' 'contime.debug_validate = on'
+	CT_BY_KEY=1 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 3)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
+	cluster_stop
 	[ $status = 0 ] || keep law "$log" "$WORK/law-script.sql" "$WORK/durable-script.sql" "$WORK/server.log"
 	for visibility in exact no_snapshot enter_early freeze_early; do
 		PGBIN=$ASSERTBIN cluster_start "${settings[@]}" "contime.debug_visibility = $visibility" \

@@ -408,9 +408,14 @@ CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) C
  * From now on keys may be missing in a store: of one that is not there nothing
  * is known, and of one that is not ct_timeline_known() neither.  Events of
  * those are not kept when they enter; they are told to change everything that
- * was read from their instant on.
+ * was read from their instant on, unless they are after `newest` and whatever
+ * has entered: nothing is later.
+ *
+ * And, into what nothing has entered yet but by loading: what there is of keys
+ * is not all.  CT_AGAIN: call again, *position is 0 at first.
  */
-void		ct_store_part(CtArena *arena, CtRef store);
+void		ct_store_part(CtArena *arena, CtRef store, int64_t newest);
+CtStatus	ct_store_unknow(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
 bool		ct_store_is_partial(const CtArena *arena, CtRef store);
 
 /*

@@ -31,9 +31,30 @@
 #include "timeline.h"
 
 void
-ct_store_part(CtArena *arena, CtRef ref)
+ct_store_part(CtArena *arena, CtRef ref, int64_t newest)
 {
-	((CtStore *) ct_ptr(arena, ref))->partial = true;
+	CtStore *store = ct_ptr(arena, ref);
+
+	store->partial = true;
+	if (newest > store->newest_entered)
+		store->newest_entered = newest;
+}
+
+CtStatus
+ct_store_unknow(CtArena *arena, CtRef ref, uint32_t *position, int limit)
+{
+	for (; limit > 0; limit--)
+	{
+		CtRef timeline_ref = ct_store_next(arena, ref, position);
+		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+
+		if (timeline_ref == 0)
+			return CT_OK;
+		ct_change_begin(timeline);
+		timeline->partial = true;
+		ct_change_end(timeline);
+	}
+	return CT_AGAIN;
 }
 
 bool
@@ -152,15 +173,18 @@ ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_
 	CtStore *store = writer.store;
 	CtRef timeline_ref = ct_writer_timeline(&writer, hash, key, key_bytes);
 	CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+	uint32_t label = (uint32_t) xmax;
 
 	if (timeline_ref == 0)
 		return CT_NO_MEMORY;
+	if (label == 0)
+		return CT_BROKEN; /* no transaction has such an id */
 	if (xmax > store->newest_top)
 		store->newest_top = xmax;
 	ct_change_begin(timeline);
 	timeline->partial = false;
 	timeline->used = 1;
-	timeline->seen = xmax > store->horizon ? (uint32_t) xmax : 0;
+	timeline->seen = xmax > store->horizon ? label : 0;
 	if (timeline->seen != 0 && !timeline->in_young)
 		ct_young_push(&writer, timeline);
 	ct_change_end(timeline);

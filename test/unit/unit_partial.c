@@ -424,7 +424,7 @@ live(uint64_t seed)
 				look(w);
 		}
 		if (step == STEPS / 10)
-			ct_store_part(&w->table.arena, w->table.store);
+			ct_store_part(&w->table.arena, w->table.store, INT64_MIN);
 		if (any(w, 20) == 0)
 			table_validate(&w->table);
 	}
@@ -466,9 +466,13 @@ told_widely(void **unused)
 	(void) unused;
 	event_int(&event, SUM_ATTR, 1);
 	event_int(&event, ID_ATTR, 1);
-	ct_store_part(&table.arena, table.store);
+	ct_store_part(&table.arena, table.store, 7);
 
-	/* Nothing comes later, and nobody has read it. */
+	/* Something may come later; then nothing does, and nobody has read it. */
+	event.change.time = 6;
+	changed = table_enter(&table, 1, &event, 99, INT64_MIN);
+	assert_int_equal(changed.events, 1);
+	event.change.time = 10;
 	changed = table_enter(&table, 1, &event, 100, 9);
 	assert_int_equal(changed.events, 0);
 	changed = table_enter(&table, 1, &event, 101, 10);
@@ -479,6 +483,7 @@ told_widely(void **unused)
 	changed = table_enter(&table, 1, &event, 102, INT64_MIN);
 	assert_int_equal(changed.events, 1);
 	assert_int_equal(changed.from, 8);
+	assert_int_equal(changed.to, INT64_MAX);
 	assert_int_equal(table_stats(&table).keys, 1);
 	table_validate(&table);
 	table_settle_all(&table);
@@ -503,7 +508,7 @@ goes_by_pieces(void **unused)
 	}
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
-	ct_store_part(&table.arena, table.store);
+	ct_store_part(&table.arena, table.store, INT64_MIN);
 	while (ct_store_evict(&table.arena, table.store, 1000) == CT_AGAIN)
 	{
 		calls++;
@@ -516,6 +521,42 @@ goes_by_pieces(void **unused)
 	table_validate(&table);
 	assert_int_equal(table_stats(&table).keys, 0);
 	assert_int_equal(table_stats(&table).frozen, 0);
+	table_free(&table);
+}
+
+/* A load that is given up leaves nothing that is known, and nothing in the end. */
+static void
+unknows_what_was_loaded(void **unused)
+{
+	static const CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	Table table = table_make(50);
+	Event event = event_at(0, CT_EVENT);
+	CtWriter writer = ct_writer(&table.arena, table.store);
+	uint32_t position = 0;
+	uint32_t done;
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	for (uint64_t key = 0; key < 20; key++)
+	{
+		CtLoad load = {hash_of(key), &key, sizeof(key), 0, event.change};
+
+		load.change.payload = event.payload;
+		assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
+	}
+	assert_int_equal(table_add(&table, 5, &event, 100), CT_OK);
+	ct_store_part(&table.arena, table.store, INT64_MIN);
+	while (ct_store_unknow(&table.arena, table.store, &position, 3) == CT_AGAIN)
+		;
+	for (uint64_t key = 0; key < 20; key++)
+		assert_false(
+			ct_timeline_known(&table.arena, table.store, table_find(&table, key), &all));
+	table_validate(&table);
+	assert_int_equal(ct_store_evict(&table.arena, table.store, 1000), CT_OK);
+	assert_int_equal(table_stats(&table).keys, 1);
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	table_settle_all(&table);
+	assert_int_equal(table_stats(&table).keys, 0);
 	table_free(&table);
 }
 
@@ -534,7 +575,7 @@ clock_spares_what_is_used(void **unused)
 		assert_int_equal(table_add(&table, k, &event, 100), CT_OK);
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
-	ct_store_part(&table.arena, table.store);
+	ct_store_part(&table.arena, table.store, INT64_MIN);
 	assert_int_equal(
 		ct_read_key(&table.arena, table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
 	ct_read_note(&read);
@@ -555,6 +596,7 @@ main(void)
 		cmocka_unit_test(known_is_right),
 		cmocka_unit_test(told_widely),
 		cmocka_unit_test(goes_by_pieces),
+		cmocka_unit_test(unknows_what_was_loaded),
 		cmocka_unit_test(clock_spares_what_is_used),
 	};
 

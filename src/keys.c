@@ -1,0 +1,488 @@
+/*
+ * keys.c
+ *	  Caches that do not have all keys: which are missed, and how they come.
+ *
+ *	  a reader misses a key, reads it from the event tables, and notes that it
+ *	  is wanted; the loader takes the wanted keys of a cache together:
+ *
+ *	  hold ─► snapshot ─► what it sees enters ─► rows are loaded ─► known
+ *
+ * While batches are held no worker enters any.  What has entered before, and
+ * was passed over as its key was not there, the snapshot sees; what it does not
+ * see is still recent when the key is known, or was written since.  Known is a
+ * key to snapshots that see as much as this one (partial.c).
+ *
+ * A table that does not fit into memory has such a cache, and one that makes
+ * room for others (room.c).  Who reads all keys reads the event tables.
+ *
+ * Called by scan.c (noting), the loader (the rest).
+ *
+ * Not here: tables loaded whole, and the loader itself (cache.c).
+ */
+#include "contime.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Keys that are loaded together. */
+#define MOST_KEYS 64
+
+/* What a key may need that nothing is known of; events forgotten under one hold of a lock. */
+#define LEAST_BYTES ((Size) 64 * 1024)
+#define WORK_PER_LOCK 512
+
+/* When to try again: there was no room; or there was an error. */
+#define RETRY_ROOM_MS 1000
+#define RETRY_ERROR_MS 30000
+
+/* ---- what is not there ---------------------------------------------------------------------- */
+
+void
+contime_keys_part(ContimeGeneration *g, Size whole_bytes, int64 newest)
+{
+	g->whole_bytes = whole_bytes;
+	g->whole_after = 0;
+	g->newest_row = newest;
+	g->partial = true;
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+
+		/* A store that comes later finds what is noted above. */
+		contime_lock(p, LW_EXCLUSIVE);
+		if (g->store[p] != 0)
+			ct_store_part(&arena, g->store[p], newest);
+		contime_unlock(p);
+	}
+}
+
+void
+contime_keys_unknow(ContimeGeneration *g)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		uint32		position = 0;
+		CtStatus	status = g->store[p] == 0 ? CT_OK : CT_AGAIN;
+
+		while (status == CT_AGAIN)
+		{
+			contime_lock(p, LW_EXCLUSIVE);
+			status = ct_store_unknow(&arena, g->store[p], &position, WORK_PER_LOCK);
+			contime_unlock(p);
+		}
+	}
+}
+
+bool
+contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
+{
+	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
+
+	resetStringInfo(&key->data);
+	enlargeStringInfo(&key->data, CT_MAX_KEY_BYTES);
+	for (; *partition < contime_shared->partitions; ++*partition, *position = 0)
+	{
+		CtArena		arena = contime_arena(*partition);
+		CtRef		timeline = 0;
+
+		contime_lock(*partition, LW_SHARED);
+		while (g->store[*partition] != 0 &&
+			   (timeline = ct_store_next(&arena, g->store[*partition], position)) != 0 &&
+			   !ct_timeline_known(&arena, g->store[*partition], timeline, &all))
+			;
+		if (timeline != 0)
+		{
+			uint32		bytes;
+			const void *found = ct_timeline_key(&arena, timeline, &bytes);
+
+			memcpy(key->data.data, found, bytes);
+			key->data.len = bytes;
+		}
+		contime_unlock(*partition);
+		if (timeline != 0)
+		{
+			contime_hash_key(key);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- what is wanted ---------------------------------------------------------------------------- */
+
+/* The cache that a noted key is of; NULL: it is no more. */
+static ContimeGeneration *
+generation_of(const ContimeWanted *wanted)
+{
+	ContimeGeneration *g = &contime_shared->generation[wanted->generation];
+
+	return g->used && !g->dead && g->serial == wanted->serial ? g : NULL;
+}
+
+void
+contime_keys_want(ContimeGeneration *g, const ContimeKey *key)
+{
+	ContimeWanted *wanted = &contime_shared->wanted[(key->hash >> 32) % CONTIME_WANTED];
+	bool		noted;
+
+	/* (Looked at without the lock: there will be other readers.) */
+	if (!g->partial || key->data.len > CONTIME_WANTED_BYTES || wanted->serial != 0 ||
+		GetCurrentTimestamp() < g->load_after)
+		return;
+	SpinLockAcquire(&wanted->mutex);
+	noted = wanted->serial == 0;
+	if (noted)
+	{
+		wanted->generation = g - contime_shared->generation;
+		wanted->database = g->database;
+		wanted->key_bytes = key->data.len;
+		memcpy(wanted->key, key->data.data, key->data.len);
+		wanted->serial = g->serial;
+	}
+	SpinLockRelease(&wanted->mutex);
+	if (noted)
+		contime_agent_wake(g->database);
+}
+
+bool
+contime_keys_are_wanted(Oid database)
+{
+	for (int i = 0; i < CONTIME_WANTED; i++)
+		if (contime_shared->wanted[i].serial != 0 && contime_shared->wanted[i].database == database)
+			return true;
+	return false;
+}
+
+/* The keys at hand, of one cache. */
+static struct
+{
+	ContimeGeneration *g;
+	bool		held;			/* its batches, by us */
+	int			nkeys;
+	ContimeKey	key[MOST_KEYS];
+	bool		loaded[MOST_KEYS];
+} hand;
+
+/* Take what is wanted of one cache; false: nothing is, in this database. */
+static bool
+take_wanted(void)
+{
+	hand.g = NULL;
+	hand.nkeys = 0;
+	for (int i = 0; i < CONTIME_WANTED && hand.nkeys < MOST_KEYS; i++)
+	{
+		ContimeWanted *wanted = &contime_shared->wanted[i];
+		ContimeGeneration *g;
+
+		if (wanted->serial == 0)
+			continue;
+		SpinLockAcquire(&wanted->mutex);
+		g = wanted->serial == 0 ? NULL : generation_of(wanted);
+		if (g && g->database == MyDatabaseId && (hand.g == NULL || g == hand.g))
+		{
+			ContimeKey *key = &hand.key[hand.nkeys++];
+
+			hand.g = g;
+			resetStringInfo(&key->data);
+			appendBinaryStringInfo(&key->data, wanted->key, wanted->key_bytes);
+			wanted->serial = 0;
+		}
+		else if (g == NULL)
+			wanted->serial = 0;
+		SpinLockRelease(&wanted->mutex);
+	}
+	for (int i = 0; i < hand.nkeys; i++)
+		contime_hash_key(&hand.key[i]);
+	return hand.nkeys > 0;
+}
+
+/* ---- keys that took too much ---------------------------------------------------------------------- */
+
+/* By their hash: what they need at least, as it turned out. */
+#define LARGE_KEYS 256
+static struct
+{
+	uint64		hash;
+	Size		bytes;
+} large[LARGE_KEYS];
+
+static Size
+needs(const ContimeKey *key)
+{
+	return large[key->hash % LARGE_KEYS].hash == key->hash ? large[key->hash % LARGE_KEYS].bytes
+		: LEAST_BYTES;
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------- */
+
+static void
+hold(ContimeGeneration *g)
+{
+	pg_atomic_fetch_add_u32(&g->hold, 1);
+	hand.held = true;
+}
+
+static void
+release(void)
+{
+	if (!hand.held)
+		return;
+	pg_atomic_fetch_add_u32(&hand.g->hold, 1);
+	hand.held = false;
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
+}
+
+static void
+release_at_exit(int code, Datum arg)
+{
+	release();
+}
+
+/* Is it there?  (Known to whoever has a snapshot that is new enough.) */
+static bool
+is_there(const ContimeGeneration *g, const ContimeKey *key)
+{
+	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
+	int			p = contime_partition_of(key->hash);
+	CtArena		arena = contime_arena(p);
+	CtRef		timeline = 0;
+	bool		known;
+
+	contime_lock(p, LW_SHARED);
+	if (g->store[p] != 0)
+		timeline = ct_store_find(&arena, g->store[p], key->hash, key->data.data, key->data.len);
+	known = timeline != 0 && ct_timeline_known(&arena, g->store[p], timeline, &all);
+	contime_unlock(p);
+	return known;
+}
+
+/* Forget what there is of a key that is not known. */
+static void
+forget(const ContimeGeneration *g, const ContimeKey *key)
+{
+	int			p = contime_partition_of(key->hash);
+	CtArena		arena = contime_arena(p);
+	CtStatus	status = g->store[p] == 0 ? CT_OK : CT_AGAIN;
+
+	while (status == CT_AGAIN)
+	{
+		contime_lock(p, LW_EXCLUSIVE);
+		START_CRIT_SECTION();
+		status = ct_store_forget(&arena, g->store[p], key->hash, key->data.data, key->data.len,
+								 WORK_PER_LOCK);
+		END_CRIT_SECTION();
+		contime_unlock(p);
+	}
+}
+
+/* From here on it is read. */
+static void
+know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
+{
+	int			p = contime_partition_of(key->hash);
+	CtArena		arena = contime_arena(p);
+	CtStatus	status = CT_OK;
+
+	contime_ingest_prepare(table, g, p);
+	contime_lock(p, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	status = ct_store_know(&arena, g->store[p], key->hash, key->data.data, key->data.len, xmax);
+	END_CRIT_SECTION();
+	contime_unlock(p);
+	if (status != CT_OK)
+		contime_report(status, table);
+}
+
+/* Whatever the snapshot sees enters: of these keys it is among what is loaded. */
+static void
+enter_seen(ContimeGeneration *g, ContimeView *view)
+{
+	uint32		held = pg_atomic_read_u32(&g->hold);
+
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtRef		previous = 0;
+		CtRef		batch = 0;
+		CtBatch		copy;
+
+		while (g->store[p] != 0 && contime_next_batch(p, g, held, &batch, &copy))
+		{
+			if (!contime_view_sees(view, copy.top, copy.xid))
+				previous = batch;
+			else if (!contime_end_batch(p, g, held, batch, true))
+				ereport(ERROR,
+						(errcode(ERRCODE_OUT_OF_MEMORY),
+						 errmsg("there is no room for events to enter")));
+			batch = previous;
+		}
+	}
+}
+
+/* A key's rows of one source; false: there is no room for them. */
+static bool
+load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g,
+		  const ContimeKey *key, Snapshot snapshot)
+{
+	Size		before = contime_generation_bytes(g);
+	Datum		keys[INDEX_MAX_KEYS];
+
+	contime_decode_keys(table, key, keys);
+	contime_heap_load_bind(load, snapshot, keys);
+	while (contime_heap_load_next(load, g))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (contime_room_to_load(0))
+			continue;
+
+		/* The next time there is to be more. */
+		large[key->hash % LARGE_KEYS].hash = key->hash;
+		large[key->hash % LARGE_KEYS].bytes = 2 * Max(contime_generation_bytes(g) - before, LEAST_BYTES);
+		return false;
+	}
+	return true;
+}
+
+/* All of the keys at hand that there is room for, under one snapshot. */
+static void
+load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
+{
+	ContimeView *view;
+
+	hold(g);
+	contime_pause("held keys", MyDatabaseId);
+	PushActiveSnapshot(GetLatestSnapshot());
+	view = contime_view_begin(GetActiveSnapshot());
+	enter_seen(g, view);
+	contime_pause("loading keys", MyDatabaseId);
+	for (int i = 0; i < hand.nkeys; i++)
+	{
+		forget(g, &hand.key[i]);
+		hand.loaded[i] = true;
+	}
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+
+		for (int i = 0; i < hand.nkeys; i++)
+		{
+			if (hand.loaded[i])
+				hand.loaded[i] = load_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
+			if (!hand.loaded[i])
+				forget(g, &hand.key[i]);
+		}
+		contime_heap_load_end(load);
+	}
+	for (int i = 0; i < hand.nkeys; i++)
+		if (hand.loaded[i])
+			know(table, g, &hand.key[i], view->plain.xmax);
+	contime_pause("loaded keys", MyDatabaseId);
+	release();
+	PopActiveSnapshot();
+	contime_view_end(view);
+}
+
+/* What is at hand, as far as it is still to be loaded, and there is room. */
+static void
+load_wanted(void)
+{
+	ContimeGeneration *g = hand.g;
+	Oid			relid = g->relation;
+	Size		bytes = 0;
+	int			kept = 0;
+	Relation	rel;
+	const ContimeTable *table;
+
+	LockRelationOid(relid, AccessShareLock);
+	if (!contime_is_table(relid))
+		return;
+	contime_source_lock(relid);
+	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_READY ||
+		!g->partial)
+		return;
+	rel = relation_open(relid, NoLock);
+	table = contime_table(rel);
+	contime_source_check(table);
+	for (int i = 0; i < hand.nkeys; i++)
+	{
+		ContimeKey	key = hand.key[i];
+
+		if (is_there(g, &key))
+			continue;
+		bytes += needs(&key);
+		hand.key[i] = hand.key[kept];
+		hand.key[kept++] = key;
+	}
+	hand.nkeys = kept;
+	if (kept > 0 && contime_room_make(g, bytes, true))
+		load_keys(rel, table, g);
+	else if (kept > 0)
+		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
+	relation_close(rel, NoLock);
+}
+
+/*
+ * It is tried again when somebody misses a key then.  Locks are still held: the
+ * cache is what it was.
+ */
+static void
+give_up(void)
+{
+	ErrorData  *error = CopyErrorData();
+	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+
+	if (!passes)
+		EmitErrorReport();
+	for (int i = 0; hand.held && i < hand.nkeys; i++)
+		forget(hand.g, &hand.key[i]);
+	release();
+	hand.g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 passes ? RETRY_ROOM_MS : RETRY_ERROR_MS);
+	FlushErrorState();
+	AbortCurrentTransaction();
+}
+
+void
+contime_keys_begin(void)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	for (int i = 0; i < MOST_KEYS; i++)
+		initStringInfo(&hand.key[i].data);
+	MemoryContextSwitchTo(caller);
+	before_shmem_exit(release_at_exit, (Datum) 0);
+}
+
+bool
+contime_keys_load(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (!take_wanted())
+		return false;
+	SetCurrentStatementStartTimestamp();
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		load_wanted();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		give_up();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	return true;
+}

@@ -1,0 +1,284 @@
+/*
+ * room.c
+ *	  Memory for caches: how much they may take, and who makes room for others.
+ *
+ *	  0 ............... 3/4 ................. 7/8 ............... contime.memory
+ *	  caches are loaded  |  keys are evicted   |  those that grow are given up
+ *
+ * The last quarter is left to tables that have nothing else.  Room is made by
+ * what is on its way out; then by a cache that nobody reads any more, whose
+ * table is loaded again when somebody does; then by keys that nobody reads, of
+ * caches that have not all keys (keys.c); then a cache becomes one of those.
+ * It does so while nobody uses it: a walk over all keys must not miss one.
+ *
+ * Memory is shared by all databases, and so is what can be evicted: nothing
+ * here needs a catalog.
+ *
+ * What counts is what is allocated.  Keys that go leave holes in pages that
+ * others have a part in: those are filled again.
+ *
+ * Called by loaders, but for the questions.
+ */
+#include "contime.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#ifdef USE_ASSERT_CHECKING
+#include "utils/guc.h"
+#endif
+#include "utils/timestamp.h"
+
+/*
+ * Who has not been read for so long makes room for others; how long that may
+ * take, for a whole table, and for keys, which can make room themselves.
+ */
+#define COLD_MS 5000
+#define MAKE_MS 5000
+#define MAKE_FOR_KEYS_MS 100
+
+/* What takes less than that is not worth the trouble. */
+#define LEAST_BYTES ((Size) 256 * 1024)
+
+/* Timelines looked at, or events freed, under one hold of a lock. */
+#define WORK_PER_LOCK 512
+
+/* How often the hand goes round before nothing is left to be evicted. */
+#define ROUNDS 3
+
+#ifdef USE_ASSERT_CHECKING
+/*
+ * Setting contime.debug_partial: no table fits into memory, and there is never
+ * room for a key but what others make.
+ */
+static bool debug_partial = false;
+
+void
+contime_room_settings(void)
+{
+	DefineCustomBoolVariable("contime.debug_partial",
+							 "Lets no cache have all keys, and has keys go all the time.",
+							 NULL,
+							 &debug_partial,
+							 false,
+							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+#endif
+
+/*
+ * Is there?  With the pages nearly all in use it is uncertain, as each has
+ * pieces of one size: keys are tried nevertheless (by_keys) as long as much in
+ * them is free.
+ */
+static bool
+has_room(Size more, bool by_keys)
+{
+	Size		total = ct_region_total(contime_region);
+	Size		allocated = ct_region_allocated(contime_region);
+
+	return allocated + more < total / 4 * 3 &&
+		(ct_region_used(contime_region) < total / 16 * 15 || (by_keys && allocated < total / 2));
+}
+
+bool
+contime_room_to_load(Size more)
+{
+	return has_room(more, true);
+}
+
+bool
+contime_room_to_grow(void)
+{
+	Size		total = ct_region_total(contime_region);
+
+	return ct_region_allocated(contime_region) < total / 8 * 7 &&
+		ct_region_used(contime_region) < total / 32 * 31;
+}
+
+/* ---- whole caches -------------------------------------------------------------------------- */
+
+/* Is it one that is in force, and read? */
+static bool
+is_cache(ContimeGeneration *g)
+{
+	return g->used && !g->dead && contime_cache_state(g) == CONTIME_CACHE_READY;
+}
+
+/* The cache, with all keys or not, that nobody has read for longest, and for so long; or NULL. */
+static ContimeGeneration *
+coldest(const ContimeGeneration *but, bool whole, int ms)
+{
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
+	ContimeGeneration *found = NULL;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		uint64		last_read = pg_atomic_read_u64(&g->last_read);
+
+		if (g != but && is_cache(g) && last_read < before && (!whole || !g->partial) &&
+			contime_generation_bytes(g) >= LEAST_BYTES)
+		{
+			before = last_read;
+			found = g;
+		}
+	}
+	return found;
+}
+
+/* Have a cache to oneself, in whatever database; false: it is in use, or gone. */
+static bool
+lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
+{
+	SET_LOCKTAG_RELATION(*tag, g->database, g->relation);
+	if (LockAcquire(tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	if (g->serial == serial && is_cache(g) && g->database == tag->locktag_field1 &&
+		g->relation == tag->locktag_field2)
+		return true;
+	LockRelease(tag, AccessExclusiveLock, false);
+	return false;
+}
+
+/* False: there is none that is not read, or it is in use after all. */
+static bool
+evict_cache(const ContimeGeneration *but)
+{
+	ContimeGeneration *g = coldest(but, false, COLD_MS);
+	LOCKTAG		tag;
+
+	if (g == NULL || !lock_cache(g, g->serial, &tag))
+		return false;
+	contime_generation_end(g);
+	LockRelease(&tag, AccessExclusiveLock, false);
+	return true;
+}
+
+/* Do caches that have not all keys have little, beside those that have? */
+static bool
+is_partial_little(void)
+{
+	Size		bytes[2] = {0, 0};
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if (is_cache(g))
+			bytes[g->partial] += contime_generation_bytes(g);
+	}
+	return bytes[true] < bytes[false] / 4;
+}
+
+/* Make a cache one of those; false: there is none, or it is in use. */
+static bool
+part_cache(const ContimeGeneration *but)
+{
+	ContimeGeneration *g = coldest(but, true, 0);
+	LOCKTAG		tag;
+
+	if (g == NULL || !lock_cache(g, g->serial, &tag))
+		return false;
+	contime_keys_part(g, contime_generation_bytes(g), PG_INT64_MIN);
+	LockRelease(&tag, AccessExclusiveLock, false);
+	return true;
+}
+
+/* Is memory on its way back from what is in force no more? */
+static bool
+is_freeing(void)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *g = &contime_shared->generation[i];
+
+		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
+			if (g->store[p] != 0)
+				return true;
+	}
+	return false;
+}
+
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+/* Let some keys go, if there may be some; CT_AGAIN: there are more to look at. */
+static CtStatus
+evict_some(ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStatus	status = CT_OK;
+
+	contime_step_back(partition, true);
+	contime_lock(partition, LW_EXCLUSIVE);
+	if (is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
+		g->store[partition] != 0)
+	{
+		START_CRIT_SECTION();
+		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK);
+		END_CRIT_SECTION();
+	}
+	contime_unlock(partition);
+	return status;
+}
+
+/* Until there is room for more; false: there is nothing left that could go. */
+static bool
+evict_keys(Size more)
+{
+	static uint32 hand = 0;		/* of stores, where it went on last */
+	uint32		stores = contime_shared->highest * contime_shared->partitions;
+
+	for (uint32 n = 0; n < ROUNDS * stores; n++)
+	{
+		uint32		at = hand % stores;
+		ContimeGeneration *g = &contime_shared->generation[at / contime_shared->partitions];
+		CtStatus	status = CT_OK;
+
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (contime_room_to_load(more))
+				return true;
+			if (is_cache(g) && g->partial)
+				status = evict_some(g, at % contime_shared->partitions);
+		} while (status == CT_AGAIN);
+		hand++;
+	}
+	return contime_room_to_load(more);
+}
+
+/* ---- both ----------------------------------------------------------------------------------------- */
+
+bool
+contime_room_make(const ContimeGeneration *g, Size more, bool by_keys)
+{
+#ifdef USE_ASSERT_CHECKING
+	if (debug_partial)
+	{
+		(void) evict_keys(PG_INT64_MAX / 2);
+		return by_keys;
+	}
+#endif
+	for (int waited_ms = 0; !has_room(more, by_keys); waited_ms += 10)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!is_freeing() && !evict_cache(g)))
+			break;
+		pg_usleep(10000);
+	}
+	if (has_room(more, by_keys))
+		return true;
+	if (!by_keys)
+		return false;
+	if (is_partial_little())
+		(void) part_cache(g);
+	return evict_keys(more);
+}
+
+Oid
+contime_room_is_wanted(void)
+{
+	ContimeGeneration *g = contime_room_to_load(0) ? NULL : coldest(NULL, false, 0);
+
+	return g ? g->database : InvalidOid;
+}
