@@ -206,11 +206,19 @@ contime_cache_change(Oid relid, Oid events)
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-/* Does a snapshot see all that the one of the load saw? */
-static bool
-sees_load(const CtSnapshot *snapshot, const ContimeGeneration *g)
+void
+contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot)
 {
-	CtSnapshot	load = {.xmax = g->load_xmax,.nxip = g->load_nxip,.xip = g->load_xip};
+	loaded->xmax = snapshot->xmax;
+	loaded->nxip = snapshot->nxip;
+	if (snapshot->nxip <= CONTIME_LOAD_XIDS)
+		memcpy(loaded->xip, snapshot->xip, snapshot->nxip * sizeof(uint64));
+}
+
+bool
+contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
+{
+	CtSnapshot	load = {.xmax = loaded->xmax,.nxip = loaded->nxip,.xip = loaded->xip};
 
 	if (snapshot->xmin >= load.xmax)
 		return true;
@@ -277,7 +285,7 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const Cont
 	 */
 	return !IsolationIsSerializable() && !IsParallelWorker() &&
 		!contime_capture_pending(table->relid) &&
-		!view->snapshot->takenDuringRecovery && sees_load(&view->plain, g);
+		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */
@@ -432,10 +440,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 static bool
 publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
-	g->load_xmax = snapshot->xmax;
-	g->load_nxip = snapshot->nxip;
-	if (snapshot->nxip <= CONTIME_LOAD_XIDS)
-		memcpy(g->load_xip, snapshot->xip, snapshot->nxip * sizeof(uint64));
+	contime_note_loaded(&g->loaded, snapshot);
 	pg_write_barrier();
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }
@@ -452,8 +457,7 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	contime_keys_part(g, (Size) (contime_generation_bytes(g) * share), filling->newest);
 	contime_keys_unknow(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	g->load_xmax = 0;
-	g->load_nxip = 0;
+	contime_note_loaded(&g->loaded, &(CtSnapshot) {0});
 	pg_write_barrier();
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }

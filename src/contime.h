@@ -90,6 +90,14 @@ typedef struct ContimeDue
 	bool		reset;			/* what was known before is no more */
 } ContimeDue;
 
+/* A snapshot by which events were loaded; nxip is more than there is room for: its xip is not known. */
+typedef struct ContimeLoaded
+{
+	uint64		xmax;
+	uint32		nxip;
+	uint64		xip[CONTIME_LOAD_XIDS];
+} ContimeLoaded;
+
 /*
  * The events of one table from one CREATE, first use or TRUNCATE on.  The
  * newest whose transaction is the reader's own or committed is in force; a
@@ -131,14 +139,14 @@ typedef struct ContimeGeneration
 	pg_atomic_uint32 cache;		/* ContimeCacheState, and of a cache (cache.c): */
 	TimestampTz load_after;		/* refused until then */
 	pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
-	uint64		load_xmax;		/* the snapshot that was loaded: */
-	uint32		load_nxip;		/* more than there is room for: not known */
-	uint64		load_xip[CONTIME_LOAD_XIDS];
+	ContimeLoaded loaded;		/* the snapshot that was loaded */
 	bool		partial;		/* not all keys are in it (keys.c), */
 	Size		whole_bytes;	/* which would take so much */
 	int64		newest_row;		/* it has no event after this instant */
 	TimestampTz whole_after;	/* that is not tried again until then */
 	pg_atomic_uint32 hold;		/* odd: a loader has the batches, no worker */
+	pg_atomic_uint32 key_loads;	/* odd: this is being changed: */
+	ContimeLoaded key_loaded;	/* the snapshot that keys were loaded by last */
 } ContimeGeneration;
 
 static inline bool
@@ -831,6 +839,10 @@ extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
 extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table,
 								 const ContimeView *view);
 
+/* Note a snapshot that is loaded; does another one see all that it saw? */
+extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
+extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded);
+
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
 
@@ -865,6 +877,9 @@ extern void contime_keys_unknow(ContimeGeneration *g);
 
 /* The next of those it has, from partition and position 0 on; false: there are no more. */
 extern bool contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
+
+/* Does a snapshot see all that was loaded of any key of a cache until now? */
+extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* A reader has missed a key, and wants it to come.  Is there such a one in a database? */
 extern void contime_keys_want(ContimeGeneration *g, const ContimeKey *key);

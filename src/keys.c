@@ -10,7 +10,8 @@
  * While batches are held no worker enters any.  What has entered before, and
  * was passed over as its key was not there, the snapshot sees; what it does not
  * see is still recent when the key is known, or was written since.  Known is a
- * key to snapshots that see as much as this one (partial.c).
+ * key to snapshots that see as much as this one: all that are newer do, and of
+ * the others those that see every transaction below its xmax (partial.c).
  *
  * A table that does not fit into memory has such a cache, and one that makes
  * room for others (room.c).  Who reads all keys reads the event tables.
@@ -283,6 +284,29 @@ forget(const ContimeGeneration *g, const ContimeKey *key)
 	}
 }
 
+/* (What readers copy meanwhile, they do not use.) */
+static void
+note_load(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	pg_atomic_fetch_add_u32(&g->key_loads, 1);
+	contime_note_loaded(&g->key_loaded, snapshot);
+	pg_atomic_fetch_add_u32(&g->key_loads, 1);
+}
+
+/* A later snapshot sees all that earlier ones did: only the last one counts. */
+bool
+contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	uint32		loads = pg_atomic_read_u32(&g->key_loads);
+	ContimeLoaded loaded;
+
+	pg_read_barrier();
+	loaded = g->key_loaded;
+	pg_read_barrier();
+	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
+		contime_sees_loaded(snapshot, &loaded);
+}
+
 /* From here on it is read. */
 static void
 know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
@@ -380,6 +404,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		}
 		contime_heap_load_end(load);
 	}
+	note_load(g, &view->plain);
 	for (int i = 0; i < hand.nkeys; i++)
 		if (hand.loaded[i])
 			know(table, g, &hand.key[i], view->plain.xmax);

@@ -450,6 +450,17 @@ resolve(ContimeScan *scan)
 	}
 }
 
+/* Is all there that is seen of a timeline?  Of what came back while others were under way the engine cannot tell. */
+static bool
+is_known(const ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
+
+	return ct_timeline_known(arena, store, timeline, &scan->view->plain) ||
+		(ct_timeline_known(arena, store, timeline, &all) &&
+		 contime_keys_are_seen(scan->generation, &scan->view->plain));
+}
+
 /*
  * The recent events that are seen of a timeline.  FILL_FROM_HEAP: not all of
  * its events are there; or one of them retracts, and folds do not know of that.
@@ -462,7 +473,7 @@ contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef 
 	uint32		key_bytes;
 	const void *key;
 
-	if (!ct_timeline_known(arena, store, timeline, &scan->view->plain))
+	if (!is_known(scan, arena, store, timeline))
 		return FILL_FROM_HEAP;
 	if (!contime_view_gather(scan->view, arena, store, timeline))
 		return FILL_RESOLVE;

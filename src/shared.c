@@ -191,6 +191,7 @@ shared_format(void)
 		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
 		pg_atomic_init_u32(&contime_shared->generation[i].hold, 0);
+		pg_atomic_init_u32(&contime_shared->generation[i].key_loads, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].last_read, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
@@ -659,6 +660,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->partial = false;
 	g->newest_row = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->hold, 0);
+	pg_atomic_write_u32(&g->key_loads, 0);
 	entry->newest = g - contime_shared->generation;
 	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
 	return g;
