@@ -468,6 +468,7 @@ sub report
 # ---- steps --------------------------------------------------------------------------------
 
 sub row { my $t = shift; return [ map { $_->[1]->() } @{ $t->{values} } ] }
+sub first_row { my $t = shift; return [ map { $_->[0] eq 'cause' ? undef : $_->[1]->() } @{ $t->{values} } ] }		# whose cause could be there?
 sub literal { return '(' . join(', ', map { quote($_) } @{ $_[0] }) . ')' }
 sub columns { return join ', ', map { $_->[0] } @{ $_[0]{values} } }
 
@@ -957,7 +958,7 @@ sub round
 	{
 		for my $t (map { @{ $_->{targets} } } @tables)
 		{
-			$admin->run("INSERT INTO $t->{events} (" . columns($t) . ') VALUES ' . join(', ', map { literal(row($t)) } 1 .. 300) . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '')) for 1 .. ($t->{what} ? 8 : 1);
+			$admin->run("INSERT INTO $t->{events} (" . columns($t) . ') VALUES ' . join(', ', map { literal(first_row($t)) } 1 .. 300) . ($t->{conflict} ? ' ON CONFLICT DO NOTHING' : '')) for 1 .. ($t->{what} ? 8 : 1);
 		}
 	}
 	settle(@tables) if chance(0.7);
