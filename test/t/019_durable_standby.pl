@@ -1,4 +1,5 @@
-# A durable table is read on a standby, from the event table as that is replayed there; promoted, all works.
+# A durable table is read on a standby, from the event table as that is replayed there; promoted, all works. Recovered to a point in
+# time, it is what it was then, though it has been corrected, truncated and bound anew since.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -9,8 +10,8 @@ use lib $FindBin::RealBin;
 use Contime;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'contime'\ncontime.memory = '64MB'\ntimezone = 'UTC'\n");
+$primary->init(allows_streaming => 1, has_archiving => 1);
+$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'contime'\ncontime.memory = '64MB'\ntimezone = 'UTC'\nmax_prepared_transactions = 5\n");
 $primary->start;
 $primary->safe_psql('postgres', "CREATE EXTENSION contime; $account");
 $primary->safe_psql('postgres', q{
@@ -61,6 +62,26 @@ agree($standby, 'promoted and written to');
 is($standby->safe_psql('postgres', 'SELECT balance FROM account'), '6', 'a table in memory works');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM planned'), '0', 'an unlogged event table is empty');
 $standby->stop('fast');
+
+my $then = q{SELECT array_agg(row(account, amount) ORDER BY account) FROM balance WHERE at = '2026-01-20'};
+$primary->safe_psql('postgres', q{INSERT INTO movement VALUES (4000, 1, '2026-01-03', 44)});
+my $states = $primary->safe_psql('postgres', $then);
+$primary->safe_psql('postgres', $_) for q{BEGIN; UPDATE movement SET amount = 5 WHERE id = 4000; PREPARE TRANSACTION 'under way'}, q{SELECT pg_create_restore_point('then')},
+	q{COMMIT PREPARED 'under way'}, q{DELETE FROM movement WHERE id % 2 = 0}, q{TRUNCATE movement}, q{INSERT INTO movement VALUES (1, 1, '2026-01-01', 1)}, q{DROP TABLE movement CASCADE}, q{SELECT pg_switch_wal()};
 $primary->stop('fast');
+my $recovered = PostgreSQL::Test::Cluster->new('recovered');
+$recovered->init_from_backup($primary, 'copy', has_restoring => 1, standby => 0);
+$recovered->append_conf('postgresql.conf', "recovery_target_name = 'then'\nrecovery_target_timeline = 'current'\nrecovery_target_action = 'promote'\n");
+$recovered->start;
+$recovered->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+agree($recovered, 'recovered to a point in time');
+is($recovered->safe_psql('postgres', $then), $states, 'as it was then');
+$recovered->safe_psql('postgres', q{COMMIT PREPARED 'under way'});
+is($recovered->safe_psql('postgres', q{SELECT amount FROM balance WHERE account = 1 AND at = '2026-01-20'}), $recovered->safe_psql('postgres', q{SELECT sum(amount) FROM movement WHERE account = 1 AND at <= '2026-01-20'}),
+	'and a transaction that was prepared then ends as it likes');
+until_cached($recovered, 'balance');
+like($recovered->safe_psql('postgres', q{SELECT * FROM contime.verify('balance')}), qr/^memory\|.*\|t$/, 'its events come to memory');
+agree($recovered, 'from there');
+$recovered->stop('fast');
 
 done_testing();
