@@ -67,12 +67,12 @@
 #define LOADER_NAP_MS 20
 #define LOADER_IDLE_MS 2000
 
-/* Rows loaded at a time, and how often it looks whether somebody waits for it. */
-#define LOAD_ROWS 1000
+/* How often it looks whether somebody waits for it. */
 #define GIVE_WAY_LOADS 64
 
 /* It makes so much room when it is short, as a share of all, and so often; or when there was none to be made. */
 #define SPARE_SHARE 64
+#define ROUNDS_TO_SPARE 3
 #define ROOM_INTERVAL_MS 100
 #define NO_ROOM_INTERVAL_MS 2000
 
@@ -409,9 +409,8 @@ has_twins(ContimeGeneration *g)
 typedef struct Filling
 {
 	bool		room;			/* there still is; else the rest is only counted */
-	uint64		rows;			/* loaded, */
-	uint64		skipped;		/* and not: */
-	int64		newest;			/* the latest of those */
+	uint64		skipped;		/* so many, */
+	int64		newest;			/* and the latest of them */
 } Filling;
 
 /* Every row of an event table that the snapshot sees. */
@@ -430,8 +429,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			give_way(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
 			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
-		filling->rows += filling->room && more ? LOAD_ROWS : 0;
-		filling->room = filling->room && contime_room_make(g, 0, false);
+		filling->room = filling->room && contime_room_make(g, 0, 0);
 	}
 	contime_heap_load_end(load);
 }
@@ -452,10 +450,12 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 static bool
 publish_partial(ContimeGeneration *g, const Filling *filling)
 {
-	double		share = 1 + filling->skipped / (double) Max(filling->rows, 1);
+	CtStats		stats = contime_generation_stats(g);
+	uint64		rows = stats.frozen + filling->skipped;
 
-	contime_keys_part(g, (Size) (contime_generation_bytes(g) * share), filling->newest);
-	contime_keys_unknow(g);
+	contime_keys_part(g, rows, (Size) (stats.bytes * (rows / (double) Max(stats.frozen, 1))),
+					  filling->newest);
+	contime_keys_forget(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	contime_note_loaded(&g->loaded, &(CtSnapshot) {0});
 	pg_write_barrier();
@@ -618,10 +618,11 @@ static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
 static bool
 would_fit(ContimeGeneration *g)
 {
+	Size		whole = contime_keys_whole_bytes(g);
 	Size		bytes = contime_generation_bytes(g);
 
-	return GetCurrentTimestamp() >= g->whole_after && g->whole_bytes >= bytes &&
-		contime_room_to_load((g->whole_bytes - bytes) / 4 * 5);
+	return GetCurrentTimestamp() >= g->whole_after &&
+		contime_room_to_load((whole > bytes ? whole - bytes : 0) / 4 * 5);
 }
 
 static bool
@@ -753,7 +754,7 @@ make_room(void)
 	if (GetCurrentTimestamp() < next)
 		return true;
 	StartTransactionCommand();
-	made = contime_room_make(NULL, ct_region_total(contime_region) / SPARE_SHARE, true);
+	made = contime_room_make(NULL, ct_region_total(contime_region) / SPARE_SHARE, ROUNDS_TO_SPARE);
 	CommitTransactionCommand();
 	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									   made ? ROOM_INTERVAL_MS : NO_ROOM_INTERVAL_MS);

@@ -141,7 +141,9 @@ typedef struct ContimeGeneration
 	pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
 	ContimeLoaded loaded;		/* the snapshot that was loaded */
 	bool		partial;		/* not all keys are in it (keys.c), */
-	Size		whole_bytes;	/* which would take so much */
+	uint64		whole_rows;		/* which were so many events when it lost some, */
+	Size		whole_bytes;	/* and took so much; */
+	int64		whole_net;		/* so many more have come by then; */
 	int64		newest_row;		/* it has no event after this instant */
 	TimestampTz whole_after;	/* that is not tried again until then */
 	pg_atomic_uint32 hold;		/* odd: a loader has the batches, no worker */
@@ -287,7 +289,8 @@ extern ContimeGeneration *contime_generation_replace(Oid relation);
 /* Free one in favour of another, which is empty: of a cache that nobody else uses, in any database. */
 extern void contime_generation_end(ContimeGeneration *g);
 
-/* What it takes of the memory, about: without the locks. */
+/* What it takes of the memory, and other counts, about: without the locks. */
+extern CtStats contime_generation_stats(const ContimeGeneration *g);
 extern Size contime_generation_bytes(const ContimeGeneration *g);
 extern void contime_wake_worker(int partition);
 
@@ -869,11 +872,13 @@ extern PGDLLEXPORT void contime_loader_main(Datum database);
 
 /*
  * From now on a cache need not have all keys, as whoever has it to himself
- * says; with them it would take so many bytes, and has no event after an
- * instant but those that are captured.  And what was loaded of keys is not all.
+ * says; all of them have so many events, which would take so many bytes, none
+ * after an instant but those that are captured.  And of one that was loaded in
+ * vain, forget all that was.  What would all keys take by now?
  */
-extern void contime_keys_part(ContimeGeneration *g, Size whole_bytes, int64 newest);
-extern void contime_keys_unknow(ContimeGeneration *g);
+extern void contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest);
+extern void contime_keys_forget(ContimeGeneration *g);
+extern Size contime_keys_whole_bytes(ContimeGeneration *g);
 
 /* The next of those it has, from partition and position 0 on; false: there are no more. */
 extern bool contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
@@ -897,9 +902,10 @@ extern bool contime_room_to_grow(void);
 
 /*
  * Make room to load into a cache (NULL: for whatever may come) at the cost of
- * caches that nobody reads, or (by_keys) of any; false: there is none.
+ * caches that nobody reads, and of keys: in so many rounds, of which the first
+ * spares what was read since the one before.  False: there is none.
  */
-extern bool contime_room_make(const ContimeGeneration *g, Size more, bool by_keys);
+extern bool contime_room_make(const ContimeGeneration *g, Size more, int rounds);
 
 #ifdef USE_ASSERT_CHECKING
 extern void contime_room_settings(void);

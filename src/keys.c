@@ -38,16 +38,26 @@
 #define LEAST_BYTES ((Size) 64 * 1024)
 #define WORK_PER_LOCK 512
 
-/* When to try again: there was no room; or there was an error. */
+/* What would take more than this share of the memory does not come: all others would have to go. */
+#define LARGEST_SHARE 4
+
+/* How often the hand goes round for keys: a large one does not have others go that are read. */
+#define ROUNDS 3
+#define ROUNDS_FOR_LARGE 1
+
+/* When to try again: there was no room; or none for a large one; or there was an error. */
 #define RETRY_ROOM_MS 1000
+#define RETRY_LARGE_MS 10000
 #define RETRY_ERROR_MS 30000
 
 /* ---- what is not there ---------------------------------------------------------------------- */
 
 void
-contime_keys_part(ContimeGeneration *g, Size whole_bytes, int64 newest)
+contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 {
-	g->whole_bytes = whole_bytes;
+	g->whole_rows = rows;
+	g->whole_bytes = bytes;
+	g->whole_net = contime_generation_stats(g).net;
 	g->whole_after = 0;
 	g->newest_row = newest;
 	g->partial = true;
@@ -64,7 +74,7 @@ contime_keys_part(ContimeGeneration *g, Size whole_bytes, int64 newest)
 }
 
 void
-contime_keys_unknow(ContimeGeneration *g)
+contime_keys_forget(ContimeGeneration *g)
 {
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
@@ -75,10 +85,21 @@ contime_keys_unknow(ContimeGeneration *g)
 		while (status == CT_AGAIN)
 		{
 			contime_lock(p, LW_EXCLUSIVE);
-			status = ct_store_unknow(&arena, g->store[p], &position, WORK_PER_LOCK);
+			START_CRIT_SECTION();
+			status = ct_store_forget_all(&arena, g->store[p], &position, WORK_PER_LOCK);
+			END_CRIT_SECTION();
 			contime_unlock(p);
 		}
 	}
+}
+
+/* (Who writes has changed how many they are; that they take as much as before is a guess.) */
+Size
+contime_keys_whole_bytes(ContimeGeneration *g)
+{
+	double		rows = (double) g->whole_rows + contime_generation_stats(g).net - g->whole_net;
+
+	return (Size) (g->whole_bytes / (double) Max(g->whole_rows, 1) * Max(rows, 0));
 }
 
 bool
@@ -204,21 +225,49 @@ take_wanted(void)
 	return hand.nkeys > 0;
 }
 
-/* ---- keys that took too much ---------------------------------------------------------------------- */
+/* ---- keys that take much -------------------------------------------------------------------------- */
 
-/* By their hash: what they need at least, as it turned out. */
+/* By their hash: what they need at least, as it turned out; and when to try next. */
 #define LARGE_KEYS 256
 static struct
 {
 	uint64		hash;
 	Size		bytes;
-} large[LARGE_KEYS];
+	TimestampTz until;
+}			large[LARGE_KEYS];
+
+static Size
+most_bytes(void)
+{
+	return ct_region_total(contime_region) / LARGEST_SHARE;
+}
+
+static bool
+is_large(const ContimeKey *key)
+{
+	return large[key->hash % LARGE_KEYS].hash == key->hash;
+}
 
 static Size
 needs(const ContimeKey *key)
 {
-	return large[key->hash % LARGE_KEYS].hash == key->hash ? large[key->hash % LARGE_KEYS].bytes
-		: LEAST_BYTES;
+	return is_large(key) ? large[key->hash % LARGE_KEYS].bytes : LEAST_BYTES;
+}
+
+static void
+note_large(const ContimeKey *key, Size bytes, int after_ms)
+{
+	large[key->hash % LARGE_KEYS].hash = key->hash;
+	large[key->hash % LARGE_KEYS].bytes = bytes;
+	large[key->hash % LARGE_KEYS].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
+}
+
+/* Is it not to come now, or not at all? */
+static bool
+is_too_large(const ContimeKey *key)
+{
+	return is_large(key) &&
+		(needs(key) > most_bytes() || GetCurrentTimestamp() < large[key->hash % LARGE_KEYS].until);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
@@ -362,13 +411,14 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 	contime_heap_load_bind(load, snapshot, keys);
 	while (contime_heap_load_next(load, g))
 	{
+		Size		bytes = contime_generation_bytes(g) - before;
+
 		CHECK_FOR_INTERRUPTS();
-		if (contime_room_to_load(0))
+		if (contime_room_to_load(0) && bytes < most_bytes())
 			continue;
 
 		/* The next time there is to be more. */
-		large[key->hash % LARGE_KEYS].hash = key->hash;
-		large[key->hash % LARGE_KEYS].bytes = 2 * Max(contime_generation_bytes(g) - before, LEAST_BYTES);
+		note_large(key, 2 * bytes, 0);
 		return false;
 	}
 	return true;
@@ -414,14 +464,46 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	contime_view_end(view);
 }
 
+static void
+put_first(int *n, int i)
+{
+	ContimeKey	key = hand.key[i];
+
+	hand.key[i] = hand.key[*n];
+	hand.key[(*n)++] = key;
+}
+
+/*
+ * Leave of the keys at hand those that are to be loaded now: all that are not
+ * large, or one that is.  (Others come when they are missed again.)  What they
+ * need.
+ */
+static Size
+choose(const ContimeGeneration *g)
+{
+	Size		bytes = 0;
+	int			n = 0;
+
+	for (int i = 0; i < hand.nkeys; i++)
+		if (!is_large(&hand.key[i]) && !is_there(g, &hand.key[i]))
+			put_first(&n, i);
+	for (int i = 0; i < hand.nkeys && n == 0; i++)
+		if (is_large(&hand.key[i]) && !is_too_large(&hand.key[i]) && !is_there(g, &hand.key[i]))
+			put_first(&n, i);
+	hand.nkeys = n;
+	for (int i = 0; i < n; i++)
+		bytes += needs(&hand.key[i]);
+	return bytes;
+}
+
 /* What is at hand, as far as it is still to be loaded, and there is room. */
 static void
 load_wanted(void)
 {
 	ContimeGeneration *g = hand.g;
 	Oid			relid = g->relation;
-	Size		bytes = 0;
-	int			kept = 0;
+	Size		bytes;
+	bool		alone;
 	Relation	rel;
 	const ContimeTable *table;
 
@@ -432,23 +514,18 @@ load_wanted(void)
 	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_READY ||
 		!g->partial)
 		return;
+	bytes = choose(g);
+	if (hand.nkeys == 0)
+		return;
 	rel = relation_open(relid, NoLock);
 	table = contime_table(rel);
 	contime_source_check(table);
-	for (int i = 0; i < hand.nkeys; i++)
-	{
-		ContimeKey	key = hand.key[i];
-
-		if (is_there(g, &key))
-			continue;
-		bytes += needs(&key);
-		hand.key[i] = hand.key[kept];
-		hand.key[kept++] = key;
-	}
-	hand.nkeys = kept;
-	if (kept > 0 && contime_room_make(g, bytes, true))
+	alone = is_large(&hand.key[0]);
+	if (contime_room_make(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
 		load_keys(rel, table, g);
-	else if (kept > 0)
+	else if (alone)
+		note_large(&hand.key[0], bytes, RETRY_LARGE_MS);
+	else
 		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	relation_close(rel, NoLock);
 }

@@ -42,9 +42,6 @@
 /* Timelines looked at, or events freed, under one hold of a lock. */
 #define WORK_PER_LOCK 512
 
-/* How often the hand goes round before nothing is left to be evicted. */
-#define ROUNDS 3
-
 #ifdef USE_ASSERT_CHECKING
 /*
  * Setting contime.debug_partial: no table fits into memory, and there is never
@@ -176,10 +173,12 @@ part_cache(const ContimeGeneration *but)
 {
 	ContimeGeneration *g = coldest(but, true, 0);
 	LOCKTAG		tag;
+	CtStats		stats;
 
 	if (g == NULL || !lock_cache(g, g->serial, &tag))
 		return false;
-	contime_keys_part(g, contime_generation_bytes(g), PG_INT64_MIN);
+	stats = contime_generation_stats(g);
+	contime_keys_part(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
 	LockRelease(&tag, AccessExclusiveLock, false);
 	return true;
 }
@@ -201,9 +200,9 @@ is_freeing(void)
 
 /* ---- keys --------------------------------------------------------------------------------------- */
 
-/* Let some keys go, if there may be some; CT_AGAIN: there are more to look at. */
+/* Let some keys go, if there may be some; CT_AGAIN: there are more to look at, or (*half) one has gone in part. */
 static CtStatus
-evict_some(ContimeGeneration *g, int partition)
+evict_some(ContimeGeneration *g, int partition, bool *half)
 {
 	CtArena		arena = contime_arena(partition);
 	CtStatus	status = CT_OK;
@@ -214,33 +213,35 @@ evict_some(ContimeGeneration *g, int partition)
 		g->store[partition] != 0)
 	{
 		START_CRIT_SECTION();
-		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK);
+		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
 		END_CRIT_SECTION();
 	}
 	contime_unlock(partition);
 	return status;
 }
 
-/* Until there is room for more; false: there is nothing left that could go. */
+/* Until there is room for more, or the hand has been round so often: false. */
 static bool
-evict_keys(Size more)
+evict_keys(Size more, int rounds)
 {
 	static uint32 hand = 0;		/* of stores, where it went on last */
 	uint32		stores = contime_shared->highest * contime_shared->partitions;
 
-	for (uint32 n = 0; n < ROUNDS * stores; n++)
+	for (uint32 n = 0; n < rounds * stores; n++)
 	{
 		uint32		at = hand % stores;
 		ContimeGeneration *g = &contime_shared->generation[at / contime_shared->partitions];
 		CtStatus	status = CT_OK;
+		bool		half = false;
 
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (contime_room_to_load(more))
+			if (!half && contime_room_to_load(more))
 				return true;
+			half = false;
 			if (is_cache(g) && g->partial)
-				status = evict_some(g, at % contime_shared->partitions);
+				status = evict_some(g, at % contime_shared->partitions, &half);
 		} while (status == CT_AGAIN);
 		hand++;
 	}
@@ -250,12 +251,14 @@ evict_keys(Size more)
 /* ---- both ----------------------------------------------------------------------------------------- */
 
 bool
-contime_room_make(const ContimeGeneration *g, Size more, bool by_keys)
+contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 {
+	bool		by_keys = rounds > 0;
+
 #ifdef USE_ASSERT_CHECKING
 	if (debug_partial)
 	{
-		(void) evict_keys(PG_INT64_MAX / 2);
+		(void) evict_keys(PG_INT64_MAX / 2, 1);
 		return by_keys;
 	}
 #endif
@@ -272,7 +275,7 @@ contime_room_make(const ContimeGeneration *g, Size more, bool by_keys)
 		return false;
 	if (is_partial_little())
 		(void) part_cache(g);
-	return evict_keys(more);
+	return evict_keys(more, rounds);
 }
 
 Oid

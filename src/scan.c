@@ -314,21 +314,10 @@ void
 contime_count(Oid relid, double *keys, double *events)
 {
 	ContimeGeneration *g = contime_generation(relid);
+	CtStats		stats = g ? contime_generation_stats(g) : (CtStats) {0};
 
-	*keys = *events = 0;
-	for (int p = 0; g && p < contime_shared->partitions; p++)
-	{
-		CtArena		arena = contime_arena(p);
-		CtRef		store = g->store[p];
-		CtStats		stats;
-
-		if (store == 0)
-			continue;
-		pg_read_barrier();
-		ct_store_stats(&arena, store, &stats);
-		*keys += stats.keys;
-		*events += stats.recent + stats.young + stats.frozen;
-	}
+	*keys = stats.keys;
+	*events = stats.recent + stats.young + stats.frozen;
 }
 
 /* ---- telling what is not seen ------------------------------------------------------------ */

@@ -658,6 +658,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
 	g->load_after = 0;
 	g->partial = false;
+	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
 	g->newest_row = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->hold, 0);
 	pg_atomic_write_u32(&g->key_loads, 0);
@@ -743,10 +744,10 @@ contime_generation_end(ContimeGeneration *g)
 	wake_workers();
 }
 
-Size
-contime_generation_bytes(const ContimeGeneration *g)
+CtStats
+contime_generation_stats(const ContimeGeneration *g)
 {
-	Size		bytes = 0;
+	CtStats		sum = {0};
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
@@ -755,10 +756,22 @@ contime_generation_bytes(const ContimeGeneration *g)
 
 		if (g->store[p] == 0)
 			continue;
+		pg_read_barrier();
 		ct_store_stats(&arena, g->store[p], &stats);
-		bytes += stats.bytes;
+		sum.keys += stats.keys;
+		sum.recent += stats.recent;
+		sum.young += stats.young;
+		sum.frozen += stats.frozen;
+		sum.net += stats.net;
+		sum.bytes += stats.bytes;
 	}
-	return bytes;
+	return sum;
+}
+
+Size
+contime_generation_bytes(const ContimeGeneration *g)
+{
+	return contime_generation_stats(g).bytes;
 }
 
 /* All tables of a database go with the transaction that drops it. */

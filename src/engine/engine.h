@@ -411,18 +411,19 @@ CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) C
  * was read from their instant on, unless they are after `newest` and whatever
  * has entered: nothing is later.
  *
- * And, into what nothing has entered yet but by loading: what there is of keys
- * is not all.  CT_AGAIN: call again, *position is 0 at first.
+ * And, where nothing has entered but by loading: forget all of that, since it is
+ * not all there is.  CT_AGAIN: call again, *position is 0 at first.
  */
 void		ct_store_part(CtArena *arena, CtRef store, int64_t newest);
-CtStatus	ct_store_unknow(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
+CtStatus	ct_store_forget_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
 bool		ct_store_is_partial(const CtArena *arena, CtRef store);
 
 /*
  * Let go of keys that were not read since the last round; about `limit` pieces
- * of work.  CT_AGAIN: the round is not over.
+ * of work.  CT_AGAIN: the round is not over; or (*half) one has gone in part,
+ * and the rest is of no use.
  */
-CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
+CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
 
 /*
  * Bring a key back: forget what an earlier attempt may have left (CT_AGAIN:
@@ -675,6 +676,7 @@ typedef struct CtStats
 	uint64_t	retracted;		/* events taken back */
 	uint64_t	astray;			/* retractions of what was not there */
 	uint64_t	late;			/* entered before the newest of their key */
+	int64_t		net;			/* events that came to ct_store_enter(), less retractions */
 	uint64_t	folded;			/* once frozen, now in what their key begins with */
 	uint64_t	bytes;
 	int64_t		newest;			/* instant of the newest event ever added, */

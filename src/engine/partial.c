@@ -40,23 +40,6 @@ ct_store_part(CtArena *arena, CtRef ref, int64_t newest)
 		store->newest_entered = newest;
 }
 
-CtStatus
-ct_store_unknow(CtArena *arena, CtRef ref, uint32_t *position, int limit)
-{
-	for (; limit > 0; limit--)
-	{
-		CtRef timeline_ref = ct_store_next(arena, ref, position);
-		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
-
-		if (timeline_ref == 0)
-			return CT_OK;
-		ct_change_begin(timeline);
-		timeline->partial = true;
-		ct_change_end(timeline);
-	}
-	return CT_AGAIN;
-}
-
 bool
 ct_store_is_partial(const CtArena *arena, CtRef ref)
 {
@@ -114,12 +97,13 @@ stays(CtTimeline *timeline)
 }
 
 CtStatus
-ct_store_evict(CtArena *arena, CtRef ref, int limit)
+ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 {
 	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
-	CtStatus status = CT_OK;
+	CtStatus status;
 
+	*half = false;
 	for (int work = 0; work < limit && store->evict_slot < store->directory.nslots; work++)
 	{
 		CtRef timeline_ref = ct_directory_slot(arena, &store->directory, store->evict_slot);
@@ -132,7 +116,8 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit)
 			if (ct_timeline_is_over(store, timeline))
 				ct_directory_remove(&writer, timeline_ref); /* S5 */
 			ct_change_end(timeline);
-			if (status != CT_OK)
+			*half = status != CT_OK;
+			if (*half)
 				return status;
 		}
 		store->evict_slot++;
@@ -141,6 +126,33 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit)
 		return CT_AGAIN;
 	store->evict_slot = 0;
 	return CT_OK;
+}
+
+CtStatus
+ct_store_forget_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	const CtDirectory *directory = &writer.store->directory;
+	CtStatus status = CT_OK;
+
+	for (int work = 0; work < limit && *position < directory->nslots; work++)
+	{
+		CtRef timeline_ref = ct_directory_slot(arena, directory, *position);
+		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+
+		if (timeline_ref != 0)
+		{
+			ct_change_begin(timeline);
+			status = clear(&writer, timeline, limit - work, &work);
+			if (ct_timeline_is_over(writer.store, timeline))
+				ct_directory_remove(&writer, timeline_ref); /* S5 */
+			ct_change_end(timeline);
+			if (status != CT_OK)
+				return status;
+		}
+		++*position;
+	}
+	return *position < directory->nslots ? CT_AGAIN : CT_OK;
 }
 
 CtStatus

@@ -157,6 +157,7 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->retracted = store->retracted;
 	stats->astray = store->astray;
 	stats->late = store->late;
+	stats->net = store->net;
 	stats->folded = store->folded;
 	stats->bytes = store->bytes;
 	stats->newest = store->newest;
@@ -1044,6 +1045,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		}
 		done = batch_pop(&writer, batch);
 		store->recents--;
+		store->net += event->retracts ? -1 : 1;
 		if (status == CT_AGAIN)
 		{
 			event_wait(&writer, timeline, event);

@@ -51,6 +51,7 @@ typedef struct CtStore
 	uint64_t retracted;
 	uint64_t astray; /* retractions of what was not there */
 	uint64_t late;
+	int64_t net; /* events that have committed, less their retractions */
 	int64_t newest;
 	int64_t newest_entered;
 	int64_t retained;     /* what is before this instant need not be answered */
