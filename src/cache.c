@@ -266,7 +266,7 @@ contime_cache_watched(const ContimeTable *table)
 static void
 note_read(ContimeGeneration *g)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now = GetCurrentTimestamp();
 
 	if (now > (TimestampTz) pg_atomic_read_u64(&g->last_read) + USECS_PER_SEC)
 		pg_atomic_write_u64(&g->last_read, (uint64) now);
