@@ -434,11 +434,15 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	contime_heap_load_end(load);
 }
 
-/* From here on it can be read.  The snapshot is the one that was loaded. */
+/*
+ * From here on it can be read.  The snapshot is the one that was loaded.  Who
+ * wanted it has read the event tables: it is not one that nobody reads.
+ */
 static bool
 publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
 	contime_note_loaded(&g->loaded, snapshot);
+	pg_atomic_write_u64(&g->last_read, (uint64) GetCurrentTimestamp());
 	pg_write_barrier();
 	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
 }
@@ -457,9 +461,7 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 					  filling->newest);
 	contime_keys_forget(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	contime_note_loaded(&g->loaded, &(CtSnapshot) {0});
-	pg_write_barrier();
-	return change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
+	return publish(g, &(CtSnapshot) {0});
 }
 
 /* What is known of the rows now: NULL, or why it cannot be. */
