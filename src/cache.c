@@ -561,6 +561,19 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 			 errdetail("Its event tables are read.")));
 }
 
+bool
+contime_cache_has_twins(ContimeGeneration *g)
+{
+	int			index = g - contime_shared->generation;
+
+	if (!has_twins(g))
+		return false;
+	unfit[index].serial = g->serial;
+	unfit[index].reason = twins;
+	(void) change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN);
+	return true;
+}
+
 /* The one that is being loaded. */
 static ContimeGeneration *at_hand;
 

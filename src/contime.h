@@ -842,6 +842,9 @@ extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
 extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table,
 								 const ContimeView *view);
 
+/* By a loader: do two of its events have one identity?  Then it is given up, and refused. */
+extern bool contime_cache_has_twins(ContimeGeneration *g);
+
 /* Note a snapshot that is loaded; does another one see all that it saw? */
 extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
 extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded);

@@ -454,10 +454,15 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		}
 		contime_heap_load_end(load);
 	}
-	note_load(g, &view->plain);
-	for (int i = 0; i < hand.nkeys; i++)
-		if (hand.loaded[i])
-			know(table, g, &hand.key[i], view->plain.xmax);
+
+	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
+	if (!contime_cache_has_twins(g))
+	{
+		note_load(g, &view->plain);
+		for (int i = 0; i < hand.nkeys; i++)
+			if (hand.loaded[i])
+				know(table, g, &hand.key[i], view->plain.xmax);
+	}
 	contime_pause("loaded keys", MyDatabaseId);
 	release();
 	PopActiveSnapshot();
