@@ -1,4 +1,5 @@
-# Where memory is scarce: what has just been loaded is not what makes room.
+# Where memory is scarce: what has just been loaded is not what makes room, a key that does not fit does not cost others theirs, and a key with
+# two rows of one event id neither gives a wrong answer nor has the table loaded over and over.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -7,6 +8,7 @@ use Test::More;
 use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
+use Time::HiRes;
 
 my $node = contime_node('scarce_memory', 'contime.memory' => '32MB');
 my $sql = sub { $node->safe_psql('postgres', join ';', @_) };
@@ -29,6 +31,31 @@ $node->safe_psql('postgres', 'VACUUM ANALYZE told');
 
 $sql->('SELECT n FROM state WHERE k = 1');
 ok($becomes->('state', 'partial'), 'what does not fit is cached in part, and nobody need read it meanwhile for that');
+
+# A hundred of the small keys are read all the time, and now and then the one that does not fit.
+my $settled = 0;
+for (1 .. 200)
+{
+	$sql->("SELECT count(*) FROM generate_series(1, 100) i, state WHERE k = i");
+	last if $settled >= 30;
+	$sql->("SELECT n FROM state WHERE k = 0");
+	$settled = $from->(1 + $_ % 100) eq 'memory' ? $settled + 1 : 0;
+}
+is($settled, 30, 'a key that does not fit does not cost others their place');
+is($from->(0), 'event tables', 'and is read from the event tables');
+is($sql->("SELECT n FROM state WHERE k = 0 AND at = 'infinity'"), 1000000, 'right');
+
+# Workers would give the cache up as soon as they look: they are not needed for that.
+my @workers = split /\n/, $sql->("SELECT pid FROM contime.workers");
+kill 'STOP', @workers;
+for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	last if $from->(2000) eq 'memory' || $sql->('SELECT cache FROM contime.tables') eq 'refused';
+	Time::HiRes::usleep(100_000);
+}
+$sql->('DELETE FROM told WHERE k = 2000 AND n = 5');
+is($sql->('SELECT n FROM state WHERE k = 2000'), 7, 'of two rows of one event id one goes, and the other is read');
+kill 'CONT', @workers;
 
 $node->stop('fast');
 done_testing();
