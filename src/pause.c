@@ -19,7 +19,8 @@
  *				 that sees has entered; it has made the keys known
  *
  * Only in builds with assertions; in others contime_pause() is nothing.  Who
- * holds a partition's lock does not stop.
+ * holds a partition's lock does not stop; and lock_timeout, which a loader has,
+ * is not for this.
  */
 #include "contime.h"
 
@@ -28,11 +29,13 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 
 void
 contime_pause(const char *name, Oid database)
 {
 	uint32		hash = hash_bytes((const unsigned char *) name, strlen(name));
+	int			lock_timeout = LockTimeout;
 	LOCKTAG		tag;
 
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
@@ -40,7 +43,16 @@ contime_pause(const char *name, Oid database)
 
 	/* As pg_advisory_lock(bigint) has it of an integer. */
 	SET_LOCKTAG_ADVISORY(tag, database, (int32) hash < 0 ? UINT32_MAX : 0, hash, 1);
-	(void) LockAcquire(&tag, ShareLock, true, false);
+	LockTimeout = 0;
+	PG_TRY();
+	{
+		(void) LockAcquire(&tag, ShareLock, true, false);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = lock_timeout;
+	}
+	PG_END_TRY();
 	LockRelease(&tag, ShareLock, true);
 }
 
