@@ -637,7 +637,7 @@ would_fit(ContimeGeneration *g)
 	Size		bytes = contime_generation_bytes(g);
 
 	return GetCurrentTimestamp() >= g->whole_after &&
-		contime_room_to_load((whole > bytes ? whole - bytes : 0) / 4 * 5);
+		contime_room_can_be_made(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
 }
 
 static bool

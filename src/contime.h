@@ -910,6 +910,9 @@ extern bool contime_room_to_grow(void);
  */
 extern bool contime_room_make(const ContimeGeneration *g, Size more, int rounds);
 
+/* Could it be, but for a cache, without keys that are read? */
+extern bool contime_room_can_be_made(const ContimeGeneration *but, Size more);
+
 #ifdef USE_ASSERT_CHECKING
 extern void contime_room_settings(void);
 #endif

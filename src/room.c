@@ -278,6 +278,22 @@ contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 	return evict_keys(more, rounds);
 }
 
+bool
+contime_room_can_be_made(const ContimeGeneration *but, Size more)
+{
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	Size		cold = 0;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if (g != but && is_cache(g) && pg_atomic_read_u64(&g->last_read) < before)
+			cold += contime_generation_bytes(g);
+	}
+	return ct_region_allocated(contime_region) + more < ct_region_total(contime_region) / 4 * 3 + cold;
+}
+
 Oid
 contime_room_is_wanted(void)
 {
