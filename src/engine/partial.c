@@ -74,6 +74,7 @@ clear(CtWriter *writer, CtTimeline *timeline, int limit, int *freed)
 	int n;
 
 	timeline->partial = true;
+	timeline->seen = 0;
 	n = ct_timeline_free(writer, timeline, limit);
 	writer->store->nfrozen -= (uint64_t) n;
 	*freed += n;
@@ -82,7 +83,8 @@ clear(CtWriter *writer, CtTimeline *timeline, int limit, int *freed)
 
 /*
  * What makes a timeline stay is worth more than its memory: it was read, or
- * something has happened to it just now.
+ * something has happened to it just now.  (Not that it came while others were
+ * under way: they may stay so for long, and all that comes meanwhile, too.)
  */
 static bool
 stays(CtTimeline *timeline)
@@ -93,7 +95,7 @@ stays(CtTimeline *timeline)
 		return !ct_timeline_entered(timeline);
 	if (used)
 		__atomic_store_n(&timeline->used, 0, __ATOMIC_RELAXED);
-	return used || timeline->recents > 0 || timeline->in_young || timeline->base != 0;
+	return used || timeline->recents > 0 || timeline->hi != 0 || timeline->base != 0;
 }
 
 CtStatus

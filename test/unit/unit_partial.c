@@ -593,6 +593,43 @@ clock_spares_what_is_used(void **unused)
 	table_free(&table);
 }
 
+/* One that came while others were under way goes before they end, and comes back. */
+static void
+goes_while_others_are_under_way(void **unused)
+{
+	static const CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
+	Table table = table_make(50);
+	Event event = event_at(0, CT_EVENT);
+	CtWriter writer = ct_writer(&table.arena, table.store);
+	uint64_t key = 7;
+	CtLoad load = {hash_of(key), &key, sizeof(key), 0, event.change};
+	uint32_t done;
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	load.change = event.change;
+	load.change.payload = event.payload;
+	ct_store_part(&table.arena, table.store, INT64_MIN);
+	for (int i = 0; i < 2; i++)
+	{
+		assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
+		assert_int_equal(
+			ct_store_know(&table.arena, table.store, load.hash, &key, sizeof(key), 1000), CT_OK);
+		assert_true(
+			ct_timeline_known(&table.arena, table.store, table_find(&table, key), &all));
+		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000), CT_OK);
+		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000), CT_OK);
+		assert_int_equal(table_stats(&table).frozen, 0);
+		assert_false(
+			ct_timeline_known(&table.arena, table.store, table_find(&table, key), &all));
+		table_validate(&table);
+	}
+	table_settle_all(&table);
+	assert_int_equal(table_stats(&table).keys, 0);
+	table_validate(&table);
+	table_free(&table);
+}
+
 int
 main(void)
 {
@@ -602,6 +639,7 @@ main(void)
 		cmocka_unit_test(goes_by_pieces),
 		cmocka_unit_test(forgets_what_was_loaded),
 		cmocka_unit_test(clock_spares_what_is_used),
+		cmocka_unit_test(goes_while_others_are_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
