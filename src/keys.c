@@ -192,15 +192,20 @@ static struct
 	bool		loaded[MOST_KEYS];
 } hand;
 
-/* Take what is wanted of one cache; false: nothing is, in this database. */
+/*
+ * Take what is wanted of one cache; false: nothing is, in this database.  It
+ * begins where it ended, since more may be wanted than can be taken.
+ */
 static bool
 take_wanted(void)
 {
+	static uint32 at = 0;
+
 	hand.g = NULL;
 	hand.nkeys = 0;
-	for (int i = 0; i < CONTIME_WANTED && hand.nkeys < MOST_KEYS; i++)
+	for (int n = 0; n < CONTIME_WANTED && hand.nkeys < MOST_KEYS; n++)
 	{
-		ContimeWanted *wanted = &contime_shared->wanted[i];
+		ContimeWanted *wanted = &contime_shared->wanted[at++ % CONTIME_WANTED];
 		ContimeGeneration *g;
 
 		if (wanted->serial == 0)
