@@ -979,6 +979,7 @@ extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 extern bool contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed);
 extern void contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key,
 									 uint32 key_bytes, int64 from, int64 to);
+extern void contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to);
 
 /* The notices that are left with numbers in (since, until], in order; copies. */
 extern ContimeNotice **contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until,

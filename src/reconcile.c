@@ -224,6 +224,20 @@ contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key, u
 		contime_agent_wake(g->database);
 }
 
+/* Likewise, of whatever keys: that cannot be replayed.  Not under a lock. */
+void
+contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to)
+{
+	ContimeDue	due = {.from = from,.to = to};
+	bool		was_empty = make_due(g, &due);
+	uint64		lost = pg_atomic_read_u64(&g->lost);
+
+	while (lost < due.seq && !pg_atomic_compare_exchange_u64(&g->lost, &lost, due.seq))
+		;
+	if (was_empty)
+		contime_agent_wake(g->database);
+}
+
 /* ---- replaying ------------------------------------------------------------------------------- */
 
 static int

@@ -245,6 +245,8 @@ announce(ContimeScan *scan)
 		find_generation(scan);
 }
 
+static void tell_missed(ContimeScan *scan);
+
 /* Start over, for these instants and perhaps others that are not after `until`. */
 static void
 bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
@@ -296,8 +298,10 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
 	scan->until = Max(until, latest(scan));
-	if (scan->from_heap)
-		contime_heap_bind(heap_of(scan), keys, scan->until);
+	if (!scan->from_heap)
+		return;
+	tell_missed(scan);
+	contime_heap_bind(heap_of(scan), keys, scan->until);
 }
 
 void
@@ -381,28 +385,75 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 	return true;
 }
 
-/* Without a lock, when what was looked at is known to be whole. */
+/* Not what has been told in this transaction; key_bytes 0: of whatever keys. */
 static void
-tell_stale(ContimeScan *scan)
+tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
-	Stale	   *stale = scan->stale;
-	uint64		what;
+	int64		to = last == PG_INT64_MAX ? PG_INT64_MAX : last + 1;
+	uint64		what = hash_bytes_extended(key, key_bytes, scan->watched->serial);
 
-	if (stale == NULL || !stale->any)
-		return;
-	stale->any = false;
-	what = hash_bytes_extended((unsigned char *) stale->key, stale->key_bytes,
-							   scan->generation->serial);
-	what = hash_combine64(hash_combine64(what, stale->from), stale->last);
+	what = hash_combine64(hash_combine64(what, from), last);
 	if (told_lxid != MyProc->lxid)
 		memset(told, 0, sizeof(told));
 	told_lxid = MyProc->lxid;
 	if (told[what % TOLD] == what)
 		return;
-	contime_notice_overtaken(scan->partition, scan->generation, stale->key, stale->key_bytes,
-							 stale->from,
-							 stale->last == PG_INT64_MAX ? PG_INT64_MAX : stale->last + 1);
+	if (key_bytes > 0)
+		contime_notice_overtaken(scan->partition, scan->watched, key, key_bytes, from, to);
+	else
+		contime_notice_overtaken_all(scan->watched, from, to);
 	told[what % TOLD] = what;
+}
+
+/* Without a lock, when what was looked at is known to be whole. */
+static void
+tell_stale(ContimeScan *scan)
+{
+	Stale	   *stale = scan->stale;
+
+	if (stale == NULL || !stale->any)
+		return;
+	stale->any = false;
+	tell(scan, stale->key, stale->key_bytes, stale->from, stale->last);
+}
+
+/* Has something gone from a partition, untold, that this snapshot does not see? */
+static bool
+has_missed(const ContimeScan *scan, int partition)
+{
+	const CtSnapshot *plain = &scan->view->plain;
+	CtArena		arena = contime_arena(partition);
+	CtRef		store = scan->watched->store[partition];
+	uint64		untold = store == 0 ? 0 : ct_store_untold(&arena, store);
+
+	if (plain->xmin > untold)
+		return false;
+	for (uint32 i = 0; i < plain->nxip; i++)
+		if (plain->xip[i] <= untold &&
+			contime_fate(plain->xip[i], plain->xip[i]) == CONTIME_COMMITTED)
+			return true;
+	return plain->xmax <= untold;
+}
+
+/*
+ * What is bound is read from the event tables, as the cache has not all keys.
+ * What it would be to new snapshots is not known: it is told to be another one.
+ */
+static void
+tell_missed(ContimeScan *scan)
+{
+	bool		missed = false;
+
+	if (scan->watched == NULL || !scan->watched->partial || earliest(scan) == PG_INT64_MAX)
+		return;
+	pg_memory_barrier();		/* what is read has been noted */
+	if (scan->by_key)
+		missed = has_missed(scan, scan->partition);
+	for (int p = 0; !scan->by_key && !missed && p < contime_shared->partitions; p++)
+		missed = has_missed(scan, p);
+	if (missed)
+		tell(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0, earliest(scan),
+			 scan->until);
 }
 
 /* ---- before a timeline is read ----------------------------------------------------------- */
@@ -773,6 +824,7 @@ turn_to_heap(ContimeScan *scan)
 	contime_decode_keys(scan->table, key, keys);
 	MemoryContextSwitchTo(caller);
 	contime_keys_want(scan->generation, key);
+	tell_missed(scan);
 	contime_heap_bind(heap_of(scan), keys, scan->until);
 	scan->from_heap = true;
 	scan->timeline = 0;

@@ -419,6 +419,13 @@ CtStatus	ct_store_forget_all(CtArena *arena, CtRef store, uint32_t *position, in
 bool		ct_store_is_partial(const CtArena *arena, CtRef store);
 
 /*
+ * The highest id of a transaction that wrote what was not kept and perhaps not
+ * told; 0: there is none.  Who reads an instant elsewhere notes that first, then
+ * looks here: what his snapshot does not see of it he is the one to tell.
+ */
+uint64_t	ct_store_untold(const CtArena *arena, CtRef store);
+
+/*
  * Let go of keys that were not read since the last round; about `limit` pieces
  * of work.  CT_AGAIN: the round is not over; or (*half) one has gone in part,
  * and the rest is of no use.

@@ -46,6 +46,13 @@ ct_store_is_partial(const CtArena *arena, CtRef ref)
 	return ((const CtStore *) ct_ptr(arena, ref))->partial;
 }
 
+uint64_t
+ct_store_untold(const CtArena *arena, CtRef ref)
+{
+	return __atomic_load_n(&((const CtStore *) ct_ptr(arena, ref))->newest_untold,
+						   __ATOMIC_RELAXED);
+}
+
 bool
 ct_timeline_known(const CtArena *arena, CtRef ref, CtRef timeline, const CtSnapshot *snapshot)
 {

@@ -957,9 +957,12 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtEffect effect = {writer->shape.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
+	bool behind = event->time >= store->newest_entered && writer->shape.linear == 0;
 
-	if (event->time < store->newest_entered || event->time <= latest_served(served) ||
-		writer->shape.linear != 0)
+	/* (Before what was read is looked at: who reads does so the other way round.) */
+	if (behind && event->top > store->newest_untold)
+		__atomic_store_n(&store->newest_untold, event->top, __ATOMIC_RELAXED);
+	if (!behind || event->time <= latest_served(served))
 		changed_add(changed, event->timeline, &effect);
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;

@@ -62,6 +62,7 @@ typedef struct CtStore
 	uint64_t retain_frozen; /* events that had frozen when it began */
 	bool keeps;             /* twins are not decided about: see ct_store_keep() */
 	bool partial;           /* keys may be missing: partial.c */
+	uint64_t newest_untold; /* highest id of an event that went and was not told: partial.c */
 	uint32_t evict_slot;    /* the next one a walk of ct_store_evict() looks at */
 } CtStore;
 

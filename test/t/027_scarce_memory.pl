@@ -45,6 +45,20 @@ is($settled, 30, 'a key that does not fit does not cost others their place');
 is($from->(0), 'event tables', 'and is read from the event tables');
 is($sql->("SELECT n FROM state WHERE k = 0 AND at = 'infinity'"), 1000000, 'right');
 
+# An old snapshot reads what has gone since without being told, as nobody had read it, and it is told then.
+my $told = sub {
+	my ($key, $at, $read) = @_;
+	my $shell = '\\! psql -XAtq -d postgres -c';
+	my $out = $node->safe_psql('postgres', join "\n", 'SELECT max(seq) AS seq FROM contime.reconciliations(NULL::state) \gset', 'BEGIN ISOLATION LEVEL REPEATABLE READ;', 'SELECT 1;',
+		qq{$shell "INSERT INTO told VALUES (2000000 + $key, $key, '$at', 1)"},
+		qq{$shell "DO 'BEGIN FOR i IN 1 .. 1000 LOOP EXIT WHEN (SELECT recent = 0 FROM contime.tables); PERFORM pg_sleep(0.05); END LOOP; END'"},
+		$read, 'COMMIT;', q{SELECT (key).k, during @> '2027-03-01'::timestamptz, reset FROM contime.reconciliations(NULL::state, :seq);});
+	return $out =~ s/^1\n//r;
+};
+is($told->(3000, '2027-01-01', "SELECT count(*) FROM state WHERE k = 3000 AND at = '2027-03-01';"), "0\n3000|t|f", 'of a key');
+is($told->(3001, '2027-04-01', "SELECT count(*) FROM state WHERE at = '2027-05-01';"), "1003\n|t|t", 'of all of them');
+is($told->(3002, '2027-06-01', "SELECT 2;"), '2', 'and not if it is not read');
+
 # Workers would give the cache up as soon as they look: they are not needed for that.
 my @workers = split /\n/, $sql->("SELECT pid FROM contime.workers");
 kill 'STOP', @workers;
