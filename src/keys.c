@@ -522,7 +522,7 @@ load_wanted(void)
 		return;
 	contime_source_lock(relid);
 	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_READY ||
-		!g->partial)
+		!g->partial || contime_is_quarantined(g))
 		return;
 	bytes = choose(g);
 	if (hand.nkeys == 0)
