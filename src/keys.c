@@ -45,10 +45,10 @@
 #define ROUNDS 3
 #define ROUNDS_FOR_LARGE 1
 
-/* When to try again: there was no room; or none for a large one; or there was an error. */
+/* When to try again: there was no room; none for a large one; it is too large, or there was an error. */
 #define RETRY_ROOM_MS 1000
 #define RETRY_LARGE_MS 10000
-#define RETRY_ERROR_MS 30000
+#define RETRY_ERROR_MS 600000
 
 /* ---- what is not there ---------------------------------------------------------------------- */
 
@@ -188,6 +188,7 @@ static struct
 	ContimeGeneration *g;
 	bool		held;			/* its batches, by us */
 	int			nkeys;
+	int			at;				/* the one that is being loaded, or -1 */
 	ContimeKey	key[MOST_KEYS];
 	bool		loaded[MOST_KEYS];
 } hand;
@@ -203,6 +204,7 @@ take_wanted(void)
 
 	hand.g = NULL;
 	hand.nkeys = 0;
+	hand.at = -1;
 	for (int n = 0; n < CONTIME_WANTED && hand.nkeys < MOST_KEYS; n++)
 	{
 		ContimeWanted *wanted = &contime_shared->wanted[at++ % CONTIME_WANTED];
@@ -230,16 +232,16 @@ take_wanted(void)
 	return hand.nkeys > 0;
 }
 
-/* ---- keys that take much -------------------------------------------------------------------------- */
+/* ---- keys that are hard to load -------------------------------------------------------------------- */
 
 /* By their hash: what they need at least, as it turned out; and when to try next. */
-#define LARGE_KEYS 256
+#define HARD_KEYS 256
 static struct
 {
 	uint64		hash;
 	Size		bytes;
 	TimestampTz until;
-}			large[LARGE_KEYS];
+}			hard[HARD_KEYS];
 
 static Size
 most_bytes(void)
@@ -248,31 +250,39 @@ most_bytes(void)
 }
 
 static bool
-is_large(const ContimeKey *key)
+is_hard(const ContimeKey *key)
 {
-	return large[key->hash % LARGE_KEYS].hash == key->hash;
+	return hard[key->hash % HARD_KEYS].hash == key->hash;
+}
+
+static bool
+is_put_off(const ContimeKey *key)
+{
+	return is_hard(key) && GetCurrentTimestamp() < hard[key->hash % HARD_KEYS].until;
 }
 
 static Size
 needs(const ContimeKey *key)
 {
-	return is_large(key) ? large[key->hash % LARGE_KEYS].bytes : LEAST_BYTES;
+	return is_hard(key) ? hard[key->hash % HARD_KEYS].bytes : LEAST_BYTES;
 }
 
 static void
-note_large(const ContimeKey *key, Size bytes, int after_ms)
+note_hard(const ContimeKey *key, Size bytes, int after_ms)
 {
-	large[key->hash % LARGE_KEYS].hash = key->hash;
-	large[key->hash % LARGE_KEYS].bytes = bytes;
-	large[key->hash % LARGE_KEYS].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
+	hard[key->hash % HARD_KEYS].hash = key->hash;
+	hard[key->hash % HARD_KEYS].bytes = bytes;
+	hard[key->hash % HARD_KEYS].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
 }
 
-/* Is it not to come now, or not at all? */
-static bool
-is_too_large(const ContimeKey *key)
+/* There was no room for more of it than that: the next time there is to be, if it is worth it. */
+static void
+note_large(const ContimeKey *key, Size bytes)
 {
-	return is_large(key) &&
-		(needs(key) > most_bytes() || GetCurrentTimestamp() < large[key->hash % LARGE_KEYS].until);
+	if (bytes < most_bytes() / 2)
+		note_hard(key, 2 * Max(bytes, LEAST_BYTES), 0);
+	else
+		note_hard(key, most_bytes(), RETRY_ERROR_MS);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
@@ -410,20 +420,19 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 		  const ContimeKey *key, Snapshot snapshot)
 {
 	Size		before = contime_generation_bytes(g);
+	Size		bytes;
 	Datum		keys[INDEX_MAX_KEYS];
 
 	contime_decode_keys(table, key, keys);
 	contime_heap_load_bind(load, snapshot, keys);
 	while (contime_heap_load_next(load, g))
 	{
-		Size		bytes = contime_generation_bytes(g) - before;
-
 		CHECK_FOR_INTERRUPTS();
+		bytes = contime_generation_bytes(g);
+		bytes -= Min(bytes, before);
 		if (contime_room_to_load(0) && bytes < most_bytes())
 			continue;
-
-		/* The next time there is to be more. */
-		note_large(key, 2 * bytes, 0);
+		note_large(key, bytes);
 		return false;
 	}
 	return true;
@@ -452,6 +461,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 
 		for (int i = 0; i < hand.nkeys; i++)
 		{
+			hand.at = i;
 			if (hand.loaded[i])
 				hand.loaded[i] = load_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
 			if (!hand.loaded[i])
@@ -459,6 +469,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		}
 		contime_heap_load_end(load);
 	}
+	hand.at = -1;
 
 	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
 	if (!contime_cache_has_twins(g))
@@ -485,8 +496,8 @@ put_first(int *n, int i)
 
 /*
  * Leave of the keys at hand those that are to be loaded now: all that are not
- * large, or one that is.  (Others come when they are missed again.)  What they
- * need.
+ * hard to load, or one that is.  (Others come when they are missed again.)  What
+ * they need.
  */
 static Size
 choose(const ContimeGeneration *g)
@@ -495,10 +506,10 @@ choose(const ContimeGeneration *g)
 	int			n = 0;
 
 	for (int i = 0; i < hand.nkeys; i++)
-		if (!is_large(&hand.key[i]) && !is_there(g, &hand.key[i]))
+		if (!is_hard(&hand.key[i]) && !is_there(g, &hand.key[i]))
 			put_first(&n, i);
 	for (int i = 0; i < hand.nkeys && n == 0; i++)
-		if (is_large(&hand.key[i]) && !is_too_large(&hand.key[i]) && !is_there(g, &hand.key[i]))
+		if (is_hard(&hand.key[i]) && !is_put_off(&hand.key[i]) && !is_there(g, &hand.key[i]))
 			put_first(&n, i);
 	hand.nkeys = n;
 	for (int i = 0; i < n; i++)
@@ -530,19 +541,19 @@ load_wanted(void)
 	rel = relation_open(relid, NoLock);
 	table = contime_table(rel);
 	contime_source_check(table);
-	alone = is_large(&hand.key[0]);
+	alone = is_hard(&hand.key[0]);
 	if (contime_room_make(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
 		load_keys(rel, table, g);
 	else if (alone)
-		note_large(&hand.key[0], bytes, RETRY_LARGE_MS);
+		note_hard(&hand.key[0], bytes, RETRY_LARGE_MS);
 	else
 		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	relation_close(rel, NoLock);
 }
 
 /*
- * It is tried again when somebody misses a key then.  Locks are still held: the
- * cache is what it was.
+ * What stood in the way passes; or a key has a row that is no event, say.  Locks
+ * are still held: the cache is what it was.
  */
 static void
 give_up(void)
@@ -555,11 +566,12 @@ give_up(void)
 
 	if (!passes)
 		EmitErrorReport();
+	if (!passes && hand.at >= 0)
+		note_hard(&hand.key[hand.at], LEAST_BYTES, RETRY_ERROR_MS);
 	for (int i = 0; hand.held && i < hand.nkeys; i++)
 		forget(hand.g, &hand.key[i]);
 	release();
-	hand.g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 passes ? RETRY_ROOM_MS : RETRY_ERROR_MS);
+	hand.g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	FlushErrorState();
 	AbortCurrentTransaction();
 }
