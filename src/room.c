@@ -231,7 +231,7 @@ evict_keys(Size more, int rounds)
 	{
 		uint32		at = hand % stores;
 		ContimeGeneration *g = &contime_shared->generation[at / contime_shared->partitions];
-		CtStatus	status = CT_OK;
+		CtStatus	status;
 		bool		half = false;
 
 		do
@@ -240,8 +240,8 @@ evict_keys(Size more, int rounds)
 			if (!half && contime_room_to_load(more))
 				return true;
 			half = false;
-			if (is_cache(g) && g->partial)
-				status = evict_some(g, at % contime_shared->partitions, &half);
+			status = is_cache(g) && g->partial
+				? evict_some(g, at % contime_shared->partitions, &half) : CT_OK;
 		} while (status == CT_AGAIN);
 		hand++;
 	}
