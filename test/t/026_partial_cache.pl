@@ -20,7 +20,7 @@ my $writes = $ENV{CT_WRITES} // 600;
 my ($keys, $rows, $hot) = (4000, 300_000, 40);
 note("CT_SEED=$seed CT_WRITES=$writes");
 
-my $node = contime_node('partial_cache', 'contime.memory' => '12MB', 'autovacuum' => 'off', 'fsync' => 'off', 'log_statement' => 'none');
+my $node = contime_node('partial_cache', 'contime.memory' => '12MB', 'max_worker_processes' => 16, 'autovacuum' => 'off', 'fsync' => 'off', 'log_statement' => 'none');
 my $sql = sub { $node->safe_psql('postgres', join ';', @_) };
 
 # Where a read of a key is answered.
