@@ -85,6 +85,7 @@
 /* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
 #define RETRY_MS 30000
 #define RETRY_DEAR_MS 600000
+#define RETRY_GIVEN_UP_MS 2000
 #define RETRY_LOCKED_MS 200
 
 /* Events of ended transactions dropped under one hold of a lock. */
@@ -94,6 +95,7 @@
 static const char twins[] = "two events have one identity";
 static const char failed[] = "it could not be loaded";
 static const char given_up[] = "it was given up meanwhile";
+static const char no_memory[] = "memory was used up meanwhile";
 
 /* ---- states --------------------------------------------------------------------------------- */
 
@@ -456,9 +458,9 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 {
 	CtStats		stats = contime_generation_stats(g);
 	uint64		rows = stats.frozen + filling->skipped;
+	double		row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
 
-	contime_keys_part(g, rows, (Size) (stats.bytes * (rows / (double) Max(stats.frozen, 1))),
-					  filling->newest);
+	contime_keys_part(g, rows, (Size) (row_bytes * rows), filling->newest);
 	contime_keys_forget(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	return publish(g, &(CtSnapshot) {0});
@@ -540,7 +542,8 @@ static struct
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
-	bool		dear = reason == twins || reason == failed;
+	int			retry_ms = reason == twins || reason == failed ? RETRY_DEAR_MS
+		: reason == given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
 	int			index = g - contime_shared->generation;
 
 	/* Should the lock not be had now. */
@@ -551,8 +554,7 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 		lock_alone(relid);
 		g = contime_generation_replace(relid);
 	}
-	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												dear ? RETRY_DEAR_MS : RETRY_MS);
+	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
 	unfit[index].serial = 0;
@@ -690,7 +692,7 @@ put_off(void)
 	{
 		EmitErrorReport();
 		unfit[index].serial = at_hand->serial;
-		unfit[index].reason = failed;
+		unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ? no_memory : failed;
 	}
 	(void) change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
 	FlushErrorState();
