@@ -74,7 +74,8 @@ has_room(Size more, bool by_keys)
 	Size		allocated = ct_region_allocated(contime_region);
 
 	return allocated + more < total / 4 * 3 &&
-		(ct_region_used(contime_region) < total / 16 * 15 || (by_keys && allocated < total / 2));
+		(ct_region_used(contime_region) + total / 32 < ct_region_plain(contime_region) ||
+		 (by_keys && allocated < total / 2));
 }
 
 bool
@@ -89,7 +90,7 @@ contime_room_to_grow(void)
 	Size		total = ct_region_total(contime_region);
 
 	return ct_region_allocated(contime_region) < total / 8 * 7 &&
-		ct_region_used(contime_region) < total / 32 * 31;
+		ct_region_used(contime_region) + total / 64 < ct_region_plain(contime_region);
 }
 
 /* ---- whole caches -------------------------------------------------------------------------- */

@@ -65,6 +65,7 @@ static const uint16_t class_bytes[] = {
 #define SMALL_CLASSES 16
 #define SMALL_BYTES 256
 #define LARGEST_CLASS 32768
+#define RESERVE_PER_ARENA 8
 
 _Static_assert(NCLASSES <= CT_MAX_CLASSES, "arena heads have room for every class");
 
@@ -120,6 +121,20 @@ ct_alloc_size(size_t bytes)
 	return (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES * CT_PAGE_BYTES;
 }
 
+/*
+ * Pages that plain inserts leave: a 64th, but several for each arena, since what
+ * enters takes blocks of several classes before it gives back its own.
+ */
+static uint32_t
+reserve_of(size_t pages, uint32_t arenas)
+{
+	size_t several = (size_t) arenas * RESERVE_PER_ARENA;
+	size_t reserve = several < pages / 8 ? several : pages / 8;
+
+	reserve = reserve > pages / 64 ? reserve : pages / 64;
+	return reserve > 0 ? (uint32_t) reserve : 1;
+}
+
 CtStatus
 ct_region_format(void *base, size_t bytes, uint32_t arenas)
 {
@@ -149,7 +164,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	region->magic = CT_REGION_MAGIC;
 	region->arenas = arenas;
 	region->pages = (uint32_t) pages;
-	region->reserve = pages / 64 > 0 ? (uint32_t) (pages / 64) : 1;
+	region->reserve = reserve_of(pages, arenas);
 	region->first_page = first_page;
 	region->limit = (CtRef) ((first_page + pages * CT_PAGE_BYTES) / CT_GRANULE);
 	region->page_offset = sizeof(CtRegion);
@@ -203,6 +218,14 @@ ct_region_total(const void *base)
 	const CtRegion *region = base;
 
 	return (size_t) region->pages * CT_PAGE_BYTES;
+}
+
+size_t
+ct_region_plain(const void *base)
+{
+	const CtRegion *region = base;
+
+	return (size_t) (region->pages - region->reserve) * CT_PAGE_BYTES;
 }
 
 /* Own `count` pages from `from` on; how many were free, all or nothing. */

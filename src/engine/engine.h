@@ -94,11 +94,12 @@ size_t		ct_region_used(const void *base);
 size_t		ct_region_allocated(const void *base);
 size_t		ct_arena_used(const CtArena *arena);
 size_t		ct_region_total(const void *base);
+size_t		ct_region_plain(const void *base);	/* without the reserve, see below */
 
 /*
  * Allocate `bytes`; 0 when there is no room.  `upkeep` may use the reserve
- * (1/64 of the pages) that plain inserts must leave, so that a full region
- * can still be tidied.
+ * (1/64 of the pages, more where they are few) that plain inserts must leave,
+ * so that a full region can still be tidied.
  */
 CtRef		ct_alloc(CtArena *arena, size_t bytes, bool upkeep) CT_MUST_CHECK;
 void		ct_free(CtArena *arena, CtRef ref, size_t bytes);
