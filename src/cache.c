@@ -79,8 +79,9 @@
 /* Wanted keys are loaded so many times before it looks at tables again. */
 #define LOADS_OF_KEYS 16
 
-/* A cache without all keys that was read so lately keeps it from leaving. */
+/* A cache without all keys that was read so lately keeps it from leaving; how often it tries to load it whole. */
 #define READ_LATELY_MS 5000
+#define WHOLE_INTERVAL_MS 10000
 
 /* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
 #define RETRY_MS 30000
@@ -778,7 +779,11 @@ make_room(void)
 	return true;
 }
 
-/* Caches that are read and have not all keys: as soon as they would fit, they are loaded whole. */
+/*
+ * Caches that are read and have not all keys: as soon as they would fit, they
+ * are loaded whole.  Until somebody who uses one lets go of it, it is of use as
+ * it is.
+ */
 static bool
 prefer_whole(void)
 {
@@ -795,8 +800,10 @@ prefer_whole(void)
 			continue;
 		read_lately = GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
 		busy |= read_lately;
-		if (read_lately && would_fit(g))
-			(void) change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_WANTED);
+		if (!read_lately || !would_fit(g))
+			continue;
+		g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
+		try_load(g);
 	}
 	return busy;
 }

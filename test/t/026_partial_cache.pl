@@ -11,6 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use IPC::Run;
+use Time::HiRes;
 use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
@@ -20,7 +21,8 @@ my $writes = $ENV{CT_WRITES} // 600;
 my ($keys, $rows, $hot) = (4000, 300_000, 40);
 note("CT_SEED=$seed CT_WRITES=$writes");
 
-my $node = contime_node('partial_cache', 'contime.memory' => '12MB', 'max_worker_processes' => 16, 'autovacuum' => 'off', 'fsync' => 'off', 'log_statement' => 'none');
+my $node = contime_node('partial_cache', 'contime.memory' => '12MB', 'max_worker_processes' => 16, 'autovacuum' => 'off', 'fsync' => 'off', 'log_statement' => 'none',
+	'log_lock_waits' => 'on', 'deadlock_timeout' => '20ms');
 my $sql = sub { $node->safe_psql('postgres', join ';', @_) };
 
 # Where a read of a key is answered.
@@ -367,12 +369,25 @@ for my $step (1 .. 20)
 }
 $second_is->("'partial'", 'one that grows has a part in memory at last');
 $second_is_right->('grown');
+
+# Somebody uses it until it has shrunk, and the loader has tried to have it alone.
+my $logged = -s $node->logfile;
+my $user = $node->background_psql('second');
+$user->query_safe(q{BEGIN; SELECT FROM s WHERE k = 1 AND at = '2021-01-01'});
 for my $step (reverse 1 .. 40)
 {
 	my $n = $most - 200_000 + $step * 10_000;
 	$second->("DELETE FROM m WHERE id > $n");
 	$entered->();
 }
+for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	$second->(q{SELECT FROM s WHERE k = 1 AND at = '2021-01-01'});
+	last if slurp_file($node->logfile, $logged) =~ /still waiting for AccessExclusiveLock/;
+	Time::HiRes::usleep(100_000);
+}
+is($second->('SELECT cache FROM contime.tables'), 'partial', 'which is of use as long as it cannot be loaded anew');
+$user->quit;
 $second_is->("'ready'", 'and all of it again when it has shrunk');
 $second_is_right->('shrunk');
 $node->stop('fast');
