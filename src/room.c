@@ -213,7 +213,9 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 	if (is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
 		g->store[partition] != 0)
 	{
+		/* (Who made it such a cache may have been interrupted before he said so here.) */
 		START_CRIT_SECTION();
+		ct_store_part(&arena, g->store[partition], g->newest_row);
 		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
 		END_CRIT_SECTION();
 	}
