@@ -291,7 +291,8 @@ contime_room_can_be_made(const ContimeGeneration *but, Size more)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (g != but && is_cache(g) && pg_atomic_read_u64(&g->last_read) < before)
+		if (g != but && is_cache(g) && pg_atomic_read_u64(&g->last_read) < before &&
+			contime_generation_bytes(g) >= LEAST_BYTES)
 			cold += contime_generation_bytes(g);
 	}
 	return ct_region_allocated(contime_region) + more < ct_region_total(contime_region) / 4 * 3 + cold;
