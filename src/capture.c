@@ -58,6 +58,9 @@ PG_FUNCTION_INFO_V1(contime_capture);
 #define MOST_ROWS 4096
 #define MOST_BYTES ((Size) 1024 * 1024)
 
+/* How long a lock is waited for: longer than a loader waits (cache.c). */
+#define MOST_WAITED_MS 150
+
 /* Sorts before the triggers of users, who may read what was captured. */
 #define TRIGGER_NAME "!contime_%s"
 
@@ -414,17 +417,32 @@ on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 }
 
 /*
+ * Not for long: DDL may wait for who writes.  But a loader that wants a table
+ * for itself soon lets go again.
+ */
+static bool
+lock_briefly(Oid relid)
+{
+	for (int waited_ms = 0; !ConditionalLockRelationOid(relid, AccessShareLock); waited_ms += 5)
+	{
+		if (waited_ms >= MOST_WAITED_MS)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(5000);
+	}
+	return true;
+}
+
+/*
  * The cache that rows go to, locked so that it stays, and the event table if
- * the statement is one on a partition.  Nobody is waited for: DDL on these may
- * wait for who writes.
+ * the statement is one on a partition.
  */
 static ContimeGeneration *
 cache_of(Oid relid, Oid events, Oid named)
 {
 	if (contime_cache_capturing(relid) == NULL)
 		return NULL;
-	if (!ConditionalLockRelationOid(relid, AccessShareLock) ||
-		(named != events && !ConditionalLockRelationOid(events, AccessShareLock)))
+	if (!lock_briefly(relid) || (named != events && !lock_briefly(events)))
 	{
 		contime_cache_break(relid, "it was locked as rows were written");
 		return NULL;
