@@ -102,9 +102,12 @@ is_cache(ContimeGeneration *g)
 	return g->used && !g->dead && contime_cache_state(g) == CONTIME_CACHE_READY;
 }
 
-/* The cache, with all keys or not, that nobody has read for longest, and for so long; or NULL. */
+/*
+ * The cache, with all keys or not, that nobody has read for longest but for
+ * those last read until *last_read, which moves on, and for so long; or NULL.
+ */
 static ContimeGeneration *
-coldest(const ContimeGeneration *but, bool whole, int ms)
+coldest(const ContimeGeneration *but, bool whole, int ms, uint64 *last_read)
 {
 	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
 	ContimeGeneration *found = NULL;
@@ -112,15 +115,16 @@ coldest(const ContimeGeneration *but, bool whole, int ms)
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		uint64		last_read = pg_atomic_read_u64(&g->last_read);
+		uint64		read = pg_atomic_read_u64(&g->last_read);
 
-		if (g != but && is_cache(g) && last_read < before && (!whole || !g->partial) &&
-			contime_generation_bytes(g) >= LEAST_BYTES)
+		if (g != but && is_cache(g) && read < before && read > *last_read &&
+			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES)
 		{
-			before = last_read;
+			before = read;
 			found = g;
 		}
 	}
+	*last_read = before;
 	return found;
 }
 
@@ -138,18 +142,22 @@ lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
 	return false;
 }
 
-/* False: there is none that is not read, or it is in use after all. */
+/* False: there is none that is not read, or those are in use after all. */
 static bool
 evict_cache(const ContimeGeneration *but)
 {
-	ContimeGeneration *g = coldest(but, false, COLD_MS);
+	uint64		last_read = 0;
+	ContimeGeneration *g;
 	LOCKTAG		tag;
 
-	if (g == NULL || !lock_cache(g, g->serial, &tag))
-		return false;
-	contime_generation_end(g);
-	LockRelease(&tag, AccessExclusiveLock, false);
-	return true;
+	while ((g = coldest(but, false, COLD_MS, &last_read)) != NULL)
+		if (lock_cache(g, g->serial, &tag))
+		{
+			contime_generation_end(g);
+			LockRelease(&tag, AccessExclusiveLock, false);
+			return true;
+		}
+	return false;
 }
 
 /* Do caches that have not all keys have little, beside those that have? */
@@ -168,20 +176,27 @@ is_partial_little(void)
 	return bytes[true] < bytes[false] / 4;
 }
 
-/* Make a cache one of those; false: there is none, or it is in use. */
-static bool
+/* Make a cache one of those: the coldest, but for those that are in use though nobody reads them. */
+static void
 part_cache(const ContimeGeneration *but)
 {
-	ContimeGeneration *g = coldest(but, true, 0);
+	uint64		cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	uint64		last_read = 0;
+	bool		locked;
+	ContimeGeneration *g;
 	LOCKTAG		tag;
 	CtStats		stats;
 
-	if (g == NULL || !lock_cache(g, g->serial, &tag))
-		return false;
+	do
+	{
+		g = coldest(but, true, 0, &last_read);
+		locked = g && lock_cache(g, g->serial, &tag);
+	} while (g && !locked && last_read < cold);
+	if (!locked)
+		return;
 	stats = contime_generation_stats(g);
 	contime_keys_part(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
 	LockRelease(&tag, AccessExclusiveLock, false);
-	return true;
 }
 
 /* Is memory on its way back from what is in force no more? */
@@ -277,7 +292,7 @@ contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 	if (!by_keys)
 		return false;
 	if (is_partial_little())
-		(void) part_cache(g);
+		part_cache(g);
 	return evict_keys(more, rounds);
 }
 
@@ -301,7 +316,8 @@ contime_room_can_be_made(const ContimeGeneration *but, Size more)
 Oid
 contime_room_is_wanted(void)
 {
-	ContimeGeneration *g = contime_room_to_load(0) ? NULL : coldest(NULL, false, 0);
+	uint64		last_read = 0;
+	ContimeGeneration *g = contime_room_to_load(0) ? NULL : coldest(NULL, false, 0, &last_read);
 
 	return g ? g->database : InvalidOid;
 }

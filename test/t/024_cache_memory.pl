@@ -22,9 +22,14 @@ my $equal = sub {
 	return $sql->("SELECT (SELECT array_agg(row(k, v) ORDER BY k) FROM $table WHERE at = 'infinity') = (SELECT array_agg(row(k, v) ORDER BY k) FROM (SELECT k, sum(v)::bigint AS v FROM $events GROUP BY k) x)");
 };
 
-$sql->(map { "CREATE TABLE $_ (k int, at timestamptz, v bigint)" } qw(small other large));
-$sql->("INSERT INTO $_->[0] SELECT i % 1000, timestamptz '2026-01-01' + i * interval '1 s', i FROM generate_series(1, $_->[1]) i") for [ small => 650_000 ], [ other => 650_000 ], [ large => 1_200_000 ];
-$sql->(map { "CREATE FOREIGN TABLE ${_}_state (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v bigint OPTIONS (rule 'sum')) SERVER contime OPTIONS (events '$_')" } qw(small other large));
+$sql->(map { "CREATE TABLE $_ (k int, at timestamptz, v bigint)" } qw(held small other large));
+$sql->("INSERT INTO $_->[0] SELECT i % 1000, timestamptz '2026-01-01' + i * interval '1 s', i FROM generate_series(1, $_->[1]) i") for [ held => 20_000 ], [ small => 650_000 ], [ other => 650_000 ], [ large => 1_200_000 ];
+$sql->(map { "CREATE FOREIGN TABLE ${_}_state (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v bigint OPTIONS (rule 'sum')) SERVER contime OPTIONS (events '$_')" } qw(held small other large));
+
+# One that nobody reads, and a transaction that has.
+$loaded->('held_state');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; SELECT count(*) FROM held_state');
 
 $loaded->('small_state');
 is($cache->('small_state'), 'ready', 'a table is cached');
@@ -34,6 +39,9 @@ is($equal->('small_state', 'small'), 't', 'and right');
 $sql->('SELECT pg_sleep(6)', 'SELECT count(*) FROM other_state');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM other_state WHERE k = 1; SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'other_state'::regclass}, "1\nt"), 'another takes its place');
 is($cache->('small_state'), 'none', 'since it was not read');
+is($cache->('held_state'), 'ready', 'but for one that is in use');
+$holder->quit;
+$sql->('DROP TABLE held CASCADE');
 is($equal->($_ . '_state', $_), 't', "$_ is right") for qw(small other);
 
 $loaded->('large_state');
