@@ -286,8 +286,11 @@ extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bo
 /* Instead of what there is, which nobody uses; in force at once. */
 extern ContimeGeneration *contime_generation_replace(Oid relation);
 
-/* Free one in favour of another, which is empty: of a cache that nobody else uses, in any database. */
-extern void contime_generation_end(ContimeGeneration *g);
+/*
+ * Free one in favour of another, which is empty: of a cache that nobody else
+ * uses, in any database.  False: there is a newer one already, or no room for it.
+ */
+extern bool contime_generation_end(ContimeGeneration *g);
 
 /* What it takes of the memory, and other counts, about: without the locks. */
 extern CtStats contime_generation_stats(const ContimeGeneration *g);

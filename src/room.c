@@ -147,17 +147,17 @@ static bool
 evict_cache(const ContimeGeneration *but)
 {
 	uint64		last_read = 0;
+	bool		ended = false;
 	ContimeGeneration *g;
 	LOCKTAG		tag;
 
-	while ((g = coldest(but, false, COLD_MS, &last_read)) != NULL)
+	while (!ended && (g = coldest(but, false, COLD_MS, &last_read)) != NULL)
 		if (lock_cache(g, g->serial, &tag))
 		{
-			contime_generation_end(g);
+			ended = contime_generation_end(g);
 			LockRelease(&tag, AccessExclusiveLock, false);
-			return true;
 		}
-	return false;
+	return ended;
 }
 
 /* Do caches that have not all keys have little, beside those that have? */

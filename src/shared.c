@@ -734,14 +734,22 @@ contime_generation_replace(Oid relation)
 	return contime_generation_create(relation, 0, false);
 }
 
-void
+bool
 contime_generation_end(ContimeGeneration *g)
 {
+	RegistryEntry *entry;
+	bool		ended;
+
+	/* What follows it is in force already, or may be: a tombstone, say. */
 	contime_registry_lock(LW_EXCLUSIVE);
-	g->dead = true;
-	(void) generation_new(g->database, g->relation, 0, false);
+	entry = registry_find(g->database, g->relation, HASH_FIND);
+	ended = entry && &contime_shared->generation[entry->newest] == g &&
+		generation_new(g->database, g->relation, 0, false) != NULL;
+	g->dead |= ended;
 	contime_registry_unlock();
-	wake_workers();
+	if (ended)
+		wake_workers();
+	return ended;
 }
 
 CtStats
