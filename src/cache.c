@@ -461,7 +461,8 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	uint64		rows = stats.frozen + filling->skipped;
 	double		row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
 
-	contime_keys_part(g, rows, (Size) (row_bytes * rows), filling->newest);
+	/* (From few rows little is known: twice the room that there was is worth another try.) */
+	contime_keys_part(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
 	contime_keys_forget(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	return publish(g, &(CtSnapshot) {0});
