@@ -36,8 +36,6 @@
  */
 #include "contime.h"
 
-#include "engine/store.h"
-
 #include "access/parallel.h"
 #include "access/relation.h"
 #include "access/xact.h"

@@ -20,6 +20,8 @@
  *	  sourcecmds.c commands that give, change and drop them
  *	  heapread.c   events from there, as a snapshot sees them
  *	  cache.c      those events in memory: loaded, given up
+ *	  keys.c       one key after the other, where not all are there
+ *	  room.c       and the memory they take
  *	  capture.c    and added as rows are written
  *	  verify.c     the comparison of both
  *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
