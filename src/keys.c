@@ -105,7 +105,6 @@ contime_keys_whole_bytes(ContimeGeneration *g)
 bool
 contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
 {
-	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
 
 	resetStringInfo(&key->data);
 	enlargeStringInfo(&key->data, CT_MAX_KEY_BYTES);
@@ -117,7 +116,7 @@ contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, Contim
 		contime_lock(*partition, LW_SHARED);
 		while (g->store[*partition] != 0 &&
 			   (timeline = ct_store_next(&arena, g->store[*partition], position)) != 0 &&
-			   !ct_timeline_known(&arena, g->store[*partition], timeline, &all))
+			   !ct_timeline_known(&arena, g->store[*partition], timeline, NULL))
 			;
 		if (timeline != 0)
 		{
@@ -219,8 +218,8 @@ take_wanted(void)
 			ContimeKey *key = &hand.key[hand.nkeys++];
 
 			hand.g = g;
-			resetStringInfo(&key->data);
-			appendBinaryStringInfo(&key->data, wanted->key, wanted->key_bytes);
+			memcpy(key->data.data, wanted->key, wanted->key_bytes);
+			key->data.len = wanted->key_bytes;
 			wanted->serial = 0;
 		}
 		else if (g == NULL)
@@ -280,7 +279,7 @@ static void
 note_large(const ContimeKey *key, Size bytes)
 {
 	if (bytes < most_bytes() / 2)
-		note_hard(key, 2 * Max(bytes, LEAST_BYTES), 0);
+		note_hard(key, 2 * bytes, 0);
 	else
 		note_hard(key, most_bytes(), RETRY_ERROR_MS);
 }
@@ -315,7 +314,6 @@ release_at_exit(int code, Datum arg)
 static bool
 is_there(const ContimeGeneration *g, const ContimeKey *key)
 {
-	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
 	CtRef		timeline = 0;
@@ -324,7 +322,7 @@ is_there(const ContimeGeneration *g, const ContimeKey *key)
 	contime_lock(p, LW_SHARED);
 	if (g->store[p] != 0)
 		timeline = ct_store_find(&arena, g->store[p], key->hash, key->data.data, key->data.len);
-	known = timeline != 0 && ct_timeline_known(&arena, g->store[p], timeline, &all);
+	known = timeline != 0 && ct_timeline_known(&arena, g->store[p], timeline, NULL);
 	contime_unlock(p);
 	return known;
 }
@@ -432,7 +430,10 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 		bytes -= Min(bytes, before);
 		if (contime_room_to_load(0) && bytes < most_bytes())
 			continue;
-		note_large(key, bytes);
+
+		/* (One that has not had what it was granted is not to blame.) */
+		if (bytes >= LEAST_BYTES)
+			note_large(key, bytes);
 		return false;
 	}
 	return true;
@@ -582,7 +583,10 @@ contime_keys_begin(void)
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
 	for (int i = 0; i < MOST_KEYS; i++)
+	{
 		initStringInfo(&hand.key[i].data);
+		enlargeStringInfo(&hand.key[i].data, CONTIME_WANTED_BYTES);
+	}
 	MemoryContextSwitchTo(caller);
 	before_shmem_exit(release_at_exit, (Datum) 0);
 }

@@ -8,8 +8,9 @@
  * The last quarter is left to tables that have nothing else.  Room is made by
  * what is on its way out; then by a cache that nobody reads any more, whose
  * table is loaded again when somebody does; then by keys that nobody reads, of
- * caches that have not all keys (keys.c); then a cache becomes one of those.
- * It does so while nobody uses it: a walk over all keys must not miss one.
+ * caches that have not all keys (keys.c).  Where these have little, another one
+ * becomes one of them, while nobody uses it: a walk over all keys must not miss
+ * one.
  *
  * Memory is shared by all databases, and so is what can be evicted: nothing
  * here needs a catalog.

@@ -494,10 +494,8 @@ resolve(ContimeScan *scan)
 static bool
 is_known(const ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 {
-	static const CtSnapshot all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX};
-
 	return ct_timeline_known(arena, store, timeline, &scan->view->plain) ||
-		(ct_timeline_known(arena, store, timeline, &all) &&
+		(ct_timeline_known(arena, store, timeline, NULL) &&
 		 contime_keys_are_seen(scan->generation, &scan->view->plain));
 }
 

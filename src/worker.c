@@ -155,7 +155,7 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 		return CT_NO_MEMORY;
 	}
 	note_changing(g);
-	count = batch->count;
+	count = task->batch != 0 ? batch->count : 0;
 
 	START_CRIT_SECTION();
 	switch (task->chore)

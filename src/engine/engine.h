@@ -417,7 +417,6 @@ CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) C
  */
 void		ct_store_part(CtArena *arena, CtRef store, int64_t newest);
 CtStatus	ct_store_forget_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
-bool		ct_store_is_partial(const CtArena *arena, CtRef store);
 
 /*
  * The highest id of a transaction that wrote what was not kept and perhaps not
@@ -545,7 +544,10 @@ bool		ct_read_valid(const CtRead *read);
 /* It was read, and valid: it is not evicted soon. */
 void		ct_read_note(const CtRead *read);
 
-/* Is all there that the snapshot sees of it?  Else neither folds nor events are right. */
+/*
+ * Is all there that the snapshot sees of it (NULL: that one sees who has a new
+ * enough snapshot)?  Else neither folds nor events are right.
+ */
 bool		ct_timeline_known(const CtArena *arena, CtRef store, CtRef timeline,
 							  const CtSnapshot *snapshot);
 

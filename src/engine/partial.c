@@ -40,12 +40,6 @@ ct_store_part(CtArena *arena, CtRef ref, int64_t newest)
 		store->newest_entered = newest;
 }
 
-bool
-ct_store_is_partial(const CtArena *arena, CtRef ref)
-{
-	return ((const CtStore *) ct_ptr(arena, ref))->partial;
-}
-
 uint64_t
 ct_store_untold(const CtArena *arena, CtRef ref)
 {
@@ -60,7 +54,7 @@ ct_timeline_known(const CtArena *arena, CtRef ref, CtRef timeline, const CtSnaps
 	const CtStore *store = ct_ptr(arena, ref);
 
 	return !t->partial &&
-		   (t->seen == 0 || snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
+		   (t->seen == 0 || snapshot == NULL || snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
 }
 
 void
@@ -74,18 +68,28 @@ ct_read_note(const CtRead *read)
 
 /* ---- going ---------------------------------------------------------------------------- */
 
-/* Free what has entered, which is frozen; CT_AGAIN: there is more. */
+/*
+ * Free what has entered, which is frozen, and the timeline if nothing is recent;
+ * CT_AGAIN: there is more.
+ */
 static CtStatus
-clear(CtWriter *writer, CtTimeline *timeline, int limit, int *freed)
+clear(CtWriter *writer, CtRef ref, int limit, int *freed)
 {
+	CtTimeline *timeline = ct_ptr(writer->arena, ref);
+	CtStatus status;
 	int n;
 
+	ct_change_begin(timeline);
 	timeline->partial = true;
 	timeline->seen = 0;
 	n = ct_timeline_free(writer, timeline, limit);
 	writer->store->nfrozen -= (uint64_t) n;
 	*freed += n;
-	return timeline->root != 0 || timeline->tail != 0 ? CT_AGAIN : CT_OK;
+	status = timeline->root != 0 || timeline->tail != 0 ? CT_AGAIN : CT_OK;
+	if (ct_timeline_is_over(writer->store, timeline))
+		ct_directory_remove(writer, ref); /* S5 */
+	ct_change_end(timeline);
+	return status;
 }
 
 /*
@@ -115,16 +119,11 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 	*half = false;
 	for (int work = 0; work < limit && store->evict_slot < store->directory.nslots; work++)
 	{
-		CtRef timeline_ref = ct_directory_slot(arena, &store->directory, store->evict_slot);
-		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+		CtRef timeline = ct_directory_slot(arena, &store->directory, store->evict_slot);
 
-		if (timeline_ref != 0 && !stays(timeline))
+		if (timeline != 0 && !stays(ct_ptr(arena, timeline)))
 		{
-			ct_change_begin(timeline);
 			status = clear(&writer, timeline, limit - work, &work);
-			if (ct_timeline_is_over(store, timeline))
-				ct_directory_remove(&writer, timeline_ref); /* S5 */
-			ct_change_end(timeline);
 			*half = status != CT_OK;
 			if (*half)
 				return status;
@@ -146,19 +145,12 @@ ct_store_forget_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 
 	for (int work = 0; work < limit && *position < directory->nslots; work++)
 	{
-		CtRef timeline_ref = ct_directory_slot(arena, directory, *position);
-		CtTimeline *timeline = ct_ptr(arena, timeline_ref);
+		CtRef timeline = ct_directory_slot(arena, directory, *position);
 
-		if (timeline_ref != 0)
-		{
-			ct_change_begin(timeline);
+		if (timeline != 0)
 			status = clear(&writer, timeline, limit - work, &work);
-			if (ct_timeline_is_over(writer.store, timeline))
-				ct_directory_remove(&writer, timeline_ref); /* S5 */
-			ct_change_end(timeline);
-			if (status != CT_OK)
-				return status;
-		}
+		if (status != CT_OK)
+			return status;
 		++*position;
 	}
 	return *position < directory->nslots ? CT_AGAIN : CT_OK;
@@ -169,19 +161,12 @@ ct_store_forget(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint3
 				int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
-	CtRef timeline_ref = ct_store_find(arena, ref, hash, key, key_bytes);
-	CtTimeline *timeline = ct_ptr(arena, timeline_ref);
-	CtStatus status;
+	CtRef timeline = ct_store_find(arena, ref, hash, key, key_bytes);
 	int freed = 0;
 
-	if (timeline_ref == 0 || !timeline->partial)
+	if (timeline == 0 || !((const CtTimeline *) ct_ptr(arena, timeline))->partial)
 		return CT_OK;
-	ct_change_begin(timeline);
-	status = clear(&writer, timeline, limit, &freed);
-	if (ct_timeline_is_over(writer.store, timeline))
-		ct_directory_remove(&writer, timeline_ref); /* S5 */
-	ct_change_end(timeline);
-	return status;
+	return clear(&writer, timeline, limit, &freed);
 }
 
 /* ---- coming back ------------------------------------------------------------------------ */
