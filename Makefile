@@ -19,7 +19,7 @@
 EXTENSION = contime
 EXTVERSION = 0.1.0
 MODULE_big = contime
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/engine/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = sql/contime--$(EXTVERSION).sql
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
@@ -47,7 +47,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(and $(PGXS),$(wildcard $(PGXS))),)
 override with_llvm = no		# nothing of contime is worth inlining into a query
 include $(PGXS)
-$(OBJS): $(wildcard src/*.h src/engine/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h)
 else
 all install installcheck:
 	@echo 'no PostgreSQL development files found by "$(PG_CONFIG) --pgxs"; "make try" installs them, or set PG_CONFIG' >&2; exit 1
@@ -101,7 +101,7 @@ bench:
 
 # ---- the sources -----------------------------------------------------------------
 
-SOURCES = $(sort $(wildcard src/*.[ch] src/engine/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
+SOURCES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
 
 lint:
 	@! grep -nE '#include.*(postgres|"\.\./)' src/engine/*.[ch]

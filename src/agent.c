@@ -19,9 +19,14 @@
  * What is being sent is kept in generation[].sending until it is committed; an
  * agent that finds some there sends it again, since its predecessor died.
  *
- * An agent would be in the way of DROP DATABASE and its like, so ddl.c stops
- * it first.  It also starts the database's loader (cache.c) where there is
- * something to load.
+ * Tables whose notices name keys need their description, and so code of their
+ * owner, which may fail, or take its time.  They have rounds of their own, and
+ * each table a subtransaction of its own: if that fails, its notice names no
+ * keys.  So one table's error is that table's.
+ *
+ * An agent also starts the database's loader (cache.c) where there is something
+ * to load.  Both leave when they are in the way of DROP DATABASE and its like
+ * (worker/background.c).
  *
  * Concurrency: the agent table is protected by the registry lock, what is due
  * of a generation and being sent by its spinlock.
@@ -29,6 +34,9 @@
  * Not here: what is due, and the ring (reconcile.c).
  */
 #include "contime.h"
+
+#include "table/owner.h"
+#include "worker/background.h"
 
 #include "access/relation.h"
 #include "access/xact.h"
@@ -74,8 +82,8 @@
 /* From one start of the loader to the next. */
 #define LOADER_INTERVAL_MS 500
 
-/* How long to wait for an agent to leave. */
-#define STOP_TIMEOUT_MS 3000
+/* A table of which nothing could be sent is left alone for so long. */
+#define FAILED_INTERVAL_MS 5000
 
 /* ---- the agent table -------------------------------------------------------------------- */
 
@@ -133,35 +141,17 @@ pid_of(Oid database, bool loader)
 	return pid;
 }
 
-/* Have it leave; one that is stopped will not: the command itself will say who is in the way. */
-static void
-stop(Oid database, bool loader)
-{
-	int			pid;
-
-	for (int waited_ms = 0; waited_ms < STOP_TIMEOUT_MS && (pid = pid_of(database, loader)) != 0; waited_ms++)
-	{
-		if (kill(pid, SIGTERM) != 0)
-			break;
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000);
-	}
-}
-
 void
-contime_agent_stop(Oid database)
+contime_agent_leave(void)
 {
 	ContimeAgent *agent;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(database, true);
+	agent = agent_entry(MyDatabaseId, false);
 	if (agent)
 		agent->stopped_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
 	contime_registry_unlock();
-
-	/* One that is being started will see that and leave. */
-	stop(database, false);
-	stop(database, true);
+	proc_exit(0);
 }
 
 /* ---- the launcher ------------------------------------------------------------------------- */
@@ -316,16 +306,11 @@ time_type_of(ContimeGeneration *g)
 	return type;
 }
 
-/*
- * A key's value.  No cast to json is looked for, which might be a user's
- * function, and this process may do everything.
- */
+/* A key's value.  No cast to json is looked for, which might be a user's function. */
 static void
 append_value(StringInfo json, Datum value, Oid type)
 {
 	char		buf[MAXDATELEN + 1];
-	Oid			output;
-	bool		varlena;
 
 	switch (type)
 	{
@@ -339,11 +324,10 @@ append_value(StringInfo json, Datum value, Oid type)
 			escape_json(json, buf);
 			return;
 		default:
-			getTypeOutputInfo(type, &output, &varlena);
 			if (contime_is_integer(type))
-				appendStringInfoString(json, OidOutputFunctionCall(output, value));
+				appendStringInfoString(json, contime_owner_output(type, value));
 			else
-				escape_json(json, OidOutputFunctionCall(output, value));
+				escape_json(json, contime_owner_output(type, value));
 	}
 }
 
@@ -353,6 +337,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 {
 	Datum	   *values = palloc(table->natts * sizeof(Datum));
 	bool	   *isnull = palloc(table->natts * sizeof(bool));
+	ContimeIdentity before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 
 	contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
 	for (int i = 0; i < table->nkeys; i++)
@@ -365,6 +350,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 		append_value(json, values[attno - 1], table->attr[attno - 1].type);
 	}
 	appendStringInfoChar(json, '}');
+	contime_switch_back(&before);
 }
 
 /* One notice's payload: of all keys, or of the one that `of` names. */
@@ -457,27 +443,138 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	return sent;
 }
 
+/* Send what is due of a table. */
 static void
-send_due(ContimeGeneration *g, const ContimeDue *due)
+send_due(ContimeGeneration *g, const ContimeDue *due, bool by_key)
 {
 	char	   *name = get_rel_name(g->relation);
-	Oid			type = time_type_of(g);
-	ContimeNotify notify;
+	Oid			type;
 
 	/* Dropped meanwhile: nobody to tell. */
-	if (name == NULL)
+	if (name == NULL || contime_table_notify(g->relation) == CONTIME_NOTIFY_OFF)
 		return;
-	notify = contime_table_notify(g->relation);
+	type = time_type_of(g);
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(g->relation)), name);
-	if (notify == CONTIME_NOTIFY_OFF ||
-		(notify == CONTIME_NOTIFY_KEY && send_by_key(g, name, type, due)))
-		return;
-	Async_Notify(CHANNEL, make_payload(name, type, due, NULL, NULL));
+	if (!by_key || !send_by_key(g, name, type, due))
+		Async_Notify(CHANNEL, make_payload(name, type, due, NULL, NULL));
 }
 
-/* Send what is due in one transaction; true when there was something. */
+/* Of generations, by their slots: which error of theirs was logged, and when to try again. */
+static struct
+{
+	uint64		serial;
+	int			sqlerrcode;
+	TimestampTz until;
+}			failed[CONTIME_MAX_GENERATIONS];
+
+/* Each error once. */
+static void
+log_failure(ContimeGeneration *g, ErrorData *error, bool by_key)
+{
+	int			index = g - contime_shared->generation;
+	const char *name = get_rel_name(g->relation);
+
+	if (failed[index].serial == g->serial && failed[index].sqlerrcode == error->sqlerrcode)
+		return;
+	failed[index].serial = g->serial;
+	failed[index].sqlerrcode = error->sqlerrcode;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("%s of continuous table \"%s\" cannot be sent: %s",
+					by_key ? "notices with keys" : "notices", name ? name : psprintf("%u", g->relation),
+					error->message),
+			 by_key ? errdetail("Notices without keys are sent in their place.")
+			 : errdetail("They are kept, and tried again.")));
+}
+
+/* In a subtransaction; false: it failed, and nothing was sent. */
 static bool
-send_notices(void)
+try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	bool		by_key = OidIsValid(owner);
+	volatile bool sent = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		if (by_key)
+			contime_guard_begin(g->relation, owner);
+		send_due(g, due, by_key);
+		ReleaseCurrentSubTransaction();
+		sent = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		log_failure(g, error, by_key);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	if (by_key)
+		contime_guard_end();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = resources;
+	return sent;
+}
+
+/* The owner of a table whose notices are to name keys, and may do so; or InvalidOid. */
+static Oid
+owner_by_key(const ContimeGeneration *g)
+{
+	Oid			owner;
+
+	if (contime_table_notify(g->relation) != CONTIME_NOTIFY_KEY)
+		return InvalidOid;
+	owner = contime_owner_of(g->relation);
+	return contime_guard_trusts(g->relation, owner) ? owner : InvalidOid;
+}
+
+/* Is there something due of a table, or was something being sent? */
+static bool
+is_due(ContimeGeneration *g)
+{
+	int			index = g - contime_shared->generation;
+	bool		due;
+
+	if (!g->used || g->dead || g->database != MyDatabaseId ||
+		failed[index].until > GetCurrentTimestamp())
+		return false;
+	SpinLockAcquire(&g->notice_mutex);
+	g->wants_agent = false;
+	due = g->due.seq != 0 || g->sending.seq != 0;
+	SpinLockRelease(&g->notice_mutex);
+	return due;
+}
+
+/* Send a table's notices; false: nothing was due, or could be sent. */
+static bool
+send_table(ContimeGeneration *g, Oid owner, ContimeDue *taken)
+{
+	if (!take_due(g, taken))
+		return false;
+	if (OidIsValid(owner) && try_send(g, taken, owner))
+		return true;
+	if (try_send(g, taken, InvalidOid))
+		return true;
+	failed[g - contime_shared->generation].until =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILED_INTERVAL_MS);
+	return false;
+}
+
+/*
+ * Send in one transaction what is due of tables whose notices name keys, or of
+ * all others.  True when something was due of any.
+ */
+static bool
+send_notices(bool by_key)
 {
 	static ContimeDue taken[CONTIME_MAX_GENERATIONS];
 	int			highest = contime_shared->highest;
@@ -488,12 +585,15 @@ send_notices(void)
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
+		Oid			owner;
 
 		taken[i].seq = 0;
-		if (!g->used || g->dead || g->database != MyDatabaseId || !take_due(g, &taken[i]))
+		if (!is_due(g))
 			continue;
-		send_due(g, &taken[i]);
 		any = true;
+		owner = owner_by_key(g);
+		if (OidIsValid(owner) == by_key && !send_table(g, owner, &taken[i]))
+			taken[i].seq = 0;
 	}
 	CommitTransactionCommand();
 
@@ -586,32 +686,38 @@ void
 contime_agent_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
+	bool		by_key = false;
+	MemoryContext context;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 
-	/* Announced before connecting, so that DROP DATABASE knows of it. */
+	/* Announced before connecting, so that there is one at a time. */
 	if (!agent_attach(database))
 		proc_exit(0);
 	before_shmem_exit(agent_exit, arg);
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	contime_background_connect(database);
+	context = AllocSetContextCreate(TopMemoryContext, "contime agent", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
 
-	for (;;)
+	for (int idle_ms = 0; idle_ms < AGENT_IDLE_MS;)
 	{
-		bool		busy = send_notices();
-		int			events;
+		bool		busy = send_notices(by_key);
 
+		by_key = !by_key;
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		if (contime_background_is_in_the_way())
+			contime_agent_leave();
 		start_loader();
 		busy |= contime_cache_is_due();
-		events = WaitLatch(MyLatch,
-						   WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (busy ? 0 : WL_LATCH_SET),
-						   busy ? SEND_INTERVAL_MS : AGENT_IDLE_MS, PG_WAIT_EXTENSION);
+		idle_ms = busy ? 0 : idle_ms + SEND_INTERVAL_MS;
+		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (busy ? 0 : WL_LATCH_SET),
+						 SEND_INTERVAL_MS, PG_WAIT_EXTENSION);
 		if (!busy)
 			ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (!busy && (events & WL_TIMEOUT))
-			proc_exit(0);
 	}
+	proc_exit(0);
 }

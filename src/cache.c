@@ -36,6 +36,9 @@
  */
 #include "contime.h"
 
+#include "table/owner.h"
+#include "worker/background.h"
+
 #include "access/parallel.h"
 #include "access/relation.h"
 #include "access/xact.h"
@@ -95,6 +98,7 @@ static const char twins[] = "two events have one identity";
 static const char failed[] = "it could not be loaded";
 static const char given_up[] = "it was given up meanwhile";
 static const char no_memory[] = "memory was used up meanwhile";
+static const char slow_code[] = "user-made code that it uses took too long";
 
 /* ---- states --------------------------------------------------------------------------------- */
 
@@ -300,6 +304,8 @@ give_way(List *relations)
 {
 	ListCell   *lc;
 
+	if (contime_background_is_in_the_way())
+		contime_agent_leave();
 	foreach(lc, relations)
 	{
 		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowShareLock))
@@ -422,6 +428,8 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
 	bool		more = true;
 
+	if (table->calls)
+		contime_guard_begin(table->relid, table->owner);
 	contime_heap_load_bind(load, snapshot, NULL);
 	for (int n = 1; more && contime_cache_state(g) == CONTIME_CACHE_LOADING; n++)
 	{
@@ -430,9 +438,12 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			give_way(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
 			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
+		if (table->calls)
+			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
 		filling->room = filling->room && contime_room_make(g, 0, 0);
 	}
 	contime_heap_load_end(load);
+	contime_guard_end();
 }
 
 /*
@@ -542,7 +553,7 @@ static struct
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
-	int			retry_ms = reason == twins || reason == failed ? RETRY_DEAR_MS
+	int			retry_ms = reason == twins || reason == failed || reason == slow_code ? RETRY_DEAR_MS
 		: reason == given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
 	int			index = g - contime_shared->generation;
 
@@ -603,7 +614,15 @@ load(Oid relid)
 		return;
 	}
 	rel = relation_open(relid, NoLock);
+	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
+	{
+		refuse(relid, g, slow_code);
+		relation_close(rel, NoLock);
+		return;
+	}
+	contime_guard_begin(relid, rel->rd_rel->relowner);
 	table = contime_table(rel);
+	contime_guard_end();
 	contime_source_check(table);
 	reason = find_obstacle(table, &relations);
 	if (reason == NULL)
@@ -720,6 +739,7 @@ try_load(ContimeGeneration *g)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
+		contime_guard_end();
 		put_off();
 	}
 	PG_END_TRY();
@@ -819,7 +839,7 @@ contime_loader_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	if (!contime_loader_attach(database))
 		proc_exit(0);
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	contime_background_connect(database);
 	LockTimeout = LOADER_LOCK_MS;
 
 	/* Serializable, it could have transactions fail that write what it reads. */
@@ -830,6 +850,8 @@ contime_loader_main(Datum arg)
 	contime_keys_begin();
 	do
 	{
+		if (contime_background_is_in_the_way())
+			contime_agent_leave();
 		if (load_tables(context) | load_keys() | make_room() | prefer_whole())
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 		MemoryContextReset(context);

@@ -26,6 +26,8 @@
  */
 #include "contime.h"
 
+#include "table/owner.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -520,7 +522,7 @@ link_source(const Pending *p, Relation rel, const ContimeTable *table,
 {
 	ContimeEvents *events = contime_events_begin(table, source);
 	ContimeIngest *ingest = contime_ingest_begin(rel);
-	ContimeIdentity before = contime_become_owner(table);
+	ContimeIdentity before = contime_source_switch(table);
 	int			last = -1;		/* row that gave an event last */
 
 	for (int i = 0; i < p->nrows; i++)
@@ -540,7 +542,7 @@ link_source(const Pending *p, Relation rel, const ContimeTable *table,
 		last = i;
 	}
 	contime_ingest_link(ingest, p->cache, &p->row[p->nrows - 1].label);
-	contime_become(&before);
+	contime_switch_back(&before);
 	contime_events_end(events);
 }
 

@@ -198,6 +198,14 @@ typedef struct ContimeSuspect
 	int			deaths;
 } ContimeSuspect;
 
+/* A table whose user-made code a background process runs, or runs no more: worker/background.c. */
+typedef struct ContimeSuspectCode
+{
+	Oid			relid;			/* InvalidOid: none */
+	Oid			owner;
+	TimestampTz until;			/* it is not run until then */
+} ContimeSuspectCode;
+
 /* A database's agent; under the registry lock. */
 typedef struct ContimeAgent
 {
@@ -207,6 +215,12 @@ typedef struct ContimeAgent
 	Latch	   *latch;
 	TimestampTz not_before;		/* do not start another until then */
 	TimestampTz stopped_until;	/* none may connect until then */
+
+	/* Written by these two alone: */
+	ContimeSuspectCode agent_runs;
+	ContimeSuspectCode loader_runs;
+	uint32		ndistrusted;	/* so many have been, the last of them in */
+	ContimeSuspectCode distrusted[16];
 } ContimeAgent;
 
 /* A session's newest stamp, and whose it is. */
@@ -367,7 +381,7 @@ typedef struct ContimeTable
 	bool		ignores_late;	/* option too_late 'ignore' */
 	uint64		options_xid;	/* who gave the options, if it has not ended */
 	Oid			owner;			/* reads event tables */
-	bool		calls;			/* its sources call functions that are not PostgreSQL's own */
+	bool		calls;			/* its sources run user-made code */
 	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
@@ -379,6 +393,9 @@ typedef struct ContimeTable
  * standby when it is in memory.
  */
 extern const ContimeTable *contime_table(Relation rel);
+
+/* The owner of a relation, or InvalidOid: it was dropped. */
+extern Oid	contime_owner_of(Oid relid);
 
 /* Is it a foreign table of contime's? */
 extern bool contime_is_table(Oid relid);
@@ -717,21 +734,8 @@ extern char *contime_source_query(const ContimeTable *table, const ContimeSource
 extern void contime_source_path_begin(void);
 extern void contime_source_path_end(void);
 
-/*
- * Event tables are read, and sources evaluated, by the continuous table's
- * owner; with a search_path that nobody else chose, where a source calls
- * functions of users.  What runs in a transaction that fails is undone by its abort, this
- * too.
- */
-typedef struct ContimeIdentity
-{
-	Oid			user;
-	int			context;
-	int			settings;		/* nest level of the search_path; 0: it was left alone */
-} ContimeIdentity;
-
-extern ContimeIdentity contime_become_owner(const ContimeTable *table);
-extern void contime_become(const ContimeIdentity *before);
+/* Read event tables, and evaluate sources, as the owner of the continuous table: owner.c. */
+extern struct ContimeIdentity contime_source_switch(const ContimeTable *table);
 
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
@@ -753,6 +757,13 @@ extern void contime_source_lock(Oid relid);
  */
 extern bool contime_source_bind(Oid relid);
 
+/*
+ * May the owner of a continuous table read all of its event tables?  If not
+ * (privileges were revoked, or the owner is another one now), the table is
+ * refused when it is used, and is not in the way of a command.
+ */
+extern bool contime_source_is_usable(Oid relid);
+
 /* Have the options source say the same whatever the search_path is. */
 extern void contime_source_settle(Oid relid);
 
@@ -771,6 +782,9 @@ extern List *contime_source_note_schema(Oid schema);
 extern void contime_source_follow(List *noted);
 
 /* ---- heapread.c ------------------------------------------------------------------- */
+
+/* Rows got from a query at a time. */
+#define CONTIME_FETCH_ROWS 1000
 
 /* Rows of an event table as rows of the continuous table. */
 typedef struct ContimeEvents ContimeEvents;
@@ -951,11 +965,8 @@ extern bool contime_loader_attach(Oid database);
 /* Have a database's agent look for notices, starting it if need be. */
 extern void contime_agent_wake(Oid database);
 
-/*
- * Stop a database's agent and keep it away for some seconds, so that the
- * database can be dropped, renamed or copied.
- */
-extern void contime_agent_stop(Oid database);
+/* This process is in the way of a command on its database: end it, and keep its successors away for some seconds. */
+extern void contime_agent_leave(void) pg_attribute_noreturn();
 
 /* ---- reconcile.c ------------------------------------------------------------------------ */
 

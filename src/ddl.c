@@ -14,7 +14,6 @@
  *	  ALTER     of a durable table, or its event table: it is loaded anew;
  *	  and all that has to do with partitions of event tables, which have
  *	  triggers (capture.c) as long as they are that
- *	  DROP DATABASE and its like stop the database's agent first
  *
  * All of them carry the (sub)transaction's id, so nothing has to be done at
  * commit or abort.
@@ -27,11 +26,9 @@
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/namespace.h"
-#include "commands/dbcommands.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -41,7 +38,6 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
@@ -357,9 +353,11 @@ check_altered(Oid relid, bool lenient, bool changed)
 	if (contime_is_table(relid))
 	{
 		bool		bound = contime_source_bind(relid);
+		bool		usable = contime_source_is_usable(relid);
 
-		contime_source_settle(relid);
-		if (!lenient || contime_has_data(relid))
+		if (usable)
+			contime_source_settle(relid);
+		if (usable && (!lenient || contime_has_data(relid)))
 			contime_table_check(relid);
 		if (bound && !lenient)
 			contime_source_index(relid);
@@ -367,7 +365,8 @@ check_altered(Oid relid, bool lenient, bool changed)
 			contime_cache_change(relid, relid);
 	}
 	foreach(lc, contime_source_dependents(relid))
-		contime_table_check(lfirst_oid(lc));
+		if (contime_source_is_usable(lfirst_oid(lc)))
+			contime_table_check(lfirst_oid(lc));
 	check_rows(relid, changed);
 }
 
@@ -390,66 +389,6 @@ check_collected(bool lenient, bool changed)
 		check_created(lfirst_oid(lc));
 	foreach(lc, old)
 		check_altered(lfirst_oid(lc), lenient, changed);
-}
-
-/* ---- databases ------------------------------------------------------------------------------ */
-
-/* The database that must have no session for this command; or InvalidOid. */
-static Oid
-database_to_be_empty(Node *stmt)
-{
-	switch (nodeTag(stmt))
-	{
-		case T_DropdbStmt:
-			return get_database_oid(((DropdbStmt *) stmt)->dbname, true);
-		case T_RenameStmt:
-			if (((RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
-				return get_database_oid(((RenameStmt *) stmt)->subname, true);
-			return InvalidOid;
-		case T_AlterDatabaseStmt:
-			return get_database_oid(((AlterDatabaseStmt *) stmt)->dbname, true);
-		case T_CreatedbStmt:
-			{
-				ListCell   *lc;
-
-				foreach(lc, ((CreatedbStmt *) stmt)->options)
-				{
-					DefElem    *def = lfirst_node(DefElem, lc);
-
-					if (strcmp(def->defname, "template") == 0 && def->arg)
-						return get_database_oid(strVal(def->arg), true);
-				}
-				return get_database_oid("template1", true);
-			}
-		default:
-			return InvalidOid;
-	}
-}
-
-static bool
-may_create_databases(void)
-{
-	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	bool		may = superuser();
-
-	if (HeapTupleIsValid(role))
-	{
-		may |= ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
-		ReleaseSysCache(role);
-	}
-	return may;
-}
-
-static void
-stop_agent_for(Node *stmt)
-{
-	Oid			database = database_to_be_empty(stmt);
-
-	/* The command itself reports what its user may not do. */
-	if (OidIsValid(database) &&
-		(IsA(stmt, CreatedbStmt) ? may_create_databases()
-		 : pg_database_ownercheck(database, GetUserId())))
-		contime_agent_stop(database);
 }
 
 /* ---- RENAME COLUMN ----------------------------------------------------------------------------- */
@@ -481,13 +420,24 @@ relation_to_rename(Node *stmt)
 	return InvalidOid;
 }
 
-/* What names event tables, before a command that changes names. */
+/*
+ * What names event tables, before a command that changes names.  Nothing is
+ * locked or parsed for a user who may not give the command.
+ */
 static List *
 note_names(Node *stmt)
 {
+	Oid			object;
+
 	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
-		return contime_source_note_schema(get_namespace_oid(((RenameStmt *) stmt)->subname, true));
-	return contime_source_note_names(relation_to_rename(stmt));
+	{
+		object = get_namespace_oid(((RenameStmt *) stmt)->subname, true);
+		return OidIsValid(object) && pg_namespace_ownercheck(object, GetUserId())
+			? contime_source_note_schema(object) : NIL;
+	}
+	object = relation_to_rename(stmt);
+	return OidIsValid(object) && pg_class_ownercheck(object, GetUserId())
+		? contime_source_note_names(object) : NIL;
 }
 
 /* ---- the hook ---------------------------------------------------------------------------------- */
@@ -556,7 +506,6 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	{
 		List	   *noted = note_names(stmt);
 
-		stop_agent_for(stmt);
 		if (IsA(stmt, TruncateStmt))
 			lock_for_truncate((TruncateStmt *) stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);

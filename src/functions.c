@@ -11,6 +11,8 @@
  */
 #include "contime.h"
 
+#include "table/owner.h"
+
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -293,6 +295,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 {
 	const ContimeAttr *attr = &table->attr[table->key_attno[0] - 1];
 	Oid			type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, argno));
+	ContimeIdentity before;
 	CoercionPathType path;
 	Oid			function;
 
@@ -311,18 +314,19 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 		return true;
 	if (path == COERCION_PATH_FUNC && get_func_nargs(function) == 1)
 	{
-		*key = OidFunctionCall1(function, *key);
+		before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
+		*key = contime_owner_cast(function, *key);
+		contime_switch_back(&before);
 		return true;
 	}
 
 	/* A literal without a type arrives as text. */
 	if (type == TEXTOID)
 	{
-		Oid			input;
-		Oid			param;
-
-		getTypeInputInfo(attr->type, &input, &param);
-		*key = OidInputFunctionCall(input, TextDatumGetCString(*key), param, -1);
+		before = contime_switch_to_owner(table->owner, contime_is_user_made(attr->type) ? CONTIME_CODE_OF_USERS
+										 : CONTIME_CODE_OF_CORE);
+		*key = contime_owner_input(attr->type, -1, TextDatumGetCString(*key));
+		contime_switch_back(&before);
 		return true;
 	}
 	ereport(ERROR,

@@ -17,6 +17,7 @@
 #include "contime.h"
 
 #include "engine/store.h"
+#include "table/owner.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type_d.h"
@@ -32,9 +33,6 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
-
-/* Rows got from a query at a time. */
-#define FETCH_ROWS 1000
 
 /*
  * Room for a key's events.  They take less than their rows do, unless values
@@ -91,7 +89,7 @@ ContimeEvents *
 contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeEvents *events = palloc0(sizeof(ContimeEvents));
-	ContimeIdentity before = contime_become_owner(table);
+	ContimeIdentity before = contime_source_switch(table);
 	MemoryContext caller;
 
 	events->table = table;
@@ -104,9 +102,9 @@ contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 	caller = MemoryContextSwitchTo(events->estate->es_query_cxt);
 	for (int i = 0; i < table->natts; i++)
 		if (source->expr[i])
-			events->state[i] = ExecPrepareExpr((Expr *) source->expr[i], events->estate);
+			events->state[i] = contime_owner_prepare(source->expr[i], events->estate);
 	MemoryContextSwitchTo(caller);
-	contime_become(&before);
+	contime_switch_back(&before);
 	return events;
 }
 
@@ -126,8 +124,8 @@ contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, 
 	{
 		events->isnull[i] = true;
 		if (events->state[i])
-			events->values[i] = ExecEvalExprSwitchContext(events->state[i], events->econtext,
-														  &events->isnull[i]);
+			events->values[i] = contime_owner_evaluate(events->state[i], events->econtext,
+													   &events->isnull[i]);
 		if ((table->attr[i].key || table->attr[i].time) && events->isnull[i])
 			is_event = false;
 	}
@@ -228,11 +226,13 @@ feed_bind(Feed *feed, Snapshot snapshot, ContimeRows rows, bool bounded, ParamLi
 
 	contime_ingest_reset(feed->ingest);
 	feed->next = 0;
-	contime_source_path_begin();
+	if (!feed->table->calls)
+		contime_source_path_begin();	/* otherwise the switch has set it */
 	query = prepared_query(feed, rows, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
-	contime_source_path_end();
+	if (!feed->table->calls)
+		contime_source_path_end();
 	feed->query = CreateQueryDesc(linitial_node(PlannedStmt, feed->plan->stmt_list),
 								  query->query_string, snapshot, InvalidSnapshot,
 								  &feed->receiver, params, NULL, 0);
@@ -257,19 +257,19 @@ feed_head(Feed *feed, Snapshot snapshot)
 	while ((load = contime_ingest_load(feed->ingest, feed->next)) == NULL && feed->query)
 	{
 		ErrorContextCallback context = {error_context_stack, add_feed, feed};
-		ContimeIdentity before = contime_become_owner(feed->table);
+		ContimeIdentity before = contime_source_switch(feed->table);
 
 		CHECK_FOR_INTERRUPTS();
 		error_context_stack = &context;
 		contime_ingest_reset(feed->ingest);
 		feed->next = 0;
 		PushActiveSnapshot(snapshot);
-		ExecutorRun(feed->query, ForwardScanDirection, FETCH_ROWS, false);
+		ExecutorRun(feed->query, ForwardScanDirection, CONTIME_FETCH_ROWS, false);
 		PopActiveSnapshot();
-		if (feed->query->estate->es_processed < FETCH_ROWS)
+		if (feed->query->estate->es_processed < CONTIME_FETCH_ROWS)
 			feed_close(feed);
 		error_context_stack = context.previous;
-		contime_become(&before);
+		contime_switch_back(&before);
 	}
 	return load;
 }
@@ -376,13 +376,13 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	MemoryContextReset(read->binding);
 	caller = MemoryContextSwitchTo(read->binding);
 	params = parameters(table, keys, bounded, until);
-	before = contime_become_owner(table);
+	before = contime_source_switch(table);
 	PushActiveSnapshot(read->snapshot);
 	for (int i = 0; i < read->nfeeds; i++)
 		feed_bind(&read->feed[i], read->snapshot, keys ? CONTIME_OF_KEY : CONTIME_BY_KEY, bounded,
 				  params);
 	PopActiveSnapshot();
-	contime_become(&before);
+	contime_switch_back(&before);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -533,10 +533,10 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 	MemoryContextReset(load->binding);
 	caller = MemoryContextSwitchTo(load->binding);
 	load->snapshot = snapshot;
-	before = contime_become_owner(table);
+	before = contime_source_switch(table);
 	feed_bind(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
 			  parameters(table, keys, false, 0));
-	contime_become(&before);
+	contime_switch_back(&before);
 	MemoryContextSwitchTo(caller);
 }
 

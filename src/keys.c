@@ -22,6 +22,8 @@
  */
 #include "contime.h"
 
+#include "worker/background.h"
+
 #include "access/relation.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -420,12 +422,15 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 	Size		before = contime_generation_bytes(g);
 	Size		bytes;
 	Datum		keys[INDEX_MAX_KEYS];
+	uint64		rows = 0;
 
 	contime_decode_keys(table, key, keys);
 	contime_heap_load_bind(load, snapshot, keys);
 	while (contime_heap_load_next(load, g))
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (table->calls)
+			contime_guard_extend(rows += CONTIME_FETCH_ROWS);
 		bytes = contime_generation_bytes(g);
 		bytes -= Min(bytes, before);
 		if (contime_room_to_load(0) && bytes < most_bytes())
@@ -460,6 +465,8 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	{
 		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
 
+		if (table->calls)
+			contime_guard_begin(table->relid, table->owner);
 		for (int i = 0; i < hand.nkeys; i++)
 		{
 			hand.at = i;
@@ -469,6 +476,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 				forget(g, &hand.key[i]);
 		}
 		contime_heap_load_end(load);
+		contime_guard_end();
 	}
 	hand.at = -1;
 
@@ -540,7 +548,15 @@ load_wanted(void)
 	if (hand.nkeys == 0)
 		return;
 	rel = relation_open(relid, NoLock);
+	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
+	{
+		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ERROR_MS);
+		relation_close(rel, NoLock);
+		return;
+	}
+	contime_guard_begin(relid, rel->rd_rel->relowner);
 	table = contime_table(rel);
+	contime_guard_end();
 	contime_source_check(table);
 	alone = is_hard(&hand.key[0]);
 	if (contime_room_make(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
@@ -608,6 +624,7 @@ contime_keys_load(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
+		contime_guard_end();
 		give_up();
 	}
 	PG_END_TRY();

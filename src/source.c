@@ -21,6 +21,8 @@
  */
 #include "source.h"
 
+#include "table/owner.h"
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/relation.h"
@@ -100,21 +102,51 @@ report_no_source(const ContimeTable *table, Relation events, const char *column)
 			 errhint("Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
 }
 
-/* The option's text as a raw expression. */
+static void pg_attribute_noreturn()
+report_no_expression(const char *text)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", "source", text),
+			 errhint("Give one expression over the event table's columns.")));
+}
+
+/* Is it `*` or `t.*`, which stand for several columns? */
+static bool
+is_star(Node *node)
+{
+	List	   *names = NIL;
+
+	if (IsA(node, ColumnRef))
+		names = ((ColumnRef *) node)->fields;
+	else if (IsA(node, A_Indirection))
+		names = ((A_Indirection *) node)->indirection;
+	return names != NIL && IsA(llast(names), A_Star);
+}
+
+/*
+ * A source's text as a raw expression.  The parser takes it for the target
+ * list of a SELECT, and what may follow one, so all the rest must be absent.
+ */
 static Node *
 parse_source(const char *text)
 {
 	List	   *raw = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
 	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
+	ResTarget  *target;
 
-	if (list_length(raw) != 1 || list_length(select->targetList) != 1 ||
-		select->fromClause != NIL || select->whereClause != NULL || select->groupClause != NIL ||
-		select->sortClause != NIL || select->limitCount != NULL || select->limitOffset != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", "source", text),
-				 errhint("Give one expression over the event table's columns.")));
-	return linitial_node(ResTarget, select->targetList)->val;
+	if (list_length(raw) != 1 || !IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+		select->distinctClause != NIL || select->intoClause != NULL ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->valuesLists != NIL ||
+		select->sortClause != NIL || select->limitCount != NULL || select->limitOffset != NULL ||
+		select->lockingClause != NIL || select->withClause != NULL || select->op != SETOP_NONE)
+		report_no_expression(text);
+	target = linitial_node(ResTarget, select->targetList);
+	if (target->name != NULL || target->indirection != NIL || is_star(target->val))
+		report_no_expression(text);
+	return target->val;
 }
 
 /* Whose source is it? */
@@ -156,8 +188,7 @@ contime_transform_source(Relation events, const char *text)
 	addNSItemToQuery(pstate,
 					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
 					 false, true, true);
-	expr = transformExpr(pstate, parse_source(text), EXPR_KIND_GENERATED_COLUMN);
-	assign_expr_collations(pstate, expr);
+	expr = contime_owner_transform(pstate, parse_source(text));
 	check_columns(events, expr);
 	free_parsestate(pstate);
 	return expr;
@@ -209,9 +240,7 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 
 	error_context_stack = &context;
 	expr = contime_transform_source(events, text);
-	coerced = coerce_to_target_type(NULL, expr, exprType(expr), column->atttypid,
-									column->atttypmod, COERCION_ASSIGNMENT,
-									COERCE_IMPLICIT_CAST, -1);
+	coerced = contime_owner_coerce(expr, column->atttypid, column->atttypmod);
 	if (coerced == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -219,7 +248,6 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 						NameStr(column->attname), table->name,
 						format_type_be(column->atttypid), format_type_be(exprType(expr))),
 				 errhint("Cast the source.")));
-	assign_expr_collations(NULL, coerced);
 	if (coerced != expr)
 		show_casts(coerced);
 	if (key && exprCollation(coerced) != column->attcollation)
@@ -245,28 +273,10 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 /* ---- as the owner ------------------------------------------------------------------------ */
 
 ContimeIdentity
-contime_become_owner(const ContimeTable *table)
+contime_source_switch(const ContimeTable *table)
 {
-	ContimeIdentity before = {0};
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(table->owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	if (table->calls)
-	{
-		before.settings = NewGUCNestLevel();
-		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	}
-	return before;
-}
-
-void
-contime_become(const ContimeIdentity *before)
-{
-	if (before->settings > 0)
-		AtEOXact_GUC(false, before->settings);
-	SetUserIdAndSecContext(before->user, before->context);
+	return contime_switch_to_owner(table->owner, table->calls ? CONTIME_CODE_OF_USERS
+								   : CONTIME_CODE_OF_CORE);
 }
 
 /* ---- names ------------------------------------------------------------------------------ */
@@ -303,14 +313,17 @@ contime_settled(Relation rel, const char *column, Relation events, const char *t
 	Place		place = {RelationGetRelationName(rel), column};
 	ErrorContextCallback context = {error_context_stack, add_place, &place};
 	List	   *names = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	ContimeIdentity before;
 	Node	   *expr;
 	char	   *safe;
 	bool		same;
 
 	error_context_stack = &context;
+	before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_BEING_DEFINED);
 	expr = contime_transform_source(events, text);
 	safe = contime_deparse_safely(events, expr);
 	same = strcmp(safe, deparse_expression(expr, names, false, false)) == 0;
+	contime_switch_back(&before);
 	error_context_stack = context.previous;
 	return same ? NULL : safe;
 }
@@ -473,20 +486,24 @@ free_plans(void *arg)
 			SPI_freeplan(source->plan[i / 2][i % 2]);
 }
 
-static bool
-is_theirs(Oid function, void *context)
+/*
+ * The option events names its table, and a name may come to mean another one:
+ * then the dependencies, which binding has recorded, tell.  There are none at
+ * all after an upgrade that restores definitions only.
+ */
+static void
+check_binding(const ContimeTable *table, Relation events)
 {
-	return function >= FirstNormalObjectId;
-}
+	Oid			relid = RelationGetRelid(events);
+	List	   *bound = contime_source_bound(table->relid);
 
-/* Does an expression call what is not PostgreSQL's own? */
-static bool
-calls_theirs(Node *expr, void *context)
-{
-	if (expr == NULL)
-		return false;
-	return IsA(expr, CoerceToDomain) || check_functions_in_node(expr, is_theirs, context) ||
-		expression_tree_walker(expr, calls_theirs, context);
+	if (bound != NIL && !list_member_oid(bound, relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not the one that continuous table \"%s\" was bound to",
+						RelationGetRelationName(events), table->name),
+				 errhint("Set the option events of the continuous table again, by ALTER FOREIGN TABLE.")));
+	contime_source_check_owner(relid, table->owner, table->name);
 }
 
 static ContimeSource *
@@ -498,6 +515,7 @@ derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
 	contime_check_event_table(table, events);
+	check_binding(table, events);
 	source->events = RelationGetRelid(events);
 	source->name = pstrdup(RelationGetRelationName(events));
 	source->kind = kind;
@@ -507,7 +525,7 @@ derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 
 		if (!column->attisdropped)
 			source->expr[i] = derive_expression(table, events, source, column, columns);
-		table->calls |= calls_theirs(source->expr[i], NULL);
+		table->calls |= contime_runs_user_code(source->expr[i]);
 		if (source->expr[i] && table->attr[i].state)
 			source->columns |= UINT64CONST(1) << i;
 	}
@@ -539,7 +557,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 					 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
 							NameStr(TupleDescAttr(desc, i)->attname), table->name),
 					 errhint("Name the event table in the option events of the table.")));
-	before = contime_become_owner(table);
+	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 	contime_source_path_begin();
 	if (events_name)
 	{
@@ -558,7 +576,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 		relation_close(events, NoLock);
 	}
 	contime_source_path_end();
-	contime_become(&before);
+	contime_switch_back(&before);
 }
 
 /* ---- queries -------------------------------------------------------------------------- */
@@ -647,6 +665,24 @@ contime_source_looks_ahead(const ContimeTable *table)
 }
 
 /* ---- who may read it -------------------------------------------------------------------- */
+
+bool
+contime_source_may_bind(Oid events, Oid owner)
+{
+	return pg_class_aclcheck(events, owner, ACL_SELECT) == ACLCHECK_OK &&
+		pg_class_aclcheck(events, owner, ACL_TRIGGER) == ACLCHECK_OK;
+}
+
+void
+contime_source_check_owner(Oid events, Oid owner, const char *name)
+{
+	if (!contime_source_may_bind(events, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", get_rel_name(events)),
+				 errdetail("Continuous table \"%s\" is bound to its event table by its owner, who needs SELECT and TRIGGER on it.",
+						   name)));
+}
 
 static void
 check_source(const ContimeTable *table, const ContimeSource *source)

@@ -16,6 +16,8 @@
  */
 #include "source.h"
 
+#include "table/owner.h"
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/relation.h"
@@ -95,9 +97,9 @@ contime_source_dependents(Oid events)
 	return tables;
 }
 
-/* The event tables a continuous table is bound to: what it depends on and does not inherit from. */
-static List *
-bound_to(Oid relid)
+/* What a continuous table depends on and does not inherit from. */
+List *
+contime_source_bound(Oid relid)
 {
 	List	   *bound = NIL;
 	ListCell   *lc;
@@ -108,24 +110,25 @@ bound_to(Oid relid)
 	return bound;
 }
 
+bool
+contime_source_is_usable(Oid relid)
+{
+	Oid			owner = contime_owner_of(relid);
+	ListCell   *lc;
+
+	foreach(lc, contime_source_bound(relid))
+		if (!contime_source_may_bind(lfirst_oid(lc), owner))
+			return false;
+	return true;
+}
+
 void
 contime_source_lock(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, bound_to(relid))
+	foreach(lc, contime_source_bound(relid))
 		LockRelationOid(lfirst_oid(lc), AccessShareLock);
-}
-
-static void
-check_may_bind(Oid events)
-{
-	AclResult	result = pg_class_aclcheck(events, GetUserId(), ACL_SELECT);
-
-	if (result == ACLCHECK_OK)
-		result = pg_class_aclcheck(events, GetUserId(), ACL_TRIGGER);
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
 }
 
 static char *
@@ -174,9 +177,10 @@ contime_source_bind(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	List	   *named = named_events(rel);
-	List	   *bound = bound_to(relid);
+	List	   *bound = contime_source_bound(relid);
 	List	   *gone = list_difference_oid(bound, named);
 	List	   *new = list_difference_oid(named, bound);
+	Oid			owner = rel->rd_rel->relowner;
 	ListCell   *lc;
 
 	relation_close(rel, NoLock);
@@ -190,7 +194,7 @@ contime_source_bind(Oid relid)
 		ObjectAddress depender;
 		ObjectAddress referenced;
 
-		check_may_bind(lfirst_oid(lc));
+		contime_source_check_owner(lfirst_oid(lc), owner, get_rel_name(relid));
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
@@ -217,11 +221,16 @@ set_option(const char *column, const char *option, const char *value, DefElemAct
 	return cmd;
 }
 
+/*
+ * With an empty search_path a text says the same already.  So it is in the
+ * session that restores a dump, which owns the table for a moment: it parses,
+ * and so runs, nothing of what the table's next owner wrote.
+ */
 void
 contime_source_settle(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = table_option(relid, "events");
+	char	   *name = fetch_search_path(false) == NIL ? NULL : table_option(relid, "events");
 	Relation	events = name ? relation_openrv(contime_event_table_name(rel, name), AccessShareLock) : NULL;
 	List	   *cmds = NIL;
 
@@ -246,6 +255,11 @@ contime_source_settle(Oid relid)
 /*
  * A text that names things, before a command that gives something another
  * name: the trees do not change, and say afterwards what to write.
+ *
+ * Texts are parsed as the owner of the continuous table.  An error in one of
+ * them must not keep the owner of an event table from renaming it.  So all that
+ * is done for one continuous table is done in a subtransaction; if that fails,
+ * the table keeps its texts, and is refused when it is used.
  */
 typedef struct Noted
 {
@@ -257,6 +271,50 @@ typedef struct Noted
 	char	   *text;			/* as it would have been written before */
 	Added	   *added;			/* the column's text is there and not in an option */
 } Noted;
+
+/* All of one continuous table. */
+typedef struct TableNotes
+{
+	Oid			relid;
+	List	   *noted;			/* of Noted */
+} TableNotes;
+
+/* Run a step in a subtransaction; false: it failed, and a warning says why. */
+static bool
+run_apart(void (*step) (TableNotes *), TableNotes *notes)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		step(notes);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(WARNING,
+				(errmsg("sources of continuous table \"%s\" do not follow the new name", get_rel_name(notes->relid)),
+				 errdetail("%s", error->message),
+				 errhint("Its owner can set the options events and source again, by ALTER FOREIGN TABLE.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return done;
+}
 
 static Noted *
 note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
@@ -335,28 +393,42 @@ note_added(List *noted, Relation rel)
 	return noted;
 }
 
-static List *
-note_table(List *noted, Oid relid)
+static void
+note_table(TableNotes *notes)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel = relation_open(notes->relid, AccessShareLock);
+	ContimeIdentity before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_OF_USERS);
 
-	noted = note_added(note_options(noted, rel), rel);
+	notes->noted = note_added(note_options(NIL, rel), rel);
+	contime_switch_back(&before);
 	relation_close(rel, NoLock);
-	return noted;
+}
+
+static List *
+note_tables(List *tables)
+{
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		TableNotes *notes = palloc0(sizeof(TableNotes));
+
+		notes->relid = lfirst_oid(lc);
+		if (run_apart(note_table, notes))
+			all = lappend(all, notes);
+	}
+	return all;
 }
 
 List *
 contime_source_note_names(Oid relid)
 {
-	List	   *noted = NIL;
 	List	   *tables = OidIsValid(relid) ? contime_source_dependents(relid) : NIL;
-	ListCell   *lc;
 
 	if (OidIsValid(relid) && contime_is_table(relid))
 		tables = lappend_oid(tables, relid);
-	foreach(lc, tables)
-		noted = note_table(noted, lfirst_oid(lc));
-	return noted;
+	return note_tables(tables);
 }
 
 List *
@@ -365,7 +437,6 @@ contime_source_note_schema(Oid schema)
 	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
 	List	   *tables = NIL;
-	List	   *noted = NIL;
 	HeapTuple	tuple;
 	ListCell   *lc;
 
@@ -374,15 +445,13 @@ contime_source_note_schema(Oid schema)
 		Oid			relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
 
 		if (contime_is_table(relid))
-			foreach(lc, bound_to(relid))
+			foreach(lc, contime_source_bound(relid))
 				if (get_rel_namespace(lfirst_oid(lc)) == schema)
 					tables = list_append_unique_oid(tables, relid);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	foreach(lc, tables)
-		noted = note_table(noted, lfirst_oid(lc));
-	return noted;
+	return note_tables(tables);
 }
 
 /* The event table's name as the option has it, if it is no longer found by that. */
@@ -477,27 +546,35 @@ follow_added(const Noted *note, List *noted)
 	added->columns = columns;
 }
 
-void
-contime_source_follow(List *noted)
+static void
+follow_table(TableNotes *notes)
 {
 	const Added *last = NULL;
 	ListCell   *lc;
 
-	if (noted == NIL)
-		return;
-	CommandCounterIncrement();
-	foreach(lc, noted)
+	foreach(lc, notes->noted)
 	{
 		const Noted *note = lfirst(lc);
 
 		if (note->added == NULL)
 			follow_option(note);
 		else if (note->added != last)
-			follow_added(note, noted);
+			follow_added(note, notes->noted);
 		last = note->added;
 	}
+	contime_table_check(notes->relid);
+}
+
+void
+contime_source_follow(List *noted)
+{
+	ListCell   *lc;
+
+	if (noted == NIL)
+		return;
+	CommandCounterIncrement();
 	foreach(lc, noted)
-		contime_table_check(((const Noted *) lfirst(lc))->relid);
+		(void) run_apart(follow_table, lfirst(lc));
 }
 
 /* ---- adding and dropping ------------------------------------------------------------------- */
@@ -634,7 +711,7 @@ contime_add_source(PG_FUNCTION_ARGS)
 				 errmsg("unknown kind \"%s\"", kind_name),
 				 errhint("Valid kinds are: event, snapshot, finish")));
 	contime_check_event_table(contime_table(rel), events);
-	check_may_bind(RelationGetRelid(events));
+	contime_source_check_owner(RelationGetRelid(events), rel->rd_rel->relowner, RelationGetRelationName(rel));
 	columns = complete_mapping(rel, events, kind, PG_GETARG_JSONB_P(2));
 	foreach(lc, contime_added_sources(relid))
 	{
@@ -767,11 +844,18 @@ index_command(const ContimeTable *table, const ContimeSource *source)
 	return sql.data;
 }
 
-/* Find an index on an event table, or create it. */
+/*
+ * Find an index on an event table, or create it.
+ *
+ * Its expressions will run in whatever writes to the event table, as the owner
+ * of that.  So it is created only if that is who owns the continuous table, and
+ * as that role: not for whom runs the command, who may be a superuser.
+ */
 static void
 provide_index(const ContimeTable *table, const ContimeSource *source)
 {
 	Relation	events = relation_open(source->events, AccessShareLock);
+	ContimeIdentity before;
 	bool		served = false;
 	char	   *command;
 	ListCell   *lc;
@@ -789,16 +873,18 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 	contime_source_path_begin();
 	command = index_command(table, source);
 	contime_source_path_end();
-	if (!pg_class_ownercheck(source->events, GetUserId()))
+	if (!pg_class_ownercheck(source->events, table->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("event table \"%s\" has no index on the key and time of continuous table \"%s\"",
 						source->name, table->name),
 				 errhint("Have its owner run: %s;", command)));
+	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 	SPI_connect();
 	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not create an index on event table \"%s\"", source->name);
 	SPI_finish();
+	contime_switch_back(&before);
 }
 
 void

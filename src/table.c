@@ -15,6 +15,8 @@
  */
 #include "contime.h"
 
+#include "table/owner.h"
+
 #include "access/htup_details.h"
 #include "access/nbtree.h"
 #include "access/relation.h"
@@ -241,6 +243,7 @@ option_flag(List *list, const char *name)
 typedef struct Column
 {
 	const char *table;
+	Oid			owner;			/* of the table */
 	Form_pg_attribute form;
 	List	   *options;
 	Oid			base;			/* base type of a domain */
@@ -602,16 +605,23 @@ is_moving(const char *value)
 	return false;
 }
 
+/* For this function's nest level of settings only. */
+static void
+set_locally(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * Read an option's text as a value of the column: the same in every session,
- * whatever its settings.
+ * whatever its settings.  A domain's check runs with that.
  */
 static Datum
 option_datum(const Column *col, const char *value)
 {
-	int			level = NewGUCNestLevel();
-	Oid			input;
-	Oid			param;
+	Oid			type = col->form->atttypid;
+	ContimeIdentity before;
+	int			level;
 	Datum		datum;
 
 	if (TypeCategory(col->base) == TYPCATEGORY_DATETIME && is_moving(value))
@@ -619,17 +629,15 @@ option_datum(const Column *col, const char *value)
 						 errmsg("initial value \"%s\" of column \"%s\" depends on when it is read",
 								value, NameStr(col->form->attname)),
 						 errhint("Write the value out."));
-	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	getTypeInputInfo(col->form->atttypid, &input, &param);
-	datum = OidInputFunctionCall(input, unconstify(char *, value), param, col->form->atttypmod);
-	AtEOXact_GUC(true, level);
+	before = contime_switch_to_owner(col->owner, contime_is_user_made(type) ? CONTIME_CODE_OF_USERS
+									 : CONTIME_CODE_OF_CORE);
+	level = NewGUCNestLevel();
+	set_locally("timezone", "UTC");
+	set_locally("datestyle", "ISO, YMD");
+	set_locally("intervalstyle", "postgres");
+	datum = contime_owner_input(type, col->form->atttypmod, value);
+	AtEOXact_GUC(false, level);
+	contime_switch_back(&before);
 	return datum;
 }
 
@@ -900,6 +908,7 @@ begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *
 	char	   *option;
 
 	col->table = table->name;
+	col->owner = table->owner;
 	col->form = form;
 	attr->attno = form->attnum;
 	attr->dropped = form->attisdropped;
@@ -1144,6 +1153,20 @@ contime_is_table(Oid relid)
 	foreign = GetForeignTable(relid);
 	return strcmp(GetForeignDataWrapper(GetForeignServer(foreign->serverid)->fdwid)->fdwname,
 				  CONTIME_WRAPPER) == 0;
+}
+
+Oid
+contime_owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }
 
 ContimeNotify

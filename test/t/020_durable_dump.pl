@@ -82,7 +82,7 @@ $node->safe_psql('postgres', 'ALTER FOREIGN TABLE state OWNER TO bob');
 is(($node->psql('postgres', $state))[0], 3, 'whose owner may not read events');
 $node->safe_psql('postgres', 'REASSIGN OWNED BY ann TO bob');
 is($node->safe_psql('postgres', $state), '1', 'REASSIGN OWNED: the new owner reads');
-$node->safe_psql('postgres', 'ALTER FOREIGN TABLE state OWNER TO ann; GRANT SELECT ON event TO ann');
+$node->safe_psql('postgres', 'ALTER FOREIGN TABLE state OWNER TO ann; GRANT SELECT, TRIGGER ON event TO ann');
 is($node->safe_psql('postgres', 'SELECT v FROM state'), '1', 'one that was granted to');
 my (undef, undef, $error) = $node->psql('postgres', 'DROP OWNED BY bob');
 like($error, qr/other objects depend on|cannot be dropped/, 'DROP OWNED of the event table needs CASCADE');

@@ -1,0 +1,263 @@
+/*
+ * owner.c
+ *	  User-made code runs as the owner of the continuous table.
+ *
+ *	  switch_to_owner ─► input, output, cast, transform, coerce, prepare, evaluate ─► switch_back
+ *
+ * Deriving a description, reading an event table, capturing its rows and
+ * writing a notice may all run code that users made: a domain's check behind
+ * an input function, a cast, a function or an operator in a source.  The
+ * process that runs it may belong to anybody: a superuser who reads the table,
+ * the writer of an event table, an agent or a loader.  So such code runs as
+ * the owner of the continuous table, as an index expression runs as the owner
+ * of its table.  Code that core runs for the statement itself, such as the
+ * defaults and the input of an INSERT, stays the caller's.
+ *
+ * All such calls in contime go through this file.
+ *
+ * Invariants, between contime_switch_to_owner() and contime_switch_back(), with
+ * CONTIME_CODE_OF_USERS:
+ *	  1. The current user is the owner, in a security-restricted operation: the
+ *	     code cannot take another role, make temporary objects, or defer a
+ *	     trigger to a time when another user is current.
+ *	  2. The search_path is "pg_catalog, pg_temp".  Settings that the code makes
+ *	     end with the switch.
+ *	  3. A snapshot is active.  One is pushed only if there is none, so that a
+ *	     statement that takes none, such as LOCK, stays one.
+ *	  4. In a background process a time limit is in force.
+ * The calls below check 1 in every build.
+ *
+ * A transaction or subtransaction that fails undoes all of this by its abort.
+ *
+ * Operator classes and base types need no switch: only superusers make them.
+ *
+ * Not here: which privileges the owner must have (source.c).
+ */
+#include "table/owner.h"
+
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* The owner of the innermost switch; stale after an error, until the next one. */
+static Oid	current_owner = InvalidOid;
+
+/* ---- the switch ------------------------------------------------------------------ */
+
+ContimeIdentity
+contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
+{
+	ContimeIdentity before = {.owner = current_owner};
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	current_owner = owner;
+	if (code == CONTIME_CODE_OF_CORE)
+		return before;
+
+	before.settings = NewGUCNestLevel();
+	if (code == CONTIME_CODE_OF_USERS)
+		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	before.snapshot = !ActiveSnapshotSet();
+	if (before.snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	return before;
+}
+
+void
+contime_switch_back(const ContimeIdentity *before)
+{
+	if (before->snapshot)
+		PopActiveSnapshot();
+	if (before->settings > 0)
+		AtEOXact_GUC(false, before->settings);
+	SetUserIdAndSecContext(before->user, before->context);
+	current_owner = before->owner;
+}
+
+static void
+check_switched(void)
+{
+	if (GetUserId() != current_owner || !InSecurityRestrictedOperation() || !InLocalUserIdChange())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("user-made code cannot run with these privileges"),
+				 errdetail("It runs as the owner of its continuous table only.")));
+}
+
+/* ---- user-made code ----------------------------------------------------------------- */
+
+bool
+contime_is_user_made(Oid object)
+{
+	return object >= FirstNormalObjectId;
+}
+
+static bool
+is_user_made_function(Oid function, void *context)
+{
+	return contime_is_user_made(function);
+}
+
+/*
+ * The types count, too: array_in() of an array of a domain runs the domain's
+ * check, and a function of core may call what a user made for a type.
+ */
+static bool
+find_user_code(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_user_made_function, context))
+		return true;
+	switch (nodeTag(node))
+	{
+		case T_List:
+			break;
+		default:
+			if (contime_is_user_made(exprType(node)))
+				return true;
+	}
+	return expression_tree_walker(node, find_user_code, context);
+}
+
+bool
+contime_runs_user_code(Node *expr)
+{
+	return find_user_code(expr, NULL);
+}
+
+/* ---- the calls ------------------------------------------------------------------------- */
+
+Datum
+contime_owner_input(Oid type, int32 typmod, const char *text)
+{
+	Oid			input;
+	Oid			param;
+
+	check_switched();
+	getTypeInputInfo(type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, text), param, typmod);
+}
+
+char *
+contime_owner_output(Oid type, Datum value)
+{
+	Oid			output;
+	bool		varlena;
+
+	check_switched();
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, value);
+}
+
+Datum
+contime_owner_cast(Oid function, Datum value)
+{
+	check_switched();
+	return OidFunctionCall1(function, value);
+}
+
+/* (A literal is read by its type's input function.) */
+Node *
+contime_owner_transform(ParseState *pstate, Node *raw)
+{
+	Node	   *expr;
+
+	check_switched();
+	expr = transformExpr(pstate, raw, EXPR_KIND_GENERATED_COLUMN);
+	assign_expr_collations(pstate, expr);
+	return expr;
+}
+
+/* As for an assignment; NULL: there is no such cast. */
+Node *
+contime_owner_coerce(Node *expr, Oid type, int32 typmod)
+{
+	Node	   *coerced;
+
+	check_switched();
+	coerced = coerce_to_target_type(NULL, expr, exprType(expr), type, typmod, COERCION_ASSIGNMENT,
+									COERCE_IMPLICIT_CAST, -1);
+	if (coerced)
+		assign_expr_collations(NULL, coerced);
+	return coerced;
+}
+
+/* (The planner evaluates immutable functions of constants.) */
+ExprState *
+contime_owner_prepare(Node *expr, EState *estate)
+{
+	check_switched();
+	return ExecPrepareExpr((Expr *) expr, estate);
+}
+
+Datum
+contime_owner_evaluate(ExprState *state, ExprContext *econtext, bool *isnull)
+{
+	check_switched();
+	return ExecEvalExprSwitchContext(state, econtext, isnull);
+}
+
+/* ---- the time limit ------------------------------------------------------------------------ */
+
+/* Code that catches the cancellation is cancelled again so often, and then the process ends. */
+#define LIMIT_REPEAT_MS 1000
+#define MOST_CANCELS 3
+
+static TimeoutId limit = MAX_TIMEOUTS;	/* not registered yet */
+static volatile sig_atomic_t cancels = 0;
+
+static void
+on_limit(void)
+{
+	if (++cancels > MOST_CANCELS)
+		ProcDiePending = true;
+	else
+		QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+void
+contime_limit_extend(int ms)
+{
+	enable_timeout_every(limit, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms), LIMIT_REPEAT_MS);
+}
+
+void
+contime_limit_begin(int ms)
+{
+	if (limit == MAX_TIMEOUTS)
+		limit = RegisterTimeout(USER_TIMEOUT, on_limit);
+	cancels = 0;
+	contime_limit_extend(ms);
+}
+
+void
+contime_limit_end(void)
+{
+	if (limit == MAX_TIMEOUTS)
+		return;
+	disable_timeout(limit, false);
+	QueryCancelPending = false;
+}
+
+bool
+contime_limit_is_exceeded(void)
+{
+	return cancels > 0;
+}
