@@ -764,7 +764,10 @@ extern bool contime_source_bind(Oid relid);
  */
 extern bool contime_source_is_usable(Oid relid);
 
-/* Have the options source say the same whatever the search_path is. */
+/* Does a source that is given now say the same whatever the search_path is? */
+extern bool contime_source_is_qualified(void);
+
+/* Have the options source do that. */
 extern void contime_source_settle(Oid relid);
 
 /* Find indexes on the event tables for what they are asked, or create them. */

@@ -307,17 +307,32 @@ check_created(Oid relid)
 									 false);
 }
 
-/* Does the command do nothing but set options of columns, as pg_dump's do? */
+/*
+ * May the command leave a table incomplete?  One that sets options of columns
+ * may, as pg_dump has one for each; so may one that changes the owner, who need
+ * not have all privileges yet.
+ *
+ * So may all that a dump consists of, which begins by emptying the search_path.
+ * A table that is being restored belongs to the restoring user, often a
+ * superuser, before it belongs to its owner: code that the owner has put into
+ * it must not run before that, as it would if its description was derived.
+ */
 static bool
-only_sets_options(Node *stmt)
+may_leave_incomplete(Node *stmt)
 {
 	ListCell   *lc;
 
 	if (!IsA(stmt, AlterTableStmt))
 		return false;
+	if (contime_source_is_qualified())
+		return true;
 	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
-		if (lfirst_node(AlterTableCmd, lc)->subtype != AT_AlterColumnGenericOptions)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type != AT_AlterColumnGenericOptions && type != AT_ChangeOwner)
 			return false;
+	}
 	return true;
 }
 
@@ -372,7 +387,7 @@ check_altered(Oid relid, bool lenient, bool changed)
 
 /*
  * Check what the command touched.  A table without data may be left incomplete
- * by a command that sets options: its first use derives it again.
+ * (may_leave_incomplete()): its first use derives it again.
  */
 static void
 check_collected(bool lenient, bool changed)
@@ -521,7 +536,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	 */
 	if (collecting == 0)
 		collect_nothing();
-	lenient = only_sets_options(stmt);
+	lenient = may_leave_incomplete(stmt);
 	changed = changes_rows(stmt);
 	collecting++;
 	PG_TRY();

@@ -503,7 +503,12 @@ check_binding(const ContimeTable *table, Relation events)
 				 errmsg("table \"%s\" is not the one that continuous table \"%s\" was bound to",
 						RelationGetRelationName(events), table->name),
 				 errhint("Set the option events of the continuous table again, by ALTER FOREIGN TABLE.")));
-	contime_source_check_owner(relid, table->owner, table->name);
+	if (!contime_source_may_bind(relid, table->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", RelationGetRelationName(events)),
+				 errdetail("Continuous table \"%s\" is bound to its event table by its owner, who needs SELECT and TRIGGER on it.",
+						   table->name)));
 }
 
 static ContimeSource *
@@ -671,17 +676,6 @@ contime_source_may_bind(Oid events, Oid owner)
 {
 	return pg_class_aclcheck(events, owner, ACL_SELECT) == ACLCHECK_OK &&
 		pg_class_aclcheck(events, owner, ACL_TRIGGER) == ACLCHECK_OK;
-}
-
-void
-contime_source_check_owner(Oid events, Oid owner, const char *name)
-{
-	if (!contime_source_may_bind(events, owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for table %s", get_rel_name(events)),
-				 errdetail("Continuous table \"%s\" is bound to its event table by its owner, who needs SELECT and TRIGGER on it.",
-						   name)));
 }
 
 static void

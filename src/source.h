@@ -20,9 +20,8 @@ extern void contime_check_event_table(const ContimeTable *table, Relation events
 /* The event tables that a continuous table depends on. */
 extern List *contime_source_bound(Oid relid);
 
-/* May the owner of a continuous table bind it to an event table?  And the same with an ERROR. */
+/* May the owner of a continuous table bind it to an event table? */
 extern bool contime_source_may_bind(Oid events, Oid owner);
-extern void contime_source_check_owner(Oid events, Oid owner, const char *name);
 
 /* A text as an expression over the event table's row; within contime_switch_to_owner(). */
 extern Node *contime_transform_source(Relation events, const char *text);

@@ -131,6 +131,22 @@ contime_source_lock(Oid relid)
 		LockRelationOid(lfirst_oid(lc), AccessShareLock);
 }
 
+/*
+ * May the current user bind a table to an event table?  (The owner, too, must
+ * have the privileges when a description is derived; in the session that
+ * restores a dump they are granted last.)
+ */
+static void
+check_may_bind(Oid events)
+{
+	AclResult	result = pg_class_aclcheck(events, GetUserId(), ACL_SELECT);
+
+	if (result == ACLCHECK_OK)
+		result = pg_class_aclcheck(events, GetUserId(), ACL_TRIGGER);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
+}
+
 static char *
 table_option(Oid relid, const char *name)
 {
@@ -180,7 +196,6 @@ contime_source_bind(Oid relid)
 	List	   *bound = contime_source_bound(relid);
 	List	   *gone = list_difference_oid(bound, named);
 	List	   *new = list_difference_oid(named, bound);
-	Oid			owner = rel->rd_rel->relowner;
 	ListCell   *lc;
 
 	relation_close(rel, NoLock);
@@ -194,7 +209,7 @@ contime_source_bind(Oid relid)
 		ObjectAddress depender;
 		ObjectAddress referenced;
 
-		contime_source_check_owner(lfirst_oid(lc), owner, get_rel_name(relid));
+		check_may_bind(lfirst_oid(lc));
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
@@ -221,16 +236,18 @@ set_option(const char *column, const char *option, const char *value, DefElemAct
 	return cmd;
 }
 
-/*
- * With an empty search_path a text says the same already.  So it is in the
- * session that restores a dump, which owns the table for a moment: it parses,
- * and so runs, nothing of what the table's next owner wrote.
- */
+/* With an empty search_path, as in a session that restores a dump. */
+bool
+contime_source_is_qualified(void)
+{
+	return fetch_search_path(false) == NIL;
+}
+
 void
 contime_source_settle(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = fetch_search_path(false) == NIL ? NULL : table_option(relid, "events");
+	char	   *name = contime_source_is_qualified() ? NULL : table_option(relid, "events");
 	Relation	events = name ? relation_openrv(contime_event_table_name(rel, name), AccessShareLock) : NULL;
 	List	   *cmds = NIL;
 
@@ -579,7 +596,11 @@ contime_source_follow(List *noted)
 
 /* ---- adding and dropping ------------------------------------------------------------------- */
 
-/* What contime.source says of a table has changed. */
+/*
+ * What contime.source says of a table has changed.  In a session that restores
+ * a dump, what the table's code needs may come later: then the first use
+ * derives the description.
+ */
 static void
 sources_changed(Oid relid)
 {
@@ -587,7 +608,8 @@ sources_changed(Oid relid)
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
 	(void) contime_source_bind(relid);
-	contime_table_check(relid);
+	if (!contime_source_is_qualified())
+		contime_table_check(relid);
 	contime_cache_renew(relid);
 }
 
@@ -711,7 +733,7 @@ contime_add_source(PG_FUNCTION_ARGS)
 				 errmsg("unknown kind \"%s\"", kind_name),
 				 errhint("Valid kinds are: event, snapshot, finish")));
 	contime_check_event_table(contime_table(rel), events);
-	contime_source_check_owner(RelationGetRelid(events), rel->rd_rel->relowner, RelationGetRelationName(rel));
+	check_may_bind(RelationGetRelid(events));
 	columns = complete_mapping(rel, events, kind, PG_GETARG_JSONB_P(2));
 	foreach(lc, contime_added_sources(relid))
 	{
