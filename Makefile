@@ -17,10 +17,10 @@
 # the server on this machine: they work on a private copy of it under /tmp.
 
 EXTENSION = contime
-EXTVERSION = 0.1.0
+EXTVERSION = 0.2.0
 MODULE_big = contime
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
-DATA = sql/contime--$(EXTVERSION).sql
+DATA = $(wildcard sql/contime--*.sql) sql/contime--0.1.0.control
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lxxhash

@@ -4,7 +4,7 @@ SELECT no_plan();
 
 SELECT has_extension('contime');
 SELECT has_schema('contime');
-SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.1.0', 'the version is the one of the control file');
+SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.2.0', 'the version is the one of the control file');
 
 -- Exactly these functions.
 SELECT set_eq(
