@@ -26,6 +26,7 @@
  */
 #include "contime.h"
 
+#include "table/members.h"
 #include "table/owner.h"
 
 #include "access/genam.h"
@@ -45,7 +46,6 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -78,13 +78,6 @@ typedef struct Capturer
 	char		enabled;		/* as tgenabled */
 } Capturer;
 
-/* InvalidOid where the extension is not. */
-static Oid
-capture_function(void)
-{
-	return LookupFuncName(list_make2(makeString("contime"), makeString("capture")), 0, NULL, true);
-}
-
 static void
 read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 {
@@ -106,7 +99,7 @@ static List *
 capturers(Oid relation)
 {
 	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			function = capture_function();
+	Oid			function = contime_member(CONTIME_MEMBER_CAPTURE);
 	List	   *found = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -147,7 +140,8 @@ create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, 
 	stmt->timing = timing;
 	stmt->events = on;
 	trigger = CreateTriggerFiringOn(stmt, NULL, relation, InvalidOid, InvalidOid, InvalidOid,
-									capture_function(), InvalidOid, NULL, true, false,
+									contime_require_member(CONTIME_MEMBER_CAPTURE), InvalidOid, NULL,
+									true, false,
 									TRIGGER_FIRES_ALWAYS);
 	ObjectAddressSet(owner, RelationRelationId, relid);
 	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_PRI);
@@ -762,6 +756,10 @@ contime_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("contime.capture() is a trigger of continuous tables"),
 				 errhint("It is created with a continuous table that has option events.")));
+
+	/* Without shared memory there is no cache that could miss the row. */
+	if (contime_shared == NULL)
+		return PointerGetDatum(NULL);
 	relid = atooid(trigger->tg_trigger->tgargs[0]);
 	events = atooid(trigger->tg_trigger->tgargs[1]);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))

@@ -25,6 +25,7 @@
  *	  capture.c    and added as rows are written
  *	  verify.c     the comparison of both
  *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
+ *	  table/members.c  the extension's own objects, by membership (table/members.h)
  *
  * The direction of dependency: faces -> scan, ingest -> visible, table ->
  * shared -> engine.  Nothing includes a face.
@@ -52,8 +53,6 @@
 
 #include "engine/engine.h"
 
-#define CONTIME_SERVER "contime"	/* the server the extension creates */
-#define CONTIME_WRAPPER "contime_fdw"
 #define CONTIME_MAX_WORKERS 32
 #define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
 #define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
@@ -399,6 +398,15 @@ extern Oid	contime_owner_of(Oid relid);
 
 /* Is it a foreign table of contime's? */
 extern bool contime_is_table(Oid relid);
+
+/*
+ * For OIDs that a user gave: ERROR 42809 unless it is that of a continuous
+ * table; the relation, locked, or ERROR 42P01 when there is none, as its caller
+ * can say, too.
+ */
+extern void contime_require_table(Oid relid);
+extern Relation contime_open_relation(Oid relid, LOCKMODE mode);
+extern void contime_report_no_relation(Oid relid) pg_attribute_noreturn();
 
 /* What notices of the table are sent, by its option as it is now. */
 typedef enum ContimeNotify
@@ -1085,7 +1093,11 @@ extern void contime_pause(const char *name, Oid database);
 
 /* ---- functions.c -------------------------------------------------------------------------- */
 
-/* The continuous table whose row type the first argument has. */
+/*
+ * The continuous table whose row type the first argument has.  Where rows of
+ * that type are to be returned, ERROR unless it is the row type itself.
+ */
+extern void contime_check_argument(FunctionCallInfo fcinfo);
 extern Relation contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode);
 
 /* ERROR without the privilege on the table, or on every column of the mask. */

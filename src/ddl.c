@@ -240,7 +240,7 @@ on_drop(Oid class, Oid object, int sub)
 	if (class == RelationRelationId && sub == 0)
 		on_drop_part(object);
 
-	if (class == RelationRelationId && sub == 0 && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE)
+	if (class == RelationRelationId && sub == 0 && contime_is_table(object))
 		contime_source_forget(object);
 	if (class == RelationRelationId && sub != 0)
 	{
@@ -261,6 +261,17 @@ on_drop(Oid class, Oid object, int sub)
 	}
 }
 
+/*
+ * A table that was dropped while the server ran without contime has left its
+ * rows in contime.source.  They are not those of a table that gets its OID.
+ */
+static void
+on_create(Oid relid)
+{
+	contime_source_forget(relid);
+	collect(&created, relid);
+}
+
 static void
 contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
@@ -269,9 +280,11 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 
 	if (access == OAT_DROP)
 		on_drop(class, object, sub);
+	else if (collecting > 0 && class == RelationRelationId && access == OAT_POST_CREATE && sub == 0)
+		on_create(object);
 	else if (collecting > 0 && class == RelationRelationId &&
 			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
-		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
+		collect(&altered, object);
 }
 
 /* ---- after a command --------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ may_read(Oid relid)
 static bool
 measure(Call *call)
 {
-	Oid			type = getBaseType(exprType(linitial(call->args)));
+	Oid			type = call->args ? getBaseType(exprType(linitial(call->args))) : InvalidOid;
 	Oid			relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
 	Relation	rel;
 

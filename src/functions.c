@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_authid_d.h"
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -41,9 +42,9 @@ PG_FUNCTION_INFO_V1(contime_worker_stats);
 
 /* ---- the table meant, and what may be done to it ------------------------------------- */
 
-/* Open the continuous table whose row type the first argument has. */
-Relation
-contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
+/* The continuous table whose row type the first argument has. */
+static Oid
+argument_table(FunctionCallInfo fcinfo)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Oid			relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
@@ -55,7 +56,27 @@ contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
 				 errmsg("%s is not the row type of a continuous table",
 						OidIsValid(type) ? format_type_be(type) : "the first argument"),
 				 errhint("Cast the first argument to the table's row type, as in ROW(...)::account or NULL::account.")));
-	return relation_open(relid, mode);
+	return relid;
+}
+
+void
+contime_check_argument(FunctionCallInfo fcinfo)
+{
+	Oid			relid = argument_table(fcinfo);
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	if (get_typtype(type) == TYPTYPE_DOMAIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not the row type of a continuous table", format_type_be(type)),
+				 errdetail("It is a domain over a row type, whose constraints a row that is read need not satisfy."),
+				 errhint("Write NULL::%s.", get_rel_name(relid))));
+}
+
+Relation
+contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
+{
+	return contime_open_relation(argument_table(fcinfo), mode);
 }
 
 /* The privilege on the table, or on every column of the mask. */
@@ -141,6 +162,31 @@ named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
+/* A row says itself of which type it is: it has the table's columns. */
+static void
+check_row_type(Relation rel, HeapTupleHeader header)
+{
+	TupleDesc	ours = RelationGetDescr(rel);
+	TupleDesc	its;
+	bool		same;
+
+	if (HeapTupleHeaderGetTypeId(header) == rel->rd_rel->reltype)
+		return;
+	its = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	same = its->natts == ours->natts;
+	for (int i = 0; same && i < ours->natts; i++)
+		same = TupleDescAttr(ours, i)->attisdropped ||
+			(!TupleDescAttr(its, i)->attisdropped &&
+			 TupleDescAttr(its, i)->atttypid == TupleDescAttr(ours, i)->atttypid);
+	ReleaseTupleDesc(its);
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("row does not have the columns of continuous table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+}
+
 /* Take the row apart; ERROR when it is NULL. */
 static void
 deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
@@ -154,6 +200,7 @@ deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
 				 errmsg("row of an event must not be null"),
 				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
 	header = PG_GETARG_HEAPTUPLEHEADER(0);
+	check_row_type(rel, header);
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -416,12 +463,15 @@ put_reconciliations(const Reconciliations *result, const ContimeTable *table, Co
 Datum
 contime_reconciliations(PG_FUNCTION_ARGS)
 {
-	Relation	rel = contime_open_argument(fcinfo, AccessShareLock);
-	const ContimeTable *table = contime_table(rel);
+	Relation	rel;
+	const ContimeTable *table;
 	Reconciliations result;
 	ContimeGeneration *g;
 	Oid			range;
 
+	contime_check_argument(fcinfo);
+	rel = contime_open_argument(fcinfo, AccessShareLock);
+	table = contime_table(rel);
 	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
 	InitMaterializedSRF(fcinfo, 0);
 	result.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -522,6 +572,17 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 	pfree(batches.batch);
 }
 
+/* Counters are for those who may read: the table, any column of it, or all statistics. */
+static bool
+may_see_counters(Oid relid)
+{
+	bool		missing = false;
+
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+		pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &missing) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
 static const char *const cache_states[] = {
 	[CONTIME_CACHE_WANTED] = "wanted",
 	[CONTIME_CACHE_LOADING] = "loading",
@@ -550,7 +611,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		int64		retained = contime_retained(g);
 
 		if (!g->used || g->dead || g->tombstone || g->database != MyDatabaseId ||
-			contime_generation(g->relation) != g)
+			!may_see_counters(g->relation) || contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);
 		if (stats.bytes == 0 && cache == CONTIME_CACHE_NONE)
@@ -586,28 +647,31 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* As in pg_stat_activity, those who may not see what a process does see that it is there. */
 Datum
 contime_worker_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		seen;
 
 	contime_require_running();
+	seen = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		ContimePartition *part = &contime_shared->partition[p];
 		CtArena		arena = contime_arena(p);
 		Datum		values[6];
-		bool		nulls[6] = {0};
+		bool		nulls[6] = {false, !seen, !seen, !seen, !seen, !seen};
 
 		values[0] = Int32GetDatum(p);
 		values[1] = Int32GetDatum(part->pid);
-		nulls[1] = part->pid == 0;
+		nulls[1] |= part->pid == 0;
 		values[2] = UInt64GetDatum(part->entered);
 		values[3] = UInt64GetDatum(part->dropped);
 		values[4] = UInt64GetDatum(ct_arena_used(&arena));
 		values[5] = TimestampTzGetDatum(part->last_pass);
-		nulls[5] = part->last_pass == 0;
+		nulls[5] |= part->last_pass == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

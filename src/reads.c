@@ -152,6 +152,7 @@ open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instant
 {
 	Subject		subject = {.exists = true};
 
+	contime_check_argument(fcinfo);
 	subject.ticks = get_fn_expr_argtype(fcinfo->flinfo, clock) == INT8OID;
 	subject.rel = contime_open_argument(fcinfo, AccessShareLock);
 	subject.table = contime_table(subject.rel);
@@ -265,6 +266,8 @@ return_rows(FunctionCallInfo fcinfo, Begin begin)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
+	/* First of all: of another type than a table's row there is no set of rows. */
+	contime_check_argument(fcinfo);
 	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
 		(rsinfo->allowedModes & SFRM_Materialize_Preferred) == 0)
 		return return_one(fcinfo, begin);

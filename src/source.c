@@ -21,6 +21,7 @@
  */
 #include "source.h"
 
+#include "table/members.h"
 #include "table/owner.h"
 
 #include "access/genam.h"
@@ -31,6 +32,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
@@ -364,13 +366,36 @@ contime_kind_of(const char *name)
 	return -1;
 }
 
+/* Does contime.source have the columns that this library reads and writes? */
+static bool
+sources_have_shape(TupleDesc desc)
+{
+	static const Oid types[Natts_source] = {REGCLASSOID, REGCLASSOID, TEXTOID, JSONBOID};
+
+	if (desc->natts != Natts_source)
+		return false;
+	for (int i = 0; i < Natts_source; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped || !column->attnotnull || column->atttypid != types[i])
+			return false;
+	}
+	return true;
+}
+
 Relation
 contime_open_sources(LOCKMODE mode)
 {
-	Oid			schema = get_namespace_oid("contime", true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid("source", schema) : InvalidOid;
+	Oid			relid = contime_member(CONTIME_MEMBER_SOURCES);
+	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
 
-	return OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+	if (rel && !sources_have_shape(RelationGetDescr(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table contime.source does not have the columns that this version of contime needs"),
+				 errhint("Run ALTER EXTENSION contime UPDATE.")));
+	return rel;
 }
 
 List *
@@ -407,11 +432,13 @@ contime_added_sources(Oid relid)
 void
 contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPointer tid)
 {
-	Relation	rel = contime_open_sources(RowExclusiveLock);
+	Relation	rel;
 	Datum		values[Natts_source];
 	bool		isnull[Natts_source] = {0};
 	HeapTuple	tuple;
 
+	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
+	rel = contime_open_sources(RowExclusiveLock);
 	for (int i = 0; i < lengthof(kinds); i++)
 		if (kinds[i].kind == kind)
 			values[Anum_source_kind - 1] = CStringGetTextDatum(kinds[i].name);
@@ -431,12 +458,14 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 void
 contime_source_forget(Oid relid)
 {
-	Relation	rel = contime_open_sources(RowExclusiveLock);
+	List	   *added = contime_added_sources(relid);
+	Relation	rel;
 	ListCell   *lc;
 
-	if (rel == NULL)
+	if (added == NIL)
 		return;
-	foreach(lc, contime_added_sources(relid))
+	rel = contime_open_sources(RowExclusiveLock);
+	foreach(lc, added)
 		simple_heap_delete(rel, &((Added *) lfirst(lc))->tid);
 	relation_close(rel, NoLock);
 }

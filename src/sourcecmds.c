@@ -16,6 +16,7 @@
  */
 #include "source.h"
 
+#include "table/members.h"
 #include "table/owner.h"
 
 #include "access/genam.h"
@@ -85,6 +86,51 @@ related(Oid relid, bool dependents)
 	return found;
 }
 
+static char *
+table_option(Oid relid, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, GetForeignTable(relid)->options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, name) == 0)
+			return defGetString(def);
+	}
+	return NULL;
+}
+
+/* Does a relation inherit from another one, as pg_inherits has it? */
+static bool
+inherits_from(Oid relid, Oid parent)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		inherits = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (!inherits && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		inherits = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return inherits;
+}
+
+/*
+ * Does a continuous table have event tables?  Only then do its dependencies on
+ * relations that it does not inherit from say which they are.
+ */
+static bool
+has_events(Oid relid)
+{
+	return table_option(relid, "events") != NULL || contime_added_sources(relid) != NIL;
+}
+
 List *
 contime_source_dependents(Oid events)
 {
@@ -92,8 +138,12 @@ contime_source_dependents(Oid events)
 	ListCell   *lc;
 
 	foreach(lc, related(events, true))
-		if (contime_is_table(lfirst_oid(lc)))
-			tables = lappend_oid(tables, lfirst_oid(lc));
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (contime_is_table(relid) && !inherits_from(relid, events) && has_events(relid))
+			tables = list_append_unique_oid(tables, relid);
+	}
 	return tables;
 }
 
@@ -105,8 +155,8 @@ contime_source_bound(Oid relid)
 	ListCell   *lc;
 
 	foreach(lc, related(relid, false))
-		if (!list_member_oid(find_inheritance_children(lfirst_oid(lc), NoLock), relid))
-			bound = lappend_oid(bound, lfirst_oid(lc));
+		if (!inherits_from(relid, lfirst_oid(lc)))
+			bound = list_append_unique_oid(bound, lfirst_oid(lc));
 	return bound;
 }
 
@@ -147,21 +197,6 @@ check_may_bind(Oid events)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
 }
 
-static char *
-table_option(Oid relid, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, GetForeignTable(relid)->options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, name) == 0)
-			return defGetString(def);
-	}
-	return NULL;
-}
-
 /* The event tables that a definition names. */
 static List *
 named_events(Relation rel)
@@ -188,6 +223,19 @@ check_empty(Oid relid)
 				 errhint("TRUNCATE the table first, or create a new one.")));
 }
 
+/* A table would find its own rows among those of a parent. */
+static void
+check_no_parent(Oid relid, Oid events)
+{
+	if (list_member_oid(find_all_inheritors(events, NoLock, NULL), relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("\"%s\" cannot be the event table of continuous table \"%s\"",
+						get_rel_name(events), get_rel_name(relid)),
+				 errdetail("The continuous table inherits from it, or is a partition of it."),
+				 errhint("Name a table that the continuous table does not inherit from.")));
+}
+
 bool
 contime_source_bind(Oid relid)
 {
@@ -210,6 +258,7 @@ contime_source_bind(Oid relid)
 		ObjectAddress referenced;
 
 		check_may_bind(lfirst_oid(lc));
+		check_no_parent(relid, lfirst_oid(lc));
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
@@ -703,14 +752,11 @@ open_own_table(Oid relid)
 	Relation	rel;
 
 	contime_require_running();
-	if (!contime_is_table(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a continuous table", get_rel_name(relid)),
-				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
+	contime_require_table(relid);
 	if (!pg_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
-	rel = relation_open(relid, AccessExclusiveLock);
+	rel = contime_open_relation(relid, AccessExclusiveLock);
 	check_empty(relid);
 	return rel;
 }
@@ -723,7 +769,7 @@ contime_add_source(PG_FUNCTION_ARGS)
 	char	   *kind_name = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	int			kind = contime_kind_of(kind_name);
 	Relation	rel = open_own_table(relid);
-	Relation	events = relation_open(PG_GETARG_OID(1), AccessShareLock);
+	Relation	events = contime_open_relation(PG_GETARG_OID(1), AccessShareLock);
 	Jsonb	   *columns;
 	ListCell   *lc;
 
@@ -774,6 +820,8 @@ contime_drop_source(PG_FUNCTION_ARGS)
 		simple_heap_delete(sources, &added->tid);
 		found = true;
 	}
+	if (!found && get_rel_name(events) == NULL)
+		contime_report_no_relation(events);
 	if (!found)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -786,20 +834,48 @@ contime_drop_source(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* ERROR unless a call is one for a row of contime.source, after it was written. */
+static const TriggerData *
+check_trigger(FunctionCallInfo fcinfo)
+{
+	const TriggerData *trigger = CALLED_AS_TRIGGER(fcinfo) ? (TriggerData *) fcinfo->context : NULL;
+
+	if (trigger == NULL || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		RelationGetRelid(trigger->tg_relation) != contime_member(CONTIME_MEMBER_SOURCES))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("contime.source_changed() is a trigger of table contime.source"),
+				 errhint("The extension creates it; do not create another trigger of it.")));
+	return trigger;
+}
+
+/* The continuous table that a row of contime.source is about has other sources. */
+static void
+source_row_changed(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		state = heap_getattr(tuple, Anum_source_state, desc, &isnull);
+
+	if (!isnull && contime_is_table(DatumGetObjectId(state)))
+		sources_changed(DatumGetObjectId(state));
+}
+
 /* After rows of contime.source came from a dump, or were changed by hand. */
 Datum
 contime_source_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	bool		isnull;
-	Oid			relid;
+	const TriggerData *trigger = check_trigger(fcinfo);
+	Relation	sources;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "contime.source_changed() is a trigger");
-	relid = DatumGetObjectId(heap_getattr(trigger->tg_trigtuple, Anum_source_state,
-										  RelationGetDescr(trigger->tg_relation), &isnull));
-	if (contime_is_table(relid))
-		sources_changed(relid);
+	contime_require_running();
+
+	/* Opened once more for the check that its columns are those expected. */
+	sources = contime_open_sources(NoLock);
+	source_row_changed(trigger->tg_trigtuple, RelationGetDescr(sources));
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		source_row_changed(trigger->tg_newtuple, RelationGetDescr(sources));
+	relation_close(sources, NoLock);
 	return PointerGetDatum(NULL);
 }
 

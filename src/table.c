@@ -15,6 +15,7 @@
  */
 #include "contime.h"
 
+#include "table/members.h"
 #include "table/owner.h"
 
 #include "access/htup_details.h"
@@ -1142,17 +1143,68 @@ cache_purge(void)
 	}
 }
 
+/* The foreign data wrapper of a foreign table; InvalidOid: there is no such table. */
+static Oid
+wrapper_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	Oid			server;
+	Oid			wrapper = InvalidOid;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
+	ReleaseSysCache(tuple);
+	tuple = SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(server));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	wrapper = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw;
+	ReleaseSysCache(tuple);
+	return wrapper;
+}
+
 bool
 contime_is_table(Oid relid)
 {
-	ForeignTable *foreign;
+	Oid			wrapper;
 
-	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE ||
-		!SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)))
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return false;
-	foreign = GetForeignTable(relid);
-	return strcmp(GetForeignDataWrapper(GetForeignServer(foreign->serverid)->fdwid)->fdwname,
-				  CONTIME_WRAPPER) == 0;
+	wrapper = wrapper_of(relid);
+	return OidIsValid(wrapper) && wrapper == contime_member(CONTIME_MEMBER_WRAPPER);
+}
+
+void
+contime_report_no_relation(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid)));
+}
+
+void
+contime_require_table(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	contime_require_loaded();
+	if (name == NULL)
+		contime_report_no_relation(relid);
+	if (!contime_is_table(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a continuous table", name),
+				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+}
+
+Relation
+contime_open_relation(Oid relid, LOCKMODE mode)
+{
+	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+
+	if (rel == NULL)
+		contime_report_no_relation(relid);
+	return rel;
 }
 
 Oid

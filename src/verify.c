@@ -143,7 +143,7 @@ Datum
 contime_verify(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel;
 	const ContimeTable *table;
 	TupleDesc	desc;
 	Datum		values[3];
@@ -151,11 +151,8 @@ contime_verify(PG_FUNCTION_ARGS)
 	Sum			heap;
 	Sum			memory;
 
-	if (!contime_is_table(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a continuous table", RelationGetRelationName(rel)),
-				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+	contime_require_table(relid);
+	rel = contime_open_relation(relid, AccessShareLock);
 	table = contime_table(rel);
 	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
 	if (table->source == NULL)
