@@ -31,8 +31,8 @@ BEGIN
     END IF;
 
     -- Whatever is in a schema depends on it, but for types that belong to a table or to another type.
-    SELECT pg_catalog.string_agg(pg_catalog.pg_describe_object(d.classid, d.objid, 0), ', ') INTO objects
-    FROM (SELECT DISTINCT classid, objid FROM pg_catalog.pg_depend
+    SELECT pg_catalog.string_agg(d.object, ', ' ORDER BY d.object) INTO objects
+    FROM (SELECT DISTINCT classid, objid, pg_catalog.pg_describe_object(classid, objid, 0) COLLATE "C" AS object FROM pg_catalog.pg_depend
         WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = extension.extnamespace) d
     WHERE (d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass OR d.objid <> extension.oid)
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid

@@ -721,8 +721,12 @@ extern int64 contime_stamp(void);
  */
 extern void contime_source_derive(ContimeTable *table, Relation rel, const char *events_name);
 
-/* A continuous table is dropped: forget what contime.source has of it. */
-extern void contime_source_forget(Oid relid);
+/*
+ * Delete the rows that contime.source has of a table, which is dropped.  Or
+ * (stale) of one that is created: a table that had its OID was dropped while
+ * the server ran without contime.  Its own rows this transaction has written.
+ */
+extern void contime_source_forget(Oid relid, bool stale);
 
 /* The text of a query for its rows: $1 ... are keys, then the latest instant. */
 typedef enum ContimeRows

@@ -241,7 +241,7 @@ on_drop(Oid class, Oid object, int sub)
 		on_drop_part(object);
 
 	if (class == RelationRelationId && sub == 0 && contime_is_table(object))
-		contime_source_forget(object);
+		contime_source_forget(object, false);
 	if (class == RelationRelationId && sub != 0)
 	{
 		if (collecting > 0)
@@ -261,17 +261,6 @@ on_drop(Oid class, Oid object, int sub)
 	}
 }
 
-/*
- * A table that was dropped while the server ran without contime has left its
- * rows in contime.source.  They are not those of a table that gets its OID.
- */
-static void
-on_create(Oid relid)
-{
-	contime_source_forget(relid);
-	collect(&created, relid);
-}
-
 static void
 contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
@@ -280,11 +269,9 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 
 	if (access == OAT_DROP)
 		on_drop(class, object, sub);
-	else if (collecting > 0 && class == RelationRelationId && access == OAT_POST_CREATE && sub == 0)
-		on_create(object);
 	else if (collecting > 0 && class == RelationRelationId &&
 			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
-		collect(&altered, object);
+		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
 }
 
 /* ---- after a command --------------------------------------------------------------------- */
@@ -302,6 +289,8 @@ check_created(Oid relid)
 		check_rows(relid, relkind == RELKIND_FOREIGN_TABLE || !get_rel_relispartition(relid));
 	if (!contime_is_table(relid))
 		return;
+
+	contime_source_forget(relid, true);
 
 	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
 	(void) contime_source_bind(relid);

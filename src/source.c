@@ -419,6 +419,7 @@ contime_added_sources(Oid relid)
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
 		added->tid = tuple->t_self;
+		added->fresh = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 		added->events = DatumGetObjectId(values[Anum_source_events - 1]);
 		added->kind = contime_kind_of(TextDatumGetCString(values[Anum_source_kind - 1]));
 		added->columns = DatumGetJsonbPCopy(values[Anum_source_columns - 1]);
@@ -456,7 +457,7 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 }
 
 void
-contime_source_forget(Oid relid)
+contime_source_forget(Oid relid, bool stale)
 {
 	List	   *added = contime_added_sources(relid);
 	Relation	rel;
@@ -466,8 +467,15 @@ contime_source_forget(Oid relid)
 		return;
 	rel = contime_open_sources(RowExclusiveLock);
 	foreach(lc, added)
-		simple_heap_delete(rel, &((Added *) lfirst(lc))->tid);
+	{
+		Added	   *row = lfirst(lc);
+
+		if (!stale || !row->fresh)
+			simple_heap_delete(rel, &row->tid);
+	}
 	relation_close(rel, NoLock);
+	if (stale)
+		CommandCounterIncrement();
 }
 
 /* ---- deriving ---------------------------------------------------------------------------------- */

@@ -53,6 +53,7 @@ enum
 typedef struct Added
 {
 	ItemPointerData tid;
+	bool		fresh;			/* this transaction wrote it */
 	Oid			events;
 	CtKind		kind;
 	Jsonb	   *columns;

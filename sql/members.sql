@@ -1,0 +1,236 @@
+-- Objects are contime's by membership in the extension: a name is anybody's, and an OID need not be what a call takes it for.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE ROLE ann;
+CREATE ROLE eve;
+GRANT USAGE ON FOREIGN SERVER contime TO ann;
+GRANT CREATE ON SCHEMA public TO ann, eve;
+SELECT current_database() AS ours \gset
+GRANT CREATE ON DATABASE :ours TO eve;
+
+-- What only PostgreSQL calls nobody else can.
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE pronamespace = 'contime'::regnamespace AND NOT has_function_privilege('eve', p.oid, 'EXECUTE') ORDER BY 1::text;
+SELECT nspname, obj_description(n.oid) IS NOT NULL AS commented, nspowner = extowner AS its_owner, has_schema_privilege('eve', n.oid, 'CREATE') AS creates
+FROM pg_namespace n JOIN pg_depend d ON (classid, objid) = ('pg_namespace'::regclass, n.oid) AND deptype = 'e' JOIN pg_extension e ON e.oid = refobjid WHERE extname = 'contime';
+SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'contime';
+
+-- Triggers of such functions, on other tables than theirs.
+SET ROLE eve;
+CREATE TEMP TABLE mine (state regclass, events regclass, kind text, columns jsonb);
+CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
+CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION contime.capture();
+RESET ROLE;
+CREATE TABLE ours (state regclass, events regclass, kind text, columns jsonb);
+CREATE TRIGGER a AFTER INSERT ON ours FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
+INSERT INTO ours VALUES ('ours', 'ours', 'event', '{}');
+DROP TRIGGER a ON ours;
+CREATE TRIGGER a AFTER INSERT ON ours EXECUTE FUNCTION contime.source_changed();
+INSERT INTO ours SELECT FROM ours WHERE false;
+DROP TRIGGER a ON ours;
+CREATE TRIGGER a BEFORE TRUNCATE ON ours EXECUTE FUNCTION contime.source_changed();
+TRUNCATE ours;
+DROP TRIGGER a ON ours;
+CREATE TRIGGER a BEFORE INSERT OR UPDATE ON ours FOR EACH ROW EXECUTE FUNCTION contime.capture('1', '2');
+INSERT INTO ours VALUES ('ours', 'ours', 'event', '{}');
+DROP TABLE ours;
+
+-- Nor on contime.source, but for the one that the extension has.
+BEGIN;
+CREATE TRIGGER a BEFORE INSERT ON contime.source FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
+INSERT INTO contime.source VALUES ('pg_class', 'pg_class', 'event', '{}');
+ROLLBACK;
+BEGIN;
+CREATE TRIGGER a AFTER INSERT OR TRUNCATE ON contime.source EXECUTE FUNCTION contime.source_changed();
+TRUNCATE contime.source;
+ROLLBACK;
+
+-- A database without the extension, and a schema "contime" of somebody's own.
+CREATE DATABASE contime_none;
+GRANT CREATE ON DATABASE contime_none TO eve;
+\c contime_none
+SET client_min_messages = warning;
+CREATE FOREIGN DATA WRAPPER plain;
+CREATE SERVER plain FOREIGN DATA WRAPPER plain;
+GRANT USAGE ON FOREIGN SERVER plain TO eve;
+GRANT CREATE ON SCHEMA public TO eve;
+SET ROLE eve;
+CREATE SCHEMA contime;
+CREATE TABLE contime.source (state text, events int[], kind point);
+INSERT INTO contime.source SELECT repeat('x', 100), '{}', '(1,1)' FROM generate_series(1, 10);
+CREATE FUNCTION contime.capture() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''captured''; END';
+CREATE FOREIGN TABLE remote (id int, v int) SERVER plain;
+CREATE TABLE local (id int, v int);
+ALTER TABLE local RENAME COLUMN v TO w;
+ALTER FOREIGN TABLE remote RENAME COLUMN v TO w;
+ALTER FOREIGN TABLE remote RENAME TO remotes;
+CREATE FOREIGN TABLE child () INHERITS (local) SERVER plain;
+DROP FOREIGN TABLE child;
+DROP FOREIGN TABLE remotes;
+DROP TABLE contime.source;
+CREATE VIEW contime.source AS SELECT 1 AS state;
+CREATE FOREIGN TABLE remote (id int, v int) SERVER plain;
+DROP FOREIGN TABLE remote;
+RESET ROLE;
+
+-- There the extension is not created, nor half of it.
+CREATE EXTENSION contime;
+\echo :SQLSTATE
+SELECT count(*) FROM pg_extension WHERE extname = 'contime';
+SELECT count(*) FROM pg_foreign_server WHERE srvname = 'contime';
+DROP SCHEMA contime CASCADE;
+
+-- Version 0.1.0 took such a schema; it is not updated unless all in it is the extension's.
+SET ROLE eve;
+CREATE SCHEMA contime;
+RESET ROLE;
+CREATE EXTENSION contime VERSION '0.1.0';
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+ALTER EXTENSION contime UPDATE;
+\echo :SQLSTATE
+ALTER SCHEMA contime OWNER TO CURRENT_USER;
+CREATE FUNCTION contime.at(anyelement, timestamptz, int) RETURNS SETOF anyelement LANGUAGE sql AS 'SELECT $1';
+CREATE TYPE contime.mood AS ENUM ('good');
+CREATE OPERATOR contime.+ (LEFTARG = text, RIGHTARG = text, FUNCTION = textcat);
+ALTER EXTENSION contime UPDATE;
+\echo :SQLSTATE
+DROP FUNCTION contime.at(anyelement, timestamptz, int);
+DROP TYPE contime.mood;
+DROP OPERATOR contime.+ (text, text);
+GRANT CREATE ON SCHEMA contime TO eve;
+ALTER EXTENSION contime UPDATE;
+\echo :SQLSTATE
+REVOKE CREATE ON SCHEMA contime FROM eve;
+
+-- Nor by what somebody else's objects are called there: they are not looked up.
+CREATE FOREIGN TABLE kept (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO kept VALUES (1, '2026-01-01', 7);
+CREATE TABLE public.event (id int, at timestamptz, v int);
+CREATE FOREIGN TABLE durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+SELECT contime.add_source('durable', 'event');
+ALTER EXTENSION contime UPDATE;
+SELECT v FROM kept;
+INSERT INTO event VALUES (1, '2026-01-01', 8);
+SELECT v FROM durable;
+SELECT extversion, extnamespace::regnamespace, extcondition FROM pg_extension WHERE extname = 'contime';
+DROP SCHEMA contime CASCADE;
+CREATE TABLE updated AS SELECT d.class, d.identity, obj_description(objid, classid::regclass::name) AS comment, initprivs::text AS acl
+FROM pg_depend p CROSS JOIN LATERAL (SELECT type, identity FROM pg_identify_object(classid, objid, objsubid)) AS d (class, identity) LEFT JOIN pg_init_privs i ON (classoid, objoid, i.objsubid) = (classid, objid, p.objsubid)
+WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contime') AND deptype = 'e';
+DROP EXTENSION contime CASCADE;
+SELECT count(*) FROM pg_namespace WHERE nspname = 'contime';
+CREATE EXTENSION contime;
+CREATE TABLE created AS SELECT d.class, d.identity, obj_description(objid, classid::regclass::name) AS comment, initprivs::text AS acl
+FROM pg_depend p CROSS JOIN LATERAL (SELECT type, identity FROM pg_identify_object(classid, objid, objsubid)) AS d (class, identity) LEFT JOIN pg_init_privs i ON (classoid, objoid, i.objsubid) = (classid, objid, p.objsubid)
+WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contime') AND deptype = 'e';
+SELECT count(*) > 30 AS objects FROM created;
+(TABLE updated EXCEPT TABLE created) UNION ALL (TABLE created EXCEPT TABLE updated);
+
+-- A table contime.source that is not what the library reads: an error that says so.
+BEGIN;
+ALTER TABLE contime.source ADD COLUMN note text;
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+ROLLBACK;
+BEGIN;
+ALTER TABLE contime.source DROP CONSTRAINT source_columns_check, ALTER COLUMN columns TYPE text;
+CREATE TABLE c () INHERITS (event);
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+ROLLBACK;
+BEGIN;
+ALTER EXTENSION contime DROP TABLE contime.source;
+ALTER TABLE contime.source RENAME TO not_ours;
+SELECT contime.add_source('event', 'event');
+ROLLBACK;
+
+-- A wrapper is ours whatever its name, and another is not, whatever handler it has.
+ALTER FOREIGN DATA WRAPPER contime_fdw RENAME TO renamed;
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO t VALUES (1, '2026-01-01', 7);
+SELECT v FROM t;
+CREATE FOREIGN DATA WRAPPER contime_fdw HANDLER contime.fdw_handler VALIDATOR contime.fdw_validator;
+CREATE SERVER other FOREIGN DATA WRAPPER contime_fdw;
+CREATE FOREIGN TABLE u (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER other;
+SELECT v FROM u;
+INSERT INTO u VALUES (1, '2026-01-01', 7);
+SELECT * FROM contime.at(NULL::u, now());
+DROP FOREIGN TABLE u;
+SELECT v FROM t;
+DROP EXTENSION contime CASCADE;
+CREATE EXTENSION contime;
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO t VALUES (1, '2026-01-01', 8);
+SELECT v FROM t;
+\c :ours
+SET client_min_messages = warning;
+DROP DATABASE contime_none WITH (FORCE);
+
+-- A table that only inherits from another does not take its rows for events.
+CREATE TABLE parent (id int, at timestamptz, v int);
+CREATE FOREIGN TABLE child (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) INHERITS (parent) SERVER contime;
+INSERT INTO child VALUES (1, '2026-01-01', 7);
+INSERT INTO parent VALUES (1, '2026-01-01', 1);
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
+ALTER TABLE parent RENAME TO parents;
+ALTER TABLE parents ADD COLUMN note text;
+ALTER TABLE ONLY parents RENAME TO parent;
+SELECT v FROM child;
+ALTER FOREIGN TABLE child NO INHERIT parent;
+ALTER FOREIGN TABLE child INHERIT parent;
+SELECT v FROM child;
+
+-- And is not bound to it, nor to another one that it inherits from.
+CREATE FOREIGN TABLE bound (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) INHERITS (parent) SERVER contime OPTIONS (events 'parent');
+SELECT contime.add_source('child', 'parent');
+TRUNCATE child;
+SELECT contime.add_source('child', 'parent');
+CREATE FOREIGN TABLE bound (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum'), note text) SERVER contime OPTIONS (events 'parent');
+ALTER FOREIGN TABLE bound INHERIT parent;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
+DROP FOREIGN TABLE bound;
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
+
+-- The same table as parent of one and event table of another.
+CREATE FOREIGN TABLE bound (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'parent');
+SELECT pg_get_triggerdef(oid) ~ ('''' || 'bound'::regclass::oid || '''') AS of_bound FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
+DROP TABLE parent CASCADE;
+
+-- Counters are for those who may read; others' tables do not show.
+CREATE FOREIGN TABLE secret (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO secret VALUES (1, '2026-01-01', 7);
+SET ROLE eve;
+SELECT "table" FROM contime.tables;
+SELECT worker, pid, entered, dropped, memory_bytes, last_pass FROM contime.workers ORDER BY worker;
+RESET ROLE;
+GRANT SELECT (v) ON secret TO eve;
+SET ROLE eve;
+SELECT "table", keys FROM contime.tables;
+RESET ROLE;
+REVOKE SELECT (v) ON secret FROM eve;
+GRANT INSERT, UPDATE, DELETE, TRUNCATE ON secret TO eve;
+SET ROLE eve;
+SELECT "table" FROM contime.tables;
+SELECT "table" FROM contime.table_stats();
+RESET ROLE;
+GRANT pg_monitor TO eve;
+SET ROLE eve;
+SELECT "table" FROM contime.tables;
+SELECT worker, pid IS NOT NULL AS pid, memory_bytes >= 0 AS bytes FROM contime.workers ORDER BY worker;
+RESET ROLE;
+REVOKE pg_monitor FROM eve;
+GRANT pg_read_all_data TO eve;
+SET ROLE eve;
+SELECT "table" FROM contime.tables;
+SELECT count(pid) FROM contime.workers;
+RESET ROLE;
+REVOKE pg_read_all_data FROM eve;
+
+-- A row of contime.source is a definition: seen by all, changed by its owner.
+SET ROLE eve;
+SELECT count(*) FROM contime.source;
+DELETE FROM contime.source;
+INSERT INTO contime.source VALUES ('secret', 'pg_class', 'event', '{}');
+RESET ROLE;
+DROP FOREIGN TABLE secret;
+DROP OWNED BY ann, eve;
+DROP ROLE ann, eve;
