@@ -3,6 +3,8 @@
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+CREATE SCHEMA arguments;
+SET search_path = arguments;
 CREATE FOREIGN TABLE account (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO account VALUES (1, '2026-01-01', 7), (2, '2026-01-01', 8);
 CREATE FOREIGN TABLE game (id text OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
@@ -171,3 +173,5 @@ EXECUTE p;
 DROP FOREIGN TABLE twofold;
 EXECUTE p;
 SELECT v, count(*) > 0 AS any FROM account WHERE at = 'infinity' AND id = 2 GROUP BY v;
+DROP SCHEMA arguments CASCADE;
+DROP FOREIGN DATA WRAPPER other CASCADE;
