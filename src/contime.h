@@ -19,6 +19,7 @@
  *	  source.c     the event tables of a durable table, and what their rows mean
  *	  sourcecmds.c commands that give, change and drop them
  *	  heapread.c   events from there, as a snapshot sees them
+ *	  durable/references.c  references that keep them as they are while they are read
  *	  cache.c      those events in memory: loaded, given up
  *	  keys.c       one key after the other, where not all are there
  *	  room.c       and the memory they take
@@ -578,8 +579,14 @@ extern void contime_serializable_clear(Oid relid);
  * whose values live until the next call.
  */
 typedef struct ContimeScan ContimeScan;
+struct ContimeReferences;
 
-extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot);
+/*
+ * held: the references to its event tables, which the scan is to end, if the
+ * caller began them before; or NULL.
+ */
+extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot,
+									   struct ContimeReferences *held);
 
 /* Of a durable table: read event tables only.  Where has it read?  NULL: it is no such table. */
 extern void contime_scan_use_heap(ContimeScan *scan);
@@ -795,6 +802,21 @@ extern List *contime_source_dependents(Oid events);
 extern List *contime_source_note_names(Oid relid);
 extern List *contime_source_note_schema(Oid schema);
 extern void contime_source_follow(List *noted);
+
+/* ---- durable/references.c --------------------------------------------------------- */
+
+/*
+ * References to a durable table's event tables, so that core refuses DDL on
+ * them beneath an open read of the same session.  begin: under the resource
+ * owner that the read belongs to; NULL for a table in memory.  end: under any.
+ */
+typedef struct ContimeReferences ContimeReferences;
+
+extern ContimeReferences *contime_references_begin(const ContimeTable *table);
+extern void contime_references_end(ContimeReferences *held);
+
+/* The event tables that scans of this session read; NIL, as a rule. */
+extern List *contime_references_read(void);
 
 /* ---- heapread.c ------------------------------------------------------------------- */
 

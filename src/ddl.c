@@ -23,6 +23,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -129,6 +130,123 @@ change_rows(Oid events)
 
 	foreach(lc, contime_source_dependents(events))
 		contime_cache_change(lfirst_oid(lc), events);
+}
+
+/* ---- beneath an open read -------------------------------------------------------------- */
+
+static void pg_attribute_noreturn()
+report_in_use(Oid relid, const char *command)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("cannot %s \"%s\" because it is being used by active queries in this session",
+					command, get_rel_name(relid))));
+}
+
+/*
+ * ERROR if a scan of this session reads the rows of a relation.  Of an event
+ * table core knows; of its parts only this does, since scans do not open them.
+ */
+static void
+check_not_read(Oid relid, const char *command)
+{
+	List	   *read = contime_references_read();
+	List	   *relations;
+	ListCell   *lc;
+
+	if (read == NIL || !OidIsValid(relid))
+		return;
+	if (get_rel_relkind(relid) == RELKIND_INDEX || get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+	{
+		relid = IndexGetRelation(relid, true);
+		command = "DROP INDEX";
+	}
+	relations = list_make1_oid(relid);
+	foreach(lc, relations)
+	{
+		if (list_member_oid(read, lfirst_oid(lc)))
+			report_in_use(relid, command);
+		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+	}
+}
+
+/* Likewise, by name; what its user may not change core refuses. */
+static void
+check_not_read_name(const RangeVar *name, const char *command)
+{
+	Oid			relid = name && contime_references_read() != NIL ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+
+	if (OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()))
+		check_not_read(relid, command);
+}
+
+/* The table of a trigger, rule or policy that is dropped by its name. */
+static RangeVar *
+table_of_dropped(List *object)
+{
+	return list_length(object) < 2 ? NULL
+		: makeRangeVarFromNameList(list_truncate(list_copy(object), list_length(object) - 1));
+}
+
+/*
+ * Before a command.  (TRUNCATE, and whatever is dropped as a relation, by
+ * cascades too, comes by the object access hook.)
+ */
+static void
+check_beneath(Node *stmt)
+{
+	ListCell   *lc;
+
+	if (contime_references_read() == NIL)
+		return;
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			check_not_read_name(((AlterTableStmt *) stmt)->relation, "ALTER TABLE");
+			break;
+		case T_ClusterStmt:
+			check_not_read_name(((ClusterStmt *) stmt)->relation, "CLUSTER");
+			break;
+		case T_IndexStmt:
+			check_not_read_name(((IndexStmt *) stmt)->relation, "CREATE INDEX");
+			break;
+		case T_CreateStmt:
+			foreach(lc, ((CreateStmt *) stmt)->inhRelations)
+				check_not_read_name(lfirst_node(RangeVar, lc), "CREATE TABLE .. PARTITION OF");
+			break;
+		case T_DropStmt:
+			if (((DropStmt *) stmt)->removeType == OBJECT_TRIGGER ||
+				((DropStmt *) stmt)->removeType == OBJECT_RULE ||
+				((DropStmt *) stmt)->removeType == OBJECT_POLICY)
+				foreach(lc, ((DropStmt *) stmt)->objects)
+					check_not_read_name(table_of_dropped(lfirst_node(List, lc)), "DROP from");
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * After a command that gave another name.  Core lets queries go on, which know
+ * their tables by OID; a read of a durable table asks its event tables by name.
+ */
+static void
+check_renamed(Node *stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, contime_references_read())
+	{
+		Oid			events = lfirst_oid(lc);
+		bool		renamed = events == relid;
+
+		if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
+			renamed = get_namespace_oid(((RenameStmt *) stmt)->newname, true) == get_rel_namespace(events);
+		else if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN && OidIsValid(relid))
+			renamed = list_member_oid(find_all_inheritors(relid, NoLock, NULL), events);
+		if (renamed)
+			report_in_use(events, "rename");
+	}
 }
 
 /*
@@ -267,6 +385,10 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
 
+	if (access == OAT_DROP && class == RelationRelationId && sub == 0)
+		check_not_read(object, "DROP TABLE");
+	if (access == OAT_TRUNCATE)
+		check_not_read(object, "TRUNCATE");
 	if (access == OAT_DROP)
 		on_drop(class, object, sub);
 	else if (collecting > 0 && class == RelationRelationId &&
@@ -522,12 +644,16 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	if (!is_of_interest(stmt))
 	{
 		List	   *noted = note_names(stmt);
+		Oid			renamed = relation_to_rename(stmt);
 
+		check_beneath(stmt);
 		if (IsA(stmt, TruncateStmt))
 			lock_for_truncate((TruncateStmt *) stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, RenameStmt))
 			follow_rename((RenameStmt *) stmt);
+		if (IsA(stmt, RenameStmt) || IsA(stmt, AlterObjectSchemaStmt))
+			check_renamed(stmt, renamed);
 		contime_source_follow(noted);
 		return;
 	}
@@ -543,6 +669,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	collecting++;
 	PG_TRY();
 	{
+		check_beneath(stmt);
 		if (IsA(stmt, AlterTableStmt))
 			prepare_alter((AlterTableStmt *) stmt);
 		if (IsA(stmt, DropStmt))

@@ -113,6 +113,7 @@ typedef struct FdwShare
 typedef struct FdwScan
 {
 	FdwShare   *share;			/* NULL: all keys are ours */
+	ContimeReferences *held;	/* to the event tables, until there is: */
 	ContimeScan *scan;			/* NULL until the first row is asked for */
 	MemoryContext context;		/* of the values that are bound */
 	bool		bound;			/* the instants and the key are evaluated */
@@ -132,6 +133,7 @@ static void
 contimeBeginForeignScan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	const ContimeTable *table;
 	FdwScan  *state;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
@@ -146,10 +148,9 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 						RelationGetRelationName(node->ss.ss_currentRelation)),
 				 errdetail("Whether its instants are known depends on the values of the parameters."),
 				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
+	table = contime_table(node->ss.ss_currentRelation);
 	if (state->binding.ninstants == 0)
 	{
-		const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
-
 		contime_check_unbound(table);
 		state->travels = contime_travels(table, &state->now);
 	}
@@ -157,6 +158,9 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	state->capacity = 4;
 	state->instants = palloc(state->capacity * sizeof(int64));
+
+	/* From here on, as core does for its own tables: rows may be asked for much later. */
+	state->held = contime_references_begin(table);
 	node->fdw_state = state;
 }
 
@@ -332,7 +336,8 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	const ContimeTable *table = contime_table(rel);
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
-	state->scan = contime_scan_begin(rel, estate->es_snapshot);
+	state->scan = contime_scan_begin(rel, estate->es_snapshot, state->held);
+	state->held = NULL;			/* the scan's, now */
 	if (state->share)
 		contime_scan_share(state->scan, &state->share->next);
 	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
@@ -386,8 +391,12 @@ contimeEndForeignScan(ForeignScanState *node)
 {
 	FdwScan  *state = node->fdw_state;
 
-	if (state != NULL && state->scan != NULL)
+	if (state == NULL)
+		return;
+	if (state->scan != NULL)
 		contime_scan_end(state->scan);
+	else
+		contime_references_end(state->held);
 }
 
 /* ---- parallel scans ---------------------------------------------------------------
@@ -440,7 +449,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
 					double *totalrows, double *totaldeadrows)
 {
 	const ContimeTable *table = contime_table(rel);
-	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot());
+	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot(), NULL);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	int64		now = contime_now(table);
 	ReservoirStateData sampler;

@@ -171,7 +171,7 @@ begin_scan(Read *read)
 {
 	read->owner = CurrentResourceOwner;
 	read->snapshot = RegisterSnapshotOnOwner(GetActiveSnapshot(), read->owner);
-	read->scan = contime_scan_begin(read->subject.rel, read->snapshot);
+	read->scan = contime_scan_begin(read->subject.rel, read->snapshot, NULL);
 	read->row = MakeSingleTupleTableSlot(RelationGetDescr(read->subject.rel), &TTSOpsVirtual);
 }
 

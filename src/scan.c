@@ -78,7 +78,7 @@ find_generation(ContimeScan *scan)
 }
 
 ContimeScan *
-contime_scan_begin(Relation rel, Snapshot snapshot)
+contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime scan",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -89,6 +89,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot)
 	scan->rel = rel;
 	scan->table = contime_table(rel);
 	scan->view = contime_view_begin(snapshot);
+	scan->held = held ? held : contime_references_begin(scan->table);
 	if (scan->table->source)
 	{
 		contime_source_check(scan->table);
@@ -114,6 +115,7 @@ contime_scan_end(ContimeScan *scan)
 {
 	if (scan->heap)
 		contime_heap_end(scan->heap);
+	contime_references_end(scan->held);
 	MemoryContextDelete(scan->context);
 }
 

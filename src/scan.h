@@ -81,6 +81,7 @@ struct ContimeScan
 	const ContimeTable *table;
 	ContimeGeneration *generation;	/* NULL: nothing is in memory */
 	ContimeGeneration *watched; /* where what is read is noted; or NULL */
+	ContimeReferences *held;	/* to its event tables; NULL: it has none */
 	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
 	bool		memory;			/* what is bound is read from memory; or (from_heap) */
 	bool		from_heap;		/* from there, up to this instant: */

@@ -745,9 +745,9 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* A continuous table of the caller's, locked against readers. */
+/* A continuous table of the caller's, locked against readers, of this session too. */
 static Relation
-open_own_table(Oid relid)
+open_own_table(Oid relid, const char *command)
 {
 	Relation	rel;
 
@@ -757,6 +757,7 @@ open_own_table(Oid relid)
 	if (!pg_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
 	rel = contime_open_relation(relid, AccessExclusiveLock);
+	CheckTableNotInUse(rel, command);
 	check_empty(relid);
 	return rel;
 }
@@ -768,7 +769,7 @@ contime_add_source(PG_FUNCTION_ARGS)
 	Oid			relid = PG_GETARG_OID(0);
 	char	   *kind_name = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	int			kind = contime_kind_of(kind_name);
-	Relation	rel = open_own_table(relid);
+	Relation	rel = open_own_table(relid, "add a source to");
 	Relation	events = contime_open_relation(PG_GETARG_OID(1), AccessShareLock);
 	Jsonb	   *columns;
 	ListCell   *lc;
@@ -806,7 +807,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	Oid			events = PG_GETARG_OID(1);
-	Relation	rel = open_own_table(relid);
+	Relation	rel = open_own_table(relid, "drop a source of");
 	Relation	sources = contime_open_sources(RowExclusiveLock);
 	bool		found = false;
 	ListCell   *lc;
@@ -857,8 +858,14 @@ source_row_changed(HeapTuple tuple, TupleDesc desc)
 	bool		isnull;
 	Datum		state = heap_getattr(tuple, Anum_source_state, desc, &isnull);
 
-	if (!isnull && contime_is_table(DatumGetObjectId(state)))
-		sources_changed(DatumGetObjectId(state));
+	Relation	rel;
+
+	if (isnull || !contime_is_table(DatumGetObjectId(state)))
+		return;
+	rel = contime_open_relation(DatumGetObjectId(state), AccessExclusiveLock);
+	CheckTableNotInUse(rel, "change the sources of");
+	relation_close(rel, NoLock);
+	sources_changed(DatumGetObjectId(state));
 }
 
 /* After rows of contime.source came from a dump, or were changed by hand. */

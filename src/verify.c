@@ -68,7 +68,7 @@ side_begin(Relation rel, bool from_heap)
 {
 	Side		side = {.table = contime_table(rel)};
 
-	side.scan = contime_scan_begin(rel, GetActiveSnapshot());
+	side.scan = contime_scan_begin(rel, GetActiveSnapshot(), NULL);
 	side.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	side.context = AllocSetContextCreate(CurrentMemoryContext, "contime verify", ALLOCSET_SMALL_SIZES);
 	initStringInfo(&side.image);

@@ -1,0 +1,153 @@
+/*
+ * references.c
+ *	  References to event tables, held from a scan's begin to its end.
+ *
+ *	  begin:  open the event tables of a durable table, and note who reads them
+ *	  end:    close them
+ *	  abort:  the resource owner lets go of both
+ *
+ * Core refuses DDL on a table that an open query of the same session reads: the
+ * query holds a reference in the relation cache, and CheckTableNotInUse() counts
+ * those.  A scan of a durable table that is answered from memory opens no event
+ * table by itself, so it takes such references here.
+ *
+ * Partitions are not opened: there may be thousands, and a lookup takes 10 us.
+ * Instead each read is noted in a list of this backend, and ddl.c asks it before
+ * a command changes a partition.
+ *
+ * The references belong to the resource owner that is current at the begin, and
+ * are closed in its name whoever is current at the end.  The list follows the
+ * same owner, so it never says more than what the relation cache counts.
+ *
+ * Called by fdw.c, scan.c (begin, end) and ddl.c (the list).
+ */
+#include "contime.h"
+
+#include "access/relation.h"
+#include "storage/lockdefs.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+struct ContimeReferences
+{
+	ResourceOwner owner;
+	int			nevents;
+	Relation	events[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/* An event table that is being read, once for each reference to it. */
+typedef struct ReadOf
+{
+	ResourceOwner owner;
+	Oid			events;
+} ReadOf;
+
+static ReadOf *reads = NULL;
+static int	nreads = 0;
+static int	reads_capacity = 0;
+
+/* Runs for each owner that is released, before its locks are. */
+static void
+release_reads(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
+{
+	int			kept = 0;
+
+	if (phase != RESOURCE_RELEASE_BEFORE_LOCKS || nreads == 0)
+		return;
+	for (int i = 0; i < nreads; i++)
+		if (reads[i].owner != CurrentResourceOwner)
+			reads[kept++] = reads[i];
+	nreads = kept;
+}
+
+/* Nothing can fail between this and note_read(). */
+static void
+enlarge_reads(void)
+{
+	if (nreads < reads_capacity)
+		return;
+	if (reads == NULL)
+	{
+		reads = MemoryContextAlloc(TopMemoryContext, 16 * sizeof(ReadOf));
+		reads_capacity = 16;
+		RegisterResourceReleaseCallback(release_reads, NULL);
+		return;
+	}
+	reads = repalloc_huge(reads, 2 * (Size) reads_capacity * sizeof(ReadOf));
+	reads_capacity *= 2;
+}
+
+static void
+note_read(ResourceOwner owner, Oid events)
+{
+	Assert(nreads < reads_capacity);
+	reads[nreads++] = (ReadOf) {owner, events};
+}
+
+/* The newest such entry goes: reads end in about the opposite order. */
+static void
+forget_read(ResourceOwner owner, Oid events)
+{
+	for (int i = nreads - 1; i >= 0; i--)
+		if (reads[i].events == events && reads[i].owner == owner)
+		{
+			memmove(&reads[i], &reads[i + 1], (nreads - i - 1) * sizeof(ReadOf));
+			nreads--;
+			return;
+		}
+}
+
+/*
+ * Lock and open the event tables of a continuous table, in current memory.  NULL
+ * for a table in memory: what reads it has the table itself open.
+ */
+ContimeReferences *
+contime_references_begin(const ContimeTable *table)
+{
+	ContimeReferences *held;
+	int			n = 0;
+
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		n++;
+	if (n == 0)
+		return NULL;
+	held = palloc(offsetof(ContimeReferences, events) + n * sizeof(Relation));
+	held->owner = CurrentResourceOwner;
+	held->nevents = 0;
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		enlarge_reads();
+		held->events[held->nevents++] = relation_open(source->events, AccessShareLock);
+		note_read(held->owner, source->events);
+	}
+	return held;
+}
+
+/* Close them; their locks stay to the end of the transaction.  May be NULL. */
+void
+contime_references_end(ContimeReferences *held)
+{
+	ResourceOwner caller = CurrentResourceOwner;
+
+	if (held == NULL)
+		return;
+	CurrentResourceOwner = held->owner;
+	for (int i = held->nevents - 1; i >= 0; i--)
+	{
+		forget_read(held->owner, RelationGetRelid(held->events[i]));
+		relation_close(held->events[i], NoLock);
+	}
+	CurrentResourceOwner = caller;
+	pfree(held);
+}
+
+/* The event tables that scans of this session read; NIL, as a rule. */
+List *
+contime_references_read(void)
+{
+	List	   *read = NIL;
+
+	for (int i = 0; i < nreads; i++)
+		read = list_append_unique_oid(read, reads[i].events);
+	return read;
+}
