@@ -519,6 +519,7 @@ link_source(const Pending *p, Relation rel, const ContimeTable *table,
 	ContimeIdentity before = contime_source_switch(table);
 	int			last = -1;		/* row that gave an event last */
 
+	contime_ingest_leave_out(ingest);
 	for (int i = 0; i < p->nrows; i++)
 	{
 		const Captured *row = &p->row[i];
@@ -530,7 +531,9 @@ link_source(const Pending *p, Relation rel, const ContimeTable *table,
 		ExecStoreHeapTuple(row->tuple, slot, false);
 		if (!contime_events_row(events, slot, &values, &isnull))
 			continue;
-		contime_ingest_encode(ingest, source->kind, source->columns, values, isnull, row->retracts);
+		if (!contime_ingest_encode(ingest, source->kind, source->columns, values, isnull,
+								   row->retracts))
+			continue;
 		if (row->updated && last == i - 1)
 			contime_ingest_cancel(ingest);
 		last = i;

@@ -23,6 +23,7 @@
  *	  cache.c      those events in memory: loaded, given up
  *	  keys.c       one key after the other, where not all are there
  *	  room.c       and the memory they take
+ *	  durable/oversize.c  rows that are too large for it
  *	  capture.c    and added as rows are written
  *	  verify.c     the comparison of both
  *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
@@ -100,6 +101,16 @@ typedef struct ContimeLoaded
 	uint64		xip[CONTIME_LOAD_XIDS];
 } ContimeLoaded;
 
+/* Of a cache: are there rows too large for memory, and of which keys (durable/oversize.c)? */
+#define CONTIME_OVERSIZE_WORDS 8
+
+typedef struct ContimeOversize
+{
+	pg_atomic_uint32 any;
+	pg_atomic_uint64 regain_after;
+	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS];	/* by the key's hash */
+} ContimeOversize;
+
 /*
  * The events of one table from one CREATE, first use or TRUNCATE on.  The
  * newest whose transaction is the reader's own or committed is in force; a
@@ -151,6 +162,7 @@ typedef struct ContimeGeneration
 	pg_atomic_uint32 hold;		/* odd: a loader has the batches, no worker */
 	pg_atomic_uint32 key_loads;	/* odd: this is being changed: */
 	ContimeLoaded key_loaded;	/* the snapshot that keys were loaded by last */
+	ContimeOversize oversize;	/* rows that are left out of it */
 } ContimeGeneration;
 
 static inline bool
@@ -453,7 +465,7 @@ extern bool contime_encode_key(const ContimeTable *table, const Datum *values,
 /* What follows from the bytes of a key. */
 extern void contime_hash_key(ContimeKey *key);
 
-/* The values of an encoded key into values[attno - 1], in current memory. */
+/* The values of an encoded key into values[attno - 1], in current memory; ERROR if it is none. */
 extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 							   Datum *values, bool *isnull);
 
@@ -687,10 +699,14 @@ extern void contime_ingest_end(ContimeIngest *ingest);
 
 /*
  * Rows that do not go into memory: an event is encoded and kept, event number i
- * is got (NULL: there are not so many), and all are forgotten.
+ * is got (NULL: there are not so many), and all are forgotten.  A row that is
+ * too large is an ERROR, or (false) left out if contime_ingest_leave_out() was
+ * called before.
  */
-extern void contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
+extern bool contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
 								  const Datum *values, const bool *isnull, bool retracts);
+
+extern void contime_ingest_leave_out(ContimeIngest *ingest);
 
 /* If the last two are the same, one taken back and the other put in its place: forget them. */
 extern void contime_ingest_cancel(ContimeIngest *ingest);
@@ -952,6 +968,20 @@ extern bool contime_keys_are_wanted(Oid database);
 /* By the loader: at first, and to load some that are wanted; false: none are. */
 extern void contime_keys_begin(void);
 extern bool contime_keys_load(void);
+
+/* ---- durable/oversize.c ------------------------------------------------------------ */
+
+extern void contime_oversize_init(ContimeOversize *oversize);
+
+/* A row is left out of a cache: of the key with this hash, or (NULL) of one that is too long. */
+extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
+
+/* Does memory lack rows that are too large: of any key; of this one, perhaps? */
+extern bool contime_oversize_any(const ContimeGeneration *g);
+extern bool contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key);
+
+/* A read of all keys has met no such row. */
+extern void contime_oversize_regain(ContimeGeneration *g);
 
 /* ---- room.c ------------------------------------------------------------------------ */
 

@@ -252,9 +252,30 @@ contime_encode_key(const ContimeTable *table, const Datum *values,
 	return true;
 }
 
+static void pg_attribute_noreturn()
+report_damaged_key(const ContimeTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("a key of continuous table \"%s\" is not one by its definition", table->name)));
+}
+
+/* The next `bytes` of a key that ends at `end`. */
+static const char *
+take_bytes(const ContimeTable *table, const char **p, const char *end, uint32 bytes)
+{
+	const char *taken = *p;
+
+	if (bytes > end - taken)
+		report_damaged_key(table);
+	*p += bytes;
+	return taken;
+}
+
 /* A datum of a key column from its image; advances *p. */
 static Datum
-decode_key_column(const ContimeAttr *attr, const char **p)
+decode_key_column(const ContimeTable *table, const ContimeAttr *attr, const char **p,
+				  const char *end)
 {
 	struct varlena *value;
 	uint32		bytes;
@@ -263,23 +284,22 @@ decode_key_column(const ContimeAttr *attr, const char **p)
 	{
 		uint64		word;
 
-		memcpy(&word, *p, sizeof(word));
-		*p += sizeof(word);
+		memcpy(&word, take_bytes(table, p, end, sizeof(word)), sizeof(word));
 		return (Datum) word;
 	}
 	if (attr->typlen > 0)
 	{
+		const char *image = take_bytes(table, p, end, attr->typlen);
 		char	   *fixed = palloc(attr->typlen);
 
-		memcpy(fixed, *p, attr->typlen);
-		*p += attr->typlen;
+		memcpy(fixed, image, attr->typlen);
 		return PointerGetDatum(fixed);
 	}
-	memcpy(&bytes, *p, sizeof(bytes));
+	memcpy(&bytes, take_bytes(table, p, end, sizeof(bytes)), sizeof(bytes));
+	(void) take_bytes(table, p, end, bytes);
 	value = palloc(bytes + VARHDRSZ);
 	SET_VARSIZE(value, bytes + VARHDRSZ);
-	memcpy(VARDATA(value), *p + sizeof(bytes), bytes);
-	*p += sizeof(bytes) + bytes;
+	memcpy(VARDATA(value), *p - bytes, bytes);
 	if (attr->type == BPCHAROID && attr->typmod >= (int32) VARHDRSZ)
 		return DirectFunctionCall3(bpchar, PointerGetDatum(value),
 								   Int32GetDatum(attr->typmod), BoolGetDatum(false));
@@ -296,10 +316,11 @@ contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 	{
 		int			index = table->key_attno[i] - 1;
 
-		values[index] = decode_key_column(&table->attr[index], &p);
+		values[index] = decode_key_column(table, &table->attr[index], &p, key + bytes);
 		isnull[index] = false;
 	}
-	Assert(p == key + bytes);
+	if (p != key + bytes)
+		report_damaged_key(table);
 }
 
 void

@@ -150,7 +150,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	bool	   *isnull;
 
 	if (contime_events_row(feed->events, slot, &values, &isnull))
-		contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull,
+		(void) contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull,
 							  false);
 	return true;
 }
@@ -471,7 +471,7 @@ load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 
 	while ((load = feed_head(feed, read->snapshot)) && is_key(load, &read->key))
 	{
-		CtStatus	status = CT_NO_MEMORY;
+		CtStatus	status = load->key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
 
 		*timeline = ct_writer_timeline(writer, load->hash, load->key, load->key_bytes);
 		if (*timeline != 0)
@@ -519,6 +519,7 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 	load->binding = AllocSetContextCreate(CurrentMemoryContext, "contime heap load",
 										  ALLOCSET_DEFAULT_SIZES);
 	feed_begin(&load->feed, rel, table, source);
+	contime_ingest_leave_out(load->feed.ingest);
 	return load;
 }
 
@@ -543,10 +544,11 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 bool
 contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 {
-	if (feed_head(&load->feed, load->snapshot) == NULL)
-		return false;
+	bool		more = feed_head(&load->feed, load->snapshot) != NULL;
+
+	/* (There may be nothing but rows that were left out.) */
 	contime_ingest_link(load->feed.ingest, g, NULL);
-	return true;
+	return more;
 }
 
 bool

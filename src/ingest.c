@@ -52,6 +52,10 @@ struct ContimeIngest
 	Row		   *rows;
 	int			nrows;
 	int			capacity;
+	bool		leaves_out;		/* rows that are too large: */
+	bool		long_keys;		/* there were some whose keys are, */
+	uint64	   *left_out;		/* and of the others the keys' hashes */
+	int			nleft_out;
 };
 
 ContimeIngest *
@@ -314,10 +318,49 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 /* ---- rows that go elsewhere ---------------------------------------------------------------- */
 
 void
+contime_ingest_leave_out(ContimeIngest *ingest)
+{
+	ingest->leaves_out = true;
+}
+
+/* Forget the row encoded last, but for its key's hash. */
+static void
+leave_out(ContimeIngest *ingest)
+{
+	const Row  *row = &ingest->rows[--ingest->nrows];
+
+	ingest->buffer.len = row->key_offset;
+	if (row->load.key_bytes > CT_MAX_KEY_BYTES)
+	{
+		ingest->long_keys = true;
+		return;
+	}
+	if (ingest->nleft_out > 0 && ingest->left_out[ingest->nleft_out - 1] == row->load.hash)
+		return;
+	if (ingest->nleft_out % 64 == 0)
+	{
+		Size		bytes = (ingest->nleft_out + 64) * sizeof(uint64);
+
+		ingest->left_out = ingest->left_out ? repalloc_huge(ingest->left_out, bytes)
+			: MemoryContextAlloc(ingest->context, bytes);
+	}
+	ingest->left_out[ingest->nleft_out++] = row->load.hash;
+}
+
+bool
 contime_ingest_encode(ContimeIngest *ingest, CtKind kind, uint64 columns,
 					  const Datum *values, const bool *isnull, bool retracts)
 {
+	const CtLoad *load;
+
 	encode_row(ingest, kind, values, isnull, 0, columns, false, retracts);
+	load = &ingest->rows[ingest->nrows - 1].load;
+	if (!ct_is_too_large(load->key_bytes, load->change.payload_bytes))
+		return true;
+	if (!ingest->leaves_out)
+		contime_report(CT_LIMIT, ingest->table);
+	leave_out(ingest);
+	return false;
 }
 
 void
@@ -673,6 +716,13 @@ contime_ingest_flush(ContimeIngest *ingest)
 void
 contime_ingest_link(ContimeIngest *ingest, ContimeGeneration *g, const CtLabel *label)
 {
+	/* First: whoever sees such a row is to find that it is not there. */
+	if (ingest->long_keys)
+		contime_oversize_note(g, NULL);
+	for (int i = 0; i < ingest->nleft_out; i++)
+		contime_oversize_note(g, &ingest->left_out[i]);
+	ingest->long_keys = false;
+	ingest->nleft_out = 0;
 	if (ingest->nrows > 0)
 		flush_to(ingest, g, label);
 	contime_ingest_reset(ingest);

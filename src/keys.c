@@ -220,8 +220,8 @@ take_wanted(void)
 			ContimeKey *key = &hand.key[hand.nkeys++];
 
 			hand.g = g;
-			memcpy(key->data.data, wanted->key, wanted->key_bytes);
-			key->data.len = wanted->key_bytes;
+			key->data.len = Min(wanted->key_bytes, CONTIME_WANTED_BYTES);
+			memcpy(key->data.data, wanted->key, key->data.len);
 			wanted->serial = 0;
 		}
 		else if (g == NULL)

@@ -155,6 +155,7 @@ ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 	ContimeNotice *notice = ring_room(partition, bytes);
 	bool		was_empty = make_due(g, due);
 
+	Assert(key_bytes <= CT_MAX_KEY_BYTES);
 	notice->bytes = bytes;
 	notice->key_bytes = key_bytes;
 	notice->generation = g - contime_shared->generation;

@@ -249,6 +249,18 @@ announce(ContimeScan *scan)
 
 static void tell_missed(ContimeScan *scan);
 
+/* Is all that is bound in memory, as far as can be known before it is looked at? */
+static bool
+is_in_memory(const ContimeScan *scan)
+{
+	const ContimeGeneration *g = scan->generation;
+
+	if (g == NULL)
+		return false;
+	return scan->by_key ? !contime_oversize_key(g, &scan->key)
+		: !g->partial && !contime_oversize_any(g);
+}
+
 /* Start over, for these instants and perhaps others that are not after `until`. */
 static void
 bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
@@ -269,7 +281,7 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		return;
 	if (!scan->table->source)
 		announce(scan);
-	scan->memory = scan->generation && (keys || !scan->generation->partial);
+	scan->memory = is_in_memory(scan);
 	scan->from_heap = scan->table->source && !scan->memory;
 	scan->done = !scan->memory && !scan->from_heap;
 	if (scan->done)
@@ -387,7 +399,7 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 	return true;
 }
 
-/* Not what has been told in this transaction; key_bytes 0: of whatever keys. */
+/* Not what has been told in this transaction; key_bytes 0, or too many: of whatever keys. */
 static void
 tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
@@ -400,7 +412,7 @@ tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 las
 	told_lxid = MyProc->lxid;
 	if (told[what % TOLD] == what)
 		return;
-	if (key_bytes > 0)
+	if (key_bytes > 0 && key_bytes <= CT_MAX_KEY_BYTES)
 		contime_notice_overtaken(scan->partition, scan->watched, key, key_bytes, from, to);
 	else
 		contime_notice_overtaken_all(scan->watched, from, to);
@@ -806,6 +818,9 @@ fill_some(ContimeScan *scan)
 		return scan->by_key ? visit_in_memory(scan, fill_key, &from, sizeof(from))
 			: fill_partition(scan);
 	fill = visit_from_heap(scan, fill_key, NULL);
+	if (fill == FILL_DONE && scan->timeline == 0 && !scan->by_key && !scan->memory &&
+		scan->generation)
+		contime_oversize_regain(scan->generation);
 	if (fill != FILL_DONE || scan->timeline == 0)
 		return fill;
 	scan->timeline = 0;

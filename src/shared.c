@@ -662,6 +662,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->newest_row = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->hold, 0);
 	pg_atomic_write_u32(&g->key_loads, 0);
+	contime_oversize_init(&g->oversize);
 	entry->newest = g - contime_shared->generation;
 	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
 	return g;

@@ -5,7 +5,8 @@
  * Every event that the caller's snapshot sees is read twice, once wherever
  * reads find it and once from the heap, and the sums of their hashes are
  * compared: the order in which they come does not matter, how often does.  Of a
- * cache that has not all keys those are compared that it has.
+ * cache that has not all keys, or not all rows (durable/oversize.c), those keys
+ * are compared that it has.
  */
 #include "contime.h"
 
@@ -119,9 +120,11 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 	uint32		position = 0;
 
 	initStringInfo(&key.data);
-	if (g && g->partial)
+	if (g && (g->partial || (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
 		while (contime_keys_next(g, &partition, &position, &key))
 		{
+			if (contime_oversize_key(g, &key))
+				continue;
 			contime_decode_keys(one.table, &key, keys);
 			side_add(&one, keys);
 			side_add(&other, keys);

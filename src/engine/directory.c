@@ -296,9 +296,10 @@ const void *
 ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes)
 {
 	const CtTimeline *t = ct_ptr(arena, timeline);
+	uint16_t bytes = __atomic_load_n(&t->key_bytes, __ATOMIC_RELAXED); /* may change: once */
 
-	*key_bytes = t->key_bytes < CT_MAX_KEY_BYTES ? t->key_bytes : CT_MAX_KEY_BYTES;
-	return key_of(arena, t);
+	*key_bytes = bytes < CT_MAX_KEY_BYTES ? bytes : CT_MAX_KEY_BYTES;
+	return bytes <= CT_KEY_INLINE ? (const void *) t->key.bytes : ct_ptr(arena, key_ref(t));
 }
 
 static bool
@@ -418,11 +419,14 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 	return ref;
 }
 
-/* A timeline without events for a key that has none; 0: no room. */
+/* A timeline without events for a key that has none; 0: no room, or the key is too long. */
 CtRef
 ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
 	CtRef ref;
+
+	if (key_bytes > CT_MAX_KEY_BYTES)
+		return 0;
 
 	chains_begin(&writer->store->directory);
 	ref = add(writer, hash, key, key_bytes);

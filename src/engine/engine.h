@@ -166,6 +166,13 @@ typedef enum CtOrder
 #define CT_MAX_KEY_BYTES 2048
 #define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
 
+/* Is an event with so long a key and payload more than the engine takes (CT_LIMIT)? */
+static inline bool
+ct_is_too_large(uint32_t key_bytes, uint32_t payload_bytes)
+{
+	return key_bytes > CT_MAX_KEY_BYTES || payload_bytes > CT_MAX_PAYLOAD_BYTES;
+}
+
 /* One attribute of a table, by attribute number - 1. */
 typedef struct CtAttr
 {

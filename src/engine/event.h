@@ -84,8 +84,9 @@ ct_apart_bytes(const CtArena *arena, const CtApart *apart)
 {
 	size_t end = (size_t) arena->limit * CT_GRANULE + CT_GUARD_BYTES;
 	size_t left = end - (size_t) ((const char *) apart->data - arena->base);
+	uint32_t bytes = __atomic_load_n(&apart->bytes, __ATOMIC_RELAXED); /* it may change: once */
 
-	return apart->bytes <= CT_MAX_PAYLOAD_BYTES && apart->bytes <= left ? apart->bytes : 0;
+	return bytes <= CT_MAX_PAYLOAD_BYTES && bytes <= left ? bytes : 0;
 }
 
 static inline size_t

@@ -182,7 +182,7 @@ ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_
 	uint32_t label = (uint32_t) xmax;
 
 	if (timeline_ref == 0)
-		return CT_NO_MEMORY;
+		return key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
 	if (label == 0)
 		return CT_BROKEN; /* no transaction has such an id */
 	if (xmax > store->newest_top)

@@ -1577,6 +1577,8 @@ ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *do
 		CtRef timeline;
 		CtStatus status;
 
+		if (l->key_bytes > CT_MAX_KEY_BYTES)
+			return CT_LIMIT;
 		if (*done % AHEAD == 0)
 			load_ahead(writer, l, count - *done < AHEAD ? count - *done : AHEAD);
 		timeline = ct_writer_timeline(writer, l->hash, l->key, l->key_bytes);
