@@ -315,3 +315,5 @@ SELECT * FROM contime.verify('pt');
 DROP FOREIGN TABLE st, pt, mem;
 DROP TABLE ev, more, parted, loose, ddl, reader;
 DROP SCHEMA side;
+DROP FUNCTION try, try_all, in_loop, by_cursor, answered_from, fails, sum_of, fails_deeply, noop;
+DROP PROCEDURE all_readers, commits, loaded, until;

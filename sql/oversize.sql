@@ -149,3 +149,5 @@ COMMIT;
 DROP VIEW answers, others, notes, places;
 DROP FOREIGN TABLE bytext, bybytea, byboth, two;
 DROP TABLE ev, other, size;
+DROP FUNCTION ask, asked;
+DROP PROCEDURE report, loaded, until;

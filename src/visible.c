@@ -230,7 +230,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		switch (view_sight(view, event))
 		{
 			case SEEN:
-				view->runs.retracts |= event->retracts;
+				view->runs.retracts |= event->retracts != 0;
 				view->runs.extra[view->runs.nextra++] = ref;
 				break;
 			case UNKNOWN:

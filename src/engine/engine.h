@@ -286,7 +286,7 @@ typedef struct CtEvent
 	uint16_t	form;			/* what it sets: describes its record */
 	uint8_t		state : 7;		/* CtEventState */
 	uint8_t		late : 1;		/* of a waiting one: when it wanted to enter */
-	bool		retracts;
+	uint8_t		retracts;		/* a bool, but readers may find anything */
 	uint8_t		record[];
 } CtEvent;
 

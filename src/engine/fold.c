@@ -118,7 +118,8 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 	recent = ct_event_item(fold->shape, event, &scratch);
 	item = bound_item(fold, bound, &other);
 	return recent.form->has_id ? ct_item_cmp_identity(fold->shape, &recent, &item) < 0
-							   : ct_item_cmp(fold->shape, &recent, &item) < event->retracts;
+							   : ct_item_cmp(fold->shape, &recent, &item) <
+									 (event->retracts != 0);
 }
 
 /* ---- the two tests on a subtree's transactions --------------------------------- */
@@ -769,6 +770,7 @@ bound_of(const CtInner *inner, uint32_t i, int height, const CtBound *bound)
 	return (CtBound){inner->time[i + 1], ct_node_child(inner)[i + 1], height - 1};
 }
 
+/* (The height of a timeline that is being changed may be 0 beside a root: no walk goes below 1.) */
 static bool fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound);
 
 /* One child.  True: the end of the fold was reached. */
@@ -801,7 +803,7 @@ fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 			return false;
 		}
 	}
-	if (height == 1)
+	if (height <= 1)
 	{
 		CtRun run;
 
@@ -1153,7 +1155,7 @@ node_next(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64
 		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 &&
 			ct_node_lo(inner)[i] >= fold->snapshot->xmax)
 			continue;
-		if (height == 1)
+		if (height <= 1)
 		{
 			CtRun run;
 
@@ -1272,7 +1274,7 @@ node_latest(const CtFold *fold, CtRef ref, int height, int64_t *time)
 		if (fold->snapshot != NULL && (inner->frozen >> (i - 1) & 1) == 0 &&
 			ct_node_lo(inner)[i - 1] >= fold->snapshot->xmax)
 			continue;
-		if (height == 1)
+		if (height <= 1)
 		{
 			CtRun run;
 
@@ -1391,7 +1393,7 @@ run_unique(const CtShape *shape, CtRef *run, uint32_t count)
 static inline bool
 retracts(const CtShape *shape, CtRef ref)
 {
-	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts;
+	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts != 0;
 }
 
 /*

@@ -119,16 +119,21 @@ ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 static inline void
 ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
 {
+	/* Each is looked at once; of a slot that is just recycled the stride may be 0 beside rows. */
+	uint8_t count = __atomic_load_n(&timeline->tail_count, __ATOMIC_RELAXED);
+	uint16_t stride = __atomic_load_n(&timeline->tail_stride, __ATOMIC_RELAXED);
+
 	run->shape = shape;
-	run->count = timeline->tail_count < CT_TAIL_EVENTS ? timeline->tail_count : CT_TAIL_EVENTS;
+	run->count = count < CT_TAIL_EVENTS ? count : CT_TAIL_EVENTS;
 	run->form = timeline->tail_form;
 	run->finish = timeline->tail_finish != 0;
 	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->touched : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;
 	run->base = ct_ptr(shape->arena, timeline->tail);
-	run->stride =
-		timeline->tail_stride < CT_MAX_ROW_BYTES ? timeline->tail_stride : CT_MAX_ROW_BYTES;
+	run->stride = stride < CT_MAX_ROW_BYTES ? stride : CT_MAX_ROW_BYTES;
+	if (stride == 0)
+		run->stride = sizeof(CtRow);
 	run->label = NULL;
 }
 
