@@ -6,7 +6,8 @@ SET client_min_messages = warning;
 \set until :abs_srcdir '/sql/until.sql'
 \i :until
 
-CREATE TABLE ev (k int, at timestamptz, a int);
+CREATE TABLE up (id int PRIMARY KEY);
+CREATE TABLE ev (k int, at timestamptz, a int, up int REFERENCES up);
 CREATE FOREIGN TABLE st (
     k  int         OPTIONS (key 'true'),
     at timestamptz OPTIONS (time 'true'),
@@ -54,6 +55,8 @@ INSERT INTO ddl (about, command) VALUES
     ('st', 'DROP TABLE ev CASCADE'),
     ('st', 'DROP INDEX ev_k_at_idx'),
     ('st', 'CREATE INDEX ON ev (a)'),
+    ('st', 'CLUSTER ev USING ev_k_at_idx'),
+    ('st', 'TRUNCATE up CASCADE'),
     ('st', 'DROP TRIGGER mine ON ev'),
     ('st', 'TRUNCATE more'),
     ('st', 'ALTER TABLE more ADD b int'),
@@ -81,6 +84,7 @@ INSERT INTO ddl (about, command) VALUES
     ('pt', 'ALTER TABLE old SET (fillfactor = 90)'),
     ('pt', 'ALTER TABLE new1 ADD CHECK (a > 0)'),
     ('pt', 'DROP INDEX old_a'),
+    ('pt', 'CLUSTER old USING old_a'),
     ('pt', 'CREATE INDEX ON new1 (a)'),
     ('pt', 'DROP TRIGGER mine ON old'),
     ('mem', 'ALTER FOREIGN TABLE mem ADD b int'),
@@ -300,7 +304,7 @@ RESET force_parallel_mode;
 BEGIN;
 DECLARE c CURSOR FOR SELECT a FROM st;
 TRUNCATE loose;
-CREATE TABLE other (LIKE ev);
+CREATE TABLE other (LIKE more);
 ALTER TABLE other ADD b int;
 CREATE INDEX ON other (b);
 DROP TABLE other;
@@ -313,7 +317,7 @@ CALL loaded('pt');
 SELECT * FROM contime.verify('st');
 SELECT * FROM contime.verify('pt');
 DROP FOREIGN TABLE st, pt, mem;
-DROP TABLE ev, more, parted, loose, ddl, reader;
+DROP TABLE ev, up, more, parted, loose, ddl, reader;
 DROP SCHEMA side;
 DROP FUNCTION try, try_all, in_loop, by_cursor, answered_from, fails, sum_of, fails_deeply, noop;
 DROP PROCEDURE all_readers, commits, loaded, until;
