@@ -16,10 +16,12 @@
  * was captured and it sees is dropped.  Until then the worker leaves the
  * generation alone.  Who has an older snapshot than that reads the heap.
  *
- * A cache is given up (broken) when a row was not captured, when two events
- * have one identity (of which only one is kept: should it be retracted, the
- * other is missing), or when a retraction has found nothing.  What changes rows
- * otherwise, TRUNCATE and ALTER, opens a new generation in its own transaction.
+ * A cache is given up (broken) when a row was not captured, when a transaction
+ * has committed captured rows that the cache lacks (durable/unflushed.c), when
+ * two events have one identity (of which only one is kept: should it be
+ * retracted, the other is missing), or when a retraction has found nothing.
+ * What changes rows otherwise, TRUNCATE and ALTER, opens a new generation in
+ * its own transaction.
  *
  * Locks: a generation is replaced by who holds AccessExclusiveLock on the
  * continuous table or on one of its event tables.  Who reads it has locks on
@@ -92,6 +94,9 @@
 
 /* Events of ended transactions dropped under one hold of a lock. */
 #define DROPS_PER_LOCK 256
+
+/* Why a cache is given up. */
+static const char rows_lost[] = "a transaction has committed rows that did not reach it";
 
 /* Why a table is not cached. */
 static const char twins[] = "two events have one identity";
@@ -168,15 +173,23 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	CtArena		arena = contime_arena(partition);
 	CtStats		stats;
 
+	const char *reason;
+
 	ct_store_stats(&arena, g->store[partition], &stats);
-	if (stats.astray == 0 && stats.duplicates == 0 && stats.conflicts == 0)
+	if (stats.astray > 0)
+		reason = "a retraction found no event";
+	else if (stats.duplicates + stats.conflicts > 0)
+		reason = twins;
+	else if (contime_unflushed_found(g, NULL))
+		reason = rows_lost;
+	else
 		return;
 	contime_pause("giving up", g->database);
 	if (!change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
 		return;
 	ereport(LOG,
 			(errmsg("cache of relation %u of database %u is given up: %s", g->relation, g->database,
-					stats.astray > 0 ? "a retraction found no event" : twins),
+					reason),
 			 errdetail("Its event tables are read.")));
 	contime_agent_wake(g->database);
 }
@@ -277,6 +290,16 @@ note_read(ContimeGeneration *g)
 		pg_atomic_write_u64(&g->last_read, (uint64) now);
 }
 
+/* True if the cache lacks rows of a transaction that the snapshot sees as committed. */
+static bool
+break_if_rows_lost(ContimeGeneration *g, const ContimeView *view)
+{
+	if (!contime_unflushed_found(g, &view->plain))
+		return false;
+	contime_cache_break(g->relation, rows_lost);
+	return true;
+}
+
 bool
 contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
 {
@@ -290,7 +313,8 @@ contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const Cont
 	 */
 	return !IsolationIsSerializable() && !IsParallelWorker() &&
 		!contime_capture_pending(table->relid) &&
-		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded);
+		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded) &&
+		!break_if_rows_lost(g, view);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */

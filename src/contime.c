@@ -65,6 +65,7 @@ _PG_init(void)
 	contime_visible_settings();
 	contime_worker_settings();
 	contime_room_settings();
+	contime_capture_settings();
 #endif
 	MarkGUCPrefixReserved("contime");
 
@@ -78,5 +79,6 @@ _PG_init(void)
 	shmem_startup_hook = contime_shmem_startup;
 
 	contime_install_ddl_hooks();
+	contime_capture_install_hooks();
 	contime_register_workers();
 }

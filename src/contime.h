@@ -25,6 +25,7 @@
  *	  room.c       and the memory they take
  *	  durable/oversize.c  rows that are too large for it
  *	  capture.c    and added as rows are written
+ *	  durable/unflushed.c  transactions with captured rows that are not added yet
  *	  verify.c     the comparison of both
  *	  fdw.c functions.c reads.c   the faces                error.c   CtStatus -> SQLSTATE
  *	  table/members.c  the extension's own objects, by membership (table/members.h)
@@ -59,6 +60,7 @@
 #define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
 #define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
+#define CONTIME_UNFLUSHED 8	/* notes of transactions with captured rows, of a table */
 #define CONTIME_LOAD_XIDS 32	/* transactions under way while a cache is loaded that are noted */
 #define CONTIME_MAX_SUSPECTS 16	/* tables that are remembered to have killed a worker */
 #define CONTIME_MAX_DIGITS 36	/* of a numeric that is computed with */
@@ -153,6 +155,7 @@ typedef struct ContimeGeneration
 	TimestampTz load_after;		/* refused until then */
 	pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
 	ContimeLoaded loaded;		/* the snapshot that was loaded */
+	pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];	/* transactions: unflushed.c; 0: free */
 	bool		partial;		/* not all keys are in it (keys.c), */
 	uint64		whole_rows;		/* which were so many events when it lost some, */
 	Size		whole_bytes;	/* and took so much; */
@@ -897,6 +900,27 @@ extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relati
 
 /* Is a statement of this backend under way that writes to one of its event tables? */
 extern bool contime_capture_pending(Oid relid);
+
+extern void contime_capture_install_hooks(void);
+#ifdef USE_ASSERT_CHECKING
+extern void contime_capture_settings(void);
+#endif
+
+/* ---- durable/unflushed.c ------------------------------------------------------------ */
+
+/*
+ * Note that this transaction has captured rows that are not in a cache yet.
+ * NULL: there is no room for a note, so the caller adds them at once.  The
+ * writer clears its note when they have been added, or are rolled back.
+ */
+extern pg_atomic_uint64 *contime_unflushed_note(ContimeGeneration *g);
+extern void contime_unflushed_clear(pg_atomic_uint64 *note);
+
+/*
+ * True if a cache lacks rows of a transaction that has committed, and that the
+ * snapshot (unless NULL) sees as ended.  Not under a lock.
+ */
+extern bool contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* ---- cache.c ---------------------------------------------------------------------- */
 

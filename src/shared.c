@@ -658,6 +658,8 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
 	g->load_after = 0;
 	g->partial = false;
+	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
+		pg_atomic_write_u64(&g->unflushed[i], 0);
 	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
 	g->newest_row = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->hold, 0);
