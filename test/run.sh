@@ -144,7 +144,7 @@ suite_tap() {
 		pgtests=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
 		unset PGHOST PGDATA PGUSER PGDATABASE
 		cd "$dir"
-		export CT_ASSERTIONS=${ASSERTBIN%/bin} TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
+		export PG_CONFIG CT_ASSERTIONS=${ASSERTBIN%/bin} TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
 		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" $(cd "$WORK/tests/test/t" && printf "$PWD/%s\n" ${CT_TAP:-*.pl})
 	) &>"$log" || status=1
 	[ $status = 0 ] || { keep tap "$log" "$dir"/tmp_check/log; grep -E -B2 -A12 '^not ok|^# +Failed|died|Bailout' "$log" | head -n 120; }

@@ -6,7 +6,8 @@
 #
 # Several sessions change event tables in all the ways there are: INSERT, COPY, UPDATE, DELETE, TRUNCATE, MERGE, ON CONFLICT, by
 # statement, function, foreign key, trigger of another table, and with triggers that change the row; rows one by one of which
-# there are twins; with savepoints, exception blocks, triggers and functions that look at the state while the statement runs,
+# there are twins; several kinds of change in one statement; with statements inside the triggers of others, to depth 3, before and after
+# rows and statements; with savepoints, exception blocks, triggers and functions that look at the state while the statement runs,
 # cursors that stay open, at every isolation level, in two phases; one after the other, or all at once. When all have ended, now
 # and then, there is DDL between (one may have taken its PostgreSQL snapshot before): columns come and go, tables are rewritten,
 # renamed, detached and attached, triggers are disabled. The server crashes in between. Again and again a session folds the rows
@@ -51,7 +52,7 @@ my @specs = (
 		what => 'a primary key, a foreign one, a trigger that changes rows',
 		before => [ 'CREATE TABLE %s_parent (id int PRIMARY KEY)', 'INSERT INTO %s_parent SELECT generate_series(0, 9)' ],
 		events => 'CREATE TABLE %1$s (id bigint PRIMARY KEY, account int, at timestamptz, amount numeric(12,2), owner text, memo varchar(9),
-			parent int REFERENCES %1$s_parent ON DELETE CASCADE ON UPDATE CASCADE)',
+			parent int REFERENCES %1$s_parent ON DELETE CASCADE ON UPDATE CASCADE, second int REFERENCES %1$s_parent ON DELETE SET NULL ON UPDATE CASCADE)',
 		more => [ q{CREATE FUNCTION %s_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 				IF new.amount > 15 THEN new.amount := 15 - new.amount; new.account := 3 - new.account; END IF;
 				IF new.amount < -19 THEN RETURN NULL; END IF;
@@ -73,7 +74,8 @@ my @specs = (
 			[ amount => sub { chance(0.1) ? undef : (int(rand(4001)) - 2000) / 100 }, 'numeric' ],
 			[ owner => sub { chance(0.6) ? undef : pick('', 'Ada', 'ä', 'y' x 3000) }, 'text' ],
 			[ memo => sub { pick('a', 'b', 'c') }, 'varchar' ],
-			[ parent => sub { chance(0.8) ? undef : int rand 9 }, 'int' ] ],
+			[ parent => sub { chance(0.8) ? undef : int rand 9 }, 'int' ],
+			[ second => sub { chance(0.8) ? undef : int rand 9 }, 'int' ] ],
 		conflict => 'id',
 		time => 'timestamptz',
 		columns => [
@@ -83,7 +85,7 @@ my @specs = (
 			{ name => 'held', type => 'numeric(12,2)', rule => 'sum', initial => '5', lower => '-20', upper => '50', source => '-amount' },
 			{ name => 'owner', type => 'text', rule => 'last' },
 			{ name => 'hi', type => 'numeric(12,2)', rule => 'max', source => 'CASE WHEN amount > 0 THEN amount END' },
-			{ name => 'n', type => 'int', rule => 'sum', source => 'coalesce(parent, 1)' } ]
+			{ name => 'n', type => 'int', rule => 'sum', source => 'coalesce(parent, 1) + coalesce(second, 0)' } ]
 	},
 	{
 		what => 'partitions, event ids',
@@ -432,6 +434,15 @@ sub probes
 	$s->run("CREATE TRIGGER aaa AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()",
 		"CREATE TRIGGER zzz BEFORE UPDATE OR DELETE ON $_ FOR EACH ROW EXECUTE FUNCTION ${name}_trigger()")
 	  for map { $_->{events} } grep { $_->{what} || $t->{what} !~ /^partitions/ } @{ $t->{targets} };		# (partitions have them already)
+	for my $target (@{ $t->{targets} })
+	{
+		for my $when ('BEFORE', 'AFTER')
+		{
+			$s->run("CREATE TRIGGER nest_statement_$when $when INSERT OR UPDATE OR DELETE ON $target->{events} FOR EACH STATEMENT EXECUTE FUNCTION law_nest()");
+			$s->run("CREATE TRIGGER nest_row_$when $when INSERT OR UPDATE OR DELETE ON $target->{events} FOR EACH ROW EXECUTE FUNCTION law_nest()")
+			  if $target->{what} || $t->{what} !~ /^partitions/;
+		}
+	}
 }
 
 my ($comparisons, $differences, $tests, $failed, $refused, $crashes) = (0) x 6;
@@ -538,6 +549,36 @@ sub change
 	  . ' WHEN NOT MATCHED THEN INSERT (' . columns($t) . ') VALUES (' . join(', ', map { "v.$_->[0]" } @{ $t->{values} }) . ')';
 }
 
+# Changes of several kinds in one statement.
+sub several
+{
+	my $t = pick(@{ $_[0]{targets} });
+	my @parts;
+	while (@parts < 2 || (@parts < 4 && chance(0.5)))
+	{
+		my $part = change({ targets => [$t] });
+		push @parts, $part if $part =~ /^(INSERT|UPDATE|DELETE)/;
+	}
+	return 'WITH ' . join(', ', map { "w$_ AS ($parts[$_] RETURNING 1)" } 1 .. $#parts) . " $parts[0]";
+}
+
+# What triggers do from here on in this transaction, by their depth: so many statements at most.
+sub nest
+{
+	my ($t) = @_;
+	my @set = ('budget = ' . (1 + int rand 12), 'plain = ' . (chance(0.3) ? 'on' : 'off'));
+	for my $depth (1 .. 3)
+	{
+		my $change = '';
+		if (chance($depth == 1 ? 0.95 : 0.7))
+		{
+			do { $change = chance(0.3) ? several($t) : change($t) } until $change !~ /^(COPY|TRUNCATE)/;
+		}
+		push @set, "do_$depth = '" . $change =~ s/'/''/gr . "'", "when_$depth = '" . pick(('AFTER ROW') x 5, ('AFTER STATEMENT') x 2, 'BEFORE ROW', 'BEFORE STATEMENT') . "'";
+	}
+	return map { "SET LOCAL law.$_" } @set;
+}
+
 sub feed
 {
 	my $t = shift;
@@ -575,7 +616,7 @@ sub step
 	if (!$s->{level})
 	{
 		return ($check) if $dice < 0.15;
-		return (change($t), $check) if $dice < 0.3;
+		return (chance(0.2) ? several($t) : change($t), $check) if $dice < 0.3;
 		return (splice(@prepared, rand @prepared, 1), $check) if $dice < 0.4 && @prepared;
 		my ($other) = grep { $_->{exported} && $_->{level} } @sessions;
 		if ($other && chance(0.5))
@@ -586,9 +627,10 @@ sub step
 		$s->{level} = pick('READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
 		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SELECT pg_export_snapshot()', $check) if $s->{level} eq 'REPEATABLE READ' && chance(0.3);
 		return ("BEGIN ISOLATION LEVEL $s->{level}", 'SET LOCAL law.probe = ' . (chance(0.15) && !deep() ? 'on' : 'off'),
-			chance(0.05) ? 'SET LOCAL session_replication_role = replica' : (), chance(0.5) ? $check : ());
+			chance(0.05) ? 'SET LOCAL session_replication_role = replica' : (), chance(0.5) && !deep() ? nest($t) : (), chance(0.5) ? $check : ());
 	}
-	return (change($t), chance(0.6) ? $check : ()) if $dice < 0.4;
+	return (nest($t), change($t), $check) if $dice < 0.1 && !deep();
+	return (chance(0.15) ? several($t) : change($t), chance(0.6) ? $check : ()) if $dice < 0.4;
 	return ($check) if $dice < 0.5;
 	return ({ sql => change_and_check($t) }, chance(0.5) ? $check : ()) if $dice < 0.6;
 	return ('SAVEPOINT a', change($t), $check, pick('ROLLBACK TO a', 'RELEASE a', 'ROLLBACK TO a; RELEASE a', 'SAVEPOINT b'), $check) if $dice < 0.72;
@@ -714,7 +756,29 @@ my $settings = "SET client_min_messages = error; SET timezone = 'UTC'; SET lock_
 my $admin = Session->new('admin', $settings);
 @sessions = map { Session->new("session $_", $settings) } 1 .. 4;
 $admin->run('CREATE EXTENSION IF NOT EXISTS contime',
-	"CREATE OR REPLACE FUNCTION law_write(change text) RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE change; RETURN 0; END'");
+	"CREATE OR REPLACE FUNCTION law_write(change text) RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE change; RETURN 0; END'",
+	# A statement inside the trigger of another one, as settings have it: see nest(). Some of them fail, which goes no further.
+	q{CREATE OR REPLACE FUNCTION law_nest() RETURNS trigger LANGUAGE plpgsql AS $nest$
+	DECLARE
+		depth int := pg_trigger_depth();
+		change text := current_setting('law.do_' || depth, true);
+		still int := nullif(current_setting('law.budget', true), '');
+	BEGIN
+		IF change <> '' AND still > 0 AND current_setting('law.when_' || depth, true) = TG_WHEN || ' ' || TG_LEVEL THEN
+			PERFORM set_config('law.budget', (still - 1)::text, true);
+			IF current_setting('law.plain', true) = 'on' THEN
+				EXECUTE change;
+			ELSE
+				BEGIN
+					EXECUTE change;
+					IF still % 4 = 1 THEN RAISE division_by_zero; END IF;
+				EXCEPTION WHEN division_by_zero OR unique_violation OR foreign_key_violation OR cardinality_violation OR triggered_data_change_violation OR check_violation THEN
+					PERFORM set_config('law.budget', (still - 1)::text, true);
+				END;
+			END IF;
+		END IF;
+		RETURN CASE WHEN TG_OP = 'DELETE' THEN old ELSE new END;
+	END $nest$});
 ballast();
 
 # Memory that is taken, so that what caches hold has to go.

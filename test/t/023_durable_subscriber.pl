@@ -84,6 +84,33 @@ $publisher->safe_psql('postgres', q{
 agree('streamed');
 $publisher->safe_psql('postgres', 'TRUNCATE movement; INSERT INTO movement SELECT i, i % 10, timestamptz \'2026-01-01\' + i * interval \'1 minute\', i FROM generate_series(1, 1000) i');
 agree('truncated');
+
+# Triggers that fire there, too: statements on the event table within an applied row of its own, and of another table; of several kinds.
+$_->safe_psql('postgres', 'CREATE TABLE prompt (id int PRIMARY KEY)') for $publisher, $subscriber;
+$publisher->safe_psql('postgres', 'INSERT INTO prompt VALUES (1), (2); CREATE PUBLICATION prompts FOR TABLE prompt');
+$subscriber->safe_psql('postgres', q{
+	CREATE FUNCTION upsert() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+	BEGIN
+		IF pg_trigger_depth() = 1 THEN
+			INSERT INTO movement VALUES (70000 + new.id % 5, 1, '2026-01-01', 1), (71000 + new.id, 2, '2026-01-01', 2) ON CONFLICT (id) DO UPDATE SET amount = movement.amount + 1;
+			MERGE INTO parted USING (VALUES (80000 + new.id % 5), (81000 + new.id)) n(id) ON parted.id = n.id
+				WHEN MATCHED THEN UPDATE SET amount = parted.amount + 1 WHEN NOT MATCHED THEN INSERT VALUES (n.id, n.id % 3, '2026-01-01', 1);
+		END IF;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER upsert AFTER INSERT ON prompt FOR EACH ROW EXECUTE FUNCTION upsert();
+	ALTER TABLE prompt ENABLE ALWAYS TRIGGER upsert;
+	CREATE TRIGGER upsert AFTER INSERT OR UPDATE ON movement FOR EACH ROW EXECUTE FUNCTION upsert();
+	ALTER TABLE movement ENABLE ALWAYS TRIGGER upsert});
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION prompts CONNECTION '" . $publisher->connstr . " dbname=postgres' PUBLICATION prompts");
+$subscriber->wait_for_subscription_sync($publisher, 'prompts');
+$publisher->safe_psql('postgres', q{
+	INSERT INTO prompt SELECT generate_series(3, 20);
+	BEGIN; INSERT INTO movement VALUES (2001, 3, '2026-01-01', 5), (2002, 3, '2026-01-01', 5); UPDATE movement SET amount = 6 WHERE id IN (2001, 17); INSERT INTO prompt VALUES (30); COMMIT});
+$publisher->wait_for_catchup($_) for 'events', 'prompts';
+is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE id >= 70000'), 28, 'triggers have fired as rows were applied');
+is($subscriber->safe_psql('postgres', $differences), '0|t', 'what they wrote is in the states');
+is($subscriber->safe_psql('postgres', "SELECT answered_from, equal FROM contime.verify('balance')"), 'memory|t', 'which are answered from memory, as they were before');
 $_->stop('fast') for $subscriber, $publisher;
 
 done_testing();
