@@ -37,6 +37,8 @@
  * One loader works in a database at a time; the agent starts it (agent.c).
  */
 #include "contime.h"
+#include "shared/budget.h"
+#include "table/limits.h"
 
 #include "table/owner.h"
 #include "worker/background.h"
@@ -277,6 +279,7 @@ contime_cache_watched(const ContimeTable *table)
 		return NULL;
 	}
 	pg_read_barrier();
+	contime_limits_note(table, g, false);
 	return g;
 }
 
@@ -405,9 +408,13 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 		}
 		while (status == CT_AGAIN)
 		{
+			Size		before;
+
 			contime_lock(partition, LW_EXCLUSIVE);
 			START_CRIT_SECTION();
+			before = contime_charge_begin(g, partition);
 			status = ct_store_drop(&arena, g->store[partition], batch, DROPS_PER_LOCK);
+			contime_charge_end(g, partition, before);
 			END_CRIT_SECTION();
 			contime_unlock(partition);
 		}
@@ -521,8 +528,11 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 		reason = given_up;
 	else if (!filling.room)
 		ereport(LOG,
-				(errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
-						table->name),
+				(contime_budget_left(g) == PG_INT64_MAX
+				 ? errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
+						  table->name)
+				 : errmsg("continuous table \"%s\" is cached in part: it does not fit into its memory limits",
+						  table->name),
 				 errdetail("Keys that are not there, and reads of all keys, are answered from its event tables.")));
 	PopActiveSnapshot();
 	contime_view_end(view);
@@ -652,6 +662,7 @@ load(Oid relid)
 	if (reason == NULL)
 	{
 		at_hand = g = generation_to_load(table);
+		contime_limits_note(table, g, true);
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
 		wait_for_writers(relations);
@@ -698,7 +709,7 @@ bool
 contime_cache_is_wanted(ContimeGeneration *g)
 {
 	return is_to_load(g) || (g->partial && contime_keys_are_wanted(g->database)) ||
-		contime_room_is_wanted() == g->database;
+		contime_room_is_tight(g) || contime_room_is_wanted() == g->database;
 }
 
 static bool
@@ -715,7 +726,7 @@ contime_cache_is_due(void)
 	for (int i = 0; i < contime_shared->highest; i++)
 		if (is_due(&contime_shared->generation[i]))
 			return true;
-	return false;
+	return contime_room_tight(MyDatabaseId) != NULL;
 }
 
 /*
@@ -808,14 +819,19 @@ static bool
 make_room(void)
 {
 	static TimestampTz next = 0;
+	ContimeGeneration *tight = NULL;
+	Size		spare = ct_region_total(contime_region) / SPARE_SHARE;
 	bool		made;
 
-	if (contime_room_is_wanted() != MyDatabaseId)
+	if (contime_room_is_wanted() != MyDatabaseId &&
+		(tight = contime_room_tight(MyDatabaseId)) == NULL)
 		return false;
 	if (GetCurrentTimestamp() < next)
 		return true;
+	if (tight)
+		spare = contime_account_quota(tight, contime_budget_tight(tight, 0)) / SPARE_SHARE;
 	StartTransactionCommand();
-	made = contime_room_make(NULL, ct_region_total(contime_region) / SPARE_SHARE, ROUNDS_TO_SPARE);
+	made = contime_room_make(tight, spare, ROUNDS_TO_SPARE);
 	CommitTransactionCommand();
 	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									   made ? ROOM_INTERVAL_MS : NO_ROOM_INTERVAL_MS);

@@ -72,6 +72,7 @@
  */
 #include "contime.h"
 
+#include "shared/budget.h"
 #include "table/members.h"
 #include "table/owner.h"
 
@@ -716,7 +717,7 @@ flush(Capture *capture)
 	memset(&capture->rows, 0, sizeof(Rows));
 	if (capture->cache && capture->frozen)
 		give_up(capture, "rows were frozen as they were written");
-	if (capture->cache && rows.count > 0 && !contime_room_to_grow())
+	if (capture->cache && rows.count > 0 && !contime_budget_grows(capture->cache))
 		give_up(capture, "it has outgrown its part of contime.memory");
 	if (capture->cache && rows.count > 0)
 		try_link_rows(capture, &rows);

@@ -7,6 +7,7 @@
  * names and otherwise an ERROR 55000 from contime_require_running().
  */
 #include "contime.h"
+#include "table/limits.h"
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -36,6 +37,8 @@ contime_shmem_startup(void)
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 	contime_shared_startup();
+	if (!IsUnderPostmaster)
+		contime_limits_publish();
 }
 
 void
@@ -60,6 +63,7 @@ _PG_init(void)
 							PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
 	contime_instant_settings();
+	contime_limits_settings();
 #ifdef USE_ASSERT_CHECKING
 	contime_plan_settings();
 	contime_visible_settings();

@@ -24,6 +24,9 @@
  *	  keys.c       one key after the other, where not all are there
  *	  room.c       and the memory they take
  *	  durable/oversize.c  rows that are too large for it
+ *	  shared/accounts.c  what tables, roles and databases use, and their quotas
+ *	  shared/budget.c    the formula: who may take how much of what is left
+ *	  table/limits.c     where quotas come from
  *	  capture.c    and added as rows are written
  *	  durable/unflushed.c  transactions with captured rows that are not added yet
  *	  verify.c     the comparison of both
@@ -133,6 +136,7 @@ typedef struct ContimeGeneration
 	int			older;			/* index of the one before it, or -1 */
 	TimestampTz since;			/* remembers from here */
 	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
+	int			account;		/* that its bytes are charged to, or -1 (accounts.c) */
 	pg_atomic_uint64 served;	/* latest instant read (as int64) */
 	bool		forgot;			/* an earlier life of the table: a reset is due */
 	uint64		opened;			/* its notices have greater numbers */
@@ -395,7 +399,8 @@ typedef struct ContimeTable
 	int64		retain;			/* option retain, in instants; 0: not given */
 	bool		ignores_late;	/* option too_late 'ignore' */
 	uint64		options_xid;	/* who gave the options, if it has not ended */
-	Oid			owner;			/* reads event tables */
+	Oid			owner;			/* reads event tables; memory is charged to it */
+	int64		memory_limit;	/* option memory_limit, in bytes; -1: not given */
 	bool		calls;			/* its sources run user-made code */
 	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
 	CtSchema   *schema;
@@ -1009,10 +1014,6 @@ extern void contime_oversize_regain(ContimeGeneration *g);
 
 /* ---- room.c ------------------------------------------------------------------------ */
 
-/* Is there room for caches to load so many bytes, or to take what is written? */
-extern bool contime_room_to_load(Size more);
-extern bool contime_room_to_grow(void);
-
 /*
  * Make room to load into a cache (NULL: for whatever may come) at the cost of
  * caches that nobody reads, and of keys: in so many rounds, of which the first
@@ -1029,6 +1030,13 @@ extern void contime_room_settings(void);
 
 /* A database whose loader is to make room; InvalidOid: there is enough, or nothing to be done. */
 extern Oid	contime_room_is_wanted(void);
+
+/*
+ * Has a cache without all keys so much of one of its quotas that keys are to
+ * go?  And such a one in a database (InvalidOid: in any), or NULL.
+ */
+extern bool contime_room_is_tight(ContimeGeneration *g);
+extern ContimeGeneration *contime_room_tight(Oid database);
 
 /* ---- worker.c, agent.c ------------------------------------------------------------- */
 

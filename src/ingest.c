@@ -18,6 +18,8 @@
 #include "contime.h"
 
 #include "engine/store.h"
+#include "shared/budget.h"
+#include "table/limits.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
@@ -490,10 +492,12 @@ store_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 	CtSchema   *narrow = schema_if_narrow(table, g, partition);
 	CtSchema   *wider = narrow ? schema_widened(table, narrow) : NULL;
 	CtStatus	status = CT_OK;
+	Size		before;
 
 	*first = false;
 	contime_lock(partition, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
+	before = contime_charge_begin(g, partition);
 	if (g->store[partition] == 0)
 	{
 		CtRef		store;
@@ -513,9 +517,19 @@ store_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 		if (*conflict < 0 && wider)
 			status = ct_store_widen(&arena, g->store[partition], wider);
 	}
+	contime_charge_end(g, partition, before);
 	END_CRIT_SECTION();
 	contime_unlock(partition);
 	return status;
+}
+
+/* Rows could not be linked; CT_NO_MEMORY: for want of memory, or by the limit of a level. */
+static void pg_attribute_noreturn()
+report_failure(const ContimeTable *table, ContimeGeneration *g, CtStatus status, ContimeLevel level)
+{
+	if (status == CT_NO_MEMORY)
+		contime_limits_report(table, g, level);
+	contime_report(status, table);
 }
 
 void
@@ -530,7 +544,7 @@ contime_ingest_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 	if (conflict >= 0)
 		contime_report_conflict(table, conflict);
 	if (status != CT_OK)
-		contime_report(status, table);
+		report_failure(table, g, status, CONTIME_UNLIMITED);
 }
 
 /*
@@ -562,13 +576,47 @@ add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const Ct
 	return ct_store_load(&writer, load, count, &done);
 }
 
+/* What rows take in the store, at least. */
+static Size
+rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
+{
+	Size		head = label ? offsetof(CtEvent, record) : 0;
+	Size		bytes = 0;
+
+	for (uint32 k = 0; k < count; k++)
+		bytes += ct_alloc_size(head + load[k].change.payload_bytes);
+	return bytes;
+}
+
+/*
+ * add_rows(), charged to the table's accounts.  CT_NO_MEMORY with a level in
+ * *refused: its limit is in the way, and nothing has been added.
+ */
+static CtStatus
+add_charged_rows(ContimeGeneration *g, int partition, const CtLoad *load, uint32 count,
+				 const CtLabel *label, ContimeLevel *refused)
+{
+	CtArena		arena = contime_arena(partition);
+	Size		before = contime_charge_begin(g, partition);
+	CtStatus	status = CT_NO_MEMORY;
+
+	/* What a cache may take has been decided before. */
+	arena.keep = contime_cache_state(g) == CONTIME_CACHE_NONE ? contime_budget_keep(g) : 0;
+	*refused = contime_charge_ahead(g, rows_bytes(load, count, label), &before);
+	if (*refused == CONTIME_UNLIMITED)
+		status = add_rows(&arena, g->store[partition], load, count, label);
+	contime_charge_end(g, partition, before);
+	return status;
+}
+
 /*
  * Link up to ROWS_PER_LOCK rows of a partition from *next on; *ready says
  * whether the store could take them.  CT_TOO_LATE: the one before *next is.
+ * CT_NO_MEMORY with a level in *refused: none has been linked.
  */
 static CtStatus
 link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
-		  const CtLabel *label, int *next, bool *ready)
+		  const CtLabel *label, int *next, bool *ready, ContimeLevel *refused)
 {
 	CtArena		arena = contime_arena(partition);
 	CtLoad		load[ROWS_PER_LOCK];
@@ -579,6 +627,7 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 	int64		retained;
 	int			i;
 
+	*refused = CONTIME_UNLIMITED;
 	for (i = *next; i < ingest->nrows && count < ROWS_PER_LOCK; i++)
 	{
 		const Row  *row = &ingest->rows[i];
@@ -606,10 +655,10 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 		}
 	}
 	if (*ready && status == CT_OK)
-		status = add_rows(&arena, g->store[partition], load, kept, label);
+		status = add_charged_rows(g, partition, load, kept, label, refused);
 	END_CRIT_SECTION();
 	contime_unlock(partition);
-	if (*ready)
+	if (*ready && *refused == CONTIME_UNLIMITED)
 	{
 		*next = i;
 		if (kept < count && status != CT_TOO_LATE)
@@ -630,8 +679,10 @@ static void
 flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, const CtLabel *label)
 {
 	CtStatus	status = CT_OK;
+	ContimeLevel refused = CONTIME_UNLIMITED;
 	int			next = 0;
 	int			prepared = 0;
+	int			waited_ms = 0;
 
 	while (status == CT_OK && next < ingest->nrows)
 	{
@@ -640,7 +691,10 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 		int			conflict = -1;
 
 		CHECK_FOR_INTERRUPTS();
-		status = link_rows(ingest, g, partition, label, &next, &ready);
+		status = link_rows(ingest, g, partition, label, &next, &ready, &refused);
+		if (refused != CONTIME_UNLIMITED && ingest->table->source == NULL &&
+			contime_limits_wait(g, refused, &waited_ms))
+			status = CT_OK;
 		if (ready)
 			continue;
 
@@ -657,7 +711,7 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 	if (status == CT_TOO_LATE)
 		contime_report_too_late(ingest->table, g, ingest->rows[next - 1].load.change.time);
 	if (status != CT_OK)
-		contime_report(status, ingest->table);
+		report_failure(ingest->table, g, status, refused);
 }
 
 /* The rows of each partition, one partition after the other. */
@@ -702,6 +756,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 	label.cid = GetCurrentCommandId(true);
 	label.ended = contime_ended(label.top);
 	g = ingest_generation(ingest);
+	contime_limits_note(ingest->table, g, true);
 	contime_retention_note(ingest->table, g);
 	flush_to(ingest, g, &label);
 

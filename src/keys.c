@@ -21,6 +21,7 @@
  * Not here: tables loaded whole, and the loader itself (cache.c).
  */
 #include "contime.h"
+#include "shared/budget.h"
 
 #include "worker/background.h"
 
@@ -39,9 +40,6 @@
 /* What a key may need that nothing is known of; events forgotten under one hold of a lock. */
 #define LEAST_BYTES ((Size) 64 * 1024)
 #define WORK_PER_LOCK 512
-
-/* What would take more than this share of the memory does not come: all others would have to go. */
-#define LARGEST_SHARE 4
 
 /* How often the hand goes round for keys: a large one does not have others go that are read. */
 #define ROUNDS 3
@@ -66,11 +64,16 @@ contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		CtArena		arena = contime_arena(p);
+		Size		before;
 
 		/* A store that comes later finds what is noted above. */
 		contime_lock(p, LW_EXCLUSIVE);
+		START_CRIT_SECTION();
+		before = contime_charge_begin(g, p);
 		if (g->store[p] != 0)
 			ct_store_part(&arena, g->store[p], newest);
+		contime_charge_end(g, p, before);
+		END_CRIT_SECTION();
 		contime_unlock(p);
 	}
 }
@@ -86,9 +89,13 @@ contime_keys_forget(ContimeGeneration *g)
 
 		while (status == CT_AGAIN)
 		{
+			Size		before;
+
 			contime_lock(p, LW_EXCLUSIVE);
 			START_CRIT_SECTION();
+			before = contime_charge_begin(g, p);
 			status = ct_store_forget_all(&arena, g->store[p], &position, WORK_PER_LOCK);
+			contime_charge_end(g, p, before);
 			END_CRIT_SECTION();
 			contime_unlock(p);
 		}
@@ -244,12 +251,6 @@ static struct
 	TimestampTz until;
 }			hard[HARD_KEYS];
 
-static Size
-most_bytes(void)
-{
-	return ct_region_total(contime_region) / LARGEST_SHARE;
-}
-
 static bool
 is_hard(const ContimeKey *key)
 {
@@ -278,12 +279,14 @@ note_hard(const ContimeKey *key, Size bytes, int after_ms)
 
 /* There was no room for more of it than that: the next time there is to be, if it is worth it. */
 static void
-note_large(const ContimeKey *key, Size bytes)
+note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 {
-	if (bytes < most_bytes() / 2)
+	Size		most = contime_budget_key(g);
+
+	if (bytes < most / 2)
 		note_hard(key, 2 * bytes, 0);
 	else
-		note_hard(key, most_bytes(), RETRY_ERROR_MS);
+		note_hard(key, most, RETRY_ERROR_MS);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
@@ -331,7 +334,7 @@ is_there(const ContimeGeneration *g, const ContimeKey *key)
 
 /* Forget what there is of a key that is not known. */
 static void
-forget(const ContimeGeneration *g, const ContimeKey *key)
+forget(ContimeGeneration *g, const ContimeKey *key)
 {
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
@@ -339,10 +342,14 @@ forget(const ContimeGeneration *g, const ContimeKey *key)
 
 	while (status == CT_AGAIN)
 	{
+		Size		before;
+
 		contime_lock(p, LW_EXCLUSIVE);
 		START_CRIT_SECTION();
+		before = contime_charge_begin(g, p);
 		status = ct_store_forget(&arena, g->store[p], key->hash, key->data.data, key->data.len,
 								 WORK_PER_LOCK);
+		contime_charge_end(g, p, before);
 		END_CRIT_SECTION();
 		contime_unlock(p);
 	}
@@ -378,11 +385,14 @@ know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uin
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
 	CtStatus	status = CT_OK;
+	Size		before;
 
 	contime_ingest_prepare(table, g, p);
 	contime_lock(p, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
+	before = contime_charge_begin(g, p);
 	status = ct_store_know(&arena, g->store[p], key->hash, key->data.data, key->data.len, xmax);
+	contime_charge_end(g, p, before);
 	END_CRIT_SECTION();
 	contime_unlock(p);
 	if (status != CT_OK)
@@ -433,12 +443,12 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 			contime_guard_extend(rows += CONTIME_FETCH_ROWS);
 		bytes = contime_generation_bytes(g);
 		bytes -= Min(bytes, before);
-		if (contime_room_to_load(0) && bytes < most_bytes())
+		if (contime_budget_loads(g, 0, true) && bytes < contime_budget_key(g))
 			continue;
 
 		/* (One that has not had what it was granted is not to blame.) */
 		if (bytes >= LEAST_BYTES)
-			note_large(key, bytes);
+			note_large(g, key, bytes);
 		return false;
 	}
 	return true;

@@ -1,16 +1,16 @@
 /*
  * room.c
- *	  Memory for caches: how much they may take, and who makes room for others.
+ *	  Memory for caches: who makes room for others.  How much they may take
+ *	  is said by the formula in shared/budget.c.
  *
- *	  0 ............... 3/4 ................. 7/8 ............... contime.memory
- *	  caches are loaded  |  keys are evicted   |  those that grow are given up
+ * Room is made by what is on its way out; then by a cache that nobody reads any
+ * more, whose table is loaded again when somebody does; then by keys that nobody
+ * reads, of caches that have not all keys (keys.c).  Where these have little,
+ * another one becomes one of them, while nobody uses it: a walk over all keys
+ * must not miss one.
  *
- * The last quarter is left to tables that have nothing else.  Room is made by
- * what is on its way out; then by a cache that nobody reads any more, whose
- * table is loaded again when somebody does; then by keys that nobody reads, of
- * caches that have not all keys (keys.c).  Where these have little, another one
- * becomes one of them, while nobody uses it: a walk over all keys must not miss
- * one.
+ * Where the region has room, and a quota is in the way, only caches that are
+ * charged to the same account make room.
  *
  * Memory is shared by all databases, and so is what can be evicted: nothing
  * here needs a catalog.
@@ -21,6 +21,7 @@
  * Called by loaders, but for the questions.
  */
 #include "contime.h"
+#include "shared/budget.h"
 
 #include "miscadmin.h"
 #include "storage/lock.h"
@@ -63,35 +64,16 @@ contime_room_settings(void)
 }
 #endif
 
-/*
- * Is there?  With the pages nearly all in use it is uncertain, as each has
- * pieces of one size: keys are tried nevertheless (by_keys) as long as much in
- * them is free.
- */
+/* Would it help a cache (NULL: whatever may come) to load so much if another one had less? */
 static bool
-has_room(Size more, bool by_keys)
+would_help(const ContimeGeneration *g, const ContimeGeneration *other, Size more)
 {
-	Size		total = ct_region_total(contime_region);
-	Size		allocated = ct_region_allocated(contime_region);
+	ContimeLevel level;
 
-	return allocated + more < total / 4 * 3 &&
-		(ct_region_used(contime_region) + total / 32 < ct_region_plain(contime_region) ||
-		 (by_keys && allocated < total / 2));
-}
-
-bool
-contime_room_to_load(Size more)
-{
-	return has_room(more, true);
-}
-
-bool
-contime_room_to_grow(void)
-{
-	Size		total = ct_region_total(contime_region);
-
-	return ct_region_allocated(contime_region) < total / 8 * 7 &&
-		ct_region_used(contime_region) + total / 64 < ct_region_plain(contime_region);
+	if (g == NULL || !contime_budget_region_loads(more, true))
+		return true;
+	level = contime_budget_tight(g, more);
+	return level != CONTIME_UNLIMITED && contime_account_is_shared(g, other, level);
 }
 
 /* ---- whole caches -------------------------------------------------------------------------- */
@@ -105,10 +87,11 @@ is_cache(ContimeGeneration *g)
 
 /*
  * The cache, with all keys or not, that nobody has read for longest but for
- * those last read until *last_read, which moves on, and for so long; or NULL.
+ * those last read until *last_read, which moves on, and for so long, and that
+ * helps another one to load so much; or NULL.
  */
 static ContimeGeneration *
-coldest(const ContimeGeneration *but, bool whole, int ms, uint64 *last_read)
+coldest(const ContimeGeneration *but, Size more, bool whole, int ms, uint64 *last_read)
 {
 	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
 	ContimeGeneration *found = NULL;
@@ -119,7 +102,8 @@ coldest(const ContimeGeneration *but, bool whole, int ms, uint64 *last_read)
 		uint64		read = pg_atomic_read_u64(&g->last_read);
 
 		if (g != but && is_cache(g) && read < before && read > *last_read &&
-			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES)
+			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES &&
+			would_help(but, g, more))
 		{
 			before = read;
 			found = g;
@@ -145,14 +129,14 @@ lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
 
 /* False: there is none that is not read, or those are in use after all. */
 static bool
-evict_cache(const ContimeGeneration *but)
+evict_cache(const ContimeGeneration *but, Size more)
 {
 	uint64		last_read = 0;
 	bool		ended = false;
 	ContimeGeneration *g;
 	LOCKTAG		tag;
 
-	while (!ended && (g = coldest(but, false, COLD_MS, &last_read)) != NULL)
+	while (!ended && (g = coldest(but, more, false, COLD_MS, &last_read)) != NULL)
 		if (lock_cache(g, g->serial, &tag))
 		{
 			ended = contime_generation_end(g);
@@ -179,7 +163,7 @@ is_partial_little(void)
 
 /* Make a cache one of those: the coldest, but for those that are in use though nobody reads them. */
 static void
-part_cache(const ContimeGeneration *but)
+part_cache(const ContimeGeneration *but, Size more)
 {
 	uint64		cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
 	uint64		last_read = 0;
@@ -190,7 +174,7 @@ part_cache(const ContimeGeneration *but)
 
 	do
 	{
-		g = coldest(but, true, 0, &last_read);
+		g = coldest(but, more, true, 0, &last_read);
 		locked = g && lock_cache(g, g->serial, &tag);
 	} while (g && !locked && last_read < cold);
 	if (!locked)
@@ -200,16 +184,16 @@ part_cache(const ContimeGeneration *but)
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
 
-/* Is memory on its way back from what is in force no more? */
+/* Is memory on its way back from what is in force no more, and helps? */
 static bool
-is_freeing(void)
+is_freeing(const ContimeGeneration *but, Size more)
 {
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		const ContimeGeneration *g = &contime_shared->generation[i];
 
 		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
-			if (g->store[p] != 0)
+			if (g->store[p] != 0 && would_help(but, g, more))
 				return true;
 	}
 	return false;
@@ -223,6 +207,7 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 {
 	CtArena		arena = contime_arena(partition);
 	CtStatus	status = CT_OK;
+	Size		before;
 
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
@@ -231,17 +216,19 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 	{
 		/* (Who made it such a cache may have been interrupted before he said so here.) */
 		START_CRIT_SECTION();
+		before = contime_charge_begin(g, partition);
 		ct_store_part(&arena, g->store[partition], g->newest_row);
 		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
+		contime_charge_end(g, partition, before);
 		END_CRIT_SECTION();
 	}
 	contime_unlock(partition);
 	return status;
 }
 
-/* Until there is room for more, or the hand has been round so often: false. */
+/* Until there is room for more of a cache, or the hand has been round so often: false. */
 static bool
-evict_keys(Size more, int rounds)
+evict_keys(const ContimeGeneration *but, Size more, int rounds)
 {
 	static uint32 hand = 0;		/* of stores, where it went on last */
 	uint32		stores = contime_shared->highest * contime_shared->partitions;
@@ -256,15 +243,15 @@ evict_keys(Size more, int rounds)
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (!half && contime_room_to_load(more))
+			if (!half && contime_budget_loads(but, more, true))
 				return true;
 			half = false;
-			status = is_cache(g) && g->partial
+			status = is_cache(g) && g->partial && would_help(but, g, more)
 				? evict_some(g, at % contime_shared->partitions, &half) : CT_OK;
 		} while (status == CT_AGAIN);
 		hand++;
 	}
-	return contime_room_to_load(more);
+	return contime_budget_loads(but, more, true);
 }
 
 /* ---- both ----------------------------------------------------------------------------------------- */
@@ -277,28 +264,29 @@ contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 #ifdef USE_ASSERT_CHECKING
 	if (debug_partial)
 	{
-		(void) evict_keys(PG_INT64_MAX / 2, 1);
+		(void) evict_keys(NULL, PG_INT64_MAX / 2, 1);
 		return by_keys;
 	}
 #endif
-	for (int waited_ms = 0; !has_room(more, by_keys); waited_ms += 10)
+	for (int waited_ms = 0; !contime_budget_loads(g, more, by_keys); waited_ms += 10)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!is_freeing() && !evict_cache(g)))
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!is_freeing(g, more) && !evict_cache(g, more)))
 			break;
 		pg_usleep(10000);
 	}
-	if (has_room(more, by_keys))
+	if (contime_budget_loads(g, more, by_keys))
 		return true;
 	if (!by_keys)
 		return false;
 	if (is_partial_little())
-		part_cache(g);
-	return evict_keys(more, rounds);
+		part_cache(g, more);
+	return evict_keys(g, more, rounds);
 }
 
-bool
-contime_room_can_be_made(const ContimeGeneration *but, Size more)
+/* Bytes of caches that nobody reads, and that are charged to a cache's account of this level. */
+static Size
+cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 {
 	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
 	Size		cold = 0;
@@ -308,17 +296,53 @@ contime_room_can_be_made(const ContimeGeneration *but, Size more)
 		ContimeGeneration *g = &contime_shared->generation[i];
 
 		if (g != but && is_cache(g) && pg_atomic_read_u64(&g->last_read) < before &&
+			(level == CONTIME_UNLIMITED || contime_account_is_shared(but, g, level)) &&
 			contime_generation_bytes(g) >= LEAST_BYTES)
 			cold += contime_generation_bytes(g);
 	}
-	return ct_region_allocated(contime_region) + more < ct_region_total(contime_region) / 4 * 3 + cold;
+	return cold;
+}
+
+bool
+contime_room_can_be_made(const ContimeGeneration *but, Size more)
+{
+	Size		cold = cold_bytes(but, CONTIME_UNLIMITED);
+	ContimeLevel level;
+
+	if (!contime_budget_region_holds(more > cold ? more - cold : 0))
+		return false;
+	level = contime_budget_tight(but, more);
+	if (level == CONTIME_UNLIMITED)
+		return true;
+	cold = cold_bytes(but, level);
+	return contime_budget_tight(but, more > cold ? more - cold : 0) == CONTIME_UNLIMITED;
 }
 
 Oid
 contime_room_is_wanted(void)
 {
 	uint64		last_read = 0;
-	ContimeGeneration *g = contime_room_to_load(0) ? NULL : coldest(NULL, false, 0, &last_read);
+	ContimeGeneration *g = contime_budget_region_loads(0, true) ? NULL
+		: coldest(NULL, 0, false, 0, &last_read);
 
 	return g ? g->database : InvalidOid;
+}
+
+bool
+contime_room_is_tight(ContimeGeneration *g)
+{
+	return g->partial && is_cache(g) && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
+}
+
+ContimeGeneration *
+contime_room_tight(Oid database)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if ((!OidIsValid(database) || g->database == database) && contime_room_is_tight(g))
+			return g;
+	}
+	return NULL;
 }

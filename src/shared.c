@@ -29,6 +29,7 @@
  * (worker.c), what a table looks like (table.c).
  */
 #include "contime.h"
+#include "shared/budget.h"
 
 #include <sys/mman.h>
 
@@ -86,6 +87,7 @@ contime_shared_request(void)
 	RequestAddinShmemSpace(add_size(MAXALIGN(shared_bytes()),
 									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
 	RequestAddinShmemSpace(contime_rings_bytes());
+	RequestAddinShmemSpace(contime_accounts_bytes());
 	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
 	RequestNamedLWLockTranche("contime_partition", contime_workers);
 	RequestNamedLWLockTranche("contime_registry", 1);
@@ -237,6 +239,7 @@ contime_shared_startup(void)
 	info.entrysize = sizeof(RegistryEntry);
 	registry = ShmemInitHash("contime registry", CONTIME_MAX_GENERATIONS,
 							 CONTIME_MAX_GENERATIONS, &info, HASH_ELEM | HASH_BLOBS);
+	contime_accounts_startup(!found);
 	if (!found)
 		shared_format();
 
@@ -640,6 +643,7 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->older = found ? entry->newest : -1;
 	g->since = GetCurrentTimestamp();
 	memset(g->store, 0, sizeof(g->store));
+	g->account = -1;
 	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
 
 	/* One that nobody opened is of a table from before the server's start. */
@@ -835,6 +839,7 @@ generation_remove(int index)
 			return;
 		contime_shared->generation[i].older = g->older;
 	}
+	contime_account_release(g);
 	g->used = false;
 	while (contime_shared->highest > 0 &&
 		   !contime_shared->generation[contime_shared->highest - 1].used)

@@ -14,6 +14,7 @@
  * cache entry is.  One that is in use then lives until the transaction ends.
  */
 #include "contime.h"
+#include "table/limits.h"
 
 #include "table/members.h"
 #include "table/owner.h"
@@ -22,6 +23,7 @@
 #include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/reloptions.h"
+#include "access/xlog.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_foreign_data_wrapper.h"
@@ -59,6 +61,7 @@ typedef enum OptionForm
 	FORM_INTERPOLATE,
 	FORM_SCALE,
 	FORM_TOO_LATE,
+	FORM_MEMORY,
 	FORM_ANY
 } OptionForm;
 
@@ -83,6 +86,7 @@ static const Option options[] = {
 	{"notify", ForeignTableRelationId, FORM_NOTIFY},
 	{"retain", ForeignTableRelationId, FORM_ANY},
 	{"too_late", ForeignTableRelationId, FORM_TOO_LATE},
+	{"memory_limit", ForeignTableRelationId, FORM_MEMORY},
 	{"events", ForeignTableRelationId, FORM_ANY},
 	{"source", AttributeRelationId, FORM_ANY},
 };
@@ -187,6 +191,10 @@ check_option(const DefElem *def, Oid catalog)
 						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
 						 errhint("Valid values are: error, ignore")));
+			break;
+		case FORM_MEMORY:
+			if (contime_limits_parse(value) < 0)
+				report_invalid_value(def, value, "Give an amount of memory, for example '64MB'; leave the option out for no limit.");
 			break;
 		case FORM_ANY:
 			break;
@@ -1001,6 +1009,14 @@ derive_retention(ContimeTable *table)
 	contime_retention_derive(table, option_value(list, "retain"), option_value(list, "too_late"));
 }
 
+static void
+derive_memory_limit(ContimeTable *table)
+{
+	char	   *limit = option_value(GetForeignTable(table->relid)->options, "memory_limit");
+
+	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
+}
+
 /* Where its events come from, and what that leaves no room for. */
 static void
 derive_source(ContimeTable *table, Relation rel)
@@ -1055,6 +1071,7 @@ table_derive(Relation rel)
 				 errmsg("continuous table \"%s\" has no time column", table->name),
 				 errhint("Give the option time 'true' to one column of type timestamptz or bigint.")));
 	derive_retention(table);
+	derive_memory_limit(table);
 	derive_source(table, rel);
 	return table;
 }
@@ -1446,6 +1463,16 @@ contime_table_rename_rate(Oid relid, const char *from, const char *to)
 		AlterTableInternal(relid, cmds, false);
 }
 
+/* The definition's owner or memory_limit may be new. */
+static void
+note_limits(const ContimeTable *table)
+{
+	ContimeGeneration *g = RecoveryInProgress() ? NULL : contime_generation(table->relid);
+
+	if (g && g->account >= 0)
+		contime_limits_note(table, g, false);
+}
+
 void
 contime_table_check(Oid relid)
 {
@@ -1454,6 +1481,11 @@ contime_table_check(Oid relid)
 	if (rel == NULL)
 		return;
 	if (contime_is_table(relid))
-		check_against_data(contime_table(rel));
+	{
+		const ContimeTable *table = contime_table(rel);
+
+		check_against_data(table);
+		note_limits(table);
+	}
 	relation_close(rel, NoLock);
 }

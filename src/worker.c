@@ -27,6 +27,7 @@
  * Not here: what entering means (engine/), notices (reconcile.c, agent.c).
  */
 #include "contime.h"
+#include "shared/budget.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -46,6 +47,14 @@
  * inserting: one takes 0.1 to 1 us.
  */
 #define EVENTS_PER_LOCK 128
+
+/*
+ * Near a quota it is fewer, so that entering does not exceed the quota by much:
+ * an event that enters among frozen ones has its whole block keep ids of
+ * transactions again, which takes so many bytes, until it is frozen, too.
+ */
+#define LEAST_PER_LOCK 16
+#define GROWTH_PER_EVENT 2048
 
 /* Work of retention: looking at a timeline is little of it. */
 #define RETENTION_PER_LOCK 64
@@ -130,6 +139,29 @@ may_take(const ContimeGeneration *g, uint32 hold)
 }
 
 /*
+ * May recent events enter, though a quota of theirs is reached?  Not as long as
+ * there are some to be frozen, which gives memory back.  Under the lock.
+ */
+static bool
+may_enter(const ContimeGeneration *g, int partition, Size left)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+
+	if (left > 0)
+		return true;
+	ct_store_stats(&arena, g->store[partition], &stats);
+	return stats.young == 0;
+}
+
+/* How many events to change under this hold of the lock. */
+static uint32
+events_per_lock(Size left)
+{
+	return Max(Min(left / GROWTH_PER_EVENT, EVENTS_PER_LOCK), LEAST_PER_LOCK);
+}
+
+/*
  * Do a chore for a limited number of events.  CT_AGAIN: there is more.
  * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
  */
@@ -145,11 +177,15 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 	CtKeyChanged keys[EVENTS_PER_LOCK];
 	CtChanged	changed = {.keys = keys};
 	CtStatus	status = CT_OK;
+	Size		left;
+	Size		before;
 	bool		wake;
 
 	contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
-	if (task->batch != 0 && !may_take(g, task->hold))
+	left = contime_budget_left(g);
+	if (task->batch != 0 && (!may_take(g, task->hold) ||
+							 (task->chore == ENTER && mine && !may_enter(g, partition, left))))
 	{
 		contime_unlock(partition);
 		return CT_NO_MEMORY;
@@ -158,10 +194,12 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 	count = task->batch != 0 ? batch->count : 0;
 
 	START_CRIT_SECTION();
+	before = contime_charge_begin(g, partition);
 	switch (task->chore)
 	{
 		case ENTER:
-			status = ct_store_enter(&arena, store, task->batch, EVENTS_PER_LOCK, served, &changed);
+			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left), served,
+									&changed);
 			break;
 		case DROP:
 			status = ct_store_drop(&arena, store, task->batch, EVENTS_PER_LOCK);
@@ -178,6 +216,7 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 				g->store[partition] = 0;
 			break;
 	}
+	contime_charge_end(g, partition, before);
 	if (task->batch != 0)
 		*(task->chore == ENTER ? &part->entered : &part->dropped) +=
 			count - (status == CT_OK ? 0 : batch->count);
@@ -390,7 +429,10 @@ have_room_made(void)
 {
 	static TimestampTz not_before = 0;
 	Oid			database = contime_room_is_wanted();
+	ContimeGeneration *tight = OidIsValid(database) ? NULL : contime_room_tight(InvalidOid);
 
+	if (tight)
+		database = tight->database;
 	if (!OidIsValid(database) || GetCurrentTimestamp() < not_before)
 		return;
 	contime_agent_wake(database);

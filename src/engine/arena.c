@@ -260,7 +260,8 @@ pages_take(CtArena *arena, uint32_t count, bool upkeep)
 {
 	CtRegion *region = region_of(arena);
 	CtArenaHead *head = &region->arena[arena->index];
-	uint32_t limit = region->pages - (upkeep ? 0 : region->reserve);
+	uint32_t plain = region->pages - region->reserve;
+	uint32_t limit = upkeep ? region->pages : plain - (arena->keep < plain ? arena->keep : plain);
 	uint32_t used = atomic_load(&region->used);
 	uint32_t at = head->hint;
 	uint64_t looked = 0;

@@ -65,6 +65,7 @@ typedef struct CtArena
 	char	   *base;			/* where this process sees the region */
 	uint32_t	index;
 	CtRef		limit;			/* references are below */
+	uint32_t	keep;			/* pages that this process's plain inserts leave, beside the reserve */
 } CtArena;
 
 /* A reference read without the lock may be anything: it is held in bounds. */

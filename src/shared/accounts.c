@@ -1,0 +1,418 @@
+/*
+ * accounts.c
+ *	  What tables, roles and databases use of contime.memory, and their quotas.
+ *
+ *	  generation ──► account of the table ──┬─► account of its owner
+ *	                 bytes, quotas          └─► account of its database
+ *
+ * A process that changes a store compares the store's bytes before and after,
+ * under the partition's lock, and adds the difference to the three accounts.
+ * So the accounts are exact: an account of a table has the sum of `bytes` of
+ * all stores of all its generations, those that are being freed included.
+ * Memory is charged until a worker has freed it.
+ *
+ * A backend with quotas to respect sets aside what it is about to take, and
+ * takes it only if no account is above its quota then.  At most one process
+ * per partition does that at a time.  An account exceeds its quota only by what
+ * events take beside themselves (timelines and directories of new keys, blocks
+ * that a worker enters into), never by events that were not counted.
+ *
+ * Locks:
+ *	  registry lock    the hash, the free list, refs, generation[].account
+ *	  Account.mutex    of a table: `owner`; and that all three are changed
+ *	                   together, so that a table takes all its bytes along
+ *	                   when it changes hands
+ *	Bytes and quotas are read without a lock.
+ *
+ * Invariants:
+ *	  1. A generation that has a store has an account.
+ *	  2. The account of a role or database has the sum of the bytes of the
+ *	     tables' accounts that refer to it, unless a change is under way.
+ *	  3. `held` of a role's account is the number of accounts of its tables
+ *	     with bytes; `owners` the number of roles' accounts with bytes.
+ *
+ * Called by whoever changes a store.  Not here: what follows from it
+ * (budget.c), where quotas come from (table/limits.c).
+ */
+#include "budget.h"
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/hsearch.h"
+
+/* Accounts of tables, and of roles and databases. */
+#define MOST_ACCOUNTS (CONTIME_MAX_GENERATIONS + 4096)
+
+#define NO_ACCOUNT (-1)
+
+/* A table has both OIDs, a database only the first, a role only the second. */
+typedef struct AccountKey
+{
+	Oid			database;
+	Oid			object;
+} AccountKey;
+
+typedef struct Account
+{
+	AccountKey	key;
+	uint32		refs;			/* generations, or accounts of tables */
+	int			next;			/* free: the next free one */
+	pg_atomic_uint64 bytes;
+	pg_atomic_uint32 held;		/* of a role */
+	slock_t		mutex;			/* of a table: of what follows */
+	int			owner;
+	int			database;
+	pg_atomic_uint64 quota[CONTIME_LEVELS];	/* as int64 */
+} Account;
+
+typedef struct AccountEntry
+{
+	AccountKey	key;
+	int			account;
+} AccountEntry;
+
+typedef struct Accounts
+{
+	int			free;			/* first of the list */
+	pg_atomic_uint32 owners;
+	pg_atomic_uint32 default_kb[CONTIME_LEVELS];	/* as int32 */
+	Account		account[MOST_ACCOUNTS];
+} Accounts;
+
+static Accounts *accounts = NULL;
+static HTAB *index_of = NULL;
+
+/* ---- shared memory ------------------------------------------------------------------ */
+
+Size
+contime_accounts_bytes(void)
+{
+	return add_size(MAXALIGN(sizeof(Accounts)),
+					hash_estimate_size(MOST_ACCOUNTS, sizeof(AccountEntry)));
+}
+
+static void
+format_accounts(void)
+{
+	memset(accounts, 0, sizeof(Accounts));
+	for (int i = 0; i < MOST_ACCOUNTS; i++)
+	{
+		Account    *account = &accounts->account[i];
+
+		account->next = i + 1 < MOST_ACCOUNTS ? i + 1 : NO_ACCOUNT;
+		SpinLockInit(&account->mutex);
+		pg_atomic_init_u64(&account->bytes, 0);
+		pg_atomic_init_u32(&account->held, 0);
+		for (int level = 0; level < CONTIME_LEVELS; level++)
+			pg_atomic_init_u64(&account->quota[level], (uint64) -1);
+	}
+	pg_atomic_init_u32(&accounts->owners, 0);
+	for (int level = 0; level < CONTIME_LEVELS; level++)
+		pg_atomic_init_u32(&accounts->default_kb[level], (uint32) -1);
+}
+
+void
+contime_accounts_startup(bool format)
+{
+	HASHCTL		info;
+	bool		found;
+
+	accounts = ShmemInitStruct("contime accounts", sizeof(Accounts), &found);
+	info.keysize = sizeof(AccountKey);
+	info.entrysize = sizeof(AccountEntry);
+	index_of = ShmemInitHash("contime account index", MOST_ACCOUNTS, MOST_ACCOUNTS, &info,
+							 HASH_ELEM | HASH_BLOBS);
+	if (format)
+		format_accounts();
+}
+
+void
+contime_account_set_default(ContimeLevel level, int kb)
+{
+	if (accounts)
+		pg_atomic_write_u32(&accounts->default_kb[level], (uint32) kb);
+}
+
+int
+contime_account_default(ContimeLevel level)
+{
+	return (int) pg_atomic_read_u32(&accounts->default_kb[level]);
+}
+
+/* ---- opening and closing, under the registry lock -------------------------------------- */
+
+/* The account of a key with one reference more, or NO_ACCOUNT. */
+static int
+open_account(Oid database, Oid object)
+{
+	AccountKey	key = {.database = database,.object = object};
+	bool		found;
+	AccountEntry *entry = hash_search(index_of, &key, HASH_FIND, &found);
+	int			i;
+
+	if (entry == NULL && accounts->free != NO_ACCOUNT)
+		entry = hash_search(index_of, &key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+		return NO_ACCOUNT;
+	if (!found)
+	{
+		i = entry->account = accounts->free;
+		accounts->free = accounts->account[i].next;
+		accounts->account[i].key = key;
+		accounts->account[i].refs = 0;
+		accounts->account[i].owner = accounts->account[i].database = NO_ACCOUNT;
+	}
+	accounts->account[entry->account].refs++;
+	return entry->account;
+}
+
+static void
+close_account(int i)
+{
+	Account    *account = &accounts->account[i];
+
+	if (i == NO_ACCOUNT || --account->refs > 0)
+		return;
+	Assert(pg_atomic_read_u64(&account->bytes) == 0);
+	(void) hash_search(index_of, &account->key, HASH_REMOVE, NULL);
+	close_account(account->owner);
+	close_account(account->database);
+	account->next = accounts->free;
+	accounts->free = i;
+}
+
+static Account *
+account_of(const ContimeGeneration *g, ContimeLevel level)
+{
+	const Account *table;
+	int			i = g->account;
+
+	if (i == NO_ACCOUNT)
+		return NULL;
+	table = &accounts->account[i];
+	if (level != CONTIME_OF_TABLE)
+		i = level == CONTIME_OF_ROLE ? table->owner : table->database;
+	return i == NO_ACCOUNT ? NULL : &accounts->account[i];
+}
+
+/* ---- adding -------------------------------------------------------------------------------- */
+
+/* Add to one account; *held counts the accounts that have something. */
+static void
+add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
+{
+	uint64		before = pg_atomic_fetch_add_u64(&account->bytes, change);
+
+	if (held && change != 0 && before == 0)
+		pg_atomic_fetch_add_u32(held, 1);
+	else if (held && change != 0 && before + change == 0)
+		pg_atomic_fetch_sub_u32(held, 1);
+}
+
+/* Add to a table's account and those above it. */
+static void
+charge(Account *table, int64 change)
+{
+	Account    *owner;
+
+	SpinLockAcquire(&table->mutex);
+	owner = &accounts->account[table->owner];
+	add_bytes(table, change, &owner->held);
+	add_bytes(owner, change, &accounts->owners);
+	add_bytes(&accounts->account[table->database], change, NULL);
+	SpinLockRelease(&table->mutex);
+}
+
+static Size
+store_bytes(const ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+
+	if (g->store[partition] == 0)
+		return 0;
+	ct_store_stats(&arena, g->store[partition], &stats);
+	return stats.bytes;
+}
+
+Size
+contime_charge_begin(const ContimeGeneration *g, int partition)
+{
+	return store_bytes(g, partition);
+}
+
+void
+contime_charge_end(ContimeGeneration *g, int partition, Size before)
+{
+	Size		after = store_bytes(g, partition);
+	Account    *table = account_of(g, CONTIME_OF_TABLE);
+
+	Assert(table || after == before);
+	if (table && after != before)
+		charge(table, (int64) (after - before));
+}
+
+/* ---- quotas ----------------------------------------------------------------------------------- */
+
+Size
+contime_account_used(const ContimeGeneration *g, ContimeLevel level)
+{
+	Account    *account = account_of(g, level);
+
+	return account ? pg_atomic_read_u64(&account->bytes) : 0;
+}
+
+int64
+contime_account_quota(const ContimeGeneration *g, ContimeLevel level)
+{
+	Account    *table = account_of(g, CONTIME_OF_TABLE);
+
+	if (level == CONTIME_UNLIMITED)
+		return -1;
+	return table ? (int64) pg_atomic_read_u64(&table->quota[level]) : -1;
+}
+
+bool
+contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b, ContimeLevel level)
+{
+	Account    *account = account_of(a, level);
+
+	return account && account == account_of(b, level);
+}
+
+uint32
+contime_account_owners(void)
+{
+	int32		owners = (int32) pg_atomic_read_u32(&accounts->owners);
+
+	return Max(owners, 1);
+}
+
+uint32
+contime_account_tables(const ContimeGeneration *g)
+{
+	Account    *owner = account_of(g, CONTIME_OF_ROLE);
+	int32		tables = owner ? (int32) pg_atomic_read_u32(&owner->held) : 1;
+
+	return Max(tables, 1);
+}
+
+ContimeLevel
+contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
+{
+	Account    *table = account_of(g, CONTIME_OF_TABLE);
+	bool		limited = false;
+
+	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
+		limited |= contime_account_quota(g, level) >= 0;
+	if (!limited)
+		return CONTIME_UNLIMITED;
+
+	/* First, so that two processes never take the same room. */
+	charge(table, bytes);
+	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
+	{
+		int64		quota = contime_account_quota(g, level);
+
+		if (quota >= 0 && contime_account_used(g, level) > (uint64) quota)
+		{
+			charge(table, -(int64) bytes);
+			return level;
+		}
+	}
+	*before += bytes;
+	return CONTIME_UNLIMITED;
+}
+
+/* ---- whom a generation is charged to -------------------------------------------------------------- */
+
+static bool
+is_noted(const ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
+{
+	Account    *role = account_of(g, CONTIME_OF_ROLE);
+
+	if (role == NULL || role->key.object != owner)
+		return false;
+	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
+		if (contime_account_quota(g, level) != quota->bytes[level])
+			return false;
+	return true;
+}
+
+/* A table's account for a generation; with it, its database's. */
+static bool
+join_account(ContimeGeneration *g)
+{
+	int			i = open_account(g->database, g->relation);
+	Account    *table = &accounts->account[i];
+
+	if (i == NO_ACCOUNT)
+		return false;
+	if (table->database == NO_ACCOUNT)
+		table->database = open_account(g->database, InvalidOid);
+	if (table->database == NO_ACCOUNT)
+	{
+		close_account(i);
+		return false;
+	}
+	g->account = i;
+	return true;
+}
+
+/* A table gets an owner, or another one, and takes its bytes along. */
+static bool
+give_to_owner(Account *table, Oid role)
+{
+	int			before = table->owner;
+	int			after = open_account(InvalidOid, role);
+	uint64		bytes;
+
+	if (after == NO_ACCOUNT)
+		return false;
+	SpinLockAcquire(&table->mutex);
+	bytes = pg_atomic_read_u64(&table->bytes);
+	if (before != NO_ACCOUNT && bytes > 0)
+	{
+		add_bytes(&accounts->account[before], -(int64) bytes, &accounts->owners);
+		pg_atomic_fetch_sub_u32(&accounts->account[before].held, 1);
+		add_bytes(&accounts->account[after], (int64) bytes, &accounts->owners);
+		pg_atomic_fetch_add_u32(&accounts->account[after].held, 1);
+	}
+	table->owner = after;
+	SpinLockRelease(&table->mutex);
+	close_account(before);
+	return true;
+}
+
+bool
+contime_account_note(ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
+{
+	Account    *table;
+	bool		noted;
+
+	if (is_noted(g, owner, quota))
+		return true;
+	contime_registry_lock(LW_EXCLUSIVE);
+	noted = g->account != NO_ACCOUNT || join_account(g);
+	table = account_of(g, CONTIME_OF_TABLE);
+	if (noted && (table->owner == NO_ACCOUNT ||
+				  accounts->account[table->owner].key.object != owner))
+		noted = give_to_owner(table, owner);
+
+	/* (One that has an owner keeps it if there is no account for another.) */
+	noted |= table && table->owner != NO_ACCOUNT;
+	if (noted)
+		for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
+			pg_atomic_write_u64(&table->quota[level], (uint64) quota->bytes[level]);
+	else if (table)
+		contime_account_release(g);
+	contime_registry_unlock();
+	return noted;
+}
+
+void
+contime_account_release(ContimeGeneration *g)
+{
+	close_account(g->account);
+	g->account = NO_ACCOUNT;
+}
