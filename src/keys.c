@@ -554,7 +554,9 @@ load_wanted(void)
 	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_READY ||
 		!g->partial || contime_is_quarantined(g))
 		return;
-	bytes = choose(g);
+
+	/* (Where little is allowed, keys that turn out to be small fit nevertheless.) */
+	bytes = Min(choose(g), contime_budget_key(g));
 	if (hand.nkeys == 0)
 		return;
 	rel = relation_open(relid, NoLock);
