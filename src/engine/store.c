@@ -769,16 +769,30 @@ typedef struct Others
 } Others;
 
 /* By timeline: within a call the events of others stay as they are. */
-#define OTHERS_KEPT 16
+#define OTHERS_KEPT 128
 
 /* Not more are looked at, lest entering takes the square of what is behind. */
 #define MOST_OTHERS 4096
 
+/*
+ * So many are looked at in one call: the lock is held meanwhile, and each is
+ * somewhere else in memory, so that a look takes as long as entering an event.
+ */
+#define MOST_LOOKS 2048
+
+static inline Others *
+kept_of(Others *kept, CtRef timeline)
+{
+	return &kept[(timeline * UINT32_C(2654435769)) >> 25]; /* Fibonacci hashing */
+}
+
+_Static_assert(OTHERS_KEPT == 1 << (32 - 25), "kept_of() gives an index");
+
 static const Others *
-others_of(const CtWriter *writer, const CtEvent *event, Others *kept)
+others_of(const CtWriter *writer, const CtEvent *event, Others *kept, uint32_t *looks)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	Others *others = &kept[event->timeline % OTHERS_KEPT];
+	Others *others = kept_of(kept, event->timeline);
 
 	if (others->timeline == event->timeline)
 		return others;
@@ -790,6 +804,7 @@ others_of(const CtWriter *writer, const CtEvent *event, Others *kept)
 		others->newest = INT64_MAX;
 		return others;
 	}
+	*looks += timeline->recents;
 	for (CtRef ref = timeline->recent; ref != 0;)
 	{
 		const CtEvent *other = ct_ptr(writer->arena, ref);
@@ -1015,8 +1030,9 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;
 	Others kept[OTHERS_KEPT] = {{0}};
+	uint32_t looks = 0;
 
-	for (int i = 0; i < limit; i++)
+	for (int i = 0; i < limit && looks < MOST_LOOKS; i++)
 	{
 		bool alone = store->first_batch == store->last_batch && store->nwaiting == 0;
 		CtRef event_ref = ((CtBatch *) ct_ptr(arena, batch))->first;
@@ -1031,7 +1047,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		ct_change_begin(timeline);
 		others = alone || timeline->recents == 1 || timeline->partial
 					 ? &nothing
-					 : others_of(&writer, event, kept);
+					 : others_of(&writer, event, kept, &looks);
 		if (timeline->partial)
 			status = CT_OK;
 		else if (event->retracts)
@@ -1052,7 +1068,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		if (status == CT_AGAIN)
 		{
 			event_wait(&writer, timeline, event);
-			kept[event->timeline % OTHERS_KEPT].timeline = 0;
+			kept_of(kept, event->timeline)->timeline = 0;
 			queue_push(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
 		}
