@@ -250,6 +250,43 @@ told_in_any_order(void **state)
 	table_free(&table);
 }
 
+/*
+ * An event is compared with the recent ones of its key: a call ends when it has
+ * done much of that, however few events have entered.  (The lock is held.)
+ */
+static void
+work_is_bounded(void **state)
+{
+	Table table = table_make(60);
+	CtKeyChanged keys[100];
+	CtStatus status;
+	CtRef batch;
+	int calls = 0;
+
+	(void) state;
+	for (uint64_t i = 0; i < 100 * 100; i++)
+	{
+		Event event = event_at((int64_t) i, CT_EVENT);
+
+		event_int(&event, SUM_ATTR, 1);
+		assert_int_equal(table_add(&table, i % 100, &event, i < 100 ? 10 : 11), CT_OK);
+	}
+	assert_non_null(ct_store_first_batch(&table.arena, table.store, &batch));
+	do
+	{
+		CtChanged changed = {.keys = keys};
+
+		status = ct_store_enter(&table.arena, table.store, batch, 100, NULL, &changed);
+		calls++;
+	} while (status == CT_AGAIN);
+	assert_int_equal(status, CT_OK);
+	assert_int_equal(calls, 5); /* each looks at 2048 of 100 * 100 */
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	assert_int_equal(table_stats(&table).recent, 0);
+	table_validate(&table);
+	table_free(&table);
+}
+
 /* ---- twins --------------------------------------------------------------------------- */
 
 static void
@@ -836,6 +873,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
+		cmocka_unit_test(work_is_bounded),
 		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
 		cmocka_unit_test(twins),         cmocka_unit_test(lateness),
 		cmocka_unit_test(lateness_of_twins),
