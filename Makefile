@@ -7,7 +7,8 @@
 #   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
 #   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, that of durable tables for SOAK_STATEMENTS
-#                  statements, SOAK_TRANSFERS bank transfers, SOAK_QUERIES random queries, SOAK_CRASHES crashes
+#                  statements, SOAK_TRANSFERS bank transfers, SOAK_QUERIES random queries, SOAK_CRASHES crashes,
+#                  SOAK_DDL statements of hostile roles
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
 #   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
@@ -37,6 +38,7 @@ SOAK_STATEMENTS ?= 100000
 SOAK_TRANSFERS ?= 1000000
 SOAK_QUERIES ?= 7000
 SOAK_CRASHES ?= 500
+SOAK_DDL ?= 200000
 
 all:
 
@@ -72,6 +74,7 @@ soak:
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@CT_ROUNDS=$(SOAK_ROUNDS) CT_STATEMENTS=$(SOAK_STATEMENTS) CT_TRANSFERS=$(SOAK_TRANSFERS) CT_READS=$$(($(SOAK_TRANSFERS) / 10)) CT_TAP='008*.pl' test/run.sh law tap
 	@CT_QUERIES=$(SOAK_QUERIES) test/run.sh planner
+	@CT_DDL=$(SOAK_DDL) test/run.sh ddl
 	@CT_CYCLES=200 CT_DDL_ROUNDS=10 CT_TAP='01[34]*.pl' test/run.sh tap
 	@CT_CRASHES=$(SOAK_CRASHES) CT_TAP='022*.pl' test/run.sh tap
 
@@ -109,7 +112,7 @@ lint:
 	@for file in $(SOURCES); do sed -n 2p $$file | grep -qF " * $${file##*/}" || { echo "$$file: its header does not name it"; exit 1; }; done
 	@test -z "$$(find src -name '*.[ch]' -size +60k -print)"
 	@bash -n test/*.sh test/*/*.sh bench/*.sh .ci/run
-	@for file in test/law/*.pl test/planner/fuzz.pl; do perl -c $$file || exit 1; done
+	@for file in test/law/*.pl test/planner/fuzz.pl test/fuzz/ddl.pl; do perl -c $$file || exit 1; done
 
 dist:
 	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# make test: every kind of test, or those named: unit regress pgtap isolation tap planner law.
+# make test: every kind of test, or those named: unit regress pgtap isolation tap planner ddl law.
 # Each prints what it counted; the last line is the total. What failed leaves its
 # output in test/output. Servers are throwaway (cluster.sh); nothing is left running.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(unit regress pgtap isolation tap planner law)
+[ $# -gt 0 ] || suites=(unit regress pgtap isolation tap planner ddl law)
 ROOT=$PWD
 OUTPUT=$ROOT/test/output
 rm -rf "$OUTPUT"
@@ -173,6 +173,21 @@ suite_planner() {
 	[ $status = 0 ] || { keep planner "$log" "$WORK/server.log"; grep -A6 '^WRONG' "$log" | head -n 60; }
 	[[ $counts =~ ^([0-9]+)\ accepted,\ ([0-9]+)\ refused,\ ([0-9]+)\ wrong ]] || BASH_REMATCH=(x 0 0 1)
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status
+}
+
+# Random DDL and calls of functions by hostile roles, on a build with assertions: no crash, no XX000.
+suite_ddl() {
+	local status=0 log=$WORK/ddl.log counts
+	with_assertions ddl || return
+	PGBIN=$ASSERTBIN cluster_start 'contime.memory = 64MB' 'max_prepared_transactions = 4' 'log_error_verbosity = verbose' \
+		"log_line_prefix = '%b[%p] '" 'log_min_error_statement = panic'
+	CT_LOG=$WORK/server.log as_owner perl "$WORK/tests/test/fuzz/ddl.pl" &>"$log" || status=1
+	cluster_stop
+	counts=$(tail -n 1 "$log")
+	tail -n 2 "$log" | cut -c 1-400 | sed 's/^/# /; s/^# # /# /'
+	[ $status = 0 ] || { keep ddl "$log" "$WORK/server.log" "$WORK/ddl-script.sql"; grep -A40 '^not ok' "$log" | head -n 120; }
+	[[ $counts =~ ^([0-9]+)\ statements,\ ([0-9]+)\ faults ]] || BASH_REMATCH=(x 0 1)
+	record ddl "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" $status
 }
 
 # Random transactions against the reference fold; on a build with assertions also while the engine's invariants are checked
