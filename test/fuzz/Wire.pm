@@ -1,4 +1,4 @@
-# Wire.pm: a PostgreSQL client of a few lines, which speaks the protocol itself. Used by ddl.pl.
+# Wire.pm: a PostgreSQL client of a few lines, which speaks the protocol itself. Used by ddl.pl and TAP tests.
 #
 # Unlike psql it sends any text as it is, has every field of an error (SQLSTATE, and the
 # file and line that raised it), and can leave a statement under way in one session while
@@ -80,8 +80,8 @@ sub next_message
 	}
 }
 
-# What came until the server is ready: {state, message, file, line, fatal} of its first error, if any; the number of rows and the
-# first of them; or that it was late or has gone.
+# What came until the server is ready: {state, message, file, line, fatal} of its first error, if any; whether it warned; the
+# number of rows and the first of them; or that it was late or has gone.
 sub receive
 {
 	my ($self, $seconds) = @_;
@@ -101,6 +101,10 @@ sub receive
 		{
 			my %field = map { /^(.)(.*)$/s ? ($1, $2) : () } split /\0/, $body;
 			@answer{qw(state message file line fatal)} = (@field{qw(C M F L)}, $field{V} =~ /FATAL|PANIC/ ? 1 : 0);
+		}
+		elsif ($type eq 'N' && $body =~ /\0?VWARNING\0/)
+		{
+			$answer{warning} = 1;
 		}
 		elsif ($type eq 'D' && $answer{rows}++ == 0)
 		{
