@@ -114,7 +114,7 @@ schema: RENAME                              -       -       -       -       -   
 server: CREATE FOREIGN TABLE                ok      ok      -       -       -       -       -       -       -       -       -
 server: OPTIONS                             -       -       -       -       -       -       -       -       -       -       -
 server: DROP                                -       -       -       -       -       -       -       -       -       -       -
-server: IMPORT FOREIGN SCHEMA               0A000   0A000   -       -       -       -       -       -       -       -       -
+server: IMPORT FOREIGN SCHEMA               HV00P   HV00P   -       -       -       -       -       -       -       -       -
 wrapper: CREATE SERVER                      -       -       -       -       -       -       -       -       -       -       -
 wrapper: OWNER                              -       -       -       -       -       -       -       -       -       -       -
 extension: UPDATE                           -       -       -       -       -       -       -       -       -       -       -
