@@ -8,7 +8,7 @@
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
 #   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, that of durable tables for SOAK_STATEMENTS
 #                  statements, SOAK_TRANSFERS bank transfers, SOAK_QUERIES random queries, SOAK_CRASHES crashes,
-#                  SOAK_DDL statements of hostile roles
+#                  SOAK_DDL statements of hostile roles, SOAK_SECONDS of sqlsmith (which it installs)
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
 #   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
@@ -39,6 +39,7 @@ SOAK_TRANSFERS ?= 1000000
 SOAK_QUERIES ?= 7000
 SOAK_CRASHES ?= 500
 SOAK_DDL ?= 200000
+SOAK_SECONDS ?= 600
 
 all:
 
@@ -70,11 +71,12 @@ test:
 	@test/run.sh $(SUITES)
 
 soak:
-	@test/setup.sh
+	@test/setup.sh sqlsmith
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@CT_ROUNDS=$(SOAK_ROUNDS) CT_STATEMENTS=$(SOAK_STATEMENTS) CT_TRANSFERS=$(SOAK_TRANSFERS) CT_READS=$$(($(SOAK_TRANSFERS) / 10)) CT_TAP='008*.pl' test/run.sh law tap
 	@CT_QUERIES=$(SOAK_QUERIES) test/run.sh planner
 	@CT_DDL=$(SOAK_DDL) test/run.sh ddl
+	@CT_SECONDS=$(SOAK_SECONDS) test/run.sh sqlsmith
 	@CT_CYCLES=200 CT_DDL_ROUNDS=10 CT_TAP='01[34]*.pl' test/run.sh tap
 	@CT_CRASHES=$(SOAK_CRASHES) CT_TAP='022*.pl' test/run.sh tap
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make test: every kind of test, or those named: unit regress pgtap isolation tap planner ddl law.
+# make test: every kind of test, or those named: unit regress pgtap isolation tap planner ddl law (and sqlsmith, if it is named).
 # Each prints what it counted; the last line is the total. What failed leaves its
 # output in test/output. Servers are throwaway (cluster.sh); nothing is left running.
 set -uo pipefail
@@ -188,6 +188,31 @@ suite_ddl() {
 	[ $status = 0 ] || { keep ddl "$log" "$WORK/server.log" "$WORK/ddl-script.sql"; grep -A40 '^not ok' "$log" | head -n 120; }
 	[[ $counts =~ ^([0-9]+)\ statements,\ ([0-9]+)\ faults ]] || BASH_REMATCH=(x 0 1)
 	record ddl "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" $status
+}
+
+# Random queries by sqlsmith, as a role without privileges that owns continuous tables, for CT_SECONDS seconds. What it makes core
+# raise is core's; nothing may crash, and no XX000 may come from a file of contime's. Not run unless named: it needs the package sqlsmith.
+suite_sqlsmith() {
+	local status=0 log=$WORK/sqlsmith.log files queries seed=${CT_SEED:-$RANDOM}
+	with_assertions sqlsmith || return
+	PGBIN=$ASSERTBIN cluster_start 'contime.memory = 64MB' 'log_error_verbosity = verbose' 'log_min_error_statement = error'
+	{
+		as_owner psql -X -q -v ON_ERROR_STOP=1 -f "$WORK/tests/test/fuzz/sqlsmith.sql"
+		PGUSER=smith as_owner psql -X -q -v ON_ERROR_STOP=1 -f "$WORK/tests/test/fuzz/sqlsmith_tables.sql"
+	} &>"$log" || status=1
+	as_owner timeout -s INT "${CT_SECONDS:-60}" sqlsmith --seed="$seed" --verbose --exclude-catalog \
+		--target="host=$PGHOST dbname=$PGDATABASE user=smith" &>>"$log"
+	queries=$(grep -oE 'queries: [0-9]+' "$log" | tail -n 1 | tr -dc 0-9)
+	cluster_stop
+	files=$(cd "$ROOT/src" && find . -name '*.c' -printf '%f|')
+	{
+		grep -nE 'TRAP:|PANIC:|was terminated by signal' "$WORK/server.log"
+		grep -nE -A3 'XX000' "$WORK/server.log" | grep -E "LOCATION: .*[ ,](${files%|}):[0-9]"
+	} >"$WORK/sqlsmith.faults"
+	[ ! -s "$WORK/sqlsmith.faults" ] || { status=1; head -n 20 "$WORK/sqlsmith.faults"; }
+	[ $status = 0 ] || keep sqlsmith "$log" "$WORK/server.log" "$WORK/sqlsmith.faults"
+	echo "# sqlsmith: ${queries:-0} queries, $(grep -c 'XX000' "$WORK/server.log") XX000 of core's, $(grep -cE "LOCATION: .*[ ,](${files%|}):[0-9]" "$WORK/server.log") errors of contime's own (CT_SEED=$seed)"
+	record sqlsmith "${queries:-0}" "$(count . "$WORK/sqlsmith.faults")" $status
 }
 
 # Random transactions against the reference fold; on a build with assertions also while the engine's invariants are checked
