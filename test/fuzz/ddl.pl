@@ -466,14 +466,15 @@ sub begin_round
 	{
 		my $answer;
 		# Sessions that were closed may still hold locks.
-		for my $try (1 .. 50)
+		for my $try (1 .. 30)
 		{
 			$answer = must("DROP SCHEMA IF EXISTS $s CASCADE");
-			last if !$answer->{state};
+			last if !$answer->{state} && !$answer->{late} && !$answer->{gone};
+			$answer->{$_} //= '' for qw(state file line message);
 			fault("$answer->{state} at $answer->{file}:$answer->{line}: $answer->{message}", "DROP SCHEMA $s CASCADE") if $answer->{state} =~ /^XX/;
 			Time::HiRes::usleep(100_000);
 		}
-		fault("schema $s is not dropped: $answer->{message}", '') if $answer->{state};
+		fault("schema $s is not dropped: $answer->{message}", '') if $answer->{state} || $answer->{late} || $answer->{gone};
 	}
 	must('DROP DATABASE IF EXISTS fuzz_x');
 	must("DROP OWNED BY $_->[1]") for @names[ 1 .. 3 ];
