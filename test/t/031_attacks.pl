@@ -608,9 +608,9 @@ for my $how (sort keys %bad)
 	attack "4.3 $how" => sub {
 		as($me, 'DROP FOREIGN TABLE IF EXISTS attack.t; DROP TABLE IF EXISTS attack.e CASCADE; DROP TYPE IF EXISTS attack.turn CASCADE; DROP FUNCTION IF EXISTS attack.turn(int) CASCADE; DROP TABLE IF EXISTS good.m CASCADE; DROP FOREIGN TABLE IF EXISTS good.d');
 		as('evil', q{CREATE FUNCTION attack.turn(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'; CREATE DOMAIN attack.turn AS int CHECK (attack.turn(VALUE));
-			CREATE FOREIGN TABLE attack.t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v attack.turn OPTIONS (initial '3')) SERVER contime OPTIONS (notify 'key');
+			CREATE FOREIGN TABLE attack.t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), w int, v attack.turn OPTIONS (initial '3')) SERVER contime OPTIONS (notify 'key');
 			CREATE TABLE attack.e (id int, at timestamptz, v int); CREATE FOREIGN TABLE attack.d (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v attack.turn OPTIONS (initial '3')) SERVER contime OPTIONS (events 'e');
-			INSERT INTO attack.e VALUES (1, '2026-01-01', 1); INSERT INTO attack.t (id, at) VALUES (1, '2026-01-01'), (1, '2026-01-05')});
+			INSERT INTO attack.e VALUES (1, '2026-01-01', 1); INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-01', 1), (1, '2026-01-05', 1)});
 		$node->safe_psql('postgres', q{TRUNCATE account; INSERT INTO account VALUES (1, '2020-01-01', 10), (1, '2020-02-01', 10)});
 		my $listener = $node->background_psql('postgres');
 		$listener->query_safe('LISTEN contime');
@@ -620,7 +620,7 @@ for my $how (sort keys %bad)
 
 		# A cache is wanted and a notice is due, and when that is known the definition has turned: nothing has derived it since it was created.
 		my $offset = -s $node->logfile;
-		my $answer = ask('evil', "SELECT * FROM attack.d; INSERT INTO attack.t (id, at) VALUES (1, '2026-01-02'); $bad{$how}");
+		my $answer = ask('evil', "SELECT * FROM attack.d; INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-02', 5); $bad{$how}");
 		is($answer->{message} // '', '', 'turned');
 		# (Until one of them has tried, as far as the log says.)
 		for (1 .. 100) { last if since($offset) =~ /^contime (agent|loader): +(ERROR|WARNING|LOG)/m; Time::HiRes::usleep(50_000) }
@@ -638,6 +638,8 @@ for my $how (sort keys %bad)
 		Time::HiRes::sleep(2);
 		is($node->safe_psql('postgres', q{SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'}), $agent, 'the agent is the same');
 		my @lines = grep { /^contime (agent|loader): +(ERROR|WARNING|LOG): / } split /\n/, since($offset);
+		my @unnamed = grep { /ERROR/ && !/"(attack\.)?[td]"|attack\.[td]\b/ } @lines;
+		is(join('; ', map { substr $_, 0, 200 } @unnamed), '', 'no error without the table it is of');
 		cmp_ok(scalar(grep { /"(attack\.)?t"|attack\.t\b/ } @lines), '<=', 1, 'the log has at most one line of the table in memory');
 		cmp_ok(scalar(grep { /"(attack\.)?d"|attack\.d\b/ } @lines), '<=', 1, 'and of the durable one');
 		unlike(since($offset), qr/contime (agent|loader)" \(PID \d+\) exited with exit code 1/, 'no process ended');
