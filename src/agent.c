@@ -162,7 +162,7 @@ wants_agent(ContimeGeneration *g)
 {
 	bool		wants;
 
-	if (!g->used || g->dead || g->tombstone)
+	if (!g->used || g->dead)
 		return false;
 	SpinLockAcquire(&g->notice_mutex);
 	wants = g->wants_agent || g->due.seq != 0 || g->sending.seq != 0;

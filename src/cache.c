@@ -94,6 +94,9 @@
 #define RETRY_GIVEN_UP_MS 2000
 #define RETRY_LOCKED_MS 200
 
+/* How long a backend does without when there is no slot for a table's cache. */
+#define RETRY_SLOT_MS 1000
+
 /* Events of ended transactions dropped under one hold of a lock. */
 #define DROPS_PER_LOCK 256
 
@@ -201,10 +204,14 @@ contime_cache_renew(Oid relid)
 {
 	ContimeGeneration *g = contime_generation(relid);
 
-	/* (Nobody begins to load it meanwhile.) */
-	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
-		(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
-										 false);
+	/*
+	 * Without a slot the cache is given up: then the event tables answer,
+	 * whether this transaction commits or not.  No loader begins before it
+	 * has ended, as it needs the lock that is held here.
+	 */
+	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE &&
+		contime_generation_try(relid, U64FromFullTransactionId(GetCurrentFullTransactionId())) == NULL)
+		contime_cache_break(relid, "its owner has too many continuous tables with data");
 }
 
 void
@@ -263,6 +270,32 @@ want(ContimeGeneration *g)
 		contime_agent_wake(MyDatabaseId);
 }
 
+/* Was the table created by this transaction?  Then it may never have been. */
+static bool
+is_new(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	bool		new = rel && rel->rd_createSubid != InvalidSubTransactionId;
+
+	if (rel)
+		RelationClose(rel);
+	return new;
+}
+
+/* A generation for a table that is read for the first time; NULL: it is not to be cached now. */
+static ContimeGeneration *
+first_generation(Oid relid)
+{
+	static TimestampTz retry = 0;
+	ContimeGeneration *g;
+
+	if (IsParallelWorker() || is_new(relid) || (retry != 0 && GetCurrentTimestamp() < retry))
+		return NULL;
+	g = contime_generation_try(relid, 0);
+	retry = g ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_SLOT_MS);
+	return g;
+}
+
 ContimeGeneration *
 contime_cache_watched(const ContimeTable *table)
 {
@@ -272,7 +305,9 @@ contime_cache_watched(const ContimeTable *table)
 		return NULL;
 	g = contime_generation(table->relid);
 	if (g == NULL)
-		g = contime_generation_create(table->relid, 0, false);
+		g = first_generation(table->relid);
+	if (g == NULL)
+		return NULL;
 	if (contime_cache_state(g) != CONTIME_CACHE_READY)
 	{
 		want(g);
@@ -559,7 +594,7 @@ lock_alone(Oid relid)
 	LockRelationOid(relid, AccessExclusiveLock);
 }
 
-/* A table's generation to be loaded into; one that holds something is replaced. */
+/* A table's generation to be loaded into; one that holds something is replaced.  NULL: there is no slot. */
 static ContimeGeneration *
 generation_to_load(const ContimeTable *table)
 {
@@ -599,6 +634,8 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 		lock_alone(relid);
 		g = contime_generation_replace(relid);
 	}
+	if (g == NULL)
+		return;
 	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
@@ -639,6 +676,8 @@ load(Oid relid)
 		return;
 	contime_source_lock(relid);
 	g = contime_generation(relid);
+	if (g == NULL)
+		return;
 	index = g - contime_shared->generation;
 
 	/* Looked at before anything that may have been the reason. */
@@ -661,7 +700,13 @@ load(Oid relid)
 	reason = find_obstacle(table, &relations);
 	if (reason == NULL)
 	{
-		at_hand = g = generation_to_load(table);
+		g = generation_to_load(table);
+		if (g == NULL)
+		{
+			relation_close(rel, NoLock);
+			return;
+		}
+		at_hand = g;
 		contime_limits_note(table, g, true);
 		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
@@ -715,7 +760,7 @@ contime_cache_is_wanted(ContimeGeneration *g)
 static bool
 is_due(ContimeGeneration *g)
 {
-	return g->used && !g->dead && !g->tombstone && g->database == MyDatabaseId && is_to_load(g);
+	return g->used && !g->dead && g->database == MyDatabaseId && is_to_load(g);
 }
 
 bool

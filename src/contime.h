@@ -60,8 +60,8 @@
 #include "engine/engine.h"
 
 #define CONTIME_MAX_WORKERS 32
-#define CONTIME_MAX_TABLES 4096	/* that hold data, in all databases */
-#define CONTIME_MAX_GENERATIONS (2 * CONTIME_MAX_TABLES)	/* with tombstones */
+#define CONTIME_MAX_GENERATIONS 65536	/* slots for tables with data, in all databases */
+#define CONTIME_EARLY 1024
 #define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
 #define CONTIME_UNFLUSHED 8	/* notes of transactions with captured rows, of a table */
 #define CONTIME_LOAD_XIDS 32	/* transactions under way while a cache is loaded that are noted */
@@ -117,21 +117,22 @@ typedef struct ContimeOversize
 } ContimeOversize;
 
 /*
- * The events of one table from one CREATE, first use or TRUNCATE on.  The
- * newest whose transaction is the reader's own or committed is in force; a
- * tombstone says that there is no table any more.
+ * The events of one table from its first use or a TRUNCATE on.  The newest
+ * whose transaction is the reader's own or committed is in force, unless such
+ * a transaction has dropped it.
  */
 typedef struct ContimeGeneration
 {
 	bool		used;
-	bool		tombstone;
 	bool		agreed;			/* xid is known to have committed */
-	bool		dead;			/* to be freed by the workers */
+	bool		dead;			/* in no chain any more: to be freed by the workers */
 	bool		wants_agent;	/* first data came: start the database's agent */
 	bool		forgotten;		/* it was logged that some fate is not known any more */
 	Oid			database;
 	Oid			relation;
-	uint64		xid;			/* who opened it; 0: always in force */
+	Oid			owner;			/* of the table, when this was opened */
+	uint64		xid;			/* the transaction that opened it; 0: always in force */
+	uint64		dropped;		/* the transaction that drops its table; 0: none */
 	uint64		serial;			/* order among the generations of a table */
 	int			older;			/* index of the one before it, or -1 */
 	TimestampTz since;			/* remembers from here */
@@ -252,19 +253,24 @@ typedef struct ContimeStamp
 typedef struct ContimeShared
 {
 	int			partitions;
+	int			slots;			/* of generations */
+	int			slots_used;
+	uint64		slot_map[CONTIME_MAX_GENERATIONS / 64]; /* a bit for each slot: used */
 	uint64		next_serial;
-	int			highest;		/* generations ever used: 0 .. highest - 1 */
+	int			highest;		/* generations in use are below: 0 .. highest - 1 */
+	uint64		first_xid;		/* transactions since the server's start have this or a later id; 0: not known yet */
 	Latch	   *volatile launcher_latch;
 	int			nsuspects;		/* constant between crashes */
 	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
-	ContimeGeneration generation[CONTIME_MAX_GENERATIONS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
 	ContimeWanted wanted[CONTIME_WANTED];	/* by a hash of the key */
-	ContimeStamp stamp[FLEXIBLE_ARRAY_MEMBER];	/* by backend id - 1 */
+	pg_atomic_uint64 early[CONTIME_EARLY];	/* of tables without a generation, by a hash: latest instant read */
+	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER];	/* slots of them */
 } ContimeShared;
 
 extern ContimeShared *contime_shared;
+extern ContimeStamp *contime_stamps;	/* by backend id - 1 */
 extern char *contime_region;
 
 extern void contime_shared_request(void);
@@ -310,22 +316,51 @@ extern bool contime_committed(uint64 xid);
 extern uint64 contime_widen(TransactionId xid);
 extern CtArena contime_arena(int partition);
 
-/* Is there any generation, even a dead one, of a table of this database? */
+/* Does a relation of this database have a generation that is not dead? */
 extern bool contime_known(Oid relation);
 
 /* The generation in force, or NULL when nothing was ever written. */
 extern ContimeGeneration *contime_generation(Oid relation);
 extern bool contime_has_data(Oid relation);
-extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid, bool tombstone);
 
-/* Instead of what there is, which nobody uses; in force at once. */
+/*
+ * Open a generation for a (sub)transaction, or (xid 0) one that is in force at
+ * once.  ERROR 54000 when the table's owner has as many as it may have; the
+ * other function returns NULL then, and waits for nothing.
+ */
+extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid);
+extern ContimeGeneration *contime_generation_try(Oid relation, uint64 xid);
+
+/*
+ * Replace what there is, which no other backend uses, by a generation that is
+ * in force at once.  NULL: what there was is gone, and there is no slot.
+ */
 extern ContimeGeneration *contime_generation_replace(Oid relation);
 
 /*
- * Free one in favour of another, which is empty: of a cache that nobody else
- * uses, in any database.  False: there is a newer one already, or no room for it.
+ * Free one in favour of another, which is empty: of a cache that no other
+ * backend uses, in any database.  False: there is a newer one already.
  */
 extern bool contime_generation_end(ContimeGeneration *g);
+
+/* The table, or each table of a database, goes with the (sub)transaction that drops it. */
+extern void contime_generation_drop(Oid relation, uint64 xid);
+extern void contime_generation_drop_database(Oid database, uint64 xid);
+
+/* A relation of this database is being created: what had its OID before is no more. */
+extern void contime_generation_forget(Oid relation);
+
+/*
+ * The latest instant read of a relation of this database while it has no
+ * generation (as int64), or of another one: the first generation begins with it.
+ */
+extern pg_atomic_uint64 *contime_early(Oid relation);
+
+/* May the relation be older than the server's start?  Then it may have lost what it knew. */
+extern bool contime_is_old(Oid relation);
+
+/* The next slot in use after this one, or -1; begin with -1.  Without a lock: about. */
+extern int	contime_next_slot(int after);
 
 /* What it takes of the memory, and other counts, about: without the locks. */
 extern CtStats contime_generation_stats(const ContimeGeneration *g);
@@ -335,7 +370,6 @@ extern void contime_wake_worker(int partition);
 /* Has a table killed workers, so that they leave it alone? */
 extern bool contime_is_quarantined(const ContimeGeneration *g);
 extern void contime_set_latch(Latch *volatile *where);
-extern void contime_generation_drop_database(Oid database, uint64 xid);
 extern bool contime_generations_sweep(void);
 
 static inline int

@@ -7,9 +7,10 @@
  * that a command touches, and when the command is done their descriptions are
  * derived and checked, also against the data there is.
  *
- *	  CREATE    opens a generation, so that a reused OID never meets old data
- *	  TRUNCATE  opens a generation; the old one is freed once that committed
- *	  DROP      opens a tombstone; rolled back, it is forgotten
+ *	  CREATE    ends what had the same OID before, so that it never meets old data
+ *	  TRUNCATE  opens a generation, if there is one; the old one is freed once that
+ *	            committed
+ *	  DROP      is noted in the generations there are; rolled back, it is forgotten
  *	  RENAME    of a column: options rate that name it follow
  *	  ALTER     of a durable table, or its event table: it is loaded anew;
  *	  and all that has to do with partitions of event tables, which have
@@ -370,7 +371,7 @@ on_drop(Oid class, Oid object, int sub)
 	{
 		contime_serializable_clear(object);
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
-		(void) contime_generation_create(object, xid, true);
+		contime_generation_drop(object, xid);
 	}
 	else if (class == DatabaseRelationId)
 	{
@@ -385,6 +386,8 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
 
+	if (access == OAT_POST_CREATE && class == RelationRelationId && sub == 0)
+		contime_generation_forget(object);
 	if (access == OAT_DROP && class == RelationRelationId && sub == 0)
 		check_not_read(object, "DROP TABLE");
 	if (access == OAT_TRUNCATE)
@@ -401,8 +404,6 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 static void
 check_created(Oid relid)
 {
-	ContimeGeneration *g;
-
 	char		relkind = get_rel_relkind(relid);
 
 	/* A new partition is empty; a foreign one, or a child, cannot be captured. */
@@ -422,13 +423,6 @@ check_created(Oid relid)
 		contime_table_check(relid);
 		contime_source_index(relid);
 	}
-
-	/* An event trigger may have written to it already. */
-	g = contime_generation(relid);
-	if (g && g->xid != 0 && TransactionIdIsCurrentTransactionId((TransactionId) g->xid))
-		return;
-	(void) contime_generation_create(relid, U64FromFullTransactionId(GetCurrentFullTransactionId()),
-									 false);
 }
 
 /*
@@ -696,9 +690,11 @@ contime_truncate(Relation rel)
 	contime_source_refuse(table);
 	contime_check_present(table);
 	contime_serializable_clear(table->relid);
-	(void) contime_generation_create(table->relid,
-									 U64FromFullTransactionId(GetCurrentFullTransactionId()),
-									 false);
+
+	/* (Not contime_generation(): TRUNCATE is the way out when the status of a transaction is lost.) */
+	if (contime_known(table->relid))
+		(void) contime_generation_create(table->relid,
+										 U64FromFullTransactionId(GetCurrentFullTransactionId()));
 }
 
 void

@@ -488,7 +488,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 		;
 	else if (g)
 		put_reconciliations(&result, table, g, (uint64) Max(PG_GETARG_INT64(1), 0));
-	else
+	else if (table->source || contime_is_old(table->relid))
 		put_reconciliation(&result, table, (uint64) GetCurrentTimestamp(), NULL);
 	relation_close(rel, NoLock);
 	return (Datum) 0;
@@ -610,7 +610,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		CtStats		stats;
 		int64		retained = contime_retained(g);
 
-		if (!g->used || g->dead || g->tombstone || g->database != MyDatabaseId ||
+		if (!g->used || g->dead || g->database != MyDatabaseId ||
 			!may_see_counters(g->relation) || contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);

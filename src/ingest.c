@@ -96,7 +96,7 @@ static TimestampTz last_stamp = 0;
 int64
 contime_stamp(void)
 {
-	ContimeStamp *newest = &contime_shared->stamp[MyBackendId - 1];
+	ContimeStamp *newest = &contime_stamps[MyBackendId - 1];
 
 	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
 	newest->stamp = last_stamp;
@@ -113,7 +113,7 @@ static TimestampTz
 newest_stamp(void)
 {
 	PGPROC	   *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
-	const ContimeStamp *newest = &contime_shared->stamp[leader->backendId - 1];
+	const ContimeStamp *newest = &contime_stamps[leader->backendId - 1];
 
 	return newest->pid == leader->pid ? newest->stamp : DT_NOBEGIN;
 }
@@ -416,7 +416,7 @@ ingest_generation(ContimeIngest *ingest)
 		return g;
 	if (ingest->rel->rd_createSubid != InvalidSubTransactionId)
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
-	return contime_generation_create(ingest->table->relid, xid, false);
+	return contime_generation_create(ingest->table->relid, xid);
 }
 
 /*

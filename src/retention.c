@@ -242,10 +242,24 @@ contime_retained(ContimeGeneration *g)
 	return read_instant(&g->retained);
 }
 
+/* A table that has no generation yet would retain as much if it had one. */
+static int64
+retained_of(const ContimeTable *table, ContimeGeneration *g)
+{
+	int64		from;
+
+	if (g)
+		return contime_retained(g);
+	if (table->retain == 0 || table->time_type == INT8OID ||
+		pg_sub_s64_overflow(GetCurrentTimestamp(), table->retain, &from) || from < MIN_TIMESTAMP)
+		return PG_INT64_MIN;
+	return from;
+}
+
 void
 contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 {
-	int64		retained = contime_retained(g);
+	int64		retained = retained_of(table, g);
 
 	if (instant >= retained)
 		return;

@@ -191,17 +191,32 @@ latest(const ContimeScan *scan)
 
 /* Note the latest instant read: an event at or before it is then news. */
 static void
-note_served(ContimeScan *scan, int64 instant)
+note_served(pg_atomic_uint64 *served, int64 instant)
 {
-	uint64		served;
+	uint64		latest = pg_atomic_read_u64(served);
 
 	/* "After everything known" says nothing about instants to come. */
 	if (instant == PG_INT64_MAX)
 		return;
-	served = pg_atomic_read_u64(&scan->watched->served);
-	while (instant > (int64) served &&
-		   !pg_atomic_compare_exchange_u64(&scan->watched->served, &served, (uint64) instant))
+	while (instant > (int64) latest &&
+		   !pg_atomic_compare_exchange_u64(served, &latest, (uint64) instant))
 		;
+}
+
+/*
+ * Likewise of a table that has no generation.  If a writer opens one meanwhile,
+ * either it finds what is noted here, or it is found.
+ */
+static void
+note_early(ContimeScan *scan, const int64 *instants, int ninstants, int64 until)
+{
+	pg_atomic_uint64 *early = contime_early(scan->table->relid);
+
+	note_served(early, until);
+	for (int i = 0; i < ninstants; i++)
+		note_served(early, instants[i]);
+	pg_memory_barrier();
+	find_generation(scan);
 }
 
 /* Encode the key; false: it is NULL, so there is none. */
@@ -281,12 +296,10 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		return;
 	if (!scan->table->source)
 		announce(scan);
+	if (!scan->table->source && scan->generation == NULL)
+		note_early(scan, instants, ninstants, until);
 	scan->memory = is_in_memory(scan);
 	scan->from_heap = scan->table->source && !scan->memory;
-	scan->done = !scan->memory && !scan->from_heap;
-	if (scan->done)
-		return;
-
 	if (ninstants > scan->instant_capacity)
 	{
 		scan->instants = repalloc_huge(scan->instants, ninstants * sizeof(int64));
@@ -299,12 +312,15 @@ bind(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp);
 	}
 	scan->ninstants = ninstants;
-	if (scan->memory)
+	if (!scan->from_heap)
 		contime_retention_check(scan->table, scan->generation, earliest(scan));
+	scan->done = !scan->memory && !scan->from_heap;
+	if (scan->done)
+		return;
 	if (scan->watched)
 	{
-		note_served(scan, latest(scan));
-		note_served(scan, until);
+		note_served(&scan->watched->served, latest(scan));
+		note_served(&scan->watched->served, until);
 	}
 	if (scan->memory && !keys)
 	{

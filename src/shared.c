@@ -3,7 +3,7 @@
  *	  Shared memory: one region of events, a lock per partition, and the
  *	  registry of generations.
  *
- *	  ContimeShared ─ generation[]: one table's events since CREATE or TRUNCATE
+ *	  ContimeShared ─ generation[]: one table's events since its first use or TRUNCATE
  *	  │                 └ store[p]: its share of partition p, in the region
  *	  ├ partition[]: lock, worker
  *	  └ agent[]: one per database that has one
@@ -11,19 +11,28 @@
  *	  rings: notices, one for each partition (reconcile.c)
  *	  registry hash: (database, relation) -> newest generation
  *
+ * A slot for a generation is taken when a table first gets an event, when a
+ * durable table is first read, and when a table that has a generation is
+ * truncated.  CREATE and DROP take none.  An owner of tables may have as many
+ * slots as are free: one role can take half of them, two a third each, and some
+ * are always left for another role.
+ *
  * Locks, in the order in which they may be taken; nobody holds two partitions:
- *	  registry lock: the hash, the chains, and generation[].used
+ *	  registry lock: the hash, the chains, generation[].used and the map of slots
  *	  partition lock p: arena p and everything in it, generation[].store[p]
  *
  * Invariants:
  *	  1. generation[].store[p] is set by an inserting backend that holds
  *	     partition p exclusively, and cleared only by worker p.
  *	  2. A generation's slot is reused only when it is dead and all its stores
- *	     are 0, so a worker may look at a store without the registry lock.
+ *	     are 0, so a worker may look at a store without the registry lock.  A
+ *	     process that decides on a generation without the lock compares its
+ *	     serial under the lock before it acts.
  *	  3. The generation in force is the newest whose transaction is the
  *	     reader's own or committed.  Everybody who uses one holds a lock on
  *	     the relation until the end of the transaction, so no other
  *	     transaction's TRUNCATE or DROP is pending meanwhile.
+ *	  4. A chain has no dead generation.
  *
  * Not here: what is in the region (engine/), who frees dead generations
  * (worker.c), what a table looks like (table.c).
@@ -34,18 +43,31 @@
 #include <sys/mman.h>
 
 #include "access/xact.h"
+#include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xlog.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "storage/procarray.h"
 #include "storage/shmem.h"
+#include "utils/acl.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define REGION_ALIGN CT_PAGE_BYTES
 
 /* How long somebody waits for a partition before giving up. */
 #define LOCK_TIMEOUT_US 10000000
+
+/* Slots of tables without events that are reclaimed at a time. */
+#define MOST_RECLAIMED 256
 
 /* How long somebody steps back for who waits, at most. */
 #define YIELD_US 400
@@ -63,6 +85,7 @@ typedef struct RegistryEntry
 } RegistryEntry;
 
 ContimeShared *contime_shared = NULL;
+ContimeStamp *contime_stamps = NULL;
 char	   *contime_region = NULL;
 
 static HTAB *registry = NULL;
@@ -75,10 +98,23 @@ region_bytes(void)
 	return (Size) contime_memory_mb * 1024 * 1024;
 }
 
+/* More tables hold data where there is more memory for it; a slot takes 1 kB. */
+static int
+slots(void)
+{
+	return Min(8192 + 32 * contime_memory_mb, CONTIME_MAX_GENERATIONS);
+}
+
 static Size
 shared_bytes(void)
 {
-	return add_size(offsetof(ContimeShared, stamp), mul_size(MaxBackends, sizeof(ContimeStamp)));
+	return add_size(offsetof(ContimeShared, generation), mul_size(slots(), sizeof(ContimeGeneration)));
+}
+
+static Size
+stamps_bytes(void)
+{
+	return mul_size(MaxBackends, sizeof(ContimeStamp));
 }
 
 void
@@ -88,7 +124,8 @@ contime_shared_request(void)
 									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
 	RequestAddinShmemSpace(contime_rings_bytes());
 	RequestAddinShmemSpace(contime_accounts_bytes());
-	RequestAddinShmemSpace(hash_estimate_size(CONTIME_MAX_GENERATIONS, sizeof(RegistryEntry)));
+	RequestAddinShmemSpace(stamps_bytes());
+	RequestAddinShmemSpace(hash_estimate_size(slots(), sizeof(RegistryEntry)));
 	RequestNamedLWLockTranche("contime_partition", contime_workers);
 	RequestNamedLWLockTranche("contime_registry", 1);
 }
@@ -182,11 +219,13 @@ shared_format(void)
 	CtStatus	status;
 
 	memset(contime_shared, 0, shared_bytes());
+	memset(contime_stamps, 0, stamps_bytes());
 	contime_shared->partitions = contime_workers;
+	contime_shared->slots = slots();
 	contime_shared->nsuspects = nsuspects;
 	memcpy(contime_shared->suspect, suspects, sizeof(suspects));
 	on_shmem_exit(remember_suspects, (Datum) 0);
-	for (int i = 0; i < CONTIME_MAX_GENERATIONS; i++)
+	for (int i = 0; i < contime_shared->slots; i++)
 	{
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
@@ -207,6 +246,8 @@ shared_format(void)
 		pg_atomic_init_u64(&contime_shared->partition[i].reader_waits, 0);
 	}
 
+	for (int i = 0; i < CONTIME_EARLY; i++)
+		pg_atomic_init_u64(&contime_shared->early[i], (uint64) PG_INT64_MIN);
 	for (int i = 0; i < CONTIME_WANTED; i++)
 		SpinLockInit(&contime_shared->wanted[i].mutex);
 
@@ -231,14 +272,14 @@ contime_shared_startup(void)
 	contime_shared = ShmemInitStruct("contime", shared_bytes(), &found);
 	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
+	contime_stamps = ShmemInitStruct("contime stamps", stamps_bytes(), &found);
 	contime_rings_attach(ShmemInitStruct("contime notices", contime_rings_bytes(), &found));
 	partition_locks = GetNamedLWLockTranche("contime_partition");
 	registry_lock = &GetNamedLWLockTranche("contime_registry")[0].lock;
 
 	info.keysize = sizeof(RegistryKey);
 	info.entrysize = sizeof(RegistryEntry);
-	registry = ShmemInitHash("contime registry", CONTIME_MAX_GENERATIONS,
-							 CONTIME_MAX_GENERATIONS, &info, HASH_ELEM | HASH_BLOBS);
+	registry = ShmemInitHash("contime registry", slots(), slots(), &info, HASH_ELEM | HASH_BLOBS);
 	contime_accounts_startup(!found);
 	if (!found)
 		shared_format();
@@ -480,6 +521,77 @@ contime_committed(uint64 xid)
 	return committed;
 }
 
+/* ---- slots ------------------------------------------------------------------------ */
+
+int
+contime_next_slot(int after)
+{
+	for (int i = after + 1; i < contime_shared->highest; i = (i / 64 + 1) * 64)
+	{
+		uint64		used = contime_shared->slot_map[i / 64] & (PG_UINT64_MAX << (i % 64));
+
+		if (used != 0)
+			return i / 64 * 64 + pg_rightmost_one_pos64(used);
+	}
+	return -1;
+}
+
+/* The lowest free slot, or -1.  Under the lock, as is what follows. */
+static int
+slot_find(void)
+{
+	for (int i = 0; i < contime_shared->slots; i += 64)
+	{
+		uint64		unused = ~contime_shared->slot_map[i / 64];
+		int			found = unused == 0 ? -1 : i + pg_rightmost_one_pos64(unused);
+
+		if (unused != 0)
+			return found < contime_shared->slots ? found : -1;
+	}
+	return -1;
+}
+
+static void
+slot_take(int index)
+{
+	contime_shared->generation[index].used = true;
+	contime_shared->slot_map[index / 64] |= UINT64CONST(1) << (index % 64);
+	contime_shared->slots_used++;
+	contime_shared->highest = Max(contime_shared->highest, index + 1);
+}
+
+static void
+slot_return(int index)
+{
+	contime_account_release(&contime_shared->generation[index]);
+	contime_shared->generation[index].used = false;
+	contime_shared->slot_map[index / 64] &= ~(UINT64CONST(1) << (index % 64));
+	contime_shared->slots_used--;
+	while (contime_shared->highest > 0 &&
+		   !contime_shared->generation[contime_shared->highest - 1].used)
+		contime_shared->highest--;
+}
+
+/* How many slots the tables of an owner take. */
+static int
+slots_of(Oid owner)
+{
+	int			count = 0;
+
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		count += contime_shared->generation[i].owner == owner;
+	return count;
+}
+
+/* May an owner take one more?  It has as many as are free at most. */
+static bool
+slots_allow(Oid owner)
+{
+	int			unused = contime_shared->slots - contime_shared->slots_used;
+
+	return contime_shared->slots_used < unused || slots_of(owner) < unused;
+}
+
 /* ---- generations ---------------------------------------------------------------- */
 
 /* The hash's entry of a table of this database. */
@@ -493,42 +605,198 @@ registry_find(Oid database, Oid relation, HASHACTION action)
 	return hash_search(registry, &key, action, NULL);
 }
 
+/* The index of a table's newest generation, or -1. */
+static int
+chain_newest(Oid database, Oid relation)
+{
+	RegistryEntry *entry = registry_find(database, relation, HASH_FIND);
+
+	return entry ? entry->newest : -1;
+}
+
 bool
 contime_known(Oid relation)
 {
 	bool		known;
 
 	contime_registry_lock(LW_SHARED);
-	known = registry_find(MyDatabaseId, relation, HASH_FIND) != NULL;
+	known = chain_newest(MyDatabaseId, relation) >= 0;
 	contime_registry_unlock();
 	return known;
 }
 
-/*
- * Walk a chain for the generation in force.  One whose fate is not known yet
- * is handed back through *undecided, to be looked up without a lock.
- */
-static ContimeGeneration *
-chain_walk(Oid relation, const uint64 *skip, int nskip, ContimeGeneration **undecided)
+/* Is nothing of the generation left in any partition? */
+static bool
+generation_is_empty(const ContimeGeneration *g)
 {
-	RegistryEntry *entry = registry_find(MyDatabaseId, relation, HASH_FIND);
+	for (int p = 0; p < contime_shared->partitions; p++)
+		if (g->store[p] != 0)
+			return false;
+	return true;
+}
 
-	*undecided = NULL;
-	for (int i = entry ? entry->newest : -1; i >= 0; i = contime_shared->generation[i].older)
+/* Take a generation out of its chain. */
+static void
+chain_remove(int index)
+{
+	const ContimeGeneration *g = &contime_shared->generation[index];
+	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
+	int			newer = entry->newest;
+
+	if (newer != index)
+	{
+		while (contime_shared->generation[newer].older != index)
+			newer = contime_shared->generation[newer].older;
+		contime_shared->generation[newer].older = g->older;
+	}
+	else if (g->older >= 0)
+		entry->newest = g->older;
+	else
+		registry_find(g->database, g->relation, HASH_REMOVE);
+}
+
+/* A generation will not be in force again.  Its slot returns at once, or when the workers have freed its stores. */
+static void
+generation_end(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+
+	if (!g->dead)
+		chain_remove(index);
+	g->older = -1;
+	g->dead = true;
+	if (generation_is_empty(g))
+		slot_return(index);
+}
+
+/* End a generation and all that are older, down a chain. */
+static void
+chain_end(int index)
+{
+	while (index >= 0)
+	{
+		int			older = contime_shared->generation[index].older;
+
+		generation_end(index);
+		index = older;
+	}
+}
+
+/* Has the generation been opened, as this backend sees it?  False: it is not known, or not yet. */
+static bool
+is_opened(const ContimeGeneration *g)
+{
+	return g->agreed || TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
+}
+
+/* What became of transactions, for a generation as it was when it was looked at. */
+typedef struct Settled
+{
+	int			index;
+	uint64		serial;
+	uint64		xid;			/* that opened it; 0: it has been opened */
+	uint64		dropped;		/* that drops its table, or 0 */
+	ContimeFate opener;
+	ContimeFate dropper;
+} Settled;
+
+static void
+settled_note(Settled *settled, int index)
+{
+	const ContimeGeneration *g = &contime_shared->generation[index];
+
+	settled->index = index;
+	settled->serial = g->serial;
+	settled->xid = is_opened(g) ? 0 : g->xid;
+	settled->dropped = g->dropped;
+	settled->opener = settled->xid == 0 ? CONTIME_COMMITTED : CONTIME_IN_PROGRESS;
+	settled->dropper = CONTIME_IN_PROGRESS;
+}
+
+/* Read the commit log, without the lock. */
+static void
+settled_find(Settled *settled)
+{
+	if (settled->xid != 0)
+		settled->opener = contime_fate(settled->xid, settled->xid);
+	if (settled->dropped != 0)
+		settled->dropper = contime_fate(settled->dropped, settled->dropped);
+}
+
+/* Enter what was found in the generation, if it is still the same.  Under the lock. */
+static void
+settled_enter(const Settled *settled)
+{
+	ContimeGeneration *g = &contime_shared->generation[settled->index];
+
+	if (!g->used || g->serial != settled->serial || g->dead)
+		return;
+	if (settled->xid != 0 && settled->opener == CONTIME_COMMITTED)
+		g->agreed = true;
+	if (settled->dropped == g->dropped && settled->dropper == CONTIME_ABORTED)
+		g->dropped = 0;
+	if (settled->opener == CONTIME_ABORTED ||
+		(settled->dropped != 0 && settled->dropped == g->dropped &&
+		 settled->dropper == CONTIME_COMMITTED))
+		generation_end(settled->index);
+}
+
+static void
+settled_store(const Settled *settled)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	settled_enter(settled);
+	contime_registry_unlock();
+}
+
+/*
+ * Walk a chain down to the generation in force, if no commit log is needed for
+ * that: true.  Otherwise the generations that come into question go to
+ * undecided; *n of them, which may be more than there is room for.
+ */
+static bool
+chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGeneration **found)
+{
+	*n = 0;
+	*found = NULL;
+	for (int i = chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		bool		skipped = false;
+		bool		certain = is_opened(g) && g->dropped == 0;
 
-		if (g->dead)
-			continue;
-		for (int j = 0; j < nskip && !skipped; j++)
-			skipped = skip[j] == g->serial;
-		if (skipped)
-			continue;
-		if (g->agreed || TransactionIdIsCurrentTransactionId((TransactionId) g->xid))
-			return g;
-		*undecided = g;
-		return NULL;
+		if (certain && *n == 0)
+		{
+			*found = g;
+			return true;
+		}
+		if (*n < capacity)
+			settled_note(&undecided[*n], i);
+		++*n;
+		if (certain)
+			break;
+	}
+	return *n == 0;
+}
+
+/* The generation in force of those, newest first. */
+static ContimeGeneration *
+choose_generation(Settled *undecided, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Settled    *settled = &undecided[i];
+
+		if (settled->xid == 0 && settled->dropped != 0 &&
+			TransactionIdIsCurrentTransactionId((TransactionId) settled->dropped))
+			return NULL;
+		settled_find(settled);
+		if (settled->opener == CONTIME_FORGOTTEN)
+			report_forgotten(settled->xid);
+		if (settled->opener != CONTIME_IN_PROGRESS &&
+			(settled->xid != 0 || settled->dropper != CONTIME_IN_PROGRESS))
+			settled_store(settled);
+		if (settled->opener == CONTIME_COMMITTED && settled->dropper != CONTIME_COMMITTED)
+			return &contime_shared->generation[settled->index];
 	}
 	return NULL;
 }
@@ -536,50 +804,32 @@ chain_walk(Oid relation, const uint64 *skip, int nskip, ContimeGeneration **unde
 ContimeGeneration *
 contime_generation(Oid relation)
 {
-	uint64		skip[64];
-	int			nskip = 0;
+	Settled		some[8];
+	Settled    *undecided = some;
+	int			capacity = lengthof(some);
+	ContimeGeneration *g;
 
 	for (;;)
 	{
-		ContimeGeneration *undecided;
-		ContimeGeneration *g;
-		uint64		xid = 0;
-		uint64		serial = 0;
-		ContimeFate fate;
+		bool		done;
+		int			n;
 
 		contime_registry_lock(LW_SHARED);
-		g = chain_walk(relation, skip, nskip, &undecided);
-		if (undecided)
-		{
-			xid = undecided->xid;
-			serial = undecided->serial;
-		}
+		done = chain_walk(relation, undecided, capacity, &n, &g);
 		contime_registry_unlock();
-
-		if (g)
-			return g->tombstone ? NULL : g;
-		if (!undecided)
-			return NULL;
-
-		/* Clog is read without the lock; then the answer is noted. */
-		fate = contime_fate(xid, xid);
-		if (fate == CONTIME_FORGOTTEN)
-			report_forgotten(xid);
-		if (fate != CONTIME_IN_PROGRESS)
+		if (done)
+			break;
+		if (n <= capacity)
 		{
-			contime_registry_lock(LW_EXCLUSIVE);
-			if (undecided->used && undecided->serial == serial)
-			{
-				undecided->agreed |= fate == CONTIME_COMMITTED;
-				undecided->dead |= fate == CONTIME_ABORTED;
-			}
-			contime_registry_unlock();
+			g = choose_generation(undecided, n);
+			break;
 		}
-		else if (nskip < lengthof(skip))
-			skip[nskip++] = serial;
-		else
-			elog(ERROR, "relation %u has too many generations of unknown fate", relation);
+		capacity = n * 2;
+		undecided = palloc(capacity * sizeof(Settled));
 	}
+	if (undecided != some)
+		pfree(undecided);
+	return g;
 }
 
 bool
@@ -596,61 +846,96 @@ contime_has_data(Oid relation)
 	return false;
 }
 
-/* Is there an older generation, in force or about to be? */
+/* ---- opening generations --------------------------------------------------------- */
+
+/* What a generation is opened for. */
+typedef struct Opening
+{
+	Oid			database;
+	Oid			relation;
+	Oid			owner;
+	uint64		xid;
+	bool		forgot;			/* the table is older than the server's start */
+} Opening;
+
+static Oid
+owner_of(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * No command changes the catalog's row of a system column: its xmin is the
+ * creating transaction, as long as it is not frozen.
+ */
+bool
+contime_is_old(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation),
+										Int16GetDatum(TableOidAttributeNumber));
+	TransactionId xmin = FrozenTransactionId;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		ReleaseSysCache(tuple);
+	}
+	return contime_shared->first_xid == 0 || !TransactionIdIsNormal(xmin) ||
+		contime_widen(xmin) < contime_shared->first_xid;
+}
+
+/* Is there an older generation that is in force or may be in force again? */
 static bool
 had_generation(int index)
 {
 	for (; index >= 0; index = contime_shared->generation[index].older)
-		if (!contime_shared->generation[index].dead)
-			return !contime_shared->generation[index].tombstone;
+		if (is_opened(&contime_shared->generation[index]))
+			return true;
 	return false;
 }
 
-/*
- * Fill a free slot; NULL when there is none.  Half of them are kept for
- * tombstones, so that a table can always be dropped.
- */
-static ContimeGeneration *
-generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
+static pg_atomic_uint64 *
+early_of(Oid database, Oid relation)
 {
-	ContimeGeneration *g = NULL;
-	RegistryEntry *entry;
-	bool		found;
-	RegistryKey key;
+	return &contime_shared->early[hash_combine(database, murmurhash32(relation)) % CONTIME_EARLY];
+}
 
-	for (int i = 0; i < (tombstone ? CONTIME_MAX_GENERATIONS : CONTIME_MAX_TABLES) && g == NULL; i++)
-		if (!contime_shared->generation[i].used)
-			g = &contime_shared->generation[i];
-	if (g == NULL)
-		return NULL;
+static void
+early_raise(pg_atomic_uint64 *early, int64 instant)
+{
+	uint64		latest = pg_atomic_read_u64(early);
 
-	key.database = database;
-	key.relation = relation;
-	entry = hash_search(registry, &key, HASH_ENTER_NULL, &found);
-	if (entry == NULL)
-		return NULL;
+	while (instant > (int64) latest &&
+		   !pg_atomic_compare_exchange_u64(early, &latest, (uint64) instant))
+		;
+}
 
-	g->used = true;
-	g->tombstone = tombstone;
-	g->agreed = xid == 0;
+pg_atomic_uint64 *
+contime_early(Oid relation)
+{
+	return early_of(MyDatabaseId, relation);
+}
+
+/* Set all that another table may have left in a slot. */
+static void
+generation_reset(ContimeGeneration *g)
+{
+	g->agreed = false;
 	g->dead = false;
 	g->wants_agent = false;
 	g->forgotten = false;
-	g->database = database;
-	g->relation = relation;
-	g->xid = xid;
-	g->serial = ++contime_shared->next_serial;
-	g->older = found ? entry->newest : -1;
-	g->since = GetCurrentTimestamp();
+	g->dropped = 0;
 	memset(g->store, 0, sizeof(g->store));
 	g->account = -1;
 	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
-
-	/* One that nobody opened is of a table from before the server's start. */
-	g->forgot = !tombstone && (xid == 0 || had_generation(g->older));
-	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
-	g->seq = g->told = g->opened;
-	pg_atomic_write_u64(&g->lost, g->forgot ? g->opened : 0);
 	memset(&g->due, 0, sizeof(g->due));
 	memset(&g->sending, 0, sizeof(g->sending));
 	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
@@ -664,66 +949,318 @@ generation_new(Oid database, Oid relation, uint64 xid, bool tombstone)
 	g->partial = false;
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 		pg_atomic_write_u64(&g->unflushed[i], 0);
-	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
 	g->newest_row = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->hold, 0);
 	pg_atomic_write_u32(&g->key_loads, 0);
 	contime_oversize_init(&g->oversize);
-	entry->newest = g - contime_shared->generation;
-	contime_shared->highest = Max(contime_shared->highest, entry->newest + 1);
+}
+
+/* Fill a free slot, and put it on top of the chain; NULL: there is none for this owner. */
+static ContimeGeneration *
+generation_new(const Opening *opening)
+{
+	int			index = slots_allow(opening->owner) ? slot_find() : -1;
+	RegistryKey key = {opening->database, opening->relation};
+	RegistryEntry *entry;
+	ContimeGeneration *g;
+	bool		found;
+
+	if (index < 0)
+		return NULL;
+	entry = hash_search(registry, &key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+		return NULL;
+	g = &contime_shared->generation[index];
+	generation_reset(g);
+	g->agreed = opening->xid == 0;
+	g->database = opening->database;
+	g->relation = opening->relation;
+	g->owner = opening->owner;
+	g->xid = opening->xid;
+	g->serial = ++contime_shared->next_serial;
+	g->older = found ? entry->newest : -1;
+	g->since = GetCurrentTimestamp();
+	if (!found)
+		pg_atomic_write_u64(&g->served, pg_atomic_read_u64(early_of(g->database, g->relation)));
+	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
+	g->forgot = opening->forgot || had_generation(g->older);
+	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
+	g->seq = g->told = g->opened;
+	pg_atomic_write_u64(&g->lost, g->forgot ? g->opened : 0);
+	entry->newest = index;
+	slot_take(index);
 	return g;
 }
 
-/* One try of contime_generation_create(). */
-static ContimeGeneration *
-generation_open(Oid relation, uint64 xid, bool tombstone)
+/* ---- generations of this transaction ------------------------------------------------ */
+
+/*
+ * Those that it has opened, oldest first, and the subtransaction that decides
+ * on each: the one it was opened in, or since that has ended, its parent.
+ */
+typedef struct Own
 {
+	Oid			relation;
+	uint64		serial;
+	SubTransactionId subid;
+} Own;
+
+static Own *own = NULL;			/* in TopTransactionContext */
+static int	nown = 0;
+static int	own_capacity = 0;
+
+static void
+own_on_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
+		own = NULL;
+		nown = own_capacity = 0;
+	}
+}
+
+static void
+own_on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (nown > 0 && own[nown - 1].subid >= mine)
+			nown--;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = nown - 1; i >= 0 && own[i].subid == mine; i--)
+			own[i].subid = parent;
+}
+
+/* Have room for one more, before anything is done that has to be noted. */
+static void
+own_prepare(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(own_on_xact_end, NULL);
+		RegisterSubXactCallback(own_on_subxact_end, NULL);
+		registered = true;
+	}
+	if (nown < own_capacity)
+		return;
+	own_capacity = Max(16, own_capacity * 2);
+	own = own ? repalloc(own, own_capacity * sizeof(Own))
+		: MemoryContextAlloc(TopTransactionContext, own_capacity * sizeof(Own));
+}
+
+static void
+own_note(const ContimeGeneration *g)
+{
+	own[nown++] = (Own) {g->relation, g->serial, GetCurrentSubTransactionId()};
+}
+
+/* The serial of the generation of a table that this subtransaction has opened last, or 0. */
+static uint64
+own_serial(Oid relation)
+{
+	for (int i = nown - 1; i >= 0 && own[i].subid == GetCurrentSubTransactionId(); i--)
+		if (own[i].relation == relation)
+			return own[i].serial;
+	return 0;
+}
+
+/* ---- a new generation ------------------------------------------------------------------ */
+
+/* Will it do as the new one of a table?  (Two backends may be the first to write to a table at the same time.) */
+static bool
+serves_as_new(const ContimeGeneration *newest, uint64 xid)
+{
+	if (newest->dropped != 0)
+		return false;
+	if (xid == 0)
+		return newest->xid == 0;
+	return is_opened(newest) && generation_is_empty(newest) &&
+		pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache) == CONTIME_CACHE_NONE;
+}
+
+/* One try; NULL: there is no slot for it. */
+static ContimeGeneration *
+generation_open(const Opening *opening)
+{
+	uint64		superseded = opening->xid == 0 ? 0 : own_serial(opening->relation);
 	ContimeGeneration *g = NULL;
-	RegistryEntry *entry;
+	int			newest;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	entry = registry_find(MyDatabaseId, relation, HASH_FIND);
-	if (entry)
-	{
-		ContimeGeneration *newest = &contime_shared->generation[entry->newest];
+	newest = chain_newest(opening->database, opening->relation);
+	if (newest >= 0 && serves_as_new(&contime_shared->generation[newest], opening->xid))
+		g = &contime_shared->generation[newest];
 
-		/* Two sessions may be the first to write to a table at the same time. */
-		if (xid == 0 && !newest->dead && !newest->tombstone && newest->xid == 0)
-			g = newest;
-
-		/* What this (sub)transaction opened before can no longer be seen. */
-		if (xid != 0 && newest->xid == xid && !newest->tombstone)
-			newest->dead = true;
-	}
+	/* One that is decided on by the same subtransaction will not be in force again. */
+	else if (newest >= 0 && superseded != 0 && contime_shared->generation[newest].serial == superseded)
+		generation_end(newest);
 	if (g == NULL)
-		g = generation_new(MyDatabaseId, relation, xid, tombstone);
+		g = generation_new(opening);
 	contime_registry_unlock();
 	return g;
 }
 
-ContimeGeneration *
-contime_generation_create(Oid relation, uint64 xid, bool tombstone)
+static Opening
+opening_of(Oid relation, uint64 xid)
+{
+	Opening		opening = {
+		.database = MyDatabaseId,
+		.relation = relation,
+		.owner = owner_of(relation),
+		.xid = xid,
+		.forgot = xid == 0 && contime_is_old(relation)
+	};
+
+	return opening;
+}
+
+/* Has it no event, and nothing else that the next generation of its table has to know? */
+static bool
+is_idle(ContimeGeneration *g)
+{
+	CtStats		stats;
+	bool		due;
+
+	if (!g->used || g->dead || !g->agreed || g->dropped != 0 ||
+		contime_cache_state(g) == CONTIME_CACHE_LOADING ||
+		(g->ticks && contime_retained(g) != PG_INT64_MIN))
+		return false;
+	SpinLockAcquire(&g->notice_mutex);
+	due = g->due.seq != 0 || g->sending.seq != 0;
+	SpinLockRelease(&g->notice_mutex);
+	stats = contime_generation_stats(g);
+	return !due && stats.keys == 0 && stats.recent == 0;
+}
+
+/* Does this backend, which others do not wait for, use the relation itself? */
+static bool
+is_locked_by_me(const LOCKTAG *tag)
+{
+	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMe(tag, mode))
+			return true;
+	return false;
+}
+
+/* End a generation that no transaction uses and that has no event; false: it is in use, or not idle. */
+static bool
+end_idle(ContimeGeneration *g)
+{
+	uint64		serial = g->serial;
+	LOCKTAG		tag;
+	bool		idle;
+
+	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
+	if (is_locked_by_me(&tag) ||
+		LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false, NULL) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	contime_registry_lock(LW_EXCLUSIVE);
+	idle = g->serial == serial && is_idle(g);
+	if (idle)
+	{
+		early_raise(early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->served));
+		generation_end(g - contime_shared->generation);
+	}
+	contime_registry_unlock();
+	LockRelease(&tag, AccessExclusiveLock, false);
+	return idle;
+}
+
+/*
+ * Have slots return: at once those of transactions that were rolled back, and
+ * some of tables whose events all were.  (A backend without a transaction id
+ * leaves those, as locking a relation would give it one.)
+ */
+static void
+slots_reclaim(void)
+{
+	int			ended = 0;
+
+	(void) contime_generations_sweep();
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsInParallelMode())
+		return;
+	for (int i = contime_next_slot(-1); i >= 0 && ended < MOST_RECLAIMED; i = contime_next_slot(i))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_idle(&contime_shared->generation[i]))
+			ended += end_idle(&contime_shared->generation[i]);
+	}
+	wake_workers();
+}
+
+static ContimeGeneration *
+generation_try(const Opening *opening)
 {
 	ContimeGeneration *g;
 
+	if (opening->xid != 0)
+		own_prepare();
+	g = generation_open(opening);
+	if (g == NULL)
+	{
+		slots_reclaim();
+		g = generation_open(opening);
+	}
+	if (g == NULL)
+		return NULL;
+	if (opening->xid != 0 && g->xid == opening->xid)
+		own_note(g);
+
+	/* What this transaction opens, its end will have to be noticed; so is a reset. */
+	if (opening->xid != 0 || g->forgot)
+		wake_workers();
+	return g;
+}
+
+ContimeGeneration *
+contime_generation_try(Oid relation, uint64 xid)
+{
+	Opening		opening = opening_of(relation, xid);
+
+	return generation_try(&opening);
+}
+
+static void pg_attribute_noreturn()
+report_no_slot(const Opening *opening)
+{
+	char	   *role = GetUserNameFromId(opening->owner, true);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("too many continuous tables with data"),
+			 errdetail("Role \"%s\" owns %d of the %d that there is room for, and %d are free. "
+					   "A role may own as many as are free.",
+					   role ? role : "", slots_of(opening->owner), contime_shared->slots,
+					   contime_shared->slots - contime_shared->slots_used),
+			 errhint("End the transaction, drop continuous tables that are not needed, or increase contime.memory.")));
+}
+
+/* Is there a slot that the workers are about to free? */
+static bool
+slots_return(void)
+{
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		if (contime_shared->generation[i].dead)
+			return true;
+	return false;
+}
+
+ContimeGeneration *
+contime_generation_create(Oid relation, uint64 xid)
+{
+	Opening		opening = opening_of(relation, xid);
+	ContimeGeneration *g;
+
 	/* Slots may be on their way back: hurry the workers, and wait a little. */
-	for (int tries = 0; (g = generation_open(relation, xid, tombstone)) == NULL; tries++)
+	for (int tries = 0; (g = generation_try(&opening)) == NULL; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (tries >= 300)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("too many continuous tables"),
-					 errdetail("At most %d can hold data at a time, counting truncated ones that are still being freed.",
-							   CONTIME_MAX_TABLES),
-					 errhint("Drop continuous tables that are not needed.")));
+		if (tries >= 300 || !slots_return())
+			report_no_slot(&opening);
 		wake_workers();
 		pg_usleep(10000);
 	}
-
-	/* What this transaction opens, its end will have to be noticed; so is a reset. */
-	if (xid != 0 || g->forgot)
-		wake_workers();
 	return g;
 }
 
@@ -735,24 +1272,29 @@ contime_generation_replace(Oid relation)
 	if (g)
 	{
 		contime_registry_lock(LW_EXCLUSIVE);
-		g->dead = true;
+		if (!g->dead)
+			generation_end(g - contime_shared->generation);
 		contime_registry_unlock();
 	}
-	return contime_generation_create(relation, 0, false);
+	return contime_generation_try(relation, 0);
 }
 
 bool
 contime_generation_end(ContimeGeneration *g)
 {
-	RegistryEntry *entry;
+	Opening		opening = {g->database, g->relation, g->owner, 0, true};
+	int			index = g - contime_shared->generation;
 	bool		ended;
 
-	/* What follows it is in force already, or may be: a tombstone, say. */
+	/* What follows it is in force already, or may be. */
 	contime_registry_lock(LW_EXCLUSIVE);
-	entry = registry_find(g->database, g->relation, HASH_FIND);
-	ended = entry && &contime_shared->generation[entry->newest] == g &&
-		generation_new(g->database, g->relation, 0, false) != NULL;
-	g->dead |= ended;
+	ended = g->used && !g->dead && g->dropped == 0 &&
+		chain_newest(opening.database, opening.relation) == index;
+	if (ended)
+	{
+		(void) generation_new(&opening);
+		generation_end(index);
+	}
 	contime_registry_unlock();
 	if (ended)
 		wake_workers();
@@ -789,131 +1331,98 @@ contime_generation_bytes(const ContimeGeneration *g)
 	return contime_generation_stats(g).bytes;
 }
 
-/* All tables of a database go with the transaction that drops it. */
+/* ---- the ends of generations ------------------------------------------------------------ */
+
+void
+contime_generation_drop(Oid relation, uint64 xid)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	for (int i = chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
+		contime_shared->generation[i].dropped = xid;
+	contime_registry_unlock();
+	wake_workers();
+}
+
 void
 contime_generation_drop_database(Oid database, uint64 xid)
 {
-	bool		full = false;
-
 	contime_registry_lock(LW_EXCLUSIVE);
-	for (int i = 0, n = contime_shared->highest; i < n && !full; i++)
-	{
-		ContimeGeneration *g = &contime_shared->generation[i];
-		RegistryEntry *entry;
-
-		if (!g->used || g->database != database)
-			continue;
-		entry = registry_find(database, g->relation, HASH_FIND);
-		if (entry && entry->newest == i && !(g->tombstone && g->xid == xid))
-			full = generation_new(database, g->relation, xid, true) == NULL;
-	}
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		if (contime_shared->generation[i].database == database)
+			contime_shared->generation[i].dropped = xid;
 	contime_registry_unlock();
-
-	if (full)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many continuous tables to drop at once"),
-				 errhint("Drop the continuous tables of the database first.")));
+	wake_workers();
 }
 
-/* Take a dead generation whose stores are freed out of its chain. */
-static void
-generation_remove(int index)
+void
+contime_generation_forget(Oid relation)
 {
-	ContimeGeneration *g = &contime_shared->generation[index];
-	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
-
-	if (entry == NULL)
+	if (contime_shared == NULL || !contime_known(relation))
 		return;
-	if (entry->newest == index && g->older >= 0)
-		entry->newest = g->older;
-	else if (entry->newest == index)
-		registry_find(g->database, g->relation, HASH_REMOVE);
-	else
-	{
-		int			i = entry->newest;
-
-		while (i >= 0 && contime_shared->generation[i].older != index)
-			i = contime_shared->generation[i].older;
-		if (i < 0)
-			return;
-		contime_shared->generation[i].older = g->older;
-	}
-	contime_account_release(g);
-	g->used = false;
-	while (contime_shared->highest > 0 &&
-		   !contime_shared->generation[contime_shared->highest - 1].used)
-		contime_shared->highest--;
-}
-
-/* Is nothing of the generation left in any partition? */
-static bool
-generation_is_empty(const ContimeGeneration *g)
-{
-	for (int p = 0; p < contime_shared->partitions; p++)
-		if (g->store[p] != 0)
-			return false;
-	return true;
+	contime_registry_lock(LW_EXCLUSIVE);
+	chain_end(chain_newest(MyDatabaseId, relation));
+	contime_registry_unlock();
+	wake_workers();
 }
 
 /*
- * Decide which generations are dead (aborted, or older than one that has
- * committed, or a committed tombstone with nothing below it) and remove those
- * that the workers have emptied.  Called by one worker on every pass; true
- * when there are some to come back for.
+ * Settle one generation: it is dead when it was rolled back or its table is
+ * dropped, and once it is known to be opened all that are older are.  True when
+ * there will be more to do.
+ */
+static bool
+settle_generation(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+	Settled		settled;
+	bool		reset = false;
+	bool		pending;
+
+	settled_note(&settled, index);
+	if (!g->dead)
+	{
+		/* One that is forgotten stays until its table is truncated or dropped. */
+		settled_find(&settled);
+		if (settled.opener == CONTIME_IN_PROGRESS && settled.dropper != CONTIME_COMMITTED)
+			return true;
+		if (settled.opener == CONTIME_FORGOTTEN && settled.dropper != CONTIME_COMMITTED)
+			return true;
+		if (g->agreed && g->older < 0 && g->dropped == 0 && !g->forgot)
+			return false;
+	}
+	else if (!generation_is_empty(g))
+		return true;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+	if (g->used && g->serial == settled.serial && g->dead && generation_is_empty(g))
+		slot_return(index);
+	settled_enter(&settled);
+	if (g->used && g->serial == settled.serial && !g->dead && g->agreed)
+	{
+		chain_end(g->older);
+		reset = g->forgot;
+		g->forgot = false;
+	}
+	pending = g->used && (g->dead || g->dropped != 0 || !g->agreed);
+	contime_registry_unlock();
+	if (reset)
+		contime_notice_reset(g, false);
+	return pending;
+}
+
+/*
+ * Look after all generations.  Called by one worker on every pass, and by a
+ * backend that finds no slot; true when there are some to come back for.
  */
 bool
 contime_generations_sweep(void)
 {
-	int			highest = contime_shared->highest;
 	bool		pending = false;
 
-	for (int i = 0; i < highest; i++)
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 	{
-		ContimeGeneration *g = &contime_shared->generation[i];
-		ContimeFate fate = CONTIME_IN_PROGRESS;
-		bool		committed = g->agreed;
-		bool		aborted = false;
-
-		if (!g->used)
-			continue;
-		pending |= contime_retention_resolve(g);
-		if (!committed && !g->dead)
-		{
-			/* One that is forgotten stays until its table is truncated or dropped. */
-			fate = contime_fate(g->xid, g->xid);
-			committed = fate == CONTIME_COMMITTED;
-			aborted = fate == CONTIME_ABORTED;
-		}
-		if (!committed && !aborted && !g->dead)
-		{
-			pending = true;
-			continue;
-		}
-		if (committed && !g->dead && g->forgot)
-		{
-			g->forgot = false;
-			contime_notice_reset(g, false);
-		}
-		if (g->agreed && !g->dead && g->older < 0 && !g->tombstone)
-			continue;
-
-		contime_registry_lock(LW_EXCLUSIVE);
-		if (committed)
-			g->agreed = true;
-		if (aborted)
-			g->dead = true;
-		if (g->agreed && !g->dead)
-		{
-			for (int j = g->older; j >= 0; j = contime_shared->generation[j].older)
-				contime_shared->generation[j].dead = true;
-			if (g->tombstone && g->older < 0)
-				g->dead = true;
-		}
-		if (g->dead && generation_is_empty(g))
-			generation_remove(i);
-		pending |= g->used && (g->dead || g->older >= 0);
-		contime_registry_unlock();
+		pending |= contime_retention_resolve(&contime_shared->generation[i]);
+		pending |= settle_generation(i);
 	}
 	if (pending)
 		wake_workers();

@@ -452,7 +452,7 @@ pass(int partition)
 			activity = PENDING;
 		have_room_made();
 	}
-	for (int i = 0; i < contime_shared->highest; i++)
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
@@ -529,6 +529,8 @@ contime_worker_main(Datum arg)
 	before_shmem_exit(worker_exit, arg);
 	mine->pid = MyProcPid;
 	mine->latch = MyLatch;
+	if (partition == 0 && contime_shared->first_xid == 0)
+		contime_shared->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	for (;;)
 	{
