@@ -4,6 +4,7 @@
  *
  *	  contime.c    _PG_init, settings, hooks          ddl.c     DDL on continuous tables
  *	  shared.c     shared memory, locks, generations  table.c   a table's description
+ *	  store/shape.c  and the one that its events were written with
  *	  encode.c     rows <-> events and states         ingest.c  rows become recent events
  *	  visible.c    which events a snapshot sees       worker.c  entering and freezing
  *	  agent.c      launcher, agents, NOTIFY           scan.c    slices as tuples
@@ -484,10 +485,30 @@ extern void contime_table_check(Oid relid);
 
 /*
  * The first attribute (number - 1) that differs from what data was written
- * with, or -1.
+ * with, or -1; but for those in the mask `aborted`, which were rolled back.
  */
-extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored);
+extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted);
 extern void contime_report_conflict(const ContimeTable *table, int index) pg_attribute_noreturn();
+
+/* ---- store/shape.c ----------------------------------------------------------- */
+
+/* May the table's rows be written to a store of this shape, as it is?  Under the partition's lock. */
+extern bool contime_shape_is_ready(const ContimeTable *table, const CtSchema *stored);
+
+/*
+ * Make a partition's store ready for rows of the table's present shape, or make
+ * one (*first); the caller looks again whether it is.  *conflict: the attribute
+ * that keeps it from that, or -1.  Not under a lock.
+ */
+extern CtStatus contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
+									  bool *first, int *conflict);
+
+/* For DDL: the attribute that conflicts with the data there is, or -1. */
+extern int	contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int partition);
+
+/* For readers: likewise.  Attributes from *usable on have no value in memory. */
+extern int	contime_shape_usable(const ContimeTable *table, const ContimeGeneration *g, int partition,
+								 int *usable);
 
 /* ---- encode.c --------------------------------------------------------------- */
 

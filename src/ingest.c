@@ -419,110 +419,6 @@ ingest_generation(ContimeIngest *ingest)
 	return contime_generation_create(ingest->table->relid, xid);
 }
 
-/*
- * A schema for the store: what its data was written with, and the attributes
- * added since.  (The table's own would forget the rules of dropped columns.)
- */
-static CtSchema *
-schema_widened(const ContimeTable *table, const CtSchema *stored)
-{
-	const CtSchema *wide = table->schema;
-	Size		head = offsetof(CtSchema, attr) + wide->nattrs * sizeof(CtAttr);
-	CtSchema   *merged = palloc0(stored->size + wide->size);
-
-	*merged = *stored;
-	merged->nattrs = wide->nattrs;
-	merged->size = head;
-	for (int i = 0; i < wide->nattrs; i++)
-	{
-		const CtSchema *from = i < stored->nattrs ? stored : wide;
-		CtAttr	   *attr = &merged->attr[i];
-
-		*attr = from->attr[i];
-		memcpy((char *) merged + merged->size,
-			   (const char *) from + attr->initial_offset, attr->initial_bytes);
-		attr->initial_offset = merged->size;
-		merged->size += attr->initial_bytes;
-	}
-	return merged;
-}
-
-/* A private copy of the store's schema when it lacks attributes, or NULL. */
-static CtSchema *
-schema_if_narrow(const ContimeTable *table, const ContimeGeneration *g, int partition)
-{
-	CtArena		arena = contime_arena(partition);
-	CtSchema   *copy = NULL;
-	uint32		size = 0;
-
-	for (;;)
-	{
-		const CtSchema *stored;
-		bool		copied = true;
-
-		contime_lock(partition, LW_SHARED);
-		if (g->store[partition] != 0)
-		{
-			stored = ct_store_schema(&arena, g->store[partition]);
-			if (stored->nattrs >= table->schema->nattrs)
-				size = 0;
-			else if (copy && stored->size <= size)
-				memcpy(copy, stored, stored->size);
-			else
-			{
-				size = stored->size;
-				copied = false;
-			}
-		}
-		contime_unlock(partition);
-		if (size == 0)
-			return NULL;
-		if (copied)
-			return copy;
-		copy = copy ? repalloc(copy, size) : palloc(size);
-	}
-}
-
-/* Make the partition's store ready for rows of the table's present shape. */
-static CtStatus
-store_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
-			  bool *first, int *conflict)
-{
-	CtArena		arena = contime_arena(partition);
-	CtSchema   *narrow = schema_if_narrow(table, g, partition);
-	CtSchema   *wider = narrow ? schema_widened(table, narrow) : NULL;
-	CtStatus	status = CT_OK;
-	Size		before;
-
-	*first = false;
-	contime_lock(partition, LW_EXCLUSIVE);
-	START_CRIT_SECTION();
-	before = contime_charge_begin(g, partition);
-	if (g->store[partition] == 0)
-	{
-		CtRef		store;
-
-		*first = true;
-		status = ct_store_create(&arena, table->schema, &store);
-		if (status == CT_OK && table->source)
-			ct_store_keep(&arena, store);
-		if (status == CT_OK && g->partial)
-			ct_store_part(&arena, store, g->newest_row);
-		if (status == CT_OK)
-			g->store[partition] = store;
-	}
-	else
-	{
-		*conflict = contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]));
-		if (*conflict < 0 && wider)
-			status = ct_store_widen(&arena, g->store[partition], wider);
-	}
-	contime_charge_end(g, partition, before);
-	END_CRIT_SECTION();
-	contime_unlock(partition);
-	return status;
-}
-
 /* Rows could not be linked; CT_NO_MEMORY: for want of memory, or by the limit of a level. */
 static void pg_attribute_noreturn()
 report_failure(const ContimeTable *table, ContimeGeneration *g, CtStatus status, ContimeLevel level)
@@ -540,27 +436,11 @@ contime_ingest_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 	CtStatus	status = CT_OK;
 
 	if (g->store[partition] == 0)
-		status = store_prepare(table, g, partition, &first, &conflict);
+		status = contime_shape_prepare(table, g, partition, &first, &conflict);
 	if (conflict >= 0)
 		contime_report_conflict(table, conflict);
 	if (status != CT_OK)
 		report_failure(table, g, status, CONTIME_UNLIMITED);
-}
-
-/*
- * Is there a store that has all the columns of the table as it is now?  (It
- * has more after an ADD COLUMN that was rolled back.)  Under the lock.
- */
-static bool
-store_is_ready(const ContimeTable *table, const CtArena *arena, CtRef store)
-{
-	const CtSchema *stored;
-
-	if (store == 0)
-		return false;
-	stored = ct_store_schema(arena, store);
-	return stored->nattrs >= table->schema->nattrs &&
-		contime_schema_conflict(table, stored) < 0;
 }
 
 /* As recent events or (label NULL) at once as events that everyone sees.  Under the lock. */
@@ -642,7 +522,8 @@ link_rows(ContimeIngest *ingest, ContimeGeneration *g, int partition,
 
 	contime_lock(partition, LW_EXCLUSIVE);
 	retained = contime_retained(g);
-	*ready = store_is_ready(ingest->table, &arena, g->store[partition]);
+	*ready = g->store[partition] != 0 &&
+		contime_shape_is_ready(ingest->table, ct_store_schema(&arena, g->store[partition]));
 	START_CRIT_SECTION();
 	for (uint32 k = 0; k < count && status == CT_OK; k++)
 	{
@@ -701,7 +582,7 @@ flush_partition(ContimeIngest *ingest, ContimeGeneration *g, int partition, cons
 		/* The first rows ever, or the first since a column was added. */
 		if (prepared++ > 100)
 			elog(ERROR, "continuous table \"%s\" does not get ready", ingest->table->name);
-		status = store_prepare(ingest->table, g, partition, &first, &conflict);
+		status = contime_shape_prepare(ingest->table, g, partition, &first, &conflict);
 		if (conflict >= 0)
 			contime_report_conflict(ingest->table, conflict);
 		if (first)

@@ -497,13 +497,19 @@ check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	uint32		bit = UINT32_C(1) << scan->partition;
 	int			conflict;
+	int			usable = CT_MAX_ATTRS;
 
-	if (scan->checked & bit)
-		return;
+	if ((scan->checked & bit) == 0 &&
+		contime_schema_conflict(scan->table, ct_store_schema(arena, store), 0) >= 0)
+	{
+		conflict = contime_shape_usable(scan->table, scan->generation, scan->partition, &usable);
+		if (conflict >= 0)
+			contime_report_conflict(scan->table, conflict);
+	}
+	if ((scan->checked & bit) == 0)
+		scan->usable[scan->partition] = usable;
 	scan->checked |= bit;
-	conflict = contime_schema_conflict(scan->table, ct_store_schema(arena, store));
-	if (conflict >= 0)
-		contime_report_conflict(scan->table, conflict);
+	scan->chunk.usable = scan->usable[scan->partition];
 }
 
 /* Learn what a view lacks, and get what the next try needs. */
@@ -785,6 +791,7 @@ visit_in_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 static Fill
 visit_from_heap(ContimeScan *scan, Visit visit, void *arg)
 {
+	scan->chunk.usable = CT_MAX_ATTRS;
 	if (scan->timeline == 0 &&
 		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
 		return FILL_DONE;

@@ -31,6 +31,7 @@ typedef struct Chunk
 	Size		size;
 	Size		used;
 	bool		full;			/* something did not fit */
+	int			usable;			/* attributes from this one on are initial (shape.c) */
 	HeldRow    *first;
 	HeldRow    *last;
 } Chunk;
@@ -106,6 +107,7 @@ struct ContimeScan
 
 	pg_atomic_uint32 *next;		/* partition nobody reads yet, or NULL: all are ours */
 	uint32		checked;		/* partitions whose data fits the description */
+	uint8		usable[CONTIME_MAX_WORKERS];	/* by partition: attributes from this one on are initial (shape.c) */
 
 	/* where it stands: before instants[instant] of the timeline at position */
 	int			partition;

@@ -1365,10 +1365,10 @@ attr_fits(const CtSchema *schema, const CtSchema *stored, int i)
  * The first attribute in which a table's description differs from the one
  * its data was written with, dropped state columns aside; -1 when none does.
  * What was added since must be a plain state column: where one that moves had
- * been is not known.
+ * been is not known.  (Attributes in the mask `aborted` were rolled back.)
  */
 int
-contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
+contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted)
 {
 	const CtSchema *schema = table->schema;
 
@@ -1377,8 +1377,9 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored)
 			(schema->attr[i].role != CONTIME_STATE || schema->attr[i].rate_attr >= 0))
 			return i;
 	for (int i = 0; i < Min(stored->nattrs, schema->nattrs); i++)
-		if (table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
-			: !attr_fits(schema, stored, i))
+		if ((aborted & UINT64CONST(1) << i) == 0 &&
+			(table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
+			 : !attr_fits(schema, stored, i)))
 			return i;
 	return -1;
 }
@@ -1393,13 +1394,8 @@ check_against_data(const ContimeTable *table)
 		contime_retention_note(table, g);
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		int			conflict = -1;
+		int			conflict = contime_shape_check(table, g, p);
 
-		contime_lock(p, LW_SHARED);
-		if (g->store[p] != 0)
-			conflict = contime_schema_conflict(table, ct_store_schema(&arena, g->store[p]));
-		contime_unlock(p);
 		if (conflict >= 0)
 			contime_report_conflict(table, conflict);
 	}

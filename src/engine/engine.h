@@ -188,10 +188,11 @@ typedef struct CtAttr
 	bool		wide;			/* a numeric of more than 18 digits */
 	bool		linear;			/* interpolated between the events that set it */
 	int8_t		rate_attr;		/* moves by that attribute's value, or -1 */
-	uint8_t		role;			/* this and the next three: the caller's own, */
+	uint8_t		role;			/* this and the next four: the caller's own, */
 	uint32_t	type;			/* kept here so that it can tell whether a */
 	int32_t		typmod;			/* definition has changed; not used by the */
 	uint32_t	collation;		/* engine */
+	uint64_t	added;			/* the transaction that defined it; 0: known to have committed */
 	CtWide		lower;			/* of a sum, when given */
 	CtWide		upper;
 	CtWide		initial;		/* of a number; of an interval microseconds */
@@ -323,6 +324,13 @@ void		ct_store_keep(CtArena *arena, CtRef store);
 
 /* Replace the description by one with attributes appended. */
 CtStatus	ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
+
+/*
+ * Replace the description by one that has as many attributes or more, and others
+ * where no event of the store, recent or not, sets one.  Those that move must be
+ * as they are, if the store has events.
+ */
+CtStatus	ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /* Free a store, at most `limit` events at a time; CT_AGAIN until done. */
 CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;

@@ -100,6 +100,29 @@ form_find(CtWriter *writer, const CtChange *change, uint32_t *number)
 	return form_add(writer, change, number);
 }
 
+/*
+ * The description has changed, but not for attributes of events that there are:
+ * their forms come out as they were.  A form of others is laid out anew in place;
+ * its size says how many attributes it has, which are the same.
+ */
+void
+ct_forms_renew(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+	const CtSchema *schema = ct_ptr(writer->arena, store->schema);
+
+	for (uint32_t i = 1; i < store->nforms; i++)
+	{
+		CtForm *form = ct_ptr(writer->arena, *form_at(writer, i));
+		CtChange change = {.set = form->set, .null = form->null, .kind = form->kind};
+		CtForm renewed;
+
+		ct_form_make(schema, &change, 0, &renewed);
+		renewed.next = form->next;
+		memcpy(form, &renewed, ct_form_bytes(&renewed));
+	}
+}
+
 void
 ct_forms_free(CtWriter *writer)
 {

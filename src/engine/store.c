@@ -395,11 +395,22 @@ ct_store_keep(CtArena *arena, CtRef ref)
 	((CtStore *) ct_ptr(arena, ref))->keeps = true;
 }
 
+/* Readers may still look at the old one. */
+static CtStatus
+schema_replace(CtWriter *writer, const CtSchema *schema)
+{
+	if (!ct_retire(writer, writer->store->schema, writer->shape.schema->size))
+		return CT_NO_MEMORY;
+	if (schema_keep(writer, schema))
+		return CT_OK;
+	ct_unretire(writer);
+	return CT_NO_MEMORY;
+}
+
 CtStatus
 ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 {
 	CtWriter writer = ct_writer(arena, ref);
-	CtRef old = writer.store->schema;
 	CtStatus status = ct_schema_check(schema);
 
 	if (status != CT_OK)
@@ -411,12 +422,29 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 		if (ct_moves(&schema->attr[i]))
 			return CT_BROKEN; /* what was not known to move it cannot be made good */
 	}
-	if (!ct_retire(&writer, old, writer.shape.schema->size))
-		return CT_NO_MEMORY;
-	if (schema_keep(&writer, schema))
-		return CT_OK;
-	ct_unretire(&writer);
-	return CT_NO_MEMORY;
+	return schema_replace(&writer, schema);
+}
+
+CtStatus
+ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
+{
+	CtWriter writer = ct_writer(arena, ref);
+	CtStatus status = ct_schema_check(schema);
+
+	if (status != CT_OK)
+		return status;
+	if (schema->nattrs < writer.shape.schema->nattrs)
+		return CT_BROKEN;
+	for (int i = 0; i < schema->nattrs && writer.store->directory.count > 0; i++)
+	{
+		if (ct_moves(&schema->attr[i]) &&
+			(i >= writer.shape.schema->nattrs || !ct_moves(&writer.shape.schema->attr[i])))
+			return CT_BROKEN;
+	}
+	status = schema_replace(&writer, schema);
+	if (status == CT_OK)
+		ct_forms_renew(&writer);
+	return status;
 }
 
 /* ---- adding ---------------------------------------------------------------------- */

@@ -113,6 +113,7 @@ CtStatus ct_change_form(CtWriter *writer, const CtChange *change, const CtForm *
 CtStatus ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form,
 						 bool explicit, uint8_t *record) CT_MUST_CHECK;
 void ct_forms_free(CtWriter *writer);
+void ct_forms_renew(CtWriter *writer);
 
 /* Memory that is given back with the store; false: no room to remember it. */
 bool ct_retire(CtWriter *writer, CtRef ref, size_t bytes) CT_MUST_CHECK;

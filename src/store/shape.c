@@ -1,0 +1,405 @@
+/*
+ * shape.c
+ *	  The shape of a store: the description that its events were written with.
+ *
+ *	  table's description ─┬─ fits ──────────────► the store is written to and read
+ *	                       ├─ has more columns ──► the store is widened
+ *	                       ├─ differs in what was rolled back ─► it is defined anew
+ *	                       └─ differs otherwise ─► error: the table holds data
+ *
+ * A transaction may add a column, or change one of a table without events,
+ * write events, and be rolled back.  The store keeps the shape, so each
+ * attribute of it is labelled with the transaction that defined it (`added`),
+ * until that is known to have committed.
+ *
+ * Invariants:
+ *	  1. A writer settles every attribute of its table before it writes: `added`
+ *	     is 0 or a transaction of its own.
+ *	  2. So an attribute whose `added` was rolled back is set by no event but of
+ *	     transactions that were rolled back.  Once the worker has dropped those,
+ *	     the attribute may be defined anew.
+ *	  3. Only a transaction that has the table to itself defines attributes, so
+ *	     while a writer or a reader looks no other one does.
+ *
+ * A reader takes nothing of such an attribute from memory, and waits for nothing.
+ *
+ * Called by ingest.c (writers), table.c (DDL) and scan.c (readers).
+ *
+ * Not here: which descriptions fit (table.c), how the engine keeps one (engine/store.c).
+ */
+#include "contime.h"
+
+#include "shared/budget.h"
+
+#include "engine/store.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* How long a writer waits for the worker to drop what was rolled back. */
+#define DROPPED_TIMEOUT_MS 10000
+
+static inline uint64
+bit_of(int attr)
+{
+	return UINT64CONST(1) << attr;
+}
+
+static bool
+is_own(uint64 xid)
+{
+	return TransactionIdIsCurrentTransactionId((TransactionId) xid);
+}
+
+/* Does it do anything in a store even where no event sets it? */
+static bool
+is_active(const CtAttr *attr)
+{
+	return attr->role != CONTIME_STATE || attr->rate_attr >= 0;
+}
+
+bool
+contime_shape_is_ready(const ContimeTable *table, const CtSchema *stored)
+{
+	if (stored->nattrs < table->schema->nattrs || contime_schema_conflict(table, stored, 0) >= 0)
+		return false;
+	for (int i = 0; i < stored->nattrs; i++)
+		if (stored->attr[i].added != 0 && !is_own(stored->attr[i].added) &&
+			(i < table->schema->nattrs || is_active(&stored->attr[i])))
+			return false;
+	return true;
+}
+
+/* ---- what there is ---------------------------------------------------------------------- */
+
+/* A store's shape, as it was when it was looked at. */
+typedef struct Shape
+{
+	CtSchema   *stored;			/* a private copy; NULL: there is no store */
+	bool		empty;			/* the store has no event */
+	uint64		aborted;		/* attributes defined by what was rolled back */
+} Shape;
+
+static bool
+store_is_empty(const CtArena *arena, CtRef store)
+{
+	CtStats		stats;
+
+	ct_store_stats(arena, store, &stats);
+	return stats.keys == 0 && stats.recent == 0;
+}
+
+static void
+shape_copy(Shape *shape, const ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	uint32		capacity = 0;
+	uint32		size;
+
+	shape->stored = NULL;
+	shape->empty = false;
+	do
+	{
+		if (capacity > 0)
+			shape->stored = palloc(capacity);
+		size = 0;
+		contime_lock(partition, LW_SHARED);
+		if (g->store[partition] != 0)
+		{
+			const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
+
+			size = stored->size;
+			if (size <= capacity)
+				memcpy(shape->stored, stored, size);
+			shape->empty = store_is_empty(&arena, g->store[partition]);
+		}
+		contime_unlock(partition);
+	} while (size > capacity && (capacity = size));
+}
+
+/*
+ * Which attributes were defined by transactions that were rolled back?  Of those
+ * that committed the label goes.  When the commit log does not reach back so far,
+ * the table's definition says it: had another one committed, it would be that.
+ */
+static void
+shape_resolve(Shape *shape)
+{
+	shape->aborted = 0;
+	for (int i = 0; shape->stored && i < shape->stored->nattrs; i++)
+	{
+		CtAttr	   *attr = &shape->stored->attr[i];
+		ContimeFate fate;
+
+		if (attr->added == 0 || is_own(attr->added))
+			continue;
+		fate = contime_fate(attr->added, attr->added);
+		if (fate == CONTIME_ABORTED || fate == CONTIME_FORGOTTEN)
+			shape->aborted |= bit_of(i);
+		else if (fate == CONTIME_COMMITTED)
+			attr->added = 0;
+	}
+}
+
+/* The first attribute that keeps the table from using the store, or -1. */
+static int
+shape_conflict(const ContimeTable *table, const Shape *shape)
+{
+	const CtSchema *schema = table->schema;
+	int			n;
+
+	if (shape->stored == NULL || shape->empty)
+		return -1;
+
+	/* Where something that moves would have been is not known of the events that there are. */
+	n = Min(schema->nattrs, shape->stored->nattrs);
+	for (int i = 0; i < n; i++)
+		if ((shape->aborted & bit_of(i)) != 0 && !table->attr[i].dropped && is_active(&schema->attr[i]))
+			return i;
+	return contime_schema_conflict(table, shape->stored, shape->aborted);
+}
+
+/* ---- events of what was rolled back -------------------------------------------------------- */
+
+typedef struct Labels
+{
+	CtLabel    *label;
+	int			n;
+	int			capacity;
+} Labels;
+
+/* The labels of all batches; false: there are more than there is room for. */
+static bool
+labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	CtRef		ref = 0;
+
+	labels->n = 0;
+	contime_lock(partition, LW_SHARED);
+	if (g->store[partition] != 0)
+		for (const CtBatch *batch = ct_store_first_batch(&arena, g->store[partition], &ref);
+			 batch; batch = ct_store_next_batch(&arena, &ref), labels->n++)
+			if (labels->n < labels->capacity)
+				labels->label[labels->n] = (CtLabel) {.top = batch->top,.xid = batch->xid};
+	contime_unlock(partition);
+	return labels->n <= labels->capacity;
+}
+
+/* Has the worker still to drop events of transactions that were rolled back? */
+static bool
+has_aborted(const ContimeGeneration *g, int partition)
+{
+	Labels		labels = {.capacity = 64};
+	bool		found = false;
+
+	labels.label = palloc(labels.capacity * sizeof(CtLabel));
+	while (!labels_copy(&labels, g, partition))
+	{
+		labels.capacity = labels.n * 2;
+		labels.label = repalloc_huge(labels.label, labels.capacity * sizeof(CtLabel));
+	}
+	for (int i = 0; i < labels.n && !found; i++)
+		found = contime_fate(labels.label[i].top, labels.label[i].xid) == CONTIME_ABORTED;
+	pfree(labels.label);
+	return found;
+}
+
+/* False: there were none. */
+static bool
+wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partition)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DROPPED_TIMEOUT_MS);
+	bool		waited = false;
+
+	for (; has_aborted(g, partition); waited = true)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (GetCurrentTimestamp() > until)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("events of a transaction that was rolled back are still in continuous table \"%s\"",
+							table->name),
+					 errdetail("The worker of partition %d has not dropped them for %d seconds.",
+							   partition, DROPPED_TIMEOUT_MS / 1000),
+					 errhint("Look for a stopped process among contime.workers, and try again.")));
+		contime_wake_worker(partition);
+		pg_usleep(1000);
+	}
+	return waited;
+}
+
+/* Look at a store, and again when events are gone that were in the way. */
+static int
+shape_look(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
+{
+	int			conflict;
+
+	shape_copy(shape, g, partition);
+	shape_resolve(shape);
+	conflict = shape_conflict(table, shape);
+	if ((conflict >= 0 || shape->aborted != 0) && wait_for_drops(table, g, partition))
+	{
+		shape_copy(shape, g, partition);
+		shape_resolve(shape);
+		conflict = shape_conflict(table, shape);
+	}
+	return conflict;
+}
+
+int
+contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int partition)
+{
+	CtArena		arena = contime_arena(partition);
+	Shape		shape;
+	bool		fits;
+
+	contime_lock(partition, LW_SHARED);
+	fits = g->store[partition] == 0 ||
+		contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]), 0) < 0;
+	contime_unlock(partition);
+	return fits ? -1 : shape_look(&shape, table, g, partition);
+}
+
+int
+contime_shape_usable(const ContimeTable *table, const ContimeGeneration *g, int partition, int *usable)
+{
+	Shape		shape;
+
+	shape_copy(&shape, g, partition);
+	shape_resolve(&shape);
+	*usable = shape.stored ? contime_schema_conflict(table, shape.stored, 0) : -1;
+	if (*usable < 0)
+		*usable = CT_MAX_ATTRS;
+	return shape_conflict(table, &shape);
+}
+
+/* ---- a new shape ------------------------------------------------------------------------------ */
+
+/* The transaction that defined an attribute of a table, while it is under way; or 0. */
+static uint64
+definer(const ContimeTable *table, int attr)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(table->relid), Int16GetDatum(attr + 1));
+	TransactionId xmin = InvalidTransactionId;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		ReleaseSysCache(tuple);
+	}
+	return TransactionIdIsNormal(xmin) && TransactionIdIsCurrentTransactionId(xmin) ? contime_widen(xmin) : 0;
+}
+
+/* Is an attribute of the table what it is in the store? */
+static bool
+attr_fits_stored(const ContimeTable *table, const CtSchema *stored, int attr)
+{
+	return contime_schema_conflict(table, stored, ~bit_of(attr)) != attr;
+}
+
+/* Append an attribute of another description. */
+static void
+append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
+{
+	CtAttr	   *attr = &schema->attr[index];
+
+	*attr = from->attr[index];
+	attr->added = added;
+	memcpy((char *) schema + schema->size, (const char *) from + attr->initial_offset, attr->initial_bytes);
+	attr->initial_offset = schema->size;
+	schema->size += attr->initial_bytes;
+	schema->has_rates |= attr->rate_attr >= 0;
+}
+
+/*
+ * What the store is to be like: as it is, with what was added since, and with
+ * the table's attributes for those that were rolled back, or for all of them if
+ * there is no event.  (Elsewhere the table's own would forget the rules of
+ * dropped columns.)
+ */
+static CtSchema *
+shape_merge(const ContimeTable *table, const Shape *shape)
+{
+	const CtSchema *stored = shape->stored;
+	const CtSchema *wide = table->schema;
+	int			nstored = stored ? stored->nattrs : 0;
+	int			nattrs = Max(wide->nattrs, nstored);
+	Size		head = offsetof(CtSchema, attr) + nattrs * sizeof(CtAttr);
+	CtSchema   *merged = palloc0(head + wide->size + (stored ? stored->size : 0));
+
+	*merged = *wide;
+	merged->nattrs = nattrs;
+	merged->size = head;
+	merged->has_rates = false;
+	for (int i = 0; i < nattrs; i++)
+	{
+		bool		anew = i >= nstored || shape->empty || (shape->aborted & bit_of(i)) != 0;
+
+		if (i < wide->nattrs && anew && i < nstored && !shape->empty && attr_fits_stored(table, stored, i))
+			append_attr(merged, i, stored, definer(table, i));
+		else if (i < wide->nattrs && anew)
+			append_attr(merged, i, wide, definer(table, i));
+		else if (i >= wide->nattrs && anew && is_active(&stored->attr[i]))
+			merged->attr[i] = (CtAttr) {.rate_attr = -1,.added = stored->attr[i].added};
+		else
+			append_attr(merged, i, stored, stored->attr[i].added);
+	}
+	return merged;
+}
+
+/* Under the lock: give the store the new shape, unless it has changed. */
+static CtStatus
+shape_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
+{
+	CtArena		arena = contime_arena(partition);
+	const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
+
+	if (shape->stored == NULL || shape->empty != store_is_empty(&arena, g->store[partition]) ||
+		stored->nattrs != shape->stored->nattrs || stored->size != shape->stored->size)
+		return CT_OK;
+	return ct_store_redefine(&arena, g->store[partition], merged);
+}
+
+CtStatus
+contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
+					  bool *first, int *conflict)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStatus	status = CT_OK;
+	CtSchema   *merged;
+	Shape		shape;
+	Size		before;
+
+	*first = false;
+	*conflict = shape_look(&shape, table, g, partition);
+	if (*conflict >= 0)
+		return CT_OK;
+	merged = shape_merge(table, &shape);
+
+	contime_lock(partition, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	before = contime_charge_begin(g, partition);
+	if (g->store[partition] != 0)
+		status = shape_store(g, partition, &shape, merged);
+	else if (shape.stored == NULL)
+	{
+		CtRef		store;
+
+		*first = true;
+		status = ct_store_create(&arena, merged, &store);
+		if (status == CT_OK && table->source)
+			ct_store_keep(&arena, store);
+		if (status == CT_OK && g->partial)
+			ct_store_part(&arena, store, g->newest_row);
+		if (status == CT_OK)
+			g->store[partition] = store;
+	}
+	contime_charge_end(g, partition, before);
+	END_CRIT_SECTION();
+	contime_unlock(partition);
+	return status;
+}
