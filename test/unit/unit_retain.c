@@ -5,6 +5,7 @@
  * Random lives with retention are in unit_random.c.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "oracle.h"
@@ -222,6 +223,56 @@ widened(void **state)
 	assert_int_equal(state_int(&now, SUM_ATTR), 10);
 	assert_int_equal(state_int(&now, ADDED_ATTR), 7 + 9 * 3);
 	table_validate(&table);
+	table_free(&table);
+}
+
+/* An attribute whose events are gone is defined anew; what else there is stays as it is. */
+static void
+redefined(void **state)
+{
+	Table table = table_make(60);
+	Event event = event_at(20, CT_EVENT);
+	Event named = event_at(20, CT_EVENT);
+	CtSchema *schema;
+	CtState now;
+	CtRef batch = 0;
+
+	(void) state;
+	for (int64_t i = 0; i < 10; i++)
+		enter_sum(&table, 1, i, 1);
+	table_settle_all(&table);
+	assert_int_equal(table_widen(&table), CT_OK);
+	event_int(&event, SUM_ATTR, 100);
+	event_int(&event, ADDED_ATTR, 3);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(table_add(&table, 1, &event, 7), CT_OK);
+	while (ct_store_first_batch(&table.arena, table.store, &batch))
+		while (ct_store_drop(&table.arena, table.store, batch, 2) == CT_AGAIN)
+			;
+
+	/* As the name: the form of the events that are gone is laid out anew. */
+	schema = calloc(1, ct_store_schema(&table.arena, table.store)->size);
+	memcpy(schema, ct_store_schema(&table.arena, table.store),
+		   ct_store_schema(&table.arena, table.store)->size);
+	schema->attr[ADDED_ATTR] = schema->attr[NAME_ATTR];
+	schema->nattrs--;
+	assert_int_equal(ct_store_redefine(&table.arena, table.store, schema), CT_BROKEN);
+	schema->nattrs++;
+	assert_int_equal(ct_store_redefine(&table.arena, table.store, schema), CT_OK);
+	event_int(&named, SUM_ATTR, 100);
+	event_text(&named, ADDED_ATTR, "a name that is long enough to be kept apart from its record");
+	for (int i = 0; i < 5; i++)
+		table_enter(&table, 1, &named, 8, INT64_MIN);
+	table_settle_all(&table);
+	now = table_state(&table, 1, 15);
+	assert_int_equal(state_int(&now, SUM_ATTR), 10);
+	assert_int_equal(now.value[ADDED_ATTR].kind, CT_VALUE_IMAGE);
+	assert_int_equal(now.value[ADDED_ATTR].bytes, strlen("none"));
+	now = table_state(&table, 1, 30);
+	assert_int_equal(state_int(&now, SUM_ATTR), 510);
+	assert_int_equal(now.value[ADDED_ATTR].bytes, 59);
+	table_validate(&table);
+	free(schema);
 	table_free(&table);
 }
 
@@ -576,6 +627,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_timeline), cmocka_unit_test(slow_keys),
 		cmocka_unit_test(values),        cmocka_unit_test(widened),
+		cmocka_unit_test(redefined),
 		cmocka_unit_test(finished),      cmocka_unit_test(effects),
 		cmocka_unit_test(too_late),      cmocka_unit_test(held_back),
 		cmocka_unit_test(young),         cmocka_unit_test(in_order),
