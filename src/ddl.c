@@ -15,6 +15,7 @@
  *	  ALTER     of a durable table, or its event table: it is loaded anew;
  *	  and all that has to do with partitions of event tables, which have
  *	  triggers (capture.c) as long as they are that
+ *	  what would change rows that a scan of this session reads is refused
  *
  * All of them carry the (sub)transaction's id, so nothing has to be done at
  * commit or abort.
@@ -157,7 +158,8 @@ check_not_read(Oid relid, const char *command)
 
 	if (read == NIL || !OidIsValid(relid))
 		return;
-	if (get_rel_relkind(relid) == RELKIND_INDEX || get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+	if (get_rel_relkind(relid) == RELKIND_INDEX ||
+		get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
 	{
 		relid = IndexGetRelation(relid, true);
 		command = "DROP INDEX";
@@ -175,7 +177,7 @@ check_not_read(Oid relid, const char *command)
 static void
 check_not_read_name(const RangeVar *name, const char *command)
 {
-	Oid			relid = name && contime_references_read() != NIL ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
 
 	if (OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()))
 		check_not_read(relid, command);
@@ -196,6 +198,7 @@ table_of_dropped(List *object)
 static void
 check_beneath(Node *stmt)
 {
+	ObjectType	what;
 	ListCell   *lc;
 
 	if (contime_references_read() == NIL)
@@ -216,11 +219,12 @@ check_beneath(Node *stmt)
 				check_not_read_name(lfirst_node(RangeVar, lc), "CREATE TABLE .. PARTITION OF");
 			break;
 		case T_DropStmt:
-			if (((DropStmt *) stmt)->removeType == OBJECT_TRIGGER ||
-				((DropStmt *) stmt)->removeType == OBJECT_RULE ||
-				((DropStmt *) stmt)->removeType == OBJECT_POLICY)
+			what = ((DropStmt *) stmt)->removeType;
+			if (what == OBJECT_TRIGGER || what == OBJECT_RULE || what == OBJECT_POLICY)
 				foreach(lc, ((DropStmt *) stmt)->objects)
-					check_not_read_name(table_of_dropped(lfirst_node(List, lc)), "DROP from");
+					check_not_read_name(table_of_dropped(lfirst_node(List, lc)),
+										what == OBJECT_TRIGGER ? "DROP TRIGGER"
+										: what == OBJECT_RULE ? "DROP RULE" : "DROP POLICY");
 			break;
 		default:
 			break;
@@ -242,8 +246,10 @@ check_renamed(Node *stmt, Oid relid)
 		bool		renamed = events == relid;
 
 		if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
-			renamed = get_namespace_oid(((RenameStmt *) stmt)->newname, true) == get_rel_namespace(events);
-		else if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN && OidIsValid(relid))
+			renamed = get_rel_namespace(events) ==
+				get_namespace_oid(((RenameStmt *) stmt)->newname, true);
+		else if (IsA(stmt, RenameStmt) && OidIsValid(relid) &&
+				 ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
 			renamed = list_member_oid(find_all_inheritors(relid, NoLock, NULL), events);
 		if (renamed)
 			report_in_use(events, "rename");

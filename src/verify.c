@@ -120,7 +120,8 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 	uint32		position = 0;
 
 	initStringInfo(&key.data);
-	if (g && (g->partial || (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
+	if (g && (g->partial ||
+			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
 		while (contime_keys_next(g, &partition, &position, &key))
 		{
 			if (contime_oversize_key(g, &key))
