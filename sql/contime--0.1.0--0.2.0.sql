@@ -93,6 +93,6 @@ COMMENT ON FUNCTION contime.table_stats() IS
 COMMENT ON VIEW contime.tables IS
 'the continuous tables of this database that hold data, of those that the caller may read (members of pg_read_all_stats: all): keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), partial (those of keys that are there), broken or refused (its event tables are read; the log says why)';
 COMMENT ON FUNCTION contime.worker_stats() IS
-'the partition workers: process, events entered and dropped since the start, memory taken by the partition; all but the number is NULL unless the caller is a member of pg_read_all_stats';
+'the partition workers: process, events entered and dropped since the start, memory taken by the partition; no rows unless the caller is a member of pg_read_all_stats';
 COMMENT ON VIEW contime.workers IS
-'the background workers that own the partitions; all but their number is for members of pg_read_all_stats';
+'the background workers that own the partitions, for members of pg_read_all_stats';

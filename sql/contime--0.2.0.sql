@@ -275,10 +275,10 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_worker_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
 COMMENT ON FUNCTION contime.worker_stats() IS
-'the partition workers: process, events entered and dropped since the start, memory taken by the partition; all but the number is NULL unless the caller is a member of pg_read_all_stats';
+'the partition workers: process, events entered and dropped since the start, memory taken by the partition; no rows unless the caller is a member of pg_read_all_stats';
 
 CREATE VIEW contime.workers AS SELECT * FROM contime.worker_stats();
 COMMENT ON VIEW contime.workers IS
-'the background workers that own the partitions; all but their number is for members of pg_read_all_stats';
+'the background workers that own the partitions, for members of pg_read_all_stats';
 
 GRANT SELECT ON contime.tables, contime.workers, contime.source TO PUBLIC;

@@ -647,31 +647,31 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* As in pg_stat_activity, those who may not see what a process does see that it is there. */
+/* No rows for other roles than members of pg_read_all_stats. */
 Datum
 contime_worker_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		seen;
 
 	contime_require_running();
-	seen = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 	InitMaterializedSRF(fcinfo, 0);
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		return (Datum) 0;
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		ContimePartition *part = &contime_shared->partition[p];
 		CtArena		arena = contime_arena(p);
 		Datum		values[6];
-		bool		nulls[6] = {false, !seen, !seen, !seen, !seen, !seen};
+		bool		nulls[6] = {0};
 
 		values[0] = Int32GetDatum(p);
 		values[1] = Int32GetDatum(part->pid);
-		nulls[1] |= part->pid == 0;
+		nulls[1] = part->pid == 0;
 		values[2] = UInt64GetDatum(part->entered);
 		values[3] = UInt64GetDatum(part->dropped);
 		values[4] = UInt64GetDatum(ct_arena_used(&arena));
 		values[5] = TimestampTzGetDatum(part->last_pass);
-		nulls[5] |= part->last_pass == 0;
+		nulls[5] = part->last_pass == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

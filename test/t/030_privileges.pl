@@ -96,8 +96,8 @@ events: trigger of contime.capture          -       -       -       -       -   
 events: trigger of contime.source_changed   -       -       -       -       -       -       -       -       -       -       -
 events: bind                                ok      ok      -       -       -       -       -       -       -       -       -
 # -- what there is to see                   owner   member  select  column  insert  update  delete  none    read    write   stats
-contime.tables                              rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
-contime.table_stats                         rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
+contime.tables                              rows=3  rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
+contime.table_stats                         rows=3  rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
 contime.workers                             rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=2
 contime.worker_stats                        rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=2
 contime.source                              ok      ok      ok      ok      ok      ok      ok      ok      ok      ok      ok
