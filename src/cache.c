@@ -618,6 +618,26 @@ static struct
 	const char *reason;
 }			unfit[CONTIME_MAX_GENERATIONS];
 
+/* The error that the last of these ended with. */
+static struct
+{
+	uint64		serial;
+	char		message[256];
+}			last_error;
+
+/* Say once why a table is not cached. */
+static void
+log_refused(Oid relid, uint64 serial, const char *reason)
+{
+	if (reason == slow_code)
+		return;					/* it was logged when that was noticed */
+	if (reason == failed && last_error.serial == serial)
+		reason = last_error.message;
+	ereport(LOG,
+			(errmsg("continuous table %s is not cached: %s", name_of(relid), reason),
+			 errdetail("Its event tables are read.")));
+}
+
 /* Free what there is of it, and leave it for a while. */
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
@@ -625,6 +645,7 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 	int			retry_ms = reason == twins || reason == failed || reason == slow_code ? RETRY_DEAR_MS
 		: reason == given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
 	int			index = g - contime_shared->generation;
+	uint64		serial = g->serial;
 
 	/* Should the lock not be had now. */
 	unfit[index].serial = g->serial;
@@ -640,9 +661,7 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 	pg_write_barrier();
 	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
 	unfit[index].serial = 0;
-	ereport(LOG,
-			(errmsg("continuous table %s is not cached: %s", name_of(relid), reason),
-			 errdetail("Its event tables are read.")));
+	log_refused(relid, serial, reason);
 }
 
 bool
@@ -789,7 +808,8 @@ put_off(void)
 
 	if (!passes)
 	{
-		EmitErrorReport();
+		last_error.serial = at_hand->serial;
+		strlcpy(last_error.message, error->message, sizeof(last_error.message));
 		unfit[index].serial = at_hand->serial;
 		unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ? no_memory : failed;
 	}

@@ -436,7 +436,7 @@ typedef struct ContimeTable
 	uint64		options_xid;	/* who gave the options, if it has not ended */
 	Oid			owner;			/* reads event tables; memory is charged to it */
 	int64		memory_limit;	/* option memory_limit, in bytes; -1: not given */
-	bool		calls;			/* its sources run user-made code */
+	bool		calls;			/* its sources, or what options say of its columns, run user-made code */
 	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
 	CtSchema   *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
@@ -861,6 +861,13 @@ extern bool contime_source_bind(Oid relid);
  * refused when it is used, and is not in the way of a command.
  */
 extern bool contime_source_is_usable(Oid relid);
+
+/*
+ * Those of the continuous tables of an event table whose description cannot be
+ * derived.  A command on the event table must leave the others sound; these are
+ * not in its way.
+ */
+extern List *contime_source_unsound(Oid relid);
 
 /* Does a source that is given now say the same whatever the search_path is? */
 extern bool contime_source_is_qualified(void);

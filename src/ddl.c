@@ -485,7 +485,7 @@ changes_rows(Node *stmt)
 
 /* A continuous table, the event table of some, or a part of it. */
 static void
-check_altered(Oid relid, bool lenient, bool changed)
+check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 {
 	ListCell   *lc;
 
@@ -504,7 +504,8 @@ check_altered(Oid relid, bool lenient, bool changed)
 			contime_cache_change(relid, relid);
 	}
 	foreach(lc, contime_source_dependents(relid))
-		if (contime_source_is_usable(lfirst_oid(lc)))
+		if (!lenient && !list_member_oid(unsound, lfirst_oid(lc)) &&
+			contime_source_is_usable(lfirst_oid(lc)))
 			contime_table_check(lfirst_oid(lc));
 	check_rows(relid, changed);
 }
@@ -514,7 +515,7 @@ check_altered(Oid relid, bool lenient, bool changed)
  * (may_leave_incomplete()): its first use derives it again.
  */
 static void
-check_collected(bool lenient, bool changed)
+check_collected(bool lenient, bool changed, const List *unsound)
 {
 	List	   *new = list_copy(created);
 	List	   *old = list_difference_oid(altered, created);
@@ -527,7 +528,7 @@ check_collected(bool lenient, bool changed)
 	foreach(lc, new)
 		check_created(lfirst_oid(lc));
 	foreach(lc, old)
-		check_altered(lfirst_oid(lc), lenient, changed);
+		check_altered(lfirst_oid(lc), lenient, changed, unsound);
 }
 
 /* ---- RENAME COLUMN ----------------------------------------------------------------------------- */
@@ -601,6 +602,16 @@ is_of_interest(Node *stmt)
 	}
 }
 
+/* Before an ALTER of an event table: which of its continuous tables are not sound as it is? */
+static List *
+unsound_before(Node *stmt)
+{
+	Oid			relid = IsA(stmt, AlterTableStmt) ? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
+		: InvalidOid;
+
+	return OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()) ? contime_source_unsound(relid) : NIL;
+}
+
 /* Before the outermost: what it names may be others when it is done. */
 static void
 prepare_alter(const AlterTableStmt *stmt)
@@ -640,6 +651,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		lenient;
 	bool		changed;
+	List	   *volatile unsound = NIL;
 
 	if (!is_of_interest(stmt))
 	{
@@ -666,6 +678,8 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 		collect_nothing();
 	lenient = may_leave_incomplete(stmt);
 	changed = changes_rows(stmt);
+	if (collecting == 0 && !lenient)
+		unsound = unsound_before(stmt);
 	collecting++;
 	PG_TRY();
 	{
@@ -683,7 +697,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	PG_END_TRY();
 
 	if (collecting == 0)
-		check_collected(lenient, changed);
+		check_collected(lenient, changed, unsound);
 }
 
 /* ---- TRUNCATE ------------------------------------------------------------------------------------ */

@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -594,7 +595,11 @@ give_up(void)
 		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	if (!passes)
-		EmitErrorReport();
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("keys of continuous table \"%s\" cannot be loaded: %s",
+						get_rel_name(hand.g->relation), error->message),
+				 errdetail("They are read from its event tables.")));
 	if (!passes && hand.at >= 0)
 		note_hard(&hand.key[hand.at], LEAST_BYTES, RETRY_ERROR_MS);
 	for (int i = 0; hand.held && i < hand.nkeys; i++)

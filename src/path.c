@@ -110,6 +110,7 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		LockRelationOid(source->events, AccessShareLock);
 	crel->durable = table->source != NULL;
+	crel->leader_only = crel->durable || table->calls;
 	crel->from_heap = crel->durable && !contime_cache_is_ready(table->relid);
 	if (crel->from_heap)
 	{
@@ -454,7 +455,7 @@ contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEnt
 	if (rel->fdw_private == NULL)
 		contime_analyse(root);
 	crel = rel->fdw_private;
-	return !crel->durable;
+	return !crel->leader_only;
 }
 
 void

@@ -45,6 +45,7 @@ typedef struct ContimeRel
 	Oid			time_type;
 	Oid			time_family;	/* btree operator family of time_type */
 	bool		durable;		/* its events are those of event tables, */
+	bool		leader_only;	/* parallel workers must not read it: they may not run user-made code */
 	bool		from_heap;		/* and are read there */
 	double		keys;			/* it has, and events of each: estimates */
 	double		events;

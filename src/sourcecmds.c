@@ -345,13 +345,13 @@ typedef struct TableNotes
 	List	   *noted;			/* of Noted */
 } TableNotes;
 
-/* Run a step in a subtransaction; false: it failed, and a warning says why. */
-static bool
+/* Run a step in a subtransaction; NULL, or why it failed. */
+static ErrorData *
 run_apart(void (*step) (TableNotes *), TableNotes *notes)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
@@ -359,27 +359,34 @@ run_apart(void (*step) (TableNotes *), TableNotes *notes)
 	{
 		step(notes);
 		ReleaseCurrentSubTransaction();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
-		ereport(WARNING,
-				(errmsg("sources of continuous table \"%s\" do not follow the new name", get_rel_name(notes->relid)),
-				 errdetail("%s", error->message),
-				 errhint("Its owner can set the options events and source again, by ALTER FOREIGN TABLE.")));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
-	return done;
+	return error;
+}
+
+/* Likewise, for what has to follow a name; false: a warning was given. */
+static bool
+try_to_follow(void (*step) (TableNotes *), TableNotes *notes)
+{
+	ErrorData  *error = run_apart(step, notes);
+
+	if (error)
+		ereport(WARNING,
+				(errmsg("sources of continuous table \"%s\" do not follow the new name", get_rel_name(notes->relid)),
+				 errdetail("%s", error->message),
+				 errhint("Its owner can set the options events and source again, by ALTER FOREIGN TABLE.")));
+	return error == NULL;
 }
 
 static Noted *
@@ -481,7 +488,7 @@ note_tables(List *tables)
 		TableNotes *notes = palloc0(sizeof(TableNotes));
 
 		notes->relid = lfirst_oid(lc);
-		if (run_apart(note_table, notes))
+		if (try_to_follow(note_table, notes))
 			all = lappend(all, notes);
 	}
 	return all;
@@ -640,7 +647,31 @@ contime_source_follow(List *noted)
 		return;
 	CommandCounterIncrement();
 	foreach(lc, noted)
-		(void) run_apart(follow_table, lfirst(lc));
+		(void) try_to_follow(follow_table, lfirst(lc));
+}
+
+/* ---- tables that are not sound -------------------------------------------------------------- */
+
+static void
+derive_table(TableNotes *notes)
+{
+	contime_table_check(notes->relid);
+}
+
+List *
+contime_source_unsound(Oid relid)
+{
+	List	   *unsound = NIL;
+	ListCell   *lc;
+
+	foreach(lc, contime_source_dependents(relid))
+	{
+		TableNotes	notes = {.relid = lfirst_oid(lc)};
+
+		if (!contime_source_is_usable(notes.relid) || run_apart(derive_table, &notes) != NULL)
+			unsound = lappend_oid(unsound, notes.relid);
+	}
+	return unsound;
 }
 
 /* ---- adding and dropping ------------------------------------------------------------------- */

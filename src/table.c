@@ -253,6 +253,7 @@ typedef struct Column
 {
 	const char *table;
 	Oid			owner;			/* of the table */
+	bool	   *calls;			/* set when the table's user-made code runs */
 	Form_pg_attribute form;
 	List	   *options;
 	Oid			base;			/* base type of a domain */
@@ -638,6 +639,7 @@ option_datum(const Column *col, const char *value)
 						 errmsg("initial value \"%s\" of column \"%s\" depends on when it is read",
 								value, NameStr(col->form->attname)),
 						 errhint("Write the value out."));
+	*col->calls |= contime_is_user_made(type);
 	before = contime_switch_to_owner(col->owner, contime_is_user_made(type) ? CONTIME_CODE_OF_USERS
 									 : CONTIME_CODE_OF_CORE);
 	level = NewGUCNestLevel();
@@ -918,6 +920,7 @@ begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *
 
 	col->table = table->name;
 	col->owner = table->owner;
+	col->calls = &table->calls;
 	col->form = form;
 	attr->attno = form->attnum;
 	attr->dropped = form->attisdropped;
