@@ -84,5 +84,6 @@ _PG_init(void)
 
 	contime_install_ddl_hooks();
 	contime_capture_install_hooks();
+	contime_install_present_hooks();
 	contime_register_workers();
 }

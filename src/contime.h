@@ -730,8 +730,14 @@ extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
 
 extern void contime_instant_settings(void);
 
-/* Does the session look at another instant (may be NULL) than now? */
-extern bool contime_travels(const ContimeTable *table, int64 *instant);
+/*
+ * Is a read that names no instant of another one than now?  present: it is in
+ * a policy.
+ */
+extern bool contime_travels(const ContimeTable *table, bool present, int64 *instant);
+
+/* What EXPLAIN says of such a read. */
+extern const char *contime_unbound_instant(const ContimeTable *table, bool present);
 
 /* ERROR when a read without a condition on the time is not allowed. */
 extern void contime_check_unbound(const ContimeTable *table);
@@ -1216,9 +1222,14 @@ typedef struct ContimeBinding
 	List	   *arrays;			/* IntList: is this expression an array? */
 	List	   *key_types;		/* OidList: key values come in these types */
 	bool		forbidden;		/* must not be run */
+	bool		present;		/* contime.at does not apply: it is in a policy */
 } ContimeBinding;
 
 extern void contime_binding_of(const ForeignScan *plan, ContimeBinding *binding);
+
+/* ---- present.c --------------------------------------------------------------------------------- */
+
+extern void contime_install_present_hooks(void);
 
 #ifdef USE_ASSERT_CHECKING
 /* Setting contime.debug_unprotected, for the planner's test. */

@@ -152,7 +152,7 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	if (state->binding.ninstants == 0)
 	{
 		contime_check_unbound(table);
-		state->travels = contime_travels(table, &state->now);
+		state->travels = contime_travels(table, state->binding.present, &state->now);
 	}
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
@@ -657,7 +657,7 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyText("Key", keys.data, es);
 	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
 						binding.forbidden ? "unknown" :
-						contime_travels(table, NULL) ? "contime.at" : "now", es);
+						contime_unbound_instant(table, binding.present), es);
 	if (state && state->scan && contime_scan_where(state->scan))
 		ExplainPropertyText("Events", contime_scan_where(state->scan), es);
 }

@@ -14,6 +14,13 @@
  * statement looks at it when it starts (fdw.c), not when it is planned: plans
  * that are cached follow it.
  *
+ * contime.at does not apply in a SECURITY DEFINER function, where
+ * InLocalUserIdChange(), nor in a sub-select of a policy (plan/present.c).  Its
+ * owner relies on what is now; the caller must not choose another instant.
+ * Parallel workers have the security context of their leader.
+ *
+ * contime.require_instant applies everywhere: it only makes reads fail.
+ *
  * Not here: the functions, which are given their instants.
  */
 #include "contime.h"
@@ -135,13 +142,23 @@ contime_instant_settings(void)
 }
 
 bool
-contime_travels(const ContimeTable *table, int64 *instant)
+contime_travels(const ContimeTable *table, bool present, int64 *instant)
 {
-	if (!travels || table->time_type != TIMESTAMPTZOID)
+	if (!travels || present || InLocalUserIdChange() || table->time_type != TIMESTAMPTZOID)
 		return false;
-	if (instant)
-		*instant = travel_instant;
+	*instant = travel_instant;
 	return true;
+}
+
+const char *
+contime_unbound_instant(const ContimeTable *table, bool present)
+{
+	int64		instant;
+
+	if (contime_travels(table, present, &instant))
+		return "contime.at";
+	return travels && table->time_type == TIMESTAMPTZOID ?
+		"now (contime.at does not apply here)" : "now";
 }
 
 void
@@ -166,7 +183,7 @@ contime_check_unbound(const ContimeTable *table)
 void
 contime_check_present(const ContimeTable *table)
 {
-	if (travels)
+	if (travels && !InLocalUserIdChange())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot change continuous table \"%s\" while contime.at is set", table->name),

@@ -527,8 +527,8 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 
 /*
  * fdw_exprs are the instants, then the key; fdw_private tells which of both
- * are arrays and what types the key's values have, and holds an Integer when
- * the plan must not be run.
+ * are arrays and what types the key's values have, holds an Integer when
+ * the plan must not be run, and tells whether it stays in the present.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
@@ -577,7 +577,8 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 							extract_actual_clauses(filters, false),
 							rel->relid,
 							exprs,
-							list_make4(match.arrays, key_arrays, key_types, path->fdw_private),
+							list_make5(match.arrays, key_arrays, key_types, path->fdw_private,
+									   makeBoolean(crel->present)),
 							NIL,
 							extract_actual_clauses(checked, false),
 							outer_plan);
@@ -593,4 +594,5 @@ contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 	binding->arrays = list_concat_copy(arrays, key_arrays);
 	binding->key_types = lthird(plan->fdw_private);
 	binding->forbidden = lfourth(plan->fdw_private) != NIL;
+	binding->present = boolVal(llast(plan->fdw_private));
 }

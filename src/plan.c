@@ -363,6 +363,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	/* The description may go away before planning ends: copy what matters. */
 	crel->rel = crel->top = rel;
 	crel->relid = rte->relid;
+	crel->present = contime_is_present(rte);
 	crel->name = pstrdup(RelationGetRelationName(relation));
 	crel->time_attno = table->time_attno;
 	crel->time_name = get_attname(rte->relid, table->time_attno, false);

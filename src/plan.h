@@ -2,7 +2,7 @@
  * plan.h
  *	  What plan.c finds out about a continuous table, and path.c plans with.
  *
- * Included by these two alone, and by estimate.c.
+ * Included by these two alone, by estimate.c and by present.c.
  */
 #ifndef CONTIME_PLAN_H
 #define CONTIME_PLAN_H
@@ -47,6 +47,7 @@ typedef struct ContimeRel
 	bool		durable;		/* its events are those of event tables, */
 	bool		leader_only;	/* parallel workers must not read it: they may not run user-made code */
 	bool		from_heap;		/* and are read there */
+	bool		present;		/* contime.at does not apply */
 	double		keys;			/* it has, and events of each: estimates */
 	double		events;
 	int			nkeys;
@@ -76,6 +77,9 @@ typedef struct Match
 
 /* Analyse a query level: every continuous table's ContimeRel goes to its fdw_private. */
 extern void contime_analyse(PlannerInfo *root);
+
+/* Is it within a policy, where contime.at does not apply?  (present.c) */
+extern bool contime_is_present(const RangeTblEntry *rte);
 
 /* The ERROR that goes with crel->reason. */
 extern void contime_refuse(const ContimeRel *crel);
