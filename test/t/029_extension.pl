@@ -100,6 +100,26 @@ is($session->query_safe($states), $want, 'and one that this session did not drop
 $session->query_safe('INSERT INTO movement VALUES (3, now(), 1); DROP FOREIGN TABLE added');
 is($session->query_safe('SELECT count(*) FROM contime.source'), '0', 'its table is the right one');
 $session->quit;
+
+# pg_upgrade starts servers in which contime does nothing: definitions and event tables are there afterwards, and bound again by an ALTER.
 $node->stop('fast');
+my $new = PostgreSQL::Test::Cluster->new('upgraded');
+$new->init;
+$new->append_conf('postgresql.conf', "shared_preload_libraries = 'contime'\ncontime.memory = '64MB'\ntimezone = 'UTC'\n");
+my $bindir = $node->config_data('--bindir');
+chdir $new->basedir or die;
+command_ok([ 'pg_upgrade', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $node->port, '-P', $new->port ], 'pg_upgrade');
+$new->start;
+for my $db ('created', 'updated')
+{
+	is($new->safe_psql($db, $states), $want, "$db: with the same states");
+	$new->safe_psql($db, q{INSERT INTO movement VALUES (2, '2026-01-02', 1)});
+	is($new->safe_psql($db, $states), '1:5 1:10 2:7 2:14', "$db: with what is written then");
+	$new->safe_psql($db, q{ALTER FOREIGN TABLE durable OPTIONS (ADD notify 'off'); ALTER FOREIGN TABLE added OPTIONS (ADD notify 'off')});
+	is(($new->psql($db, 'DROP TABLE movement'))[0], 3, "$db: the event table is bound");
+	is($new->safe_psql($db, q{SELECT extnamespace::regnamespace, count(*) FROM pg_extension e JOIN pg_depend d ON refobjid = e.oid AND deptype = 'e'
+		WHERE extname = 'contime' AND classid = 'pg_namespace'::regclass GROUP BY 1}), 'pg_catalog|1', "$db: the schema is the extension's");
+}
+$new->stop('fast');
 
 done_testing();
