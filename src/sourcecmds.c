@@ -247,6 +247,8 @@ contime_source_bind(Oid relid)
 	ListCell   *lc;
 
 	relation_close(rel, NoLock);
+	foreach(lc, named)
+		check_no_parent(relid, lfirst_oid(lc));
 	if (gone != NIL || new != NIL)
 		check_empty(relid);
 	foreach(lc, gone)
@@ -258,7 +260,6 @@ contime_source_bind(Oid relid)
 		ObjectAddress referenced;
 
 		check_may_bind(lfirst_oid(lc));
-		check_no_parent(relid, lfirst_oid(lc));
 		ObjectAddressSet(depender, RelationRelationId, relid);
 		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
 		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
