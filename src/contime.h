@@ -288,8 +288,8 @@ extern void contime_require_running(void);
 extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
-/* Wait a moment if a writer, or even a reader, waits for the lock. */
-extern void contime_step_back(int partition, bool for_readers);
+/* Wait a moment if a writer, or even a reader, waits for the lock.  True: one did. */
+extern bool contime_step_back(int partition, bool for_readers);
 
 /* Likewise the registry's lock. */
 extern void contime_registry_lock(LWLockMode mode);

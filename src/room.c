@@ -209,7 +209,7 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 	CtStatus	status = CT_OK;
 	Size		before;
 
-	contime_step_back(partition, true);
+	(void) contime_step_back(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
 	if (is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
 		g->store[partition] != 0)

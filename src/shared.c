@@ -368,25 +368,27 @@ somebody_waits(pg_atomic_uint64 *waits)
 	return until != 0 && until > (uint64) GetCurrentTimestamp();
 }
 
-void
+bool
 contime_step_back(int partition, bool for_readers)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
+	int			us;
 
-	for (int us = 0; us < YIELD_US; us += 20)
+	for (us = 0; us < YIELD_US; us += 20)
 	{
 		if (!somebody_waits(&part->writer_waits) &&
 			!(for_readers && somebody_waits(&part->reader_waits)))
 			break;
 		pg_usleep(20);
 	}
+	return us > 0;
 }
 
 void
 contime_lock(int partition, LWLockMode mode)
 {
 	if (mode == LW_SHARED)
-		contime_step_back(partition, false);
+		(void) contime_step_back(partition, false);
 	if (!LWLockConditionalAcquire(&partition_locks[partition].lock, mode))
 		poll_partition(partition, mode);
 }

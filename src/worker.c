@@ -49,6 +49,15 @@
 #define EVENTS_PER_LOCK 128
 
 /*
+ * While others wait it is fewer, and a worker rests after each hold: it then
+ * rarely loses its processor in the middle of one, which would have them wait
+ * until the machine has had time for everybody else.
+ */
+#define EVENTS_PER_SHORT_LOCK 32
+#define SHORT_LOCKS_US 5000
+#define REST_US 50
+
+/*
  * Near a quota it is fewer, so that entering does not exceed the quota by much:
  * an event that enters among frozen ones has its whole block keep ids of
  * transactions again, which takes so many bytes, until it is frozen, too.
@@ -156,9 +165,33 @@ may_enter(const ContimeGeneration *g, int partition, Size left)
 
 /* How many events to change under this hold of the lock. */
 static uint32
-events_per_lock(Size left)
+events_per_lock(Size left, uint32 most)
 {
-	return Max(Min(left / GROWTH_PER_EVENT, EVENTS_PER_LOCK), LEAST_PER_LOCK);
+	return Max(Min(left / GROWTH_PER_EVENT, most), LEAST_PER_LOCK);
+}
+
+/*
+ * Before a hold: let others go first, and rest a little if some have waited
+ * lately.  How many events the hold is for, at most.
+ */
+static uint32
+give_way(int partition)
+{
+	static TimestampTz waited = 0;
+	bool		waits = contime_step_back(partition, true);
+
+	if (waits)
+		waited = GetCurrentTimestamp();
+	else if (waited == 0)
+		return EVENTS_PER_LOCK;
+	else if (GetCurrentTimestamp() - waited > SHORT_LOCKS_US)
+	{
+		waited = 0;
+		return EVENTS_PER_LOCK;
+	}
+	else
+		pg_usleep(REST_US);
+	return EVENTS_PER_SHORT_LOCK;
 }
 
 /*
@@ -177,11 +210,12 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 	CtKeyChanged keys[EVENTS_PER_LOCK];
 	CtChanged	changed = {.keys = keys};
 	CtStatus	status = CT_OK;
+	uint32		most;
 	Size		left;
 	Size		before;
 	bool		wake;
 
-	contime_step_back(partition, true);
+	most = give_way(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
 	left = contime_budget_left(g);
 	if (task->batch != 0 && (!may_take(g, task->hold) ||
@@ -198,20 +232,20 @@ do_some(const Task *task, int partition, ContimeGeneration *g)
 	switch (task->chore)
 	{
 		case ENTER:
-			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left), served,
+			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left, most), served,
 									&changed);
 			break;
 		case DROP:
-			status = ct_store_drop(&arena, store, task->batch, EVENTS_PER_LOCK);
+			status = ct_store_drop(&arena, store, task->batch, most);
 			break;
 		case SETTLE:
-			status = ct_store_settle(&arena, store, task->before, EVENTS_PER_LOCK);
+			status = ct_store_settle(&arena, store, task->before, most);
 			break;
 		case RETAIN:
 			status = ct_store_retain(&arena, store, contime_retained(g), RETENTION_PER_LOCK);
 			break;
 		case FREE:
-			status = ct_store_free(&arena, store, EVENTS_PER_LOCK);
+			status = ct_store_free(&arena, store, most);
 			if (status == CT_OK)
 				g->store[partition] = 0;
 			break;
