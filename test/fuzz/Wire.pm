@@ -17,7 +17,7 @@ sub new
 	my $path = "$ENV{PGHOST}/.s.PGSQL." . ($ENV{PGPORT} // 5432);
 	my $socket = IO::Socket::UNIX->new(Peer => $path) or return undef;
 	my $options = join ' ', map { "-c $_=$settings{$_}" } sort keys %settings;
-	my $self = bless { name => $name, socket => $socket, buffer => '', status => '', pid => 0 }, $class;
+	my $self = bless { name => $name, socket => $socket, buffer => '', status => '', pid => 0, heard => '' }, $class;
 	my $start = pack('N', 196608) . join("\0", 'user', $role, 'database', $database, 'options', $options, 'application_name', $name) . "\0\0";
 
 	$self->put(pack('N', 4 + length $start) . $start);
@@ -81,7 +81,7 @@ sub next_message
 }
 
 # What came until the server is ready: {state, message, file, line, fatal} of its first error, if any; whether it warned; the
-# number of rows and the first of them; or that it was late or has gone.
+# number of rows and the first of them; or that it was late or has gone. Payloads of notices are added to {heard}.
 sub receive
 {
 	my ($self, $seconds) = @_;
@@ -114,6 +114,10 @@ sub receive
 		{
 			$self->message('d', $self->{rows}) if defined $self->{rows};
 			$self->message(defined $self->{rows} ? ('c', '') : ('f', "no more\0"));
+		}
+		elsif ($type eq 'A')
+		{
+			$self->{heard} .= (unpack 'x4Z*Z*', $body)[1] . "\n";
 		}
 		elsif ($type eq 'K')
 		{

@@ -22,6 +22,7 @@ my $node = contime_node('attacks', 'max_connections' => 30, 'restart_after_crash
 	'log_line_prefix' => '%b: ',
 	$ENV{CT_ASSERTIONS} ? (install_path => $ENV{CT_ASSERTIONS}) : ());
 my $only = $ENV{CT_ONLY};
+my $me = $node->safe_psql('postgres', 'SELECT current_user');
 
 # ---- what all use -------------------------------------------------------------------------
 
@@ -85,13 +86,33 @@ sub ask
 	$node->poll_query_until('postgres', 'SELECT true') if $answer->{gone};
 	return $answer;
 }
+# A session that listens, and whether it hears of something within so many seconds.
+sub listener
+{
+	local @ENV{qw(PGHOST PGPORT)} = ($node->host, $node->port);
+	my $session = Wire->new('listener', $me, 'postgres') // die 'no listener';
+	$session->send('LISTEN contime');
+	$session->receive(30);
+	return $session;
+}
+sub hears
+{
+	my ($session, $pattern, $seconds) = @_;
+	for (1 .. $seconds * 50)
+	{
+		$session->send('SELECT 1');
+		return 0 if $session->receive(30)->{gone};
+		return 1 if $session->{heard} =~ $pattern;
+		Time::HiRes::usleep(20_000);
+	}
+	return 0;
+}
 sub state_of
 {
 	my $answer = ask(@_);
 	return $answer->{state} // ($answer->{gone} ? 'crash' : $answer->{late} ? 'late' : 'ok');
 }
 
-my $me = $node->safe_psql('postgres', 'SELECT current_user');
 $node->safe_psql('postgres', q{
 	ALTER SYSTEM SET log_error_verbosity = verbose; SELECT pg_reload_conf();
 	CREATE ROLE evil LOGIN; CREATE ROLE good LOGIN; CREATE SCHEMA attack AUTHORIZATION evil; CREATE SCHEMA good AUTHORIZATION good;
@@ -249,13 +270,10 @@ attack '1.1 the agent, which announces a key' => sub {
 	make('domain over int', 0);
 	as('evil', q{ALTER FOREIGN TABLE attack.t OPTIONS (ADD notify 'key')});
 	my $offset = -s $node->logfile;
-	my $listener = $node->background_psql('postgres');
-	$listener->query_safe('LISTEN contime');
+	my $listener = listener();
 	as('evil', q{INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-02', 1)});
-	my $heard = '';
-	for (1 .. 300) { $heard .= $listener->query_safe('SELECT 1'); last if $heard =~ /attack\.t.*"key"/; Time::HiRes::usleep(20_000) }
-	like($heard, qr/attack\.t.*"key"/, 'announced, with its key');
-	$listener->quit;
+	ok(hears($listener, qr/attack\.t.*"key"/, 10), 'announced, with its key');
+	$listener->close;
 	only_as_owner($offset, 'the agent');
 };
 for my $way ('domain over int', 'function in a source', 'array literal in a source', 'range over a domain', 'composite of a domain', 'cast by a function')
@@ -609,12 +627,12 @@ for my $how (sort keys %bad)
 			CREATE TABLE attack.e (id int, at timestamptz, v int); CREATE FOREIGN TABLE attack.d (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v attack.turn OPTIONS (initial '3')) SERVER contime OPTIONS (events 'e');
 			INSERT INTO attack.e VALUES (1, '2026-01-01', 1); INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-01', 1), (1, '2026-01-05', 1)});
 		$node->safe_psql('postgres', q{TRUNCATE account; INSERT INTO account VALUES (1, '2020-01-01', 10), (1, '2020-02-01', 10)});
-		my $listener = $node->background_psql('postgres');
-		$listener->query_safe('LISTEN contime');
+		my $listener = listener();
 		$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-15', 10)});
 		soon(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'});
 		# (What follows is not to be one notice with the reset that TRUNCATE owes.)
-		for (1 .. 500) { last if $listener->query_safe('SELECT 1') =~ /account/; Time::HiRes::usleep(20_000) }
+		hears($listener, qr/account/, 10);
+		$listener->{heard} = '';
 		my $agent = $node->safe_psql('postgres', q{SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'});
 
 		# A cache is wanted and a notice is due, and when that is known the definition has turned: nothing has derived it since it was created.
@@ -626,9 +644,7 @@ for my $how (sort keys %bad)
 
 		# Others' notices.
 		$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-10', 10)});
-		my $heard = '';
-		for (1 .. 1500) { $heard .= $listener->query_safe('SELECT 1'); last if $heard =~ /account.*2020-01-10/; Time::HiRes::usleep(20_000) }
-		like($heard, qr/account.*2020-01-10/, 'the notice of another table comes');
+		ok(hears($listener, qr/account.*2020-01-10/, 30), 'the notice of another table comes');
 		# Others' caches.
 		as('good', q{CREATE TABLE good.m (id int, at timestamptz, v int); INSERT INTO good.m VALUES (1, '2026-01-01', 1); CREATE FOREIGN TABLE good.d (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'm'); SELECT * FROM good.d});
 		my $ready = 0;
@@ -643,7 +659,7 @@ for my $how (sort keys %bad)
 		cmp_ok(scalar(grep { /"(attack\.)?t"|attack\.t\b/ } @lines), '<=', 1, 'the log has at most one line of the table in memory');
 		cmp_ok(scalar(grep { /"(attack\.)?d"|attack\.d\b/ } @lines), '<=', 1, 'and of the durable one');
 		unlike(since($offset), qr/contime (agent|loader)" \(PID \d+\) exited with exit code 1/, 'no process ended') if $how ne 'a function that is not cancelled';
-		$listener->quit;
+		$listener->close;
 	};
 }
 
