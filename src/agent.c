@@ -514,7 +514,8 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		log_failure(g, error, by_key);
+		if (!by_key || !contime_limit_is_exceeded())
+			log_failure(g, error, by_key);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
