@@ -657,7 +657,11 @@ chain_remove(int index)
 		registry_find(g->database, g->relation, HASH_REMOVE);
 }
 
-/* A generation will not be in force again.  Its slot returns at once, or when the workers have freed its stores. */
+/*
+ * A generation will not be in force again.  Its slot returns at once, or when
+ * the workers have freed its stores.  (One that is in force ends with all that
+ * are older, by chain_end(): otherwise the one below it would be in force.)
+ */
 static void
 generation_end(int index)
 {
@@ -1162,7 +1166,7 @@ end_idle(ContimeGeneration *g)
 	if (idle)
 	{
 		early_raise(early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->served));
-		generation_end(g - contime_shared->generation);
+		chain_end(g - contime_shared->generation);
 	}
 	contime_registry_unlock();
 	LockRelease(&tag, AccessExclusiveLock, false);
@@ -1275,7 +1279,7 @@ contime_generation_replace(Oid relation)
 	{
 		contime_registry_lock(LW_EXCLUSIVE);
 		if (!g->dead)
-			generation_end(g - contime_shared->generation);
+			chain_end(g - contime_shared->generation);
 		contime_registry_unlock();
 	}
 	return contime_generation_try(relation, 0);
@@ -1295,7 +1299,7 @@ contime_generation_end(ContimeGeneration *g)
 	if (ended)
 	{
 		(void) generation_new(&opening);
-		generation_end(index);
+		chain_end(index);
 	}
 	contime_registry_unlock();
 	if (ended)
