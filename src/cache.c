@@ -806,6 +806,8 @@ put_off(void)
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
 		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
+	/* What the cache before this one took is still charged until it is freed. */
+	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_room_is_freeing(at_hand, 0);
 	if (!passes)
 	{
 		last_error.serial = at_hand->serial;

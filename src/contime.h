@@ -1082,6 +1082,9 @@ extern void contime_oversize_regain(ContimeGeneration *g);
 
 /* ---- room.c ------------------------------------------------------------------------ */
 
+/* Is memory on its way back, from generations that are in force no more, that helps a cache that needs more? */
+extern bool contime_room_is_freeing(const ContimeGeneration *g, Size more);
+
 /*
  * Make room to load into a cache (NULL: for whatever may come) at the cost of
  * caches that nobody reads, and of keys: in so many rounds, of which the first

@@ -184,9 +184,8 @@ part_cache(const ContimeGeneration *but, Size more)
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
 
-/* Is memory on its way back from what is in force no more, and helps? */
-static bool
-is_freeing(const ContimeGeneration *but, Size more)
+bool
+contime_room_is_freeing(const ContimeGeneration *but, Size more)
 {
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
@@ -271,7 +270,7 @@ contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 	for (int waited_ms = 0; !contime_budget_loads(g, more, by_keys); waited_ms += 10)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!is_freeing(g, more) && !evict_cache(g, more)))
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!contime_room_is_freeing(g, more) && !evict_cache(g, more)))
 			break;
 		pg_usleep(10000);
 	}

@@ -271,7 +271,7 @@ attack '1.1 the agent, which announces a key' => sub {
 	as('evil', q{ALTER FOREIGN TABLE attack.t OPTIONS (ADD notify 'key')});
 	my $offset = -s $node->logfile;
 	my $listener = listener();
-	as('evil', q{INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-02', 1)});
+	as('evil', q{INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-02', 2)});
 	ok(hears($listener, qr/attack\.t.*"key"/, 10), 'announced, with its key');
 	$listener->close;
 	only_as_owner($offset, 'the agent');
