@@ -107,6 +107,29 @@ UPDATE den.switch SET fails = false;
 ALTER TABLE den.h RENAME w TO v;
 SELECT count(*) FROM den.r;
 
+-- An error that the code of one table catches, in that of another.
+CREATE FUNCTION public.never(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'never'; END $$;
+CREATE FUNCTION public.always(x int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE DOMAIN public.picky AS int CHECK (public.always(VALUE));
+CREATE FOREIGN TABLE public.other (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v picky OPTIONS (rule 'sum', initial '1')) SERVER contime;
+GRANT SELECT ON public.other TO regress_evil;
+CREATE OR REPLACE FUNCTION public.always(x int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT public.never(x)';
+SET SESSION AUTHORIZATION regress_evil;
+CREATE FUNCTION den.looks_at_other(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+  BEGIN
+    PERFORM v FROM public.other WHERE at = 'infinity';
+  EXCEPTION WHEN OTHERS THEN RETURN x + 100;
+  END;
+  RETURN x;
+END $$;
+CREATE TABLE den.n (id int, at timestamptz, v int); CREATE INDEX ON den.n (id, at); INSERT INTO den.n SELECT i, '2026-01-01', i FROM generate_series(1, 3) i;
+CREATE FOREIGN TABLE den.m (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+  v int OPTIONS (source 'den.looks_at_other(v)')) SERVER contime OPTIONS (events 'n');
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+\c -
+SELECT sum(v) FROM den.m;
+
 -- A source is one expression over the event table's columns.
 SET SESSION AUTHORIZATION regress_evil;
 CREATE FUNCTION den.refuses(source text) RETURNS text LANGUAGE plpgsql AS $$
@@ -140,6 +163,6 @@ SELECT count(*) FROM den.r;
 
 \set VERBOSITY default
 SET client_min_messages = warning;
-DROP SCHEMA den CASCADE; DROP TABLE seen CASCADE; DROP PROCEDURE forget, until;
+DROP SCHEMA den CASCADE; DROP FOREIGN TABLE other; DROP DOMAIN picky; DROP FUNCTION always, never; DROP TABLE seen CASCADE; DROP PROCEDURE forget, until;
 REVOKE USAGE ON FOREIGN SERVER contime FROM regress_evil;
 DROP ROLE regress_evil, regress_bystander;

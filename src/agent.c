@@ -308,7 +308,7 @@ time_type_of(ContimeGeneration *g)
 
 /* A key's value.  No cast to json is looked for, which might be a user's function. */
 static void
-append_value(StringInfo json, Datum value, Oid type)
+append_value(StringInfo json, Oid owner, Datum value, Oid type)
 {
 	char		buf[MAXDATELEN + 1];
 
@@ -325,9 +325,9 @@ append_value(StringInfo json, Datum value, Oid type)
 			return;
 		default:
 			if (contime_is_integer(type))
-				appendStringInfoString(json, contime_owner_output(type, value));
+				appendStringInfoString(json, contime_owner_output(owner, type, value));
 			else
-				escape_json(json, contime_owner_output(type, value));
+				escape_json(json, contime_owner_output(owner, type, value));
 	}
 }
 
@@ -347,7 +347,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 		appendStringInfoString(json, i == 0 ? ", \"key\": {" : ", ");
 		escape_json(json, get_attname(table->relid, attno, false));
 		appendStringInfoString(json, ": ");
-		append_value(json, values[attno - 1], table->attr[attno - 1].type);
+		append_value(json, table->owner, values[attno - 1], table->attr[attno - 1].type);
 	}
 	appendStringInfoChar(json, '}');
 	contime_switch_back(&before);

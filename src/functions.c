@@ -362,7 +362,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 	if (path == COERCION_PATH_FUNC && get_func_nargs(function) == 1)
 	{
 		before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
-		*key = contime_owner_cast(function, *key);
+		*key = contime_owner_cast(table->owner, function, *key);
 		contime_switch_back(&before);
 		return true;
 	}
@@ -372,7 +372,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 	{
 		before = contime_switch_to_owner(table->owner, contime_is_user_made(attr->type) ? CONTIME_CODE_OF_USERS
 										 : CONTIME_CODE_OF_CORE);
-		*key = contime_owner_input(attr->type, -1, TextDatumGetCString(*key));
+		*key = contime_owner_input(table->owner, attr->type, -1, TextDatumGetCString(*key));
 		contime_switch_back(&before);
 		return true;
 	}

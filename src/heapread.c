@@ -102,7 +102,7 @@ contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 	caller = MemoryContextSwitchTo(events->estate->es_query_cxt);
 	for (int i = 0; i < table->natts; i++)
 		if (source->expr[i])
-			events->state[i] = contime_owner_prepare(source->expr[i], events->estate);
+			events->state[i] = contime_owner_prepare(table->owner, source->expr[i], events->estate);
 	MemoryContextSwitchTo(caller);
 	contime_switch_back(&before);
 	return events;
@@ -124,7 +124,7 @@ contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, 
 	{
 		events->isnull[i] = true;
 		if (events->state[i])
-			events->values[i] = contime_owner_evaluate(events->state[i], events->econtext,
+			events->values[i] = contime_owner_evaluate(table->owner, events->state[i], events->econtext,
 													   &events->isnull[i]);
 		if ((table->attr[i].key || table->attr[i].time) && events->isnull[i])
 			is_event = false;

@@ -182,7 +182,7 @@ check_columns(Relation events, Node *expr)
 }
 
 Node *
-contime_transform_source(Relation events, const char *text)
+contime_transform_source(Oid owner, Relation events, const char *text)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	Node	   *expr;
@@ -190,7 +190,7 @@ contime_transform_source(Relation events, const char *text)
 	addNSItemToQuery(pstate,
 					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
 					 false, true, true);
-	expr = contime_owner_transform(pstate, parse_source(text));
+	expr = contime_owner_transform(owner, pstate, parse_source(text));
 	check_columns(events, expr);
 	free_parsestate(pstate);
 	return expr;
@@ -241,8 +241,8 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 	Node	   *coerced;
 
 	error_context_stack = &context;
-	expr = contime_transform_source(events, text);
-	coerced = contime_owner_coerce(expr, column->atttypid, column->atttypmod);
+	expr = contime_transform_source(table->owner, events, text);
+	coerced = contime_owner_coerce(table->owner, expr, column->atttypid, column->atttypmod);
 	if (coerced == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -322,7 +322,7 @@ contime_settled(Relation rel, const char *column, Relation events, const char *t
 
 	error_context_stack = &context;
 	before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_BEING_DEFINED);
-	expr = contime_transform_source(events, text);
+	expr = contime_transform_source(rel->rd_rel->relowner, events, text);
 	safe = contime_deparse_safely(events, expr);
 	same = strcmp(safe, deparse_expression(expr, names, false, false)) == 0;
 	contime_switch_back(&before);

@@ -23,8 +23,8 @@ extern List *contime_source_bound(Oid relid);
 /* May the owner of a continuous table bind it to an event table? */
 extern bool contime_source_may_bind(Oid events, Oid owner);
 
-/* A text as an expression over the event table's row; within contime_switch_to_owner(). */
-extern Node *contime_transform_source(Relation events, const char *text);
+/* A text as an expression over the event table's row; within contime_switch_to_owner(owner). */
+extern Node *contime_transform_source(Oid owner, Relation events, const char *text);
 
 /* Such an expression as text, by names that mean the same to everyone. */
 extern char *contime_deparse_safely(Relation events, Node *expr);

@@ -401,7 +401,7 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 	if (text)
 	{
 		contime_source_path_begin();
-		note->expr = contime_transform_source(events, text);
+		note->expr = contime_transform_source(contime_owner_of(relid), events, text);
 		contime_source_path_end();
 		note->text = contime_deparse_safely(events, note->expr);
 	}

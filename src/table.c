@@ -646,7 +646,7 @@ option_datum(const Column *col, const char *value)
 	set_locally("timezone", "UTC");
 	set_locally("datestyle", "ISO, YMD");
 	set_locally("intervalstyle", "postgres");
-	datum = contime_owner_input(type, col->form->atttypmod, value);
+	datum = contime_owner_input(col->owner, type, col->form->atttypmod, value);
 	AtEOXact_GUC(false, level);
 	contime_switch_back(&before);
 	return datum;

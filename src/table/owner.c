@@ -50,20 +50,16 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-/* The owner of the innermost switch; stale after an error, until the next one. */
-static Oid	current_owner = InvalidOid;
-
 /* ---- the switch ------------------------------------------------------------------ */
 
 ContimeIdentity
 contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
 {
-	ContimeIdentity before = {.owner = current_owner};
+	ContimeIdentity before = {0};
 
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
-	current_owner = owner;
 	if (code == CONTIME_CODE_OF_CORE)
 		return before;
 
@@ -85,13 +81,12 @@ contime_switch_back(const ContimeIdentity *before)
 	if (before->settings > 0)
 		AtEOXact_GUC(false, before->settings);
 	SetUserIdAndSecContext(before->user, before->context);
-	current_owner = before->owner;
 }
 
 static void
-check_switched(void)
+check_switched(Oid owner)
 {
-	if (GetUserId() != current_owner || !InSecurityRestrictedOperation() || !InLocalUserIdChange())
+	if (GetUserId() != owner || !InSecurityRestrictedOperation() || !InLocalUserIdChange())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("user-made code cannot run with these privileges"),
@@ -143,41 +138,41 @@ contime_runs_user_code(Node *expr)
 /* ---- the calls ------------------------------------------------------------------------- */
 
 Datum
-contime_owner_input(Oid type, int32 typmod, const char *text)
+contime_owner_input(Oid owner, Oid type, int32 typmod, const char *text)
 {
 	Oid			input;
 	Oid			param;
 
-	check_switched();
+	check_switched(owner);
 	getTypeInputInfo(type, &input, &param);
 	return OidInputFunctionCall(input, unconstify(char *, text), param, typmod);
 }
 
 char *
-contime_owner_output(Oid type, Datum value)
+contime_owner_output(Oid owner, Oid type, Datum value)
 {
 	Oid			output;
 	bool		varlena;
 
-	check_switched();
+	check_switched(owner);
 	getTypeOutputInfo(type, &output, &varlena);
 	return OidOutputFunctionCall(output, value);
 }
 
 Datum
-contime_owner_cast(Oid function, Datum value)
+contime_owner_cast(Oid owner, Oid function, Datum value)
 {
-	check_switched();
+	check_switched(owner);
 	return OidFunctionCall1(function, value);
 }
 
 /* (A literal is read by its type's input function.) */
 Node *
-contime_owner_transform(ParseState *pstate, Node *raw)
+contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 {
 	Node	   *expr;
 
-	check_switched();
+	check_switched(owner);
 	expr = transformExpr(pstate, raw, EXPR_KIND_GENERATED_COLUMN);
 	assign_expr_collations(pstate, expr);
 	return expr;
@@ -185,11 +180,11 @@ contime_owner_transform(ParseState *pstate, Node *raw)
 
 /* As for an assignment; NULL: there is no such cast. */
 Node *
-contime_owner_coerce(Node *expr, Oid type, int32 typmod)
+contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod)
 {
 	Node	   *coerced;
 
-	check_switched();
+	check_switched(owner);
 	coerced = coerce_to_target_type(NULL, expr, exprType(expr), type, typmod, COERCION_ASSIGNMENT,
 									COERCE_IMPLICIT_CAST, -1);
 	if (coerced)
@@ -199,16 +194,16 @@ contime_owner_coerce(Node *expr, Oid type, int32 typmod)
 
 /* (The planner evaluates immutable functions of constants.) */
 ExprState *
-contime_owner_prepare(Node *expr, EState *estate)
+contime_owner_prepare(Oid owner, Node *expr, EState *estate)
 {
-	check_switched();
+	check_switched(owner);
 	return ExecPrepareExpr((Expr *) expr, estate);
 }
 
 Datum
-contime_owner_evaluate(ExprState *state, ExprContext *econtext, bool *isnull)
+contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool *isnull)
 {
-	check_switched();
+	check_switched(owner);
 	return ExecEvalExprSwitchContext(state, econtext, isnull);
 }
 

@@ -24,7 +24,6 @@ typedef struct ContimeIdentity
 {
 	Oid			user;
 	int			context;		/* as SetUserIdAndSecContext() takes it */
-	Oid			owner;			/* of the switch around this one */
 	int			settings;		/* nest level of settings; 0: there is none */
 	bool		snapshot;		/* a snapshot was pushed */
 } ContimeIdentity;
@@ -39,16 +38,16 @@ extern bool contime_is_user_made(Oid object);
 extern bool contime_runs_user_code(Node *expr);
 
 /*
- * The calls of user-made code.  Each must be between the two functions above;
- * outside of them it is an error.
+ * The calls of user-made code.  Each must be between the two functions above,
+ * for the same owner; outside of them it is an error.
  */
-extern Datum contime_owner_input(Oid type, int32 typmod, const char *text);
-extern char *contime_owner_output(Oid type, Datum value);
-extern Datum contime_owner_cast(Oid function, Datum value);
-extern Node *contime_owner_transform(ParseState *pstate, Node *raw);
-extern Node *contime_owner_coerce(Node *expr, Oid type, int32 typmod);
-extern ExprState *contime_owner_prepare(Node *expr, EState *estate);
-extern Datum contime_owner_evaluate(ExprState *state, ExprContext *econtext, bool *isnull);
+extern Datum contime_owner_input(Oid owner, Oid type, int32 typmod, const char *text);
+extern char *contime_owner_output(Oid owner, Oid type, Datum value);
+extern Datum contime_owner_cast(Oid owner, Oid function, Datum value);
+extern Node *contime_owner_transform(Oid owner, ParseState *pstate, Node *raw);
+extern Node *contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod);
+extern ExprState *contime_owner_prepare(Oid owner, Node *expr, EState *estate);
+extern Datum contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool *isnull);
 
 /*
  * In a background process: a time limit for what is between begin and end, in
