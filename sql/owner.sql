@@ -154,6 +154,22 @@ ALTER FOREIGN TABLE den.r OPTIONS (SET events 'bare');
 SELECT contime.add_source('den.r', 'den.bare', '{"id": "den.keep(id)"}');
 SELECT count(*) FROM pg_index WHERE indrelid = 'den.bare'::regclass;
 
+-- The use of a type does not keep its owner from dropping it.
+CREATE SCHEMA lender AUTHORIZATION regress_bystander; GRANT USAGE ON SCHEMA lender TO PUBLIC;
+SET SESSION AUTHORIZATION regress_bystander;
+CREATE DOMAIN lender.lent AS int;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+SET SESSION AUTHORIZATION regress_evil;
+CREATE FOREIGN TABLE den.borrows (id lender.lent OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime;
+INSERT INTO den.borrows VALUES (1, '2026-01-01', 1);
+GRANT SELECT ON den.borrows TO PUBLIC;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+SET SESSION AUTHORIZATION regress_bystander;
+DROP DOMAIN lender.lent CASCADE;
+SELECT v FROM den.borrows;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+DROP FOREIGN TABLE den.borrows; DROP SCHEMA lender;
+
 -- TRIGGER is asked for again.
 REVOKE TRIGGER ON den.h FROM regress_evil;
 SELECT count(*) FROM den.r;

@@ -52,6 +52,9 @@ static List *altered = NIL;
 /* How deep in utility commands of interest we are; 0: collect nothing. */
 static int	collecting = 0;
 
+/* The outermost of them drops objects. */
+static bool dropping = false;
+
 /* ---- collecting ------------------------------------------------------------------------ */
 
 /* (There are commands of more than one transaction.) */
@@ -483,6 +486,17 @@ changes_rows(Node *stmt)
 	return false;
 }
 
+/*
+ * May a command be refused since it leaves a continuous table without a valid
+ * description?  Not a DROP ... CASCADE by another role than its owner: otherwise
+ * a role could keep a type of another one from being dropped, by using it.
+ */
+static bool
+may_refuse(Oid relid)
+{
+	return !dropping || is_member_of_role_nosuper(GetUserId(), contime_owner_of(relid));
+}
+
 /* A continuous table, the event table of some, or a part of it. */
 static void
 check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
@@ -496,7 +510,7 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 
 		if (usable)
 			contime_source_settle(relid);
-		if (usable && (!lenient || contime_has_data(relid)))
+		if (usable && may_refuse(relid) && (!lenient || contime_has_data(relid)))
 			contime_table_check(relid);
 		if (bound && !lenient)
 			contime_source_index(relid);
@@ -505,7 +519,7 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 	}
 	foreach(lc, contime_source_dependents(relid))
 		if (!lenient && !list_member_oid(unsound, lfirst_oid(lc)) &&
-			contime_source_is_usable(lfirst_oid(lc)))
+			may_refuse(lfirst_oid(lc)) && contime_source_is_usable(lfirst_oid(lc)))
 			contime_table_check(lfirst_oid(lc));
 	check_rows(relid, changed);
 }
@@ -675,7 +689,10 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	 * their own), so only the outermost finds definitions complete.
 	 */
 	if (collecting == 0)
+	{
 		collect_nothing();
+		dropping = IsA(stmt, DropStmt) || IsA(stmt, DropOwnedStmt);
+	}
 	lenient = may_leave_incomplete(stmt);
 	changed = changes_rows(stmt);
 	if (collecting == 0 && !lenient)

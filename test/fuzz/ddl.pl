@@ -323,6 +323,11 @@ sub is_core
 	my ($file, $message) = @_;
 	return 0 if $message =~ /runs as/;
 	return 1 if ($file // '') eq 'pl_exec.c';
+
+	# A server without contime does the same: CREATE DOMAIN e AS int; PREPARE p AS SELECT NULL::e; DROP DOMAIN e CASCADE; EXECUTE p
+	# (or an open cursor); and BEGIN; ALTER DOMAIN d DROP CONSTRAINT c; SAVEPOINT a; CREATE VIEW v AS SELECT 1.
+	return 1 if ($file // '') eq 'lsyscache.c' && $message =~ /^cache lookup failed for type \d+$/;
+	return 1 if ($file // '') eq 'inval.c' && $message =~ /^cannot start a subtransaction when there are unprocessed inval messages/;
 	return $message =~ /^tuple (concurrently (updated|deleted)|already updated by self)/;
 }
 
