@@ -491,11 +491,13 @@ static void
 load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
 			Snapshot snapshot, ContimeGeneration *g, List *relations, Filling *filling)
 {
-	ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+	ContimeHeapLoad *load;
 	bool		more = true;
 
+	/* (Preparing an expression evaluates what is constant in it.) */
 	if (table->calls)
 		contime_guard_begin(table->relid, table->owner);
+	load = contime_heap_load_begin(rel, table, source);
 	contime_heap_load_bind(load, snapshot, NULL);
 	for (int n = 1; more && contime_cache_state(g) == CONTIME_CACHE_LOADING; n++)
 	{

@@ -474,10 +474,12 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	}
 	for (const ContimeSource *source = table->source; source; source = source->next)
 	{
-		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+		ContimeHeapLoad *load;
 
+		/* (Preparing an expression evaluates what is constant in it.) */
 		if (table->calls)
 			contime_guard_begin(table->relid, table->owner);
+		load = contime_heap_load_begin(rel, table, source);
 		for (int i = 0; i < hand.nkeys; i++)
 		{
 			hand.at = i;

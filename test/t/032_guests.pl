@@ -113,7 +113,7 @@ logged($node, qr/user-made code of continuous table "?\w+"? took too long/, $off
 
 # The loader likewise.
 $node->safe_psql('postgres', q{CREATE TABLE den.e (id int, at timestamptz, v int); CREATE INDEX ON den.e (id, at);
-	CREATE FOREIGN TABLE den.durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum', source 'den.kept(v)')) SERVER contime OPTIONS (events 'e');
+	CREATE FOREIGN TABLE den.durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum', source 'den.kept(v) + den.kept(0)')) SERVER contime OPTIONS (events 'e');
 	INSERT INTO den.e VALUES (1, '2026-01-01', 1)}, extra_params => ['-U', 'evil']);
 $node->safe_psql('postgres', q{CREATE TABLE e (id int, at timestamptz, v int);
 	CREATE FOREIGN TABLE durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'e');
