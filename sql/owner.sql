@@ -129,6 +129,24 @@ CREATE FOREIGN TABLE den.m (id int OPTIONS (key 'true'), at timestamptz OPTIONS 
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 \c -
 SELECT sum(v) FROM den.m;
+-- Nor is it blocked by one that looks like a cancellation; and code of a role that may no longer bind the table does not run.
+SET SESSION AUTHORIZATION regress_evil;
+CREATE OR REPLACE FUNCTION den.fails(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'no %', x USING ERRCODE = 'query_canceled'; END $$;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+ALTER TABLE den.h RENAME v TO w;
+ALTER TABLE den.h ADD COLUMN more int;
+ALTER TABLE den.h RENAME w TO v;
+REVOKE TRIGGER ON den.h FROM regress_evil;
+SET SESSION AUTHORIZATION regress_evil;
+CREATE OR REPLACE FUNCTION den.fails(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'it runs'; RETURN true; END $$;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+ALTER TABLE den.h RENAME v TO w;
+ALTER TABLE den.h DROP COLUMN more;
+ALTER TABLE den.h RENAME w TO v;
+GRANT TRIGGER ON den.h TO regress_evil;
+SET SESSION AUTHORIZATION regress_evil;
+CREATE OR REPLACE FUNCTION den.fails(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF (SELECT fails FROM den.switch) THEN RAISE 'no %', x; END IF; RETURN true; END $$;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
 
 -- A source is one expression over the event table's columns.
 SET SESSION AUTHORIZATION regress_evil;

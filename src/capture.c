@@ -688,7 +688,7 @@ try_link_rows(Capture *capture, const Rows *rows)
 		RollbackAndReleaseCurrentSubTransaction();
 		contime_cache_break(capture->relid, error->message);
 		capture->cache = NULL;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (contime_is_interrupt(error))
 			ReThrowError(error);
 	}
 	PG_END_TRY();

@@ -1280,4 +1280,7 @@ extern void contime_check_clock(const ContimeTable *table, Oid type, const char 
 /* Report an engine status as an ERROR; `what` was being done. */
 extern void contime_report(CtStatus status, const ContimeTable *table) pg_attribute_noreturn();
 
+/* Did PostgreSQL cancel the statement, by itself or on request?  Then a caught error is thrown again. */
+extern bool contime_is_interrupt(const ErrorData *error);
+
 #endif							/* CONTIME_H */

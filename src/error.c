@@ -2,6 +2,8 @@
  * error.c
  *	  Engine statuses as PostgreSQL errors: one place for SQLSTATE and hint.
  *
+ * Also: which caught errors end the statement.
+ *
  * Called outside of every lock and critical section.
  */
 #include "contime.h"
@@ -34,4 +36,15 @@ contime_report(CtStatus status, const ContimeTable *table)
 				 (int) status, table->name);
 	}
 	pg_unreachable();
+}
+
+/*
+ * User-made code may raise any SQLSTATE, that of a cancellation too, so the
+ * SQLSTATE does not tell whether the session is to be interrupted.
+ */
+bool
+contime_is_interrupt(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }

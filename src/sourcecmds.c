@@ -367,7 +367,7 @@ run_apart(void (*step) (TableNotes *), TableNotes *notes)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (contime_is_interrupt(error))
 			ReThrowError(error);
 	}
 	PG_END_TRY();
@@ -478,6 +478,20 @@ note_table(TableNotes *notes)
 	relation_close(rel, NoLock);
 }
 
+/*
+ * Whoever may no longer bind the table to its event tables has lost the right
+ * to have code run when those are altered.
+ */
+static void
+note_usable_table(TableNotes *notes)
+{
+	if (!contime_source_is_usable(notes->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("its owner lacks SELECT or TRIGGER on an event table")));
+	note_table(notes);
+}
+
 static List *
 note_tables(List *tables)
 {
@@ -489,7 +503,7 @@ note_tables(List *tables)
 		TableNotes *notes = palloc0(sizeof(TableNotes));
 
 		notes->relid = lfirst_oid(lc);
-		if (try_to_follow(note_table, notes))
+		if (try_to_follow(note_usable_table, notes))
 			all = lappend(all, notes);
 	}
 	return all;
