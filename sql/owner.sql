@@ -148,6 +148,22 @@ SET SESSION AUTHORIZATION regress_evil;
 CREATE OR REPLACE FUNCTION den.fails(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF (SELECT fails FROM den.switch) THEN RAISE 'no %', x; END IF; RETURN true; END $$;
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 
+-- Code that drops columns of the table while its definition is read.
+SET SESSION AUTHORIZATION regress_evil;
+CREATE DOMAIN den.short AS int;
+CREATE FUNCTION den.drops(x int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN IF (SELECT fails FROM den.switch) THEN UPDATE den.switch SET fails = false; DROP DOMAIN den.short CASCADE; END IF; RETURN true; END $$;
+CREATE DOMAIN den.dropper AS int CHECK (den.drops(VALUE));
+CREATE FOREIGN TABLE den.s (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+  v den.dropper OPTIONS (initial '3'), w den.short OPTIONS (initial '4')) SERVER contime;
+UPDATE den.switch SET fails = true;
+RESET SESSION AUTHORIZATION; SET den.leak = '';
+SELECT v FROM den.s;
+SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'den.s'::regclass AND attnum = 4;
+UPDATE den.switch SET fails = false;
+SELECT v FROM den.s;
+DROP FOREIGN TABLE den.s;
+
 -- A source is one expression over the event table's columns.
 SET SESSION AUTHORIZATION regress_evil;
 CREATE FUNCTION den.refuses(source text) RETURNS text LANGUAGE plpgsql AS $$

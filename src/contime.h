@@ -490,6 +490,9 @@ extern void contime_table_check(Oid relid);
 extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted);
 extern void contime_report_conflict(const ContimeTable *table, int index) pg_attribute_noreturn();
 
+/* ERROR if columns of a relation were dropped while the table's description is derived. */
+extern void contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before);
+
 /* ---- store/shape.c ----------------------------------------------------------- */
 
 /* May the table's rows be written to a store of this shape, as it is?  Under the partition's lock. */

@@ -553,6 +553,7 @@ derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 			  const Jsonb *columns)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc	events_desc = RelationGetDescr(events);
 	ContimeSource *source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
@@ -567,6 +568,8 @@ derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 
 		if (!column->attisdropped)
 			source->expr[i] = derive_expression(table, events, source, column, columns);
+		contime_check_unchanged(table, rel, desc);
+		contime_check_unchanged(table, events, events_desc);
 		table->calls |= contime_runs_user_code(source->expr[i]);
 		if (source->expr[i] && table->attr[i].state)
 			source->columns |= UINT64CONST(1) << i;

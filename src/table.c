@@ -1035,6 +1035,29 @@ derive_source(ContimeTable *table, Relation rel)
 				 errhint("Leave out the option retain; what is not to be kept is deleted from the event table.")));
 }
 
+/*
+ * User-made code that runs while a description is derived may drop a type by
+ * CASCADE, and so columns: core does not ask who uses these.  A relation that
+ * is open has another descriptor afterwards; the one before is kept until the
+ * transaction ends.
+ */
+void
+contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before)
+{
+	TupleDesc	now = RelationGetDescr(rel);
+	bool		same = now->natts == before->natts;
+
+	for (int i = 0; same && now != before && i < now->natts; i++)
+		same = TupleDescAttr(now, i)->atttypid == TupleDescAttr(before, i)->atttypid;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("table \"%s\" was altered while the definition of continuous table \"%s\" was read",
+						RelationGetRelationName(rel), table->name),
+				 errdetail("Code that the definition runs, such as a domain's check, has done that."),
+				 errhint("Alter the table in a statement of its own.")));
+}
+
 static ContimeTable *
 table_derive(Relation rel)
 {
@@ -1058,7 +1081,10 @@ table_derive(Relation rel)
 		begin_column(rel, TupleDescAttr(desc, i), table, &cols[i]);
 	resolve_rates(cols, desc->natts);
 	for (int i = 0; i < desc->natts; i++)
+	{
 		derive_column(&cols[i], table);
+		contime_check_unchanged(table, rel, desc);
+	}
 	for (int i = 0; i < desc->natts; i++)
 		if (cols[i].rate)
 			check_reach(&cols[i], table);
