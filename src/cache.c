@@ -495,7 +495,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	bool		more = true;
 
 	/* (Preparing an expression evaluates what is constant in it.) */
-	if (table->calls)
+	if (contime_source_is_limited(table))
 		contime_guard_begin(table->relid, table->owner);
 	load = contime_heap_load_begin(rel, table, source);
 	contime_heap_load_bind(load, snapshot, NULL);
@@ -506,7 +506,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			give_way(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
 			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
-		if (table->calls)
+		if (contime_source_is_limited(table))
 			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
 		filling->room = filling->room && contime_room_make(g, 0, 0);
 	}

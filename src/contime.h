@@ -847,6 +847,9 @@ extern struct ContimeIdentity contime_source_switch(const ContimeTable *table);
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 
+/* Are loads of the table limited in time?  Not if its sources are just columns of event tables. */
+extern bool contime_source_is_limited(const ContimeTable *table);
+
 /* Lock the event tables; ERROR when the owner may not read all of them. */
 extern void contime_source_check(const ContimeTable *table);
 

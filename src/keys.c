@@ -440,7 +440,7 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 	while (contime_heap_load_next(load, g))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (table->calls)
+		if (contime_source_is_limited(table))
 			contime_guard_extend(rows += CONTIME_FETCH_ROWS);
 		bytes = contime_generation_bytes(g);
 		bytes -= Min(bytes, before);
@@ -477,7 +477,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		ContimeHeapLoad *load;
 
 		/* (Preparing an expression evaluates what is constant in it.) */
-		if (table->calls)
+		if (contime_source_is_limited(table))
 			contime_guard_begin(table->relid, table->owner);
 		load = contime_heap_load_begin(rel, table, source);
 		for (int i = 0; i < hand.nkeys; i++)

@@ -709,6 +709,19 @@ contime_source_looks_ahead(const ContimeTable *table)
 	return false;
 }
 
+/* An expression of core's functions alone can take as long as a user's function. */
+bool
+contime_source_is_limited(const ContimeTable *table)
+{
+	if (table->calls)
+		return true;
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		for (int i = 0; i < table->natts; i++)
+			if (source->expr[i] && !IsA(strip_implicit_coercions(source->expr[i]), Var))
+				return true;
+	return false;
+}
+
 /* ---- who may read it -------------------------------------------------------------------- */
 
 bool

@@ -124,6 +124,12 @@ pass('another one is cached');
 until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'den.durable'::regclass AND cache = 'refused'}, 'one whose code does not end is not');
 is($node->safe_psql('postgres', 'SELECT v FROM den.durable WHERE id = 1'), 1, 'and read from its rows');
 
+# So does a source that calls core's functions only.
+$node->safe_psql('postgres', q{CREATE TABLE long (id int, at timestamptz, v int); INSERT INTO long SELECT i, '2026-01-01', i FROM generate_series(1, 5000) i; CREATE INDEX ON long (id, at);
+	CREATE FOREIGN TABLE lengthy (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (source 'length(repeat(v::text, 20000000))')) SERVER contime OPTIONS (events 'long');
+	SELECT v FROM lengthy WHERE id = 1});
+until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'lengthy'::regclass AND cache = 'refused'}, 'nor is one whose expressions are slow');
+
 # Commands that core refuses keep nobody away.
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (2, '2026-01-01', 1)});
 until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'postgres'}, 'an agent');
