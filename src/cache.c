@@ -806,7 +806,7 @@ put_off(void)
 	ErrorData  *error = CopyErrorData();
 	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+		contime_is_interrupt(error);
 
 	/* What the cache before this one took is still charged until it is freed. */
 	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_room_is_freeing(at_hand, 0);

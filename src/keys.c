@@ -594,7 +594,7 @@ give_up(void)
 	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+		contime_is_interrupt(error);
 
 	if (!passes)
 		ereport(LOG,

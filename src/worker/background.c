@@ -46,6 +46,9 @@
 #define DISTRUST_MS 600000
 #define MOST_DISTRUSTED 3
 
+/* Without having read rows, code that takes longer than that is treated so, too. */
+#define SLOW_MS 3000
+
 /* A command that holds the lock for so long is waiting for us. */
 #define IN_THE_WAY_MS 100
 
@@ -147,6 +150,7 @@ contime_guard_trusts(Oid relid, Oid owner)
 }
 
 static TimestampTz guard_start;
+static bool guard_read_rows;	/* rows have been read since then */
 
 void
 contime_guard_begin(Oid relid, Oid owner)
@@ -156,6 +160,7 @@ contime_guard_begin(Oid relid, Oid owner)
 	if (agent)
 		*at_hand(agent) = (ContimeSuspectCode) {.relid = relid, .owner = owner};
 	guard_start = GetCurrentTimestamp();
+	guard_read_rows = false;
 	contime_limit_begin(CONTIME_GUARD_MS);
 }
 
@@ -164,7 +169,20 @@ contime_guard_extend(uint64 rows)
 {
 	TimestampTz until = guard_start + CONTIME_GUARD_MS * INT64CONST(1000) + rows * CONTIME_GUARD_ROW_US;
 
+	guard_read_rows = true;
 	contime_limit_extend(Max((until - GetCurrentTimestamp()) / 1000, 1));
+}
+
+/*
+ * Has the code taken so long that it is not to be run again?  Code that stays
+ * just below the limit would do so each time, and that of several tables in
+ * turn.
+ */
+static bool
+was_too_slow(void)
+{
+	return contime_limit_is_exceeded() ||
+		(!guard_read_rows && GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
 }
 
 /* (An error of the code is that of its table, and tried again.) */
@@ -180,6 +198,6 @@ contime_guard_end(void)
 		code = *at_hand(agent);
 		at_hand(agent)->relid = InvalidOid;
 	}
-	if (OidIsValid(code.relid) && contime_limit_is_exceeded())
+	if (OidIsValid(code.relid) && was_too_slow())
 		distrust(agent, &code);
 }
