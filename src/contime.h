@@ -134,6 +134,7 @@ typedef struct ContimeGeneration
 	Oid			owner;			/* of the table, when this was opened */
 	uint64		xid;			/* the transaction that opened it; 0: always in force */
 	uint64		dropped;		/* the transaction that drops its table; 0: none */
+	uint64		database_dropped;	/* likewise, its database */
 	uint64		serial;			/* order among the generations of a table */
 	int			older;			/* index of the one before it, or -1 */
 	TimestampTz since;			/* remembers from here */

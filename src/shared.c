@@ -702,8 +702,10 @@ typedef struct Settled
 	uint64		serial;
 	uint64		xid;			/* that opened it; 0: it has been opened */
 	uint64		dropped;		/* that drops its table, or 0 */
+	uint64		database_dropped;	/* likewise, its database */
 	ContimeFate opener;
 	ContimeFate dropper;
+	ContimeFate database_dropper;
 } Settled;
 
 static void
@@ -715,8 +717,9 @@ settled_note(Settled *settled, int index)
 	settled->serial = g->serial;
 	settled->xid = is_opened(g) ? 0 : g->xid;
 	settled->dropped = g->dropped;
+	settled->database_dropped = g->database_dropped;
 	settled->opener = settled->xid == 0 ? CONTIME_COMMITTED : CONTIME_IN_PROGRESS;
-	settled->dropper = CONTIME_IN_PROGRESS;
+	settled->dropper = settled->database_dropper = CONTIME_IN_PROGRESS;
 }
 
 /* Read the commit log, without the lock. */
@@ -727,6 +730,14 @@ settled_find(Settled *settled)
 		settled->opener = contime_fate(settled->xid, settled->xid);
 	if (settled->dropped != 0)
 		settled->dropper = contime_fate(settled->dropped, settled->dropped);
+	if (settled->database_dropped != 0)
+		settled->database_dropper = contime_fate(settled->database_dropped, settled->database_dropped);
+}
+
+static bool
+is_gone(const Settled *settled)
+{
+	return settled->dropper == CONTIME_COMMITTED || settled->database_dropper == CONTIME_COMMITTED;
 }
 
 /* Enter what was found in the generation, if it is still the same.  Under the lock. */
@@ -741,9 +752,11 @@ settled_enter(const Settled *settled)
 		g->agreed = true;
 	if (settled->dropped == g->dropped && settled->dropper == CONTIME_ABORTED)
 		g->dropped = 0;
+	if (settled->database_dropped == g->database_dropped && settled->database_dropper == CONTIME_ABORTED)
+		g->database_dropped = 0;
 	if (settled->opener == CONTIME_ABORTED ||
-		(settled->dropped != 0 && settled->dropped == g->dropped &&
-		 settled->dropper == CONTIME_COMMITTED))
+		(settled->dropped == g->dropped && settled->dropper == CONTIME_COMMITTED) ||
+		settled->database_dropper == CONTIME_COMMITTED)
 		generation_end(settled->index);
 }
 
@@ -938,7 +951,7 @@ generation_reset(ContimeGeneration *g)
 	g->dead = false;
 	g->wants_agent = false;
 	g->forgotten = false;
-	g->dropped = 0;
+	g->dropped = g->database_dropped = 0;
 	memset(g->store, 0, sizeof(g->store));
 	g->account = -1;
 	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
@@ -1349,13 +1362,17 @@ contime_generation_drop(Oid relation, uint64 xid)
 	wake_workers();
 }
 
+/*
+ * Noted apart from who drops the tables: this is called before core refuses
+ * the command, and must not take the place of a DROP TABLE that is under way.
+ */
 void
 contime_generation_drop_database(Oid database, uint64 xid)
 {
 	contime_registry_lock(LW_EXCLUSIVE);
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		if (contime_shared->generation[i].database == database)
-			contime_shared->generation[i].dropped = xid;
+			contime_shared->generation[i].database_dropped = xid;
 	contime_registry_unlock();
 	wake_workers();
 }
@@ -1389,11 +1406,11 @@ settle_generation(int index)
 	{
 		/* One that is forgotten stays until its table is truncated or dropped. */
 		settled_find(&settled);
-		if (settled.opener == CONTIME_IN_PROGRESS && settled.dropper != CONTIME_COMMITTED)
+		if (settled.opener == CONTIME_IN_PROGRESS && !is_gone(&settled))
 			return true;
-		if (settled.opener == CONTIME_FORGOTTEN && settled.dropper != CONTIME_COMMITTED)
+		if (settled.opener == CONTIME_FORGOTTEN && !is_gone(&settled))
 			return true;
-		if (g->agreed && g->older < 0 && g->dropped == 0 && !g->forgot)
+		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 && !g->forgot)
 			return false;
 	}
 	else if (!generation_is_empty(g))
@@ -1409,7 +1426,7 @@ settle_generation(int index)
 		reset = g->forgot;
 		g->forgot = false;
 	}
-	pending = g->used && (g->dead || g->dropped != 0 || !g->agreed);
+	pending = g->used && (g->dead || g->dropped != 0 || g->database_dropped != 0 || !g->agreed);
 	contime_registry_unlock();
 	if (reset)
 		contime_notice_reset(g, false);

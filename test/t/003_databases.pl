@@ -74,6 +74,18 @@ $node->safe_psql('moved', "CREATE EXTENSION contime; $account");
 is($node->safe_psql('moved', 'SELECT count(*) FROM account'), '0', 'another of its name has nothing');
 $node->safe_psql('postgres', 'DROP DATABASE moved');
 
+# A DROP DATABASE that is refused does not keep a DROP TABLE that is under way from giving its memory back.
+$node->safe_psql('postgres', 'CREATE DATABASE fourth');
+$node->safe_psql('fourth', "CREATE EXTENSION contime; $account");
+$node->safe_psql('fourth', q{INSERT INTO account SELECT i % 1000, timestamptz '2020-01-01' + i * interval '1 minute', 1, 'some text' FROM generate_series(1, 50000) i});
+my $dropper = $node->background_psql('fourth');
+$dropper->query_safe('BEGIN; DROP FOREIGN TABLE account');
+is((sqlstate($node, 'DROP DATABASE fourth'))[0], '55006', 'DROP DATABASE beside a DROP TABLE');
+$dropper->query_safe('COMMIT');
+until_true($node, "SELECT ($used) < $empty + 1000000", 'the memory of the table came back');
+$dropper->quit;
+$node->safe_psql('postgres', 'DROP DATABASE fourth');
+
 # DROP EXTENSION CASCADE gives everything back.
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i % 1000, timestamptz '2020-01-01' + i * interval '1 minute', 1, 'some text' FROM generate_series(1, 50000) i});
 cmp_ok($node->safe_psql('postgres', $used), '>', $empty + 1_000_000, 'memory is taken again');
