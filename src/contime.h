@@ -507,6 +507,9 @@ extern bool contime_shape_is_ready(const ContimeTable *table, const CtSchema *st
 extern CtStatus contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 									  bool *first, int *conflict);
 
+/* Are there events of transactions that were rolled back, which the worker has still to drop? */
+extern bool contime_shape_has_aborted(const ContimeGeneration *g, int partition);
+
 /* For DDL: the attribute that conflicts with the data there is, or -1. */
 extern int	contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int partition);
 

@@ -23,7 +23,8 @@
  *
  * A reader takes nothing of such an attribute from memory, and waits for nothing.
  *
- * Called by ingest.c (writers), table.c (DDL) and scan.c (readers).
+ * Called by ingest.c (writers), table.c (DDL), scan.c (readers) and
+ * table/limits.c (events that were rolled back).
  *
  * Not here: which descriptions fit (table.c), how the engine keeps one (engine/store.c).
  */
@@ -189,9 +190,8 @@ labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
 	return labels->n <= labels->capacity;
 }
 
-/* Has the worker still to drop events of transactions that were rolled back? */
-static bool
-has_aborted(const ContimeGeneration *g, int partition)
+bool
+contime_shape_has_aborted(const ContimeGeneration *g, int partition)
 {
 	Labels		labels = {.capacity = 64};
 	bool		found = false;
@@ -215,7 +215,7 @@ wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partit
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DROPPED_TIMEOUT_MS);
 	bool		waited = false;
 
-	for (; has_aborted(g, partition); waited = true)
+	for (; contime_shape_has_aborted(g, partition); waited = true)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (GetCurrentTimestamp() > until)

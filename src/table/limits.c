@@ -284,10 +284,28 @@ is_being_freed(const ContimeGeneration *g, ContimeLevel level)
 	return false;
 }
 
+/* Does a generation that is charged to the account have events that were rolled back? */
+static bool
+is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *other = &contime_shared->generation[i];
+
+		if (!other->used || !contime_account_is_shared(g, other, level))
+			continue;
+		for (int p = 0; p < contime_shared->partitions; p++)
+			if (contime_shape_has_aborted(other, p))
+				return true;
+	}
+	return false;
+}
+
 bool
 contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_ms)
 {
-	if (*waited_ms >= MOST_WAITED_MS || !is_being_freed(g, level))
+	if (*waited_ms >= MOST_WAITED_MS ||
+		!(is_being_freed(g, level) || is_being_dropped(g, level)))
 		return false;
 	for (int p = 0; p < contime_shared->partitions; p++)
 		contime_wake_worker(p);

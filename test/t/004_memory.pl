@@ -105,6 +105,22 @@ for my $i (1 .. 60)
 is($state, '', 'with retention there is no end of room');
 cmp_ok($played, '>', 2 * $half, "$played rows played, $refused times refused");
 is($node->safe_psql('postgres', 'SELECT sum(score) FROM game'), $played, 'and everything counts');
+
+# Events that were rolled back do not count against a limit, though the worker drops them a little later.
+$node->safe_psql('postgres', 'DROP FOREIGN TABLE game');
+until_true($node, $empty, 'all is empty');
+$node->safe_psql('postgres', q{CREATE FOREIGN TABLE limited (unit int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+	score bigint OPTIONS (rule 'sum', initial '0')) SERVER contime OPTIONS (memory_limit '1MB')});
+is($node->safe_psql('postgres', q{DO $$ BEGIN
+	FOR i IN 1 .. 20 LOOP
+		BEGIN
+			INSERT INTO limited SELECT j % 10, '2020-01-01', 1 FROM generate_series(1, 8000) j;
+			RAISE EXCEPTION USING errcode = 'P9999';
+		EXCEPTION WHEN SQLSTATE 'P9999' THEN NULL;
+		END;
+	END LOOP; END $$;
+	INSERT INTO limited SELECT j % 10, '2020-01-01', 1 FROM generate_series(1, 8000) j;
+	SELECT sum(score) FROM limited WHERE at = 'infinity'}), 8000, 'what is rolled back makes room within a memory_limit');
 $node->stop('fast');
 
 done_testing();
