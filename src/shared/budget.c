@@ -2,7 +2,7 @@
  * budget.c
  *	  The formula: who may take how much of what is left of contime.memory.
  *
- *	  0 ............. 3/4 ........ 7/8 ...... 9/10 ...... 19/20 ...... all
+ *	  0 ............. 3/4 ........ 7/8 ...... 9/10 ...... 39/40 ...... all
  *	   caches load     | caches grow | tables    | tables     | tables of
  *	   (of a quota:    | (of a quota:| whatever  | below      | owners below
  *	   3/4 of it)      | all of it)  | they have | their share| their share
@@ -14,7 +14,7 @@
  *	  share(table) = share(owner) / tables of the owner that have memory
  *
  * A table takes pages of the reserve as far as its owner is below his share,
- * and pages of the reserve's first half as far as the table is below its own.
+ * and pages of all but its last quarter as far as the table is below its own.
  * So an owner with one greedy table has room for the others, and a greedy owner,
  * however many tables that one makes, leaves room for other owners.  Holes in
  * pages that are taken serve whoever comes.
@@ -87,7 +87,7 @@ contime_budget_keep(const ContimeGeneration *g)
 		return reserve / CT_PAGE_BYTES;
 	of_role = share_left(g, CONTIME_OF_ROLE);
 	of_table = share_left(g, CONTIME_OF_TABLE);
-	keep = Max(left > of_table ? left - of_table : 0, reserve / 2);
+	keep = Max(left > of_table ? left - of_table : 0, reserve / 4);
 	keep = Min(keep, left > of_role ? left - of_role : 0);
 	return Min(keep, reserve) / CT_PAGE_BYTES;
 }
