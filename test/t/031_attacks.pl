@@ -644,7 +644,8 @@ for my $how (sort keys %bad)
 
 		# Others' notices.
 		$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-10', 10)});
-		ok(hears($listener, qr/account.*2020-01-10/, 30), 'the notice of another table comes');
+		# (The reset that TRUNCATE owes may be one notice with it: then it is of all instants.)
+		ok(hears($listener, qr/account"[^}]*(2020-01-10|"events": [1-9][^}]*"reset": true)/, 30), 'the notice of another table comes');
 		# Others' caches.
 		as('good', q{CREATE TABLE good.m (id int, at timestamptz, v int); INSERT INTO good.m VALUES (1, '2026-01-01', 1); CREATE FOREIGN TABLE good.d (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'm'); SELECT * FROM good.d});
 		my $ready = 0;
