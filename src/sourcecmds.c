@@ -479,8 +479,8 @@ note_table(TableNotes *notes)
 }
 
 /*
- * Whoever may no longer bind the table to its event tables has lost the right
- * to have code run when those are altered.
+ * An owner that may no longer bind the table to its event tables has lost the
+ * right to have code run when those are renamed.
  */
 static void
 note_usable_table(TableNotes *notes)

@@ -38,7 +38,7 @@
  *
  * Invariants:
  *	1. A relation in a sub-select of a policy is marked.
- *	2. What is marked is in such a sub-select: nothing else stays in the present.
+ *	2. Only relations in such a sub-select are marked: all others follow contime.at.
  *	3. The planner inlines no function in FROM that was not inlined here.
  *
  * Not here: functions that a policy calls, inlined or not.  They follow
@@ -240,7 +240,7 @@ visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 	if (rte->rtekind == RTE_RELATION && visit->policy)
 		rte->enrname = PRESENT_RELATION;
 
-	/* What is neither a sub-select nor has one needs no visit. */
+	/* An entry that is no sub-select, and has none, needs no visit. */
 	if (rte->rtekind == RTE_SUBQUERY || query->hasSubLinks)
 	{
 		rte->securityQuals = NIL;

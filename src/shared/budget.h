@@ -64,7 +64,7 @@ extern void contime_charge_end(ContimeGeneration *g, int partition, Size before)
  */
 extern ContimeLevel contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before);
 
-/* What is used at a level by all whom the generation shares it with, and its quota or -1. */
+/* The bytes used by all tables that share the generation's account of a level, and the quota or -1. */
 extern Size contime_account_used(const ContimeGeneration *g, ContimeLevel level);
 extern int64 contime_account_quota(const ContimeGeneration *g, ContimeLevel level);
 

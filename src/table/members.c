@@ -16,7 +16,7 @@
  * which every backend is notified of.
  *
  * Invariants:
- *	  1. What is cached is either all members or none: a scan in the middle of
+ *	  1. The cache has either all members or none: a scan in the middle of
  *	     CREATE EXTENSION or DROP EXTENSION is not kept.
  *	  2. A callback reads no catalog.
  *

@@ -19,7 +19,7 @@ typedef enum ContimeOwnerCode
 	CONTIME_CODE_BEING_DEFINED	/* the same, while the session's search_path resolves names */
 } ContimeOwnerCode;
 
-/* What was in force before a switch. */
+/* The identity and settings that were in force before a switch. */
 typedef struct ContimeIdentity
 {
 	Oid			user;
