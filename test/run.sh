@@ -119,7 +119,7 @@ suite_regress() {
 
 specs_of() { (cd "$1/specs" && ls -- *.spec | sed 's/\.spec$//'); }
 
-# Those that need a place to pause at (src/pause.c), on a build with assertions.
+# Those that need a place to pause at (src/base/pause.c), on a build with assertions.
 suite_isolation() {
 	run_regress isolation isolation/pg_isolation_regress "$WORK/tests/test/isolation" $(specs_of "$ROOT/test/isolation")
 	with_assertions pause || return

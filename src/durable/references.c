@@ -12,20 +12,21 @@
  * table by itself, so it takes such references here.
  *
  * Partitions are not opened: there may be thousands, and a lookup takes 10 us.
- * Instead each read is noted in a list of this backend, and ddl.c asks it before
+ * Instead each read is noted in a list of this backend, and ddl/hooks.c asks it before
  * a command changes a partition.
  *
  * The references belong to the resource owner that is current at the begin, and
  * are closed in its name whoever is current at the end.  The list follows the
  * same owner, so it never says more than what the relation cache counts.
  *
- * Called by fdw.c, scan.c (begin, end) and ddl.c (the list).
+ * Called by fdw.c, scan.c (begin, end) and ddl/hooks.c (the list).
  */
-#include "contime.h"
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "table/table.h"
 
 #include "access/relation.h"
-#include "storage/lockdefs.h"
-#include "utils/memutils.h"
 #include "utils/resowner.h"
 
 struct ContimeReferences

@@ -22,10 +22,14 @@
  * A reader or worker that finds the note of an aborted transaction (one that
  * had been prepared) clears it.
  */
-#include "contime.h"
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "base/base.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
 
 pg_atomic_uint64 *
 contime_unflushed_note(ContimeGeneration *g)

@@ -22,7 +22,7 @@
  *		 nothing.
  *	 K3  A timeline with `seen` is in the list of those to be settled.
  *
- * Called by keys.c, room.c, ingest.c and scan.c through engine.h.
+ * Called by durable/key_loader.c, durable/eviction.c, ingest.c and scan.c through engine.h.
  *
  * Not here: what happens as events enter (store.c), which keys are wanted.
  */

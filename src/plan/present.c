@@ -9,7 +9,7 @@
  *	     InLocalUserIdChange() when it begins (instant.c);
  *	  2. in sub-selects of policies, of a CHECK OPTION, and of the condition of a
  *	     security_barrier view that is written through: the planner hook marks
- *	     the relations there, and plan.c hands the mark on to the scan.
+ *	     the relations there, and plan/binding.c hands the mark on to the scan.
  *
  *	  planner hook ──► visit_query() ──► visit_entry() ──► mark of a relation
  *	                        ▲                  │
@@ -45,9 +45,12 @@
  * contime.at like any invoker function unless they are SECURITY DEFINER.  So a
  * function that protects is SECURITY DEFINER or pins "at = now()".
  */
-#include "plan.h"
+#include "postgres.h"
 
-#include "access/htup_details.h"
+#include "plan/plan.h"
+#include "plan/planner.h"
+#include "table/table.h"
+
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
@@ -57,7 +60,6 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "rewrite/rewriteManip.h"
-#include "table/members.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 

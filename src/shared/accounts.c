@@ -34,11 +34,13 @@
  * Called by whoever changes a store.  Not here: what follows from it
  * (budget.c), where quotas come from (table/limits.c).
  */
-#include "budget.h"
+#include "postgres.h"
 
-#include "miscadmin.h"
+#include "shared/shared.h"
+#include "base/base.h"
+#include "mvcc/mvcc.h"
+
 #include "storage/shmem.h"
-#include "utils/hsearch.h"
 
 /* Accounts of tables, and of roles and databases. */
 #define MOST_ACCOUNTS (CONTIME_MAX_GENERATIONS + 4096)
@@ -111,6 +113,15 @@ format_accounts(void)
 		pg_atomic_init_u32(&accounts->default_kb[level], (uint32) -1);
 }
 
+/* The value in postgresql.conf of contime.role_memory or contime.database_memory. */
+static void
+publish_default(bool of_database, int kb)
+{
+	ContimeLevel level = of_database ? CONTIME_OF_DATABASE : CONTIME_OF_ROLE;
+
+	pg_atomic_write_u32(&accounts->default_kb[level], (uint32) kb);
+}
+
 void
 contime_accounts_startup(bool format)
 {
@@ -123,14 +134,12 @@ contime_accounts_startup(bool format)
 	index_of = ShmemInitHash("contime account index", MOST_ACCOUNTS, MOST_ACCOUNTS, &info,
 							 HASH_ELEM | HASH_BLOBS);
 	if (format)
+	{
 		format_accounts();
-}
-
-void
-contime_account_set_default(ContimeLevel level, int kb)
-{
-	if (accounts)
-		pg_atomic_write_u32(&accounts->default_kb[level], (uint32) kb);
+		publish_default(false, contime_role_memory_kb);
+		publish_default(true, contime_database_memory_kb);
+	}
+	contime_publish_memory_limit = publish_default;
 }
 
 int

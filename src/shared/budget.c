@@ -24,7 +24,7 @@
  *
  * A cache can be given up, so it gets less: it loads while what is allocated is
  * below three quarters, of the region and of each quota that it is charged to;
- * from there on a loader makes room (room.c).  It takes what is written while
+ * from there on a loader makes room (durable/eviction.c).  It takes what is written while
  * the region is below seven eighths, and up to its quotas.  Of the pages caches
  * leave the reserve, too, but for a few: pages that are half empty, as each has
  * pieces of one size, are most of what caches take in a small region.
@@ -33,7 +33,9 @@
  *
  * Nothing is locked here: answers are true of a moment.
  */
-#include "budget.h"
+#include "postgres.h"
+
+#include "shared/shared.h"
 
 /* In bytes, of whatever the whole is. */
 #define LOAD_MOST(whole) ((whole) / 4 * 3)

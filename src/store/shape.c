@@ -28,13 +28,13 @@
  *
  * Not here: which descriptions fit (table.c), how the engine keeps one (engine/store.c).
  */
-#include "contime.h"
+#include "postgres.h"
 
-#include "shared/budget.h"
+#include "store/store.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+#include "table/table.h"
 
-#include "engine/store.h"
-
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"

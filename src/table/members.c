@@ -8,7 +8,7 @@
  * uses.  Only a superuser can make an object a member of the extension.  So an
  * object is contime's if it is a member; a name only tells members apart.
  *
- * Called by table.c, source.c, sourcecmds.c and capture.c.
+ * Called by table.c, source.c, ddl/source_functions.c and capture.c.
  *
  * Concurrency: the cache belongs to the backend.  Invalidation callbacks
  * only mark it as out of date; the next caller, who is in a transaction, scans
@@ -22,25 +22,58 @@
  *
  * Not here: which tables use the wrapper (table.c).
  */
-#include "table/members.h"
+#include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
+#include "table/table.h"
+
+#include "access/reloptions.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_language_d.h"
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
+#include "commands/tablecmds.h"
+#include "foreign/foreign.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+
+/* The foreign data wrapper of a foreign table; InvalidOid: there is no such table. */
+static Oid
+wrapper_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	Oid			server;
+	Oid			wrapper = InvalidOid;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
+	ReleaseSysCache(tuple);
+	tuple = SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(server));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	wrapper = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw;
+	ReleaseSysCache(tuple);
+	return wrapper;
+}
+
+bool
+contime_is_table(Oid relid)
+{
+	Oid			wrapper;
+
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		return false;
+	wrapper = wrapper_of(relid);
+	return OidIsValid(wrapper) && wrapper == contime_member(CONTIME_MEMBER_WRAPPER);
+}
 
 #define EXTENSION_NAME "contime"
 

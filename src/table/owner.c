@@ -33,22 +33,37 @@
  *
  * Not here: which privileges the owner must have (source.c).
  */
-#include "table/owner.h"
+#include "postgres.h"
 
-#include "access/transam.h"
+#include "table/table.h"
+
 #include "catalog/namespace.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
+#include "parser/parser.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
+
+void
+contime_source_path_begin(void)
+{
+	OverrideSearchPath path = {.addCatalog = true};
+
+	PushOverrideSearchPath(&path);
+}
+
+void
+contime_source_path_end(void)
+{
+	PopOverrideSearchPath();
+}
 
 /* ---- the switch ------------------------------------------------------------------ */
 

@@ -1,0 +1,732 @@
+/*
+ * hooks.c
+ *	  DDL on continuous tables: what is checked, opened and dropped with it.
+ *
+ * The validator sees neither types nor sibling columns, and ProcessUtility
+ * alone misses cascades.  So the object access hook collects the relations
+ * that a command touches, and when the command is done their descriptions are
+ * derived and checked, also against the data there is.
+ *
+ *	  CREATE    ends what had the same OID before, so that it never meets old data
+ *	  TRUNCATE  opens a generation, if there is one; the old one is freed once that
+ *	            committed
+ *	  DROP      is noted in the generations there are; rolled back, it is forgotten
+ *	  RENAME    of a column: options rate that name it follow
+ *	  ALTER     of a durable table, or its event table: it is loaded anew;
+ *	  and all that has to do with partitions of event tables, which have
+ *	  triggers (capture.c) as long as they are that
+ *	  what would change rows that a scan of this session reads is refused
+ *
+ * All of them carry the (sub)transaction's id, so nothing has to be done at
+ * commit or abort.
+ */
+#include "postgres.h"
+
+#include "ddl/ddl.h"
+#include "durable/durable.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/partition.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_inherits.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+/* Relations created and altered by the outermost command under way. */
+static List *created = NIL;
+static List *altered = NIL;
+
+/* How deep in utility commands of interest we are; 0: collect nothing. */
+static int	collecting = 0;
+
+/* The outermost of them drops objects. */
+static bool dropping = false;
+
+/* ---- collecting ------------------------------------------------------------------------ */
+
+/* (There are commands of more than one transaction.) */
+static void
+collect(List **relations, Oid relid)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (OidIsValid(relid))
+		*relations = list_append_unique_oid(*relations, relid);
+	MemoryContextSwitchTo(caller);
+}
+
+/* A relation and those that inherit from it. */
+static void
+collect_family(Oid relid)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		collect(&altered, lfirst_oid(lc));
+}
+
+static void
+collect_nothing(void)
+{
+	list_free(created);
+	list_free(altered);
+	created = altered = NIL;
+}
+
+/* ---- parts of event tables ------------------------------------------------------------- */
+
+/* What a relation is a partition of, or inherits from. */
+static List *
+parents_of(Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parents;
+}
+
+/* The event tables among a relation and those whose rows its rows are. */
+static List *
+event_tables_of(Oid relid)
+{
+	List	   *relations = list_make1_oid(relid);
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		if (contime_source_dependents(lfirst_oid(lc)) != NIL)
+			found = lappend_oid(found, lfirst_oid(lc));
+		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+	}
+	return found;
+}
+
+/* The rows of an event table are others now. */
+static void
+change_rows(Oid events)
+{
+	ListCell   *lc;
+
+	foreach(lc, contime_source_dependents(events))
+		contime_cache_change(lfirst_oid(lc), events);
+}
+
+/* ---- beneath an open read -------------------------------------------------------------- */
+
+static void pg_attribute_noreturn()
+report_in_use(Oid relid, const char *command)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("cannot %s \"%s\" because it is being used by active queries in this session",
+					command, get_rel_name(relid))));
+}
+
+/*
+ * ERROR if a scan of this session reads the rows of a relation.  Of an event
+ * table core knows; of its parts only this does, since scans do not open them.
+ */
+static void
+check_not_read(Oid relid, const char *command)
+{
+	List	   *read = contime_references_read();
+	List	   *relations;
+	ListCell   *lc;
+
+	if (read == NIL || !OidIsValid(relid))
+		return;
+	if (get_rel_relkind(relid) == RELKIND_INDEX ||
+		get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+	{
+		relid = IndexGetRelation(relid, true);
+		command = "DROP INDEX";
+	}
+	relations = list_make1_oid(relid);
+	foreach(lc, relations)
+	{
+		if (list_member_oid(read, lfirst_oid(lc)))
+			report_in_use(relid, command);
+		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+	}
+}
+
+/* Likewise, by name; what its user may not change core refuses. */
+static void
+check_not_read_name(const RangeVar *name, const char *command)
+{
+	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+
+	if (OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()))
+		check_not_read(relid, command);
+}
+
+/* The table of a trigger, rule or policy that is dropped by its name. */
+static RangeVar *
+table_of_dropped(List *object)
+{
+	return list_length(object) < 2 ? NULL
+		: makeRangeVarFromNameList(list_truncate(list_copy(object), list_length(object) - 1));
+}
+
+/*
+ * Before a command.  (TRUNCATE, and whatever is dropped as a relation, by
+ * cascades too, comes by the object access hook.)
+ */
+static void
+check_beneath(Node *stmt)
+{
+	ObjectType	what;
+	ListCell   *lc;
+
+	if (contime_references_read() == NIL)
+		return;
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			check_not_read_name(((AlterTableStmt *) stmt)->relation, "ALTER TABLE");
+			break;
+		case T_ClusterStmt:
+			check_not_read_name(((ClusterStmt *) stmt)->relation, "CLUSTER");
+			break;
+		case T_IndexStmt:
+			check_not_read_name(((IndexStmt *) stmt)->relation, "CREATE INDEX");
+			break;
+		case T_CreateStmt:
+			foreach(lc, ((CreateStmt *) stmt)->inhRelations)
+				check_not_read_name(lfirst_node(RangeVar, lc), "CREATE TABLE .. PARTITION OF");
+			break;
+		case T_DropStmt:
+			what = ((DropStmt *) stmt)->removeType;
+			if (what == OBJECT_TRIGGER || what == OBJECT_RULE || what == OBJECT_POLICY)
+				foreach(lc, ((DropStmt *) stmt)->objects)
+					check_not_read_name(table_of_dropped(lfirst_node(List, lc)),
+										what == OBJECT_TRIGGER ? "DROP TRIGGER"
+										: what == OBJECT_RULE ? "DROP RULE" : "DROP POLICY");
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * After a command that gave another name.  Core lets queries go on, which know
+ * their tables by OID; a read of a durable table asks its event tables by name.
+ */
+static void
+check_renamed(Node *stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, contime_references_read())
+	{
+		Oid			events = lfirst_oid(lc);
+		bool		renamed = events == relid;
+
+		if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
+			renamed = get_rel_namespace(events) ==
+				get_namespace_oid(((RenameStmt *) stmt)->newname, true);
+		else if (IsA(stmt, RenameStmt) && OidIsValid(relid) &&
+				 ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
+			renamed = list_member_oid(find_all_inheritors(relid, NoLock, NULL), events);
+		if (renamed)
+			report_in_use(events, "rename");
+	}
+}
+
+/*
+ * Before a command that needs a partition for itself: those who read a cache
+ * lock the event table only.
+ */
+static void
+lock_event_table_of(Oid relid)
+{
+	List	   *ancestors = NIL;
+
+	if (OidIsValid(relid) && get_rel_relispartition(relid))
+		ancestors = get_partition_ancestors(relid);
+
+	/* (It has none while it is being detached.) */
+	if (ancestors != NIL && contime_source_dependents(llast_oid(ancestors)) != NIL)
+		LockRelationOid(llast_oid(ancestors), AccessExclusiveLock);
+}
+
+/* The partition itself cannot be locked before it is known that the user may do that. */
+static void
+lock_for_alter(const AlterTableStmt *stmt, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (!OidIsValid(relid) || !pg_class_ownercheck(relid, GetUserId()))
+		return;
+	if (AlterTableGetLockLevel(stmt->cmds) == AccessExclusiveLock)
+		lock_event_table_of(relid);
+
+	/* It is over for new snapshots before the command is: see cache.c. */
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_DetachPartition || !((PartitionCmd *) cmd->def)->concurrent ||
+			event_tables_of(relid) == NIL)
+			continue;
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+		foreach(lc2, event_tables_of(relid))
+			change_rows(lfirst_oid(lc2));
+	}
+}
+
+static void
+lock_for_truncate(const TruncateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->relations)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
+
+		if (OidIsValid(relid) &&
+			pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
+			lock_event_table_of(relid);
+	}
+}
+
+static void
+lock_for_drop(const DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->removeType != OBJECT_TABLE)
+		return;
+	foreach(lc, stmt->objects)
+	{
+		Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst_node(List, lc)), NoLock, true);
+
+		if (OidIsValid(relid) &&
+			(pg_class_ownercheck(relid, GetUserId()) ||
+			 pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
+			lock_event_table_of(relid);
+	}
+}
+
+/* A relation that may have been a part of an event table, or is one now. */
+static void
+check_rows(Oid relid, bool changed)
+{
+	bool		captured = contime_capture_fit(relid);
+	ListCell   *lc;
+
+	foreach(lc, event_tables_of(relid))
+		if (changed || !captured)
+			change_rows(lfirst_oid(lc));
+}
+
+/* ---- what is dropped ------------------------------------------------------------------- */
+
+static void
+on_drop_part(Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relispartition(relid) || has_superclass(relid))
+		foreach(lc, event_tables_of(relid))
+			if (lfirst_oid(lc) != relid)
+				change_rows(lfirst_oid(lc));
+}
+
+static void
+on_drop(Oid class, Oid object, int sub)
+{
+	uint64		xid;
+
+	if (class == RelationRelationId && sub == 0)
+		on_drop_part(object);
+
+	if (class == RelationRelationId && sub == 0 && contime_is_table(object))
+		contime_source_forget(object, false);
+	if (class == RelationRelationId && sub != 0)
+	{
+		if (collecting > 0)
+			collect(&altered, object);
+	}
+	else if (class == RelationRelationId &&
+		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
+	{
+		contime_serializable_clear(object);
+		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+		contime_generation_drop(object, xid);
+	}
+	else if (class == DatabaseRelationId)
+	{
+		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+		contime_generation_drop_database(object, xid);
+	}
+}
+
+static void
+contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (prev_object_access)
+		prev_object_access(access, class, object, sub, arg);
+
+	if (access == OAT_POST_CREATE && class == RelationRelationId && sub == 0)
+		contime_generation_forget(object);
+	if (access == OAT_DROP && class == RelationRelationId && sub == 0)
+		check_not_read(object, "DROP TABLE");
+	if (access == OAT_TRUNCATE)
+		check_not_read(object, "TRUNCATE");
+	if (access == OAT_DROP)
+		on_drop(class, object, sub);
+	else if (collecting > 0 && class == RelationRelationId &&
+			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
+		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
+}
+
+/* ---- after a command --------------------------------------------------------------------- */
+
+static void
+check_created(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	/* A new partition is empty; a foreign one, or a child, cannot be captured. */
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
+		relkind == RELKIND_FOREIGN_TABLE)
+		check_rows(relid, relkind == RELKIND_FOREIGN_TABLE || !get_rel_relispartition(relid));
+	if (!contime_is_table(relid))
+		return;
+
+	contime_source_forget(relid, true);
+
+	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
+	(void) contime_source_bind(relid);
+	if (!contime_table_is_bare(relid))
+	{
+		contime_source_settle(relid);
+		contime_table_check(relid);
+		contime_source_index(relid);
+	}
+}
+
+/*
+ * May the command leave a table incomplete?  One that sets options of columns
+ * may, as pg_dump has one for each; so may one that changes the owner, who need
+ * not have all privileges yet.
+ *
+ * So may all that a dump consists of, which begins by emptying the search_path.
+ * A table that is being restored belongs to the restoring user, often a
+ * superuser, before it belongs to its owner: code that the owner has put into
+ * it must not run before that, as it would if its description was derived.
+ */
+static bool
+may_leave_incomplete(Node *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, AlterTableStmt))
+		return false;
+	if (contime_source_is_qualified())
+		return true;
+	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type != AT_AlterColumnGenericOptions && type != AT_ChangeOwner)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * May a command change what rows there are, or that they can be captured?  It
+ * does not with a weak lock, but for what comes and goes as a whole.
+ */
+static bool
+changes_rows(Node *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, AlterTableStmt) ||
+		AlterTableGetLockLevel(((AlterTableStmt *) stmt)->cmds) == AccessExclusiveLock)
+		return true;
+	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type == AT_AttachPartition || type == AT_DetachPartition ||
+			type == AT_DetachPartitionFinalize || type == AT_EnableTrigAll)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May a command be refused since it leaves a continuous table without a valid
+ * description?  Not a DROP ... CASCADE by another role than its owner: otherwise
+ * a role could keep a type of another one from being dropped, by using it.
+ */
+static bool
+may_refuse(Oid relid)
+{
+	return !dropping || is_member_of_role_nosuper(GetUserId(), contime_owner_of(relid));
+}
+
+/* A continuous table, the event table of some, or a part of it. */
+static void
+check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
+{
+	ListCell   *lc;
+
+	if (contime_is_table(relid))
+	{
+		bool		bound = contime_source_bind(relid);
+		bool		usable = contime_source_is_usable(relid);
+
+		if (usable)
+			contime_source_settle(relid);
+		if (usable && may_refuse(relid) && (!lenient || contime_has_data(relid)))
+			contime_table_check(relid);
+		if (bound && !lenient)
+			contime_source_index(relid);
+		if (changed)
+			contime_cache_change(relid, relid);
+	}
+	foreach(lc, contime_source_dependents(relid))
+		if (!lenient && !list_member_oid(unsound, lfirst_oid(lc)) &&
+			may_refuse(lfirst_oid(lc)) && contime_source_is_usable(lfirst_oid(lc)))
+			contime_table_check(lfirst_oid(lc));
+	check_rows(relid, changed);
+}
+
+/*
+ * Check what the command touched.  A table without data may be left incomplete
+ * (may_leave_incomplete()): its first use derives it again.
+ */
+static void
+check_collected(bool lenient, bool changed, const List *unsound)
+{
+	List	   *new = list_copy(created);
+	List	   *old = list_difference_oid(altered, created);
+	ListCell   *lc;
+
+	collect_nothing();
+	if (new == NIL && old == NIL)
+		return;
+	CommandCounterIncrement();
+	foreach(lc, new)
+		check_created(lfirst_oid(lc));
+	foreach(lc, old)
+		check_altered(lfirst_oid(lc), lenient, changed, unsound);
+}
+
+/* ---- RENAME COLUMN ----------------------------------------------------------------------------- */
+
+static void
+follow_rename(const RenameStmt *stmt)
+{
+	Oid			relid = InvalidOid;
+	ListCell   *lc;
+
+	if (stmt->renameType == OBJECT_COLUMN && stmt->relation)
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	CommandCounterIncrement();
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		if (contime_is_table(lfirst_oid(lc)))
+			contime_table_rename_rate(lfirst_oid(lc), stmt->subname, stmt->newname);
+}
+
+/* The relation that a command gives another name or schema, or one of its columns; or InvalidOid. */
+static Oid
+relation_to_rename(Node *stmt)
+{
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->relation)
+		return RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true);
+	if (IsA(stmt, AlterObjectSchemaStmt) && ((AlterObjectSchemaStmt *) stmt)->relation)
+		return RangeVarGetRelid(((AlterObjectSchemaStmt *) stmt)->relation, NoLock, true);
+	return InvalidOid;
+}
+
+/*
+ * What names event tables, before a command that changes names.  Nothing is
+ * locked or parsed for a user who may not give the command.
+ */
+static List *
+note_names(Node *stmt)
+{
+	Oid			object;
+
+	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
+	{
+		object = get_namespace_oid(((RenameStmt *) stmt)->subname, true);
+		return OidIsValid(object) && pg_namespace_ownercheck(object, GetUserId())
+			? contime_source_note_schema(object) : NIL;
+	}
+	object = relation_to_rename(stmt);
+	return OidIsValid(object) && pg_class_ownercheck(object, GetUserId())
+		? contime_source_note_names(object) : NIL;
+}
+
+/* ---- the hook ---------------------------------------------------------------------------------- */
+
+/* Commands that can create or alter a table, and run no user's code for long. */
+static bool
+is_of_interest(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_CreateStmt:
+			return ((CreateStmt *) stmt)->inhRelations != NIL;
+		case T_CreateForeignTableStmt:
+		case T_AlterTableStmt:
+		case T_DropStmt:		/* cascades may take columns */
+		case T_DropOwnedStmt:
+		case T_CreateSchemaStmt:
+		case T_ImportForeignSchemaStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Before an ALTER of an event table: which of its continuous tables are not sound as it is? */
+static List *
+unsound_before(Node *stmt)
+{
+	Oid			relid = IsA(stmt, AlterTableStmt) ? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
+		: InvalidOid;
+
+	return OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()) ? contime_source_unsound(relid) : NIL;
+}
+
+/* Before the outermost: what it names may be others when it is done. */
+static void
+prepare_alter(const AlterTableStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	lock_for_alter(stmt, relid);
+
+	/* Constraints and defaults are objects of their own: take the table. */
+	collect_family(relid);
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->def && IsA(cmd->def, PartitionCmd))
+			collect_family(RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true));
+	}
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_process_utility)
+		prev_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+static void
+contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+						ProcessUtilityContext context, ParamListInfo params,
+						QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	bool		lenient;
+	bool		changed;
+	List	   *volatile unsound = NIL;
+
+	if (!is_of_interest(stmt))
+	{
+		List	   *noted = note_names(stmt);
+		Oid			renamed = relation_to_rename(stmt);
+
+		check_beneath(stmt);
+		if (IsA(stmt, TruncateStmt))
+			lock_for_truncate((TruncateStmt *) stmt);
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		if (IsA(stmt, RenameStmt))
+			follow_rename((RenameStmt *) stmt);
+		if (IsA(stmt, RenameStmt) || IsA(stmt, AlterObjectSchemaStmt))
+			check_renamed(stmt, renamed);
+		contime_source_follow(noted);
+		return;
+	}
+
+	/*
+	 * One command runs others (column options are set by an ALTER TABLE of
+	 * their own), so only the outermost finds definitions complete.
+	 */
+	if (collecting == 0)
+	{
+		collect_nothing();
+		dropping = IsA(stmt, DropStmt) || IsA(stmt, DropOwnedStmt);
+	}
+	lenient = may_leave_incomplete(stmt);
+	changed = changes_rows(stmt);
+	if (collecting == 0 && !lenient)
+		unsound = unsound_before(stmt);
+	collecting++;
+	PG_TRY();
+	{
+		check_beneath(stmt);
+		if (IsA(stmt, AlterTableStmt))
+			prepare_alter((AlterTableStmt *) stmt);
+		if (IsA(stmt, DropStmt))
+			lock_for_drop((DropStmt *) stmt);
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		collecting--;
+	}
+	PG_END_TRY();
+
+	if (collecting == 0)
+		check_collected(lenient, changed, unsound);
+}
+
+/* ---- TRUNCATE ------------------------------------------------------------------------------------ */
+
+void
+contime_install_ddl_hooks(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = contime_process_utility;
+	prev_object_access = object_access_hook;
+	object_access_hook = contime_object_access;
+}

@@ -1,0 +1,137 @@
+/*
+ * source_index.c
+ *	  Indexes on event tables for what durable tables ask of them.
+ *
+ * Indexes are made as the owner of the continuous table, on event tables that he
+ * owns, too.
+ */
+#include "postgres.h"
+
+#include "ddl/ddl.h"
+#include "table/table.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "catalog/pg_am_d.h"
+#include "executor/spi.h"
+#include "foreign/foreign.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+/* Does an index's column hold the expression? */
+static bool
+indexes(Relation index, List *exprs, int column, Node *expr)
+{
+	AttrNumber	attno = index->rd_index->indkey.values[column];
+	int			i = 0;
+
+	/* Queries compare what is cast without being asked, as it is in the index. */
+	expr = strip_implicit_coercions(expr);
+	if (attno != 0)
+		return IsA(expr, Var) && ((Var *) expr)->varattno == attno;
+	for (int c = 0; c < column; c++)
+		i += index->rd_index->indkey.values[c] == 0;
+	return equal(list_nth(exprs, i), expr);
+}
+
+/* The keys, in any order, and then the time? */
+static bool
+index_serves(const ContimeTable *table, const ContimeSource *source, Relation index)
+{
+	List	   *exprs = RelationGetIndexExpressions(index);
+	int			nkeys = table->nkeys;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
+		index->rd_index->indnkeyatts < nkeys + 1 || RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int k = 0; k < nkeys; k++)
+	{
+		bool		found = false;
+
+		for (int c = 0; c < nkeys && !found; c++)
+			found = indexes(index, exprs, c, source->expr[table->key_attno[k] - 1]);
+		if (!found)
+			return false;
+	}
+	return indexes(index, exprs, nkeys, source->expr[table->time_attno - 1]);
+}
+
+/* CREATE INDEX for what the table is asked. */
+static char *
+index_command(const ContimeTable *table, const ContimeSource *source)
+{
+	List	   *context = deparse_context_for(source->name, source->events);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE INDEX ON %s (",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->events)),
+												get_rel_name(source->events)));
+	for (int i = 0; i <= table->nkeys; i++)
+	{
+		AttrNumber	attno = i < table->nkeys ? table->key_attno[i] : table->time_attno;
+		Node	   *expr = strip_implicit_coercions(source->expr[attno - 1]);
+
+		appendStringInfo(&sql, IsA(expr, Var) ? "%s%s" : "%s(%s)", i > 0 ? ", " : "",
+						 deparse_expression(expr, context, false, false));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/*
+ * Find an index on an event table, or create it.
+ *
+ * Its expressions will run in whatever writes to the event table, as the owner
+ * of that.  So it is created only if that is who owns the continuous table, and
+ * as that role: not for whom runs the command, who may be a superuser.
+ */
+static void
+provide_index(const ContimeTable *table, const ContimeSource *source)
+{
+	Relation	events = relation_open(source->events, AccessShareLock);
+	ContimeIdentity before;
+	bool		served = false;
+	char	   *command;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(events))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		served = served || index_serves(table, source, index);
+		index_close(index, AccessShareLock);
+	}
+	relation_close(events, NoLock);
+	if (served)
+		return;
+	contime_source_path_begin();
+	command = index_command(table, source);
+	contime_source_path_end();
+	if (!pg_class_ownercheck(source->events, table->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event table \"%s\" has no index on the key and time of continuous table \"%s\"",
+						source->name, table->name),
+				 errhint("Have its owner run: %s;", command)));
+	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
+	SPI_connect();
+	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not create an index on event table \"%s\"", source->name);
+	SPI_finish();
+	contime_switch_back(&before);
+}
+
+void
+contime_source_index(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	const ContimeTable *table = contime_table(rel);
+
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		provide_index(table, source);
+	relation_close(rel, NoLock);
+}

@@ -1,0 +1,28 @@
+/*
+ * truncate.c
+ *	  TRUNCATE of a continuous table in memory.
+ */
+#include "postgres.h"
+
+#include "ddl/ddl.h"
+#include "mvcc/mvcc.h"
+#include "read/read.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "access/xact.h"
+
+void
+contime_truncate(Relation rel)
+{
+	const ContimeTable *table = contime_table(rel);
+
+	contime_source_refuse(table);
+	contime_check_present(table);
+	contime_serializable_clear(table->relid);
+
+	/* (Not contime_generation(): TRUNCATE is the way out when the status of a transaction is lost.) */
+	if (contime_known(table->relid))
+		(void) contime_generation_create(table->relid,
+										 U64FromFullTransactionId(GetCurrentFullTransactionId()));
+}

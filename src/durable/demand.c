@@ -1,0 +1,45 @@
+/*
+ * demand.c
+ *	  What there is to do for a loader: caches to be loaded, keys, memory.
+ *
+ * Called by the launcher and agents, which start loaders, and by loaders.
+ */
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "shared/shared.h"
+
+#include "pgstat.h"
+
+static bool
+is_to_load(ContimeGeneration *g)
+{
+	ContimeCacheState state = contime_cache_state(g);
+
+	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING ||
+		state == CONTIME_CACHE_BROKEN;
+}
+
+bool
+contime_cache_is_wanted(ContimeGeneration *g)
+{
+	return is_to_load(g) || (g->partial && contime_keys_are_wanted(g->database)) ||
+		contime_room_is_tight(g) || contime_room_is_wanted() == g->database;
+}
+
+bool
+contime_cache_load_is_due(ContimeGeneration *g)
+{
+	return g->used && !g->dead && g->database == MyDatabaseId && is_to_load(g);
+}
+
+bool
+contime_cache_is_due(void)
+{
+	if (contime_keys_are_wanted(MyDatabaseId) || contime_room_is_wanted() == MyDatabaseId)
+		return true;
+	for (int i = 0; i < contime_shared->highest; i++)
+		if (contime_cache_load_is_due(&contime_shared->generation[i]))
+			return true;
+	return contime_room_tight(MyDatabaseId) != NULL;
+}

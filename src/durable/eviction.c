@@ -1,0 +1,195 @@
+/*
+ * eviction.c
+ *	  Memory for caches: who makes room for others.  How much they may take
+ *	  is said by the formula in shared/budget.c.
+ *
+ * Room is made by what is on its way out; then by a cache that nobody reads any
+ * more, whose table is loaded again when somebody does; then by keys that nobody
+ * reads, of caches that have not all keys (durable/key_loader.c).  Where these have little,
+ * another one becomes one of them, while nobody uses it: a walk over all keys
+ * must not miss one.
+ *
+ * Where the region has room, and a quota is in the way, only caches that are
+ * charged to the same account make room.
+ *
+ * Memory is shared by all databases, and so is what can be evicted: nothing
+ * here needs a catalog.
+ *
+ * What counts is what is allocated.  Keys that go leave holes in pages that
+ * others have a part in: those are filled again.
+ *
+ * Called by loaders, but for the questions.
+ */
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "durable/shortage.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#define MAKE_MS 5000
+#define MAKE_FOR_KEYS_MS 100
+
+/* Timelines looked at, or events freed, under one hold of a lock. */
+#define WORK_PER_LOCK 512
+
+/* ---- whole caches -------------------------------------------------------------------------- */
+
+/* Have a cache to oneself, in whatever database; false: it is in use, or gone. */
+static bool
+lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
+{
+	SET_LOCKTAG_RELATION(*tag, g->database, g->relation);
+	if (LockAcquire(tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	if (g->serial == serial && contime_is_cache(g) && g->database == tag->locktag_field1 &&
+		g->relation == tag->locktag_field2)
+		return true;
+	LockRelease(tag, AccessExclusiveLock, false);
+	return false;
+}
+
+/* False: there is none that is not read, or those are in use after all. */
+static bool
+evict_cache(const ContimeGeneration *but, Size more)
+{
+	uint64		last_read = 0;
+	bool		ended = false;
+	ContimeGeneration *g;
+	LOCKTAG		tag;
+
+	while (!ended && (g = contime_coldest_cache(but, more, false, COLD_MS, &last_read)) != NULL)
+		if (lock_cache(g, g->serial, &tag))
+		{
+			ended = contime_generation_end(g);
+			LockRelease(&tag, AccessExclusiveLock, false);
+		}
+	return ended;
+}
+
+/* Do caches that have not all keys have little, beside those that have? */
+static bool
+is_partial_little(void)
+{
+	Size		bytes[2] = {0, 0};
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if (contime_is_cache(g))
+			bytes[g->partial] += contime_generation_bytes(g);
+	}
+	return bytes[true] < bytes[false] / 4;
+}
+
+/* Make a cache one of those: the coldest, but for those that are in use though nobody reads them. */
+static void
+part_cache(const ContimeGeneration *but, Size more)
+{
+	uint64		cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	uint64		last_read = 0;
+	bool		locked;
+	ContimeGeneration *g;
+	LOCKTAG		tag;
+	CtStats		stats;
+
+	do
+	{
+		g = contime_coldest_cache(but, more, true, 0, &last_read);
+		locked = g && lock_cache(g, g->serial, &tag);
+	} while (g && !locked && last_read < cold);
+	if (!locked)
+		return;
+	stats = contime_generation_stats(g);
+	contime_keys_part(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
+	LockRelease(&tag, AccessExclusiveLock, false);
+}
+
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+/* Let some keys go, if there may be some; CT_AGAIN: there are more to look at, or (*half) one has gone in part. */
+static CtStatus
+evict_some(ContimeGeneration *g, int partition, bool *half)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStatus	status = CT_OK;
+	Size		before;
+
+	(void) contime_step_back(partition, true);
+	contime_lock(partition, LW_EXCLUSIVE);
+	if (contime_is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
+		g->store[partition] != 0)
+	{
+		/* (Who made it such a cache may have been interrupted before he said so here.) */
+		START_CRIT_SECTION();
+		before = contime_charge_begin(g, partition);
+		ct_store_part(&arena, g->store[partition], g->newest_row);
+		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
+		contime_charge_end(g, partition, before);
+		END_CRIT_SECTION();
+	}
+	contime_unlock(partition);
+	return status;
+}
+
+/* Until there is room for more of a cache, or the hand has been round so often: false. */
+static bool
+evict_keys(const ContimeGeneration *but, Size more, int rounds)
+{
+	static uint32 hand = 0;		/* of stores, where it went on last */
+	uint32		stores = contime_shared->highest * contime_shared->partitions;
+
+	for (uint32 n = 0; n < rounds * stores; n++)
+	{
+		uint32		at = hand % stores;
+		ContimeGeneration *g = &contime_shared->generation[at / contime_shared->partitions];
+		CtStatus	status;
+		bool		half = false;
+
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (!half && contime_budget_loads(but, more, true))
+				return true;
+			half = false;
+			status = contime_is_cache(g) && g->partial && contime_would_help(but, g, more)
+				? evict_some(g, at % contime_shared->partitions, &half) : CT_OK;
+		} while (status == CT_AGAIN);
+		hand++;
+	}
+	return contime_budget_loads(but, more, true);
+}
+
+/* ---- both ----------------------------------------------------------------------------------------- */
+
+bool
+contime_room_make(const ContimeGeneration *g, Size more, int rounds)
+{
+	bool		by_keys = rounds > 0;
+
+#ifdef USE_ASSERT_CHECKING
+	if (contime_debug_partial)
+	{
+		(void) evict_keys(NULL, PG_INT64_MAX / 2, 1);
+		return by_keys;
+	}
+#endif
+	for (int waited_ms = 0; !contime_budget_loads(g, more, by_keys); waited_ms += 10)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!contime_room_is_freeing(g, more) && !evict_cache(g, more)))
+			break;
+		pg_usleep(10000);
+	}
+	if (contime_budget_loads(g, more, by_keys))
+		return true;
+	if (!by_keys)
+		return false;
+	if (is_partial_little())
+		part_cache(g, more);
+	return evict_keys(g, more, rounds);
+}

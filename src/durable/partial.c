@@ -1,0 +1,126 @@
+/*
+ * partial.c
+ *	  Caches that have not all keys: how they become so, and what they have.
+ *
+ * A table that does not fit into memory has such a cache, and one that makes
+ * room for others (eviction.c).  A backend that reads all keys reads the event
+ * tables.
+ *
+ * Not here: which keys are wanted (wanted.c) and how they come (key_loader.c).
+ */
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "durable/keys.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "miscadmin.h"
+
+void
+contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
+{
+	g->whole_rows = rows;
+	g->whole_bytes = bytes;
+	g->whole_net = contime_generation_stats(g).net;
+	g->whole_after = 0;
+	g->newest_row = newest;
+	g->partial = true;
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		Size		before;
+
+		/* A store that comes later finds what is noted above. */
+		contime_lock(p, LW_EXCLUSIVE);
+		START_CRIT_SECTION();
+		before = contime_charge_begin(g, p);
+		if (g->store[p] != 0)
+			ct_store_part(&arena, g->store[p], newest);
+		contime_charge_end(g, p, before);
+		END_CRIT_SECTION();
+		contime_unlock(p);
+	}
+}
+
+void
+contime_keys_forget(ContimeGeneration *g)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		uint32		position = 0;
+		CtStatus	status = g->store[p] == 0 ? CT_OK : CT_AGAIN;
+
+		while (status == CT_AGAIN)
+		{
+			Size		before;
+
+			contime_lock(p, LW_EXCLUSIVE);
+			START_CRIT_SECTION();
+			before = contime_charge_begin(g, p);
+			status = ct_store_forget_all(&arena, g->store[p], &position, WORK_PER_LOCK);
+			contime_charge_end(g, p, before);
+			END_CRIT_SECTION();
+			contime_unlock(p);
+		}
+	}
+}
+
+/* (Who writes has changed how many they are; that they take as much as before is a guess.) */
+Size
+contime_keys_whole_bytes(ContimeGeneration *g)
+{
+	double		rows = (double) g->whole_rows + contime_generation_stats(g).net - g->whole_net;
+
+	return (Size) (g->whole_bytes / (double) Max(g->whole_rows, 1) * Max(rows, 0));
+}
+
+bool
+contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
+{
+
+	resetStringInfo(&key->data);
+	enlargeStringInfo(&key->data, CT_MAX_KEY_BYTES);
+	for (; *partition < contime_shared->partitions; ++*partition, *position = 0)
+	{
+		CtArena		arena = contime_arena(*partition);
+		CtRef		timeline = 0;
+
+		contime_lock(*partition, LW_SHARED);
+		while (g->store[*partition] != 0 &&
+			   (timeline = ct_store_next(&arena, g->store[*partition], position)) != 0 &&
+			   !ct_timeline_known(&arena, g->store[*partition], timeline, NULL))
+			;
+		if (timeline != 0)
+		{
+			uint32		bytes;
+			const void *found = ct_timeline_key(&arena, timeline, &bytes);
+
+			memcpy(key->data.data, found, bytes);
+			key->data.len = bytes;
+		}
+		contime_unlock(*partition);
+		if (timeline != 0)
+		{
+			contime_hash_key(key);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A later snapshot sees all that earlier ones did: only the last one counts. */
+bool
+contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	uint32		loads = pg_atomic_read_u32(&g->key_loads);
+	ContimeLoaded loaded;
+
+	pg_read_barrier();
+	loaded = g->key_loaded;
+	pg_read_barrier();
+	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
+		contime_sees_loaded(snapshot, &loaded);
+}

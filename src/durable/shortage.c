@@ -1,0 +1,138 @@
+/*
+ * shortage.c
+ *	  Memory for caches: is it short, and what could be freed?
+ *
+ * What counts is what is allocated.  How much caches may take is said by the
+ * formula in shared/budget.c.  Where the region has room, and a quota is in the
+ * way, only caches that are charged to the same account make room.
+ *
+ * Called by readers and launchers to ask, and by eviction.c.  Nothing here changes
+ * anything, or needs a catalog: memory is shared by all databases.
+ */
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "durable/shortage.h"
+#include "shared/shared.h"
+
+#include "utils/timestamp.h"
+
+/* What takes less than that is not worth the trouble. */
+#define LEAST_BYTES ((Size) 256 * 1024)
+
+bool
+contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other, Size more)
+{
+	ContimeLevel level;
+
+	if (g == NULL || !contime_budget_region_loads(more, true))
+		return true;
+	level = contime_budget_tight(g, more);
+	return level != CONTIME_UNLIMITED && contime_account_is_shared(g, other, level);
+}
+
+bool
+contime_is_cache(ContimeGeneration *g)
+{
+	return g->used && !g->dead && contime_cache_state(g) == CONTIME_CACHE_READY;
+}
+
+ContimeGeneration *
+contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int ms, uint64 *last_read)
+{
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
+	ContimeGeneration *found = NULL;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		uint64		read = pg_atomic_read_u64(&g->last_read);
+
+		if (g != but && contime_is_cache(g) && read < before && read > *last_read &&
+			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES &&
+			contime_would_help(but, g, more))
+		{
+			before = read;
+			found = g;
+		}
+	}
+	*last_read = before;
+	return found;
+}
+
+bool
+contime_room_is_freeing(const ContimeGeneration *but, Size more)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *g = &contime_shared->generation[i];
+
+		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
+			if (g->store[p] != 0 && contime_would_help(but, g, more))
+				return true;
+	}
+	return false;
+}
+
+/* Bytes of caches that nobody reads, and that are charged to a cache's account of this level. */
+static Size
+cold_bytes(const ContimeGeneration *but, ContimeLevel level)
+{
+	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	Size		cold = 0;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if (g != but && contime_is_cache(g) && pg_atomic_read_u64(&g->last_read) < before &&
+			(level == CONTIME_UNLIMITED || contime_account_is_shared(but, g, level)) &&
+			contime_generation_bytes(g) >= LEAST_BYTES)
+			cold += contime_generation_bytes(g);
+	}
+	return cold;
+}
+
+bool
+contime_room_can_be_made(const ContimeGeneration *but, Size more)
+{
+	Size		cold = cold_bytes(but, CONTIME_UNLIMITED);
+	ContimeLevel level;
+
+	if (!contime_budget_region_holds(more > cold ? more - cold : 0))
+		return false;
+	level = contime_budget_tight(but, more);
+	if (level == CONTIME_UNLIMITED)
+		return true;
+	cold = cold_bytes(but, level);
+	return contime_budget_tight(but, more > cold ? more - cold : 0) == CONTIME_UNLIMITED;
+}
+
+Oid
+contime_room_is_wanted(void)
+{
+	uint64		last_read = 0;
+	ContimeGeneration *g = contime_budget_region_loads(0, true) ? NULL
+		: contime_coldest_cache(NULL, 0, false, 0, &last_read);
+
+	return g ? g->database : InvalidOid;
+}
+
+bool
+contime_room_is_tight(ContimeGeneration *g)
+{
+	return g->partial && contime_is_cache(g) && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
+}
+
+ContimeGeneration *
+contime_room_tight(Oid database)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+
+		if ((!OidIsValid(database) || g->database == database) && contime_room_is_tight(g))
+			return g;
+	}
+	return NULL;
+}

@@ -1,0 +1,285 @@
+/*
+ * triggers.c
+ *	  The triggers on event tables by which their rows are captured.
+ *
+ * A durable table has triggers on each event table and its partitions: before
+ * and after a statement, and after a row where there are rows.  They are
+ * internal ones: not dumped, not shown, and nobody drops or disables them by
+ * accident.  They fire always, for what is replicated, too.
+ *
+ * Called by DDL, and by the loader to see what is in the way of capturing.
+ *
+ * Not here: what they do when they fire (capture.c).
+ */
+#include "postgres.h"
+
+#include "durable/durable.h"
+#include "table/table.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+/* Sorts before the triggers of users, who may read what was captured. */
+#define TRIGGER_NAME "!contime_%s"
+
+/* One that a relation has: whose it is, and about which event table. */
+typedef struct Capturer
+{
+	Oid			oid;
+	char	   *name;
+	Oid			relid;			/* the continuous table */
+	Oid			events;
+	char		enabled;		/* as tgenabled */
+} Capturer;
+
+static void
+read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	bytea	   *args = DatumGetByteaPP(heap_getattr(tuple, Anum_pg_trigger_tgargs,
+													RelationGetDescr(catalog), &isnull));
+	const char *first = VARDATA_ANY(args);
+
+	capturer->oid = form->oid;
+	capturer->name = pstrdup(NameStr(form->tgname));
+	capturer->relid = atooid(first);
+	capturer->events = atooid(first + strlen(first) + 1);
+	capturer->enabled = form->tgenabled;
+}
+
+/* Those that a relation has, as the catalog has them now: it need not be locked. */
+static List *
+capturers(Oid relation)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = contime_member(CONTIME_MEMBER_CAPTURE);
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Capturer   *capturer;
+
+		if (!form->tgisinternal || form->tgfoid != function || form->tgnargs != 2)
+			continue;
+		capturer = palloc(sizeof(Capturer));
+		read_capturer(capturer, catalog, tuple);
+		found = lappend(found, capturer);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}
+
+/* It goes with the continuous table as well as with its relation, and not alone. */
+static void
+create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, int16 timing,
+			   int16 on)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+	ObjectAddress trigger;
+	ObjectAddress owner;
+
+	stmt->trigname = psprintf(TRIGGER_NAME, name);
+	stmt->funcname = list_make2(makeString("contime"), makeString("capture"));
+	stmt->args = list_make2(makeString(psprintf("%u", relid)), makeString(psprintf("%u", events)));
+	stmt->row = row;
+	stmt->timing = timing;
+	stmt->events = on;
+	trigger = CreateTriggerFiringOn(stmt, NULL, relation, InvalidOid, InvalidOid, InvalidOid,
+									contime_require_member(CONTIME_MEMBER_CAPTURE), InvalidOid, NULL,
+									true, false,
+									TRIGGER_FIRES_ALWAYS);
+	ObjectAddressSet(owner, RelationRelationId, relid);
+	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_PRI);
+	ObjectAddressSet(owner, RelationRelationId, relation);
+	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_SEC);
+}
+
+static void
+create_triggers(Oid relid, Oid events, Oid relation)
+{
+	int16		changes = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+
+	create_trigger("before", relid, events, relation, false, TRIGGER_TYPE_BEFORE,
+				   changes | TRIGGER_TYPE_TRUNCATE);
+	if (get_rel_relkind(relation) == RELKIND_RELATION)
+		create_trigger("row", relid, events, relation, true, TRIGGER_TYPE_AFTER, changes);
+	create_trigger("after", relid, events, relation, false, TRIGGER_TYPE_AFTER, changes);
+}
+
+static void
+drop_trigger(Oid trigger)
+{
+	ObjectAddress address;
+
+	ObjectAddressSet(address, TriggerRelationId, trigger);
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger, RelationRelationId,
+									DEPENDENCY_PARTITION_PRI);
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger, RelationRelationId,
+									DEPENDENCY_PARTITION_SEC);
+	CommandCounterIncrement();
+	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+/* Where ENABLE TRIGGER ALL has left it firing but not always. */
+static void
+have_fire_always(Oid relation, const Capturer *capturer)
+{
+	Relation	rel = relation_open(relation, ShareRowExclusiveLock);
+
+	EnableDisableTrigger(rel, capturer->name, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
+	relation_close(rel, NoLock);
+}
+
+/* A member of a list for a continuous table and an event table of it, or NULL. */
+static Capturer *
+find_capturer(List *list, Oid relid, Oid events)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+	{
+		Capturer   *capturer = lfirst(lc);
+
+		if (capturer->relid == relid && capturer->events == events)
+			return capturer;
+	}
+	return NULL;
+}
+
+/* What there is to be: for each event table that a relation is, or is a partition of. */
+static List *
+wanted_capturers(Oid relation)
+{
+	List	   *tables = list_make1_oid(relation);
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (get_rel_relispartition(relation))
+		tables = list_concat(tables, get_partition_ancestors(relation));
+	foreach(lc, tables)
+		foreach(lc2, contime_source_dependents(lfirst_oid(lc)))
+		{
+			Capturer   *capturer = palloc0(sizeof(Capturer));
+
+			capturer->relid = lfirst_oid(lc2);
+			capturer->events = lfirst_oid(lc);
+			wanted = lappend(wanted, capturer);
+		}
+	return wanted;
+}
+
+bool
+contime_capture_fit(Oid relation)
+{
+	char		relkind = get_rel_relkind(relation);
+	List	   *wanted;
+	List	   *there;
+	bool		complete = true;
+	ListCell   *lc;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return true;
+	wanted = wanted_capturers(relation);
+	there = capturers(relation);
+	foreach(lc, there)
+	{
+		const Capturer *capturer = lfirst(lc);
+
+		if (find_capturer(wanted, capturer->relid, capturer->events) == NULL)
+		{
+			LockRelationOid(relation, ShareRowExclusiveLock);
+			drop_trigger(capturer->oid);
+		}
+		else if (capturer->enabled == TRIGGER_FIRES_ON_ORIGIN)
+			have_fire_always(relation, capturer);
+		else if (capturer->enabled != TRIGGER_FIRES_ALWAYS)
+			complete = false;
+	}
+	foreach(lc, wanted)
+	{
+		const Capturer *capturer = lfirst(lc);
+
+		if (find_capturer(there, capturer->relid, capturer->events) == NULL)
+			create_triggers(capturer->relid, capturer->events, relation);
+	}
+	CommandCounterIncrement();
+	return complete;
+}
+
+void
+contime_capture_fit_all(Oid events)
+{
+	ListCell   *lc;
+
+	/* Nobody attaches anything meanwhile. */
+	LockRelationOid(events, ShareRowExclusiveLock);
+	foreach(lc, find_all_inheritors(events, ShareRowExclusiveLock, NULL))
+		(void) contime_capture_fit(lfirst_oid(lc));
+}
+
+/* Why the rows of one relation of an event table are not captured, or NULL. */
+static const char *
+relation_obstacle(Oid relid, Oid events, Oid relation)
+{
+	char		relkind = get_rel_relkind(relation);
+	int			firing = 0;
+	ListCell   *lc;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return "a partition is a foreign table";
+	if (relation == events && has_superclass(relation))
+		return "an event table is a partition or a child of another";
+	foreach(lc, capturers(relation))
+	{
+		const Capturer *capturer = lfirst(lc);
+
+		firing += capturer->relid == relid && capturer->events == events &&
+			capturer->enabled == TRIGGER_FIRES_ALWAYS;
+	}
+	return firing == (relkind == RELKIND_RELATION ? 3 : 2) ? NULL
+		: "a trigger of it is not there or disabled";
+}
+
+const char *
+contime_capture_obstacle(Oid relid, Oid events, List **relations)
+{
+	List	   *tree = list_make1_oid(events);
+	bool		detached = false;
+	ListCell   *lc;
+
+	LockRelationOid(events, AccessShareLock);
+	foreach(lc, tree)
+	{
+		const char *obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
+		List	   *children = find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
+																  &detached, NULL);
+
+		if (obstacle)
+			return obstacle;
+		if (children != NIL && get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
+			return "an event table has children by inheritance";
+		tree = list_concat(tree, children);
+	}
+	*relations = list_concat_unique_oid(*relations, tree);
+	return detached ? "a partition is being detached" : NULL;
+}

@@ -1,0 +1,107 @@
+/*
+ * mvcc.h
+ *	  Transactions and snapshots: which events a reader sees.
+ *
+ *	  serializable.c  predicate locks of SERIALIZABLE transactions
+ *	  xact.c          the status of transactions
+ *	  visible.c       which recent events a snapshot sees
+ *
+ * A file calls those above it in this list, and rooms on lower floors.
+ */
+#ifndef CONTIME_MVCC_H
+#define CONTIME_MVCC_H
+
+#include "postgres.h"
+
+#include "engine/engine.h"
+
+#include "utils/rel.h"
+#include "utils/snapshot.h"
+
+/* What became of a transaction. */
+typedef enum ContimeFate
+{
+	CONTIME_IN_PROGRESS,
+	CONTIME_COMMITTED,
+	CONTIME_ABORTED,
+	CONTIME_FORGOTTEN			/* so old that the commit log has been truncated */
+} ContimeFate;
+
+/* A snapshot made ready for the engine. */
+typedef struct ContimeView
+{
+	Snapshot	snapshot;
+	uint64		own_top;		/* own top-level transaction, or 0 */
+	CtSnapshot	plain;
+	CtRuns		runs;			/* visible recent events of the timeline at hand */
+	uint32		capacity;		/* of the runs and of unknown[] */
+	uint32		wanted;
+	bool		overtaken;		/* a hidden one waits for its twin: others see it */
+	uint32		nunknown;
+	uint64	   *unknown;		/* transactions to look up */
+	bool		tracks;			/* of a serializable transaction: */
+	uint32		nunseen;		/* who wrote what was met and not seen, at */
+	uint32		unseen_capacity;	/* most so many of them in unseen[] */
+	uint64	   *unseen;
+} ContimeView;
+
+/* ---- xact.c ---------------------------------------------------------------------- */
+
+/*
+ * The fate of a (sub)transaction by its 64-bit id and that of its top-level
+ * transaction.  Not under a lock.
+ */
+extern ContimeFate contime_fate(uint64 top, uint64 xid);
+
+/* Did it commit, of one that has ended?  ERROR when that is forgotten. */
+extern bool contime_committed(uint64 xid);
+
+/* A transaction id of the last 2^32 in 64 bits. */
+extern uint64 contime_widen(TransactionId xid);
+extern CtArena contime_arena(int partition);
+
+/* Which transactions had ended, for the label of a top-level transaction. */
+extern uint64 contime_ended(uint64 top);
+
+extern void contime_report_forgotten(uint64 xid) pg_attribute_noreturn();
+
+/* ---- visible.c ------------------------------------------------------------------- */
+
+/* ERROR for snapshots that are not MVCC. */
+extern ContimeView *contime_view_begin(Snapshot snapshot);
+extern void contime_view_end(ContimeView *view);
+
+/*
+ * Under the partition's lock: gather a timeline's visible recent events into
+ * view->runs.  False: release the lock, call contime_view_resolve(), retry.
+ */
+extern bool contime_view_gather(ContimeView *view, const CtArena *arena,
+								CtRef store, CtRef timeline);
+extern void contime_view_resolve(ContimeView *view);
+
+/*
+ * Not under a lock: have core judge what was not seen since the last time.
+ * ERROR 40001 when this transaction cannot be serialized.
+ */
+extern void contime_view_report(ContimeView *view, Relation rel);
+
+/* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
+extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
+
+/* ---- serializable.c -------------------------------------------------------------- */
+
+/*
+ * A key, or all of them (NULL), will be read.  True: whoever wrote an event
+ * that the snapshot does not see is to be told of.
+ */
+extern bool contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash);
+extern void contime_serializable_unseen(Relation rel, Snapshot snapshot,
+										const uint64 *xid, uint32 count);
+
+/* An event of the key has been linked by a serializable transaction. */
+extern void contime_serializable_write(Relation rel, uint64 hash);
+
+/* All of a table is about to go: TRUNCATE, DROP. */
+extern void contime_serializable_clear(Oid relid);
+
+#endif							/* CONTIME_MVCC_H */

@@ -1,0 +1,289 @@
+/*
+ * visible.c
+ *	  Which recent events a snapshot sees: core's rules for heap tuples.
+ *
+ * In this order, as in HeapTupleSatisfiesMVCC(): an event of the reader's own
+ * transaction by its command; one whose top-level transaction the snapshot
+ * holds to be in progress, not at all; else by what the commit log says of
+ * its own transaction.
+ *
+ * The commit log may have to be read from disk, which can wait and fail, so
+ * it is never asked under a partition's lock.  A reader therefore gathers
+ * under the lock with what it knows, and when something is unknown looks it
+ * up without the lock and gathers again.  A fate, once known, is final: only
+ * transactions that the snapshot holds to have ended are looked up.  Since a
+ * snapshot names finitely many of those, gathering again ends.
+ *
+ * Entered events have committed by invariant; the engine tests their
+ * top-level ids against the plain snapshot.
+ *
+ * For a serializable transaction a view also tracks whose events it met that
+ * the snapshot does not see; what follows from that is serializable.c's.
+ */
+#include "postgres.h"
+
+#include "mvcc/mvcc.h"
+#include "base/base.h"
+
+#include "access/xact.h"
+#include "lib/qunique.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+/* Forget fates beyond this many, at the start of a view. */
+#define MAX_FATES 65536
+
+typedef enum Sight
+{
+	HIDDEN,
+	UNSEEN,						/* of a transaction in progress to the snapshot */
+	SEEN,
+	UNKNOWN						/* the commit log must be asked */
+} Sight;
+
+typedef struct Fate
+{
+	uint64		xid;
+	bool		committed;
+} Fate;
+
+/* What this backend has learned from the commit log. */
+static HTAB *fates = NULL;
+
+static void
+fates_prepare(void)
+{
+	HASHCTL		info;
+
+	if (fates && hash_get_num_entries(fates) > MAX_FATES)
+	{
+		hash_destroy(fates);
+		fates = NULL;
+	}
+	if (fates)
+		return;
+	info.keysize = sizeof(uint64);
+	info.entrysize = sizeof(Fate);
+	info.hcxt = TopMemoryContext;
+	fates = hash_create("contime transaction fates", 256, &info,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* A transaction id of the last 2^31 before `next`, in 64 bits. */
+static uint64
+widen(TransactionId xid, FullTransactionId next)
+{
+	return U64FromFullTransactionId(next) -
+		(uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+static int
+cmp_u64(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+ContimeView *
+contime_view_begin(Snapshot snapshot)
+{
+	ContimeView *view = palloc0(sizeof(ContimeView));
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint64	   *xip;
+
+	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("continuous tables can only be read with an MVCC snapshot")));
+
+	view->snapshot = snapshot;
+	view->own_top = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	xip = palloc(Max(snapshot->xcnt, 1) * sizeof(uint64));
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		xip[i] = widen(snapshot->xip[i], next);
+	qsort(xip, snapshot->xcnt, sizeof(uint64), cmp_u64);
+	view->plain.xmin = widen(snapshot->xmin, next);
+	view->plain.xmax = widen(snapshot->xmax, next);
+	view->plain.nxip = snapshot->xcnt;
+	view->plain.xip = xip;
+#ifdef USE_ASSERT_CHECKING
+	if (contime_debug_visibility == CONTIME_VISIBILITY_NO_SNAPSHOT)
+	{
+		view->plain.xmin = view->plain.xmax = U64FromFullTransactionId(next);
+		view->plain.nxip = 0;
+	}
+#endif
+	view->plain.until = PG_INT64_MAX;
+
+	view->capacity = 64;
+	view->runs.extra = palloc(view->capacity * sizeof(CtRef));
+	view->runs.cancelled = palloc(view->capacity * sizeof(CtRef));
+	view->unknown = palloc(view->capacity * sizeof(uint64));
+	view->unseen_capacity = 64;
+	view->unseen = palloc(view->unseen_capacity * sizeof(uint64));
+	fates_prepare();
+	return view;
+}
+
+void
+contime_view_end(ContimeView *view)
+{
+	pfree(unconstify(uint64 *, view->plain.xip));
+	pfree(view->runs.extra);
+	pfree(view->runs.cancelled);
+	pfree(view->unknown);
+	pfree(view->unseen);
+	pfree(view);
+}
+
+static Sight
+view_sight(const ContimeView *view, const CtEvent *event)
+{
+	Fate	   *fate;
+
+	/*
+	 * The 64-bit top id is compared first, so that an id of 2^32 transactions
+	 * ago cannot be taken for our own.
+	 */
+	if (event->top == view->own_top &&
+		TransactionIdIsCurrentTransactionId((TransactionId) event->xid))
+		return event->cid < view->snapshot->curcid ? SEEN : HIDDEN;
+	if (!ct_snapshot_sees(&view->plain, event->top))
+		return UNSEEN;
+	fate = hash_search(fates, &event->xid, HASH_FIND, NULL);
+	if (fate == NULL)
+		return UNKNOWN;
+	return fate->committed ? SEEN : HIDDEN;
+}
+
+/* Count one that does not fit, too, so that there is room the next time. */
+static void
+note_unseen(ContimeView *view, uint64 xid)
+{
+	if (view->nunseen < view->unseen_capacity)
+		view->unseen[view->nunseen] = xid;
+	view->nunseen++;
+}
+
+/* Those who wrote what has entered; false: there is not enough room. */
+static bool
+note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	uint32		noted = Min(view->nunseen, view->unseen_capacity);
+
+	view->nunseen += ct_timeline_unseen(arena, store, timeline, &view->plain,
+										view->unseen + noted, view->unseen_capacity - noted);
+	return view->nunseen <= view->unseen_capacity;
+}
+
+/*
+ * Under the partition's lock: the runs of a timeline's visible recent events.
+ * False: release the lock, call contime_view_report() and
+ * contime_view_resolve(), and start again.
+ */
+bool
+contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
+{
+	uint32		count;
+	CtRef		ref = ct_timeline_recent(arena, timeline, &count);
+
+	view->runs.nextra = view->runs.ncancelled = 0;
+	view->nunknown = 0;
+	view->wanted = count;
+	view->overtaken = false;
+	view->runs.retracts = false;
+	if (count > view->capacity)
+		return false;
+
+	for (uint32 i = 0; i < count && ref != 0; i++)
+	{
+		const CtEvent *event = ct_ptr(arena, ref);
+
+		switch (view_sight(view, event))
+		{
+			case SEEN:
+				view->runs.retracts |= event->retracts != 0;
+				view->runs.extra[view->runs.nextra++] = ref;
+				break;
+			case UNKNOWN:
+				view->unknown[view->nunknown++] = event->xid;
+				break;
+			case UNSEEN:
+				view->overtaken |= event->state == CT_WAITING;
+				if (view->tracks)
+					note_unseen(view, event->xid);
+				break;
+			case HIDDEN:
+				view->overtaken |= event->state == CT_WAITING;
+				break;
+		}
+		ref = event->next;
+	}
+	if (view->nunknown > 0 ||
+		(view->tracks && !note_entered(view, arena, store, timeline)))
+		return false;
+	if (view->runs.nextra > 0)
+		ct_timeline_merge(arena, store, timeline, &view->plain, &view->runs);
+	return true;
+}
+
+/* Without the lock: tell whose events were met and not seen. */
+void
+contime_view_report(ContimeView *view, Relation rel)
+{
+	uint32		count = Min(view->nunseen, view->unseen_capacity);
+
+	if (count == 0)
+		return;
+	qsort(view->unseen, count, sizeof(uint64), cmp_u64);
+	count = qunique(view->unseen, count, sizeof(uint64), cmp_u64);
+	contime_serializable_unseen(rel, view->snapshot, view->unseen, count);
+	if (view->nunseen > view->unseen_capacity)
+	{
+		view->unseen_capacity = view->nunseen + view->nunseen / 2;
+		view->unseen = repalloc_huge(view->unseen, view->unseen_capacity * sizeof(uint64));
+	}
+	view->nunseen = 0;
+}
+
+/* Without the lock: make room, and learn what was unknown. */
+void
+contime_view_resolve(ContimeView *view)
+{
+	if (view->wanted > view->capacity)
+	{
+		uint32		capacity = view->wanted + view->wanted / 2;
+
+		view->runs.extra = repalloc_huge(view->runs.extra, capacity * sizeof(CtRef));
+		view->runs.cancelled = repalloc_huge(view->runs.cancelled, capacity * sizeof(CtRef));
+		view->unknown = repalloc_huge(view->unknown, capacity * sizeof(uint64));
+		view->capacity = capacity;
+	}
+
+	for (uint32 i = 0; i < view->nunknown; i++)
+	{
+		bool		committed;
+		bool		found;
+		Fate	   *fate;
+
+		CHECK_FOR_INTERRUPTS();
+		if (hash_search(fates, &view->unknown[i], HASH_FIND, NULL))
+			continue;
+		committed = contime_committed(view->unknown[i]);
+		fate = hash_search(fates, &view->unknown[i], HASH_ENTER, &found);
+		fate->committed = committed;
+	}
+	view->nunknown = 0;
+}
+
+/* Does the snapshot see a batch of this label?  Not under a lock. */
+bool
+contime_view_sees(ContimeView *view, uint64 top, uint64 xid)
+{
+	if (top == view->own_top && TransactionIdIsCurrentTransactionId((TransactionId) xid))
+		return true;
+	return ct_snapshot_sees(&view->plain, top) && contime_fate(top, xid) == CONTIME_COMMITTED;
+}

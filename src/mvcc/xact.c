@@ -1,0 +1,98 @@
+/*
+ * xact.c
+ *	  The status of transactions, by ids of 64 bits.
+ *
+ *	  in progress ──► committed | aborted ──► truncated: the commit log no
+ *	                                          longer knows which of the two
+ *
+ * Core compares 32-bit ids and may have truncated the commit log before an event's
+ * transaction is looked up, after a partition's worker was stopped for long.
+ * XactTruncationLock is held while the log is read, as pg_xact_status() does.
+ *
+ * Concurrency: none of these may be called under a partition's lock.
+ *
+ * Not here: what a snapshot sees (visible.c).
+ */
+#include "postgres.h"
+
+#include "mvcc/mvcc.h"
+
+#include <sys/mman.h>
+
+#include "storage/procarray.h"
+#include "utils/snapmgr.h"
+
+/* Our own id is not below the oldest that the latest snapshot found running. */
+uint64
+contime_ended(uint64 top)
+{
+	return top - (uint32) ((TransactionId) top - RecentXmin);
+}
+
+uint64
+contime_widen(TransactionId xid)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+/*
+ * Keep clog from being truncated, and say whether it still reaches back to a
+ * transaction; as pg_xact_status() does.
+ */
+static bool
+clog_hold(uint64 xid)
+{
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	return xid >= contime_widen(ShmemVariableCache->oldestClogXid);
+}
+
+static void
+clog_release(void)
+{
+	LWLockRelease(XactTruncationLock);
+}
+
+ContimeFate
+contime_fate(uint64 top, uint64 xid)
+{
+	ContimeFate fate = CONTIME_IN_PROGRESS;
+
+	if (!clog_hold(xid))
+		fate = CONTIME_FORGOTTEN;
+	else if (TransactionIdIsInProgress((TransactionId) top))
+	{
+		/* A subtransaction may have been rolled back already. */
+		if (xid != top && TransactionIdDidAbort((TransactionId) xid))
+			fate = CONTIME_ABORTED;
+	}
+	else if (TransactionIdDidCommit((TransactionId) xid))
+		fate = CONTIME_COMMITTED;
+	else if (TransactionIdDidAbort((TransactionId) xid))
+		fate = CONTIME_ABORTED;
+	clog_release();
+	return fate;
+}
+
+void pg_attribute_noreturn()
+contime_report_forgotten(uint64 xid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+			 errdetail("A worker of contime was stopped for so long that the commit log does not reach back to it."),
+			 errhint("TRUNCATE the continuous table, or restart the server.")));
+}
+
+bool
+contime_committed(uint64 xid)
+{
+	bool		known = clog_hold(xid);
+	bool		committed = known && TransactionIdDidCommit((TransactionId) xid);
+
+	clog_release();
+	if (!known)
+		contime_report_forgotten(xid);
+	return committed;
+}

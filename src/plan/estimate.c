@@ -1,0 +1,208 @@
+/*
+ * estimate.c
+ *	  What the planner is told of the functions that read: rows, and what they cost.
+ *
+ *	  at, since        the keys there are, or one
+ *	  history, events  events of a key, or of all: of a range of which nothing is
+ *	                   known a share that core would assume
+ *	  series           its steps, if they are known
+ *
+ * The size of a table and the costs are those of path.c, so that a function
+ * and the SELECT that does the same cost the same.
+ */
+#include "postgres.h"
+
+#include "plan/plan.h"
+#include "plan/planner.h"
+#include "table/table.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(contime_at_support);
+PG_FUNCTION_INFO_V1(contime_range_support);
+PG_FUNCTION_INFO_V1(contime_series_support);
+/* Instants of a series of which nothing is known, as the function's ROWS has it. */
+#define ASSUMED_INSTANTS 1000
+
+/* A call, and what is known of it. */
+typedef struct Call
+{
+	PlannerInfo *root;			/* may be NULL */
+	List	   *args;
+	ContimeRel	crel;			/* the table's size */
+	bool		by_key;
+	double		keys;			/* that are read */
+} Call;
+
+/* How many rows does a call give? */
+typedef double (*CountRows) (const Call *call);
+
+/* EXPLAIN is nobody's way to learn of a table what he may not read. */
+static bool
+may_read(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+/* Measure the table whose row type the first argument has; false: it is none. */
+static bool
+measure(Call *call)
+{
+	Oid			type = call->args ? getBaseType(exprType(linitial(call->args))) : InvalidOid;
+	Oid			relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
+	Relation	rel;
+
+	if (!OidIsValid(relid) || !contime_is_table(relid) || !may_read(relid))
+		return false;
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		return false;
+	contime_measure(contime_table(rel), &call->crel);
+	relation_close(rel, NoLock);
+	call->keys = call->by_key ? 1 : call->crel.keys;
+	return true;
+}
+
+/* An argument that is known, or can be guessed: now() is, and parameters may be. */
+static const Const *
+known_argument(const Call *call, int argno)
+{
+	Node	   *arg = list_nth(call->args, argno);
+
+	if (call->root)
+		arg = estimate_expression_value(call->root, arg);
+	return IsA(arg, Const) ? (const Const *) arg : NULL;
+}
+
+static bool
+is_null(const Const *known)
+{
+	return known && known->constisnull;
+}
+
+/* Answer a request about a call whose key, if it has one, makes it have so many arguments. */
+static Node *
+answer(Node *request, int nargs_by_key, CountRows count_rows)
+{
+	SupportRequestRows *rows = (SupportRequestRows *) request;
+	SupportRequestCost *cost = (SupportRequestCost *) request;
+	bool		is_rows = IsA(request, SupportRequestRows);
+	Node	   *node;
+	Call		call = {0};
+	double		count;
+
+	if (!is_rows && !IsA(request, SupportRequestCost))
+		return NULL;
+	node = is_rows ? rows->node : cost->node;
+	if (node == NULL || !IsA(node, FuncExpr))
+		return NULL;
+	call.root = is_rows ? rows->root : cost->root;
+	call.args = ((FuncExpr *) node)->args;
+	call.by_key = list_length(call.args) == nargs_by_key;
+	if (!measure(&call))
+		return NULL;
+	count = count_rows(&call);
+	if (is_rows)
+		rows->rows = count;
+	else
+	{
+		cost->startup = 0;
+		cost->per_tuple = contime_access_cost(&call.crel, call.by_key, call.keys, count);
+	}
+	return request;
+}
+
+/* ---- at, since ---------------------------------------------------------------------------------- */
+
+static double
+count_slice(const Call *call)
+{
+	return call->keys;
+}
+
+Datum
+contime_at_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 3, count_slice));
+}
+
+/* ---- history, events: the last two arguments are the range ----------------------------------------- */
+
+static double
+count_range(const Call *call)
+{
+	int			from = list_length(call->args) - 2;
+	const Const *lower = known_argument(call, from);
+	const Const *upper = known_argument(call, from + 1);
+	bool		all_before;
+	bool		all_after;
+	Selectivity share = DEFAULT_RANGE_INEQ_SEL;
+
+	if (is_null(lower) || is_null(upper) || (call->by_key && is_null(known_argument(call, 1))))
+		return 0;
+	if (lower && upper && DatumGetInt64(lower->constvalue) >= DatumGetInt64(upper->constvalue))
+		return 0;
+	all_before = lower && DatumGetInt64(lower->constvalue) == PG_INT64_MIN;
+	all_after = upper && DatumGetInt64(upper->constvalue) == PG_INT64_MAX;
+	if (all_before && all_after)
+		share = 1;
+	else if (all_before || all_after)
+		share = DEFAULT_INEQ_SEL;
+	return call->keys * Max(call->crel.events * share, 1);
+}
+
+Datum
+contime_range_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 4, count_range));
+}
+
+/* ---- series: from, to, step -------------------------------------------------------------------------- */
+
+/* An interval in microseconds, as far as there is such a thing. */
+static double
+microseconds(const Interval *interval)
+{
+	double		days = interval->day + interval->month * DAYS_PER_YEAR / MONTHS_PER_YEAR;
+
+	return interval->time + days * USECS_PER_DAY;
+}
+
+static double
+count_steps(const Call *call)
+{
+	const Const *known[3];
+	double		span;
+	double		step;
+
+	for (int i = 0; i < 3; i++)
+		known[i] = known_argument(call, 2 + i);
+	if (is_null(known_argument(call, 1)) || is_null(known[0]) || is_null(known[1]) || is_null(known[2]))
+		return 0;
+	if (known[0] == NULL || known[1] == NULL || known[2] == NULL)
+		return ASSUMED_INSTANTS;
+	span = (double) DatumGetInt64(known[1]->constvalue) - (double) DatumGetInt64(known[0]->constvalue);
+	step = known[2]->consttype == INTERVALOID
+		? microseconds(DatumGetIntervalP(known[2]->constvalue))
+		: (double) DatumGetInt64(known[2]->constvalue);
+	if (step == 0)
+		return ASSUMED_INSTANTS;
+	return Max(floor(span / step) + 1, 0);
+}
+
+Datum
+contime_series_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 5, count_steps));
+}

@@ -1,0 +1,488 @@
+/*
+ * path.c
+ *	  What it costs to read a continuous table, and the paths and plans for it.
+ *
+ *	  size:   keys and events that are there now (of a durable table, what is
+ *	          known of its event table)
+ *	  rows:   instants by keys, after the filters
+ *	  paths:  at the instants that plan/binding.c found; with the key from joins, too;
+ *	          all keys by several processes, a partition of the keys at a time
+ *	  plan:   instants and key as expressions, for fdw.c
+ *
+ * Estimates do not depend on whether a parameter's value is known, so that
+ * generic and custom plans that do the same cost the same.
+ *
+ * The callbacks at the end are wired up by fdw.c.
+ */
+#include "postgres.h"
+
+#include "plan/plan.h"
+#include "plan/planner.h"
+#include "shared/shared.h"
+
+#include <math.h>
+
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+
+/* A path that exists only so that the planner gets through: never to be run. */
+#define FORBIDDEN_COST 1.0e20
+
+/* ---- estimates --------------------------------------------------------------------- */
+
+/* Is the clause taken care of by what was bound? */
+static bool
+is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
+{
+	if (rinfo == match->time_clause)
+		return match->exact;
+	for (int i = 0; match->by_key && i < crel->nkeys; i++)
+	{
+		if (rinfo == match->key_clause[i])
+			return true;
+	}
+	return false;
+}
+
+typedef struct KeyColumn
+{
+	ContimeRel *crel;
+	int			index;
+} KeyColumn;
+
+static bool
+equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+				   EquivalenceMember *em, void *arg)
+{
+	KeyColumn  *key = arg;
+	Node	   *node = (Node *) em->em_expr;
+
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return contime_is_column(key->crel, node, key->crel->key_attno[key->index]);
+}
+
+/* Join clauses, in terms of the table, that could bind a column of the key. */
+static List *
+find_key_clauses(PlannerInfo *root, ContimeRel *crel)
+{
+	RelOptInfo *rel = crel->rel;
+	List	   *clauses = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rel->joininfo)
+	{
+		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
+			clauses = lappend(clauses, lfirst(lc));
+	}
+	for (int i = 0; i < crel->nkeys; i++)
+	{
+		KeyColumn	key = {crel, i};
+
+		if (rel->has_eclass_joins)
+			clauses = list_concat(clauses,
+								  generate_implied_equalities_for_column(root, rel,
+																		 equivalence_is_key, &key,
+																		 rel->lateral_referencers));
+	}
+	foreach(lc, clauses)
+	{
+		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		bool		usable = false;
+		bool		array;
+
+		for (int i = 0; i < crel->nkeys; i++)
+			usable |= contime_match_key(root, crel, i, clause, &array) != NULL;
+		if (usable)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/* Instants of a match, for estimates. */
+static double
+count_instants(const Match *match)
+{
+	double		result = 0;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, match->instants, lc2, match->arrays)
+		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
+	return match->time_clause ? Max(result, 1) : 1;
+}
+
+static double
+count_keys(const ContimeRel *crel, const Match *match)
+{
+	double		result = 1;
+
+	for (int i = 0; i < crel->nkeys; i++)
+	{
+		if (match->key_array[i])
+			result *= Max(estimate_array_length(match->key[i]), 1);
+	}
+	return result;
+}
+
+/* Rows and what it takes to get them, for the clauses of one path. */
+static double
+estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bool *by_key)
+{
+	Match		match;
+	List	   *filters = NIL;
+	QualCost	filter_cost;
+	double		keys;
+	double		rows;
+	ListCell   *lc;
+
+	contime_match_clauses(root, crel, clauses, &match);
+	foreach(lc, clauses)
+	{
+		if (!is_bound(crel, &match, lfirst(lc)))
+			filters = lappend(filters, lfirst(lc));
+	}
+	keys = match.by_key ? count_keys(crel, &match) : crel->keys;
+	rows = keys * count_instants(&match);
+	cost_qual_eval(&filter_cost, filters, root);
+	*cost = contime_access_cost(crel, match.by_key, keys, rows) +
+		filter_cost.startup + rows * filter_cost.per_tuple;
+	*by_key = match.by_key;
+	return clamp_row_est(rows * clauselist_selectivity(root, filters, crel->rel->relid,
+													  JOIN_INNER, NULL));
+}
+
+/* Of a join clause, before the sizes of what it joins are final. */
+static Selectivity
+bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo)
+{
+	SpecialJoinInfo sj = {0};
+
+	sj.type = T_SpecialJoinInfo;
+	sj.min_lefthand = sj.syn_lefthand = crel->source;
+	sj.min_righthand = sj.syn_righthand = crel->top->relids;
+	sj.jointype = JOIN_INNER;
+	/* the bare clause, so that nothing is cached */
+	return clause_selectivity(root, (Node *) rinfo->clause, 0, JOIN_INNER, &sj);
+}
+
+/*
+ * How many rows the joins should believe a table bound by a join to have: so
+ * many that the selectivity of the join's clauses leaves what a path finds.
+ */
+static double
+estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
+{
+	Relids		joined = bms_union(crel->top->relids, crel->source);
+	List	   *clauses = list_copy(crel->rel->baserestrictinfo);
+	double		rows = crel->slice;
+	Selectivity selectivity = 1;
+	Match		match;
+	Cost		cost;
+	bool		by_key;
+	ListCell   *lc;
+
+	foreach(lc, crel->candidates)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (bms_is_subset(rinfo->clause_relids, joined))
+		{
+			selectivity = bound_selectivity(root, crel, rinfo);
+			break;
+		}
+	}
+
+	/* A partition's rows add up to those of the table that is joined. */
+	foreach(lc, crel->rel == crel->top ? find_key_clauses(root, crel) : NIL)
+	{
+		if (bms_is_subset(lfirst_node(RestrictInfo, lc)->clause_relids, joined))
+			clauses = lappend(clauses, lfirst(lc));
+	}
+	contime_match_clauses(root, crel, clauses, &match);
+	if (match.by_key)
+		rows = estimate_path(root, crel, clauses, &cost, &by_key);
+	for (int i = 0; match.by_key && i < crel->nkeys; i++)
+	{
+		if (!list_member_ptr(crel->rel->baserestrictinfo, match.key_clause[i]))
+			selectivity *= bound_selectivity(root, crel, match.key_clause[i]);
+	}
+	return clamp_row_est(rows / Max(selectivity, 1.0e-9));
+}
+
+/* ---- paths ------------------------------------------------------------------------- */
+
+/* Mark of a path that must not be run. */
+static List *
+forbidden_mark(void)
+{
+	return list_make1(makeInteger(1));
+}
+
+static void
+add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
+{
+	RelOptInfo *rel = crel->rel;
+	ParamPathInfo *param_info = get_baserel_parampathinfo(root, rel, outer);
+	List	   *clauses = rel->baserestrictinfo;
+	double		rows;
+	Cost		cost;
+	bool		by_key;
+
+	if (param_info != NULL)
+		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
+	rows = estimate_path(root, crel, clauses, &cost, &by_key);
+	if (forbidden)
+		cost += FORBIDDEN_COST;
+	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
+	add_path(rel, (Path *)
+			 create_foreignscan_path(root, rel, NULL, rows,
+									 forbidden ? FORBIDDEN_COST : 0, cost,
+									 NIL, outer, NULL,
+									 forbidden ? forbidden_mark() : NIL));
+}
+
+/* All keys by several processes: each takes one partition of them after the other. */
+static void
+add_parallel_path(PlannerInfo *root, ContimeRel *crel)
+{
+	RelOptInfo *rel = crel->rel;
+	double		rows;
+	double		share;
+	Cost		cost;
+	bool		by_key;
+	int			workers;
+	ForeignPath *path;
+
+	rows = estimate_path(root, crel, rel->baserestrictinfo, &cost, &by_key);
+	workers = compute_parallel_worker(rel, crel->keys * rel->reltarget->width / BLCKSZ, -1,
+									  max_parallel_workers_per_gather);
+	workers = Min(workers, contime_shared->partitions);
+	if (by_key || workers <= 0)
+		return;
+
+	/* The leader helps the less the more workers it has to listen to. */
+	share = workers;
+	if (parallel_leader_participation)
+		share += Max(1.0 - 0.3 * workers, 0);
+	share = Min(share, contime_shared->partitions);
+	rows = clamp_row_est(rows / share);
+	cost = cost / share +
+		rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
+	path = create_foreignscan_path(root, rel, NULL, rows, 0, cost, NIL, NULL, NULL, NIL);
+	path->path.parallel_aware = true;
+	path->path.parallel_workers = workers;
+	add_partial_path(rel, (Path *) path);
+}
+
+/* Add a set of relations to a list of such sets, unless it is there. */
+static List *
+add_outer(List *outers, Relids outer)
+{
+	ListCell   *lc;
+
+	foreach(lc, outers)
+	{
+		if (bms_equal(lfirst(lc), outer))
+			return outers;
+	}
+	return lappend(outers, outer);
+}
+
+/* Sets of relations by a join with which the key could be bound. */
+static List *
+find_key_sources(PlannerInfo *root, ContimeRel *crel)
+{
+	List	   *result = NIL;
+	Relids		all = NULL;
+	ListCell   *lc;
+
+	foreach(lc, find_key_clauses(root, crel))
+		result = add_outer(result,
+						   bms_del_member(bms_copy(lfirst_node(RestrictInfo, lc)->clause_relids),
+										  crel->rel->relid));
+
+	/* The columns of a key may come from different relations. */
+	foreach(lc, result)
+		all = bms_add_members(all, lfirst(lc));
+	return all ? add_outer(result, all) : NIL;
+}
+
+/* Would these clauses of a parameterised path bind the key? */
+static bool
+binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
+{
+	ParamPathInfo *param_info = get_baserel_parampathinfo(root, crel->rel, outer);
+	Match		match;
+
+	contime_match_clauses(root, crel,
+				  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
+				  &match);
+	return match.by_key;
+}
+
+/* ---- the callbacks ---------------------------------------------------------------------- */
+
+/*
+ * May workers read the table?  Not when that takes a query to its event table.
+ * (The first call of all for a table, if there may be workers.)
+ */
+bool
+contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	ContimeRel *crel;
+
+	if (rel->fdw_private == NULL)
+		contime_analyse(root, rel->fdwroutine);
+	crel = rel->fdw_private;
+	return !crel->leader_only;
+}
+
+void
+contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	ContimeRel *crel;
+	Cost		cost;
+	bool		by_key;
+
+	if (rel->fdw_private == NULL)
+		contime_analyse(root, rel->fdwroutine);
+	crel = rel->fdw_private;
+	if (crel->verdict == REFUSED)
+		contime_refuse(crel);
+
+	rel->tuples = crel->keys;
+	rel->rows = crel->slice = estimate_path(root, crel, rel->baserestrictinfo, &cost, &by_key);
+	if (crel->verdict == BOUND_JOIN || crel->verdict == BOUND_SEMI)
+		rel->rows = estimate_unjoined(root, crel);
+}
+
+void
+contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	ContimeRel *crel = rel->fdw_private;
+	Relids		outer = rel->lateral_relids;
+	bool		forbidden = crel->verdict == DEFERRED;
+	double		surplus = rel->tuples - crel->keys;
+	ListCell   *lc;
+
+	/* Core took the rows the joins are to believe for tuples, too. */
+	rel->tuples -= surplus;
+	if (crel->top != rel)
+		crel->top->tuples = Max(crel->top->tuples - surplus, 1);
+
+	add_scan_path(root, crel, outer, forbidden || crel->verdict == BOUND_SEMI);
+	if (forbidden)
+		return;
+
+	if (rel->consider_parallel && bms_is_empty(outer) && crel->verdict != BOUND_SEMI)
+		add_parallel_path(root, crel);
+	if (crel->verdict == BOUND_SEMI)
+	{
+		outer = bms_union(outer, crel->source);
+		add_scan_path(root, crel, outer, false);
+	}
+	foreach(lc, find_key_sources(root, crel))
+	{
+		Relids		with_key = bms_union(outer, lfirst(lc));
+
+		if (!bms_equal(with_key, outer) && binds_key(root, crel, with_key))
+			add_scan_path(root, crel, with_key, false);
+	}
+}
+
+/* An instant's expression, or an array of them, in the time column's type. */
+static Node *
+coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool array)
+{
+	Oid			type = array ? get_array_type(crel->time_type) : crel->time_type;
+	Node	   *result = coerce_to_target_type(NULL, value, exprType(value), type, -1,
+											   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+
+	if (result == NULL)
+		elog(ERROR, "no cast from %s to %s",
+			 format_type_be(exprType(value)), format_type_be(type));
+	return result == value ? value : eval_const_expressions(root, result);
+}
+
+/*
+ * fdw_exprs are the instants, then the key; fdw_private tells which of both
+ * are arrays and what types the key's values have, holds an Integer when
+ * the plan must not be run, and tells whether it stays in the present.
+ */
+ForeignScan *
+contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+					  List *tlist, List *clauses, Plan *outer_plan)
+{
+	ContimeRel *crel = rel->fdw_private;
+	bool		bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
+	Match		match;
+	List	   *exprs = NIL;
+	List	   *key_arrays = NIL;
+	List	   *key_types = NIL;
+	List	   *filters = NIL;
+	List	   *checked = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	contime_match_clauses(root, crel, clauses, &match);
+	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
+	{
+		crel->reason = REASON_JOIN;
+		contime_refuse(crel);
+	}
+
+	forboth(lc, match.instants, lc2, match.arrays)
+		exprs = lappend(exprs, coerce_instant(root, crel, lfirst(lc), lfirst_int(lc2)));
+	for (int i = 0; match.by_key && i < crel->nkeys; i++)
+	{
+		Oid			type = exprType(match.key[i]);
+
+		exprs = lappend(exprs, match.key[i]);
+		key_arrays = lappend_int(key_arrays, match.key_array[i]);
+		key_types = lappend_oid(key_types,
+								getBaseType(match.key_array[i] ? get_base_element_type(type) : type));
+	}
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (is_bound(crel, &match, rinfo))
+			checked = lappend(checked, rinfo);
+		else
+			filters = lappend(filters, rinfo);
+	}
+
+	return make_foreignscan(tlist,
+							extract_actual_clauses(filters, false),
+							rel->relid,
+							exprs,
+							list_make5(match.arrays, key_arrays, key_types, path->fdw_private,
+									   makeBoolean(crel->present)),
+							NIL,
+							extract_actual_clauses(checked, false),
+							outer_plan);
+}
+
+void
+contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
+{
+	List	   *arrays = linitial(plan->fdw_private);
+	List	   *key_arrays = lsecond(plan->fdw_private);
+
+	binding->ninstants = list_length(arrays);
+	binding->arrays = list_concat_copy(arrays, key_arrays);
+	binding->key_types = lthird(plan->fdw_private);
+	binding->forbidden = lfourth(plan->fdw_private) != NIL;
+	binding->present = boolVal(llast(plan->fdw_private));
+}

@@ -1,0 +1,283 @@
+/*
+ * history.c
+ *	  What is read of one key along its time, or of one key after the other.
+ *
+ *	  history  its states in [from, to), each with the part in which it holds
+ *	  since    since when its state at an instant is what it is
+ *	  events   those at [from, to], as they were told
+ *
+ * Each is a visit (scan.h): it walks a timeline as far as one look, or one hold
+ * of a lock, allows, holds what it finds (row_buffer.c), and leaves in its argument
+ * from where to go on.  What it holds may be torn, and is then forgotten and
+ * the argument put back: so a visit keeps nothing elsewhere, raises nothing,
+ * and allocates nothing.
+ *
+ * Called by sql/read_functions.c.  Not here: how a timeline is observed, which keys there
+ * are (scan.c), privileges and the arguments' types (sql/read_functions.c).
+ */
+#include "postgres.h"
+
+#include "read/read.h"
+#include "read/scan.h"
+#include "store/store.h"
+#include "table/table.h"
+
+/* ---- histories --------------------------------------------------------------------------- */
+
+/* States that differ only in columns that are no more are the same. */
+static bool
+is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, CtState *after)
+{
+	for (int i = 0; i < Min(after->nattrs, table->natts); i++)
+		if (table->attr[i].dropped)
+			before->value[i].kind = after->value[i].kind = CT_VALUE_NULL;
+	return !ct_state_equal(schema, before, after);
+}
+
+/*
+ * Hold the state at the start, then each one that differs from the one before.
+ * What did not fit is found again, from the last change that did.
+ */
+static Fill
+fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+			 int steps)
+{
+	Walk	   *walk = arg;
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+	const CtSchema *schema = ct_store_schema(arena, store);
+	const StringInfo key = &scan->key.data;
+	int64		time = walk->at;
+	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+
+	if (fill != FILL_DONE)
+		return fill;
+	if (!contime_scan_note_range(scan, arena, timeline, walk->at,
+					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
+		return FILL_RESOLVE;
+	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
+	if (!walk->started &&
+		!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+		return FILL_MORE;
+	walk->started = true;
+
+	for (int n = 0; n < steps; n++)
+	{
+		ct_state_copy(walk->previous, scan->state);
+		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
+			return FILL_DONE;
+		if (is_change(scan->table, schema, walk->previous, scan->state) &&
+			!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+			return FILL_MORE;
+		walk->at = time;
+	}
+	return FILL_MORE;
+}
+
+void
+contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						  int64 from, int64 to)
+{
+	if (scan->other.data == NULL)
+	{
+		contime_chunk_init(&scan->other, scan->context);
+		scan->walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
+	}
+	scan->from = from;
+	scan->walk.to = to;
+	scan->ended = true;
+	scan->pending = NULL;
+	if (from < to)
+		(void) contime_scan_bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1);
+	else
+		scan->done = true;
+}
+
+/* The next state of the key at hand, which may be that there is no row; NULL: no more. */
+static HeldRow *
+next_state(ContimeScan *scan)
+{
+	HeldRow    *row;
+
+	if (scan->row == NULL && !scan->ended)
+	{
+		Chunk		held = scan->chunk;
+
+		scan->chunk = scan->other;
+		scan->other = held;
+		contime_chunk_reset(&scan->chunk);
+		scan->ended = !contime_scan_visit(scan, fill_history, &scan->walk, sizeof(scan->walk));
+		scan->row = scan->chunk.first;
+	}
+	row = scan->row;
+	if (row)
+		scan->row = row->next;
+	return row;
+}
+
+bool
+contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, int64 *to)
+{
+	HeldRow    *row;
+
+	ExecClearTuple(slot);
+	do
+	{
+		row = scan->pending;
+		scan->pending = next_state(scan);
+		if (row == NULL && scan->pending == NULL)
+		{
+			if (!contime_scan_next_key(scan))
+				return false;
+			scan->walk.at = scan->from;
+			scan->walk.started = false;
+			scan->ended = false;
+		}
+	} while (row == NULL || !row->present);
+	*from = row->instant;
+	*to = scan->pending ? scan->pending->instant : scan->walk.to;
+	contime_held_store(scan->table, row, scan->values, slot);
+	return true;
+}
+
+/* ---- since when a state holds -------------------------------------------------------------- */
+
+typedef struct Since
+{
+	int64		at;				/* nothing has changed from here on */
+	bool		present;		/* there is a row at the start, */
+	bool		found;			/* and it is known since when: `at` */
+	bool		looked;			/* `present` is known */
+	CtState    *previous;
+} Since;
+
+/* Go back from event to event, until one has changed something. */
+static Fill
+find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+		   int steps)
+{
+	Since	   *since = arg;
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+	const CtSchema *schema = ct_store_schema(arena, store);
+	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+
+	if (fill != FILL_DONE)
+		return fill;
+	if (!since->looked)
+	{
+		if (!contime_scan_note_range(scan, arena, timeline, since->at, since->at))
+			return FILL_RESOLVE;
+		ct_timeline_fold(arena, store, timeline, since->at, plain, runs, scan->state);
+		since->present = scan->state->present;
+		since->looked = true;
+	}
+	for (int n = 0; n < steps && since->present; n++)
+	{
+		int64		time = since->at;
+
+		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
+			return FILL_DONE;
+		since->at = time;
+		ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
+		if (time > PG_INT64_MIN)
+			ct_timeline_fold(arena, store, timeline, time - 1, plain, runs, since->previous);
+		if (time == PG_INT64_MIN || is_change(scan->table, schema, since->previous, scan->state))
+		{
+			since->found = true;
+			return FILL_DONE;
+		}
+		since->at = time - 1;
+	}
+	return since->present ? FILL_MORE : FILL_DONE;
+}
+
+bool
+contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 *instant)
+{
+	Since		since = {.at = *instant};
+
+	if (!contime_scan_bind_range(scan, keys, keynulls, *instant, *instant))
+		return false;
+	since.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
+	while (contime_scan_visit(scan, find_since, &since, sizeof(since)))
+		;
+	if (!since.present)
+		return false;
+
+	/* What it has been since before the table retains is not known. */
+	if (!since.found && scan->generation)
+		contime_retention_check(scan->table, scan->generation, PG_INT64_MIN);
+	*instant = since.at;
+	return since.found;
+}
+
+/* ---- events as they were told ----------------------------------------------------------------- */
+
+static bool
+take_told(void *arg, const CtTold *told)
+{
+	Telling    *telling = arg;
+	ContimeScan *scan = telling->scan;
+
+	if (told->time == telling->at && telling->skip > 0)
+	{
+		telling->skip--;
+		return true;
+	}
+	if (telling->left-- == 0 || !contime_hold_told(&scan->chunk, scan->table, &scan->key.data, told))
+		return false;
+	telling->taken = told->time == telling->at ? telling->taken + 1 : 1;
+	telling->at = told->time;
+	return true;
+}
+
+static Fill
+fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+		  int steps)
+{
+	Telling    *telling = arg;
+	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+
+	if (fill != FILL_DONE)
+		return fill;
+	if (!contime_scan_note_range(scan, arena, timeline, telling->at, telling->to))
+		return FILL_RESOLVE;
+	telling->skip = telling->taken;
+	telling->left = steps;
+	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,
+							&scan->view->runs, take_told, telling) ? FILL_DONE : FILL_MORE;
+}
+
+void
+contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						 int64 from, int64 to)
+{
+	scan->from = from;
+	scan->telling.to = to;
+	scan->ended = true;
+	(void) contime_scan_bind_range(scan, keys, keynulls, from, to);
+}
+
+bool
+contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *event)
+{
+	HeldRow    *row;
+
+	ExecClearTuple(slot);
+	while (scan->row == NULL)
+	{
+		if (scan->ended && !contime_scan_next_key(scan))
+			return false;
+		if (scan->ended)
+			scan->telling = (Telling) {.at = scan->from, .to = scan->telling.to, .scan = scan};
+		contime_chunk_reset(&scan->chunk);
+		scan->ended = !contime_scan_visit(scan, fill_told, &scan->telling, sizeof(scan->telling));
+		scan->row = scan->chunk.first;
+	}
+	row = scan->row;
+	scan->row = row->next;
+	*event = row->told;
+	contime_held_store(scan->table, row, scan->values, slot);
+	return true;
+}

@@ -1,0 +1,79 @@
+/*
+ * instant.c
+ *	  Which instant a read without a condition on the time is of.
+ *
+ *	  contime.at '' ─► now: the statement's start, or the session's newest stamp
+ *	  contime.at T  ─► T: the session looks at the past, and writes nothing
+ */
+#include "postgres.h"
+
+#include "read/read.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+int64
+contime_now(const ContimeTable *table)
+{
+	TimestampTz now;
+
+	if (table->time_type == INT8OID)
+		return PG_INT64_MAX;
+	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()
+		: GetCurrentStatementStartTimestamp();
+	return Max(now, contime_newest_stamp());
+}
+
+bool
+contime_travels(const ContimeTable *table, bool present, int64 *instant)
+{
+	if (!contime_at_is_set || present || InLocalUserIdChange() || table->time_type != TIMESTAMPTZOID)
+		return false;
+	*instant = contime_at_instant;
+	return true;
+}
+
+const char *
+contime_unbound_instant(const ContimeTable *table, bool present)
+{
+	int64		instant;
+
+	if (contime_travels(table, present, &instant))
+		return "contime.at";
+	return contime_at_is_set && table->time_type == TIMESTAMPTZOID ?
+		"now (contime.at does not apply here)" : "now";
+}
+
+void
+contime_check_unbound(const ContimeTable *table)
+{
+	const char *name;
+
+	if (!contime_require_instant)
+		return;
+	name = get_attname(table->relid, table->time_attno, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("continuous table \"%s\" is read without a condition on \"%s\"",
+					table->name, name),
+			 errdetail("The setting contime.require_instant is on."),
+			 table->time_type == TIMESTAMPTZOID ?
+			 errhint("Add AND %s = now(), or RESET contime.require_instant.", quote_identifier(name)) :
+			 errhint("Add a condition such as AND %s = 1000, or RESET contime.require_instant.",
+					 quote_identifier(name))));
+}
+
+void
+contime_check_present(const ContimeTable *table)
+{
+	if (contime_at_is_set && !InLocalUserIdChange())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change continuous table \"%s\" while contime.at is set", table->name),
+				 errdetail("This session looks at what was at %s.", contime_at_setting),
+				 errhint("RESET contime.at first.")));
+}

@@ -1,0 +1,176 @@
+/*
+ * scan.h
+ *	  A scan, as scan.c, row_buffer.c and history.c see it.
+ *
+ * Private to the room read.
+ */
+#ifndef CONTIME_READ_SCAN_H
+#define CONTIME_READ_SCAN_H
+
+#include "postgres.h"
+
+#include "durable/durable.h"
+
+/* A state copied out of shared memory. */
+typedef struct HeldRow
+{
+	struct HeldRow *next;
+	int64		instant;
+	bool		present;
+	uint32		key_bytes;
+	char	   *key;
+	int			nstate;
+	CtValue    *state;
+	ContimeTold told;			/* of an event */
+} HeldRow;
+
+/* A bump allocator over memory got beforehand: under a lock nothing may fail. */
+typedef struct Chunk
+{
+	char	   *data;
+	Size		size;
+	Size		used;
+	bool		full;			/* something did not fit */
+	int			usable;			/* attributes from this one on are initial (shape.c) */
+	HeldRow    *first;
+	HeldRow    *last;
+} Chunk;
+
+/* Where the walk along one key's changes stands. */
+typedef struct Walk
+{
+	int64		at;				/* every change up to here is held */
+	int64		to;				/* exclusive */
+	bool		started;		/* the state at the start is held */
+	CtState    *previous;
+} Walk;
+
+/* Where the telling of one key's events stands. */
+typedef struct Telling
+{
+	int64		at;				/* events up to here are held, */
+	int			taken;			/* so many of this instant */
+	int64		to;
+	ContimeScan *scan;
+	int			skip;			/* of those told now */
+	int			left;			/* before it is enough for one visit */
+} Telling;
+
+struct ContimeScan
+{
+	Relation	rel;
+	const ContimeTable *table;
+	ContimeGeneration *generation;	/* NULL: nothing is in memory */
+	ContimeGeneration *watched; /* where what is read is noted; or NULL */
+	ContimeReferences *held;	/* to its event tables; NULL: it has none */
+	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
+	bool		memory;			/* what is bound is read from memory; or (from_heap) */
+	bool		from_heap;		/* from there, up to this instant: */
+	int64		until;			/* that, or one key which is not what memory has of it */
+	ContimeKey *aside;			/* the key, among all of them; NULL until needed */
+	bool		remembered;		/* memory had something to say */
+	ContimeView *view;
+	Chunk		chunk;
+	HeldRow    *row;			/* next to be returned */
+	CtState    *state;			/* where folds go */
+	MemoryContext context;		/* of the scan */
+	MemoryContext values;		/* of the tuple returned last */
+
+	/* what is bound */
+	bool		backward;
+	int64	   *instants;		/* sorted, the latest first if backward; no doubles */
+	int			ninstants;
+	int			instant_capacity;
+	bool		by_key;
+	ContimeKey	key;
+	bool		done;
+
+	pg_atomic_uint32 *next;		/* partition nobody reads yet, or NULL: all are ours */
+	uint32		checked;		/* partitions whose data fits the description */
+	uint8		usable[CONTIME_MAX_WORKERS];	/* by partition: attributes from this one on are initial (shape.c) */
+
+	/* where it stands: before instants[instant] of the timeline at position */
+	int			partition;
+	uint32		position;
+	CtRef		begun;			/* whose instants these are */
+	int			instant;
+	CtArena		arena;			/* where a timeline from the heap is, */
+	CtRef		store;
+	CtRef		timeline;		/* 0: there is none at hand */
+	int			folds;			/* under this hold of the lock, or look */
+	int			most_folds;		/* allowed under it */
+
+	struct Stale *stale;		/* of scan.c; NULL until it is needed */
+
+	/* histories and events: of the key at hand, */
+	int64		from;
+	Walk		walk;
+	Telling		telling;
+	bool		ended;			/* all of it is held */
+	HeldRow    *pending;		/* until when this state held is not known yet; */
+	Chunk		other;			/* it is here while more is held */
+};
+
+/* What came of filling the chunk. */
+typedef enum Fill
+{
+	FILL_DONE,					/* nothing is left of this key, or in this partition */
+	FILL_MORE,					/* call again */
+	FILL_RESOLVE,				/* the view must be resolved first */
+	FILL_FROM_HEAP				/* the cache does not hold what is seen of this key */
+} Fill;
+
+/*
+ * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
+ * `arg` how far it has come: first of all an int64, the instant.
+ */
+typedef Fill (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
+					   CtRef timeline, int steps);
+
+/* ---- row_buffer.c ---------------------------------------------------------------- */
+
+extern void contime_chunk_init(Chunk *chunk, MemoryContext context);
+extern void contime_chunk_reset(Chunk *chunk);
+
+/* Twice the size, and nothing in it: not even the first row did fit. */
+extern void contime_chunk_grow(Chunk *chunk);
+
+/* Copy a state, or an event, into the chunk; false when it does not fit. */
+extern bool contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state,
+							   int64 instant, const void *key, uint32 key_bytes);
+extern bool contime_hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key,
+							  const CtTold *told);
+
+/* A held row as a virtual tuple, whose values live in a context that is reset for it. */
+extern void contime_held_store(const ContimeTable *table, const HeldRow *row,
+							   MemoryContext context, TupleTableSlot *slot);
+
+/* ---- scan.c ---------------------------------------------------------------------- */
+
+/*
+ * By a visit, before it folds: gather the recent events that are seen of the
+ * timeline, and say that all there is of the bound key at [from, last] is read.
+ * If gathering is not FILL_DONE the visit returns what it is, and FILL_RESOLVE
+ * if that could not be said.
+ */
+extern Fill contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store,
+								CtRef timeline);
+extern bool contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
+									int64 from, int64 last);
+
+/*
+ * Visits to keys one after the other:
+ *
+ *	bind_range -> (next_key -> visit*)*
+ *
+ * bind_range: keys, or NULL for all, and the instants [from, to] that will be
+ * read of them; false: there is nothing.  next_key: go on to the next key,
+ * which is scan->key then; false: that was the last.  visit: until the chunk
+ * holds something, or (false) the visit is done.
+ */
+extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+									int64 from, int64 to);
+extern bool contime_scan_next_key(ContimeScan *scan);
+extern bool contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes);
+
+#endif							/* CONTIME_READ_SCAN_H */

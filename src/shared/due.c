@@ -1,0 +1,58 @@
+/*
+ * due.c
+ *	  What listeners of a table have yet to be notified of.
+ *
+ *	  notice ─► due (one range, coalesced) ─► sending ─► committed by the agent
+ *
+ * Concurrency: all of it is protected by the generation's notice_mutex, under
+ * which a notice gets its number; so what is due up to a number is all there is.
+ *
+ * Not here: the ring that replays notices (notify/notices.c), who sends them
+ * (worker/agent.c).
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+
+void
+contime_due_add(ContimeDue *sum, const ContimeDue *due)
+{
+	if (due->seq == 0)
+		return;
+	if (sum->seq == 0)
+	{
+		*sum = *due;
+		return;
+	}
+	sum->seq = Max(sum->seq, due->seq);
+	sum->events += due->events;
+	sum->from = Min(sum->from, due->from);
+	sum->to = Max(sum->to, due->to);
+	sum->reset |= due->reset;
+}
+
+bool
+contime_make_due(ContimeGeneration *g, ContimeDue *due)
+{
+	bool		was_empty;
+
+	SpinLockAcquire(&g->notice_mutex);
+	was_empty = g->due.seq == 0;
+	due->seq = ++g->seq;
+	contime_due_add(&g->due, due);
+	SpinLockRelease(&g->notice_mutex);
+	return was_empty;
+}
+
+void
+contime_notice_reset(ContimeGeneration *g, bool lost)
+{
+	ContimeDue	due = {.from = PG_INT64_MIN, .to = PG_INT64_MAX, .reset = true};
+
+	bool		was_empty = contime_make_due(g, &due);
+
+	if (lost)
+		pg_atomic_write_u64(&g->lost, due.seq);
+	if (was_empty)
+		contime_agent_wake(g->database);
+}

@@ -1,0 +1,481 @@
+/*
+ * generations.c
+ *	  Generations of a table's events: opened, replaced, ended, dropped.
+ *
+ *	  first use, TRUNCATE ──► opened by a transaction, or in force at once
+ *	  a newer one commits, DROP, eviction ──► ended, in no chain ──► slot freed
+ *
+ * Called by writers (first use), DDL, and loaders of caches.
+ *
+ * Concurrency: chains change under the registry lock (registry.c).  What this
+ * backend has opened is noted, so that the end of its transaction wakes a worker.
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+#include "shared/registry.h"
+#include "base/base.h"
+
+#include <sys/mman.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+static void
+init_oversize(ContimeOversize *oversize)
+{
+	pg_atomic_init_u32(&oversize->any, 0);
+	pg_atomic_init_u64(&oversize->regain_after, 0);
+	for (int i = 0; i < CONTIME_OVERSIZE_WORDS; i++)
+		pg_atomic_init_u64(&oversize->bit[i], 0);
+}
+
+/* Slots of tables without events that are reclaimed at a time. */
+#define MOST_RECLAIMED 256
+
+/* What a generation is opened for. */
+typedef struct Opening
+{
+	Oid			database;
+	Oid			relation;
+	Oid			owner;
+	uint64		xid;
+	bool		forgot;			/* the table is older than the server's start */
+} Opening;
+
+static Oid
+owner_of(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* Is there an older generation that is in force or may be in force again? */
+static bool
+had_generation(int index)
+{
+	for (; index >= 0; index = contime_shared->generation[index].older)
+		if (contime_generation_is_opened(&contime_shared->generation[index]))
+			return true;
+	return false;
+}
+
+/* Set all that another table may have left in a slot. */
+static void
+generation_reset(ContimeGeneration *g)
+{
+	g->agreed = false;
+	g->dead = false;
+	g->wants_agent = false;
+	g->forgotten = false;
+	g->dropped = g->database_dropped = 0;
+	memset(g->store, 0, sizeof(g->store));
+	g->account = -1;
+	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
+	memset(&g->due, 0, sizeof(g->due));
+	memset(&g->sending, 0, sizeof(g->sending));
+	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
+	pg_atomic_write_u64(&g->newest, (uint64) PG_INT64_MIN);
+	pg_atomic_write_u64(&g->too_late, 0);
+	g->retain = 0;
+	g->retain_xid = 0;
+	g->retain_due = 0;
+	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
+	g->load_after = 0;
+	g->partial = false;
+	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
+		pg_atomic_write_u64(&g->unflushed[i], 0);
+	g->newest_row = PG_INT64_MIN;
+	pg_atomic_write_u32(&g->hold, 0);
+	pg_atomic_write_u32(&g->key_loads, 0);
+	init_oversize(&g->oversize);
+}
+
+/* Fill a free slot, and put it on top of the chain; NULL: there is none for this owner. */
+static ContimeGeneration *
+generation_new(const Opening *opening)
+{
+	int			index = contime_slots_allow(opening->owner) ? contime_slot_find() : -1;
+	RegistryKey key = {opening->database, opening->relation};
+	RegistryEntry *entry;
+	ContimeGeneration *g;
+	bool		found;
+
+	if (index < 0)
+		return NULL;
+	entry = hash_search(contime_registry, &key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+		return NULL;
+	g = &contime_shared->generation[index];
+	generation_reset(g);
+	g->agreed = opening->xid == 0;
+	g->database = opening->database;
+	g->relation = opening->relation;
+	g->owner = opening->owner;
+	g->xid = opening->xid;
+	g->serial = ++contime_shared->next_serial;
+	g->older = found ? entry->newest : -1;
+	g->since = GetCurrentTimestamp();
+	if (!found)
+		pg_atomic_write_u64(&g->served, pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
+	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
+	g->forgot = opening->forgot || had_generation(g->older);
+	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
+	g->seq = g->told = g->opened;
+	pg_atomic_write_u64(&g->lost, g->forgot ? g->opened : 0);
+	entry->newest = index;
+	contime_slot_take(index);
+	return g;
+}
+
+/*
+ * Those that it has opened, oldest first, and the subtransaction that decides
+ * on each: the one it was opened in, or since that has ended, its parent.
+ */
+typedef struct Own
+{
+	Oid			relation;
+	uint64		serial;
+	SubTransactionId subid;
+} Own;
+
+static Own *own = NULL;			/* in TopTransactionContext */
+static int	nown = 0;
+static int	own_capacity = 0;
+
+static void
+own_on_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
+		own = NULL;
+		nown = own_capacity = 0;
+	}
+}
+
+static void
+own_on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (nown > 0 && own[nown - 1].subid >= mine)
+			nown--;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = nown - 1; i >= 0 && own[i].subid == mine; i--)
+			own[i].subid = parent;
+}
+
+/* Have room for one more, before anything is done that has to be noted. */
+static void
+own_prepare(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(own_on_xact_end, NULL);
+		RegisterSubXactCallback(own_on_subxact_end, NULL);
+		registered = true;
+	}
+	if (nown < own_capacity)
+		return;
+	own_capacity = Max(16, own_capacity * 2);
+	own = own ? repalloc(own, own_capacity * sizeof(Own))
+		: MemoryContextAlloc(TopTransactionContext, own_capacity * sizeof(Own));
+}
+
+static void
+own_note(const ContimeGeneration *g)
+{
+	own[nown++] = (Own) {g->relation, g->serial, GetCurrentSubTransactionId()};
+}
+
+/* The serial of the generation of a table that this subtransaction has opened last, or 0. */
+static uint64
+own_serial(Oid relation)
+{
+	for (int i = nown - 1; i >= 0 && own[i].subid == GetCurrentSubTransactionId(); i--)
+		if (own[i].relation == relation)
+			return own[i].serial;
+	return 0;
+}
+
+/* Will it do as the new one of a table?  (Two backends may be the first to write to a table at the same time.) */
+static bool
+serves_as_new(const ContimeGeneration *newest, uint64 xid)
+{
+	if (newest->dropped != 0)
+		return false;
+	if (xid == 0)
+		return newest->xid == 0;
+	return contime_generation_is_opened(newest) && contime_generation_is_empty(newest) &&
+		pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache) == CONTIME_CACHE_NONE;
+}
+
+/* One try; NULL: there is no slot for it. */
+static ContimeGeneration *
+generation_open(const Opening *opening)
+{
+	uint64		superseded = opening->xid == 0 ? 0 : own_serial(opening->relation);
+	ContimeGeneration *g = NULL;
+	int			newest;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+	newest = contime_chain_newest(opening->database, opening->relation);
+	if (newest >= 0 && serves_as_new(&contime_shared->generation[newest], opening->xid))
+		g = &contime_shared->generation[newest];
+
+	/* One that is decided on by the same subtransaction will not be in force again. */
+	else if (newest >= 0 && superseded != 0 && contime_shared->generation[newest].serial == superseded)
+		contime_chain_kill(newest);
+	if (g == NULL)
+		g = generation_new(opening);
+	contime_registry_unlock();
+	return g;
+}
+
+static Opening
+opening_of(Oid relation, uint64 xid)
+{
+	Opening		opening = {
+		.database = MyDatabaseId,
+		.relation = relation,
+		.owner = owner_of(relation),
+		.xid = xid,
+		.forgot = xid == 0 && contime_is_old(relation)
+	};
+
+	return opening;
+}
+
+/* Has it no event, and nothing else that the next generation of its table has to know? */
+static bool
+is_idle(ContimeGeneration *g)
+{
+	CtStats		stats;
+	bool		due;
+
+	if (!g->used || g->dead || !g->agreed || g->dropped != 0 ||
+		contime_cache_state(g) == CONTIME_CACHE_LOADING ||
+		(g->ticks && contime_retained(g) != PG_INT64_MIN))
+		return false;
+	SpinLockAcquire(&g->notice_mutex);
+	due = g->due.seq != 0 || g->sending.seq != 0;
+	SpinLockRelease(&g->notice_mutex);
+	stats = contime_generation_stats(g);
+	return !due && stats.keys == 0 && stats.recent == 0;
+}
+
+/* Does this backend, which others do not wait for, use the relation itself? */
+static bool
+is_locked_by_me(const LOCKTAG *tag)
+{
+	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMe(tag, mode))
+			return true;
+	return false;
+}
+
+/* End a generation that no transaction uses and that has no event; false: it is in use, or not idle. */
+static bool
+end_idle(ContimeGeneration *g)
+{
+	uint64		serial = g->serial;
+	LOCKTAG		tag;
+	bool		idle;
+
+	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
+	if (is_locked_by_me(&tag) ||
+		LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false, NULL) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	contime_registry_lock(LW_EXCLUSIVE);
+	idle = g->serial == serial && is_idle(g);
+	if (idle)
+	{
+		contime_early_raise(contime_early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->served));
+		contime_chain_end(g - contime_shared->generation);
+	}
+	contime_registry_unlock();
+	LockRelease(&tag, AccessExclusiveLock, false);
+	return idle;
+}
+
+/*
+ * Have slots return: at once those of transactions that were rolled back, and
+ * some of tables whose events all were.  (A backend without a transaction id
+ * leaves those, as locking a relation would give it one.)
+ */
+static void
+slots_reclaim(void)
+{
+	int			ended = 0;
+
+	(void) contime_generations_sweep();
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsInParallelMode())
+		return;
+	for (int i = contime_next_slot(-1); i >= 0 && ended < MOST_RECLAIMED; i = contime_next_slot(i))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_idle(&contime_shared->generation[i]))
+			ended += end_idle(&contime_shared->generation[i]);
+	}
+	contime_wake_workers();
+}
+
+static ContimeGeneration *
+generation_try(const Opening *opening)
+{
+	ContimeGeneration *g;
+
+	if (opening->xid != 0)
+		own_prepare();
+	g = generation_open(opening);
+	if (g == NULL)
+	{
+		slots_reclaim();
+		g = generation_open(opening);
+	}
+	if (g == NULL)
+		return NULL;
+	if (opening->xid != 0 && g->xid == opening->xid)
+		own_note(g);
+
+	/* What this transaction opens, its end will have to be noticed; so is a reset. */
+	if (opening->xid != 0 || g->forgot)
+		contime_wake_workers();
+	return g;
+}
+
+ContimeGeneration *
+contime_generation_try(Oid relation, uint64 xid)
+{
+	Opening		opening = opening_of(relation, xid);
+
+	return generation_try(&opening);
+}
+
+static void pg_attribute_noreturn()
+report_no_slot(const Opening *opening)
+{
+	char	   *role = GetUserNameFromId(opening->owner, true);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("too many continuous tables with data"),
+			 errdetail("Role \"%s\" owns %d of the %d that there is room for, and %d are free. "
+					   "A role may own as many as are free.",
+					   role ? role : "", contime_slots_of(opening->owner), contime_shared->slots,
+					   contime_shared->slots - contime_shared->slots_used),
+			 errhint("End the transaction, drop continuous tables that are not needed, or increase contime.memory.")));
+}
+
+/* Is there a slot that the workers are about to free? */
+static bool
+slots_return(void)
+{
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		if (contime_shared->generation[i].dead)
+			return true;
+	return false;
+}
+
+ContimeGeneration *
+contime_generation_create(Oid relation, uint64 xid)
+{
+	Opening		opening = opening_of(relation, xid);
+	ContimeGeneration *g;
+
+	/* Slots may be on their way back: hurry the workers, and wait a little. */
+	for (int tries = 0; (g = generation_try(&opening)) == NULL; tries++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (tries >= 300 || !slots_return())
+			report_no_slot(&opening);
+		contime_wake_workers();
+		pg_usleep(10000);
+	}
+	return g;
+}
+
+ContimeGeneration *
+contime_generation_replace(Oid relation)
+{
+	ContimeGeneration *g = contime_generation(relation);
+
+	if (g)
+	{
+		contime_registry_lock(LW_EXCLUSIVE);
+		if (!g->dead)
+			contime_chain_end(g - contime_shared->generation);
+		contime_registry_unlock();
+	}
+	return contime_generation_try(relation, 0);
+}
+
+bool
+contime_generation_end(ContimeGeneration *g)
+{
+	Opening		opening = {g->database, g->relation, g->owner, 0, true};
+	int			index = g - contime_shared->generation;
+	bool		ended;
+
+	/* What follows it is in force already, or may be. */
+	contime_registry_lock(LW_EXCLUSIVE);
+	ended = g->used && !g->dead && g->dropped == 0 &&
+		contime_chain_newest(opening.database, opening.relation) == index;
+	if (ended)
+	{
+		(void) generation_new(&opening);
+		contime_chain_end(index);
+	}
+	contime_registry_unlock();
+	if (ended)
+		contime_wake_workers();
+	return ended;
+}
+
+void
+contime_generation_drop(Oid relation, uint64 xid)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
+		contime_shared->generation[i].dropped = xid;
+	contime_registry_unlock();
+	contime_wake_workers();
+}
+
+/*
+ * Noted apart from who drops the tables: this is called before core refuses
+ * the command, and must not take the place of a DROP TABLE that is under way.
+ */
+void
+contime_generation_drop_database(Oid database, uint64 xid)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		if (contime_shared->generation[i].database == database)
+			contime_shared->generation[i].database_dropped = xid;
+	contime_registry_unlock();
+	contime_wake_workers();
+}
+
+void
+contime_generation_forget(Oid relation)
+{
+	if (contime_shared == NULL || !contime_known(relation))
+		return;
+	contime_registry_lock(LW_EXCLUSIVE);
+	contime_chain_end(contime_chain_newest(MyDatabaseId, relation));
+	contime_registry_unlock();
+	contime_wake_workers();
+}

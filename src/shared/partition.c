@@ -1,0 +1,193 @@
+/*
+ * partition.c
+ *	  Partitions: their locks, their memory, and how their workers are woken.
+ *
+ * Called by every process that reads or writes events.
+ *
+ * Concurrency: an LWLock cannot be waited for cancellably, so a waiter polls it
+ * in short sleeps; a writer that waits is noted, so that holders step back.
+ *
+ * Not here: what is in a partition's memory (engine/).
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+#include "mvcc/mvcc.h"
+
+#include <sys/mman.h>
+
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+/* How long somebody waits for a partition before giving up. */
+#define LOCK_TIMEOUT_US 10000000
+
+/* How long somebody steps back for who waits, at most. */
+#define YIELD_US 400
+
+ContimeShared *contime_shared = NULL;
+char	   *contime_region = NULL;
+LWLockPadded *contime_partition_locks = NULL;
+LWLock *contime_registry_lwlock = NULL;
+
+void
+contime_require_loaded(void)
+{
+	if (contime_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contime must be loaded via shared_preload_libraries"),
+				 errhint("Add contime to shared_preload_libraries in postgresql.conf and restart the server.")));
+}
+
+void
+contime_require_running(void)
+{
+	contime_require_loaded();
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("continuous tables in memory cannot be used during recovery"),
+				 errhint("Connect to the primary server.")));
+}
+
+/*
+ * Wait for a lock in short cancellable sleeps, since LWLockAcquire() cannot be
+ * interrupted and a stopped holder would hang everyone.  False: it was not to
+ * be had for some seconds.
+ *
+ * Such a wait has no place in a queue, so who waits asks the others to step
+ * back: readers for writers, the worker for everybody.  A request lapses by
+ * itself, should this process be terminated.
+ */
+static bool
+poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
+{
+	TimestampTz give_up = 0;
+	long		sleep_us = 10;
+
+	while (!LWLockConditionalAcquire(lock, mode))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (give_up == 0)
+			give_up = now + LOCK_TIMEOUT_US;
+		if (now >= give_up)
+			return false;
+		if (waits)
+			pg_atomic_write_u64(waits, now + YIELD_US);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(sleep_us);
+		sleep_us = Min(sleep_us * 2, YIELD_US / 4);
+	}
+	if (waits && mode == LW_EXCLUSIVE)
+		pg_atomic_write_u64(waits, 0);
+	return true;
+}
+
+static void
+poll_partition(int partition, LWLockMode mode)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (!poll_lock(&contime_partition_locks[partition].lock, mode,
+				   mode == LW_EXCLUSIVE ? &part->writer_waits : &part->reader_waits))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("partition %d of the continuous tables does not answer", partition),
+				 errdetail("Another process has held its lock for %d seconds.",
+						   LOCK_TIMEOUT_US / 1000000),
+				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
+}
+
+/* Is there a request that has not lapsed? */
+static bool
+somebody_waits(pg_atomic_uint64 *waits)
+{
+	uint64		until = pg_atomic_read_u64(waits);
+
+	return until != 0 && until > (uint64) GetCurrentTimestamp();
+}
+
+bool
+contime_step_back(int partition, bool for_readers)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+	int			us;
+
+	for (us = 0; us < YIELD_US; us += 20)
+	{
+		if (!somebody_waits(&part->writer_waits) &&
+			!(for_readers && somebody_waits(&part->reader_waits)))
+			break;
+		pg_usleep(20);
+	}
+	return us > 0;
+}
+
+void
+contime_lock(int partition, LWLockMode mode)
+{
+	if (mode == LW_SHARED)
+		(void) contime_step_back(partition, false);
+	if (!LWLockConditionalAcquire(&contime_partition_locks[partition].lock, mode))
+		poll_partition(partition, mode);
+}
+
+void
+contime_unlock(int partition)
+{
+	LWLockRelease(&contime_partition_locks[partition].lock);
+}
+
+void
+contime_registry_lock(LWLockMode mode)
+{
+	if (!poll_lock(contime_registry_lwlock, mode, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the registry of continuous tables does not answer"),
+				 errdetail("Another process has held its lock for %d seconds.",
+						   LOCK_TIMEOUT_US / 1000000),
+				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
+}
+
+void
+contime_registry_unlock(void)
+{
+	LWLockRelease(contime_registry_lwlock);
+}
+
+CtArena
+contime_arena(int partition)
+{
+	return ct_arena_attach(contime_region, partition);
+}
+
+/* Set a latch that its owner may take away at any time. */
+void
+contime_set_latch(Latch *volatile *where)
+{
+	Latch	   *latch = *where;
+
+	if (latch)
+		SetLatch(latch);
+}
+
+/* Wake a worker that went to sleep for long; on the common path it polls. */
+void
+contime_wake_worker(int partition)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+
+	if (pg_atomic_read_u32(&part->hibernating) != 0 &&
+		pg_atomic_exchange_u32(&part->hibernating, 0) != 0)
+		contime_set_latch(&part->latch);
+}
+
+void
+contime_wake_workers(void)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
+}

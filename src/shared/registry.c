@@ -1,0 +1,412 @@
+/*
+ * registry.c
+ *	  Shared memory: one region of events, a lock per partition, and the
+ *	  registry of generations.
+ *
+ *	  ContimeShared ─ generation[]: one table's events since its first use or TRUNCATE
+ *	  │                 └ store[p]: its share of partition p, in the region
+ *	  ├ partition[]: lock, worker
+ *	  └ agent[]: one per database that has one
+ *	  contime_region: what the engine allocates from, an arena per partition
+ *	  rings: notices, one for each partition (notify/notices.c)
+ *	  registry hash: (database, relation) -> newest generation
+ *
+ * A slot for a generation is taken when a table first gets an event, when a
+ * durable table is first read, and when a table that has a generation is
+ * truncated.  CREATE and DROP take none.  An owner of tables may have as many
+ * slots as are free: one role can take half of them, two a third each, and some
+ * are always left for another role.
+ *
+ * Locks, in the order in which they may be taken; nobody holds two partitions:
+ *	  registry lock: the hash, the chains, generation[].used and the map of slots
+ *	  partition lock p: arena p and everything in it, generation[].store[p]
+ *
+ * Invariants:
+ *	  1. generation[].store[p] is set by an inserting backend that holds
+ *	     partition p exclusively, and cleared only by worker p.
+ *	  2. A generation's slot is reused only when it is dead and all its stores
+ *	     are 0, so a worker may look at a store without the registry lock.  A
+ *	     process that decides on a generation without the lock compares its
+ *	     serial under the lock before it acts.
+ *	  3. The generation in force is the newest whose transaction is the
+ *	     reader's own or committed.  Everybody who uses one holds a lock on
+ *	     the relation until the end of the transaction, so no other
+ *	     transaction's TRUNCATE or DROP is pending meanwhile.
+ *	  4. A chain has no dead generation.
+ *
+ * Not here: what is in the region (engine/), who frees dead generations
+ * (worker.c), what a table looks like (table.c).
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+#include "shared/registry.h"
+#include "base/base.h"
+#include "mvcc/mvcc.h"
+
+#include <sys/mman.h>
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "pgstat.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+
+ContimeCacheState
+contime_cache_state(ContimeGeneration *g)
+{
+	return (ContimeCacheState) pg_atomic_read_u32(&g->cache);
+}
+
+int64
+contime_read_instant(pg_atomic_uint64 *instant)
+{
+	return (int64) pg_atomic_read_u64(instant);
+}
+
+int64
+contime_retained(ContimeGeneration *g)
+{
+	return contime_read_instant(&g->retained);
+}
+
+HTAB *contime_registry = NULL;
+
+/* ---- what outlives a crash ------------------------------------------------------------- */
+
+bool
+contime_is_quarantined(const ContimeGeneration *g)
+{
+	for (int i = 0; i < contime_shared->nsuspects; i++)
+	{
+		const ContimeSuspect *suspect = &contime_shared->suspect[i];
+
+		if (suspect->relation == g->relation && suspect->database == g->database &&
+			suspect->deaths >= DEATHS_TO_QUARANTINE)
+			return true;
+	}
+	return false;
+}
+
+/* ---- generations ---------------------------------------------------------------- */
+
+/* The hash's entry of a table of this database. */
+static RegistryEntry *
+registry_find(Oid database, Oid relation, HASHACTION action)
+{
+	RegistryKey key;
+
+	key.database = database;
+	key.relation = relation;
+	return hash_search(contime_registry, &key, action, NULL);
+}
+
+int
+contime_chain_newest(Oid database, Oid relation)
+{
+	RegistryEntry *entry = registry_find(database, relation, HASH_FIND);
+
+	return entry ? entry->newest : -1;
+}
+
+bool
+contime_known(Oid relation)
+{
+	bool		known;
+
+	contime_registry_lock(LW_SHARED);
+	known = contime_chain_newest(MyDatabaseId, relation) >= 0;
+	contime_registry_unlock();
+	return known;
+}
+
+bool
+contime_generation_is_empty(const ContimeGeneration *g)
+{
+	for (int p = 0; p < contime_shared->partitions; p++)
+		if (g->store[p] != 0)
+			return false;
+	return true;
+}
+
+/* Take a generation out of its chain. */
+static void
+chain_remove(int index)
+{
+	const ContimeGeneration *g = &contime_shared->generation[index];
+	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
+	int			newer = entry->newest;
+
+	if (newer != index)
+	{
+		while (contime_shared->generation[newer].older != index)
+			newer = contime_shared->generation[newer].older;
+		contime_shared->generation[newer].older = g->older;
+	}
+	else if (g->older >= 0)
+		entry->newest = g->older;
+	else
+		registry_find(g->database, g->relation, HASH_REMOVE);
+}
+
+void
+contime_chain_kill(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+
+	if (!g->dead)
+		chain_remove(index);
+	g->older = -1;
+	g->dead = true;
+	if (contime_generation_is_empty(g))
+		contime_slot_return(index);
+}
+
+void
+contime_chain_end(int index)
+{
+	while (index >= 0)
+	{
+		int			older = contime_shared->generation[index].older;
+
+		contime_chain_kill(index);
+		index = older;
+	}
+}
+
+bool
+contime_generation_is_opened(const ContimeGeneration *g)
+{
+	return g->agreed || TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
+}
+
+void
+contime_settled_note(Settled *settled, int index)
+{
+	const ContimeGeneration *g = &contime_shared->generation[index];
+
+	settled->index = index;
+	settled->serial = g->serial;
+	settled->xid = contime_generation_is_opened(g) ? 0 : g->xid;
+	settled->dropped = g->dropped;
+	settled->database_dropped = g->database_dropped;
+	settled->opener = settled->xid == 0 ? CONTIME_COMMITTED : CONTIME_IN_PROGRESS;
+	settled->dropper = settled->database_dropper = CONTIME_IN_PROGRESS;
+}
+
+void
+contime_settled_find(Settled *settled)
+{
+	if (settled->xid != 0)
+		settled->opener = contime_fate(settled->xid, settled->xid);
+	if (settled->dropped != 0)
+		settled->dropper = contime_fate(settled->dropped, settled->dropped);
+	if (settled->database_dropped != 0)
+		settled->database_dropper = contime_fate(settled->database_dropped, settled->database_dropped);
+}
+
+bool
+contime_settled_is_gone(const Settled *settled)
+{
+	return settled->dropper == CONTIME_COMMITTED || settled->database_dropper == CONTIME_COMMITTED;
+}
+
+void
+contime_settled_enter(const Settled *settled)
+{
+	ContimeGeneration *g = &contime_shared->generation[settled->index];
+
+	if (!g->used || g->serial != settled->serial || g->dead)
+		return;
+	if (settled->xid != 0 && settled->opener == CONTIME_COMMITTED)
+		g->agreed = true;
+	if (settled->dropped == g->dropped && settled->dropper == CONTIME_ABORTED)
+		g->dropped = 0;
+	if (settled->database_dropped == g->database_dropped && settled->database_dropper == CONTIME_ABORTED)
+		g->database_dropped = 0;
+	if (settled->opener == CONTIME_ABORTED ||
+		(settled->dropped == g->dropped && settled->dropper == CONTIME_COMMITTED) ||
+		settled->database_dropper == CONTIME_COMMITTED)
+		contime_chain_kill(settled->index);
+}
+
+static void
+settled_store(const Settled *settled)
+{
+	contime_registry_lock(LW_EXCLUSIVE);
+	contime_settled_enter(settled);
+	contime_registry_unlock();
+}
+
+/*
+ * Walk a chain down to the generation in force, if no commit log is needed for
+ * that: true.  Otherwise the generations that come into question go to
+ * undecided; *n of them, which may be more than there is room for.
+ */
+static bool
+chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGeneration **found)
+{
+	*n = 0;
+	*found = NULL;
+	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		bool		certain = contime_generation_is_opened(g) && g->dropped == 0;
+
+		if (certain && *n == 0)
+		{
+			*found = g;
+			return true;
+		}
+		if (*n < capacity)
+			contime_settled_note(&undecided[*n], i);
+		++*n;
+		if (certain)
+			break;
+	}
+	return *n == 0;
+}
+
+/* The generation in force of those, newest first. */
+static ContimeGeneration *
+choose_generation(Settled *undecided, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Settled    *settled = &undecided[i];
+
+		if (settled->xid == 0 && settled->dropped != 0 &&
+			TransactionIdIsCurrentTransactionId((TransactionId) settled->dropped))
+			return NULL;
+		contime_settled_find(settled);
+		if (settled->opener == CONTIME_FORGOTTEN)
+			contime_report_forgotten(settled->xid);
+		if (settled->opener != CONTIME_IN_PROGRESS &&
+			(settled->xid != 0 || settled->dropper != CONTIME_IN_PROGRESS))
+			settled_store(settled);
+		if (settled->opener == CONTIME_COMMITTED && settled->dropper != CONTIME_COMMITTED)
+			return &contime_shared->generation[settled->index];
+	}
+	return NULL;
+}
+
+ContimeGeneration *
+contime_generation(Oid relation)
+{
+	Settled		some[8];
+	Settled    *undecided = some;
+	int			capacity = lengthof(some);
+	ContimeGeneration *g;
+
+	for (;;)
+	{
+		bool		done;
+		int			n;
+
+		contime_registry_lock(LW_SHARED);
+		done = chain_walk(relation, undecided, capacity, &n, &g);
+		contime_registry_unlock();
+		if (done)
+			break;
+		if (n <= capacity)
+		{
+			g = choose_generation(undecided, n);
+			break;
+		}
+		capacity = n * 2;
+		undecided = palloc(capacity * sizeof(Settled));
+	}
+	if (undecided != some)
+		pfree(undecided);
+	return g;
+}
+
+bool
+contime_has_data(Oid relation)
+{
+	ContimeGeneration *g = contime_generation(relation);
+
+	/* What a cache holds is the event tables'. */
+	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
+		return false;
+	for (int p = 0; g && p < contime_shared->partitions; p++)
+		if (g->store[p] != 0)
+			return true;
+	return false;
+}
+
+/* ---- opening generations --------------------------------------------------------- */
+
+/*
+ * No command changes the catalog's row of a system column: its xmin is the
+ * creating transaction, as long as it is not frozen.
+ */
+bool
+contime_is_old(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation),
+										Int16GetDatum(TableOidAttributeNumber));
+	TransactionId xmin = FrozenTransactionId;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		ReleaseSysCache(tuple);
+	}
+	return contime_shared->first_xid == 0 || !TransactionIdIsNormal(xmin) ||
+		contime_widen(xmin) < contime_shared->first_xid;
+}
+
+pg_atomic_uint64 *
+contime_early_of(Oid database, Oid relation)
+{
+	return &contime_shared->early[hash_combine(database, murmurhash32(relation)) % CONTIME_EARLY];
+}
+
+void
+contime_early_raise(pg_atomic_uint64 *early, int64 instant)
+{
+	uint64		latest = pg_atomic_read_u64(early);
+
+	while (instant > (int64) latest &&
+		   !pg_atomic_compare_exchange_u64(early, &latest, (uint64) instant))
+		;
+}
+
+pg_atomic_uint64 *
+contime_early(Oid relation)
+{
+	return contime_early_of(MyDatabaseId, relation);
+}
+
+/* ---- a new generation ------------------------------------------------------------------ */
+
+CtStats
+contime_generation_stats(const ContimeGeneration *g)
+{
+	CtStats		sum = {0};
+
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		CtArena		arena = contime_arena(p);
+		CtStats		stats;
+
+		if (g->store[p] == 0)
+			continue;
+		pg_read_barrier();
+		ct_store_stats(&arena, g->store[p], &stats);
+		sum.keys += stats.keys;
+		sum.recent += stats.recent;
+		sum.young += stats.young;
+		sum.frozen += stats.frozen;
+		sum.net += stats.net;
+		sum.bytes += stats.bytes;
+	}
+	return sum;
+}
+
+Size
+contime_generation_bytes(const ContimeGeneration *g)
+{
+	return contime_generation_stats(g).bytes;
+}

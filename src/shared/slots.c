@@ -1,0 +1,88 @@
+/*
+ * slots.c
+ *	  Slots of shared memory for generations: found, taken, returned, counted.
+ *
+ * Concurrency: the map of slots is protected by the registry lock; walks over the
+ * slots in use, by contime_next_slot(), are good without it for estimates.
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+#include "shared/registry.h"
+#include "base/base.h"
+
+#include <sys/mman.h>
+
+#include "port/pg_bitutils.h"
+
+int
+contime_slots(void)
+{
+	return Min(8192 + 32 * contime_memory_mb, CONTIME_MAX_GENERATIONS);
+}
+
+int
+contime_next_slot(int after)
+{
+	for (int i = after + 1; i < contime_shared->highest; i = (i / 64 + 1) * 64)
+	{
+		uint64		used = contime_shared->slot_map[i / 64] & (PG_UINT64_MAX << (i % 64));
+
+		if (used != 0)
+			return i / 64 * 64 + pg_rightmost_one_pos64(used);
+	}
+	return -1;
+}
+
+int
+contime_slot_find(void)
+{
+	for (int i = 0; i < contime_shared->slots; i += 64)
+	{
+		uint64		unused = ~contime_shared->slot_map[i / 64];
+		int			found = unused == 0 ? -1 : i + pg_rightmost_one_pos64(unused);
+
+		if (unused != 0)
+			return found < contime_shared->slots ? found : -1;
+	}
+	return -1;
+}
+
+void
+contime_slot_take(int index)
+{
+	contime_shared->generation[index].used = true;
+	contime_shared->slot_map[index / 64] |= UINT64CONST(1) << (index % 64);
+	contime_shared->slots_used++;
+	contime_shared->highest = Max(contime_shared->highest, index + 1);
+}
+
+void
+contime_slot_return(int index)
+{
+	contime_account_release(&contime_shared->generation[index]);
+	contime_shared->generation[index].used = false;
+	contime_shared->slot_map[index / 64] &= ~(UINT64CONST(1) << (index % 64));
+	contime_shared->slots_used--;
+	while (contime_shared->highest > 0 &&
+		   !contime_shared->generation[contime_shared->highest - 1].used)
+		contime_shared->highest--;
+}
+
+int
+contime_slots_of(Oid owner)
+{
+	int			count = 0;
+
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		count += contime_shared->generation[i].owner == owner;
+	return count;
+}
+
+bool
+contime_slots_allow(Oid owner)
+{
+	int			unused = contime_shared->slots - contime_shared->slots_used;
+
+	return contime_shared->slots_used < unused || contime_slots_of(owner) < unused;
+}

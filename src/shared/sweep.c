@@ -1,0 +1,77 @@
+/*
+ * sweep.c
+ *	  The sweep over all generations: which have become dead, or can be freed.
+ *
+ * Called by one worker on every pass, and by a backend that finds no free slot.
+ *
+ * Concurrency: transactions are looked up without the registry lock; what was
+ * found is entered under it if the generation is still the same one.
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+#include "shared/registry.h"
+#include "mvcc/mvcc.h"
+
+#include <sys/mman.h>
+
+/*
+ * Settle one generation: it is dead when it was rolled back or its table is
+ * dropped, and once it is known to be opened all that are older are.  True when
+ * there will be more to do.
+ */
+static bool
+settle_generation(int index)
+{
+	ContimeGeneration *g = &contime_shared->generation[index];
+	Settled		settled;
+	bool		reset = false;
+	bool		pending;
+
+	contime_settled_note(&settled, index);
+	if (!g->dead)
+	{
+		/* One that is forgotten stays until its table is truncated or dropped. */
+		contime_settled_find(&settled);
+		if (settled.opener == CONTIME_IN_PROGRESS && !contime_settled_is_gone(&settled))
+			return true;
+		if (settled.opener == CONTIME_FORGOTTEN && !contime_settled_is_gone(&settled))
+			return true;
+		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 && !g->forgot)
+			return false;
+	}
+	else if (!contime_generation_is_empty(g))
+		return true;
+
+	contime_registry_lock(LW_EXCLUSIVE);
+	if (g->used && g->serial == settled.serial && g->dead && contime_generation_is_empty(g))
+		contime_slot_return(index);
+	contime_settled_enter(&settled);
+	if (g->used && g->serial == settled.serial && !g->dead && g->agreed)
+	{
+		contime_chain_end(g->older);
+		reset = g->forgot;
+		g->forgot = false;
+	}
+	pending = g->used && (g->dead || g->dropped != 0 || g->database_dropped != 0 || !g->agreed);
+	contime_registry_unlock();
+	if (reset)
+		contime_notice_reset(g, false);
+	return pending;
+}
+
+/*
+ * Look after all generations.  Called by one worker on every pass, and by a
+ * backend that finds no slot; true when there are some to come back for.
+ */
+bool
+contime_generations_sweep(void)
+{
+	bool		pending = false;
+
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		pending |= settle_generation(i);
+	if (pending)
+		contime_wake_workers();
+	return pending;
+}

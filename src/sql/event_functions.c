@@ -1,0 +1,236 @@
+/*
+ * event_functions.c
+ *	  The SQL functions that write: event, snapshot, finish.
+ *
+ * They do by call what the foreign table does by statement, with the same code
+ * underneath (write/ingest.c).  Privileges: INSERT for event, UPDATE for snapshot,
+ * DELETE for finish, by column where PostgreSQL has it.
+ */
+#include "postgres.h"
+
+#include "sql/sql.h"
+#include "read/read.h"
+#include "table/table.h"
+#include "write/write.h"
+
+#include "access/relation.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(contime_event);
+PG_FUNCTION_INFO_V1(contime_snapshot);
+PG_FUNCTION_INFO_V1(contime_finish);
+/* Key and time columns. */
+static uint64
+address_columns(const ContimeTable *table)
+{
+	uint64		mask = contime_bit_of(table->time_attno);
+
+	for (int i = 0; i < table->nkeys; i++)
+		mask |= contime_bit_of(table->key_attno[i]);
+	return mask;
+}
+
+/* State columns named in a name[]; the argument's name is for messages. */
+static uint64
+named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+	uint64		mask = 0;
+
+	deconstruct_array(names, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
+		AttrNumber	attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain nulls", argument)));
+		if (attno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of continuous table \"%s\" does not exist", name, table->name)));
+		if (!table->attr[attno - 1].state || table->attr[attno - 1].event_id)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" of continuous table \"%s\" is not a state column", name, table->name),
+					 errhint("%s takes columns that have a rule.", argument)));
+		mask |= contime_bit_of(attno);
+	}
+	return mask;
+}
+
+/* A row says itself of which type it is: it has the table's columns. */
+static void
+check_row_type(Relation rel, HeapTupleHeader header)
+{
+	TupleDesc	ours = RelationGetDescr(rel);
+	TupleDesc	its;
+	bool		same;
+
+	if (HeapTupleHeaderGetTypeId(header) == rel->rd_rel->reltype)
+		return;
+	its = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	same = its->natts == ours->natts;
+	for (int i = 0; same && i < ours->natts; i++)
+		same = TupleDescAttr(ours, i)->attisdropped ||
+			(!TupleDescAttr(its, i)->attisdropped &&
+			 TupleDescAttr(its, i)->atttypid == TupleDescAttr(ours, i)->atttypid);
+	ReleaseTupleDesc(its);
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("row does not have the columns of continuous table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+}
+
+/* Take the row apart; ERROR when it is NULL. */
+static void
+deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
+{
+	HeapTupleData tuple;
+	HeapTupleHeader header;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("row of an event must not be null"),
+				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+	header = PG_GETARG_HEAPTUPLEHEADER(0);
+	check_row_type(rel, header);
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, RelationGetDescr(rel), values, isnull);
+}
+
+static uint64
+non_null_columns(const ContimeTable *table, const bool *isnull)
+{
+	uint64		mask = 0;
+
+	for (int i = 0; i < table->natts; i++)
+		if (!isnull[i])
+			mask |= contime_bit_of(i + 1);
+	return mask;
+}
+
+/* ERROR unless a partition's row belongs there; INSERT has its own check. */
+static void
+check_partition(Relation rel, const Datum *values, const bool *isnull)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	EState	   *estate;
+	ResultRelInfo *rinfo;
+	TupleTableSlot *slot;
+
+	if (!rel->rd_rel->relispartition)
+		return;
+	estate = CreateExecutorState();
+	rinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(rinfo, rel, 0, NULL, 0);
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, isnull, desc->natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	ExecPartitionCheck(rinfo, slot, estate, true);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+static void
+record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
+	   uint64 set_null, uint64 columns)
+{
+	ContimeIngest *ingest = contime_ingest_begin(rel);
+
+	contime_source_refuse(contime_table(rel));
+	contime_check_present(contime_table(rel));
+	check_partition(rel, values, isnull);
+	contime_ingest_row(ingest, kind, values, isnull, set_null, columns, true);
+	contime_ingest_end(ingest);
+}
+
+Datum
+contime_event(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+	const ContimeTable *table;
+	uint64		set_null;
+
+	PreventCommandIfReadOnly("contime.event()");
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
+	table = contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	set_null = PG_ARGISNULL(1) ? 0 : named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
+	contime_check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
+	for (int i = 0; i < table->natts; i++)
+		if ((set_null & contime_bit_of(i + 1)) && !isnull[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" is in set_null but has a value",
+							get_attname(table->relid, i + 1, false)),
+					 errhint("Leave it NULL in the row, or take it out of set_null.")));
+	record(rel, CT_EVENT, values, isnull, set_null, 0);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+contime_snapshot(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+	const ContimeTable *table;
+	uint64		columns = 0;
+	uint64		written;
+
+	PreventCommandIfReadOnly("contime.snapshot()");
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
+	table = contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	if (!PG_ARGISNULL(1))
+	{
+		columns = named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
+		if (columns == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("columns of a snapshot must not be empty"),
+					 errhint("Leave the argument out to state the whole row.")));
+	}
+	written = columns != 0 ? columns : contime_all_columns(table) & ~address_columns(table);
+	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
+		written |= contime_bit_of(table->schema->id_attr + 1);
+	contime_check_privilege(rel, ACL_UPDATE, written);
+	record(rel, CT_SNAPSHOT, values, isnull, 0, columns);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+contime_finish(PG_FUNCTION_ARGS)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+	Relation	rel;
+
+	PreventCommandIfReadOnly("contime.finish()");
+	rel = contime_open_argument(fcinfo, RowExclusiveLock);
+	(void) contime_table(rel);
+	deform_row(fcinfo, rel, values, isnull);
+	contime_check_privilege(rel, ACL_DELETE, 0);
+	record(rel, CT_FINISH, values, isnull, 0, 0);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}

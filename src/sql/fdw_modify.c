@@ -1,0 +1,214 @@
+/*
+ * fdw_modify.c
+ *	  INSERT, COPY and TRUNCATE of continuous tables, as the executor calls them.
+ *
+ *	  INSERT, COPY	rows ──► write/ingest.c, in batches
+ *
+ * A row that is inserted is an event.  It is visible to later commands, so
+ * batches are flushed as soon as the executor hands them over; only COPY
+ * without triggers, where nothing can look in between, collects them here.
+ */
+#include "postgres.h"
+
+#include "sql/sql.h"
+#include "sql/fdw.h"
+#include "ddl/ddl.h"
+#include "plan/plan.h"
+#include "read/read.h"
+#include "shared/shared.h"
+#include "table/table.h"
+#include "write/write.h"
+
+#include "executor/executor.h"
+
+/* Rows the executor collects before it hands them over, and COPY here. */
+#define BATCH_ROWS 1000
+
+typedef struct FdwModify
+{
+	ContimeIngest *ingest;
+	AttrNumber	time_attno;
+	bool		stamp;			/* a NULL time takes the clock */
+	bool		clock;			/* the time column is a timestamptz */
+	bool		single;			/* at most one row comes */
+	bool		collect;		/* COPY: flush every BATCH_ROWS */
+	int			pending;		/* rows not flushed */
+} FdwModify;
+
+static FdwModify *
+begin_modify(ResultRelInfo *rinfo)
+{
+	Relation	rel = rinfo->ri_RelationDesc;
+	const ContimeTable *table = contime_table(rel);
+	FdwModify *state = palloc0(sizeof(FdwModify));
+
+	contime_source_refuse(table);
+	contime_check_present(table);
+	state->ingest = contime_ingest_begin(rel);
+	state->time_attno = table->time_attno;
+	state->stamp = true;
+	state->clock = table->time_type == TIMESTAMPTZOID;
+	rinfo->ri_FdwState = state;
+	return state;
+}
+
+void
+contimeAddForeignUpdateTargets(PlannerInfo *root, Index rtindex, RangeTblEntry *target_rte,
+							   Relation target_relation)
+{
+	const char *name = RelationGetRelationName(target_relation);
+
+	if (root->parse->commandType == CMD_DELETE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot delete from continuous table \"%s\"", name),
+				 errhint("Use contime.finish() to end the life of a key at an instant.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot update continuous table \"%s\"", name),
+			 errhint("Use contime.snapshot() to set the state at an instant, or INSERT to add an event.")));
+}
+
+void
+contimeBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
+						  List *fdw_private, int subplan_index, int eflags)
+{
+	FdwModify *state;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	state = begin_modify(rinfo);
+	state->single = IsA(outerPlan(mtstate->ps.plan), Result);
+}
+
+void
+contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
+{
+	FdwModify *state = begin_modify(rinfo);
+
+	/* Only COPY has no plan.  What it loads has to say when it happened. */
+	if (mtstate->ps.plan == NULL)
+	{
+		state->stamp = false;
+		state->collect = rinfo->ri_TrigDesc == NULL;
+	}
+}
+
+/* Stamp a row here when RETURNING, a trigger or a policy is going to look at it. */
+static void
+stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	AttrNumber	attno = state->time_attno;
+	HeapTuple	tuple;
+
+	if (!slot->tts_isnull[attno - 1] || !state->stamp || !state->clock ||
+		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL &&
+		 rinfo->ri_WithCheckOptions == NIL))
+		return;
+
+	slot->tts_values[attno - 1] = TimestampTzGetDatum(contime_stamp());
+	slot->tts_isnull[attno - 1] = false;
+	tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+	ExecForceStoreHeapTuple(tuple, slot, true);
+	slot_getallattrs(slot);
+}
+
+/*
+ * What core checks for tables of its own only: the policies of a parent, and
+ * that a row belongs to the partition, unless it was routed there.
+ */
+static void
+check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (rinfo->ri_WithCheckOptions != NIL)
+		ExecWithCheckOptions(WCO_RLS_INSERT_CHECK, rinfo, slot, estate);
+	if (rinfo->ri_RelationDesc->rd_rel->relispartition &&
+		(rinfo->ri_RootResultRelInfo == NULL ||
+		 (triggers != NULL && triggers->trig_insert_before_row)))
+		ExecPartitionCheck(rinfo, slot, estate, true);
+}
+
+static void
+ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	stamp_row(state, rinfo, slot);
+	check_row(estate, rinfo, slot);
+	contime_ingest_row(state->ingest, CT_EVENT, slot->tts_values, slot->tts_isnull,
+					   0, 0, state->stamp);
+	state->pending++;
+}
+
+static void
+flush(FdwModify *state)
+{
+	contime_ingest_flush(state->ingest);
+	state->pending = 0;
+}
+
+TupleTableSlot *
+contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+						 TupleTableSlot *planSlot)
+{
+	FdwModify *state = rinfo->ri_FdwState;
+
+	ingest_slot(estate, state, rinfo, slot);
+	if (!state->collect || state->pending >= BATCH_ROWS)
+		flush(state);
+	return slot;
+}
+
+TupleTableSlot **
+contimeExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slots,
+							  TupleTableSlot **planSlots, int *numSlots)
+{
+	FdwModify *state = rinfo->ri_FdwState;
+
+	for (int i = 0; i < *numSlots; i++)
+		ingest_slot(estate, state, rinfo, slots[i]);
+	flush(state);
+	return slots;
+}
+
+int
+contimeGetForeignModifyBatchSize(ResultRelInfo *rinfo)
+{
+	FdwModify *state = rinfo->ri_FdwState;
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (state == NULL || state->single ||
+		rinfo->ri_projectReturning != NULL || rinfo->ri_WithCheckOptions != NIL ||
+		(triggers != NULL &&
+		 (triggers->trig_insert_before_row || triggers->trig_insert_after_row)))
+		return 1;
+	return BATCH_ROWS;
+}
+
+void
+contimeEndForeignModify(EState *estate, ResultRelInfo *rinfo)
+{
+	FdwModify *state = rinfo->ri_FdwState;
+
+	if (state == NULL)
+		return;
+	if (state->pending > 0)
+		flush(state);
+	contime_ingest_end(state->ingest);
+}
+
+int
+contimeIsForeignRelUpdatable(Relation rel)
+{
+	return 1 << CMD_INSERT;
+}
+
+void
+contimeExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
+{
+	ListCell   *lc;
+
+	foreach(lc, rels)
+		contime_truncate((Relation) lfirst(lc));
+}

@@ -1,0 +1,371 @@
+/*
+ * fdw_scan.c
+ *	  Scans of continuous tables, as the executor calls them.
+ *
+ *	  SELECT	plan/ ──► ForeignScan ──► instants and key ──► read/scan.c
+ *
+ * Not here: what may be bound (plan/), what a snapshot sees (mvcc/visible.c).
+ */
+#include "postgres.h"
+
+#include "sql/sql.h"
+#include "sql/fdw.h"
+#include "durable/durable.h"
+#include "plan/plan.h"
+#include "read/read.h"
+#include "table/table.h"
+
+#include "executor/executor.h"
+#include "lib/qunique.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+/* ---- "now" ------------------------------------------------------------------ */
+
+static Now *nows = NULL;
+
+static void
+forget_now(void *arg)
+{
+	Now		  **link = &nows;
+
+	while (*link != NULL && *link != arg)
+		link = &(*link)->next;
+	if (*link != NULL)
+		*link = (*link)->next;
+}
+
+static int64
+latched_now(EState *estate, const ContimeTable *table)
+{
+	MemoryContextCallback *callback;
+	Now		   *now;
+
+	for (now = nows; now != NULL; now = now->next)
+	{
+		if (now->snapshot == estate->es_snapshot && now->time_type == table->time_type)
+			return now->instant;
+	}
+
+	now = MemoryContextAlloc(estate->es_query_cxt, sizeof(Now));
+	callback = MemoryContextAlloc(estate->es_query_cxt, sizeof(MemoryContextCallback));
+	now->snapshot = estate->es_snapshot;
+	now->time_type = table->time_type;
+	now->instant = contime_now(table);
+	now->next = nows;
+	nows = now;
+	callback->func = forget_now;
+	callback->arg = now;
+	MemoryContextRegisterResetCallback(estate->es_query_cxt, callback);
+	return now->instant;
+}
+
+/* ---- SELECT ------------------------------------------------------------------- */
+
+void
+contimeBeginForeignScan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	const ContimeTable *table;
+	FdwScan  *state;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+
+	state = palloc0(sizeof(FdwScan));
+	contime_binding_of(plan, &state->binding);
+	if (state->binding.forbidden)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a generic plan of this statement cannot read continuous table \"%s\"",
+						RelationGetRelationName(node->ss.ss_currentRelation)),
+				 errdetail("Whether its instants are known depends on the values of the parameters."),
+				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
+	table = contime_table(node->ss.ss_currentRelation);
+	if (state->binding.ninstants == 0)
+	{
+		contime_check_unbound(table);
+		state->travels = contime_travels(table, state->binding.present, &state->now);
+	}
+	state->nkeys = list_length(state->binding.key_types);
+	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	state->capacity = 4;
+	state->instants = palloc(state->capacity * sizeof(int64));
+
+	/* From here on, as core does for its own tables: rows may be asked for much later. */
+	state->held = contime_references_begin(table);
+	node->fdw_state = state;
+}
+
+static void
+add_instant(FdwScan *state, int64 instant)
+{
+	if (state->ninstants == state->capacity)
+	{
+		state->capacity *= 2;
+		state->instants = repalloc_huge(state->instants, (Size) state->capacity * sizeof(int64));
+	}
+	state->instants[state->ninstants++] = instant;
+}
+
+static void
+add_instants(FdwScan *state, ArrayType *array, Oid time_type)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, time_type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			add_instant(state, contime_instant(values[i]));
+	}
+}
+
+/*
+ * A value of a type that plan/binding.c accepts for a key, as the key's; false if it
+ * does not fit, so that no key equals it.
+ */
+static bool
+convert_key(Datum *value, Oid from, Oid to)
+{
+	if (from == to || !contime_is_integer(to))
+		return true;
+	return contime_convert_integer(value, from, to);
+}
+
+typedef struct KeyOrder
+{
+	FmgrInfo   *compare;
+	Oid			collation;
+} KeyOrder;
+
+static int
+compare_keys(const void *a, const void *b, void *arg)
+{
+	KeyOrder   *order = arg;
+
+	return DatumGetInt32(FunctionCall2Coll(order->compare, order->collation,
+										   *(const Datum *) a, *(const Datum *) b));
+}
+
+/* Take a key column's values from an array. */
+static void
+set_keys(KeyValues *key, ArrayType *array, Oid from)
+{
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	bool	   *nulls;
+	KeyOrder	order;
+	int			n;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
+	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign,
+					  &key->values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		value = key->values[i];
+
+		if (!nulls[i] && convert_key(&value, from, key->type))
+			key->values[key->n++] = value;
+	}
+	order.compare = &lookup_type_cache(key->type, TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
+	order.collation = key->collation;
+	qsort_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
+	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
+}
+
+/* Evaluate the i'th expression that is bound. */
+static void
+evaluate(FdwScan *state, int i, ExprContext *econtext)
+{
+	int			key = i - state->binding.ninstants;
+	bool		array = list_nth_int(state->binding.arrays, i);
+	bool		isnull;
+	Datum		value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
+
+	if (key < 0)
+	{
+		if (array && !isnull)
+			add_instants(state, DatumGetArrayTypeP(value), state->time_type);
+		else if (!isnull)
+			add_instant(state, contime_instant(value));
+	}
+	else
+	{
+		KeyValues  *keys = &state->keys[key];
+		Oid			from = list_nth_oid(state->binding.key_types, key);
+
+		keys->n = keys->at = 0;
+		if (array && !isnull)
+			set_keys(keys, DatumGetArrayTypeP(value), from);
+		else if (!isnull && convert_key(&value, from, keys->type))
+		{
+			keys->values = palloc(sizeof(Datum));
+			keys->values[keys->n++] = value;
+		}
+	}
+}
+
+/* Start the scan over with the key that is to be read now. */
+static void
+bind_key(FdwScan *state)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS] = {0};
+	int			ninstants = state->ninstants;
+
+	for (int i = 0; i < state->nkeys; i++)
+	{
+		if (state->keys[i].n == 0)
+			ninstants = 0;
+		else
+			values[i] = state->keys[i].values[state->keys[i].at];
+	}
+	contime_scan_bind(state->scan, state->instants, ninstants,
+					  state->nkeys > 0 && ninstants > 0 ? values : NULL, nulls);
+}
+
+/* Step to the next combination of key values; false after the last. */
+static bool
+next_key(FdwScan *state)
+{
+	for (int i = state->nkeys - 1; i >= 0; i--)
+	{
+		if (++state->keys[i].at < state->keys[i].n)
+			return true;
+		state->keys[i].at = 0;
+	}
+	return false;
+}
+
+/* Evaluate what is bound and start the scan over with it. */
+static void
+bind_scan(ForeignScanState *node, FdwScan *state)
+{
+	MemoryContext caller;
+
+	MemoryContextReset(state->context);
+	caller = MemoryContextSwitchTo(state->context);
+	state->ninstants = 0;
+	if (state->binding.ninstants == 0)
+		add_instant(state, state->now);
+	for (int i = 0; i < list_length(state->exprs); i++)
+		evaluate(state, i, node->ss.ps.ps_ExprContext);
+	bind_key(state);
+	state->bound = true;
+	MemoryContextSwitchTo(caller);
+}
+
+/* The scan begins only when a row is asked for: many never are. */
+static void
+begin_scan(ForeignScanState *node, FdwScan *state)
+{
+	EState	   *estate = node->ss.ps.state;
+	Relation	rel = node->ss.ss_currentRelation;
+	const ContimeTable *table = contime_table(rel);
+	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+
+	state->scan = contime_scan_begin(rel, estate->es_snapshot, state->held);
+	state->held = NULL;			/* the scan's, now */
+	if (state->share)
+		contime_scan_share(state->scan, &state->share->next);
+	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
+										   ALLOCSET_SMALL_SIZES);
+	state->time_type = table->time_type;
+	state->keys = palloc0(state->nkeys * sizeof(KeyValues));
+	for (int i = 0; i < state->nkeys; i++)
+	{
+		const ContimeAttr *attr = &table->attr[table->key_attno[i] - 1];
+
+		state->keys[i].type = attr->type;
+		state->keys[i].collation = attr->collation;
+	}
+	if (state->binding.ninstants == 0 && !state->travels)
+	{
+		state->now = state->share ? state->share->now : latched_now(estate, table);
+		contime_scan_look_until(state->scan, state->now);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+TupleTableSlot *
+contimeIterateForeignScan(ForeignScanState *node)
+{
+	FdwScan  *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	if (state->scan == NULL)
+		begin_scan(node, state);
+	if (!state->bound)
+		bind_scan(node, state);
+	while (!contime_scan_next(state->scan, slot))
+	{
+		if (!next_key(state))
+			return ExecClearTuple(slot);
+		bind_key(state);
+	}
+	return slot;
+}
+
+void
+contimeReScanForeignScan(ForeignScanState *node)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->bound = false;
+}
+
+void
+contimeEndForeignScan(ForeignScanState *node)
+{
+	FdwScan  *state = node->fdw_state;
+
+	if (state == NULL)
+		return;
+	if (state->scan != NULL)
+		contime_scan_end(state->scan);
+	else
+		contime_references_end(state->held);
+}
+
+/* ---- parallel scans ---------------------------------------------------------------
+ *
+ * All keys at the same instants by several processes: they share the number of
+ * the next partition of the keys, and what is "now".
+ */
+
+Size
+contimeEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(FdwShare);
+}
+
+void
+contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+	pg_atomic_init_u32(&state->share->next, 0);
+	if (state->binding.ninstants == 0)
+		state->share->now = latched_now(node->ss.ps.state,
+										contime_table(node->ss.ss_currentRelation));
+}
+
+void
+contimeReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	pg_atomic_write_u32(&((FdwShare *) coordinate)->next, 0);
+}
+
+void
+contimeInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coordinate)
+{
+	FdwScan  *state = node->fdw_state;
+
+	state->share = coordinate;
+}

@@ -1,0 +1,237 @@
+/*
+ * batch.c
+ *	  A table's events in a partition, changed in short holds of its lock.
+ *
+ *	  operation: enter or drop a batch, settle, retain, free
+ *	  step:      one hold of the lock, for a limited number of events
+ *
+ * Changes run in a critical section, so that a termination never leaves a
+ * timeline half changed.
+ *
+ * Called by the partition's worker, and by a loader that holds the batches of a
+ * cache.
+ *
+ * Not here: which operation is due (worker/worker.c), what it does (engine/).
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+#include "base/base.h"
+#include "mvcc/mvcc.h"
+#include "notify/notify.h"
+#include "shared/shared.h"
+
+#include "pgstat.h"
+#include "utils/timestamp.h"
+
+/*
+ * Events changed under one hold of the lock, which keeps others from
+ * inserting: one takes 0.1 to 1 us.
+ */
+#define EVENTS_PER_LOCK 128
+
+/*
+ * While others wait it is fewer, and a worker rests after each hold: it then
+ * rarely loses its processor in the middle of one, which would have them wait
+ * until the machine has had time for everybody else.
+ */
+#define EVENTS_PER_SHORT_LOCK 32
+#define SHORT_LOCKS_US 5000
+#define REST_US 50
+
+/*
+ * Near a quota it is fewer, so that entering does not exceed the quota by much:
+ * an event that enters among frozen ones has its whole block keep ids of
+ * transactions again, which takes so many bytes, until it is frozen, too.
+ */
+#define LEAST_PER_LOCK 16
+#define GROWTH_PER_EVENT 2048
+
+/* Work of retention: looking at a timeline is little of it. */
+#define RETENTION_PER_LOCK 64
+
+/* Of the worker that this process is, or NULL. */
+static ContimePartition *own_partition = NULL;
+
+void
+contime_batch_attach(ContimePartition *partition)
+{
+	own_partition = partition;
+}
+
+/* Should this be the last that is heard of this worker (shared/registry.c).  (A loader is none.) */
+static void
+note_changing(const ContimeGeneration *g)
+{
+	if (own_partition == NULL)
+		return;
+	own_partition->changing_database = g ? g->database : InvalidOid;
+	own_partition->changing_relation = g ? g->relation : InvalidOid;
+}
+
+/*
+ * Is it still ours to take batches from?  Under the lock.  A loader that holds
+ * them enters some itself; what was known of batches before is nothing then.
+ */
+static inline bool
+may_take(const ContimeGeneration *g, uint32 hold)
+{
+	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->hold) == hold;
+}
+
+/*
+ * May recent events enter, though a quota of theirs is reached?  Not as long as
+ * there are some to be frozen, which gives memory back.  Under the lock.
+ */
+static bool
+may_enter(const ContimeGeneration *g, int partition, Size left)
+{
+	CtArena		arena = contime_arena(partition);
+	CtStats		stats;
+
+	if (left > 0)
+		return true;
+	ct_store_stats(&arena, g->store[partition], &stats);
+	return stats.young == 0;
+}
+
+/* How many events to change under this hold of the lock. */
+static uint32
+events_per_lock(Size left, uint32 most)
+{
+	return Max(Min(left / GROWTH_PER_EVENT, most), LEAST_PER_LOCK);
+}
+
+/*
+ * Before a hold: let others go first, and rest a little if some have waited
+ * lately.  How many events the hold is for, at most.
+ */
+static uint32
+give_way(int partition)
+{
+	static TimestampTz waited = 0;
+	bool		waits = contime_step_back(partition, true);
+
+	if (waits)
+		waited = GetCurrentTimestamp();
+	else if (waited == 0)
+		return EVENTS_PER_LOCK;
+	else if (GetCurrentTimestamp() - waited > SHORT_LOCKS_US)
+	{
+		waited = 0;
+		return EVENTS_PER_LOCK;
+	}
+	else
+		pg_usleep(REST_US);
+	return EVENTS_PER_SHORT_LOCK;
+}
+
+/*
+ * Do an operation for a limited number of events.  CT_AGAIN: there is more.
+ * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
+ */
+static CtStatus
+run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
+{
+	ContimePartition *part = &contime_shared->partition[partition];
+	CtArena		arena = contime_arena(partition);
+	CtRef		store = g->store[partition];
+	const CtBatch *batch = ct_ptr(&arena, task->batch);
+	uint32		count;
+	const int64_t *served = (const int64_t *) &g->served.value;
+	CtKeyChanged keys[EVENTS_PER_LOCK];
+	CtChanged	changed = {.keys = keys};
+	CtStatus	status = CT_OK;
+	uint32		most;
+	Size		left;
+	Size		before;
+	bool		wake;
+
+	most = give_way(partition);
+	contime_lock(partition, LW_EXCLUSIVE);
+	left = contime_budget_left(g);
+	if (task->batch != 0 && (!may_take(g, task->hold) ||
+							 (task->op == CONTIME_STORE_ENTER && own_partition && !may_enter(g, partition, left))))
+	{
+		contime_unlock(partition);
+		return CT_NO_MEMORY;
+	}
+	note_changing(g);
+	count = task->batch != 0 ? batch->count : 0;
+
+	START_CRIT_SECTION();
+	before = contime_charge_begin(g, partition);
+	switch (task->op)
+	{
+		case CONTIME_STORE_ENTER:
+			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left, most), served,
+									&changed);
+			break;
+		case CONTIME_STORE_DROP:
+			status = ct_store_drop(&arena, store, task->batch, most);
+			break;
+		case CONTIME_STORE_SETTLE:
+			status = ct_store_settle(&arena, store, task->before, most);
+			break;
+		case CONTIME_STORE_RETAIN:
+			status = ct_store_retain(&arena, store, contime_retained(g), RETENTION_PER_LOCK);
+			break;
+		case CONTIME_STORE_FREE:
+			status = ct_store_free(&arena, store, most);
+			if (status == CT_OK)
+				g->store[partition] = 0;
+			break;
+	}
+	contime_charge_end(g, partition, before);
+	if (task->batch != 0)
+		*(task->op == CONTIME_STORE_ENTER ? &part->entered : &part->dropped) +=
+			count - (status == CT_OK ? 0 : batch->count);
+	wake = contime_notices_add(partition, g, &changed);
+	END_CRIT_SECTION();
+	note_changing(NULL);
+	contime_unlock(partition);
+
+	/* Tell the agent, or whoever starts it. */
+	if (wake)
+		contime_agent_wake(g->database);
+	CHECK_FOR_INTERRUPTS();
+	if (task->op == CONTIME_STORE_ENTER && status == CT_AGAIN)
+		contime_pause("entering", g->database);
+	return status;
+}
+
+bool
+contime_store_run(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
+{
+	CtStatus	status;
+
+	do
+		status = run_step(task, partition, g);
+	while (status == CT_AGAIN);
+	return status == CT_OK;
+}
+
+bool
+contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef *batch,
+				   CtBatch *copy)
+{
+	CtArena		arena = contime_arena(partition);
+	const CtBatch *found = NULL;
+
+	contime_lock(partition, LW_SHARED);
+	if (may_take(g, hold))
+		found = *batch == 0 ? ct_store_first_batch(&arena, g->store[partition], batch)
+			: ct_store_next_batch(&arena, batch);
+	if (found)
+		*copy = *found;
+	contime_unlock(partition);
+	return found != NULL;
+}
+
+bool
+contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch, bool committed)
+{
+	ContimeStoreTask task = {committed ? CONTIME_STORE_ENTER : CONTIME_STORE_DROP, .batch = batch, .hold = hold};
+
+	return contime_store_run(&task, partition, g);
+}

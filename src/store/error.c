@@ -1,0 +1,54 @@
+/*
+ * error.c
+ *	  Engine statuses as PostgreSQL errors: one place for SQLSTATE and hint.
+ *
+ * Also: which caught errors end the statement.
+ *
+ * Called outside of every lock and critical section.
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+#include "base/base.h"
+#include "table/table.h"
+
+void
+contime_report(CtStatus status, const ContimeTable *table)
+{
+	switch (status)
+	{
+		case CT_NO_MEMORY:
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory for continuous table \"%s\"", table->name),
+					 errdetail("The %d MB of contime.memory are in use; what was accepted before is kept.",
+							   contime_memory_mb),
+					 errhint("Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
+			break;
+		case CT_LIMIT:
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("event is too large for continuous table \"%s\"", table->name),
+					 errdetail("A key takes at most %d bytes, the values of an event at most %d.",
+							   CT_MAX_KEY_BYTES, CT_MAX_PAYLOAD_BYTES),
+					 table->source
+					 ? errhint("Shorten the row in the event table, or delete it. Reads of other keys, one by one, do not meet it.")
+					 : errhint("Keep large values in an ordinary table, and a reference to them here.")));
+			break;
+		default:
+			elog(ERROR, "unexpected engine status %d for continuous table \"%s\"",
+				 (int) status, table->name);
+	}
+	pg_unreachable();
+}
+
+/*
+ * User-made code may raise any SQLSTATE, that of a cancellation too, so the
+ * SQLSTATE does not tell whether the session is to be interrupted.
+ */
+bool
+contime_is_interrupt(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
+}

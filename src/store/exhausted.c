@@ -1,0 +1,159 @@
+/*
+ * exhausted.c
+ *	  Memory is exhausted: wait for what is being freed, or report which limit it was.
+ *
+ * Called by writers whose rows found no memory.
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+#include "base/base.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include <limits.h>
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+/* How long an insert waits for memory that is being freed. */
+#define MOST_WAITED_MS 1000
+#define WAIT_MS 5
+
+/*
+ * Is a generation that is not in force any more still charged to the account?
+ * (Older ones of the same table are on their way out once this has committed.)
+ */
+static bool
+is_being_freed(const ContimeGeneration *g, ContimeLevel level)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *other = &contime_shared->generation[i];
+
+		if (other != g && other->used && contime_account_is_shared(g, other, level) &&
+			(other->dead || (g->agreed && other->relation == g->relation &&
+							 other->database == g->database && other->serial < g->serial)))
+			return true;
+	}
+	return false;
+}
+
+/* Does a generation that is charged to the account have events that were rolled back? */
+static bool
+is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
+{
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		const ContimeGeneration *other = &contime_shared->generation[i];
+
+		if (!other->used || !contime_account_is_shared(g, other, level))
+			continue;
+		for (int p = 0; p < contime_shared->partitions; p++)
+			if (contime_shape_has_aborted(other, p))
+				return true;
+	}
+	return false;
+}
+
+bool
+contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_ms)
+{
+	if (*waited_ms >= MOST_WAITED_MS ||
+		!(is_being_freed(g, level) || is_being_dropped(g, level)))
+		return false;
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
+	CHECK_FOR_INTERRUPTS();
+	pg_usleep(WAIT_MS * 1000);
+	*waited_ms += WAIT_MS;
+	return true;
+}
+
+/* An amount as pg_size_pretty() shows it. */
+static char *
+pretty(Size bytes)
+{
+	return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+															  Int64GetDatum((int64) bytes))));
+}
+
+static void pg_attribute_noreturn()
+report_table(const ContimeTable *table, ContimeGeneration *g)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("memory limit of continuous table \"%s\" reached", table->name),
+			 errdetail("It uses %s of its memory_limit of %s. What was accepted before is kept.",
+					   pretty(contime_account_used(g, CONTIME_OF_TABLE)),
+					   pretty(table->memory_limit)),
+			 table->retain != 0
+			 ? errhint("TRUNCATE the table, let it retain less, or raise its option memory_limit.")
+			 : errhint("TRUNCATE the table, give it the option retain, or raise its option memory_limit.")));
+}
+
+static void pg_attribute_noreturn()
+report_role(const ContimeTable *table, ContimeGeneration *g)
+{
+	const char *owner = GetUserNameFromId(table->owner, true);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("memory limit of role \"%s\" reached for continuous table \"%s\"",
+					owner ? owner : "?", table->name),
+			 errdetail("The continuous tables that the role owns use %s of its contime.role_memory of %s, this one %s. What was accepted before is kept.",
+					   pretty(contime_account_used(g, CONTIME_OF_ROLE)),
+					   pretty(contime_account_quota(g, CONTIME_OF_ROLE)),
+					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
+			 errhint("TRUNCATE or DROP continuous tables of the role, give them the option retain, or have a superuser raise the limit with ALTER ROLE.")));
+}
+
+static void pg_attribute_noreturn()
+report_database(const ContimeTable *table, ContimeGeneration *g)
+{
+	const char *database = get_database_name(MyDatabaseId);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("memory limit of database \"%s\" reached for continuous table \"%s\"",
+					database ? database : "?", table->name),
+			 errdetail("The continuous tables of the database use %s of its contime.database_memory of %s, this one %s. What was accepted before is kept.",
+					   pretty(contime_account_used(g, CONTIME_OF_DATABASE)),
+					   pretty(contime_account_quota(g, CONTIME_OF_DATABASE)),
+					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
+			 errhint("TRUNCATE or DROP continuous tables of the database, give them the option retain, or have a superuser raise the limit with ALTER DATABASE.")));
+}
+
+/* Only the reserve is left, and it is for others. */
+static void pg_attribute_noreturn()
+report_share(const ContimeTable *table, ContimeGeneration *g)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory for continuous table \"%s\"", table->name),
+			 errdetail("Of the %d MB of contime.memory only the reserve is free, and this table has had its share: it uses %s, the tables of its owner %s. What was accepted before is kept.",
+					   contime_memory_mb,
+					   pretty(contime_account_used(g, CONTIME_OF_TABLE)),
+					   pretty(contime_account_used(g, CONTIME_OF_ROLE))),
+			 errhint("Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
+}
+
+void
+contime_limits_report(const ContimeTable *table, ContimeGeneration *g, ContimeLevel level)
+{
+	switch (level)
+	{
+		case CONTIME_OF_TABLE:
+			report_table(table, g);
+		case CONTIME_OF_ROLE:
+			report_role(table, g);
+		case CONTIME_OF_DATABASE:
+			report_database(table, g);
+		case CONTIME_UNLIMITED:
+			if (contime_budget_keep(g) > 0)
+				report_share(table, g);
+			contime_report(CT_NO_MEMORY, table);
+	}
+	pg_unreachable();
+}

@@ -1,0 +1,220 @@
+/*
+ * retention.c
+ *	  How far back a continuous table can be read and written.
+ *
+ *	  option retain ──► generation: period ──► retained: the earliest instant
+ *	                    (seconds, or ticks)    that is answered, never lowered
+ *	                                             └► each partition folds up to it
+ *
+ * `retained` follows the clock, or on a logical clock the newest event that
+ * has committed, at a distance of the period.  It is raised by a worker, at
+ * most once a second, by the clock once in a hundredth of the period, before
+ * any partition folds what is older.  So who reads an instant, and looks at `retained` when it has the
+ * answer, knows whether it was one; it takes no lock for that.
+ *
+ * The period is an option in the catalogs, which workers cannot read.  Whoever
+ * uses the table notes it in the generation: it holds a lock on the relation,
+ * so no ALTER by others is pending.  An ALTER notes it with the transaction's
+ * id, and nothing more is given up until a worker finds that it committed, or
+ * somebody uses the table.
+ *
+ * Called by scan.c, history.c and ingest.c (using), ddl/hooks.c through table.c (ALTER), and
+ * worker.c.
+ *
+ * Not here: what folding does (engine/retain.c).
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "access/xact.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+/* An ALTER was rolled back, or is forgotten: the next use says what holds. */
+#define UNTIL_USED PG_UINT64_MAX
+
+/* ---- raising it ----------------------------------------------------------------------------- */
+
+static void
+raise_instant(pg_atomic_uint64 *instant, int64 to)
+{
+	uint64		now = pg_atomic_read_u64(instant);
+
+	while (to > (int64) now &&
+		   !pg_atomic_compare_exchange_u64(instant, &now, (uint64) to))
+		;
+}
+
+/* Raise it to where it may be, if it is time to. */
+static void
+advance(ContimeGeneration *g)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&g->retain_mutex);
+	if (g->retain_xid == 0 && g->retain != 0 && now >= g->retain_due)
+	{
+		int64		edge = g->ticks ? contime_read_instant(&g->newest) : now;
+		int64		from;
+
+		if (!pg_sub_s64_overflow(edge, g->retain, &from) && (g->ticks || from >= MIN_TIMESTAMP))
+		{
+			/* Ticks may come to an end: the last step may be a small one. */
+			raise_instant(&g->retained, from);
+			g->retain_due = now + (g->ticks ? USECS_PER_SEC : Max(g->retain / 100, USECS_PER_SEC));
+		}
+	}
+	SpinLockRelease(&g->retain_mutex);
+}
+
+/* The transaction whose ALTER it is, while it is under way; or 0. */
+static uint64
+altering_xid(const ContimeTable *table)
+{
+	/* A description outlives the transaction in which it was derived. */
+	if (table->options_xid == 0 ||
+		table->options_xid < U64FromFullTransactionId(GetTopFullTransactionIdIfAny()) ||
+		!TransactionIdIsCurrentTransactionId((TransactionId) table->options_xid))
+		return 0;
+	return table->options_xid;
+}
+
+void
+contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
+{
+	uint64		xid;
+
+	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
+	if (g->retain_xid == 0 && g->retain == table->retain)
+	{
+		if (g->retain != 0 && g->retain_due == 0)
+			advance(g);
+		return;
+	}
+	xid = altering_xid(table);
+	if (xid != 0 && g->retain_xid == xid && g->retain_next == table->retain)
+		return;
+	SpinLockAcquire(&g->retain_mutex);
+	g->ticks = table->time_type == INT8OID;
+	g->retain_xid = xid;
+	g->retain_due = 0;
+	if (xid == 0)
+		g->retain = table->retain;
+	else
+		g->retain_next = table->retain;
+	SpinLockRelease(&g->retain_mutex);
+	if (xid == 0)
+		advance(g);
+	for (int p = 0; p < contime_shared->partitions; p++)
+		contime_wake_worker(p);
+}
+
+/* Has the ALTER whose period was noted ended?  True: look again. */
+static bool
+resolve_retention(ContimeGeneration *g)
+{
+	uint64		xid = g->retain_xid;
+	ContimeFate fate;
+	bool		committed;
+
+	if (xid == 0 || xid == UNTIL_USED)
+		return false;
+	fate = contime_fate(xid, xid);
+	if (fate == CONTIME_IN_PROGRESS)
+		return true;
+	committed = fate == CONTIME_COMMITTED;
+	SpinLockAcquire(&g->retain_mutex);
+	if (g->retain_xid == xid)
+	{
+		g->retain_xid = committed ? 0 : UNTIL_USED;
+		if (committed)
+			g->retain = g->retain_next;
+	}
+	SpinLockRelease(&g->retain_mutex);
+	return false;
+}
+
+bool
+contime_retention_resolve_all(void)
+{
+	bool		pending = false;
+
+	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
+		pending |= resolve_retention(&contime_shared->generation[i]);
+	if (pending)
+		contime_wake_workers();
+	return pending;
+}
+
+bool
+contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
+{
+	raise_instant(&g->newest, newest);
+	if (g->retain == 0)
+		return false;
+	advance(g);
+	*from = contime_read_instant(&g->retained);
+	return *from > PG_INT64_MIN;
+}
+
+/* ---- who asks for more ------------------------------------------------------------------------ */
+
+static char *
+show_instant(const ContimeTable *table, int64 instant)
+{
+	if (table->time_type == INT8OID)
+		return psprintf(INT64_FORMAT, instant);
+	return DatumGetCString(DirectFunctionCall1(timestamptz_out, TimestampTzGetDatum(instant)));
+}
+
+static int
+sqlstate_of(const ContimeTable *table)
+{
+	return table->time_type == INT8OID ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
+		: ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
+}
+
+/* A table that has no generation yet would retain as much if it had one. */
+static int64
+retained_of(const ContimeTable *table, ContimeGeneration *g)
+{
+	int64		from;
+
+	if (g)
+		return contime_retained(g);
+	if (table->retain == 0 || table->time_type == INT8OID ||
+		pg_sub_s64_overflow(GetCurrentTimestamp(), table->retain, &from) || from < MIN_TIMESTAMP)
+		return PG_INT64_MIN;
+	return from;
+}
+
+void
+contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant)
+{
+	int64		retained = retained_of(table, g);
+
+	if (instant >= retained)
+		return;
+	ereport(ERROR,
+			(errcode(sqlstate_of(table)),
+			 errmsg("instant %s is older than what continuous table \"%s\" retains",
+					show_instant(table, instant), table->name),
+			 errdetail("The earliest instant that can be answered is %s.", show_instant(table, retained)),
+			 errhint("Ask for that instant or a later one.")));
+}
+
+void
+contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
+{
+	ereport(ERROR,
+			(errcode(sqlstate_of(table)),
+			 errmsg("event at %s is older than what continuous table \"%s\" retains",
+					show_instant(table, instant), table->name),
+			 errdetail("The earliest instant an event can still have is %s.",
+					   show_instant(table, contime_retained(g))),
+			 errhint("Give the table the option too_late 'ignore' to have such events dropped and counted, or a longer retain.")));
+}

@@ -1,0 +1,148 @@
+/*
+ * guard.c
+ *	  User-made code in background processes: its time limit, and distrust.
+ *
+ * User-made code has a time limit, which grows with the rows it is run for.  A
+ * process notes in shared memory for which table it runs code.  If the code
+ * exceeds its time, or the process ends in it, the code of that table is not run
+ * for some minutes, by this process or its successor: its notices then name no
+ * keys, and a durable table is answered from its event tables.  Three such tables
+ * of one owner are enough to treat all of them so.
+ *
+ * Concurrency: an agent's entry belongs to its database.  The fields used here
+ * are written by its agent and its loader alone, and read by their successors.
+ *
+ * Not here: whose rights the code has (owner.c).
+ */
+#include "postgres.h"
+
+#include "table/table.h"
+#include "base/base.h"
+#include "shared/shared.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* For how long a table's code is not run; so many tables of an owner, and that of all others is not either. */
+#define DISTRUST_MS 600000
+#define MOST_DISTRUSTED 3
+
+/* Without having read rows, code that takes longer than that is treated so, too. */
+#define SLOW_MS 3000
+
+/* This database's entry, which does not move while this process is there. */
+static ContimeAgent *
+own_agent(void)
+{
+	for (int i = 0; i < CONTIME_MAX_AGENTS; i++)
+		if (contime_shared->agent[i].database == MyDatabaseId)
+			return &contime_shared->agent[i];
+	return NULL;
+}
+
+/* For which table this process runs code; or (if it is this one's predecessor's) did when it ended. */
+static ContimeSuspectCode *
+at_hand(ContimeAgent *agent)
+{
+	return agent->loader_pid == MyProcPid ? &agent->loader_runs : &agent->agent_runs;
+}
+
+/* (The oldest is forgotten: then its code runs once more.) */
+static void
+distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
+{
+	int			i = agent->ndistrusted++ % lengthof(agent->distrusted);
+	const char *name = IsTransactionState() ? get_rel_name(code->relid) : NULL;
+
+	agent->distrusted[i] = *code;
+	agent->distrusted[i].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DISTRUST_MS);
+	ereport(LOG,
+			(errmsg("user-made code of continuous table \"%s\" took too long in a background process",
+					name ? name : psprintf("%u", code->relid)),
+			 errdetail("It is not run there for %d minutes: notices of the table name no keys, and it is not cached.",
+					   DISTRUST_MS / 60000),
+			 errhint("Look at the domains, casts and functions that the table uses.")));
+}
+
+bool
+contime_guard_trusts(Oid relid, Oid owner)
+{
+	ContimeAgent *agent = own_agent();
+	int			of_owner = 0;
+
+	if (agent == NULL)
+		return true;
+	if (OidIsValid(at_hand(agent)->relid))
+	{
+		ContimeSuspectCode died = *at_hand(agent);
+
+		at_hand(agent)->relid = InvalidOid;
+		distrust(agent, &died);
+	}
+	for (int i = 0; i < lengthof(agent->distrusted); i++)
+	{
+		const ContimeSuspectCode *code = &agent->distrusted[i];
+
+		if (code->until <= GetCurrentTimestamp())
+			continue;
+		if (code->relid == relid)
+			return false;
+		of_owner += code->owner == owner;
+	}
+	return of_owner < MOST_DISTRUSTED;
+}
+
+static TimestampTz guard_start;
+static bool guard_read_rows;	/* rows have been read since then */
+
+void
+contime_guard_begin(Oid relid, Oid owner)
+{
+	ContimeAgent *agent = own_agent();
+
+	if (agent)
+		*at_hand(agent) = (ContimeSuspectCode) {.relid = relid, .owner = owner};
+	guard_start = GetCurrentTimestamp();
+	guard_read_rows = false;
+	contime_limit_begin(CONTIME_GUARD_MS);
+}
+
+void
+contime_guard_extend(uint64 rows)
+{
+	TimestampTz until = guard_start + CONTIME_GUARD_MS * INT64CONST(1000) + rows * CONTIME_GUARD_ROW_US;
+
+	guard_read_rows = true;
+	contime_limit_extend(Max((until - GetCurrentTimestamp()) / 1000, 1));
+}
+
+/*
+ * Has the code taken so long that it is not to be run again?  Code that stays
+ * just below the limit would do so each time, and that of several tables in
+ * turn.
+ */
+static bool
+was_too_slow(void)
+{
+	return contime_limit_is_exceeded() ||
+		(!guard_read_rows && GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
+}
+
+/* (An error of the code is that of its table, and tried again.) */
+void
+contime_guard_end(void)
+{
+	ContimeAgent *agent = own_agent();
+	ContimeSuspectCode code = {0};
+
+	contime_limit_end();
+	if (agent)
+	{
+		code = *at_hand(agent);
+		at_hand(agent)->relid = InvalidOid;
+	}
+	if (OidIsValid(code.relid) && was_too_slow())
+		distrust(agent, &code);
+}

@@ -1,0 +1,495 @@
+/*
+ * source.c
+ *	  What sources mean: the rows of ordinary tables as events of durable ones.
+ *
+ *	  option events ──► an event table          \   one expression for each
+ *	  options source ─► expressions on its rows /  column of the continuous table
+ *	  contime.source ─► more of both (add_source), of any kind
+ *
+ * Every row of an event table is an event (a snapshot, a finish), but for
+ * those whose key or time is NULL.  A column without a source takes the event
+ * table's column of its name.  Like a view, a continuous table reads its event
+ * tables as its owner.
+ *
+ * Here an expression is text in a catalog, a tree, and text again in queries;
+ * durable/heap_read.c runs those, and evaluates the trees on the rows they bring.  What
+ * is kept as text is written such that no search_path changes what it means:
+ * otherwise who reads could have the owner run any function.
+ *
+ * Not here: the commands that give, change and drop sources, and what they do
+ * to catalogs (ddl/source_functions.c).
+ */
+#include "postgres.h"
+
+#include "table/table.h"
+
+#include "access/relation.h"
+#include "executor/spi.h"
+#include "foreign/foreign.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/ruleutils.h"
+
+/* ---- the event table ------------------------------------------------------------- */
+
+/* Which relations can be event tables. */
+void
+contime_check_event_table(const ContimeTable *table, Relation events)
+{
+	const char *name = RelationGetRelationName(events);
+
+	if (events->rd_rel->relkind != RELKIND_RELATION &&
+		events->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be the event table of continuous table \"%s\"", name, table->name),
+				 errdetail("It is not an ordinary or partitioned table."),
+				 errhint("Name the table into which events are inserted.")));
+	if (events->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("temporary table \"%s\" cannot be the event table of continuous table \"%s\"",
+						name, table->name),
+				 errhint("Name a table that outlives the session.")));
+}
+
+/* ---- expressions ------------------------------------------------------------------ */
+
+static void pg_attribute_noreturn()
+report_no_source(const ContimeTable *table, Relation events, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("column \"%s\" of continuous table \"%s\" has no source", column, table->name),
+			 errdetail("Event table \"%s\" has no column of that name.", RelationGetRelationName(events)),
+			 errhint("Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
+}
+
+static void pg_attribute_noreturn()
+report_no_expression(const char *text)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", "source", text),
+			 errhint("Give one expression over the event table's columns.")));
+}
+
+/* Is it `*` or `t.*`, which stand for several columns? */
+static bool
+is_star(Node *node)
+{
+	List	   *names = NIL;
+
+	if (IsA(node, ColumnRef))
+		names = ((ColumnRef *) node)->fields;
+	else if (IsA(node, A_Indirection))
+		names = ((A_Indirection *) node)->indirection;
+	return names != NIL && IsA(llast(names), A_Star);
+}
+
+/*
+ * A source's text as a raw expression.  The parser takes it for the target
+ * list of a SELECT, and what may follow one, so all the rest must be absent.
+ */
+static Node *
+parse_source(const char *text)
+{
+	List	   *raw = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
+	ResTarget  *target;
+
+	if (list_length(raw) != 1 || !IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+		select->distinctClause != NIL || select->intoClause != NULL ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->valuesLists != NIL ||
+		select->sortClause != NIL || select->limitCount != NULL || select->limitOffset != NULL ||
+		select->lockingClause != NIL || select->withClause != NULL || select->op != SETOP_NONE)
+		report_no_expression(text);
+	target = linitial_node(ResTarget, select->targetList);
+	if (target->name != NULL || target->indirection != NIL || is_star(target->val))
+		report_no_expression(text);
+	return target->val;
+}
+
+/* Whose source is it? */
+typedef struct Place
+{
+	const char *table;
+	const char *column;
+} Place;
+
+static void
+add_place(void *arg)
+{
+	const Place *place = arg;
+
+	errcontext("source of column \"%s\" of continuous table \"%s\"", place->column, place->table);
+}
+
+/* Columns of its own are all that an expression may use of the event table. */
+static void
+check_columns(Relation events, Node *expr)
+{
+	Bitmapset  *attnos = NULL;
+	int			attno = bms_next_member((pull_varattnos(expr, 1, &attnos), attnos), -1);
+
+	if (attno >= 0 && attno + FirstLowInvalidHeapAttributeNumber <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a source cannot use system columns or whole rows of table \"%s\"",
+						RelationGetRelationName(events)),
+				 errhint("Name its columns.")));
+}
+
+Node *
+contime_transform_source(Oid owner, Relation events, const char *text)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Node	   *expr;
+
+	addNSItemToQuery(pstate,
+					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
+					 false, true, true);
+	expr = contime_owner_transform(owner, pstate, parse_source(text));
+	check_columns(events, expr);
+	free_parsestate(pstate);
+	return expr;
+}
+
+/*
+ * Queries show a cast made for the column's sake, so that they compare what is
+ * the key: but not those that change neither equality nor order, as then an
+ * index on the event table's column serves.
+ */
+static void
+show_casts(Node *node)
+{
+	for (;;)
+	{
+		if (IsA(node, RelabelType))
+			node = (Node *) ((RelabelType *) node)->arg;
+		else if (IsA(node, CoerceToDomain))
+			node = (Node *) ((CoerceToDomain *) node)->arg;
+		else if (IsA(node, CoerceViaIO))
+		{
+			((CoerceViaIO *) node)->coerceformat = COERCE_EXPLICIT_CAST;
+			node = (Node *) ((CoerceViaIO *) node)->arg;
+		}
+		else if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST)
+		{
+			FuncExpr   *cast = (FuncExpr *) node;
+
+			node = linitial(cast->args);
+			if (!contime_is_integer(cast->funcresulttype) ||
+				!contime_is_integer(getBaseType(exprType(node))))
+				cast->funcformat = COERCE_EXPLICIT_CAST;
+		}
+		else
+			return;
+	}
+}
+
+/* A column's expression over the event table's row, of the column's type. */
+static Node *
+cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column,
+			const char *text)
+{
+	Place		place = {table->name, NameStr(column->attname)};
+	ErrorContextCallback context = {error_context_stack, add_place, &place};
+	bool		key = table->attr[column->attnum - 1].key;
+	Node	   *expr;
+	Node	   *coerced;
+
+	error_context_stack = &context;
+	expr = contime_transform_source(table->owner, events, text);
+	coerced = contime_owner_coerce(table->owner, expr, column->atttypid, column->atttypmod);
+	if (coerced == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of continuous table \"%s\" is of type %s but its source is of type %s",
+						NameStr(column->attname), table->name,
+						format_type_be(column->atttypid), format_type_be(exprType(expr))),
+				 errhint("Cast the source.")));
+	if (coerced != expr)
+		show_casts(coerced);
+	if (key && exprCollation(coerced) != column->attcollation)
+	{
+		CollateExpr *collate = makeNode(CollateExpr);
+
+		collate->arg = (Expr *) coerced;
+		collate->collOid = column->attcollation;
+		collate->location = -1;
+		coerced = (Node *) collate;
+	}
+	if (contain_mutable_functions(coerced))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("source of column \"%s\" of continuous table \"%s\" is not immutable",
+						NameStr(column->attname), table->name),
+				 errdetail("What a row of the event table means must not change."),
+				 errhint("Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
+	error_context_stack = context.previous;
+	return coerced;
+}
+
+/* ---- as the owner ------------------------------------------------------------------------ */
+
+ContimeIdentity
+contime_source_switch(const ContimeTable *table)
+{
+	return contime_switch_to_owner(table->owner, table->calls ? CONTIME_CODE_OF_USERS
+								   : CONTIME_CODE_OF_CORE);
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+char *
+contime_deparse_safely(Relation events, Node *expr)
+{
+	List	   *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	char	   *text;
+
+	contime_source_path_begin();
+	text = deparse_expression(expr, context, false, false);
+	contime_source_path_end();
+	return text;
+}
+
+char *
+contime_settled(Relation rel, const char *column, Relation events, const char *text)
+{
+	Place		place = {RelationGetRelationName(rel), column};
+	ErrorContextCallback context = {error_context_stack, add_place, &place};
+	List	   *names = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	ContimeIdentity before;
+	Node	   *expr;
+	char	   *safe;
+	bool		same;
+
+	error_context_stack = &context;
+	before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_BEING_DEFINED);
+	expr = contime_transform_source(rel->rd_rel->relowner, events, text);
+	safe = contime_deparse_safely(events, expr);
+	same = strcmp(safe, deparse_expression(expr, names, false, false)) == 0;
+	contime_switch_back(&before);
+	error_context_stack = context.previous;
+	return same ? NULL : safe;
+}
+
+/* ---- deriving ---------------------------------------------------------------------------------- */
+
+/*
+ * A column's expression over a source's rows; NULL: it is not fed.  The table
+ * of the option events feeds every column; what was added may feed some.
+ */
+static Node *
+derive_expression(const ContimeTable *table, Relation events, const ContimeSource *source,
+				  Form_pg_attribute column, const Jsonb *columns)
+{
+	const char *name = NameStr(column->attname);
+	char	   *text = columns ? contime_mapping_of(columns, name) : contime_source_option(table->relid, column->attnum);
+
+	if (text == NULL && columns == NULL && get_attnum(source->events, name) > 0)
+		text = pstrdup(quote_identifier(name));
+	if (text)
+		return cook_source(table, events, column, text);
+	if (columns == NULL || !table->attr[column->attnum - 1].state)
+		report_no_source(table, events, name);
+	return NULL;
+}
+
+/* The plans of a description go with it. */
+static void
+free_plans(void *arg)
+{
+	ContimeSource *source = arg;
+
+	for (int i = 0; i < 6; i++)
+		if (source->plan[i / 2][i % 2])
+			SPI_freeplan(source->plan[i / 2][i % 2]);
+}
+
+/*
+ * The option events names its table, and a name may come to mean another one:
+ * then the dependencies, which binding has recorded, tell.  There are none at
+ * all after an upgrade that restores definitions only.
+ */
+static void
+check_binding(const ContimeTable *table, Relation events)
+{
+	Oid			relid = RelationGetRelid(events);
+	List	   *bound = contime_source_bound(table->relid);
+
+	if (bound != NIL && !list_member_oid(bound, relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not the one that continuous table \"%s\" was bound to",
+						RelationGetRelationName(events), table->name),
+				 errhint("Set the option events of the continuous table again, by ALTER FOREIGN TABLE.")));
+	if (!contime_source_may_bind(relid, table->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", RelationGetRelationName(events)),
+				 errdetail("Continuous table \"%s\" is bound to its event table by its owner, who needs SELECT and TRIGGER on it.",
+						   table->name)));
+}
+
+static ContimeSource *
+derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
+			  const Jsonb *columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc	events_desc = RelationGetDescr(events);
+	ContimeSource *source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	contime_check_event_table(table, events);
+	check_binding(table, events);
+	source->events = RelationGetRelid(events);
+	source->name = pstrdup(RelationGetRelationName(events));
+	source->kind = kind;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (!column->attisdropped)
+			source->expr[i] = derive_expression(table, events, source, column, columns);
+		contime_check_unchanged(table, rel, desc);
+		contime_check_unchanged(table, events, events_desc);
+		table->calls |= contime_runs_user_code(source->expr[i]);
+		if (source->expr[i] && table->attr[i].state)
+			source->columns |= UINT64CONST(1) << i;
+	}
+	if (kind == CT_SNAPSHOT && source->columns == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("snapshots from table \"%s\" have no column of continuous table \"%s\"",
+						source->name, table->name),
+				 errhint("Say what columns they show.")));
+	callback->func = free_plans;
+	callback->arg = source;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return source;
+}
+
+void
+contime_source_derive(ContimeTable *table, Relation rel, const char *events_name)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	ContimeSource **end = &table->source;
+	ContimeIdentity before;
+	Relation	events;
+	ListCell   *lc;
+
+	for (int i = 0; i < desc->natts && events_name == NULL; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && contime_source_option(table->relid, i + 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("column \"%s\" of continuous table \"%s\" has a source, but the table has no events",
+							NameStr(TupleDescAttr(desc, i)->attname), table->name),
+					 errhint("Name the event table in the option events of the table.")));
+	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
+	contime_source_path_begin();
+	if (events_name)
+	{
+		events = relation_openrv(contime_event_table_name(rel, events_name), AccessShareLock);
+		*end = derive_source(table, rel, events, CT_EVENT, NULL);
+		end = &(*end)->next;
+		relation_close(events, NoLock);
+	}
+	foreach(lc, contime_added_sources(table->relid))
+	{
+		Added	   *added = lfirst(lc);
+
+		events = relation_open(added->events, AccessShareLock);
+		*end = derive_source(table, rel, events, added->kind, added->columns);
+		end = &(*end)->next;
+		relation_close(events, NoLock);
+	}
+	contime_source_path_end();
+	contime_switch_back(&before);
+}
+
+/* ---- queries -------------------------------------------------------------------------- */
+
+/* An expression of core's functions alone can take as long as a user's function. */
+bool
+contime_source_is_limited(const ContimeTable *table)
+{
+	if (table->calls)
+		return true;
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		for (int i = 0; i < table->natts; i++)
+			if (source->expr[i] && !IsA(strip_implicit_coercions(source->expr[i]), Var))
+				return true;
+	return false;
+}
+
+/* ---- who may read it -------------------------------------------------------------------- */
+
+bool
+contime_source_may_bind(Oid events, Oid owner)
+{
+	return pg_class_aclcheck(events, owner, ACL_SELECT) == ACLCHECK_OK &&
+		pg_class_aclcheck(events, owner, ACL_TRIGGER) == ACLCHECK_OK;
+}
+
+static void
+check_source(const ContimeTable *table, const ContimeSource *source)
+{
+	LockRelationOid(source->events, AccessShareLock);
+	if (pg_class_aclcheck(source->events, table->owner, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", source->name),
+				 errdetail("Continuous table \"%s\" reads its event table as its owner, who needs SELECT on it.",
+						   table->name)));
+	if (check_enable_rls(source->events, table->owner, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("event table \"%s\" of continuous table \"%s\" has row-level security",
+						source->name, table->name),
+				 errdetail("A state that lacks some of its events is none."),
+				 errhint("Have the continuous table belong to a role that policies do not apply to.")));
+}
+
+void
+contime_source_check(const ContimeTable *table)
+{
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		check_source(table, source);
+}
+
+/* A direct change of a durable table. */
+void
+contime_source_refuse(const ContimeTable *table)
+{
+	StringInfoData names;
+
+	if (table->source == NULL)
+		return;
+	initStringInfo(&names);
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		const ContimeSource *other = table->source;
+
+		while (other->events != source->events)
+			other = other->next;
+		if (other == source)
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", source->name);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot change continuous table \"%s\" directly", table->name),
+			 errdetail_plural("Its events are the rows of table %s.", "Its events are the rows of tables %s.",
+							  strchr(names.data, ',') ? 2 : 1, names.data),
+			 errhint("INSERT, UPDATE or DELETE rows of %s.", names.data)));
+}

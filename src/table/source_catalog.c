@@ -1,0 +1,195 @@
+/*
+ * source_catalog.c
+ *	  Sources of durable tables as they are kept: contime.source and options.
+ *
+ * contime.source is an ordinary table, which its owner may have altered: what is
+ * read of it is checked.
+ *
+ * Not here: what the texts mean (source.c).
+ */
+#include "postgres.h"
+
+#include "table/table.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "catalog/namespace.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "optimizer/optimizer.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+
+/* An unqualified name is that of a table in the continuous table's schema. */
+RangeVar *
+contime_event_table_name(Relation rel, const char *name)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+	RangeVar   *range = makeRangeVarFromNameList(names);
+
+	if (range->schemaname == NULL)
+		range->schemaname = get_namespace_name(RelationGetNamespace(rel));
+	return range;
+}
+
+char *
+contime_source_option(Oid relid, AttrNumber attno)
+{
+	ListCell   *lc;
+
+	foreach(lc, GetForeignColumnOptions(relid, attno))
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, "source") == 0)
+			return defGetString(def);
+	}
+	return NULL;
+}
+
+static const struct
+{
+	const char *name;
+	CtKind		kind;
+}			kinds[] = {
+	{"event", CT_EVENT},
+	{"snapshot", CT_SNAPSHOT},
+	{"finish", CT_FINISH},
+};
+
+int
+contime_kind_of(const char *name)
+{
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return kinds[i].kind;
+	return -1;
+}
+
+/* Does contime.source have the columns that this library reads and writes? */
+static bool
+sources_have_shape(TupleDesc desc)
+{
+	static const Oid types[Natts_source] = {REGCLASSOID, REGCLASSOID, TEXTOID, JSONBOID};
+
+	if (desc->natts != Natts_source)
+		return false;
+	for (int i = 0; i < Natts_source; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped || !column->attnotnull || column->atttypid != types[i])
+			return false;
+	}
+	return true;
+}
+
+Relation
+contime_open_sources(LOCKMODE mode)
+{
+	Oid			relid = contime_member(CONTIME_MEMBER_SOURCES);
+	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+
+	if (rel && !sources_have_shape(RelationGetDescr(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table contime.source does not have the columns that this version of contime needs"),
+				 errhint("Run ALTER EXTENSION contime UPDATE.")));
+	return rel;
+}
+
+List *
+contime_added_sources(Oid relid)
+{
+	Relation	rel = contime_open_sources(AccessShareLock);
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (rel == NULL)
+		return NIL;
+	ScanKeyInit(&key, Anum_source_state, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Added	   *added = palloc(sizeof(Added));
+		Datum		values[Natts_source];
+		bool		isnull[Natts_source];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
+		added->tid = tuple->t_self;
+		added->fresh = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+		added->events = DatumGetObjectId(values[Anum_source_events - 1]);
+		added->kind = contime_kind_of(TextDatumGetCString(values[Anum_source_kind - 1]));
+		added->columns = DatumGetJsonbPCopy(values[Anum_source_columns - 1]);
+		found = lappend(found, added);
+	}
+	systable_endscan(scan);
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPointer tid)
+{
+	Relation	rel;
+	Datum		values[Natts_source];
+	bool		isnull[Natts_source] = {0};
+	HeapTuple	tuple;
+
+	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
+	rel = contime_open_sources(RowExclusiveLock);
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (kinds[i].kind == kind)
+			values[Anum_source_kind - 1] = CStringGetTextDatum(kinds[i].name);
+	values[Anum_source_state - 1] = ObjectIdGetDatum(relid);
+	values[Anum_source_events - 1] = ObjectIdGetDatum(events);
+	values[Anum_source_columns - 1] = JsonbPGetDatum(columns);
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	if (tid)
+		simple_heap_update(rel, tid, tuple);
+	else
+		simple_heap_insert(rel, tuple);
+	relation_close(rel, NoLock);
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
+}
+
+void
+contime_source_forget(Oid relid, bool stale)
+{
+	List	   *added = contime_added_sources(relid);
+	Relation	rel;
+	ListCell   *lc;
+
+	if (added == NIL)
+		return;
+	rel = contime_open_sources(RowExclusiveLock);
+	foreach(lc, added)
+	{
+		Added	   *row = lfirst(lc);
+
+		if (!stale || !row->fresh)
+			simple_heap_delete(rel, &row->tid);
+	}
+	relation_close(rel, NoLock);
+	if (stale)
+		CommandCounterIncrement();
+}
+
+char *
+contime_mapping_of(const Jsonb *columns, const char *column)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &columns->root), column,
+									 strlen(column), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}

@@ -1,0 +1,74 @@
+/*
+ * launcher.c
+ *	  The launcher: it starts an agent in each database that needs one.
+ *
+ * One process for the server, without a database.  It looks around when it is
+ * woken, and every few seconds.
+ */
+#include "postgres.h"
+
+#include "worker/worker.h"
+#include "worker/processes.h"
+#include "durable/durable.h"
+#include "shared/shared.h"
+#include "store/store.h"
+
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+
+/* The launcher looks around at least this often. */
+#define LAUNCHER_NAP_MS 5000
+
+/* Does a generation want an agent in its database? */
+static bool
+wants_agent(ContimeGeneration *g)
+{
+	bool		wants;
+
+	if (!g->used || g->dead)
+		return false;
+	SpinLockAcquire(&g->notice_mutex);
+	wants = g->wants_agent || g->due.seq != 0 || g->sending.seq != 0;
+	SpinLockRelease(&g->notice_mutex);
+	return wants || contime_cache_is_wanted(g);
+}
+
+static void
+launcher_exit(int code, Datum arg)
+{
+	contime_shared->launcher_latch = NULL;
+}
+
+void
+contime_launcher_main(Datum unused)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	before_shmem_exit(launcher_exit, (Datum) 0);
+	contime_shared->launcher_latch = MyLatch;
+
+	for (;;)
+	{
+		bool		waiting = false;
+
+		for (int i = 0; i < contime_shared->highest; i++)
+		{
+			ContimeGeneration *g = &contime_shared->generation[i];
+
+			if (!wants_agent(g) || contime_agent_pid(g->database, false) != 0)
+				continue;
+			if (contime_agent_claim_start(g->database))
+				contime_start_process("agent", g->database);
+			waiting = true;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 waiting ? 1000 : LAUNCHER_NAP_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}

@@ -1,0 +1,616 @@
+/*
+ * loader.c
+ *	  A database's loader: it loads the caches of durable tables.
+ *
+ * Loading is like CREATE INDEX CONCURRENTLY: from `loading` on whoever writes
+ * has his rows captured (durable/capture.c).  Then everyone who may have written
+ * before is waited for, a snapshot is taken, what it sees is loaded, and what
+ * was captured and it sees is dropped.  Until then the worker leaves the
+ * generation alone.  Who has an older snapshot than that reads the heap.
+ *
+ * One loader works in a database at a time; the agent starts it (agent.c).
+ *
+ * Not here: the states of a cache (durable/cache.c), keys of partial caches
+ * (durable/key_loader.c).
+ */
+#include "postgres.h"
+
+#include "worker/worker.h"
+#include "base/base.h"
+#include "durable/durable.h"
+#include "mvcc/mvcc.h"
+#include "shared/shared.h"
+#include "store/store.h"
+#include "table/table.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+/* How long a loader waits for a lock, as DDL goes first; how often for one that all others wait behind; for who writes. */
+#define LOADER_LOCK_MS 100
+#define QUEUE_MS 5000
+#define WRITERS_MS 10000
+
+/* It looks around so often, and leaves when there was nothing for so long. */
+#define LOADER_NAP_MS 20
+#define LOADER_IDLE_MS 2000
+
+/* How often it looks whether somebody waits for it. */
+#define GIVE_WAY_LOADS 64
+
+/* It makes so much room when it is short, as a share of all, and so often; or when there was none to be made. */
+#define SPARE_SHARE 64
+#define ROUNDS_TO_SPARE 3
+#define ROOM_INTERVAL_MS 100
+#define NO_ROOM_INTERVAL_MS 2000
+
+/* Wanted keys are loaded so many times before it looks at tables again. */
+#define LOADS_OF_KEYS 16
+
+/* A cache without all keys that was read so lately keeps it from leaving; how often it tries to load it whole. */
+#define READ_LATELY_MS 5000
+#define WHOLE_INTERVAL_MS 10000
+
+/* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
+#define RETRY_MS 30000
+#define RETRY_DEAR_MS 600000
+#define RETRY_GIVEN_UP_MS 2000
+#define RETRY_LOCKED_MS 200
+
+/* Events of ended transactions dropped under one hold of a lock. */
+#define DROPS_PER_LOCK 256
+
+/* ---- loading ------------------------------------------------------------------------------------ */
+
+/*
+ * Who waits for us may be who we wait for: let him go first.  (Locks of the
+ * mode asked for here are refused if somebody waits for an exclusive one.)
+ */
+static void
+give_way(List *relations)
+{
+	ListCell   *lc;
+
+	if (contime_background_is_in_the_way())
+		contime_agent_leave();
+	foreach(lc, relations)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowShareLock))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("others wait for relation %u, which is to be cached", lfirst_oid(lc))));
+		UnlockRelationOid(lfirst_oid(lc), RowShareLock);
+	}
+}
+
+/*
+ * Everyone who writes to these relations now and may not capture, or changes
+ * what they are.  (Not for ever: other tables are to be loaded, too.)
+ */
+static void
+wait_for_writers(List *relations)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WRITERS_MS);
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		VirtualTransactionId *writers;
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
+		writers = GetLockConflicts(&tag, ShareLock, NULL);
+		for (; VirtualTransactionIdIsValid(*writers); writers++)
+			while (!VirtualXactLock(*writers, false))
+			{
+				CHECK_FOR_INTERRUPTS();
+				if (GetCurrentTimestamp() > until)
+					ereport(ERROR,
+							(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							 errmsg("transactions that write to the event tables take long")));
+				give_way(relations);
+				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+								 PG_WAIT_EXTENSION);
+				ResetLatch(MyLatch);
+			}
+	}
+}
+
+/* Why a table cannot be cached, or NULL; and it with the relations that have its rows, locked. */
+static const char *
+find_obstacle(const ContimeTable *table, List **relations)
+{
+	const char *obstacle = table->source ? NULL : "it has no event table";
+
+	*relations = list_make1_oid(table->relid);
+	for (const ContimeSource *source = table->source; source && obstacle == NULL; source = source->next)
+		obstacle = contime_capture_obstacle(table->relid, source->events, relations);
+	return obstacle;
+}
+
+/* Drop what was captured and the snapshot sees: it is among what was loaded. */
+static void
+drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
+{
+	CtArena		arena = contime_arena(partition);
+	CtRef		previous = 0;
+	CtRef		batch = 0;
+	CtBatch		copy;
+
+	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
+	{
+		CtStatus	status = CT_AGAIN;
+
+		if (!contime_view_sees(view, copy.top, copy.xid))
+		{
+			previous = batch;
+			continue;
+		}
+		while (status == CT_AGAIN)
+		{
+			Size		before;
+
+			contime_lock(partition, LW_EXCLUSIVE);
+			START_CRIT_SECTION();
+			before = contime_charge_begin(g, partition);
+			status = ct_store_drop(&arena, g->store[partition], batch, DROPS_PER_LOCK);
+			contime_charge_end(g, partition, before);
+			END_CRIT_SECTION();
+			contime_unlock(partition);
+		}
+		batch = previous;
+	}
+}
+
+/* What has come of loading. */
+typedef struct Filling
+{
+	bool		room;			/* there still is; else the rest is only counted */
+	uint64		skipped;		/* so many, */
+	int64		newest;			/* and the latest of them */
+} Filling;
+
+/* Every row of an event table that the snapshot sees. */
+static void
+load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
+			Snapshot snapshot, ContimeGeneration *g, List *relations, Filling *filling)
+{
+	ContimeHeapLoad *load;
+	bool		more = true;
+
+	/* (Preparing an expression evaluates what is constant in it.) */
+	if (contime_source_is_limited(table))
+		contime_guard_begin(table->relid, table->owner);
+	load = contime_heap_load_begin(rel, table, source);
+	contime_heap_load_bind(load, snapshot, NULL);
+	for (int n = 1; more && contime_cache_state(g) == CONTIME_CACHE_LOADING; n++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (n % GIVE_WAY_LOADS == 0)
+			give_way(relations);
+		more = filling->room ? contime_heap_load_next(load, g)
+			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
+		if (contime_source_is_limited(table))
+			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
+		filling->room = filling->room && contime_room_make(g, 0, 0);
+	}
+	contime_heap_load_end(load);
+	contime_guard_end();
+}
+
+/*
+ * From here on it can be read.  The snapshot is the one that was loaded.  Who
+ * wanted it has read the event tables: it is not one that nobody reads.
+ */
+static bool
+publish(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	contime_note_loaded(&g->loaded, snapshot);
+	pg_atomic_write_u64(&g->last_read, (uint64) GetCurrentTimestamp());
+	pg_write_barrier();
+	return contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
+}
+
+/*
+ * Not all of it can be: so nothing is known of any key yet.  What was loaded
+ * goes, and those come that are wanted.
+ */
+static bool
+publish_partial(ContimeGeneration *g, const Filling *filling)
+{
+	CtStats		stats = contime_generation_stats(g);
+	uint64		rows = stats.frozen + filling->skipped;
+	double		row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
+
+	/* (From few rows little is known: twice the room that there was is worth another try.) */
+	contime_keys_part(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
+	contime_keys_forget(g);
+	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	return publish(g, &(CtSnapshot) {0});
+}
+
+/* What is known of the rows now: NULL, or why it cannot be. */
+static const char *
+fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
+{
+	Filling		filling = {.room = true,.newest = PG_INT64_MIN};
+	ContimeView *view;
+	const char *reason = NULL;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	view = contime_view_begin(GetActiveSnapshot());
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
+	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
+		drop_loaded(g, p, view);
+	if (contime_cache_find_twins(g))
+		reason = contime_reason_twins;
+	else if (!(filling.room ? publish(g, &view->plain) : publish_partial(g, &filling)))
+		reason = contime_reason_given_up;
+	else if (!filling.room)
+		ereport(LOG,
+				(contime_budget_left(g) == PG_INT64_MAX
+				 ? errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
+						  table->name)
+				 : errmsg("continuous table \"%s\" is cached in part: it does not fit into its memory limits",
+						  table->name),
+				 errdetail("Keys that are not there, and reads of all keys, are answered from its event tables.")));
+	PopActiveSnapshot();
+	contime_view_end(view);
+	return reason;
+}
+
+/*
+ * Have a continuous table to oneself.  Who queues for that has all others wait
+ * behind him, so it is done rarely.
+ */
+static void
+lock_alone(Oid relid)
+{
+	static TimestampTz queued = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return;
+	if (now < TimestampTzPlusMilliseconds(queued, QUEUE_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("continuous table with OID %u is in use", relid)));
+	queued = now;
+	LockRelationOid(relid, AccessExclusiveLock);
+}
+
+/* A table's generation to be loaded into; one that holds something is replaced.  NULL: there is no slot. */
+static ContimeGeneration *
+generation_to_load(const ContimeTable *table)
+{
+	ContimeGeneration *g = contime_generation(table->relid);
+	bool		empty = g != NULL && contime_cache_state(g) == CONTIME_CACHE_WANTED;
+
+	for (int p = 0; empty && p < contime_shared->partitions; p++)
+		empty = g->store[p] == 0;
+	if (empty)
+		return g;
+	lock_alone(table->relid);
+	g = contime_generation_replace(table->relid);
+	UnlockRelationOid(table->relid, AccessExclusiveLock);
+	return g;
+}
+
+/* The error that the last of these ended with. */
+static struct
+{
+	uint64		serial;
+	char		message[256];
+}			last_error;
+
+/* Say once why a table is not cached. */
+static void
+log_refused(Oid relid, uint64 serial, const char *reason)
+{
+	if (reason == contime_reason_slow_code)
+		return;					/* it was logged when that was noticed */
+	if (reason == contime_reason_failed && last_error.serial == serial)
+		reason = last_error.message;
+	ereport(LOG,
+			(errmsg("continuous table %s is not cached: %s", contime_cache_name(relid), reason),
+			 errdetail("Its event tables are read.")));
+}
+
+/* Free what there is of it, and leave it for a while. */
+static void
+refuse(Oid relid, ContimeGeneration *g, const char *reason)
+{
+	int			retry_ms = reason == contime_reason_twins || reason == contime_reason_failed || reason == contime_reason_slow_code ? RETRY_DEAR_MS
+		: reason == contime_reason_given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
+	int			index = g - contime_shared->generation;
+	uint64		serial = g->serial;
+
+	/* Should the lock not be had now. */
+	contime_unfit[index].serial = g->serial;
+	contime_unfit[index].reason = reason;
+	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
+	{
+		lock_alone(relid);
+		g = contime_generation_replace(relid);
+	}
+	if (g == NULL)
+		return;
+	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
+	pg_write_barrier();
+	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
+	contime_unfit[index].serial = 0;
+	log_refused(relid, serial, reason);
+}
+
+/* The one that is being loaded. */
+static ContimeGeneration *at_hand;
+
+static void
+load(Oid relid)
+{
+	Relation	rel;
+	const ContimeTable *table;
+	const char *reason;
+	List	   *relations;
+	ContimeGeneration *g;
+	int			index;
+
+	LockRelationOid(relid, AccessShareLock);
+	if (!contime_is_table(relid))
+		return;
+	contime_source_lock(relid);
+	g = contime_generation(relid);
+	if (g == NULL)
+		return;
+	index = g - contime_shared->generation;
+
+	/* Looked at before anything that may have been the reason. */
+	if (contime_unfit[index].serial == g->serial)
+	{
+		refuse(relid, g, contime_unfit[index].reason);
+		return;
+	}
+	rel = relation_open(relid, NoLock);
+	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
+	{
+		refuse(relid, g, contime_reason_slow_code);
+		relation_close(rel, NoLock);
+		return;
+	}
+	contime_guard_begin(relid, rel->rd_rel->relowner);
+	table = contime_table(rel);
+	contime_guard_end();
+	contime_source_check(table);
+	reason = find_obstacle(table, &relations);
+	if (reason == NULL)
+	{
+		g = generation_to_load(table);
+		if (g == NULL)
+		{
+			relation_close(rel, NoLock);
+			return;
+		}
+		at_hand = g;
+		contime_limits_note(table, g, true);
+		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
+		pg_memory_barrier();
+		wait_for_writers(relations);
+
+		/* Those who were waited for may have changed what there is; others give the cache up. */
+		AcceptInvalidationMessages();
+		reason = find_obstacle(table, &relations);
+	}
+	if (reason == NULL)
+		reason = fill(rel, table, g, relations);
+	if (reason)
+		refuse(relid, g, reason);
+	else
+		contime_notice_reset(g, true);
+	relation_close(rel, NoLock);
+}
+
+/* ---- the loader ----------------------------------------------------------------------------------- */
+
+/* Its last failure, by the slot of a generation: not again at once. */
+static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
+
+/* Would it fit by now if it had all keys? */
+static bool
+would_fit(ContimeGeneration *g)
+{
+	Size		whole = contime_keys_whole_bytes(g);
+	Size		bytes = contime_generation_bytes(g);
+
+	return GetCurrentTimestamp() >= g->whole_after &&
+		contime_room_can_be_made(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
+}
+
+/*
+ * What stood in the way passes; another error is not worth trying again soon.
+ * Its locks are still held: the generation is what it was.
+ */
+static void
+put_off(void)
+{
+	int			index = at_hand - contime_shared->generation;
+	ErrorData  *error = CopyErrorData();
+	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		contime_is_interrupt(error);
+
+	/* What the cache before this one took is still charged until it is freed. */
+	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_room_is_freeing(at_hand, 0);
+	if (!passes)
+	{
+		last_error.serial = at_hand->serial;
+		strlcpy(last_error.message, error->message, sizeof(last_error.message));
+		contime_unfit[index].serial = at_hand->serial;
+		contime_unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ? contime_reason_no_memory : contime_reason_failed;
+	}
+	(void) contime_cache_change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
+	FlushErrorState();
+	AbortCurrentTransaction();
+	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
+}
+
+/* In a transaction of its own. */
+static void
+try_load(ContimeGeneration *g)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	at_hand = g;
+	SetCurrentStatementStartTimestamp();
+	PG_TRY();
+	{
+		StartTransactionCommand();
+
+		/* An older one is not in force, or its replacement is not committed yet. */
+		if (contime_generation(g->relation) == g)
+			load(g->relation);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		contime_guard_end();
+		put_off();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(true);
+}
+
+static bool
+load_tables(MemoryContext context)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		if (!contime_cache_load_is_due(&contime_shared->generation[i]))
+			continue;
+		busy = true;
+		if (not_before[i] <= GetCurrentTimestamp())
+			try_load(&contime_shared->generation[i]);
+		MemoryContextReset(context);
+	}
+	return busy;
+}
+
+/* (Some at a time: others are to be loaded, too.) */
+static bool
+load_keys(void)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < LOADS_OF_KEYS && contime_keys_load(); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		busy = true;
+	}
+	return busy;
+}
+
+static bool
+make_room(void)
+{
+	static TimestampTz next = 0;
+	ContimeGeneration *tight = NULL;
+	Size		spare = ct_region_total(contime_region) / SPARE_SHARE;
+	bool		made;
+
+	if (contime_room_is_wanted() != MyDatabaseId &&
+		(tight = contime_room_tight(MyDatabaseId)) == NULL)
+		return false;
+	if (GetCurrentTimestamp() < next)
+		return true;
+	if (tight)
+		spare = contime_account_quota(tight, contime_budget_tight(tight, 0)) / SPARE_SHARE;
+	StartTransactionCommand();
+	made = contime_room_make(tight, spare, ROUNDS_TO_SPARE);
+	CommitTransactionCommand();
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									   made ? ROOM_INTERVAL_MS : NO_ROOM_INTERVAL_MS);
+	return true;
+}
+
+/*
+ * Caches that are read and have not all keys: as soon as they would fit, they
+ * are loaded whole.  Until somebody who uses one lets go of it, it is of use as
+ * it is.
+ */
+static bool
+prefer_whole(void)
+{
+	bool		busy = false;
+
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *g = &contime_shared->generation[i];
+		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->last_read);
+		bool		read_lately;
+
+		if (!g->used || g->dead || g->database != MyDatabaseId || !g->partial ||
+			contime_cache_state(g) != CONTIME_CACHE_READY)
+			continue;
+		read_lately = GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
+		busy |= read_lately;
+		if (!read_lately || !would_fit(g))
+			continue;
+		g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
+		try_load(g);
+	}
+	return busy;
+}
+
+void
+contime_loader_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	TimestampTz until = 0;		/* there may be something to load again */
+	MemoryContext context;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	if (!contime_loader_attach(database))
+		proc_exit(0);
+	contime_background_connect(database);
+	LockTimeout = LOADER_LOCK_MS;
+
+	/* Serializable, it could have transactions fail that write what it reads. */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+
+	contime_keys_begin();
+	do
+	{
+		if (contime_background_is_in_the_way())
+			contime_agent_leave();
+		if (load_tables(context) | load_keys() | make_room() | prefer_whole())
+			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
+		MemoryContextReset(context);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	} while (GetCurrentTimestamp() < until);
+	proc_exit(0);
+}
