@@ -2,10 +2,12 @@
  * engine_bench.c
  *	  How fast the engine is, beside a straightforward baseline (replay.c).
  *
- *	  engine_bench [--quick] [NAME...]
+ *	  engine_bench [--quick | --count] [NAME...]
  *
  * Prints a line for each row of README.md, or for those whose name begins with
- * one of the arguments: name,value,unit,replay_value,replay_ratio.
+ * one of the arguments: name,value,unit,replay_value,replay_ratio.  With --count
+ * it does one short batch of the engine's side of each, for instructions.sh,
+ * which counts the instructions between clock_start() and clock_stop().
  *
  *	  a row ── puts its history (history.c) into the engine and the baseline,
  *			   timing batches of calls; the figure is the median batch
@@ -31,11 +33,11 @@
 #include "replay.h"
 #include "store.h"
 
-#include "store.h"
-
 #define MILLION 1000000
 #define KEYS 100000
 #define READS 10000     /* in a batch */
+#define COUNT_EVENTS 104000 /* with --count: at most so many in a row, */
+#define COUNT_KEYS 5000     /* and so many keys */
 #define LOAD_BATCH 256  /* events handed to ct_store_load() at once */
 #define LIFE_BATCH 1000 /* events of a transaction */
 #define RECENT 100      /* recent events beside a timeline */
@@ -77,9 +79,13 @@ struct Row
 	uint32_t distance; /* and behind how many */
 	uint32_t columns;
 	double zipf;
+	bool linear; /* columns are interpolated */
 };
 
 static bool quick;
+static bool count_only;
+static uint32_t counted; /* calls that were timed, of the row, */
+static uint32_t stops;   /* in so many parts */
 
 /* The data of the row being measured. */
 static Event *ordered; /* a million */
@@ -106,6 +112,24 @@ now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double) now.tv_sec * 1e9 + (double) now.tv_nsec;
+}
+
+/* The timed part begins; instructions.sh knows these two by name. */
+static __attribute__((noinline)) double
+clock_start(void)
+{
+	__asm__ volatile("");
+	return now_ns();
+}
+
+/* It ends: nanoseconds for each of so many calls. */
+static __attribute__((noinline)) double
+clock_stop(double begin, uint32_t calls)
+{
+	__asm__ volatile("");
+	counted += calls;
+	stops++;
+	return (now_ns() - begin) / calls;
 }
 
 static int
@@ -138,6 +162,8 @@ must(CtStatus status)
 static uint32_t
 batches(const Row *row)
 {
+	if (count_only)
+		return 1;
 	return quick ? row->batches / 2 | 1 : row->batches;
 }
 
@@ -167,7 +193,7 @@ column_describe(CtAttr *attr, Rule rule)
 }
 
 static const CtSchema *
-schema_make(Rule rule, uint32_t ncolumns)
+schema_make(Rule rule, uint32_t ncolumns, bool linear)
 {
 	static _Alignas(CtSchema) char room[sizeof(CtSchema) + MAX_ATTRS * sizeof(CtAttr)];
 	CtSchema *schema = (CtSchema *) room;
@@ -181,7 +207,10 @@ schema_make(Rule rule, uint32_t ncolumns)
 	for (uint32_t i = 0; i < schema->nattrs; i++)
 		schema->attr[i].rate_attr = -1;
 	for (uint32_t c = 0; c < ncolumns; c++)
+	{
 		column_describe(&schema->attr[FIRST_COLUMN + c], rule);
+		schema->attr[FIRST_COLUMN + c].linear = linear;
+	}
 	id->rule = CT_RULE_LAST;
 	id->image = CT_IMAGE_WORD;
 	return schema;
@@ -199,7 +228,7 @@ start(const Row *row, size_t events)
 	bytes = ROOM_BESIDE + events * ENGINE_ROOM;
 	must(ct_region_format(memory_touch(&engine, bytes), bytes, 1));
 	arena = ct_arena_attach(engine.base, 0);
-	must(ct_store_create(&arena, schema_make(row->rule, columns), &store));
+	must(ct_store_create(&arena, schema_make(row->rule, columns, row->linear), &store));
 	writer = ct_writer(&arena, store);
 	snapshot = (CtSnapshot){.xmin = UINT64_MAX - 1, .xmax = UINT64_MAX - 1};
 	bytes = ROOM_BESIDE + events * REPLAY_ROOM;
@@ -405,10 +434,13 @@ measure_append(const Row *row)
 		double begin;
 
 		timeline = engine_timeline(b);
-		begin = now_ns();
+		begin = clock_start();
 		engine_load(timeline, ordered, row->events);
-		sample[0][b] = (now_ns() - begin) / row->events;
+		sample[0][b] = clock_stop(begin, row->events);
 	}
+	check_engine(row, timeline, NULL, row->events, 0);
+	if (count_only)
+		return (Figure){.value = median(sample[0], batches(row))};
 	for (uint32_t b = 0; b < batches(row); b++)
 	{
 		double begin;
@@ -418,7 +450,6 @@ measure_append(const Row *row)
 		replay_load(replay, ordered, row->events);
 		sample[1][b] = (now_ns() - begin) / row->events;
 	}
-	check_engine(row, timeline, NULL, row->events, 0);
 	check_replay(row, replay, row->events, 0);
 	return (Figure){median(sample[0], batches(row)), median(sample[1], batches(row))};
 }
@@ -454,9 +485,9 @@ late_engine(const Row *row)
 			engine_load(timeline, ordered, row->events);
 			done = 0;
 		}
-		begin = now_ns();
+		begin = clock_start();
 		engine_load(timeline, others + done, row->ops);
-		sample[b] = (now_ns() - begin) / row->ops;
+		sample[b] = clock_stop(begin, row->ops);
 		done += row->ops;
 	}
 	check_engine(row, timeline, NULL, row->events, done);
@@ -501,7 +532,7 @@ measure_late(const Row *row)
 	events_in_order(ordered, row->events);
 	events_late(others, needed, row->events, row->place, row->distance);
 	figure.value = late_engine(row);
-	figure.replay = late_replay(row);
+	figure.replay = count_only ? 0 : late_replay(row);
 	return figure;
 }
 
@@ -516,7 +547,7 @@ reads_engine(const Row *row, CtRef timeline, const CtRuns *runs)
 
 	for (b = 0; another(row, b, begun); b++)
 	{
-		double begin = now_ns();
+		double begin = clock_start();
 		CtState state;
 
 		for (uint32_t i = 0; i < READS; i++)
@@ -524,7 +555,7 @@ reads_engine(const Row *row, CtRef timeline, const CtRuns *runs)
 			ct_timeline_fold(&arena, store, timeline, instant[i], &snapshot, runs, &state);
 			sink += state.value[FIRST_COLUMN].number.word[0];
 		}
-		sample[b] = (now_ns() - begin) / READS;
+		sample[b] = clock_stop(begin, READS);
 	}
 	return median(sample, b);
 }
@@ -576,7 +607,7 @@ reads(const Row *row)
 	engine_load(timeline, ordered, row->events);
 	check_engine(row, timeline, NULL, row->events, 0);
 	figure.value = reads_engine(row, timeline, NULL);
-	figure.replay = reads_replay(row, replay_filled(row, 0));
+	figure.replay = count_only ? 0 : reads_replay(row, replay_filled(row, 0));
 	return figure;
 }
 
@@ -653,7 +684,7 @@ measure_read_recent(const Row *row)
 	check_engine(row, timeline, &runs, row->events, RECENT);
 	instants_between(instant, READS, 0, row->events * TICKS);
 	figure.value = reads_engine(row, timeline, &runs);
-	figure.replay = reads_replay(row, replay_filled(row, RECENT));
+	figure.replay = count_only ? 0 : reads_replay(row, replay_filled(row, RECENT));
 	return figure;
 }
 
@@ -669,11 +700,11 @@ measure_merge(const Row *row)
 
 	for (b = 0; another(row, b, begun); b++)
 	{
-		double begin = now_ns();
+		double begin = clock_start();
 
 		for (uint32_t i = 0; i < row->ops; i++)
 			recent_collect(timeline, &runs);
-		sample[b] = (now_ns() - begin) / row->ops / RECENT;
+		sample[b] = clock_stop(begin, row->ops) / RECENT;
 	}
 	check_engine(row, timeline, &runs, row->events, RECENT);
 	return (Figure){.value = median(sample, b)};
@@ -727,8 +758,10 @@ young_start(const Row *row)
 	engine_settle(horizon);
 	for (uint32_t i = 0; i < WRITERS; i++)
 		xip[i] = (horizon + (end - horizon) * i / WRITERS) | 1;
-	snapshot = (CtSnapshot){.xmin = xip[0], .xmax = end + 1, .nxip = WRITERS, .xip = xip};
-	check_engine(row, timeline, NULL, row->events, 0);
+	snapshot = (CtSnapshot){
+		.xmin = xip[0], .xmax = end + 1, .nxip = WRITERS, .xip = xip, .until = INT64_MAX};
+	if (!row->linear)
+		check_engine(row, timeline, NULL, row->events, 0);
 	return timeline;
 }
 
@@ -748,7 +781,7 @@ measure_read_young(const Row *row)
 	}
 	instants_between(instant, READS, (row->events - row->distance) * TICKS, row->events * TICKS);
 	figure.value = reads_engine(row, timeline, NULL);
-	figure.replay = reads_replay(row, replay_filled(row, 0));
+	figure.replay = count_only ? 0 : reads_replay(row, replay_filled(row, 0));
 	return figure;
 }
 
@@ -888,15 +921,17 @@ measure_keys(const Row *row)
 	double replay;
 
 	stream_touch(events);
-	stream_make(stream, events, KEYS, row->zipf);
+	stream_make(stream, events, count_only ? COUNT_KEYS : KEYS, row->zipf);
 	begun = now_ns();
 	for (b = 0; another(row, b, begun); b++)
 	{
 		start(row, events);
-		begin = now_ns();
+		begin = clock_start();
 		engine_stream(events);
-		sample[b] = (now_ns() - begin) / events;
+		sample[b] = clock_stop(begin, events);
 	}
+	if (count_only)
+		return (Figure){.value = median(sample, b)};
 	begin = now_ns();
 	replay_stream(replays);
 	replay = (now_ns() - begin) / replays;
@@ -992,10 +1027,12 @@ lives(const Row *row)
 		double begin;
 
 		start(row, row->events);
-		begin = now_ns();
+		begin = clock_start();
 		for (uint32_t at = 0; at < row->events; at += LIFE_BATCH)
 			live(stream + at, at, LIFE_BATCH, FIRST_TOP + at);
-		sample[0][b] = (now_ns() - begin) / row->events;
+		sample[0][b] = clock_stop(begin, row->events);
+		if (count_only)
+			return (Figure){.value = sample[0][b]};
 		begin = now_ns();
 		replay_stream(row->events);
 		sample[1][b] = (now_ns() - begin) / row->events;
@@ -1018,8 +1055,162 @@ static Figure
 measure_life_keys(const Row *row)
 {
 	stream_touch(row->events);
-	stream_make(stream, row->events, KEYS, 0);
+	stream_make(stream, row->events, count_only ? COUNT_KEYS : KEYS, 0);
 	return lives(row);
+}
+
+/* ---- walks ------------------------------------------------------------------------------------------------- */
+
+/* Where keys are found without the lock, and read at an instant: what a lookup does. */
+static Figure
+measure_lookup(const Row *row)
+{
+	double sample[MAX_BATCHES];
+	uint32_t keys = count_only ? COUNT_KEYS : KEYS;
+	double begun;
+	uint32_t b;
+
+	stream_touch(row->events);
+	stream_make(stream, row->events, keys, 0);
+	start(row, row->events);
+	engine_stream(row->events);
+	instants_between(instant, READS, 0, row->events * TICKS);
+	begun = now_ns();
+	for (b = 0; another(row, b, begun); b++)
+	{
+		double begin = clock_start();
+		CtState state;
+		CtRead read;
+
+		for (uint32_t i = 0; i < READS; i++)
+		{
+			int64_t key = stream[i].key;
+
+			must(ct_read_key(&arena, store, XXH3_64bits(&key, sizeof(key)), &key, sizeof(key),
+							 &read));
+			ct_timeline_fold(&arena, store, read.timeline, instant[i], &snapshot, NULL, &state);
+			must(ct_read_valid(&read) ? CT_OK : CT_BROKEN);
+			sink += state.value[FIRST_COLUMN].number.word[0];
+		}
+		sample[b] = clock_stop(begin, READS);
+	}
+	return (Figure){.value = median(sample, b)};
+}
+
+/* The history of a key: from each instant that has an event to the next one. */
+static Figure
+measure_step(const Row *row)
+{
+	double sample[MAX_BATCHES];
+	CtRef timeline = young_start(row);
+	double begun = now_ns();
+	uint32_t b;
+
+	for (b = 0; another(row, b, begun); b++)
+	{
+		double begin = clock_start();
+		int64_t time = (row->events - READS) * TICKS;
+		uint32_t steps = 0;
+		CtState state;
+
+		ct_timeline_fold(&arena, store, timeline, time, &snapshot, NULL, &state);
+		while (ct_timeline_step(&arena, store, timeline, &time, INT64_MAX, &snapshot, NULL, &state))
+			steps++;
+		sample[b] = clock_stop(begin, steps);
+	}
+	return (Figure){.value = median(sample, b)};
+}
+
+/* The instant of the newest event at or before another one. */
+static Figure
+measure_latest(const Row *row)
+{
+	double sample[MAX_BATCHES];
+	CtRef timeline = young_start(row);
+	double begun;
+	uint32_t b;
+
+	instants_between(instant, READS, 0, row->events * TICKS);
+	begun = now_ns();
+	for (b = 0; another(row, b, begun); b++)
+	{
+		double begin = clock_start();
+
+		for (uint32_t i = 0; i < READS; i++)
+		{
+			int64_t time = instant[i];
+
+			sink += ct_timeline_latest(&arena, store, timeline, &time, &snapshot, NULL);
+			sink += (uint64_t) time;
+		}
+		sample[b] = clock_stop(begin, READS);
+	}
+	return (Figure){.value = median(sample, b)};
+}
+
+static bool
+count_told(void *arg, const CtTold *told)
+{
+	++*(uint32_t *) arg;
+	sink += (uint64_t) told->time;
+	return true;
+}
+
+/* The events themselves, of the whole timeline. */
+static Figure
+measure_tell(const Row *row)
+{
+	double sample[MAX_BATCHES];
+	CtRef timeline = young_start(row);
+	double begun = now_ns();
+	uint32_t b;
+
+	for (b = 0; another(row, b, begun); b++)
+	{
+		double begin = clock_start();
+		uint32_t told = 0;
+
+		(void) ct_timeline_tell(&arena, store, timeline, INT64_MIN, INT64_MAX, &snapshot, NULL,
+								count_told, &told);
+		sample[b] = clock_stop(begin, told);
+	}
+	return (Figure){.value = median(sample, b)};
+}
+
+/* A state of a column that is interpolated: a fold, and the next event that sets it. */
+static Figure
+measure_linear(const Row *row)
+{
+	Figure figure = {0};
+	CtRef timeline = young_start(row);
+
+	instants_between(instant, READS, 0, row->events * TICKS);
+	figure.value = reads_engine(row, timeline, NULL);
+	return figure;
+}
+
+/* Retention folds nearly all events of a timeline into its base. */
+static Figure
+measure_retain(const Row *row)
+{
+	double sample[MAX_BATCHES];
+	double begun = now_ns();
+	uint32_t b;
+
+	events_in_order(ordered, row->events);
+	for (b = 0; another(row, b, begun); b++)
+	{
+		double begin;
+		CtStats stats;
+
+		start(row, row->events);
+		engine_load(engine_timeline(0), ordered, row->events);
+		begin = clock_start();
+		must(ct_store_retain(&arena, store, (row->events - 100) * TICKS, INT32_MAX));
+		ct_store_stats(&arena, store, &stats);
+		sample[b] = clock_stop(begin, (uint32_t) stats.folded);
+	}
+	return (Figure){.value = median(sample, b)};
 }
 
 /* ---- the rows ---------------------------------------------------------------------------------------------- */
@@ -1040,6 +1231,11 @@ measure_life_keys(const Row *row)
 	{                                                                                              \
 		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15,           \
 		.distance = DISTANCE                                                                       \
+	}
+#define LINEAR(NAME, MEASURE, EVENTS)                                                              \
+	{                                                                                              \
+		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15,           \
+		.rule = RULE_LAST, .linear = true                                                          \
 	}
 #define STREAM(NAME, REPLAYS, ZIPF, COLUMNS)                                                       \
 	{                                                                                              \
@@ -1099,6 +1295,18 @@ static const Row rows[] = {
 	 .events = MILLION,
 	 .batches = 3},
 	BYTES("keys_bytes_per_event", measure_keys_bytes),
+	READ("lookup_keys", measure_lookup, MILLION, 0),
+	READ("step_1m_young", measure_step, MILLION, 0),
+	READ("latest_1m_young", measure_latest, MILLION, 0),
+	READ("events_1m_young", measure_tell, MILLION, 0),
+	{.name = "read_clamp_1m_100_recent",
+	 .measure = measure_read_recent,
+	 .unit = "ns",
+	 .events = MILLION,
+	 .batches = 15,
+	 .rule = RULE_CLAMP},
+	LINEAR("read_linear_1m_young", measure_linear, MILLION),
+	READ("retain_1m", measure_retain, MILLION, 0),
 };
 
 static bool
@@ -1114,6 +1322,18 @@ is_wanted(const Row *row, char **names)
 	return false;
 }
 
+/* A short batch of a row whose work callgrind counts; false: there is nothing to count. */
+static bool
+row_shorten(Row *row)
+{
+	row->events = row->events < COUNT_EVENTS ? row->events : COUNT_EVENTS;
+	row->distance = row->distance == MILLION ? row->events : row->distance;
+	row->distance = row->distance == MILLION / 10 ? row->events / 10 : row->distance;
+	row->batches = 1;
+	counted = stops = 0;
+	return strcmp(row->unit, "ns") == 0 && row->measure != measure_floor;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1126,17 +1346,28 @@ main(int argc, char **argv)
 		quick = true;
 		argv++;
 	}
-	ordered = memory_touch(&memory[0], MILLION * sizeof(Event));
-	others = memory_touch(&memory[1], MILLION * sizeof(Event));
+	else if (*argv != NULL && strcmp(*argv, "--count") == 0)
+	{
+		count_only = true;
+		argv++;
+	}
+	ordered = memory_touch(&memory[0], (count_only ? COUNT_EVENTS : MILLION) * sizeof(Event));
+	others = memory_touch(&memory[1], (count_only ? COUNT_EVENTS : MILLION) * sizeof(Event));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
+		Row row = rows[i];
 		Figure figure;
 
-		if (!is_wanted(&rows[i], argv))
+		if (!is_wanted(&row, argv) || (count_only && !row_shorten(&row)))
 			continue;
 		random_seed(SEED);
-		figure = rows[i].measure(&rows[i]);
-		printf("%s,%.2f,%s,", rows[i].name, figure.value, rows[i].unit);
+		figure = row.measure(&row);
+		if (count_only)
+		{
+			printf("%s,%u,%u\n", row.name, counted, stops);
+			continue;
+		}
+		printf("%s,%.2f,%s,", row.name, figure.value, row.unit);
 		if (figure.replay > 0)
 			printf("%.2f,%.2f\n", figure.replay, figure.replay / figure.value);
 		else
