@@ -16,7 +16,6 @@
  */
 #include "postgres.h"
 
-#include "engine/store.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"

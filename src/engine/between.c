@@ -11,29 +11,20 @@
  * What is shown cannot be folded on, so what was folded is kept beside it, in
  * CtState.folded, for ct_timeline_step().
  *
- * The next event is found by descent through the columns' masks: O(log n), but
- * for events that set the attribute and are not seen.
+ * The next event is found by a walk (walk.h) through the columns' masks: O(log n),
+ * but for events that set the attribute and are not seen.
  *
- * Called by fold.c.
+ * Called by fold.c for states, by effect.c for what an event changes.
  *
  * Concurrency: as fold.c.  What was folded may be torn: all that is certain of
  * it is what is looked at here.
  *
- * Not here: the fold itself, and effects on other columns (fold.c).
+ * Not here: the fold itself, and effects on other columns (effect.c).
  */
-#include <string.h>
+#include "between.h"
 
-#include "timeline.h"
-
-/* ---- what is seen --------------------------------------------------------------- */
-
-/* As in fold.c: a torn tree has no end. */
-static inline bool
-is_torn(const CtSight *sight)
-{
-	return atomic_load_explicit(&sight->timeline->sequence, memory_order_relaxed) !=
-		   sight->sequence;
-}
+#include "base.h"
+#include "effect.h"
 
 /* (While a store is widened, masks may say more than the description.) */
 static inline uint64_t
@@ -44,93 +35,31 @@ attrs_of(const CtShape *shape, uint64_t mask)
 	return nattrs < 64 ? mask & ((UINT64_C(1) << nattrs) - 1) : mask;
 }
 
-static bool
-sees(const CtSight *sight, const CtRun *run, uint32_t i)
-{
-	uint32_t label = ct_run_label(run, i);
-
-	return label == 0 || sight->snapshot == NULL ||
-		   ct_snapshot_sees(sight->snapshot, ct_label_top(sight->newest_top, label));
-}
-
-/* Can nothing in child i be seen? */
-static bool
-is_hidden(const CtSight *sight, const CtInner *inner, uint32_t i)
-{
-	return sight->snapshot != NULL && (inner->frozen >> i & 1) == 0 &&
-		   ct_node_lo(inner)[i] >= sight->snapshot->xmax;
-}
-
-static inline const CtEvent *
-event_at(const CtSight *sight, CtRef ref)
-{
-	return ct_ptr(sight->shape->arena, ref);
-}
-
-/* The first of a sorted run of recent events that is behind the instant. */
-static uint32_t
-recent_behind(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time)
-{
-	uint32_t low = 0;
-
-	while (low < count)
-	{
-		uint32_t middle = low + (count - low) / 2;
-
-		if (event_at(sight, recent[middle])->time <= time)
-			low = middle + 1;
-		else
-			count = middle;
-	}
-	return low;
-}
+/* ---- the next event that touches ---------------------------------------------------- */
 
 /* Does a recent twin take the place of an entered event? */
 static bool
-is_cancelled(const CtSight *sight, const CtItem *item)
+has_recent_twin(const CtSight *sight, const CtItem *item)
 {
 	const CtRuns *runs = sight->runs;
 	uint32_t i;
 
 	if (runs == NULL || runs->ncancelled == 0)
 		return false;
-	i = recent_behind(sight, runs->cancelled, runs->ncancelled, item->time);
-	for (; i > 0 && event_at(sight, runs->cancelled[i - 1])->time == item->time; i--)
+	i = ct_sight_before(sight, runs->cancelled, runs->ncancelled, item->time);
+	for (; i < runs->ncancelled; i++)
 	{
+		const CtEvent *event = ct_sight_event(sight, runs->cancelled[i]);
 		CtForm scratch;
-		CtItem recent =
-			ct_event_item(sight->shape, event_at(sight, runs->cancelled[i - 1]), &scratch);
+		CtItem recent = ct_event_item(sight->shape, event, &scratch);
 
+		if (recent.time != item->time)
+			return false;
 		if (ct_item_cmp_identity(sight->shape, &recent, item) == 0)
 			return true;
 	}
 	return false;
 }
-
-static inline uint32_t
-inner_count(const CtInner *inner)
-{
-	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
-}
-
-static inline int
-tree_height(const CtTimeline *timeline)
-{
-	return timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
-}
-
-/* ---- the next event that touches ---------------------------------------------------- */
-
-/* What is looked for: the first behind `time`, not behind `until`. */
-typedef struct CtProbe
-{
-	const CtSight *sight;
-	int attr;
-	int64_t time;
-	int64_t until;
-	CtItem item; /* what was found */
-	CtForm *scratch;
-} CtProbe;
 
 static inline bool
 touches(const CtItem *item, int attr)
@@ -138,103 +67,52 @@ touches(const CtItem *item, int attr)
 	return item->form->kind == CT_FINISH || ct_form_sets(item->form, attr);
 }
 
+/* The first entered event behind `time`, not behind `until`, that is seen and touches. */
 static bool
-run_next_touch(CtProbe *probe, const CtRun *run)
+entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, CtItem *item,
+				   CtForm *scratch)
 {
-	if (!run->finish && (run->set >> probe->attr & 1) == 0)
-		return false;
-	for (uint32_t i = ct_run_until(run, probe->time); i < run->count; i++)
-	{
-		probe->item = ct_run_item(run, i, probe->scratch);
-		if (probe->item.time > probe->until)
-			return false;
-		if (touches(&probe->item, probe->attr) && sees(probe->sight, run, i) &&
-			!is_cancelled(probe->sight, &probe->item))
-			return true;
-	}
-	return false;
-}
-
-/* The children in which there may be one. */
-static uint32_t
-touching_children(const CtShape *shape, const CtInner *inner, int attr)
-{
-	const CtColumn *column;
-
-	if ((inner->columns >> attr & 1) == 0)
-		return inner->finish;
-	column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
-	return column->sets;
-}
-
-static bool
-node_next_touch(CtProbe *probe, CtRef ref, int height)
-{
-	const CtShape *shape = probe->sight->shape;
-	const CtInner *inner = ct_ptr(shape->arena, ref);
-	uint32_t first = ct_node_until(inner, probe->time);
-	uint32_t children = touching_children(shape, inner, probe->attr) &
-						ct_bits_below(inner_count(inner)) &
-						~ct_bits_below(first > 0 ? first - 1 : 0);
-
-	for (; children != 0 && !is_torn(probe->sight); children &= children - 1)
-	{
-		uint32_t i = (uint32_t) __builtin_ctz(children);
-		CtRef child = ct_node_child(inner)[i];
-		CtRun run;
-
-		if (inner->time[i] > probe->until)
-			return false;
-		if (is_hidden(probe->sight, inner, i))
-			continue;
-		if (height > 1)
-		{
-			if (node_next_touch(probe, child, height - 1))
-				return true;
-			continue;
-		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
-		if (run_next_touch(probe, &run))
-			return true;
-	}
-	return false;
-}
-
-static bool
-entered_next_touch(CtProbe *probe)
-{
-	const CtTimeline *timeline = probe->sight->timeline;
+	CtWalk walk;
 	CtRun run;
 
-	if (timeline->root != 0 && node_next_touch(probe, timeline->root, tree_height(timeline)))
-		return true;
-	if (timeline->tail_count == 0)
-		return false;
-	ct_tail_run(probe->sight->shape, timeline, &run);
-	return run_next_touch(probe, &run);
+	ct_walk_begin(&walk, sight, time + 1, until, attr);
+	while (ct_walk_block(&walk, &run))
+	{
+		if (!run.finish && (run.set >> attr & 1) == 0)
+			continue;
+		for (uint32_t i = ct_run_until(&run, time); i < run.count; i++)
+		{
+			*item = ct_run_item(&run, i, scratch);
+			if (item->time > until)
+				return false;
+			if (touches(item, attr) && ct_sight_sees(sight, ct_run_label(&run, i)) &&
+				!has_recent_twin(sight, item))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* The same of recent events, if one comes before what was found. */
 static bool
-recent_next_touch(CtProbe *probe, bool found, CtForm *scratch)
+recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, bool found,
+				  CtItem *item, CtForm *scratch)
 {
-	const CtSight *sight = probe->sight;
 	const CtRuns *runs = sight->runs;
 	uint32_t i;
 
 	if (runs == NULL)
 		return false;
-	i = recent_behind(sight, runs->extra, runs->nextra, probe->time);
+	i = ct_sight_before(sight, runs->extra, runs->nextra, time + 1);
 	for (; i < runs->nextra; i++)
 	{
-		CtItem item = ct_event_item(sight->shape, event_at(sight, runs->extra[i]), scratch);
+		CtItem recent = ct_event_item(sight->shape, ct_sight_event(sight, runs->extra[i]), scratch);
 
-		if (item.time > probe->until ||
-			(found && ct_item_cmp(sight->shape, &item, &probe->item) > 0))
+		if (recent.time > until || (found && ct_item_cmp(sight->shape, &recent, item) > 0))
 			return false;
-		if (touches(&item, probe->attr))
+		if (touches(&recent, attr))
 		{
-			probe->item = item;
+			*item = recent;
 			return true;
 		}
 	}
@@ -260,92 +138,34 @@ value_given(const CtShape *shape, const CtItem *item, int attr)
 static void
 linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
 {
+	int64_t until = sight->snapshot == NULL ? INT64_MAX : sight->snapshot->until;
 	CtForm scratch;
 	CtForm other;
-	CtProbe probe = {.sight = sight,
-					 .attr = attr,
-					 .time = time,
-					 .until = sight->snapshot == NULL ? INT64_MAX : sight->snapshot->until,
-					 .scratch = &scratch};
+	CtItem next;
 	bool found;
 
-	if (value->kind != CT_VALUE_NUMBER || !value->was_set || value->time >= time)
+	if (value->kind != CT_VALUE_NUMBER || !value->was_set || value->time >= time ||
+		time == INT64_MAX)
 		return;
-	found = entered_next_touch(&probe);
-	found |= recent_next_touch(&probe, found, &other);
-	if (found && probe.item.time > time && gives_value(&probe.item, attr))
-		value->number = ct_wide_between(value->number, value_given(sight->shape, &probe.item, attr),
+	found = entered_next_touch(sight, attr, time, until, &next, &scratch);
+	found |= recent_next_touch(sight, attr, time, until, found, &next, &other);
+	if (found && next.time > time && gives_value(&next, attr))
+		value->number = ct_wide_between(value->number, value_given(sight->shape, &next, attr),
 										(uint64_t) time - (uint64_t) value->time,
-										(uint64_t) probe.item.time - (uint64_t) value->time);
+										(uint64_t) next.time - (uint64_t) value->time);
 }
 
-/* The instant of a run's last event that is seen, if that is later. */
-static bool
-run_latest(const CtSight *sight, const CtRun *run, int64_t *time)
-{
-	for (uint32_t i = run->count; i > 0; i--)
-	{
-		if (sees(sight, run, i - 1))
-		{
-			*time = ct_run_time(run, i - 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool
-node_latest(const CtSight *sight, CtRef ref, int height, int64_t *time)
-{
-	const CtShape *shape = sight->shape;
-	const CtInner *inner = ct_ptr(shape->arena, ref);
-
-	for (uint32_t i = inner_count(inner); i > 0 && !is_torn(sight); i--)
-	{
-		CtRef child = ct_node_child(inner)[i - 1];
-		CtRun run;
-
-		if (is_hidden(sight, inner, i - 1))
-			continue;
-		if (height > 1)
-		{
-			if (node_latest(sight, child, height - 1, time))
-				return true;
-			continue;
-		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
-		if (run_latest(sight, &run, time))
-			return true;
-	}
-	return false;
-}
-
-/* The instant of the last event that is seen.  (A cancelled one has a twin.) */
+/* The instant of the last event that is seen. */
 static int64_t
 latest(const CtSight *sight)
 {
 	const CtTimeline *timeline = sight->timeline;
-	const CtRuns *runs = sight->runs;
-	int64_t time = INT64_MIN;
-	bool found = false;
-	CtRun run;
+	const CtBase *base = ct_ptr(sight->shape->arena, timeline->base);
+	int64_t time;
 
-	if (timeline->tail_count != 0)
-	{
-		ct_tail_run(sight->shape, timeline, &run);
-		found = run_latest(sight, &run, &time);
-	}
-	if (!found && timeline->root != 0)
-		found = node_latest(sight, timeline->root, tree_height(timeline), &time);
-	if (!found && timeline->base != 0)
-		time = ((const CtBase *) ct_ptr(sight->shape->arena, timeline->base))->time;
-	if (runs != NULL && runs->nextra > 0)
-	{
-		int64_t recent = event_at(sight, runs->extra[runs->nextra - 1])->time;
-
-		time = recent > time ? recent : time;
-	}
-	return time;
+	if (!ct_sight_latest(sight, INT64_MAX, &time))
+		time = INT64_MIN;
+	return timeline->base != 0 && base->time > time ? base->time : time;
 }
 
 /*

@@ -417,23 +417,6 @@ ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
 		(void) ct_run_lasts(run, from, to, run->shape->lasts, state);
 }
 
-/* ---- records ---------------------------------------------------------------------- */
-
-/* Free what a record owns. */
-void
-ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record)
-{
-	for (uint64_t rest = form->apart; rest != 0; rest &= rest - 1)
-	{
-		CtRef ref;
-
-		memcpy(&ref, record + ct_form_offset(form, __builtin_ctzll(rest)), sizeof(ref));
-		if (ref != 0)
-			ct_give(writer, ref,
-					sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
-	}
-}
-
 /* ---- leaves ------------------------------------------------------------------------ */
 
 /*

@@ -17,7 +17,7 @@
 
 #include "rule.h"
 #include "search.h"
-#include "store.h"
+#include "writer.h"
 
 /*
  * A tail that is full is closed but for its newest events, so that what is a
@@ -243,6 +243,5 @@ void ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_
 				  uint32_t end);
 bool ct_leaf_label(CtWriter *writer, CtLeaf *leaf) CT_MUST_CHECK;
 void ct_leaf_free(CtWriter *writer, CtRef ref);
-void ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record);
 
 #endif /* CT_BLOCK_H */

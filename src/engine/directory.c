@@ -29,8 +29,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "store.h"
-#include "timeline.h"
+#include "slot.h"
 
 #define NODE_BYTES (CT_PAGES_FANOUT * sizeof(CtRef))
 #define BUCKET_PAGE_BYTES (CT_BUCKETS_PER_PAGE * sizeof(CtRef))

@@ -26,6 +26,35 @@
  * within the region, counts and loops within their limits.  What a read
  * returns by pointer is to be copied before.
  *
+ * The files, from the bottom to the top.  One calls only those before it in this
+ * list, and their headers say which files share them:
+ *
+ *	  arena      memory: pages and size classes
+ *	  number     192-bit numbers
+ *	  snapshot   which transactions a snapshot sees
+ *	  event      events as bytes, their order           event.h
+ *	  motion     the algebra of what moves              motion.h, cell.h
+ *	  rule       the algebra of the other rules         rule.h, cell.h
+ *	  writer     a store under change                   writer.h, slot.h
+ *	  form, record   what a store's events set, and their values   form.h
+ *	  directory  key -> timeline                        directory.h, slot.h
+ *	  base       what a key begins with                 base.h
+ *	  block      events side by side: leaves and tails  block.h
+ *	  node       what is known of subtrees              node.h
+ *	  timeline   entered events: find and change        timeline.h
+ *	  walk       the walk over what a reader sees       walk.h
+ *	  override   until when a change lasts              effect.h
+ *	  between    what is shown between events           between.h, effect.h
+ *	  fold       states and raw events                  fold.h
+ *	  effect     what changes as an event enters        effect.h
+ *	  read, unseen, merge   for readers: without the lock; labels; recent events
+ *	  retain     old events become a base
+ *	  store      the life of events
+ *	  partial    stores without all keys
+ *	  validate   every invariant
+ *
+ * Outside of this folder only this header is included.
+ *
  * Not here: which transactions committed, which recent events a snapshot sees
  * (visible.c), what a key or a value means (table.c).
  */
@@ -108,7 +137,7 @@ void		ct_free(CtArena *arena, CtRef ref, size_t bytes);
 /* What an allocation of `bytes` really takes. */
 size_t		ct_alloc_size(size_t bytes);
 
-/* ---- numbers and rules (rule.c) ----------------------------------------- */
+/* ---- numbers (number.c) ------------------------------------------------- */
 
 /*
  * A 192-bit two's complement fixed-point number, least significant word
@@ -119,6 +148,32 @@ typedef struct CtWide
 {
 	uint64_t	word[3];
 } CtWide;
+
+extern const CtWide CT_WIDE_ZERO,
+			CT_WIDE_MINUS_INFINITY,
+			CT_WIDE_PLUS_INFINITY,
+			CT_WIDE_NAN;
+
+CtWide		ct_wide_from_int64(int64_t value);
+bool		ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
+CtWide		ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
+int			ct_wide_cmp(CtWide a, CtWide b);
+
+/* Decimal digits with sign into buf (at least 64 bytes), without a point. */
+void		ct_wide_to_decimal(CtWide value, char *buf);
+
+/* ---- descriptions (rule.c; rates: motion.c) ----------------------------- */
+
+#define CT_MAX_ATTRS 64			/* attributes of a table: masks are one word */
+#define CT_MAX_KEY_BYTES 2048
+#define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
+
+/* Is an event with so long a key and payload more than the engine takes (CT_LIMIT)? */
+static inline bool
+ct_is_too_large(uint32_t key_bytes, uint32_t payload_bytes)
+{
+	return key_bytes > CT_MAX_KEY_BYTES || payload_bytes > CT_MAX_PAYLOAD_BYTES;
+}
 
 typedef enum CtRule
 {
@@ -162,17 +217,6 @@ typedef enum CtOrder
 	CT_ORDER_UNSIGNED,			/* a word, unsigned */
 	CT_ORDER_BYTES				/* FIXED or VAR by memcmp, shorter first */
 } CtOrder;
-
-#define CT_MAX_ATTRS 64			/* attributes of a table: masks are one word */
-#define CT_MAX_KEY_BYTES 2048
-#define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
-
-/* Is an event with so long a key and payload more than the engine takes (CT_LIMIT)? */
-static inline bool
-ct_is_too_large(uint32_t key_bytes, uint32_t payload_bytes)
-{
-	return key_bytes > CT_MAX_KEY_BYTES || payload_bytes > CT_MAX_PAYLOAD_BYTES;
-}
 
 /* One attribute of a table, by attribute number - 1. */
 typedef struct CtAttr
@@ -221,20 +265,48 @@ typedef struct CtSchema
  */
 int			ct_rate_digits(const CtSchema *schema, int attr);
 
-extern const CtWide CT_WIDE_ZERO,
-			CT_WIDE_MINUS_INFINITY,
-			CT_WIDE_PLUS_INFINITY,
-			CT_WIDE_NAN;
+/* ---- states (rule.c) ---------------------------------------------------- */
 
-CtWide		ct_wide_from_int64(int64_t value);
-bool		ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
-CtWide		ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
-int			ct_wide_cmp(CtWide a, CtWide b);
+typedef enum CtValueKind
+{
+	CT_VALUE_NULL = 0,
+	CT_VALUE_NUMBER,			/* of an attribute that has a CtNumber */
+	CT_VALUE_IMAGE				/* of others: word, fixed or var bytes */
+} CtValueKind;
 
-/* Decimal digits with sign into buf (at least 64 bytes), without a point. */
-void		ct_wide_to_decimal(CtWide value, char *buf);
+typedef struct CtValue
+{
+	uint8_t		kind;			/* CtValueKind */
+	bool		was_set;		/* of a linear one: in this life, and at `time` */
+	uint32_t	bytes;			/* of the image, without a VAR's length word */
+	const void *image;			/* unaligned, in shared memory */
+	int64_t		time;
+	CtWide		number;
+	CtWide		extra;			/* of an interval: days, months */
+} CtValue;
 
-/* ---- events -------------------------------------------------------------- */
+/* The state of a key at an instant; value[] by attribute. */
+typedef struct CtState
+{
+	bool		present;
+	uint16_t	nattrs;
+	CtValue		value[CT_MAX_ATTRS];
+	CtValue		folded[CT_MAX_ATTRS];	/* what ct_timeline_step() goes on from,
+										 * of attributes that change between
+										 * events */
+} CtState;
+
+/* A state to look at; ct_timeline_step() does not go on from a copy. */
+static inline void
+ct_state_copy(CtState *to, const CtState *from)
+{
+	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
+}
+
+/* Are two states of one table the same row? */
+bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
+
+/* ---- events (event.c) --------------------------------------------------- */
 
 /* The order of kinds at one instant. */
 typedef enum CtKind
@@ -311,7 +383,59 @@ typedef struct CtBatch
 	int64_t		oldest;			/* no event of it is before this instant */
 } CtBatch;
 
-/* ---- stores: writing (timeline.c, directory.c) --------------------------- */
+/* ---- snapshots (snapshot.c) --------------------------------------------- */
+
+/* A PostgreSQL snapshot as plain data: top-level ids, 64 bits, xip sorted. */
+typedef struct CtSnapshot
+{
+	uint64_t	xmin;
+	uint64_t	xmax;
+	uint32_t	nxip;
+	const uint64_t *xip;
+	int64_t		until;			/* what a linear column goes to next is looked
+								 * for up to here; INT64_MAX: to the end */
+} CtSnapshot;
+
+/* Does the snapshot see a transaction that is known to have committed? */
+bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
+
+/* ---- writers (writer.c) ------------------------------------------------- */
+
+typedef struct CtForm CtForm;
+typedef struct CtStore CtStore;
+
+/* What is needed to read the events and summaries of one table. */
+typedef struct CtShape
+{
+	const CtArena *arena;
+	const CtSchema *schema;
+	const CtRef *form; /* by number; [0] is unused */
+	uint32_t nforms;
+	uint64_t lasts;  /* attributes for which ct_is_last(), */
+	uint64_t hidden; /* that are not folded as they are shown, */
+	uint64_t linear; /* that are interpolated, */
+	uint64_t moving; /* that have a rate */
+	uint64_t sums;   /* that only add up: numbers without bounds */
+	uint64_t initial; /* that have a value initially */
+	bool plain;      /* there are none but those, and lasts shown as they are */
+} CtShape;
+
+/*
+ * A store resolved for many calls by its one writer, who holds the lock from
+ * ct_writer() to the last of them.  What is in it is the engine's own.
+ */
+typedef struct CtWriter
+{
+	CtArena *arena;
+	CtStore *store;
+	CtShape shape;
+	const CtForm *last; /* form looked up last */
+	uint32_t last_number;
+} CtWriter;
+
+CtWriter	ct_writer(CtArena *arena, CtRef store);
+
+/* ---- stores (store.c) --------------------------------------------------- */
 
 CtStatus	ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
 
@@ -334,6 +458,49 @@ CtStatus	ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) 
 
 /* Free a store, at most `limit` events at a time; CT_AGAIN until done. */
 CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
+
+const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
+
+typedef struct CtStats
+{
+	uint64_t	keys;
+	uint64_t	recent;			/* waiting ones included */
+	uint64_t	young;
+	uint64_t	frozen;
+	uint64_t	duplicates;
+	uint64_t	conflicts;
+	uint64_t	retracted;		/* events taken back */
+	uint64_t	astray;			/* retractions of what was not there */
+	uint64_t	late;			/* entered before the newest of their key */
+	int64_t		net;			/* events that came to ct_store_enter(), less retractions */
+	uint64_t	folded;			/* once frozen, now in what their key begins with */
+	uint64_t	bytes;
+	int64_t		newest;			/* instant of the newest event ever added, */
+	int64_t		newest_entered; /* of one that has committed */
+	int64_t		retained;		/* earliest instant that can be answered */
+} CtStats;
+
+void		ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
+
+/* ---- stores: keys (store.c, directory.c) -------------------------------- */
+
+const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
+const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
+
+/* The timeline of a key; 0 when there is none. */
+CtRef		ct_store_find(const CtArena *arena, CtRef store, uint64_t hash,
+						  const void *key, uint32_t key_bytes);
+
+/*
+ * All timelines, each once: start with *position = 0; 0 at the end.  A
+ * timeline made while the walk is under way may be missed, none that was
+ * there before is, though the lock be released between calls.
+ */
+CtRef		ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
+
+const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes);
+
+/* ---- stores: the life of events (store.c) ------------------------------- */
 
 /*
  * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
@@ -410,6 +577,37 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
  */
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
+/* Its recent (and waiting) events, newest first; 0 at the end. */
+CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
+
+/* ---- stores: events that need not be recent first (store.c) ------------- */
+
+/* The timeline of a key, made if there is none; 0: no room. */
+CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
+
+/*
+ * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
+ * A twin that everyone sees, too, is decided about; CT_AGAIN: its twin has
+ * entered but cannot be decided about yet.  A timeline that has no event
+ * after a failure is gone.
+ */
+CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
+
+/*
+ * Take a frozen event of that instant, kind and content out again, in O(log n).
+ * CT_AGAIN: there is none that is frozen, or a twin of it waits to be decided
+ * about.  The timeline is gone when it has no event left.
+ */
+CtStatus	ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
+
+/*
+ * Enter many, asking for memory ahead of its use; *done of them are, when it
+ * ends with another status than CT_OK.
+ */
+CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done) CT_MUST_CHECK;
+
+/* ---- what is old (retain.c) --------------------------------------------- */
+
 /*
  * Instants before `from` need not be answered any more: fold older events that
  * everyone sees into the state their key begins with.  No state at or after
@@ -419,7 +617,39 @@ CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limi
  */
 CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
-/* ---- keys that are elsewhere (partial.c) ------------------------------------ */
+/* ---- reading without the lock (read.c) ---------------------------------- */
+
+/* A timeline under observation. */
+typedef struct CtRead
+{
+	const CtArena *arena;
+	CtRef		timeline;		/* 0: there is none */
+	uint32_t	sequence;
+} CtRead;
+
+/*
+ * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
+ * none, for certain.  CT_AGAIN: something is being changed; a reader who gets
+ * this often should take the lock, where it cannot happen.
+ */
+CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
+						const void *key, uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
+
+/*
+ * Begin to read the next timeline from *position on, which is moved to it (and
+ * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
+ * there is no other.  CT_AGAIN: the one at *position is being changed.
+ */
+CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
+						 CtRead *read) CT_MUST_CHECK;
+
+/* Ask for the memory of the timeline at a position, which will be read soon. */
+void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
+
+/* Has nothing changed since: was all that was read whole? */
+bool		ct_read_valid(const CtRead *read);
+
+/* ---- keys that are elsewhere (partial.c) -------------------------------- */
 
 /*
  * From now on keys may be missing in a store: of one that is not there nothing
@@ -460,103 +690,6 @@ CtStatus	ct_store_forget(CtArena *arena, CtRef store, uint64_t hash, const void 
 CtStatus	ct_store_know(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 						  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
 
-/* ---- loading: events that need not be recent first ------------------------ */
-
-/* A store resolved for many calls by its one writer: declared in store.h. */
-typedef struct CtWriter CtWriter;
-
-/* The timeline of a key, made if there is none; 0: no room. */
-CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
-
-/*
- * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
- * A twin that everyone sees, too, is decided about; CT_AGAIN: its twin has
- * entered but cannot be decided about yet.  A timeline that has no event
- * after a failure is gone.
- */
-CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
-
-/*
- * Take a frozen event of that instant, kind and content out again, in O(log n).
- * CT_AGAIN: there is none that is frozen, or a twin of it waits to be decided
- * about.  The timeline is gone when it has no event left.
- */
-CtStatus	ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
-
-/*
- * Enter many, asking for memory ahead of its use; *done of them are, when it
- * ends with another status than CT_OK.
- */
-CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done) CT_MUST_CHECK;
-
-/* ---- stores: reading ------------------------------------------------------ */
-
-/* A PostgreSQL snapshot as plain data: top-level ids, 64 bits, xip sorted. */
-typedef struct CtSnapshot
-{
-	uint64_t	xmin;
-	uint64_t	xmax;
-	uint32_t	nxip;
-	const uint64_t *xip;
-	int64_t		until;			/* what a linear column goes to next is looked
-								 * for up to here; INT64_MAX: to the end */
-} CtSnapshot;
-
-/* Does the snapshot see a transaction that is known to have committed? */
-bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
-
-const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
-
-/* Do folds know of retractions? */
-bool		ct_store_cancels(const CtArena *arena, CtRef store);
-const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
-const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
-
-/* The timeline of a key; 0 when there is none. */
-CtRef		ct_store_find(const CtArena *arena, CtRef store, uint64_t hash,
-						  const void *key, uint32_t key_bytes);
-
-/*
- * All timelines, each once: start with *position = 0; 0 at the end.  A
- * timeline made while the walk is under way may be missed, none that was
- * there before is, though the lock be released between calls.
- */
-CtRef		ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
-
-const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes);
-
-/* ---- reading without the lock --------------------------------------------- */
-
-/* A timeline under observation. */
-typedef struct CtRead
-{
-	const CtArena *arena;
-	CtRef		timeline;		/* 0: there is none */
-	uint32_t	sequence;
-} CtRead;
-
-/*
- * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
- * none, for certain.  CT_AGAIN: something is being changed; a reader who gets
- * this often should take the lock, where it cannot happen.
- */
-CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
-						const void *key, uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
-
-/*
- * Begin to read the next timeline from *position on, which is moved to it (and
- * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
- * there is no other.  CT_AGAIN: the one at *position is being changed.
- */
-CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
-						 CtRead *read) CT_MUST_CHECK;
-
-/* Ask for the memory of the timeline at a position, which will be read soon. */
-void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
-
-/* Has nothing changed since: was all that was read whole? */
-bool		ct_read_valid(const CtRead *read);
-
 /* It was read, and valid: it is not evicted soon. */
 void		ct_read_note(const CtRead *read);
 
@@ -567,11 +700,10 @@ void		ct_read_note(const CtRead *read);
 bool		ct_timeline_known(const CtArena *arena, CtRef store, CtRef timeline,
 							  const CtSnapshot *snapshot);
 
-/* Does the snapshot see all that has entered? */
-bool		ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
+/* ---- recent events beside entered ones (merge.c) ------------------------ */
 
-/* Its recent (and waiting) events, newest first; 0 at the end. */
-CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
+/* Do folds know of retractions? */
+bool		ct_store_cancels(const CtArena *arena, CtRef store);
 
 /*
  * Sorted runs of recent events: those the caller found visible, to be folded
@@ -595,41 +727,7 @@ typedef struct CtRuns
 void		ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
 							  const CtSnapshot *snapshot, CtRuns *runs);
 
-typedef enum CtValueKind
-{
-	CT_VALUE_NULL = 0,
-	CT_VALUE_NUMBER,			/* of an attribute that has a CtNumber */
-	CT_VALUE_IMAGE				/* of others: word, fixed or var bytes */
-} CtValueKind;
-
-typedef struct CtValue
-{
-	uint8_t		kind;			/* CtValueKind */
-	bool		was_set;		/* of a linear one: in this life, and at `time` */
-	uint32_t	bytes;			/* of the image, without a VAR's length word */
-	const void *image;			/* unaligned, in shared memory */
-	int64_t		time;
-	CtWide		number;
-	CtWide		extra;			/* of an interval: days, months */
-} CtValue;
-
-/* The state of a key at an instant; value[] by attribute. */
-typedef struct CtState
-{
-	bool		present;
-	uint16_t	nattrs;
-	CtValue		value[CT_MAX_ATTRS];
-	CtValue		folded[CT_MAX_ATTRS];	/* what ct_timeline_step() goes on from,
-										 * of attributes that change between
-										 * events */
-} CtState;
-
-/* A state to look at; ct_timeline_step() does not go on from a copy. */
-static inline void
-ct_state_copy(CtState *to, const CtState *from)
-{
-	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
-}
+/* ---- reading (fold.c) --------------------------------------------------- */
 
 /*
  * The state at `time`: the fold of every visible event at or before it.  Not
@@ -680,6 +778,11 @@ bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
 bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
 							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
 
+/* ---- what is not seen (unseen.c) ---------------------------------------- */
+
+/* Does the snapshot see all that has entered? */
+bool		ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
+
 /*
  * The ids of transactions whose entered events are in the timeline and not
  * seen by the snapshot, at whatever instant: the first `room` of them into
@@ -688,29 +791,7 @@ bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
 uint32_t	ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline,
 							   const CtSnapshot *snapshot, uint64_t *top, uint32_t room);
 
-/* Are two states of one table the same row? */
-bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
-
-typedef struct CtStats
-{
-	uint64_t	keys;
-	uint64_t	recent;			/* waiting ones included */
-	uint64_t	young;
-	uint64_t	frozen;
-	uint64_t	duplicates;
-	uint64_t	conflicts;
-	uint64_t	retracted;		/* events taken back */
-	uint64_t	astray;			/* retractions of what was not there */
-	uint64_t	late;			/* entered before the newest of their key */
-	int64_t		net;			/* events that came to ct_store_enter(), less retractions */
-	uint64_t	folded;			/* once frozen, now in what their key begins with */
-	uint64_t	bytes;
-	int64_t		newest;			/* instant of the newest event ever added, */
-	int64_t		newest_entered; /* of one that has committed */
-	int64_t		retained;		/* earliest instant that can be answered */
-} CtStats;
-
-void		ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
+/* ---- invariants (validate.c) -------------------------------------------- */
 
 /* Check every invariant; CT_BROKEN and the reason of the first that is. */
 CtStatus	ct_store_validate(const CtArena *arena, CtRef store, const char **reason) CT_MUST_CHECK;

@@ -400,26 +400,3 @@ ct_item_cmp(const CtShape *shape, const CtItem *a, const CtItem *b)
 	return order != 0 ? order : cmp_content(shape, a, b);
 }
 
-/* ---- snapshots ------------------------------------------------------------------- */
-
-bool
-ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top)
-{
-	uint32_t low = 0;
-	uint32_t high = snapshot->nxip;
-
-	if (top == 0 || top < snapshot->xmin)
-		return true;
-	if (top >= snapshot->xmax)
-		return false;
-	while (low < high)
-	{
-		uint32_t middle = low + (high - low) / 2;
-
-		if (snapshot->xip[middle] < top)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low == snapshot->nxip || snapshot->xip[low] != top;
-}

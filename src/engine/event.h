@@ -31,7 +31,7 @@
 #define CT_EXPLICIT_BYTES 24
 #define CT_MAX_RECORD_BYTES (CT_EXPLICIT_BYTES + CT_MAX_ATTRS * CT_CELL_INLINE)
 
-typedef struct CtForm
+struct CtForm
 {
 	uint64_t set;
 	uint64_t null;
@@ -45,23 +45,7 @@ typedef struct CtForm
 	bool verbatim : 1; /* the images are the cells */
 	uint16_t offset[CT_MAX_ATTRS]; /* where an attribute's cell is; allocated
 									* for `nattrs` of them */
-} CtForm;
-
-/* What is needed to read the events and summaries of one table. */
-typedef struct CtShape
-{
-	const CtArena *arena;
-	const CtSchema *schema;
-	const CtRef *form; /* by number; [0] is unused */
-	uint32_t nforms;
-	uint64_t lasts;  /* attributes for which ct_is_last(), */
-	uint64_t hidden; /* that are not folded as they are shown, */
-	uint64_t linear; /* that are interpolated, */
-	uint64_t moving; /* that have a rate */
-	uint64_t sums;   /* that only add up: numbers without bounds */
-	uint64_t initial; /* that have a value initially */
-	bool plain;      /* there are none but those, and lasts shown as they are */
-} CtShape;
+};
 
 /* An event wherever it is. */
 typedef struct CtItem

@@ -1,14 +1,11 @@
 /*
  * fold.c
- *	  Reading a timeline: fold at an instant, step onward, find effects.
+ *	  Reading a timeline: fold at an instant, step onward, tell events.
  *
  * A fold applies, from left to right, what is known of whole subtrees where it
  * may, and single events where it must: where the snapshot sees only some of
  * a subtree, where a recent event falls between or takes an entered one's
  * place, and at the ends of the fold.
- *
- *	 sees all	hi < xmin, or hi < xmax and nobody in progress in [lo, hi]
- *	 sees none	no event is frozen, and lo >= xmax
  *
  * As long as nothing of that is in the way, a node takes one step: what comes
  * before the child that has the instant is known.  So without recent events a
@@ -18,17 +15,22 @@
  * sets a sum or ends a life, the order does not matter to sums.  They are added
  * up on the way down, and many recent events apart from what has entered.
  *
- * The same walk tells the events themselves, as they were told to us.
+ * The same walk (walk.h) tells the events themselves, as they were told to us.
  *
- * Called by scan.c, history.c and visible.c through engine.h, by store.c for effects.
+ * Called by scan.c, history.c and visible.c (all in ../) through engine.h; by
+ * effect.c for ct_children_apply().
  *
  * Concurrency: under the partition's lock, shared, or without it (read.c).
  *
- * Not here: which recent events are visible (visible.c in ../).
+ * Not here: which recent events are visible (visible.c in ../) and how they lie
+ * beside the entered ones (merge.c), what is shown between events (between.c).
  */
-#include "timeline.h"
+#include "fold.h"
 
 #include <string.h>
+
+#include "base.h"
+#include "between.h"
 
 /* Who is told events, and whether he had enough. */
 typedef struct CtTelling
@@ -41,9 +43,7 @@ typedef struct CtTelling
 
 typedef struct CtFold
 {
-	const CtShape *shape;
-	const CtTimeline *timeline;
-	const CtSnapshot *snapshot; /* NULL: everything is seen */
+	CtSight sight;
 	CtState *state;
 	int64_t from; /* instants [from, to] */
 	int64_t to;
@@ -51,8 +51,6 @@ typedef struct CtFold
 	const CtRef *cancelled;
 	uint32_t nextra;
 	uint32_t ncancelled;
-	uint64_t newest_top;
-	uint32_t sequence; /* of the timeline, at the start */
 	CtTelling *telling; /* tell the events, instead of folding them; or NULL */
 } CtFold;
 
@@ -69,7 +67,7 @@ static const CtBound OPEN_BOUND = {INT64_MAX, 0, 0};
 static inline const CtEvent *
 event_at(const CtFold *fold, CtRef ref)
 {
-	return ct_ptr(fold->shape->arena, ref);
+	return ct_sight_event(&fold->sight, ref);
 }
 
 static CtItem
@@ -78,8 +76,8 @@ bound_item(const CtFold *fold, const CtBound *bound, CtForm *scratch)
 	CtRun run;
 
 	if (bound->height >= 0)
-		return ct_first_item(fold->shape, bound->ref, bound->height, scratch);
-	ct_tail_run(fold->shape, fold->timeline, &run);
+		return ct_first_item(fold->sight.shape, bound->ref, bound->height, scratch);
+	ct_tail_run(fold->sight.shape, fold->sight.timeline, &run);
 	return ct_run_item(&run, 0, scratch);
 }
 
@@ -93,8 +91,8 @@ precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 
 	if (event->time != item->time)
 		return event->time < item->time;
-	recent = ct_event_item(fold->shape, event, &scratch);
-	return ct_item_cmp(fold->shape, &recent, item) < 0;
+	recent = ct_event_item(fold->sight.shape, event, &scratch);
+	return ct_item_cmp(fold->sight.shape, &recent, item) < 0;
 }
 
 /*
@@ -115,63 +113,21 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 		return true;
 	if (event->time != bound->time)
 		return event->time < bound->time;
-	recent = ct_event_item(fold->shape, event, &scratch);
+	recent = ct_event_item(fold->sight.shape, event, &scratch);
 	item = bound_item(fold, bound, &other);
-	return recent.form->has_id ? ct_item_cmp_identity(fold->shape, &recent, &item) < 0
-							   : ct_item_cmp(fold->shape, &recent, &item) <
+	return recent.form->has_id ? ct_item_cmp_identity(fold->sight.shape, &recent, &item) < 0
+							   : ct_item_cmp(fold->sight.shape, &recent, &item) <
 									 (event->retracts != 0);
-}
-
-/* ---- the two tests on a subtree's transactions --------------------------------- */
-
-/* Is a transaction in progress within [lo, hi]? */
-static bool
-any_in_progress(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
-{
-	uint32_t low = 0;
-	uint32_t high = snapshot->nxip;
-
-	while (low < high)
-	{
-		uint32_t middle = low + (high - low) / 2;
-
-		if (snapshot->xip[middle] < lo)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < snapshot->nxip && snapshot->xip[low] <= hi;
-}
-
-static inline bool
-sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
-{
-	if (snapshot == NULL || hi == 0 || hi < snapshot->xmin)
-		return true;
-	return hi < snapshot->xmax && !any_in_progress(snapshot, lo, hi);
-}
-
-bool
-ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
-{
-	return sees_all(snapshot, lo, hi);
-}
-
-static inline bool
-sees_label(const CtFold *fold, uint32_t label)
-{
-	return label == 0 || fold->snapshot == NULL ||
-		   ct_snapshot_sees(fold->snapshot, ct_label_top(fold->newest_top, label));
 }
 
 /* ---- whole subtrees --------------------------------------------------------------- */
 
 static inline void
-apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtWhich which,
-		   uint32_t i, int attr)
+apply_cell(const CtShape *shape, const CtInner *inner, const CtColumn *column, CtWhich which,
+		   uint32_t i, int attr, CtState *state)
 {
-	const CtAttr *a = &fold->shape->schema->attr[attr];
-	CtValue *value = &fold->state->value[attr];
+	const CtAttr *a = &shape->schema->attr[attr];
+	CtValue *value = &state->value[attr];
 	uint32_t capacity = ct_node_capacity(inner);
 	uint8_t tag = *ct_column_tag(column, capacity, which, i);
 	const void *payload = ct_column_payload(a, column, capacity, which, i);
@@ -191,69 +147,69 @@ apply_cell(const CtFold *fold, const CtInner *inner, const CtColumn *column, CtW
 								 (const CtWide *) payload + 1);
 	}
 	else
-		ct_value_apply(fold->shape, attr, value, tag, payload);
+		ct_value_apply(shape, attr, value, tag, payload);
 }
 
 static inline const CtColumn *
-column_of(const CtFold *fold, const CtInner *inner, int attr)
+column_of(const CtShape *shape, const CtInner *inner, int attr)
 {
-	return ct_ptr(fold->shape->arena, ct_node_column(inner)[attr]);
+	return ct_ptr(shape->arena, ct_node_column(inner)[attr]);
 }
 
 /* Attributes without a column go back to what they are initially. */
 static void
-apply_finish(const CtFold *fold, const CtInner *inner)
+apply_finish(const CtShape *shape, const CtInner *inner, CtState *state)
 {
-	for (int i = 0; i < fold->shape->schema->nattrs; i++)
+	for (int i = 0; i < shape->schema->nattrs; i++)
 	{
 		if ((inner->columns >> i & 1) == 0)
-			ct_value_initial(fold->shape->schema, i, &fold->state->value[i]);
+			ct_value_initial(shape->schema, i, &state->value[i]);
 	}
 }
 
 /* The columns a node may have, whatever is in it. */
 static inline uint64_t
-columns_of(const CtFold *fold, const CtInner *inner)
+columns_of(const CtShape *shape, const CtInner *inner)
 {
-	uint32_t nattrs = fold->shape->schema->nattrs;
+	uint32_t nattrs = shape->schema->nattrs;
 
 	return nattrs < 64 ? inner->columns & ((UINT64_C(1) << nattrs) - 1) : inner->columns;
 }
 
 /* Everything in child i. */
 static void
-apply_child(const CtFold *fold, const CtInner *inner, uint32_t i)
+apply_child(const CtShape *shape, const CtInner *inner, uint32_t i, CtState *state)
 {
-	for (uint64_t rest = columns_of(fold, inner); rest != 0; rest &= rest - 1)
+	for (uint64_t rest = columns_of(shape, inner); rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 
-		apply_cell(fold, inner, column_of(fold, inner, attr), CT_TOTAL, i, attr);
+		apply_cell(shape, inner, column_of(shape, inner, attr), CT_TOTAL, i, attr, state);
 	}
 	if (inner->finish >> i & 1)
-		apply_finish(fold, inner);
-	fold->state->present = (inner->absent >> i & 1) == 0;
+		apply_finish(shape, inner, state);
+	state->present = (inner->absent >> i & 1) == 0;
 }
 
 /* The first n children, n > 0, but for attributes that are the last value set. */
 static void
-apply_numbers(const CtFold *fold, const CtInner *inner, uint32_t n)
+apply_numbers(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
 {
 	uint32_t i = n < inner->count ? n : n - 1;
 
 	if (inner->finish & ct_bits_below(n))
-		apply_finish(fold, inner);
-	for (uint64_t rest = columns_of(fold, inner) & ~fold->shape->lasts; rest != 0; rest &= rest - 1)
+		apply_finish(shape, inner, state);
+	for (uint64_t rest = columns_of(shape, inner) & ~shape->lasts; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(fold, inner, attr);
+		const CtColumn *column = column_of(shape, inner, attr);
 
-		apply_cell(fold, inner, column, CT_GROUPS, i / CT_GROUP, attr);
-		apply_cell(fold, inner, column, CT_BEFORE, i, attr);
+		apply_cell(shape, inner, column, CT_GROUPS, i / CT_GROUP, attr, state);
+		apply_cell(shape, inner, column, CT_BEFORE, i, attr, state);
 		if (i < n)
-			apply_cell(fold, inner, column, CT_TOTAL, i, attr);
+			apply_cell(shape, inner, column, CT_TOTAL, i, attr, state);
 	}
-	fold->state->present = (inner->absent >> (n - 1) & 1) == 0;
+	state->present = (inner->absent >> (n - 1) & 1) == 0;
 }
 
 /*
@@ -261,53 +217,55 @@ apply_numbers(const CtFold *fold, const CtInner *inner, uint32_t n)
  * ones still are.
  */
 static uint64_t
-apply_lasts(const CtFold *fold, const CtInner *inner, uint32_t n, uint64_t wanted)
+apply_lasts(const CtShape *shape, const CtInner *inner, uint32_t n, uint64_t wanted,
+			CtState *state)
 {
-	for (uint64_t rest = columns_of(fold, inner) & wanted; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = columns_of(shape, inner) & wanted; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(fold, inner, attr);
+		const CtColumn *column = column_of(shape, inner, attr);
 		uint32_t sets = column->sets & ct_bits_below(n);
 
 		if (sets == 0)
 			continue;
-		apply_cell(fold, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr);
+		apply_cell(shape, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr, state);
 		wanted &= ~(rest & -rest);
 	}
 	if (inner->finish & ct_bits_below(n))
 	{
 		for (; wanted != 0; wanted &= wanted - 1)
-			ct_value_initial(fold->shape->schema, __builtin_ctzll(wanted),
-							 &fold->state->value[__builtin_ctzll(wanted)]);
+			ct_value_initial(shape->schema, __builtin_ctzll(wanted),
+							 &state->value[__builtin_ctzll(wanted)]);
 	}
 	return wanted;
 }
 
 /* Everything in the first n children, n > 0. */
 static void
-apply_first(const CtFold *fold, const CtInner *inner, uint32_t n)
+apply_first(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
 {
-	apply_numbers(fold, inner, n);
-	(void) apply_lasts(fold, inner, n, fold->shape->lasts);
+	apply_numbers(shape, inner, n, state);
+	(void) apply_lasts(shape, inner, n, shape->lasts, state);
+}
+
+void
+ct_children_apply(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+{
+	apply_first(shape, inner, n, state);
 }
 
 /* ---- when nothing is in the way ------------------------------------------------------ */
-
-static inline uint32_t
-inner_count(const CtInner *inner)
-{
-	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
-}
 
 /*
  * What is added up, on the way down; what was set last, from the end back on
  * the way up, where it is found soon.
  */
 static void
-fold_clean_tree(const CtFold *fold, uint64_t wanted)
+fold_clean_tree(const CtShape *shape, const CtTimeline *timeline, int64_t time, uint64_t wanted,
+				CtState *state)
 {
-	CtRef ref = fold->timeline->root;
-	int height = fold->timeline->height < CT_MAX_HEIGHT ? fold->timeline->height : CT_MAX_HEIGHT;
+	CtRef ref = timeline->root;
+	int height = ct_timeline_height(timeline);
 	const CtInner *inner[CT_MAX_HEIGHT];
 	uint32_t n[CT_MAX_HEIGHT];
 	uint32_t from;
@@ -317,23 +275,23 @@ fold_clean_tree(const CtFold *fold, uint64_t wanted)
 
 	for (int depth = 0; depth < height; depth++)
 	{
-		inner[depth] = ct_ptr(fold->shape->arena, ref);
-		n[depth] = ct_node_until(inner[depth], fold->to);
+		inner[depth] = ct_ptr(shape->arena, ref);
+		n[depth] = ct_node_until(inner[depth], time);
 		if (n[depth] == 0)
 			return;
 		ref = ct_node_child(inner[depth])[--n[depth]];
-		ct_prefetch_block(ct_ptr(fold->shape->arena, ref));
+		ct_prefetch_block(ct_ptr(shape->arena, ref));
 		if (n[depth] > 0)
-			apply_numbers(fold, inner[depth], n[depth]);
+			apply_numbers(shape, inner[depth], n[depth], state);
 	}
-	ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, ref), &run);
-	to = ct_run_until(&run, fold->to);
-	from = ct_run_numbers(&run, 0, to, fold->state, &finish);
-	wanted = ct_run_lasts(&run, from, to, wanted, fold->state);
+	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+	to = ct_run_until(&run, time);
+	from = ct_run_numbers(&run, 0, to, state, &finish);
+	wanted = ct_run_lasts(&run, from, to, wanted, state);
 	for (int depth = height - 1; depth >= 0 && wanted != 0 && !finish; depth--)
 	{
 		if (n[depth] > 0)
-			wanted = apply_lasts(fold, inner[depth], n[depth], wanted);
+			wanted = apply_lasts(shape, inner[depth], n[depth], wanted, state);
 	}
 }
 
@@ -355,31 +313,30 @@ tail_ahead(const CtRun *run, int64_t time)
 
 /* With nothing to leave out and nothing to add. */
 static void
-fold_clean(const CtFold *fold)
+fold_clean(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtState *state)
 {
-	const CtTimeline *timeline = fold->timeline;
-	uint64_t lasts = fold->shape->lasts;
+	uint64_t lasts = shape->lasts;
 	const CtInner *root;
 	uint32_t from;
 	uint32_t to;
 	bool finish;
 	CtRun run;
 
-	ct_tail_run(fold->shape, timeline, &run);
-	if (timeline->root != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
+	ct_tail_run(shape, timeline, &run);
+	if (timeline->root != 0 && (run.count == 0 || ct_run_time(&run, 0) > time))
 	{
-		fold_clean_tree(fold, lasts);
+		fold_clean_tree(shape, timeline, time, lasts, state);
 		return;
 	}
-	tail_ahead(&run, fold->to);
-	root = timeline->root == 0 ? NULL : ct_ptr(fold->shape->arena, timeline->root);
-	if (root != NULL && inner_count(root) > 0)
-		apply_numbers(fold, root, inner_count(root));
-	to = ct_run_until(&run, fold->to);
-	from = ct_run_numbers(&run, 0, to, fold->state, &finish);
-	lasts = ct_run_lasts(&run, from, to, lasts, fold->state);
-	if (root != NULL && inner_count(root) > 0 && lasts != 0 && !finish)
-		(void) apply_lasts(fold, root, inner_count(root), lasts);
+	tail_ahead(&run, time);
+	root = timeline->root == 0 ? NULL : ct_ptr(shape->arena, timeline->root);
+	if (root != NULL && ct_node_count(root) > 0)
+		apply_numbers(shape, root, ct_node_count(root), state);
+	to = ct_run_until(&run, time);
+	from = ct_run_numbers(&run, 0, to, state, &finish);
+	lasts = ct_run_lasts(&run, from, to, lasts, state);
+	if (root != NULL && ct_node_count(root) > 0 && lasts != 0 && !finish)
+		(void) apply_lasts(shape, root, ct_node_count(root), lasts, state);
 }
 
 /* ---- when everything adds up ----------------------------------------------------------- */
@@ -485,7 +442,7 @@ add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *st
 static void
 add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
 {
-	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
 
 	way->depth = 0;
@@ -498,10 +455,10 @@ add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way
 
 		ct_tail_run(shape, timeline, &way->run);
 		tail_ahead(&way->run, time);
-		if (ref != 0 && inner_count(root) > 0)
+		if (ref != 0 && ct_node_count(root) > 0)
 		{
 			way->inner[0] = root;
-			way->n[0] = inner_count(root);
+			way->n[0] = ct_node_count(root);
 			way->depth = 1;
 			add_children(shape, root, way->n[0], state);
 		}
@@ -608,11 +565,7 @@ fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtSta
 	}
 	lasts = ct_run_lasts(&way.run, 0, way.until, shape->lasts, state);
 	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
-	{
-		CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
-
-		lasts = apply_lasts(&fold, way.inner[depth], way.n[depth], lasts);
-	}
+		lasts = apply_lasts(shape, way.inner[depth], way.n[depth], lasts, state);
 	state->present = true;
 	return true;
 }
@@ -634,7 +587,7 @@ tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
 	told->set = item->form->set;
 	told->null = item->form->null;
 	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
-		ct_value_told(fold->shape, item, __builtin_ctzll(rest),
+		ct_value_told(fold->sight.shape, item, __builtin_ctzll(rest),
 					  &told->value[__builtin_ctzll(rest)]);
 	telling->enough = !telling->teller(telling->arg, told);
 }
@@ -663,15 +616,15 @@ add_extra(CtFold *fold)
 {
 	CtForm scratch;
 	const CtEvent *event = event_at(fold, *fold->extra);
-	CtItem item = ct_event_item(fold->shape, event, &scratch);
+	CtItem item = ct_event_item(fold->sight.shape, event, &scratch);
 
 	if (fold->telling != NULL)
 		tell(fold, &item, false,
 			 event->state == CT_WAITING
 				 ? event->late
-				 : ct_timeline_has_later(fold->shape, fold->timeline, &item));
+				 : ct_timeline_has_later(fold->sight.shape, fold->sight.timeline, &item));
 	else
-		ct_state_add_item(fold->shape, fold->state, &item);
+		ct_state_add_item(fold->sight.shape, fold->state, &item);
 	fold->extra++;
 	fold->nextra--;
 }
@@ -685,18 +638,18 @@ is_cancelled(CtFold *fold, const CtItem *item)
 
 	if (fold->ncancelled == 0 || event_at(fold, *fold->cancelled)->time != item->time)
 		return false;
-	recent = ct_event_item(fold->shape, event_at(fold, *fold->cancelled), &scratch);
+	recent = ct_event_item(fold->sight.shape, event_at(fold, *fold->cancelled), &scratch);
 	if (event_at(fold, *fold->cancelled)->retracts
-			? ct_item_cmp(fold->shape, &recent, item) != 0
-			: ct_item_cmp_identity(fold->shape, &recent, item) != 0)
+			? ct_item_cmp(fold->sight.shape, &recent, item) != 0
+			: ct_item_cmp_identity(fold->sight.shape, &recent, item) != 0)
 		return false;
 	fold->cancelled++;
 	fold->ncancelled--;
 	return true;
 }
 
-/* Events of a block, in stretches.  True: the end of the fold was reached. */
-static bool
+/* Events of a block, in stretches. */
+static void
 fold_run(CtFold *fold, const CtRun *run)
 {
 	uint32_t first = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
@@ -706,7 +659,7 @@ fold_run(CtFold *fold, const CtRun *run)
 	for (uint32_t i = first; i < end; i++)
 	{
 		CtForm scratch;
-		bool seen = sees_label(fold, ct_run_label(run, i));
+		bool seen = ct_sight_sees(&fold->sight, ct_run_label(run, i));
 
 		if (fold->nextra > 0 || fold->ncancelled > 0)
 		{
@@ -729,19 +682,19 @@ fold_run(CtFold *fold, const CtRun *run)
 	}
 	if (start < end)
 		take(fold, run, start, end);
-	return end < run->count;
 }
 
-/* How many children from the first on can be taken in one step. */
+/* How many children of the node from the first on can be taken in one step. */
 static uint32_t
-clean_prefix(const CtFold *fold, const CtInner *inner)
+clean_prefix(const CtFold *fold, const CtWalk *walk)
 {
-	uint32_t n = ct_node_until(inner, fold->to);
+	const CtInner *inner = ct_walk_node(walk);
+	uint32_t children = walk->children[walk->depth - 1];
+	uint32_t n = children == 0 ? 0 : 31 - (uint32_t) __builtin_clz(children);
 	uint32_t seen = 0;
 
-	if (fold->from > INT64_MIN || n <= 1 || fold->telling != NULL)
+	if (fold->from > INT64_MIN)
 		return 0;
-	n--;
 	if (fold->nextra > 0)
 	{
 		int64_t time = event_at(fold, *fold->extra)->time;
@@ -756,93 +709,51 @@ clean_prefix(const CtFold *fold, const CtInner *inner)
 
 		n = before == 0 ? 0 : before - 1 < n ? before - 1 : n;
 	}
-	while (seen < n && sees_all(fold->snapshot, ct_node_lo(inner)[seen], ct_node_hi(inner)[seen]))
+	while (seen < n && ct_snapshot_sees_all(fold->sight.snapshot, ct_node_lo(inner)[seen],
+											ct_node_hi(inner)[seen]))
 		seen++;
 	return seen;
 }
 
+static void
+take_prefix(const CtFold *fold, CtWalk *walk)
+{
+	uint32_t n = clean_prefix(fold, walk);
+
+	if (n == 0)
+		return;
+	apply_first(fold->sight.shape, ct_walk_node(walk), n, fold->state);
+	walk->children[walk->depth - 1] &= ~ct_bits_below(n);
+}
+
 /* What lies behind child i, given what lies behind the node. */
-static CtBound
+static inline CtBound
 bound_of(const CtInner *inner, uint32_t i, int height, const CtBound *bound)
 {
-	if (i + 1 >= inner_count(inner))
+	if (i + 1 >= ct_node_count(inner))
 		return *bound;
 	return (CtBound){inner->time[i + 1], ct_node_child(inner)[i + 1], height - 1};
 }
 
-/* (The height of a timeline that is being changed may be 0 beside a root: no walk goes below 1.) */
-static bool fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound);
-
-/* One child.  True: the end of the fold was reached. */
+/* Recent events before child i are added; false: what is in it has to be looked at. */
 static bool
-fold_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtBound *bound)
+take_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtBound *bound)
 {
-	CtRef child = ct_node_child(inner)[i];
-	CtBound own = {inner->time[i], child, height - 1};
-	uint64_t lo = ct_node_lo(inner)[i];
-	uint64_t hi = ct_node_hi(inner)[i];
-	bool split;
+	CtBound own = {inner->time[i], ct_node_child(inner)[i], height - 1};
 
-	if (bound->ref != 0 && bound->time < fold->from)
-		return false;
-	if (own.time > fold->to)
-		return true;
 	while (own.time >= fold->from && fold->nextra > 0 && precedes(fold, *fold->extra, &own))
 		add_extra(fold);
-	split = (fold->nextra > 0 && precedes(fold, *fold->extra, bound)) ||
-			(fold->ncancelled > 0 && precedes(fold, *fold->cancelled, bound));
-	if (!split)
-	{
-		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 && lo >= fold->snapshot->xmax)
-			return false;
-		if (fold->telling == NULL && own.time >= fold->from &&
-			(bound->ref != 0 ? bound->time <= fold->to : fold->to == INT64_MAX) &&
-			sees_all(fold->snapshot, lo, hi))
-		{
-			apply_child(fold, inner, i);
-			return false;
-		}
-	}
-	if (height <= 1)
-	{
-		CtRun run;
-
-		ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
-		return fold_run(fold, &run);
-	}
-	return fold_node(fold, child, height - 1, bound);
-}
-
-/*
- * A torn tree has no end: who reads without the lock stops when the timeline
- * has changed, whatever he has found by then.
- */
-static inline bool
-is_torn(const CtFold *fold)
-{
-	return atomic_load_explicit(&fold->timeline->sequence, memory_order_relaxed) !=
-		   fold->sequence;
-}
-
-static bool
-fold_node(CtFold *fold, CtRef ref, int height, const CtBound *bound)
-{
-	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
-	uint32_t count = inner_count(inner);
-	uint32_t i = clean_prefix(fold, inner);
-
-	if (i > 0)
-		apply_first(fold, inner, i);
-	for (; i < count && !is_torn(fold); i++)
-	{
-		CtBound next = bound_of(inner, i, height, bound);
-
-		if (fold->telling != NULL && fold->telling->enough)
-			return true;
-		if (fold_child(fold, inner, i, height, &next))
-			return true;
-	}
-	return false;
+	if ((fold->nextra > 0 && precedes(fold, *fold->extra, bound)) ||
+		(fold->ncancelled > 0 && precedes(fold, *fold->cancelled, bound)))
+		return false;
+	if (ct_sight_hides(&fold->sight, inner, i))
+		return true;
+	if (own.time < fold->from ||
+		(bound->ref != 0 ? bound->time > fold->to : fold->to < INT64_MAX) ||
+		!ct_snapshot_sees_all(fold->sight.snapshot, ct_node_lo(inner)[i], ct_node_hi(inner)[i]))
+		return false;
+	apply_child(fold->sight.shape, inner, i, fold->state);
+	return true;
 }
 
 /* Behind the tree: the first row of the tail, or nothing. */
@@ -854,68 +765,97 @@ tail_bound(const CtShape *shape, const CtTimeline *timeline)
 	return (CtBound){ct_tail_row(shape->arena, timeline, 0)->time, timeline->tail, -1};
 }
 
+/* What is in the tree: by subtrees where that may be, else leaf by leaf. */
+static void
+fold_tree(CtFold *fold)
+{
+	const CtShape *shape = fold->sight.shape;
+	CtBound behind[CT_MAX_HEIGHT]; /* each node on the way */
+	CtWalk walk;
+	uint32_t i;
+
+	ct_walk_begin(&walk, &fold->sight, fold->from, fold->to, -1);
+	behind[0] = tail_bound(shape, fold->sight.timeline);
+	take_prefix(fold, &walk);
+	while (ct_walk_child(&walk, false, &i))
+	{
+		const CtInner *inner = ct_walk_node(&walk);
+		CtRef child = ct_node_child(inner)[i];
+		int height = walk.height - walk.depth + 1;
+		CtBound bound = bound_of(inner, i, height, &behind[walk.depth - 1]);
+		CtRun run;
+
+		if (take_child(fold, inner, i, height, &bound))
+			continue;
+		if (ct_walk_above_leaves(&walk))
+		{
+			ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
+			fold_run(fold, &run);
+			continue;
+		}
+		behind[walk.depth] = bound;
+		ct_walk_enter(&walk, child);
+		take_prefix(fold, &walk);
+	}
+}
+
 /* ---- folds ---------------------------------------------------------------------------- */
 
 static void
 fold_all(CtFold *fold)
 {
-	const CtTimeline *timeline = fold->timeline;
-	bool ended = false;
+	const CtShape *shape = fold->sight.shape;
+	const CtTimeline *timeline = fold->sight.timeline;
 
 	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
-		fold->telling == NULL && sees_all(fold->snapshot, timeline->lo, timeline->hi))
+		ct_snapshot_sees_all(fold->sight.snapshot, timeline->lo, timeline->hi))
 	{
-		if (!fold->shape->plain || !fold_plain(fold->shape, timeline, fold->to, fold->state))
-			fold_clean(fold);
+		if (!shape->plain || !fold_plain(shape, timeline, fold->to, fold->state))
+			fold_clean(shape, timeline, fold->to, fold->state);
 		return;
 	}
 	if (timeline->root != 0)
-	{
-		CtBound bound = tail_bound(fold->shape, timeline);
-		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
-
-		ended = fold_node(fold, timeline->root, height, &bound);
-	}
-	if (!ended && timeline->tail_count != 0)
+		fold_tree(fold);
+	if (timeline->tail_count != 0)
 	{
 		CtRun run;
 
-		ct_tail_run(fold->shape, timeline, &run);
-		(void) fold_run(fold, &run);
+		ct_tail_run(shape, timeline, &run);
+		fold_run(fold, &run);
 	}
 	while (fold->nextra > 0)
 		add_extra(fold);
-}
-
-/* How many of a sorted run are before the instant. */
-static uint32_t
-run_before(const CtFold *fold, const CtRef *run, uint32_t count, int64_t time)
-{
-	uint32_t low = 0;
-
-	while (low < count)
-	{
-		uint32_t middle = low + (count - low) / 2;
-
-		if (event_at(fold, run[middle])->time < time)
-			low = middle + 1;
-		else
-			count = middle;
-	}
-	return low;
 }
 
 /* Restrict a run to the instants of the fold. */
 static void
 run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 {
-	uint32_t first = run_before(fold, *run, *count, fold->from);
+	uint32_t first = ct_sight_before(&fold->sight, *run, *count, fold->from);
 	uint32_t end = *count;
 
 	if (fold->to < INT64_MAX)
-		end = run_before(fold, *run, *count, fold->to + 1);
+		end = ct_sight_before(&fold->sight, *run, *count, fold->to + 1);
 	*run += first;
 	*count = end - first;
+}
+
+/* The instants of a fold, and the recent events at them. */
+static void
+fold_clip(CtFold *fold, int64_t from, int64_t to)
+{
+	const CtRuns *runs = fold->sight.runs;
+
+	fold->from = from;
+	fold->to = to;
+	if (runs == NULL)
+		return;
+	fold->extra = runs->extra;
+	fold->nextra = runs->nextra;
+	fold->cancelled = runs->cancelled;
+	fold->ncancelled = runs->ncancelled;
+	run_clip(fold, &fold->extra, &fold->nextra);
+	run_clip(fold, &fold->cancelled, &fold->ncancelled);
 }
 
 /*
@@ -931,17 +871,17 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 static bool
 may_fold_apart(const CtFold *fold, uint64_t *set)
 {
-	if (!fold->shape->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
-		fold->from > INT64_MIN || fold->telling != NULL || !adds_up(fold->shape, fold->timeline))
+	if (!fold->sight.shape->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
+		fold->from > INT64_MIN || !adds_up(fold->sight.shape, fold->sight.timeline))
 		return false;
 	*set = 0;
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
 		CtForm scratch;
 		const CtForm *form =
-			ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form;
+			ct_event_item(fold->sight.shape, event_at(fold, fold->extra[i]), &scratch).form;
 
-		if (form->kind != CT_EVENT || (form->null & fold->shape->sums) != 0)
+		if (form->kind != CT_EVENT || (form->null & fold->sight.shape->sums) != 0)
 			return false;
 		*set |= form->set;
 	}
@@ -959,7 +899,7 @@ last_setters(const CtFold *fold, uint64_t wanted)
 		CtForm scratch;
 
 		i--;
-		wanted &= ~ct_event_item(fold->shape, event_at(fold, fold->extra[i]), &scratch).form->set;
+		wanted &= ~ct_event_item(fold->sight.shape, event_at(fold, fold->extra[i]), &scratch).form->set;
 	}
 	return i;
 }
@@ -971,9 +911,9 @@ last_setters(const CtFold *fold, uint64_t wanted)
 static bool
 entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 {
-	const CtShape *shape = fold->shape;
-	const CtTimeline *timeline = fold->timeline;
-	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	const CtShape *shape = fold->sight.shape;
+	const CtTimeline *timeline = fold->sight.timeline;
+	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
 	CtRun run;
 	uint32_t n;
@@ -995,7 +935,7 @@ entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 	n = ct_run_until(&run, fold->to);
 	return n > 0 && run.form != 0 && ct_run_time(&run, n - 1) > after &&
 		   (set & ~ct_form_of(shape, run.form, NULL, NULL)->set) == 0 &&
-		   sees_label(fold, ct_run_label(&run, n - 1));
+		   ct_sight_sees(&fold->sight, ct_run_label(&run, n - 1));
 }
 
 /*
@@ -1006,7 +946,7 @@ entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 static void
 fold_apart(const CtFold *fold, uint64_t set)
 {
-	const CtShape *shape = fold->shape;
+	const CtShape *shape = fold->sight.shape;
 	CtFold part = *fold;
 	uint32_t first = last_setters(fold, set & shape->lasts);
 	CtState lasts;
@@ -1045,52 +985,25 @@ fold_apart(const CtFold *fold, uint64_t set)
 }
 
 static void
-fold_between(CtFold *fold, const CtRuns *runs, int64_t from, int64_t to)
+fold_between(CtFold *fold, int64_t from, int64_t to)
 {
 	uint64_t set;
 
-	fold->from = from;
-	fold->to = to;
-	if (runs != NULL)
-	{
-		fold->extra = runs->extra;
-		fold->nextra = runs->nextra;
-		fold->cancelled = runs->cancelled;
-		fold->ncancelled = runs->ncancelled;
-		run_clip(fold, &fold->extra, &fold->nextra);
-		run_clip(fold, &fold->cancelled, &fold->ncancelled);
-	}
+	fold_clip(fold, from, to);
 	if (may_fold_apart(fold, &set))
 		fold_apart(fold, set);
 	else
 		fold_all(fold);
 }
 
-static CtFold
-fold_begin(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
-		   const CtShape *shape, CtState *state)
-{
-	return (CtFold){.shape = shape,
-					.timeline = ct_ptr(arena, timeline),
-					.snapshot = snapshot,
-					.state = state,
-					.newest_top = ((const CtStore *) ct_ptr(arena, store))->newest_top,
-					.sequence = atomic_load(&((CtTimeline *) ct_ptr(arena, timeline))->sequence)};
-}
-
 static void
-show(const CtFold *fold, const CtRuns *runs, int64_t time)
+show(const CtFold *fold, int64_t time)
 {
-	const CtShape *shape = fold->shape;
+	const CtShape *shape = fold->sight.shape;
 
 	ct_state_show(shape, fold->state);
 	if ((shape->linear | shape->moving) != 0)
-	{
-		CtSight sight = {shape, fold->timeline, fold->snapshot,
-						 runs,  fold->newest_top, fold->sequence};
-
-		ct_state_show_between(&sight, time, fold->state);
-	}
+		ct_state_show_between(&fold->sight, time, fold->state);
 }
 
 void
@@ -1102,130 +1015,45 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	CtFold fold;
 
 	if (shape.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
-		sees_all(snapshot, t->lo, t->hi))
+		ct_snapshot_sees_all(snapshot, t->lo, t->hi))
 	{
 		begin_plain(&shape, t, state);
 		if (fold_plain(&shape, t, time, state))
 			return;
 	}
 	ct_timeline_begin(&shape, t, state);
-	fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
-	fold_between(&fold, runs, INT64_MIN, time);
-	show(&fold, runs, time);
+	fold = (CtFold){.sight = ct_sight(&shape, store, timeline, snapshot, runs), .state = state};
+	fold_between(&fold, INT64_MIN, time);
+	show(&fold, time);
 }
 
 /* ---- going on ---------------------------------------------------------------------- */
-
-/* The first instant of a block from fold->from on that has a visible event. */
-static bool
-run_next(const CtFold *fold, const CtRun *run, int64_t *time)
-{
-	uint32_t i = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
-
-	for (; i < run->count; i++)
-	{
-		if (sees_label(fold, ct_run_label(run, i)))
-		{
-			*time = ct_run_time(run, i);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A cancelled event will do, for its twin is an extra of the same instant. */
-static bool
-node_next(const CtFold *fold, CtRef ref, int height, const CtBound *bound, int64_t *time)
-{
-	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
-	uint32_t count = inner_count(inner);
-	uint32_t first = ct_node_until(inner, fold->from);
-
-	/* An event of this instant may be in a child that begins before it. */
-	while (first > 0 && inner->time[first - 1] == fold->from)
-		first--;
-	for (uint32_t i = first > 0 ? first - 1 : 0; i < count && !is_torn(fold); i++)
-	{
-		CtBound next = bound_of(inner, i, height, bound);
-		CtRef child = ct_node_child(inner)[i];
-		bool found;
-
-		if (next.ref != 0 && next.time < fold->from)
-			continue;
-		if (fold->snapshot != NULL && (inner->frozen >> i & 1) == 0 &&
-			ct_node_lo(inner)[i] >= fold->snapshot->xmax)
-			continue;
-		if (height <= 1)
-		{
-			CtRun run;
-
-			ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
-			found = run_next(fold, &run, time);
-		}
-		else
-			found = node_next(fold, child, height - 1, &next, time);
-		if (found)
-			return true;
-	}
-	return false;
-}
-
-static bool
-timeline_next(const CtFold *fold, int64_t *time)
-{
-	const CtTimeline *timeline = fold->timeline;
-
-	if (timeline->root != 0)
-	{
-		CtBound bound = tail_bound(fold->shape, timeline);
-		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
-
-		if ((bound.ref == 0 || bound.time >= fold->from) &&
-			node_next(fold, timeline->root, height, &bound, time))
-			return true;
-	}
-	if (timeline->tail_count != 0)
-	{
-		CtRun run;
-
-		ct_tail_run(fold->shape, timeline, &run);
-		return run_next(fold, &run, time);
-	}
-	return false;
-}
 
 bool
 ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time, int64_t until,
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, state);
-	int64_t next = 0;
-	bool found;
+	CtFold fold = {.sight = ct_sight(&shape, store, timeline, snapshot, runs), .state = state};
+	int64_t next;
 
-	if (*time >= until)
-		return false;
-	fold.from = *time + 1;
-	found = timeline_next(&fold, &next);
-	if (runs != NULL)
-	{
-		uint32_t i = run_before(&fold, runs->extra, runs->nextra, fold.from);
-
-		if (i < runs->nextra)
-		{
-			int64_t extra = event_at(&fold, runs->extra[i])->time;
-
-			next = found && next < extra ? next : extra;
-			found = true;
-		}
-	}
-	if (!found || next > until)
+	if (*time >= until || !ct_sight_next(&fold.sight, *time + 1, until, &next))
 		return false;
 	*time = next;
 	ct_state_resume(&shape, state);
-	fold_between(&fold, runs, next, next);
-	show(&fold, runs, next);
+	fold_between(&fold, next, next);
+	show(&fold, next);
 	return true;
+}
+
+bool
+ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
+				   const CtSnapshot *snapshot, const CtRuns *runs)
+{
+	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	CtSight sight = ct_sight(&shape, store, timeline, snapshot, runs);
+
+	return ct_sight_latest(&sight, *time, time);
 }
 
 /* ---- events as they were told ---------------------------------------------------------- */
@@ -1235,485 +1063,16 @@ ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline, int64_t from
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtTeller teller, void *arg)
 {
 	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, NULL);
-	CtTelling telling;
+	CtTelling telling = {.teller = teller, .arg = arg};
+	CtFold fold = {.sight = ct_sight(&shape, store, timeline, snapshot, runs), .telling = &telling};
+	CtWalk walk;
+	CtRun run;
 
-	telling.teller = teller;
-	telling.arg = arg;
-	telling.enough = false;
-	fold.telling = &telling;
-	fold_between(&fold, runs, from, to);
+	fold_clip(&fold, from, to);
+	ct_walk_begin(&walk, &fold.sight, from, to, -1);
+	while (!telling.enough && ct_walk_block(&walk, &run))
+		fold_run(&fold, &run);
+	while (!telling.enough && fold.nextra > 0)
+		add_extra(&fold);
 	return !telling.enough;
-}
-
-/* The last instant of a block, not after fold->to, that has a visible event. */
-static bool
-run_latest(const CtFold *fold, const CtRun *run, int64_t *time)
-{
-	for (uint32_t i = ct_run_until(run, fold->to); i > 0; i--)
-	{
-		if (sees_label(fold, ct_run_label(run, i - 1)))
-		{
-			*time = ct_run_time(run, i - 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool
-node_latest(const CtFold *fold, CtRef ref, int height, int64_t *time)
-{
-	const CtInner *inner = ct_ptr(fold->shape->arena, ref);
-
-	for (uint32_t i = ct_node_until(inner, fold->to); i > 0 && !is_torn(fold); i--)
-	{
-		CtRef child = ct_node_child(inner)[i - 1];
-		bool found;
-
-		if (fold->snapshot != NULL && (inner->frozen >> (i - 1) & 1) == 0 &&
-			ct_node_lo(inner)[i - 1] >= fold->snapshot->xmax)
-			continue;
-		if (height <= 1)
-		{
-			CtRun run;
-
-			ct_leaf_run(fold->shape, ct_ptr(fold->shape->arena, child), &run);
-			found = run_latest(fold, &run, time);
-		}
-		else
-			found = node_latest(fold, child, height - 1, time);
-		if (found)
-			return true;
-	}
-	return false;
-}
-
-bool
-ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
-				   const CtSnapshot *snapshot, const CtRuns *runs)
-{
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = fold_begin(arena, store, timeline, snapshot, &shape, NULL);
-	const CtTimeline *t = fold.timeline;
-	int height = t->height < CT_MAX_HEIGHT ? t->height : CT_MAX_HEIGHT;
-	int64_t latest = INT64_MIN;
-	bool found = false;
-
-	fold.to = *time;
-	if (t->tail_count != 0)
-	{
-		CtRun run;
-
-		ct_tail_run(&shape, t, &run);
-		found = run_latest(&fold, &run, &latest);
-	}
-	/* (A cancelled event will do, for its twin is an extra of the same instant.) */
-	if (!found && t->root != 0 && height > 0)
-		found = node_latest(&fold, t->root, height, &latest);
-	if (runs != NULL)
-	{
-		uint32_t before = fold.to < INT64_MAX
-			? run_before(&fold, runs->extra, runs->nextra, fold.to + 1) : runs->nextra;
-
-		if (before > 0)
-		{
-			int64_t extra = event_at(&fold, runs->extra[before - 1])->time;
-
-			latest = found && latest > extra ? latest : extra;
-			found = true;
-		}
-	}
-	*time = latest;
-	return found;
-}
-
-/* ---- runs --------------------------------------------------------------------------- */
-
-static int
-recent_cmp(const CtShape *shape, CtRef a, CtRef b)
-{
-	CtForm a_scratch;
-	CtForm b_scratch;
-	CtItem x = ct_event_item(shape, ct_ptr(shape->arena, a), &a_scratch);
-	CtItem y = ct_event_item(shape, ct_ptr(shape->arena, b), &b_scratch);
-
-	return ct_item_cmp(shape, &x, &y);
-}
-
-/* Merge sort, bottom up: `scratch` has room for as many. */
-static void
-run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
-{
-	for (uint64_t width = 1; width < count; width *= 2)
-	{
-		for (uint64_t start = 0; start < count; start += 2 * width)
-		{
-			uint64_t middle = start + width < count ? start + width : count;
-			uint64_t end = middle + width < count ? middle + width : count;
-			uint64_t a = start;
-			uint64_t b = middle;
-
-			for (uint64_t i = start; i < end; i++)
-			{
-				bool from_b =
-					a == middle || (b < end && recent_cmp(shape, run[b], run[a]) < 0);
-
-				scratch[i] = from_b ? run[b++] : run[a++];
-			}
-		}
-		memcpy(run, scratch, count * sizeof(CtRef));
-	}
-}
-
-/* Of twins, which lie side by side now, the first by content stays. */
-static uint32_t
-run_unique(const CtShape *shape, CtRef *run, uint32_t count)
-{
-	uint32_t kept = 0;
-	CtForm scratch;
-	CtForm other;
-
-	for (uint32_t i = 0; i < count; i++)
-	{
-		CtItem item = ct_event_item(shape, ct_ptr(shape->arena, run[i]), &scratch);
-
-		if (kept > 0 && item.form->has_id)
-		{
-			CtItem last = ct_event_item(shape, ct_ptr(shape->arena, run[kept - 1]), &other);
-
-			if (ct_item_cmp_identity(shape, &last, &item) == 0)
-				continue;
-		}
-		run[kept++] = run[i];
-	}
-	return kept;
-}
-
-static inline bool
-retracts(const CtShape *shape, CtRef ref)
-{
-	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts != 0;
-}
-
-/*
- * Events that are alike are as good as each other.  As many of them as are
- * retracted go; if there are not so many, the others have entered.
- */
-static void
-run_retract(const CtShape *shape, CtRuns *runs)
-{
-	CtRef *run = runs->extra;
-	uint32_t kept = 0;
-	uint32_t end;
-
-	for (uint32_t start = 0; start < runs->nextra; start = end)
-	{
-		uint32_t backward = 0;
-		uint32_t forward = 0;
-
-		for (end = start; end < runs->nextra; end++)
-		{
-			if (end > start && recent_cmp(shape, run[start], run[end]) != 0)
-				break;
-			if (retracts(shape, run[end]))
-				backward++;
-			else
-				forward++;
-		}
-		for (uint32_t i = start; i < end; i++)
-		{
-			CtRef ref = run[i];
-
-			if (retracts(shape, ref) && backward > forward)
-			{
-				runs->cancelled[runs->ncancelled++] = ref;
-				backward--;
-			}
-			else if (!retracts(shape, ref) && forward > backward)
-			{
-				run[kept++] = ref;
-				forward--;
-			}
-		}
-	}
-	runs->nextra = kept;
-}
-
-/* A cancelled twin finds its place among the retractions, which are few if there are twins. */
-static void
-run_insert(const CtShape *shape, CtRef *run, uint32_t count, CtRef ref)
-{
-	while (count > 0 && recent_cmp(shape, run[count - 1], ref) > 0)
-	{
-		run[count] = run[count - 1];
-		count--;
-	}
-	run[count] = ref;
-}
-
-/* Is the entered event retracted?  *next: the first retraction that may be of it, or of a later one. */
-static bool
-is_retracted(const CtShape *shape, const CtRuns *runs, const CtItem *item, uint32_t *next)
-{
-	for (; *next < runs->ncancelled; ++*next)
-	{
-		CtForm scratch;
-		CtItem other =
-			ct_event_item(shape, ct_ptr(shape->arena, runs->cancelled[*next]), &scratch);
-		int order = ct_item_cmp(shape, &other, item);
-
-		if (order >= 0)
-			return order == 0 && retracts(shape, runs->cancelled[*next]);
-	}
-	return false;
-}
-
-void
-ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
-				  CtRuns *runs)
-{
-	const CtStore *s = ct_ptr(arena, store);
-	const CtTimeline *t = ct_ptr(arena, timeline);
-	CtShape shape = ct_store_shape(arena, s);
-	uint32_t kept = 0;
-	uint32_t next = 0;
-
-	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
-	runs->ncancelled = 0;
-	if (runs->retracts)
-		run_retract(&shape, runs);
-	runs->nextra = run_unique(&shape, runs->extra, runs->nextra);
-	for (uint32_t i = 0; i < runs->nextra; i++)
-	{
-		CtForm scratch;
-		CtForm other;
-		CtItem item = ct_event_item(&shape, ct_ptr(arena, runs->extra[i]), &scratch);
-		CtSpot spot;
-
-		if (item.form->has_id && ct_timeline_locate(&shape, t, &item, &spot))
-		{
-			CtRun run;
-			CtItem twin;
-			uint32_t label;
-
-			ct_spot_run(&shape, t, &spot, &run);
-			twin = ct_run_item(&run, spot.position - 1, &other);
-			label = ct_run_label(&run, spot.position - 1);
-			if ((label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label))) &&
-				!is_retracted(&shape, runs, &twin, &next))
-			{
-				if (ct_item_cmp(&shape, &item, &twin) >= 0)
-					continue;
-				run_insert(&shape, runs->cancelled, runs->ncancelled++, runs->extra[i]);
-			}
-		}
-		runs->extra[kept++] = runs->extra[i];
-	}
-	runs->nextra = kept;
-}
-
-bool
-ct_store_cancels(const CtArena *arena, CtRef store)
-{
-	const CtStore *s = ct_ptr(arena, store);
-
-	return (s->linear | s->moving) == 0;
-}
-
-bool
-ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot)
-{
-	const CtTimeline *t = ct_ptr(arena, timeline);
-
-	return sees_all(snapshot, t->lo, t->hi);
-}
-
-/* ---- effects ------------------------------------------------------------------------ */
-
-/* Does it make the attribute independent of what was before? */
-static bool
-overrides(const CtShape *shape, const CtItem *item, int attr)
-{
-	if (item->form->kind == CT_FINISH)
-		return true;
-	return ct_form_sets(item->form, attr) &&
-		   (item->form->kind == CT_SNAPSHOT || ct_form_nulls(item->form, attr) ||
-			shape->schema->attr[attr].rule == CT_RULE_LAST);
-}
-
-/*
- * The first event from position `from` of a block on that overrides the
- * attribute; -1 is the row's presence, which every event decides.
- */
-static bool
-run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtForm *scratch)
-{
-	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
-		return false;
-	for (uint32_t i = from; i < run->count; i++)
-	{
-		*item = ct_run_item(run, i, scratch);
-		if (attr < 0 || overrides(run->shape, item, attr))
-			return true;
-	}
-	return false;
-}
-
-/* The children in which there is one. */
-static uint32_t
-overriding_children(const CtShape *shape, const CtInner *inner, int attr)
-{
-	const CtColumn *column;
-
-	if (attr < 0)
-		return ct_bits_below(inner->count);
-	if ((inner->columns >> attr & 1) == 0)
-		return inner->finish;
-	column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
-	return column->overrides;
-}
-
-static bool
-node_override(const CtShape *shape, CtRef ref, int height, int attr, CtItem *item,
-			  CtForm *scratch)
-{
-	CtRun run;
-
-	for (; height > 0; height--)
-	{
-		const CtInner *inner = ct_ptr(shape->arena, ref);
-		uint32_t children = overriding_children(shape, inner, attr);
-
-		if (children == 0)
-			return false;
-		ref = ct_node_child(inner)[__builtin_ctz(children)];
-	}
-	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
-	return run_override(&run, 0, attr, item, scratch);
-}
-
-/* The first event from the spot on that overrides it. */
-bool
-ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
-				 CtItem *item, CtForm *scratch)
-{
-	CtRun run;
-
-	ct_spot_run(shape, timeline, spot, &run);
-	if (run_override(&run, spot->position, attr, item, scratch))
-		return true;
-	if (spot->depth == 0)
-		return false;
-	for (int depth = spot->depth - 1; depth >= 0; depth--)
-	{
-		const CtInner *inner = spot->inner[depth];
-		uint32_t children =
-			overriding_children(shape, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
-
-		if (children != 0)
-			return node_override(shape, ct_node_child(inner)[__builtin_ctz(children)],
-								 timeline->height - depth - 1, attr, item, scratch);
-	}
-	ct_tail_run(shape, timeline, &run);
-	return run_override(&run, 0, attr, item, scratch);
-}
-
-/* The state of all events before the spot, seen by everyone or not. */
-static void
-fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
-{
-	CtFold fold = {.shape = shape, .timeline = timeline, .state = state};
-	CtRun run;
-
-	ct_spot_run(shape, timeline, spot, &run);
-	ct_timeline_begin(shape, timeline, state);
-	for (int depth = 0; depth < spot->depth; depth++)
-	{
-		if (spot->index[depth] > 0)
-			apply_first(&fold, spot->inner[depth], spot->index[depth]);
-	}
-	if (spot->depth == 0 && timeline->root != 0)
-	{
-		const CtInner *root = ct_ptr(shape->arena, timeline->root);
-
-		apply_first(&fold, root, root->count);
-	}
-	ct_run_apply(&run, 0, spot->position, state);
-}
-
-static inline bool
-touches(const CtShape *shape, const CtItem *item, int attr)
-{
-	return ct_form_sets(item->form, attr) ||
-		   (item->form->kind == CT_FINISH && shape->schema->attr[attr].rule != CT_RULE_NONE);
-}
-
-/*
- * What would change if the event, which has not entered, entered now,
- * `instead` of its twin or beside all: nothing (false), or states at the
- * instants of the effect, which begins before the event only for what is
- * interpolated.  `widely`: or could change, if more events were there than
- * have entered.
- *
- * Attributes do not depend on each other (R3): where two states differ they
- * differ until the attributes that do are overridden.
- */
-bool
-ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
-				   bool instead, bool widely, CtEffect *effect)
-{
-	uint64_t between = shape->linear | shape->moving;
-	CtSpot spot;
-	CtSpot before;
-	CtState base;
-	CtState without;
-	CtState with;
-	CtItem twin;
-	CtForm scratch;
-
-	(void) ct_timeline_locate(shape, timeline, item, &spot);
-	before = spot;
-	before.position -= instead;
-	fold_before(shape, timeline, &before, &without);
-	ct_state_copy(&with, &without);
-	if (between != 0)
-		ct_state_copy(&base, &without);
-	ct_state_add_item(shape, &with, item);
-	if (instead)
-	{
-		CtRun run;
-
-		ct_spot_run(shape, timeline, &spot, &run);
-		twin = ct_run_item(&run, before.position, &scratch);
-		ct_state_add_item(shape, &without, &twin);
-	}
-
-	effect->from = effect->to = item->time;
-	for (int i = -1; i < shape->schema->nattrs; i++)
-	{
-		CtItem next = {.time = INT64_MAX};
-		CtForm other;
-		bool differs;
-
-		if (i >= 0 && (between >> i & 1) != 0)
-			continue;
-		if (widely)
-			differs = i < 0 || touches(shape, item, i) || (instead && touches(shape, &twin, i));
-		else
-			differs = i < 0 ? with.present != without.present
-							: !ct_value_equal(&with.value[i], &without.value[i]);
-		if (!differs)
-			continue;
-		if (!ct_next_override(shape, timeline, &spot, i, &next, &other))
-			next.time = INT64_MAX;
-		effect->to = next.time > effect->to ? next.time : effect->to;
-	}
-	if (between != 0)
-	{
-		CtEntering entering = {item, instead ? &twin : NULL, &spot, widely, &base, &with, &without};
-
-		ct_effect_between(shape, timeline, &entering, effect);
-	}
-	return effect->to > effect->from;
 }

@@ -42,7 +42,7 @@
 
 #include <string.h>
 
-#include "rule.h"
+#include "cell.h"
 
 #define MOST_SCALE 18
 #define MOST_CLOCK_DIGITS 9

@@ -26,8 +26,6 @@
  *
  * Not here: what happens as events enter (store.c), which keys are wanted.
  */
-#include "store.h"
-
 #include "timeline.h"
 
 void

@@ -23,7 +23,8 @@
  *
  * Not here: what is read (fold.c, directory.c); how often to try (scan.c).
  */
-#include "timeline.h"
+#include "block.h"
+#include "slot.h"
 
 /* Steps along a chain before a look whether it still is one. */
 #define STEPS_PER_LOOK 64

@@ -38,59 +38,16 @@
  * Not here: order and summaries (timeline.c), memory (arena.c), keys whose events
  * are elsewhere (partial.c).
  */
-#include "store.h"
+#include "effect.h"
 
 #include <assert.h>
 #include <string.h>
 
+#include "base.h"
+#include "form.h"
 #include "timeline.h"
 
 /* ---- access ------------------------------------------------------------------ */
-
-CtShape
-ct_store_shape(const CtArena *arena, const CtStore *store)
-{
-	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
-	CtShape shape = {.arena = arena,
-					 .schema = ct_ptr(arena, store->schema),
-					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
-					 .nforms = nforms,
-					 .lasts = store->lasts,
-					 .hidden = store->hidden,
-					 .linear = store->linear,
-					 .moving = store->moving,
-					 .sums = store->sums,
-					 .initial = store->initial,
-					 .plain = store->plain != 0};
-
-	return shape;
-}
-
-CtWriter
-ct_writer(CtArena *arena, CtRef ref)
-{
-	CtWriter writer = {.arena = arena, .store = ct_ptr(arena, ref)};
-
-	writer.shape = ct_store_shape(arena, writer.store);
-	return writer;
-}
-
-CtRef
-ct_take(CtWriter *writer, size_t bytes, bool upkeep)
-{
-	CtRef ref = ct_alloc(writer->arena, bytes, upkeep);
-
-	if (ref != 0)
-		writer->store->bytes += ct_alloc_size(bytes);
-	return ref;
-}
-
-void
-ct_give(CtWriter *writer, CtRef ref, size_t bytes)
-{
-	writer->store->bytes -= ct_alloc_size(bytes);
-	ct_free(writer->arena, ref, bytes);
-}
 
 const CtSchema *
 ct_store_schema(const CtArena *arena, CtRef store)
@@ -205,28 +162,6 @@ queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
 		queue->last = before;
 }
 
-static inline CtRef
-ref_of(const CtWriter *writer, const void *at)
-{
-	return (CtRef) ((size_t) ((const char *) at - writer->arena->base) / CT_GRANULE);
-}
-
-void
-ct_young_push(CtWriter *writer, CtTimeline *timeline)
-{
-	CtStore *store = writer->store;
-	CtRef ref = ref_of(writer, timeline);
-
-	timeline->in_young = true;
-	timeline->young_next = 0;
-	if (store->young.last != 0)
-		((CtTimeline *) ct_ptr(writer->arena, store->young.last))->young_next = ref;
-	else
-		store->young.first = ref;
-	store->young.last = ref;
-	store->nyoung_timelines++;
-}
-
 static CtTimeline *
 young_pop(CtWriter *writer)
 {
@@ -337,30 +272,6 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 			writer->store->plain = false;
 	}
 	return true;
-}
-
-/* Memory that is given back with the store; false: no room to remember it. */
-bool
-ct_retire(CtWriter *writer, CtRef ref, size_t bytes)
-{
-	CtRef at = ct_take(writer, sizeof(CtRetired), false);
-
-	if (at == 0)
-		return false;
-	*(CtRetired *) ct_ptr(writer->arena, at) =
-		(CtRetired){.next = writer->store->retired, .ref = ref, .bytes = (uint32_t) bytes};
-	writer->store->retired = at;
-	return true;
-}
-
-/* Forget what was retired last, which is in use again. */
-void
-ct_unretire(CtWriter *writer)
-{
-	CtRef at = writer->store->retired;
-
-	writer->store->retired = ((CtRetired *) ct_ptr(writer->arena, at))->next;
-	ct_give(writer, at, sizeof(CtRetired));
 }
 
 CtStatus
@@ -1156,7 +1067,7 @@ freeze_one(CtWriter *writer)
 	if (timeline->hi != 0 || timeline->seen != 0)
 		ct_young_push(writer, timeline);
 	else if (ct_timeline_is_over(writer->store, timeline))
-		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+		ct_directory_remove(writer, ct_ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return 1 + (int) frozen;
 }
@@ -1463,7 +1374,7 @@ static CtStatus
 load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 {
 	if (ct_timeline_is_over(writer->store, timeline))
-		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+		ct_directory_remove(writer, ct_ref_of(writer, timeline)); /* S5 */
 	return status;
 }
 
@@ -1575,7 +1486,7 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
 	if (ct_timeline_is_over(writer->store, timeline))
-		ct_directory_remove(writer, ref_of(writer, timeline)); /* S5 */
+		ct_directory_remove(writer, ct_ref_of(writer, timeline)); /* S5 */
 	ct_change_end(timeline);
 	return CT_OK;
 }

@@ -38,6 +38,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "form.h"
+
 /* ---- looking ---------------------------------------------------------------------- */
 
 /* The block a spot is in. */
@@ -68,7 +70,7 @@ ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
 {
 	CtRun run;
 	CtRef ref = timeline->root;
-	int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+	int height = ct_timeline_height(timeline);
 
 	ct_tail_run(shape, timeline, &run);
 	if (run.count == 0 && ref == 0)
@@ -215,7 +217,7 @@ ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtIte
 		return false;
 	if (!in_tail(shape, timeline, item))
 	{
-		int height = timeline->height < CT_MAX_HEIGHT ? timeline->height : CT_MAX_HEIGHT;
+		int height = ct_timeline_height(timeline);
 
 		for (; spot->depth < height; spot->depth++)
 		{

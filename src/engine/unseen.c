@@ -13,94 +13,82 @@
  *
  * Not here: events that have not entered; what a conflict is.
  */
-#include "timeline.h"
+#include "walk.h"
 
 typedef struct CtUnseen
 {
-	const CtArena *arena;
-	const CtTimeline *timeline;
-	const CtSnapshot *snapshot;
-	uint64_t newest_top;
-	uint32_t sequence; /* of the timeline, at the start */
-	uint64_t last;     /* found last */
+	CtSight sight;
+	uint64_t last; /* found last */
 	uint64_t *top;
 	uint32_t room;
 	uint32_t count;
 } CtUnseen;
 
 static void
-note_label(CtUnseen *unseen, uint32_t label)
+note_labels(CtUnseen *unseen, const CtRun *run)
 {
-	uint64_t top = ct_label_top(unseen->newest_top, label);
-
-	if (label == 0 || top == unseen->last || ct_snapshot_sees(unseen->snapshot, top))
-		return;
-	unseen->last = top;
-	if (unseen->count < unseen->room)
-		unseen->top[unseen->count] = top;
-	unseen->count++;
-}
-
-static void
-walk_leaf(CtUnseen *unseen, const CtLeaf *leaf)
-{
-	const uint32_t *label = ct_ptr(unseen->arena, leaf->labels);
-
-	for (uint32_t i = 0; leaf->labels != 0 && i < leaf->count && i < CT_LEAF_EVENTS; i++)
-		note_label(unseen, label[i]);
-}
-
-/* (A torn tree has no end: the walk stops when the timeline has changed.) */
-static void
-walk_node(CtUnseen *unseen, CtRef ref, int height)
-{
-	const CtInner *inner = ct_ptr(unseen->arena, ref);
-
-	for (uint32_t i = 0; i < inner->count && i < ct_node_capacity(inner); i++)
+	for (uint32_t i = 0; i < run->count; i++)
 	{
-		CtRef child = ct_node_child(inner)[i];
+		uint32_t label = ct_run_label(run, i);
+		uint64_t top = ct_label_top(unseen->sight.newest_top, label);
 
-		if (ct_snapshot_sees_all(unseen->snapshot, ct_node_lo(inner)[i], ct_node_hi(inner)[i]))
+		if (label == 0 || top == unseen->last || ct_snapshot_sees(unseen->sight.snapshot, top))
 			continue;
-		if (atomic_load_explicit(&unseen->timeline->sequence, memory_order_relaxed) !=
-			unseen->sequence)
-			return;
-		if (height > 1)
-			walk_node(unseen, child, height - 1);
-		else
-			walk_leaf(unseen, ct_ptr(unseen->arena, child));
+		unseen->last = top;
+		if (unseen->count < unseen->room)
+			unseen->top[unseen->count] = top;
+		unseen->count++;
 	}
 }
 
 static void
-walk_tail(CtUnseen *unseen, const CtShape *shape)
+walk_tree(CtUnseen *unseen)
 {
-	CtRun run;
+	const CtSight *sight = &unseen->sight;
+	CtWalk walk;
+	uint32_t i;
 
-	ct_tail_run(shape, unseen->timeline, &run);
-	for (uint32_t i = 0; i < run.count; i++)
-		note_label(unseen, ct_run_label(&run, i));
+	ct_walk_begin(&walk, sight, INT64_MIN, INT64_MAX, -1);
+	while (ct_walk_child(&walk, false, &i))
+	{
+		const CtInner *inner = ct_walk_node(&walk);
+		CtRef child = ct_node_child(inner)[i];
+		CtRun run;
+
+		if (ct_snapshot_sees_all(sight->snapshot, ct_node_lo(inner)[i], ct_node_hi(inner)[i]))
+			continue;
+		if (!ct_walk_above_leaves(&walk))
+		{
+			ct_walk_enter(&walk, child);
+			continue;
+		}
+		ct_leaf_run(sight->shape, ct_ptr(sight->shape->arena, child), &run);
+		note_labels(unseen, &run);
+	}
+}
+
+bool
+ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot)
+{
+	const CtTimeline *t = ct_ptr(arena, timeline);
+
+	return ct_snapshot_sees_all(snapshot, t->lo, t->hi);
 }
 
 uint32_t
 ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 				   uint64_t *top, uint32_t room)
 {
-	const CtTimeline *t = ct_ptr(arena, timeline);
-	CtUnseen unseen = {.arena = arena,
-					   .timeline = t,
-					   .snapshot = snapshot,
-					   .newest_top = ((const CtStore *) ct_ptr(arena, store))->newest_top,
-					   .sequence = atomic_load(&((CtTimeline *) ct_ptr(arena, timeline))->sequence),
+	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	CtUnseen unseen = {.sight = ct_sight(&shape, store, timeline, snapshot, NULL),
 					   .top = top,
 					   .room = room};
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	int height = t->height < CT_MAX_HEIGHT ? t->height : CT_MAX_HEIGHT;
+	CtRun run;
 
-	if (ct_snapshot_sees_all(snapshot, t->lo, t->hi))
+	if (ct_timeline_seen(arena, timeline, snapshot))
 		return 0;
-	if (t->root != 0 && height > 0)
-		walk_node(&unseen, t->root, height);
-	walk_tail(&unseen, &shape);
+	walk_tree(&unseen);
+	ct_tail_run(&shape, unseen.sight.timeline, &run);
+	note_labels(&unseen, &run);
 	return unseen.count;
 }

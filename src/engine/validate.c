@@ -9,14 +9,15 @@
  * changing, for a region.  Nothing is written.
  *
  * The invariants are stated at the head of arena.c (A), event.c (E), rule.c
- * (R), block.c (B), node.c (N), timeline.c (T), retain.c (P), directory.c (D),
- * store.c (S).
+ * (R), block.c (B), node.c (N), timeline.c (T), base.c and retain.c (P),
+ * directory.c (D), store.c (S), partial.c (K).
  *
  * Not here: the law itself, which tests prove against a naive fold.
  */
 #include <string.h>
 
 #include "arena.h"
+#include "base.h"
 #include "timeline.h"
 
 typedef struct CtCheck

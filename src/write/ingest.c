@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "engine/store.h"
 #include "write/write.h"
 #include "base/base.h"
 #include "mvcc/mvcc.h"

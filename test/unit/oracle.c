@@ -13,7 +13,7 @@
  */
 #include "oracle.h"
 
-#include "store.h"
+#include "writer.h"
 #include "timeline.h"
 
 #include <stdio.h>

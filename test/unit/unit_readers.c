@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "oracle.h"
-#include "store.h"
+#include "writer.h"
 
 enum
 {

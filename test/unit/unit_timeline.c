@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "oracle.h"
-#include "store.h"
+#include "writer.h"
 #include "table.h"
 
 static uint64_t seed;

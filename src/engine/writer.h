@@ -1,9 +1,11 @@
 /*
- * store.h
- *	  The inside of a store: one table's share of one partition.
+ * writer.h
+ *	  The inside of a store, one table's share of one partition, and its writer.
+ *
+ * Of writer.c; for everything above that changes a store or reads its head.
  */
-#ifndef CT_STORE_H
-#define CT_STORE_H
+#ifndef CT_WRITER_H
+#define CT_WRITER_H
 
 #include "directory.h"
 #include "event.h"
@@ -15,7 +17,7 @@ typedef struct CtQueue
 	CtRef last;
 } CtQueue;
 
-typedef struct CtStore
+struct CtStore
 {
 	CtRef schema;
 	CtRef forms; /* references by number */
@@ -64,7 +66,7 @@ typedef struct CtStore
 	bool partial;           /* keys may be missing: partial.c */
 	uint64_t newest_untold; /* highest id of an event that went and was not told: partial.c */
 	uint32_t evict_slot;    /* the next one a walk of ct_store_evict() looks at */
-} CtStore;
+};
 
 /* What a reader without the lock may still be looking at. */
 typedef struct CtRetired
@@ -74,19 +76,15 @@ typedef struct CtRetired
 	uint32_t bytes;
 } CtRetired;
 
-/* A store under change, with what is needed to do so. */
-struct CtWriter
-{
-	CtArena *arena;
-	CtStore *store;
-	CtShape shape;
-	const CtForm *last; /* form looked up last */
-	uint32_t last_number;
-};
-
 struct CtTimeline;
 
-CtWriter ct_writer(CtArena *arena, CtRef store);
+/* The reference of what lies somewhere in the region. */
+static inline CtRef
+ct_ref_of(const CtWriter *writer, const void *at)
+{
+	return (CtRef) ((size_t) ((const char *) at - writer->arena->base) / CT_GRANULE);
+}
+
 CtShape ct_store_shape(const CtArena *arena, const CtStore *store);
 
 /* Allocate and free on the store's account. */
@@ -107,14 +105,6 @@ ct_is_verbatim(const CtWriter *writer, const CtChange *change)
 		   writer->last->bytes == change->payload_bytes;
 }
 
-/* form.c */
-CtStatus ct_change_form(CtWriter *writer, const CtChange *change, const CtForm **form,
-						CtForm *scratch, uint32_t *number) CT_MUST_CHECK;
-CtStatus ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form,
-						 bool explicit, uint8_t *record) CT_MUST_CHECK;
-void ct_forms_free(CtWriter *writer);
-void ct_forms_renew(CtWriter *writer);
-
 /* Memory that is given back with the store; false: no room to remember it. */
 bool ct_retire(CtWriter *writer, CtRef ref, size_t bytes) CT_MUST_CHECK;
 void ct_unretire(CtWriter *writer);
@@ -122,4 +112,4 @@ void ct_unretire(CtWriter *writer);
 /* A timeline has its first young event. */
 void ct_young_push(CtWriter *writer, struct CtTimeline *timeline);
 
-#endif /* CT_STORE_H */
+#endif /* CT_WRITER_H */

@@ -1,0 +1,35 @@
+/*
+ * base.h
+ *	  What a key begins with: events that retention has folded.
+ *
+ * Of base.c, for retain.c (which makes bases), fold.c (which begins with one)
+ * and validate.c.
+ */
+#ifndef CT_BASE_H
+#define CT_BASE_H
+
+#include "rule.h"
+#include "slot.h"
+
+/*
+ * What a key's row is before the first event of its timeline, if it is there.
+ * Then the payloads of the cells (cell.h) of what is not NULL.
+ */
+typedef struct CtBase
+{
+	uint64_t set;  /* attributes that are not as they are initially; */
+	uint64_t null; /* of them, those that are NULL */
+	int64_t time; /* of the last event that was folded */
+} CtBase;
+
+void ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state);
+size_t ct_base_bytes(const CtSchema *schema, const CtBase *base);
+void ct_base_cells(const CtShape *shape, CtRef base, CtCell *cells);
+bool ct_base_is_initial(const CtAttr *attr, const CtCell *cell);
+CtBase ct_base_head(const CtSchema *schema, const CtCell *cells);
+bool ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head,
+					 const CtCell *before, const CtCell *after) CT_MUST_CHECK;
+void ct_base_free(CtWriter *writer, CtTimeline *timeline);
+void ct_apart_release(CtWriter *writer, CtRef ref, const CtCell *now);
+
+#endif /* CT_BASE_H */

@@ -1,0 +1,15 @@
+/*
+ * between.h
+ *	  What attributes show between events: the part that folds use.
+ *
+ * Of between.c, for fold.c.  (What an event changes of them: effect.h.)
+ */
+#ifndef CT_BETWEEN_H
+#define CT_BETWEEN_H
+
+#include "walk.h"
+
+void ct_state_show_between(const CtSight *sight, int64_t time, CtState *state);
+void ct_state_resume(const CtShape *shape, CtState *state);
+
+#endif /* CT_BETWEEN_H */

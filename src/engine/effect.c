@@ -1,0 +1,113 @@
+/*
+ * effect.c
+ *	  What would change if an event entered: the instants whose state differs.
+ *
+ * Called by store.c as events enter, or are taken back.
+ *
+ * Concurrency: under the partition's lock.
+ *
+ * Not here: what is shown between events (between.c), until when a change lasts
+ * (override.c).
+ */
+#include "effect.h"
+
+#include "base.h"
+#include "fold.h"
+
+/* The state of all events before the spot, seen by everyone or not. */
+static void
+fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
+{
+	CtRun run;
+
+	ct_spot_run(shape, timeline, spot, &run);
+	ct_timeline_begin(shape, timeline, state);
+	for (int depth = 0; depth < spot->depth; depth++)
+	{
+		if (spot->index[depth] > 0)
+			ct_children_apply(shape, spot->inner[depth], spot->index[depth], state);
+	}
+	if (spot->depth == 0 && timeline->root != 0)
+	{
+		const CtInner *root = ct_ptr(shape->arena, timeline->root);
+
+		ct_children_apply(shape, root, root->count, state);
+	}
+	ct_run_apply(&run, 0, spot->position, state);
+}
+
+static inline bool
+touches(const CtShape *shape, const CtItem *item, int attr)
+{
+	return ct_form_sets(item->form, attr) ||
+		   (item->form->kind == CT_FINISH && shape->schema->attr[attr].rule != CT_RULE_NONE);
+}
+
+/*
+ * What would change if the event, which has not entered, entered now,
+ * `instead` of its twin or beside all: nothing (false), or states at the
+ * instants of the effect, which begins before the event only for what is
+ * interpolated.  `widely`: or could change, if more events were there than
+ * have entered.
+ *
+ * Attributes do not depend on each other (R3): where two states differ they
+ * differ until the attributes that do are overridden.
+ */
+bool
+ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+				   bool instead, bool widely, CtEffect *effect)
+{
+	uint64_t between = shape->linear | shape->moving;
+	CtSpot spot;
+	CtSpot before;
+	CtState base;
+	CtState without;
+	CtState with;
+	CtItem twin;
+	CtForm scratch;
+
+	(void) ct_timeline_locate(shape, timeline, item, &spot);
+	before = spot;
+	before.position -= instead;
+	fold_before(shape, timeline, &before, &without);
+	ct_state_copy(&with, &without);
+	if (between != 0)
+		ct_state_copy(&base, &without);
+	ct_state_add_item(shape, &with, item);
+	if (instead)
+	{
+		CtRun run;
+
+		ct_spot_run(shape, timeline, &spot, &run);
+		twin = ct_run_item(&run, before.position, &scratch);
+		ct_state_add_item(shape, &without, &twin);
+	}
+
+	effect->from = effect->to = item->time;
+	for (int i = -1; i < shape->schema->nattrs; i++)
+	{
+		CtItem next = {.time = INT64_MAX};
+		CtForm other;
+		bool differs;
+
+		if (i >= 0 && (between >> i & 1) != 0)
+			continue;
+		if (widely)
+			differs = i < 0 || touches(shape, item, i) || (instead && touches(shape, &twin, i));
+		else
+			differs = i < 0 ? with.present != without.present
+							: !ct_value_equal(&with.value[i], &without.value[i]);
+		if (!differs)
+			continue;
+		if (!ct_next_override(shape, timeline, &spot, i, &next, &other))
+			next.time = INT64_MAX;
+		effect->to = next.time > effect->to ? next.time : effect->to;
+	}
+	if (between != 0)
+	{
+		CtEntering entering = {item, instead ? &twin : NULL, &spot, widely, &base, &with, &without};
+
+		ct_effect_between(shape, timeline, &entering, effect);
+	}
+	return effect->to > effect->from;
+}

@@ -1,0 +1,24 @@
+/*
+ * form.h
+ *	  Forms of a store, and the records of its events.
+ *
+ * Shared by form.c (forms) and record.c (records), for what takes changes in
+ * (store.c) and what frees events (block.c, timeline.c).
+ */
+#ifndef CT_FORM_H
+#define CT_FORM_H
+
+#include "writer.h"
+
+/* form.c */
+CtStatus ct_change_form(CtWriter *writer, const CtChange *change, const CtForm **form,
+						CtForm *scratch, uint32_t *number) CT_MUST_CHECK;
+void ct_forms_free(CtWriter *writer);
+void ct_forms_renew(CtWriter *writer);
+
+/* record.c */
+CtStatus ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form,
+						 bool explicit, uint8_t *record) CT_MUST_CHECK;
+void ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record);
+
+#endif /* CT_FORM_H */

@@ -1,0 +1,209 @@
+/*
+ * merge.c
+ *	  Recent events beside entered ones: sorted, retracted, and with their twins.
+ *
+ * The caller has found which recent events of a timeline its snapshot sees.
+ * Here they become two sorted runs: those to be folded beside what has entered,
+ * and those in whose place, or by whose retraction, entered events are left out.
+ *
+ * Called by visible.c (../) through engine.h, before a timeline is folded.
+ *
+ * Concurrency: under the partition's lock, shared, or without it (read.c).
+ *
+ * Not here: the fold (fold.c), which recent events are visible (visible.c).
+ */
+#include <string.h>
+
+#include "snapshot.h"
+#include "timeline.h"
+
+static int
+recent_cmp(const CtShape *shape, CtRef a, CtRef b)
+{
+	CtForm a_scratch;
+	CtForm b_scratch;
+	CtItem x = ct_event_item(shape, ct_ptr(shape->arena, a), &a_scratch);
+	CtItem y = ct_event_item(shape, ct_ptr(shape->arena, b), &b_scratch);
+
+	return ct_item_cmp(shape, &x, &y);
+}
+
+/* Merge sort, bottom up: `scratch` has room for as many. */
+static void
+run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
+{
+	for (uint64_t width = 1; width < count; width *= 2)
+	{
+		for (uint64_t start = 0; start < count; start += 2 * width)
+		{
+			uint64_t middle = start + width < count ? start + width : count;
+			uint64_t end = middle + width < count ? middle + width : count;
+			uint64_t a = start;
+			uint64_t b = middle;
+
+			for (uint64_t i = start; i < end; i++)
+			{
+				bool from_b =
+					a == middle || (b < end && recent_cmp(shape, run[b], run[a]) < 0);
+
+				scratch[i] = from_b ? run[b++] : run[a++];
+			}
+		}
+		memcpy(run, scratch, count * sizeof(CtRef));
+	}
+}
+
+/* Of twins, which lie side by side now, the first by content stays. */
+static uint32_t
+run_unique(const CtShape *shape, CtRef *run, uint32_t count)
+{
+	uint32_t kept = 0;
+	CtForm scratch;
+	CtForm other;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		CtItem item = ct_event_item(shape, ct_ptr(shape->arena, run[i]), &scratch);
+
+		if (kept > 0 && item.form->has_id)
+		{
+			CtItem last = ct_event_item(shape, ct_ptr(shape->arena, run[kept - 1]), &other);
+
+			if (ct_item_cmp_identity(shape, &last, &item) == 0)
+				continue;
+		}
+		run[kept++] = run[i];
+	}
+	return kept;
+}
+
+static inline bool
+retracts(const CtShape *shape, CtRef ref)
+{
+	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts != 0;
+}
+
+/*
+ * Events that are alike are as good as each other.  As many of them as are
+ * retracted go; if there are not so many, the others have entered.
+ */
+static void
+run_retract(const CtShape *shape, CtRuns *runs)
+{
+	CtRef *run = runs->extra;
+	uint32_t kept = 0;
+	uint32_t end;
+
+	for (uint32_t start = 0; start < runs->nextra; start = end)
+	{
+		uint32_t backward = 0;
+		uint32_t forward = 0;
+
+		for (end = start; end < runs->nextra; end++)
+		{
+			if (end > start && recent_cmp(shape, run[start], run[end]) != 0)
+				break;
+			if (retracts(shape, run[end]))
+				backward++;
+			else
+				forward++;
+		}
+		for (uint32_t i = start; i < end; i++)
+		{
+			CtRef ref = run[i];
+
+			if (retracts(shape, ref) && backward > forward)
+			{
+				runs->cancelled[runs->ncancelled++] = ref;
+				backward--;
+			}
+			else if (!retracts(shape, ref) && forward > backward)
+			{
+				run[kept++] = ref;
+				forward--;
+			}
+		}
+	}
+	runs->nextra = kept;
+}
+
+/* A cancelled twin finds its place among the retractions, which are few if there are twins. */
+static void
+run_insert(const CtShape *shape, CtRef *run, uint32_t count, CtRef ref)
+{
+	while (count > 0 && recent_cmp(shape, run[count - 1], ref) > 0)
+	{
+		run[count] = run[count - 1];
+		count--;
+	}
+	run[count] = ref;
+}
+
+/* Is the entered event retracted?  *next: the first retraction that may be of it, or of a later one. */
+static bool
+is_retracted(const CtShape *shape, const CtRuns *runs, const CtItem *item, uint32_t *next)
+{
+	for (; *next < runs->ncancelled; ++*next)
+	{
+		CtForm scratch;
+		CtItem other =
+			ct_event_item(shape, ct_ptr(shape->arena, runs->cancelled[*next]), &scratch);
+		int order = ct_item_cmp(shape, &other, item);
+
+		if (order >= 0)
+			return order == 0 && retracts(shape, runs->cancelled[*next]);
+	}
+	return false;
+}
+
+void
+ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
+				  CtRuns *runs)
+{
+	const CtStore *s = ct_ptr(arena, store);
+	const CtTimeline *t = ct_ptr(arena, timeline);
+	CtShape shape = ct_store_shape(arena, s);
+	uint32_t kept = 0;
+	uint32_t next = 0;
+
+	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
+	runs->ncancelled = 0;
+	if (runs->retracts)
+		run_retract(&shape, runs);
+	runs->nextra = run_unique(&shape, runs->extra, runs->nextra);
+	for (uint32_t i = 0; i < runs->nextra; i++)
+	{
+		CtForm scratch;
+		CtForm other;
+		CtItem item = ct_event_item(&shape, ct_ptr(arena, runs->extra[i]), &scratch);
+		CtSpot spot;
+
+		if (item.form->has_id && ct_timeline_locate(&shape, t, &item, &spot))
+		{
+			CtRun run;
+			CtItem twin;
+			uint32_t label;
+
+			ct_spot_run(&shape, t, &spot, &run);
+			twin = ct_run_item(&run, spot.position - 1, &other);
+			label = ct_run_label(&run, spot.position - 1);
+			if ((label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label))) &&
+				!is_retracted(&shape, runs, &twin, &next))
+			{
+				if (ct_item_cmp(&shape, &item, &twin) >= 0)
+					continue;
+				run_insert(&shape, runs->cancelled, runs->ncancelled++, runs->extra[i]);
+			}
+		}
+		runs->extra[kept++] = runs->extra[i];
+	}
+	runs->nextra = kept;
+}
+
+bool
+ct_store_cancels(const CtArena *arena, CtRef store)
+{
+	const CtStore *s = ct_ptr(arena, store);
+
+	return (s->linear | s->moving) == 0;
+}

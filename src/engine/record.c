@@ -1,0 +1,99 @@
+/*
+ * record.c
+ *	  Records of a store's events: written from images, and freed.
+ *
+ * A change comes with the images of its values, which become the cells of its
+ * record; those that are kept apart are allocated, and the event owns them.
+ *
+ * Called by store.c (written), block.c, timeline.c and store.c (freed).
+ *
+ * Concurrency: as store.c.
+ *
+ * Not here: which form a change has (form.c), what records mean (event.c), the
+ * values of bases (base.c).
+ */
+#include <string.h>
+
+#include "form.h"
+
+/* A value kept apart; false: no room. */
+static bool
+apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+{
+	CtRef ref = 0;
+
+	if (bytes > 0)
+	{
+		CtApart *apart;
+
+		ref = ct_take(writer, sizeof(CtApart) + bytes, false);
+		if (ref == 0)
+			return false;
+		apart = ct_ptr(writer->arena, ref);
+		apart->bytes = bytes;
+		memcpy(apart->data, image, bytes);
+	}
+	memcpy(cell, &ref, sizeof(ref));
+	return true;
+}
+
+/* Write the record of a change that has been checked. */
+CtStatus
+ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bool explicit,
+			 uint8_t *record)
+{
+	const CtSchema *schema = writer->shape.schema;
+	const uint8_t *at = change->payload;
+	uint64_t written = 0; /* what is owned so far */
+	CtStatus status = CT_OK;
+
+	if (explicit)
+	{
+		memset(record, 0, CT_EXPLICIT_BYTES);
+		memcpy(record, &change->set, sizeof(change->set));
+		memcpy(record + 8, &change->null, sizeof(change->null));
+		record[16] = change->kind;
+	}
+	for (uint64_t rest = form->set & ~form->null; rest != 0; rest &= rest - 1)
+	{
+		int i = __builtin_ctzll(rest);
+		const CtAttr *attr = &schema->attr[i];
+		uint8_t *cell = record + ct_form_offset(form, i);
+		uint32_t bytes;
+		const uint8_t *image = ct_image_next(attr, &at, &bytes);
+
+		if (attr->number != CT_NUMBER_NONE)
+			status = ct_number_read(attr, image, bytes, cell) ? CT_OK : CT_LIMIT;
+		else if (!ct_is_apart(attr))
+			memcpy(cell, image, bytes);
+		else if (apart_keep(writer, image, bytes, cell))
+			written |= rest & -rest;
+		else
+			status = CT_NO_MEMORY;
+		if (status != CT_OK)
+		{
+			CtForm partly;
+
+			memcpy(&partly, form, ct_form_bytes(form));
+			partly.apart = written;
+			ct_record_free(writer, &partly, record);
+			return status;
+		}
+	}
+	return CT_OK;
+}
+
+/* Free what a record owns. */
+void
+ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record)
+{
+	for (uint64_t rest = form->apart; rest != 0; rest &= rest - 1)
+	{
+		CtRef ref;
+
+		memcpy(&ref, record + ct_form_offset(form, __builtin_ctzll(rest)), sizeof(ref));
+		if (ref != 0)
+			ct_give(writer, ref,
+					sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
+	}
+}

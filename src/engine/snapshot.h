@@ -1,0 +1,44 @@
+/*
+ * snapshot.h
+ *	  What a PostgreSQL snapshot sees of a range of transactions.
+ *
+ *	 sees all	hi < xmin, or hi < xmax and nobody in progress in [lo, hi]
+ *	 sees none	no event is frozen, and lo >= xmax
+ *
+ * Beside snapshot.c, inlined since a read asks for each child of the nodes it
+ * passes.  For what reads timelines (walk.h, fold.c, merge.c, unseen.c).
+ */
+#ifndef CT_SNAPSHOT_H
+#define CT_SNAPSHOT_H
+
+#include "engine.h"
+
+/* Is a transaction in progress within [lo, hi]? */
+static inline bool
+ct_any_in_progress(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
+{
+	uint32_t low = 0;
+	uint32_t high = snapshot->nxip;
+
+	while (low < high)
+	{
+		uint32_t middle = low + (high - low) / 2;
+
+		if (snapshot->xip[middle] < lo)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < snapshot->nxip && snapshot->xip[low] <= hi;
+}
+
+/* Does it see every transaction in [lo, hi]?  (hi 0: there is none.) */
+static inline bool
+ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
+{
+	if (snapshot == NULL || hi == 0 || hi < snapshot->xmin)
+		return true;
+	return hi < snapshot->xmax && !ct_any_in_progress(snapshot, lo, hi);
+}
+
+#endif /* CT_SNAPSHOT_H */

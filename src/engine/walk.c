@@ -1,0 +1,142 @@
+/*
+ * walk.c
+ *	  The walk over what a reader sees of a timeline, and what it finds.
+ *
+ * Called by fold.c and between.c.
+ *
+ * Concurrency: as walk.h.
+ *
+ * Invariants it relies on: T1, T2, T4, T5 (timeline.c), N3 (node.c).
+ *
+ * Not here: what is done with events (fold.c, between.c), snapshots (snapshot.c).
+ */
+#include "walk.h"
+
+/* (Inlined: each caller has one direction.) */
+static inline __attribute__((always_inline)) bool
+next_block(CtWalk *walk, bool backward, CtRun *run)
+{
+	const CtSight *sight = walk->sight;
+	uint32_t i;
+
+	if (backward && walk->tail_left)
+	{
+		walk->tail_left = false;
+		ct_tail_run(sight->shape, sight->timeline, run);
+		if (run->count > 0)
+			return true;
+	}
+	while (ct_walk_child(walk, backward, &i))
+	{
+		const CtInner *inner = ct_walk_node(walk);
+		CtRef child = ct_node_child(inner)[i];
+
+		if (ct_sight_hides(sight, inner, i))
+			continue;
+		if (ct_walk_above_leaves(walk))
+		{
+			ct_leaf_run(sight->shape, ct_ptr(sight->shape->arena, child), run);
+			return true;
+		}
+		ct_walk_enter(walk, child);
+	}
+	if (!walk->tail_left)
+		return false;
+	walk->tail_left = false;
+	ct_tail_run(sight->shape, sight->timeline, run);
+	return run->count > 0;
+}
+
+/* The next block: a leaf in which an event may be seen, or the tail. */
+bool
+ct_walk_block(CtWalk *walk, CtRun *run)
+{
+	return next_block(walk, false, run);
+}
+
+/* How many of a sorted run of recent events are before the instant. */
+uint32_t
+ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time)
+{
+	uint32_t low = 0;
+
+	while (low < count)
+	{
+		uint32_t middle = low + (count - low) / 2;
+
+		if (ct_sight_event(sight, recent[middle])->time < time)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
+}
+
+/*
+ * The first instant in [from, until] that has a visible event.  (A cancelled
+ * one will do, for its twin is an extra of the same instant.)
+ */
+bool
+ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
+{
+	const CtRuns *runs = sight->runs;
+	bool found = false;
+	CtWalk walk;
+	CtRun run;
+
+	ct_walk_begin(&walk, sight, from, until, -1);
+	while (!found && next_block(&walk, false, &run))
+	{
+		uint32_t i = from > INT64_MIN ? ct_run_until(&run, from - 1) : 0;
+
+		for (; i < run.count && !found; i++)
+		{
+			*time = ct_run_time(&run, i);
+			found = ct_sight_sees(sight, ct_run_label(&run, i));
+		}
+	}
+	if (runs != NULL)
+	{
+		uint32_t i = ct_sight_before(sight, runs->extra, runs->nextra, from);
+
+		if (i < runs->nextra)
+		{
+			int64_t extra = ct_sight_event(sight, runs->extra[i])->time;
+
+			*time = found && *time < extra ? *time : extra;
+			found = true;
+		}
+	}
+	return found && *time <= until;
+}
+
+/* The last instant, not after `until`, that has a visible event, likewise. */
+bool
+ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time)
+{
+	const CtRuns *runs = sight->runs;
+	uint32_t extras = runs == NULL ? 0 : runs->nextra;
+	bool found = false;
+	CtWalk walk;
+	CtRun run;
+
+	ct_walk_begin(&walk, sight, INT64_MIN, until, -1);
+	while (!found && next_block(&walk, true, &run))
+	{
+		for (uint32_t i = ct_run_until(&run, until); i > 0 && !found; i--)
+		{
+			*time = ct_run_time(&run, i - 1);
+			found = ct_sight_sees(sight, ct_run_label(&run, i - 1));
+		}
+	}
+	if (extras > 0 && until < INT64_MAX)
+		extras = ct_sight_before(sight, runs->extra, extras, until + 1);
+	if (extras > 0)
+	{
+		int64_t extra = ct_sight_event(sight, runs->extra[extras - 1])->time;
+
+		*time = found && *time > extra ? *time : extra;
+		found = true;
+	}
+	return found;
+}

@@ -1,0 +1,189 @@
+/*
+ * walk.h
+ *	  What a reader sees of a timeline, and the one walk over its entered events.
+ *
+ * Whatever is looked for in a tree is looked for by this walk: it comes to the
+ * children that may have events at the instants [from, to], in order or from
+ * the end back, and to the tail.  It passes over children in which nothing is
+ * visible or, if it is after one attribute, nothing touches that.
+ *
+ *	  ct_walk_block()	the next leaf or tail; for who looks at events
+ *	  ct_walk_child()	the next child; for who may take it whole, and goes into
+ *						it by ct_walk_enter() if not
+ *
+ * Of walk.c; fold.c and unseen.c walk from child to child, between.c and the
+ * rest of fold.c from block to block.
+ *
+ * Concurrency: under the partition's lock, shared, or without it (read.c).  A
+ * torn tree has no end: a walk ends when the timeline has changed since the
+ * reader began, whatever he has found by then.  The height may be 0 beside a
+ * root then: no walk goes below 1.
+ */
+#ifndef CT_WALK_H
+#define CT_WALK_H
+
+#include "snapshot.h"
+#include "timeline.h"
+
+/* What a reader sees of a timeline. */
+typedef struct CtSight
+{
+	const CtShape *shape;
+	const CtTimeline *timeline;
+	const CtSnapshot *snapshot; /* NULL: everything */
+	const CtRuns *runs;         /* NULL: nothing recent */
+	uint64_t newest_top;
+	uint32_t sequence; /* of the timeline, at the start */
+} CtSight;
+
+/* A walk over the events that a reader sees at the instants [from, to]. */
+typedef struct CtWalk
+{
+	const CtSight *sight;
+	int64_t from;
+	int64_t to;
+	int attr;        /* only events that touch it, as a finish does; -1: all */
+	bool tail_left;  /* the tail has not been come to */
+	int height;      /* levels of nodes */
+	int depth;       /* nodes on the way, of which the last is looked at */
+	const CtInner *inner[CT_MAX_HEIGHT];
+	uint32_t children[CT_MAX_HEIGHT]; /* of each, those still to come */
+} CtWalk;
+
+static inline CtSight
+ct_sight(const CtShape *shape, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
+		 const CtRuns *runs)
+{
+	CtTimeline *t = ct_ptr(shape->arena, timeline);
+
+	return (CtSight){.shape = shape,
+					 .timeline = t,
+					 .snapshot = snapshot,
+					 .runs = runs,
+					 .newest_top = ((const CtStore *) ct_ptr(shape->arena, store))->newest_top,
+					 .sequence = atomic_load(&t->sequence)};
+}
+
+static inline const CtEvent *
+ct_sight_event(const CtSight *sight, CtRef ref)
+{
+	return ct_ptr(sight->shape->arena, ref);
+}
+
+/* Is an event with this label seen? */
+static inline bool
+ct_sight_sees(const CtSight *sight, uint32_t label)
+{
+	return label == 0 || sight->snapshot == NULL ||
+		   ct_snapshot_sees(sight->snapshot, ct_label_top(sight->newest_top, label));
+}
+
+/* Can nothing in child i be seen? */
+static inline bool
+ct_sight_hides(const CtSight *sight, const CtInner *inner, uint32_t i)
+{
+	return sight->snapshot != NULL && (inner->frozen >> i & 1) == 0 &&
+		   ct_node_lo(inner)[i] >= sight->snapshot->xmax;
+}
+
+/* Has the timeline changed since the reader began? */
+static inline bool
+ct_sight_is_torn(const CtSight *sight)
+{
+	return atomic_load_explicit(&sight->timeline->sequence, memory_order_relaxed) !=
+		   sight->sequence;
+}
+
+/* (Counts are at most this; of a torn node they may be anything.) */
+static inline uint32_t
+ct_node_count(const CtInner *inner)
+{
+	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
+}
+
+/* The children in which an event touches the attribute. */
+static inline uint32_t
+ct_node_touching(const CtShape *shape, const CtInner *inner, int attr)
+{
+	if ((inner->columns >> attr & 1) == 0)
+		return inner->finish;
+	return ((const CtColumn *) ct_ptr(shape->arena, ct_node_column(inner)[attr]))->sets;
+}
+
+/* Go into a node, which is the root or a child that ct_walk_child() has come to. */
+static inline __attribute__((always_inline)) void
+ct_walk_enter(CtWalk *walk, CtRef ref)
+{
+	const CtInner *inner = ct_ptr(walk->sight->shape->arena, ref);
+	uint32_t first = walk->from > INT64_MIN ? ct_node_until(inner, walk->from - 1) : 0;
+	uint32_t end = walk->to < INT64_MAX ? ct_node_until(inner, walk->to) : ct_node_count(inner);
+	uint32_t children = ct_bits_below(end);
+
+	/* (An event of the first instant may be in a child that begins before it.) */
+	if (first > 1)
+		children &= ~ct_bits_below(first - 1);
+	if (walk->attr >= 0)
+		children &= ct_node_touching(walk->sight->shape, inner, walk->attr);
+	walk->inner[walk->depth] = inner;
+	walk->children[walk->depth] = children;
+	walk->depth++;
+}
+
+static inline __attribute__((always_inline)) void
+ct_walk_begin(CtWalk *walk, const CtSight *sight, int64_t from, int64_t to, int attr)
+{
+	int height = ct_timeline_height(sight->timeline);
+
+	walk->sight = sight;
+	walk->from = from;
+	walk->to = to;
+	walk->attr = attr;
+	walk->tail_left = true;
+	walk->height = height > 0 ? height : 1;
+	walk->depth = 0;
+	if (sight->timeline->root != 0)
+		ct_walk_enter(walk, sight->timeline->root);
+}
+
+/* The node that is looked at. */
+static inline const CtInner *
+ct_walk_node(const CtWalk *walk)
+{
+	return walk->inner[walk->depth - 1];
+}
+
+/* Are its children leaves? */
+static inline bool
+ct_walk_above_leaves(const CtWalk *walk)
+{
+	return walk->depth >= walk->height;
+}
+
+/* The next child, in order or from the end back: number *i of ct_walk_node(). */
+static inline __attribute__((always_inline)) bool
+ct_walk_child(CtWalk *walk, bool backward, uint32_t *i)
+{
+	while (walk->depth > 0)
+	{
+		uint32_t *children = &walk->children[walk->depth - 1];
+
+		if (*children != 0)
+		{
+			if (ct_sight_is_torn(walk->sight))
+				return false;
+			*i = (uint32_t) (backward ? 31 - __builtin_clz(*children) : __builtin_ctz(*children));
+			*children &= ~(UINT32_C(1) << *i);
+			return true;
+		}
+		walk->depth--;
+	}
+	return false;
+}
+
+/* walk.c */
+bool ct_walk_block(CtWalk *walk, CtRun *run);
+uint32_t ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time);
+bool ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time);
+bool ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time);
+
+#endif /* CT_WALK_H */

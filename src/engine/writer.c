@@ -1,0 +1,110 @@
+/*
+ * writer.c
+ *	  A store under change: its memory, what readers still use, its young list.
+ *
+ * A writer is a store resolved for many calls.  What it allocates and frees is
+ * on the store's account; what readers without the lock may still be looking at
+ * is retired, and freed with the store.
+ *
+ * Called by everything above that changes a store; ct_store_shape() by readers,
+ * too.
+ *
+ * Concurrency: under the partition's lock, exclusively, but for
+ * ct_store_shape(), which reads what is published before it is needed (S8).
+ *
+ * The invariants of a store are stated at the head of store.c.
+ *
+ * Not here: what is kept in a store (store.c), pages and size classes (arena.c).
+ */
+#include "writer.h"
+
+#include "slot.h"
+
+CtShape
+ct_store_shape(const CtArena *arena, const CtStore *store)
+{
+	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
+	CtShape shape = {.arena = arena,
+					 .schema = ct_ptr(arena, store->schema),
+					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
+					 .nforms = nforms,
+					 .lasts = store->lasts,
+					 .hidden = store->hidden,
+					 .linear = store->linear,
+					 .moving = store->moving,
+					 .sums = store->sums,
+					 .initial = store->initial,
+					 .plain = store->plain != 0};
+
+	return shape;
+}
+
+CtWriter
+ct_writer(CtArena *arena, CtRef ref)
+{
+	CtWriter writer = {.arena = arena, .store = ct_ptr(arena, ref)};
+
+	writer.shape = ct_store_shape(arena, writer.store);
+	return writer;
+}
+
+CtRef
+ct_take(CtWriter *writer, size_t bytes, bool upkeep)
+{
+	CtRef ref = ct_alloc(writer->arena, bytes, upkeep);
+
+	if (ref != 0)
+		writer->store->bytes += ct_alloc_size(bytes);
+	return ref;
+}
+
+void
+ct_give(CtWriter *writer, CtRef ref, size_t bytes)
+{
+	writer->store->bytes -= ct_alloc_size(bytes);
+	ct_free(writer->arena, ref, bytes);
+}
+
+/* ---- what readers may still use ------------------------------------------------- */
+
+/* Memory that is given back with the store; false: no room to remember it. */
+bool
+ct_retire(CtWriter *writer, CtRef ref, size_t bytes)
+{
+	CtRef at = ct_take(writer, sizeof(CtRetired), false);
+
+	if (at == 0)
+		return false;
+	*(CtRetired *) ct_ptr(writer->arena, at) =
+		(CtRetired){.next = writer->store->retired, .ref = ref, .bytes = (uint32_t) bytes};
+	writer->store->retired = at;
+	return true;
+}
+
+/* Forget what was retired last, which is in use again. */
+void
+ct_unretire(CtWriter *writer)
+{
+	CtRef at = writer->store->retired;
+
+	writer->store->retired = ((CtRetired *) ct_ptr(writer->arena, at))->next;
+	ct_give(writer, at, sizeof(CtRetired));
+}
+
+/* ---- young timelines ------------------------------------------------------------- */
+
+void
+ct_young_push(CtWriter *writer, CtTimeline *timeline)
+{
+	CtStore *store = writer->store;
+	CtRef ref = ct_ref_of(writer, timeline);
+
+	timeline->in_young = true;
+	timeline->young_next = 0;
+	if (store->young.last != 0)
+		((CtTimeline *) ct_ptr(writer->arena, store->young.last))->young_next = ref;
+	else
+		store->young.first = ref;
+	store->young.last = ref;
+	store->nyoung_timelines++;
+}
