@@ -50,7 +50,9 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(and $(PGXS),$(wildcard $(PGXS))),)
 override with_llvm = no		# nothing of contime is worth inlining into a query
 include $(PGXS)
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+ENGINE_OBJS = $(filter src/engine/%,$(OBJS))
+$(ENGINE_OBJS): $(wildcard src/engine/*.h)
+$(filter-out $(ENGINE_OBJS),$(OBJS)): $(filter-out src/engine/%,$(wildcard src/*.h src/*/*.h)) src/engine/engine.h
 else
 all install installcheck:
 	@echo 'no PostgreSQL development files found by "$(PG_CONFIG) --pgxs"; "make try" installs them, or set PG_CONFIG' >&2; exit 1
