@@ -291,7 +291,7 @@ engine_settle(uint64_t horizon)
 
 	do
 		status = ct_store_settle(&arena, store, horizon, 1 << 20);
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	must(status);
 }
 

@@ -111,7 +111,7 @@ part_cache(const ContimeGeneration *but, Size more)
 
 /* ---- keys --------------------------------------------------------------------------------------- */
 
-/* Let some keys go, if there may be some; CT_AGAIN: there are more to look at, or (*half) one has gone in part. */
+/* Let some keys go, if there may be some; CT_MORE: there are more to look at, or (*half) one has gone in part. */
 static CtStatus
 evict_some(ContimeGeneration *g, int partition, bool *half)
 {
@@ -158,7 +158,7 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 			half = false;
 			status = contime_is_cache(g) && g->partial && contime_would_help(but, g, more)
 				? evict_some(g, at % contime_shared->partitions, &half) : CT_OK;
-		} while (status == CT_AGAIN);
+		} while (status == CT_MORE);
 		hand++;
 	}
 	return contime_budget_loads(but, more, true);

@@ -310,7 +310,7 @@ store_create(ContimeHeapRead *read)
 static void
 store_free(ContimeHeapRead *read)
 {
-	while (read->store != 0 && ct_store_free(&read->arena, read->store, 4096) == CT_AGAIN)
+	while (read->store != 0 && ct_store_free(&read->arena, read->store, 4096) == CT_MORE)
 		CHECK_FOR_INTERRUPTS();
 	read->store = 0;
 }

@@ -205,9 +205,9 @@ forget(ContimeGeneration *g, const ContimeKey *key)
 {
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
-	CtStatus	status = g->store[p] == 0 ? CT_OK : CT_AGAIN;
+	CtStatus	status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
-	while (status == CT_AGAIN)
+	while (status == CT_MORE)
 	{
 		Size		before;
 

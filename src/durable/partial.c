@@ -51,9 +51,9 @@ contime_keys_forget(ContimeGeneration *g)
 	{
 		CtArena		arena = contime_arena(p);
 		uint32		position = 0;
-		CtStatus	status = g->store[p] == 0 ? CT_OK : CT_AGAIN;
+		CtStatus	status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
-		while (status == CT_AGAIN)
+		while (status == CT_MORE)
 		{
 			Size		before;
 

@@ -67,14 +67,39 @@
 
 #define CT_MUST_CHECK __attribute__((warn_unused_result))
 
+/*
+ * What a call promises by its status.  But for CT_OK and CT_MORE, no event, no
+ * state and no counter has changed, unless the call says otherwise; a call for
+ * many events says how many of them were done before.
+ *
+ * CT_OK		 all that was asked for is done
+ * CT_MORE		 the limit of steps was reached: some of it is done, and the same
+ *				 call does the next steps
+ * CT_NOT_YET	 it cannot be done before something else is, as a twin that is
+ *				 frozen, or a transaction that everyone sees
+ * CT_DUPLICATE	 an event of that identity has entered, and stays
+ * CT_RETRY		 of a read without the lock: a writer was at it meanwhile; it may
+ *				 be whole the next time
+ * CT_GONE		 there is no such event
+ * CT_NO_MEMORY	 there is no memory for it, and only that: it may succeed when
+ *				 some is freed
+ * CT_LIMIT		 it is larger than the engine's limits allow: it never succeeds
+ * CT_TOO_LATE	 it is before what is retained: it never succeeds
+ * CT_BROKEN	 an invariant does not hold, or what was handed over contradicts
+ *				 the description: an error of the program, or damage
+ */
 typedef enum CtStatus
 {
 	CT_OK = 0,
-	CT_AGAIN,					/* not all is done, or not yet possible */
-	CT_NO_MEMORY,				/* nothing was changed */
-	CT_LIMIT,					/* larger than the engine's limits allow */
-	CT_BROKEN,					/* an invariant does not hold */
-	CT_TOO_LATE					/* before what is retained; nothing was changed */
+	CT_MORE,
+	CT_NOT_YET,
+	CT_DUPLICATE,
+	CT_RETRY,
+	CT_GONE,
+	CT_NO_MEMORY,
+	CT_LIMIT,
+	CT_TOO_LATE,
+	CT_BROKEN
 } CtStatus;
 
 /* ---- memory (arena.c) --------------------------------------------------- */
@@ -456,7 +481,7 @@ CtStatus	ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_
  */
 CtStatus	ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
-/* Free a store, at most `limit` events at a time; CT_AGAIN until done. */
+/* Free a store, at most `limit` events at a time; CT_MORE until done. */
 CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
 
 const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
@@ -554,7 +579,7 @@ typedef struct CtChanged
  * Enter up to `limit` events of a committed batch.  An event whose twin (same
  * instant, kind and id) has entered waits for ct_store_settle(), and so does a
  * retraction.  CT_OK: the
- * batch is done and gone.  CT_NO_MEMORY: the rest stays recent.  *served is
+ * batch is done and gone.  CT_NO_MEMORY: the rest, which was not entered, stays recent.  *served is
  * the latest instant that was read, raised by readers before they begin (a
  * full barrier between); NULL: none was.
  *
@@ -572,7 +597,7 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
 /*
  * Freeze young events whose transaction precedes `horizon` (everyone sees
  * it), decide between twins and take back what is retracted where everyone
- * sees both.  CT_AGAIN when `limit` events were looked at and more may be
+ * sees both.  CT_MORE when `limit` events were looked at and more may be
  * ready.
  */
 CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
@@ -582,12 +607,12 @@ CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count)
 
 /* ---- stores: events that need not be recent first (store.c) ------------- */
 
-/* The timeline of a key, made if there is none; 0: no room. */
+/* The timeline of a key, made if there is none; 0: no memory, or the key is longer than CT_MAX_KEY_BYTES. */
 CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
 
 /*
  * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
- * A twin that everyone sees, too, is decided about; CT_AGAIN: its twin has
+ * A twin that everyone sees, too, is decided about; CT_NOT_YET: its twin has
  * entered but cannot be decided about yet.  A timeline that has no event
  * after a failure is gone.
  */
@@ -595,8 +620,8 @@ CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *chan
 
 /*
  * Take a frozen event of that instant, kind and content out again, in O(log n).
- * CT_AGAIN: there is none that is frozen, or a twin of it waits to be decided
- * about.  The timeline is gone when it has no event left.
+ * CT_GONE: there is none.  CT_NOT_YET: it is not frozen, or a twin of it waits to
+ * be decided about.  The timeline is gone when it has no event left.
  */
 CtStatus	ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
 
@@ -613,7 +638,7 @@ CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uin
  * everyone sees into the state their key begins with.  No state at or after
  * `from` changes.  Less is given up while an event that has not entered is
  * older; what is given up stays so, and events before it are CT_TOO_LATE.
- * CT_AGAIN when about `limit` pieces of work were done and there are more.
+ * CT_MORE when about `limit` pieces of work were done and there are more.
  */
 CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
@@ -629,7 +654,7 @@ typedef struct CtRead
 
 /*
  * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
- * none, for certain.  CT_AGAIN: something is being changed; a reader who gets
+ * none, for certain.  CT_RETRY: something is being changed; a reader who gets
  * this often should take the lock, where it cannot happen.
  */
 CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
@@ -638,7 +663,7 @@ CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
 /*
  * Begin to read the next timeline from *position on, which is moved to it (and
  * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
- * there is no other.  CT_AGAIN: the one at *position is being changed.
+ * there is no other.  CT_RETRY: the one at *position is being changed.
  */
 CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
 						 CtRead *read) CT_MUST_CHECK;
@@ -659,7 +684,7 @@ bool		ct_read_valid(const CtRead *read);
  * has entered: nothing is later.
  *
  * And, where nothing has entered but by loading: forget all of that, since it is
- * not all there is.  CT_AGAIN: call again, *position is 0 at first.
+ * not all there is.  CT_MORE: call again, *position is 0 at first.
  */
 void		ct_store_part(CtArena *arena, CtRef store, int64_t newest);
 CtStatus	ct_store_forget_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
@@ -673,13 +698,13 @@ uint64_t	ct_store_untold(const CtArena *arena, CtRef store);
 
 /*
  * Let go of keys that were not read since the last round; about `limit` pieces
- * of work.  CT_AGAIN: the round is not over; or (*half) one has gone in part,
+ * of work.  CT_MORE: the round is not over; or (*half) one has gone in part,
  * and the rest is of no use.
  */
 CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
 
 /*
- * Bring a key back: forget what an earlier attempt may have left (CT_AGAIN:
+ * Bring a key back: forget what an earlier attempt may have left (CT_MORE:
  * call again); then load all its events that a snapshot sees; then it is known
  * to all who see each transaction below `xmax`, which the snapshot's is.
  * Between the first and the last everything enters that the snapshot sees, and

@@ -68,7 +68,7 @@ ct_read_note(const CtRead *read)
 
 /*
  * Free what has entered, which is frozen, and the timeline if nothing is recent;
- * CT_AGAIN: there is more.
+ * CT_MORE: there is more.
  */
 static CtStatus
 clear(CtWriter *writer, CtRef ref, int limit, int *freed)
@@ -83,7 +83,7 @@ clear(CtWriter *writer, CtRef ref, int limit, int *freed)
 	n = ct_timeline_free(writer, timeline, limit);
 	writer->store->nfrozen -= (uint64_t) n;
 	*freed += n;
-	status = timeline->root != 0 || timeline->tail != 0 ? CT_AGAIN : CT_OK;
+	status = timeline->root != 0 || timeline->tail != 0 ? CT_MORE : CT_OK;
 	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ref); /* S5 */
 	ct_change_end(timeline);
@@ -129,7 +129,7 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 		store->evict_slot++;
 	}
 	if (store->evict_slot < store->directory.nslots)
-		return CT_AGAIN;
+		return CT_MORE;
 	store->evict_slot = 0;
 	return CT_OK;
 }
@@ -151,7 +151,7 @@ ct_store_forget_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 			return status;
 		++*position;
 	}
-	return *position < directory->nslots ? CT_AGAIN : CT_OK;
+	return *position < directory->nslots ? CT_MORE : CT_OK;
 }
 
 CtStatus

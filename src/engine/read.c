@@ -77,16 +77,16 @@ ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
 		if (timeline->hash == hash)
 		{
 			if (!observe(arena, ref, read))
-				return CT_AGAIN;
+				return CT_RETRY;
 			if (timeline->taken && ct_directory_is_key(arena, timeline, hash, key, key_bytes))
 				return CT_OK; /* if that was torn, it is not valid in the end */
 			read->timeline = 0;
 		}
 		if (steps % STEPS_PER_LOOK == 0 && !chains_same(directory, sequence))
-			return CT_AGAIN;
+			return CT_RETRY;
 		ref = timeline->chain;
 	}
-	return (sequence & 1) == 0 && chains_same(directory, sequence) ? CT_OK : CT_AGAIN;
+	return (sequence & 1) == 0 && chains_same(directory, sequence) ? CT_OK : CT_RETRY;
 }
 
 CtStatus
@@ -103,7 +103,7 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 
 		if ((sequence & 1) != 0 || !chains_same(directory, sequence) ||
 			!observe(arena, ref, read))
-			return CT_AGAIN;
+			return CT_RETRY;
 		if (((const CtTimeline *) ct_ptr(arena, ref))->taken)
 			return CT_OK;
 	}

@@ -347,13 +347,13 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 		CtTimeline *timeline = ct_ptr(arena, slot);
 
 		if (work++ >= limit)
-			return CT_AGAIN;
+			return CT_MORE;
 		if (slot == 0)
 			continue;
 		while (timeline->root != 0 && leaf_fold(&writer, timeline))
 		{
 			if ((work += FOLD_WORK) >= limit)
-				return CT_AGAIN;
+				return CT_MORE;
 		}
 		if (timeline->root == 0 && tail_fold(&writer, timeline))
 			work += FOLD_WORK;

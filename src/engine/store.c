@@ -849,7 +849,7 @@ retraction_news(const CtWriter *writer, const CtEvent *event, const Others *othe
 }
 
 /*
- * A committed event enters, and is a recent one no more.  CT_AGAIN: its twin
+ * A committed event enters, and is a recent one no more.  CT_DUPLICATE: its twin
  * has.
  */
 static CtStatus
@@ -880,7 +880,7 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 		{
 			if (twin_news(writer, event, &item, &spot, others, &effect) && effect.from <= latest)
 				changed_add(changed, event->timeline, &effect);
-			return CT_AGAIN;
+			return CT_DUPLICATE;
 		}
 		news = effect_of(writer, timeline, &item, false, others->unordered, others, &effect) &&
 			   effect.from <= latest;
@@ -992,7 +992,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		else if (event->retracts)
 		{
 			retraction_news(&writer, event, others, served, changed);
-			status = CT_AGAIN;
+			status = CT_NOT_YET;
 		}
 		else
 			status = event_enter(&writer, event_ref, others, served, changed);
@@ -1004,7 +1004,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		done = batch_pop(&writer, batch);
 		store->recents--;
 		store->net += event->retracts ? -1 : 1;
-		if (status == CT_AGAIN)
+		if (status == CT_DUPLICATE || status == CT_NOT_YET)
 		{
 			event_wait(&writer, timeline, event);
 			kept_of(kept, event->timeline)->timeline = 0;
@@ -1022,7 +1022,7 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		if (done)
 			return CT_OK;
 	}
-	return CT_AGAIN;
+	return CT_MORE;
 }
 
 CtStatus
@@ -1040,7 +1040,7 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 		if (done)
 			return CT_OK;
 	}
-	return CT_AGAIN;
+	return CT_MORE;
 }
 
 /* ---- settling ------------------------------------------------------------------------ */
@@ -1098,7 +1098,7 @@ find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 /*
  * A waiting event everyone sees, and its twin, which everyone sees too: the
  * one that comes first by content stays.  New snapshots have seen it so since
- * both had committed, and it was told then.
+ * both had committed, and it was told then.  CT_DUPLICATE: the twin stays.
  */
 static CtStatus
 decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
@@ -1110,16 +1110,19 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 				   entry->record};
 	CtRun run;
 	CtItem twin;
+	CtStatus status = CT_DUPLICATE;
 	int order;
 
 	ct_spot_run(&writer->shape, timeline, spot, &run);
 	twin = ct_run_item(&run, spot->position - 1, &other);
 	order = ct_item_cmp(&writer->shape, &item, &twin);
-	if (order < 0 && ct_timeline_replace(writer, timeline, entry) != CT_OK)
-		return CT_NO_MEMORY;
+	if (order < 0)
+		status = ct_timeline_replace(writer, timeline, entry);
+	if (order < 0 && status != CT_OK)
+		return status;
 	writer->store->conflicts += order != 0;
 	writer->store->duplicates += order == 0;
-	return order < 0 ? CT_OK : CT_AGAIN;
+	return status;
 }
 
 /* Does the event wait, and does everyone see it? */
@@ -1209,16 +1212,16 @@ decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *e
 		return CT_OK;
 	}
 	if (own != 0 || its != 0)
-		return CT_AGAIN;
+		return CT_NOT_YET;
 	if (writer->store->keeps)
 	{
 		writer->store->conflicts++;
-		return CT_AGAIN;
+		return CT_NOT_YET;
 	}
 	status = decide(writer, timeline, entry, spot);
-	if (status == CT_NO_MEMORY)
+	if (status != CT_OK && status != CT_DUPLICATE)
 		return status;
-	waiting_end(writer, timeline, ref, status == CT_AGAIN);
+	waiting_end(writer, timeline, ref, status == CT_DUPLICATE);
 	return CT_OK;
 }
 
@@ -1242,7 +1245,7 @@ decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 	{
 		ct_spot_run(&writer->shape, timeline, &spot, &run);
 		if (ct_run_label(&run, spot.position - 1) != 0)
-			return CT_AGAIN;
+			return CT_NOT_YET;
 		return decide_twins(writer, timeline, ref, &entry, &spot);
 	}
 	status = ct_timeline_insert(writer, timeline, &entry);
@@ -1266,7 +1269,7 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 	if (find_alike(writer, timeline, &item, &spot))
 	{
 		if (!find_frozen(writer, timeline, &item, &spot))
-			return CT_AGAIN;
+			return CT_NOT_YET;
 		ct_timeline_remove(writer, timeline, &spot);
 		writer->store->retracted++;
 	}
@@ -1275,7 +1278,7 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 		CtRef recent = find_recent(writer, timeline, &item, false);
 
 		if (recent != 0 && !is_ripe(writer, ct_ptr(writer->arena, recent)))
-			return CT_AGAIN;
+			return CT_NOT_YET;
 		if (recent != 0)
 		{
 			waiting_end(writer, timeline, recent, true);
@@ -1285,14 +1288,14 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 		{
 			writer->store->astray++;
 			if (writer->store->keeps)
-				return CT_AGAIN;
+				return CT_NOT_YET;
 		}
 	}
 	waiting_end(writer, timeline, ref, true);
 	return CT_OK;
 }
 
-/* Settle the first waiting event.  CT_AGAIN: not yet. */
+/* Settle the first waiting event. */
 static CtStatus
 settle_one(CtWriter *writer)
 {
@@ -1303,7 +1306,7 @@ settle_one(CtWriter *writer)
 	CtStatus status;
 
 	if (ref == 0 || !is_ripe(writer, event))
-		return CT_AGAIN;
+		return CT_NOT_YET;
 	timeline_ref = event->timeline;
 	timeline = ct_ptr(writer->arena, timeline_ref);
 	ct_change_begin(timeline);
@@ -1334,10 +1337,10 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 		CtStatus status = settle_one(&writer);
 
 		if (status != CT_OK)
-			return status == CT_AGAIN ? CT_OK : status;
+			return status == CT_NOT_YET ? CT_OK : status;
 		looked++;
 	}
-	return CT_AGAIN;
+	return CT_MORE;
 }
 
 /* ---- loading ----------------------------------------------------------------------------- */
@@ -1352,21 +1355,21 @@ load_twin(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 				   entry->record};
 	CtSpot spot;
 	CtRun run;
-	CtStatus status = CT_AGAIN;
+	CtStatus status;
 
 	(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
 	ct_spot_run(&writer->shape, timeline, &spot, &run);
 	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
 	{
 		ct_record_free(writer, item.form, entry->record);
-		return CT_AGAIN;
+		return CT_NOT_YET;
 	}
 	entry->waited = true;
 	entry->late = ct_timeline_has_later(&writer->shape, timeline, &item);
 	status = decide(writer, timeline, entry, &spot);
 	if (status != CT_OK)
 		ct_record_free(writer, item.form, entry->record);
-	return status == CT_AGAIN ? CT_OK : status;
+	return status == CT_DUPLICATE ? CT_OK : status;
 }
 
 /* A timeline that was made for what could not be loaded is no more. */
@@ -1378,11 +1381,17 @@ load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 	return status;
 }
 
+/* Labels stand for ids at most 2^31 below this one. */
+static inline void
+note_top(CtStore *store, uint64_t top)
+{
+	if (top > store->newest_top)
+		store->newest_top = top;
+}
+
 static inline void
 note_loaded(CtStore *store, const CtEntry *entry)
 {
-	if (entry->top > store->newest_top)
-		store->newest_top = entry->top;
 	if (entry->time > store->newest)
 		store->newest = entry->time;
 	if (entry->time > store->newest_entered)
@@ -1401,6 +1410,7 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 
 	if (!ct_is_verbatim(writer, change) || !ct_tail_append(writer, timeline, &entry))
 		return false;
+	note_top(writer->store, top);
 	note_loaded(writer->store, &entry);
 	return true;
 }
@@ -1430,14 +1440,18 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 	if (status != CT_OK)
 		return load_failed(writer, timeline, status);
 	entry.bytes = form->bytes;
-	note_loaded(writer->store, &entry);
+	note_top(writer->store, top);
 	status = ct_timeline_insert(writer, timeline, &entry);
-	if (status == CT_AGAIN)
-		return load_twin(writer, timeline, &entry);
+	if (status == CT_DUPLICATE)
+		status = load_twin(writer, timeline, &entry);
+	else if (status != CT_OK)
+	{
+		ct_record_free(writer, form, entry.record);
+		status = load_failed(writer, timeline, status);
+	}
 	if (status == CT_OK)
-		return CT_OK;
-	ct_record_free(writer, form, entry.record);
-	return load_failed(writer, timeline, status);
+		note_loaded(writer->store, &entry);
+	return status;
 }
 
 CtStatus
@@ -1478,11 +1492,10 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 {
 	CtSpot spot;
 
-	if (!ct_timeline_entered(timeline))
-		return CT_AGAIN;
-	(void) ct_timeline_locate(&writer->shape, timeline, item, &spot);
+	if (!find_alike(writer, timeline, item, &spot))
+		return CT_GONE;
 	if (!find_frozen(writer, timeline, item, &spot) || has_waiting_twin(writer, timeline, item))
-		return CT_AGAIN;
+		return CT_NOT_YET;
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
 	if (ct_timeline_is_over(writer->store, timeline))
@@ -1621,7 +1634,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 	while (freed < limit && ct_directory_free_page(&writer))
 		freed++;
 	if (freed >= limit)
-		return CT_AGAIN;
+		return CT_MORE;
 
 	ct_forms_free(&writer);
 	while (store->retired != 0)

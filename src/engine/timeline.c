@@ -924,7 +924,7 @@ insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const 
 	ct_leaf_run(&writer->shape, leaf, &run);
 	spot->position = run_find(&run, item);
 	if (is_twin(&run, spot->position, item) && !replace)
-		return CT_AGAIN;
+		return CT_DUPLICATE;
 	ct_leaf_insert(writer, leaf, spot->position, entry);
 	spot_note(writer, spot, item, entry->top);
 	spot_climb(&writer->shape, spot, item, true);
@@ -952,7 +952,7 @@ insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSp
 			spot->depth = 0;
 			spot->position = run_find(&run, &item);
 			if (is_twin(&run, spot->position, &item) && !replace)
-				return CT_AGAIN;
+				return CT_DUPLICATE;
 			if (!entry.waited)
 				entry.late = spot->position < timeline->tail_count;
 			tail_insert(&writer->shape, timeline, spot->position, &entry);
@@ -971,7 +971,7 @@ insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSp
 
 /*
  * An event enters; what its record owns is the timeline's from then on.
- * CT_AGAIN: its twin has entered, and it has not.
+ * CT_DUPLICATE: its twin has entered, and it has not.
  */
 CtStatus
 ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)

@@ -127,7 +127,7 @@ give_way(int partition)
 }
 
 /*
- * Do an operation for a limited number of events.  CT_AGAIN: there is more.
+ * Do an operation for a limited number of events.  CT_MORE: there is more.
  * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
  */
 static CtStatus
@@ -195,7 +195,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	if (wake)
 		contime_agent_wake(g->database);
 	CHECK_FOR_INTERRUPTS();
-	if (task->op == CONTIME_STORE_ENTER && status == CT_AGAIN)
+	if (task->op == CONTIME_STORE_ENTER && status == CT_MORE)
 		contime_pause("entering", g->database);
 	return status;
 }
@@ -207,7 +207,7 @@ contime_store_run(const ContimeStoreTask *task, int partition, ContimeGeneration
 
 	do
 		status = run_step(task, partition, g);
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	return status == CT_OK;
 }
 

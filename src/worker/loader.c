@@ -148,14 +148,14 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 
 	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
 	{
-		CtStatus	status = CT_AGAIN;
+		CtStatus	status = CT_MORE;
 
 		if (!contime_view_sees(view, copy.top, copy.xid))
 		{
 			previous = batch;
 			continue;
 		}
-		while (status == CT_AGAIN)
+		while (status == CT_MORE)
 		{
 			Size		before;
 

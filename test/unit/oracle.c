@@ -2095,7 +2095,7 @@ enter_one(Oracle *o, CtRef batch)
 	ct_store_stats(&o->arena, o->store, &after);
 	hear_changes(o, &changed);
 	new = state_hashes(o, timeline);
-	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_MORE || status == CT_NO_MEMORY);
 	ORACLE_REQUIRE(changed.events <= 1);
 	late = after.late > before.late || before_newest || overtaken;
 	due = late || time <= o->served;
@@ -2132,7 +2132,7 @@ do_enter(Oracle *o)
 	{
 		status = enter_both(o, batch, 1 + (int) pick(o, 20), &changed);
 		hear_changes(o, &changed);
-		ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+		ORACLE_REQUIRE(status == CT_OK || status == CT_MORE || status == CT_NO_MEMORY);
 	}
 }
 
@@ -2146,7 +2146,7 @@ do_drop(Oracle *o)
 		return;
 	o->due = 0; /* timelines may go */
 	status = ct_store_drop(&o->arena, o->store, batch, 1 + (int) pick(o, 20));
-	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_MORE);
 }
 
 static CtStatus
@@ -2159,7 +2159,7 @@ do_settle(Oracle *o, uint64_t horizon, int limit)
 	if (o->settings.retract)
 		o->due = 0; /* timelines may go */
 	status = ct_store_settle(&o->arena, o->store, o->horizon, limit);
-	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_MORE || status == CT_NO_MEMORY);
 	return status;
 }
 
@@ -2268,7 +2268,8 @@ do_unload(Oracle *o)
 						.payload_bytes = payload_of(o, event, payload),
 						.kind = event->kind};
 	status = ct_timeline_unload(&writer, timeline, &change);
-	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN || status == CT_NO_MEMORY);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_GONE || status == CT_NOT_YET ||
+				   status == CT_NO_MEMORY);
 	if (status != CT_OK)
 		return;
 	if (event->key < 64 && find_timeline(o, event->key) == 0)
@@ -2285,7 +2286,7 @@ retain_from(Oracle *o, int64_t from, int limit)
 	CtStatus status = ct_store_retain(&o->arena, o->store, from, limit);
 	CtStats stats;
 
-	ORACLE_REQUIRE(status == CT_OK || status == CT_AGAIN);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_MORE);
 	ct_store_stats(&o->arena, o->store, &stats);
 	ORACLE_REQUIRE(stats.retained >= o->retained);
 	ORACLE_REQUIRE(stats.retained == o->retained || stats.retained <= from);
@@ -2489,7 +2490,7 @@ oracle_destroy(Oracle *o)
 
 	do
 		status = ct_store_free(&o->arena, o->store, 1 + (int) pick(o, 50));
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	ORACLE_REQUIRE(status == CT_OK);
 	ORACLE_REQUIRE(ct_region_used(o->base) == 0);
 	ORACLE_REQUIRE(ct_region_validate(o->base, &reason) == CT_OK);

@@ -84,7 +84,7 @@ table_free(Table *table)
 
 	do
 		status = ct_store_free(&table->arena, table->store, 1000);
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	assert_int_equal(status, CT_OK);
 	assert_int_equal(ct_region_used(table->base), 0);
 	assert_int_equal(ct_region_validate(table->base, &reason), CT_OK);
@@ -184,7 +184,7 @@ table_settle_all(Table *table)
 
 	do
 		status = ct_store_settle(&table->arena, table->store, UINT64_MAX, 1000);
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	assert_int_equal(status, CT_OK);
 }
 

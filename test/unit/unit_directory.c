@@ -48,7 +48,7 @@ grow(void **state)
 	assert_int_equal(met, keys);
 
 	/* all at once aborted: nothing is left */
-	while (ct_store_drop(&table.arena, table.store, batch_of(&table, 3), 777) == CT_AGAIN)
+	while (ct_store_drop(&table.arena, table.store, batch_of(&table, 3), 777) == CT_MORE)
 		;
 	assert_int_equal(table_stats(&table).keys, 0);
 	assert_int_equal(table_find(&table, 1), 0);

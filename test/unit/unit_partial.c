@@ -219,18 +219,18 @@ process(World *w, bool all)
 		bool held = w->loading && !sees(w, plain(&w->seen), xid);
 		CtChanged changed = {0};
 		int64_t served = any(w, 1000);
-		CtStatus status = CT_AGAIN;
+		CtStatus status = CT_MORE;
 
 		batch = ct_store_next_batch(arena, &ref);
 		if (!all && any(w, 2) == 0)
 			left = true;
 		else if (w->fate[xid] == ABORTED)
-			while (status == CT_AGAIN)
+			while (status == CT_MORE)
 				status = ct_store_drop(arena, w->table.store, this, 2);
 		else if (w->fate[xid] == COMMITTED && !held)
-			while (status == CT_AGAIN)
+			while (status == CT_MORE)
 				status = ct_store_enter(arena, w->table.store, this, 2, &served, &changed);
-		assert_true(status == CT_OK || status == CT_AGAIN);
+		assert_true(status == CT_OK || status == CT_MORE);
 	}
 	return !left;
 }
@@ -519,7 +519,7 @@ goes_by_pieces(void **unused)
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
 	ct_store_part(&table.arena, table.store, INT64_MIN);
-	while (ct_store_evict(&table.arena, table.store, 1000, &half) == CT_AGAIN)
+	while (ct_store_evict(&table.arena, table.store, 1000, &half) == CT_MORE)
 	{
 		calls++;
 		assert_true(half);
@@ -556,7 +556,7 @@ forgets_what_was_loaded(void **unused)
 	}
 	assert_int_equal(table_add(&table, 5, &event, 100), CT_OK);
 	ct_store_part(&table.arena, table.store, INT64_MIN);
-	while (ct_store_forget_all(&table.arena, table.store, &position, 3) == CT_AGAIN)
+	while (ct_store_forget_all(&table.arena, table.store, &position, 3) == CT_MORE)
 		table_validate(&table);
 	table_validate(&table);
 	assert_int_equal(table_stats(&table).keys, 1);

@@ -270,7 +270,7 @@ go_and_come(CtArena *arena, OracleSource *source, uint64_t next)
 	if (timeline != 0 && ct_timeline_known(arena, shared->store, timeline, NULL))
 		return;
 	end_some(arena, UINT32_MAX);
-	while (ct_store_forget(arena, shared->store, key * 77, &key, sizeof(key), 16) == CT_AGAIN)
+	while (ct_store_forget(arena, shared->store, key * 77, &key, sizeof(key), 16) == CT_MORE)
 		;
 	for (uint32_t i = 0; i < elsewhere[key].count; i++)
 	{

@@ -24,7 +24,7 @@ retain(Table *table, int64_t from)
 
 	do
 		status = ct_store_retain(&table->arena, table->store, from, 3);
-	while (status == CT_AGAIN);
+	while (status == CT_MORE);
 	assert_int_equal(status, CT_OK);
 }
 
@@ -247,7 +247,7 @@ redefined(void **state)
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(table_add(&table, 1, &event, 7), CT_OK);
 	while (ct_store_first_batch(&table.arena, table.store, &batch))
-		while (ct_store_drop(&table.arena, table.store, batch, 2) == CT_AGAIN)
+		while (ct_store_drop(&table.arena, table.store, batch, 2) == CT_MORE)
 			;
 
 	/* As the name: the form of the events that are gone is laid out anew. */

@@ -119,7 +119,7 @@ snapshots(void **state)
 			horizon += oracle_below(&source, (uint32_t) (next - horizon) + 1);
 			do
 				status = ct_store_settle(&table.arena, table.store, horizon, 1000);
-			while (status == CT_AGAIN);
+			while (status == CT_MORE);
 			assert_int_equal(status, CT_OK);
 		}
 	}
