@@ -16,6 +16,9 @@
 
 #define CONTIME_MAX_WORKERS 32
 
+/* Of a function that does not return. */
+#define CONTIME_NORETURN pg_attribute_noreturn()
+
 /* ---- settings.c ------------------------------------------------------------------ */
 
 extern int	contime_memory_mb;	/* contime.memory, in MB */

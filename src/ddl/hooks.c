@@ -142,7 +142,7 @@ change_rows(Oid events)
 
 /* ---- beneath an open read -------------------------------------------------------------- */
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_in_use(Oid relid, const char *command)
 {
 	ereport(ERROR,

@@ -77,7 +77,6 @@
 #include "shared/shared.h"
 #include "store/store.h"
 #include "table/table.h"
-#include "write/write.h"
 
 #include "access/relation.h"
 #include "commands/trigger.h"
@@ -309,19 +308,27 @@ same_label(const CtLabel *a, const CtLabel *b)
 	return a->xid == b->xid && a->cid == b->cid;
 }
 
+/* Link what is encoded, with the label of the rows that it was made of. */
+static void
+link_encoded(ContimeRows *encoded, const Capture *capture, const CtLabel *label)
+{
+	contime_link(encoded, capture->cache, label);
+	contime_rows_reset(encoded);
+}
+
 /* Link the events that a source makes of the rows, in the order in which they were captured. */
 static void
-link_source(const Capture *capture, const Rows *rows, Relation rel, const ContimeTable *table,
+link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 			const ContimeSource *source, TupleTableSlot *slot)
 {
 	ContimeEvents *events = contime_events_begin(table, source);
-	ContimeIngest *ingest = contime_ingest_begin(rel);
+	ContimeRows *encoded = contime_rows_begin(table);
 	ContimeIdentity before = contime_source_switch(table);
 	const CtLabel *label = NULL;	/* of the rows at hand */
 	bool		current = false;	/* are these not rolled back? */
 	int			last = -1;		/* row that gave an event last */
 
-	contime_ingest_leave_out(ingest);
+	encoded->leaves_out = true;
 	for (int i = 0; i < rows->count; i++)
 	{
 		const Captured *row = &rows->row[i];
@@ -331,7 +338,7 @@ link_source(const Capture *capture, const Rows *rows, Relation rel, const Contim
 		if (label == NULL || !same_label(&row->label, label))
 		{
 			if (label)
-				contime_ingest_link(ingest, capture->cache, label);
+				link_encoded(encoded, capture, label);
 			label = &row->label;
 			current = TransactionIdIsCurrentTransactionId((TransactionId) label->xid);
 		}
@@ -340,14 +347,14 @@ link_source(const Capture *capture, const Rows *rows, Relation rel, const Contim
 		ExecStoreHeapTuple(row->tuple, slot, false);
 		if (!contime_events_row(events, slot, &values, &isnull))
 			continue;
-		if (!contime_ingest_encode(ingest, source->kind, source->columns, values, isnull,
+		if (!contime_rows_encode_source(encoded, source->kind, source->columns, values, isnull,
 								   row->retracts))
 			continue;
 		if (row->updated && last == i - 1)
-			contime_ingest_cancel(ingest);
+			contime_rows_cancel(encoded);
 		last = i;
 	}
-	contime_ingest_link(ingest, capture->cache, label);
+	link_encoded(encoded, capture, label);
 	contime_switch_back(&before);
 	contime_events_end(events);
 }
@@ -362,7 +369,7 @@ link_rows(const Capture *capture, const Rows *rows)
 
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		if (source->events == capture->events)
-			link_source(capture, rows, rel, table, source, slot);
+			link_source(capture, rows, table, source, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	relation_close(events, NoLock);
 	relation_close(rel, NoLock);

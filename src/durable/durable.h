@@ -27,12 +27,12 @@
 #include "table/table.h"
 
 /* The text of a query for its rows: $1 ... are keys, then the latest instant. */
-typedef enum ContimeRows
+typedef enum ContimeRowOrder
 {
 	CONTIME_OF_KEY,				/* of one key */
 	CONTIME_BY_KEY,				/* in the order of keys */
 	CONTIME_ANY_ORDER
-} ContimeRows;
+} ContimeRowOrder;
 
 /*
  * References to a durable table's event tables, so that core refuses DDL on
@@ -67,7 +67,7 @@ typedef struct ContimeHeapLoad ContimeHeapLoad;
 /* ---- source_query.c -------------------------------------------------------------- */
 
 extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
-								  ContimeRows rows, bool bounded);
+								  ContimeRowOrder order, bool bounded);
 
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
@@ -124,9 +124,6 @@ extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relati
 extern bool contime_capture_pending(Oid relid);
 
 extern void contime_capture_install_hooks(void);
-#ifdef USE_ASSERT_CHECKING
-extern void contime_capture_settings(void);
-#endif
 
 /* ---- unflushed.c ----------------------------------------------------------------- */
 
@@ -151,12 +148,9 @@ extern bool contime_cache_is_ready(Oid relid);
 
 /*
  * The cache of a table whose sources are locked, or NULL: there is none, and it
- * will be loaded.  Does it hold what a snapshot sees?  If not, the event tables
- * are to be read.
+ * will be loaded.
  */
 extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
-extern bool contime_cache_serves(ContimeGeneration *g, const ContimeTable *table,
-								 const ContimeView *view);
 
 /* By a loader: do two of its events have one identity?  Then it is given up, and refused. */
 extern bool contime_cache_has_twins(ContimeGeneration *g);
@@ -224,7 +218,6 @@ extern ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
 /* Is it to be loaded, or tidied?  And is there such a one in a database? */
 extern bool contime_cache_is_wanted(ContimeGeneration *g);
 extern bool contime_cache_is_due(void);
-extern PGDLLEXPORT void contime_loader_main(Datum database);
 
 extern bool contime_cache_load_is_due(ContimeGeneration *g);
 

@@ -21,7 +21,6 @@
 #include "shared/shared.h"
 #include "store/store.h"
 #include "table/table.h"
-#include "write/write.h"
 
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
@@ -47,7 +46,7 @@ typedef struct Feed
 	const ContimeTable *table;
 	const ContimeSource *source;
 	ContimeEvents *events;		/* evaluates */
-	ContimeIngest *ingest;		/* encodes */
+	ContimeRows *rows;			/* encoded, */
 	int			next;			/* row that was fetched and is not loaded yet */
 	QueryDesc  *query;			/* NULL: there are no more rows */
 	CachedPlan *plan;			/* of the query, held by: */
@@ -148,7 +147,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	bool	   *isnull;
 
 	if (contime_events_row(feed->events, slot, &values, &isnull))
-		(void) contime_ingest_encode(feed->ingest, feed->source->kind, feed->source->columns, values, isnull,
+		(void) contime_rows_encode_source(feed->rows, feed->source->kind, feed->source->columns, values, isnull,
 							  false);
 	return true;
 }
@@ -176,7 +175,7 @@ feed_begin(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSou
 	feed->table = table;
 	feed->source = source;
 	feed->events = contime_events_begin(table, source);
-	feed->ingest = contime_ingest_begin(rel);
+	feed->rows = contime_rows_begin(table);
 }
 
 static void
@@ -193,21 +192,21 @@ feed_close(Feed *feed)
 
 /* The query for this kind of read, prepared once for each description. */
 static CachedPlanSource *
-prepared_query(const Feed *feed, ContimeRows rows, bool bounded)
+prepared_query(const Feed *feed, ContimeRowOrder order, bool bounded)
 {
 	const ContimeTable *table = feed->table;
-	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[rows][bounded];
+	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[order][bounded];
 	Oid			types[INDEX_MAX_KEYS + 1];
 	int			n = 0;
 
-	for (int i = 0; rows == CONTIME_OF_KEY && i < table->nkeys; i++)
+	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		types[n++] = table->attr[table->key_attno[i] - 1].type;
 	if (bounded)
 		types[n++] = table->time_type;
 	if (*plan == NULL)
 	{
 		SPI_connect();
-		*plan = SPI_prepare(contime_source_query(table, feed->source, rows, bounded), n, types);
+		*plan = SPI_prepare(contime_source_query(table, feed->source, order, bounded), n, types);
 		if (*plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(*plan);
@@ -218,15 +217,15 @@ prepared_query(const Feed *feed, ContimeRows rows, bool bounded)
 
 /* Start its query, with these parameters. */
 static void
-feed_bind(Feed *feed, Snapshot snapshot, ContimeRows rows, bool bounded, ParamListInfo params)
+feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, ParamListInfo params)
 {
 	CachedPlanSource *query;
 
-	contime_ingest_reset(feed->ingest);
+	contime_rows_reset(feed->rows);
 	feed->next = 0;
 	if (!feed->table->calls)
 		contime_source_path_begin();	/* otherwise the switch has set it */
-	query = prepared_query(feed, rows, bounded);
+	query = prepared_query(feed, order, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
 	if (!feed->table->calls)
@@ -252,14 +251,14 @@ feed_head(Feed *feed, Snapshot snapshot)
 {
 	const CtLoad *load;
 
-	while ((load = contime_ingest_load(feed->ingest, feed->next)) == NULL && feed->query)
+	while ((load = contime_rows_load(feed->rows, feed->next)) == NULL && feed->query)
 	{
 		ErrorContextCallback context = {error_context_stack, add_feed, feed};
 		ContimeIdentity before = contime_source_switch(feed->table);
 
 		CHECK_FOR_INTERRUPTS();
 		error_context_stack = &context;
-		contime_ingest_reset(feed->ingest);
+		contime_rows_reset(feed->rows);
 		feed->next = 0;
 		PushActiveSnapshot(snapshot);
 		ExecutorRun(feed->query, ForwardScanDirection, CONTIME_FETCH_ROWS, false);
@@ -517,7 +516,7 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 	load->binding = AllocSetContextCreate(CurrentMemoryContext, "contime heap load",
 										  ALLOCSET_DEFAULT_SIZES);
 	feed_begin(&load->feed, rel, table, source);
-	contime_ingest_leave_out(load->feed.ingest);
+	load->feed.rows->leaves_out = true;
 	return load;
 }
 
@@ -545,7 +544,8 @@ contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 	bool		more = feed_head(&load->feed, load->snapshot) != NULL;
 
 	/* (There may be nothing but rows that were left out.) */
-	contime_ingest_link(load->feed.ingest, g, NULL);
+	contime_link(load->feed.rows, g, NULL);
+	contime_rows_reset(load->feed.rows);
 	return more;
 }
 
@@ -556,7 +556,7 @@ contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
 
 	if (row == NULL)
 		return false;
-	for (; row; row = contime_ingest_load(load->feed.ingest, ++load->feed.next), ++*rows)
+	for (; row; row = contime_rows_load(load->feed.rows, ++load->feed.next), ++*rows)
 		*newest = Max(*newest, row->change.time);
 	return true;
 }

@@ -240,7 +240,7 @@ know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uin
 	CtStatus	status = CT_OK;
 	Size		before;
 
-	contime_ingest_prepare(table, g, p);
+	contime_link_prepare(table, g, p);
 	contime_lock(p, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
 	before = contime_charge_begin(g, p);

@@ -64,14 +64,14 @@ append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *s
  */
 char *
 contime_source_query(const ContimeTable *table, const ContimeSource *source,
-					 ContimeRows rows, bool bounded)
+					 ContimeRowOrder order, bool bounded)
 {
 	List	   *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 	List	   *conditions = NIL;
 	int			param = 1;
 
-	for (int i = 0; rows == CONTIME_OF_KEY && i < table->nkeys; i++)
+	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		conditions = lappend(conditions,
 							 comparison(table, source, table->key_attno[i], BTEqualStrategyNumber, param++));
 	if (bounded)
@@ -87,7 +87,7 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source,
 	for (int i = 0; i < list_length(conditions); i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " WHERE" : " AND",
 						 deparse_expression(list_nth(conditions, i), context, false, false));
-	for (int i = 0; rows == CONTIME_BY_KEY && i < table->nkeys; i++)
+	for (int i = 0; order == CONTIME_BY_KEY && i < table->nkeys; i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " ORDER BY" : ",",
 						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false, false));
 	return sql.data;

@@ -13,6 +13,7 @@
 
 #include "postgres.h"
 
+#include "base/base.h"
 #include "engine/engine.h"
 
 #include "utils/rel.h"
@@ -58,12 +59,11 @@ extern bool contime_committed(uint64 xid);
 
 /* A transaction id of the last 2^32 in 64 bits. */
 extern uint64 contime_widen(TransactionId xid);
-extern CtArena contime_arena(int partition);
 
 /* Which transactions had ended, for the label of a top-level transaction. */
 extern uint64 contime_ended(uint64 top);
 
-extern void contime_report_forgotten(uint64 xid) pg_attribute_noreturn();
+extern void contime_report_forgotten(uint64 xid) CONTIME_NORETURN;
 
 /* ---- visible.c ------------------------------------------------------------------- */
 

@@ -75,7 +75,7 @@ contime_fate(uint64 top, uint64 xid)
 	return fate;
 }
 
-void pg_attribute_noreturn()
+void CONTIME_NORETURN
 contime_report_forgotten(uint64 xid)
 {
 	ereport(ERROR,

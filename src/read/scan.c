@@ -42,22 +42,6 @@
 #include "lib/qunique.h"
 #include "pgstat.h"
 
-bool
-contime_cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
-{
-	contime_cache_note_read(g);
-
-	/*
-	 * What serializable transactions read of event tables, core must know.  A
-	 * parallel worker does not know of its leader's pending statements.  A
-	 * snapshot from before a standby was promoted does not tell transactions
-	 * from their subtransactions.
-	 */
-	return !IsolationIsSerializable() && !IsParallelWorker() &&
-		!contime_capture_pending(table->relid) &&
-		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded) &&
-		!contime_cache_lost_rows(g, view);
-}
 
 /*
  * Folds, or steps along a history, under one hold of a lock: some 500 us.
@@ -104,6 +88,24 @@ find_generation(ContimeScan *scan)
 		contime_retention_note(scan->table, scan->generation);
 }
 
+/* True if the cache holds what the view's snapshot sees; if not, the event tables are read. */
+static bool
+cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
+{
+	contime_cache_note_read(g);
+
+	/*
+	 * What serializable transactions read of event tables, core must know.  A
+	 * parallel worker does not know of its leader's pending statements.  A
+	 * snapshot from before a standby was promoted does not tell transactions
+	 * from their subtransactions.
+	 */
+	return !IsolationIsSerializable() && !IsParallelWorker() &&
+		!contime_capture_pending(table->relid) &&
+		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded) &&
+		!contime_cache_lost_rows(g, view);
+}
+
 ContimeScan *
 contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 {
@@ -121,7 +123,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 	{
 		contime_source_check(scan->table);
 		scan->watched = contime_cache_watched(scan->table);
-		if (scan->watched && contime_cache_serves(scan->watched, scan->table, scan->view))
+		if (scan->watched && cache_serves(scan->watched, scan->table, scan->view))
 			scan->generation = scan->watched;
 	}
 	else

@@ -364,7 +364,7 @@ contime_generation_try(Oid relation, uint64 xid)
 	return generation_try(&opening);
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_no_slot(const Opening *opening)
 {
 	char	   *role = GetUserNameFromId(opening->owner, true);

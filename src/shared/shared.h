@@ -275,6 +275,14 @@ extern bool contime_step_back(int partition, bool for_readers);
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
 
+/* The arena of a partition, as this process sees it. */
+extern CtArena contime_arena(int partition);
+
+/* Wake a hibernating worker; all of them; the process whose latch this is, if there is one. */
+extern void contime_wake_worker(int partition);
+extern void contime_wake_workers(void);
+extern void contime_set_latch(Latch *volatile *where);
+
 /* ---- startup.c ------------------------------------------------------------------- */
 
 extern void contime_shared_request(void);
@@ -301,13 +309,9 @@ extern bool contime_is_old(Oid relation);
 /* What it takes of the memory, and other counts, about: without the locks. */
 extern CtStats contime_generation_stats(const ContimeGeneration *g);
 extern Size contime_generation_bytes(const ContimeGeneration *g);
-extern void contime_wake_worker(int partition);
-extern void contime_wake_workers(void);
 
 /* Has a table killed workers, so that they leave it alone? */
 extern bool contime_is_quarantined(const ContimeGeneration *g);
-extern void contime_set_latch(Latch *volatile *where);
-extern bool contime_generations_sweep(void);
 
 extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
 
@@ -371,7 +375,7 @@ extern bool contime_loader_attach(Oid database);
 extern void contime_agent_wake(Oid database);
 
 /* This process is in the way of a command on its database: end it, and keep its successors away for some seconds. */
-extern void contime_agent_leave(void) pg_attribute_noreturn();
+extern void contime_agent_leave(void) CONTIME_NORETURN;
 
 /* Is somebody there?  The agent, or (loader) the loader. */
 extern int contime_agent_pid(Oid database, bool loader);
@@ -391,6 +395,15 @@ extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 
 /* Number a notice, and add it to what is due of the table; true: nothing was. */
 extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
+
+/* ---- sweep.c --------------------------------------------------------------------- */
+
+/*
+ * Look at all generations: end those whose table was dropped or whose
+ * transaction was rolled back, free slots.  True if some have to be looked at
+ * again.  Not under a lock.
+ */
+extern bool contime_generations_sweep(void);
 
 /* ---- accounts.c ------------------------------------------------------------------ */
 

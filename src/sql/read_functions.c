@@ -53,7 +53,7 @@ typedef struct Steps
 	bool		ended;
 } Steps;
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_step(const char *what)
 {
 	ereport(ERROR,

@@ -26,14 +26,7 @@ contime_report(CtStatus status, const ContimeTable *table)
 					 errhint("Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
 			break;
 		case CT_LIMIT:
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("event is too large for continuous table \"%s\"", table->name),
-					 errdetail("A key takes at most %d bytes, the values of an event at most %d.",
-							   CT_MAX_KEY_BYTES, CT_MAX_PAYLOAD_BYTES),
-					 table->source
-					 ? errhint("Shorten the row in the event table, or delete it. Reads of other keys, one by one, do not meet it.")
-					 : errhint("Keep large values in an ordinary table, and a reference to them here.")));
+			contime_report_too_large(table);
 			break;
 		default:
 			elog(ERROR, "unexpected engine status %d for continuous table \"%s\"",

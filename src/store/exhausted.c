@@ -79,7 +79,7 @@ pretty(Size bytes)
 															  Int64GetDatum((int64) bytes))));
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_table(const ContimeTable *table, ContimeGeneration *g)
 {
 	ereport(ERROR,
@@ -93,7 +93,7 @@ report_table(const ContimeTable *table, ContimeGeneration *g)
 			 : errhint("TRUNCATE the table, give it the option retain, or raise its option memory_limit.")));
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_role(const ContimeTable *table, ContimeGeneration *g)
 {
 	const char *owner = GetUserNameFromId(table->owner, true);
@@ -109,7 +109,7 @@ report_role(const ContimeTable *table, ContimeGeneration *g)
 			 errhint("TRUNCATE or DROP continuous tables of the role, give them the option retain, or have a superuser raise the limit with ALTER ROLE.")));
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_database(const ContimeTable *table, ContimeGeneration *g)
 {
 	const char *database = get_database_name(MyDatabaseId);
@@ -126,7 +126,7 @@ report_database(const ContimeTable *table, ContimeGeneration *g)
 }
 
 /* Only the reserve is left, and it is for others. */
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_share(const ContimeTable *table, ContimeGeneration *g)
 {
 	ereport(ERROR,

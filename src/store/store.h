@@ -6,6 +6,7 @@
  *	  error.c      engine statuses become errors
  *	  shape.c      the stored schema of a table's events
  *	  exhausted.c  no memory: wait, or report which limit it was
+ *	  link.c       encoded rows enter stores
  *	  oversize.c   rows that are too large for memory
  *	  retention.c  how far back a table can be read and written
  *
@@ -49,6 +50,19 @@ extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
 /* Does memory lack rows that are too large: of any key; of this one, perhaps? */
 extern bool contime_oversize_any(const ContimeGeneration *g);
 extern bool contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key);
+
+/* ---- link.c ---------------------------------------------------------------------- */
+
+/*
+ * Link rows into a generation with a label, or (label NULL) as events that
+ * everyone sees.  The rows stay in the set.  ERROR 53200 if memory is exhausted
+ * or a limit is reached, 22008 or 22003 if a row is older than the table
+ * retains.  Not under a lock.
+ */
+extern void contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label);
+
+/* Make a store in a partition that rows can be added to, if there is none. */
+extern void contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partition);
 
 /* ---- batch.c --------------------------------------------------------------------- */
 
@@ -107,12 +121,12 @@ extern bool contime_retention_from(ContimeGeneration *g, int64 newest, int64 *fr
 /* ERROR when an instant cannot be answered, or could not while it was read. */
 extern void contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant);
 extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g,
-									int64 instant) pg_attribute_noreturn();
+									int64 instant) CONTIME_NORETURN;
 
 /* ---- error.c --------------------------------------------------------------------- */
 
 /* Report an engine status as an ERROR; `what` was being done. */
-extern void contime_report(CtStatus status, const ContimeTable *table) pg_attribute_noreturn();
+extern void contime_report(CtStatus status, const ContimeTable *table) CONTIME_NORETURN;
 
 /* Did PostgreSQL cancel the statement, by itself or on request?  Then a caught error is thrown again. */
 extern bool contime_is_interrupt(const ErrorData *error);
@@ -127,6 +141,6 @@ extern bool contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, 
 
 /* ERROR 53200: the limit of this level, or (CONTIME_UNLIMITED) the memory there is. */
 extern void contime_limits_report(const ContimeTable *table, ContimeGeneration *g,
-								  ContimeLevel level) pg_attribute_noreturn();
+								  ContimeLevel level) CONTIME_NORETURN;
 
 #endif							/* CONTIME_STORE_H */

@@ -182,7 +182,7 @@ use_of(const Column *col)
 	return psprintf("rule \"%s\" of column \"%s\"", contime_option_value(col->options, "rule"), name);
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_misfit(const Column *col)
 {
 	const char *type = format_type_be(col->form->atttypid);
@@ -439,7 +439,7 @@ option_datum(const Column *col, const char *value)
 	return datum;
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_option_range(const Column *col, const char *name, const char *hint)
 {
 	DEFINITION_ERROR(col,

@@ -249,7 +249,7 @@ contime_encode_key(const ContimeTable *table, const Datum *values,
 	return true;
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_damaged_key(const ContimeTable *table)
 {
 	ereport(ERROR,
@@ -365,7 +365,7 @@ contime_convert_integer(Datum *value, Oid from, Oid to)
 
 /* ---- states ------------------------------------------------------------------------- */
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_out_of_range(const ContimeTable *table, const ContimeAttr *attr)
 {
 	ereport(ERROR,

@@ -60,7 +60,7 @@ contime_rule_of(const char *name)
 	return CT_RULE_NONE;
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_unknown_option(const char *name, Oid catalog)
 {
 	StringInfoData valid;
@@ -85,7 +85,7 @@ contime_scale_of(const char *value)
 	return atoi(value) <= CONTIME_MAX_SCALE ? atoi(value) : -1;
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_invalid_value(const DefElem *def, const char *value, const char *hint)
 {
 	ereport(ERROR,

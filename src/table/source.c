@@ -62,7 +62,7 @@ contime_check_event_table(const ContimeTable *table, Relation events)
 
 /* ---- expressions ------------------------------------------------------------------ */
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_no_source(const ContimeTable *table, Relation events, const char *column)
 {
 	ereport(ERROR,
@@ -72,7 +72,7 @@ report_no_source(const ContimeTable *table, Relation events, const char *column)
 			 errhint("Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
 }
 
-static void pg_attribute_noreturn()
+static void CONTIME_NORETURN
 report_no_expression(const char *text)
 {
 	ereport(ERROR,

@@ -14,6 +14,7 @@
  *	  source.c          what sources mean
  *	  derive.c          columns and options become a description
  *	  guard.c           the time limit of user-made code in background processes
+ *	  rows.c            rows are checked and encoded as events
  *	  table.c           descriptions, cached by backend
  *
  * A file calls those above it in this list, and rooms on lower floors.
@@ -70,7 +71,7 @@ typedef struct ContimeSource
 	char	   *name;			/* for messages */
 	CtKind		kind;
 	uint64		columns;		/* state attributes that it feeds, for snapshots */
-	struct _SPI_plan *plan[3][2];	/* of durable/heap_read.c: ContimeRows; up to an instant? */
+	struct _SPI_plan *plan[3][2];	/* of durable/heap_read.c: by ContimeRowOrder; up to an instant? */
 	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows; NULL: not fed */
 } ContimeSource;
 
@@ -108,6 +109,33 @@ typedef struct ContimeKey
 	uint64		hash;
 	StringInfoData data;
 } ContimeKey;
+
+/* A row encoded: its key and payload are at these offsets in the buffer. */
+typedef struct ContimeRow
+{
+	CtLoad		load;
+	Size		key_offset;
+	Size		payload_offset;
+} ContimeRow;
+
+/* Rows encoded in this process's memory (rows.c). */
+typedef struct ContimeRows
+{
+	const ContimeTable *table;
+	MemoryContext context;		/* of everything below */
+	MemoryContext scratch;		/* of one row */
+	ContimeKey	key;
+	StringInfoData buffer;
+	ContimeRow *row;
+	int			count;
+	int			capacity;
+
+	/* Rows that are too large, if the caller has them left out: */
+	bool		leaves_out;
+	bool		long_keys;		/* the keys of some exceed the limit; */
+	uint64	   *left_out;		/* of the others, the hashes of their keys */
+	int			nleft_out;
+} ContimeRows;
 
 /* The instant of a non-null time value. */
 static inline int64
@@ -184,7 +212,7 @@ extern Oid	contime_owner_of(Oid relid);
  */
 extern void contime_require_table(Oid relid);
 extern Relation contime_open_relation(Oid relid, LOCKMODE mode);
-extern void contime_report_no_relation(Oid relid) pg_attribute_noreturn();
+extern void contime_report_no_relation(Oid relid) CONTIME_NORETURN;
 
 extern ContimeNotify contime_table_notify(Oid relid);
 
@@ -209,7 +237,7 @@ extern Oid	contime_require_member(ContimeMember member);
  * with, or -1; but for those in the mask `aborted`, which were rolled back.
  */
 extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted);
-extern void contime_report_conflict(const ContimeTable *table, int index) pg_attribute_noreturn();
+extern void contime_report_conflict(const ContimeTable *table, int index) CONTIME_NORETURN;
 
 /* ERROR if columns of a relation were dropped while the table's description is derived. */
 extern void contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before);
@@ -262,6 +290,44 @@ extern CtWide contime_interval(Datum value, CtWide *extra);
  */
 extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
 								 Datum *values, bool *isnull);
+
+/* ---- rows.c ---------------------------------------------------------------------- */
+
+/* Begin an empty set of rows; end it with everything that it holds. */
+extern ContimeRows *contime_rows_begin(const ContimeTable *table);
+extern void contime_rows_end(ContimeRows *rows);
+
+/*
+ * Encode a row as an event, a snapshot or a finish.  set_null: columns that the
+ * event makes NULL.  columns: those that a snapshot sets, 0 for the whole state;
+ * both are masks by attribute number - 1.  stamp: a NULL time takes the clock.
+ * ERROR 23502 for a NULL key or time, 22003 and 23514 for values out of range.
+ */
+extern void contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values,
+								const bool *isnull, uint64 set_null, uint64 columns, bool stamp,
+								bool retracts);
+
+/*
+ * Likewise, a row of an event table.  If it is too large: ERROR 54000, or, with
+ * rows->leaves_out, it is left out, and the result is false.
+ */
+extern bool contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 columns,
+									   const Datum *values, const bool *isnull, bool retracts);
+
+/* ERROR 54000: an event of the table exceeds the engine's limits. */
+extern void contime_report_too_large(const ContimeTable *table) CONTIME_NORETURN;
+
+/* Row number i, from 0, as the engine takes it; NULL: there are not so many. */
+extern const CtLoad *contime_rows_load(ContimeRows *rows, int i);
+
+/*
+ * Remove the last two rows if they have the same content: one retracts what the
+ * other puts in its place.
+ */
+extern void contime_rows_cancel(ContimeRows *rows);
+
+/* Remove all rows. */
+extern void contime_rows_reset(ContimeRows *rows);
 
 /* ---- source.c -------------------------------------------------------------------- */
 

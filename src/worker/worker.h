@@ -18,6 +18,7 @@
 extern PGDLLEXPORT void contime_worker_main(Datum partition);
 extern PGDLLEXPORT void contime_launcher_main(Datum unused);
 extern PGDLLEXPORT void contime_agent_main(Datum database);
+extern PGDLLEXPORT void contime_loader_main(Datum database);
 
 /* ---- worker.c -------------------------------------------------------------------- */
 

@@ -1,0 +1,264 @@
+/*
+ * link.c
+ *	  Encoded rows enter a table's stores as recent events.
+ *
+ *	  rows ─ by partition, in short holds of its lock ─► recent events, labelled
+ *	                                                     or frozen events, without a label
+ *
+ * Linking takes each partition's lock once for a run of rows.  From then on the
+ * events follow the visibility rules of heap tuples, so that commit and abort
+ * have nothing to do.  If memory is exhausted in the middle, the ERROR aborts
+ * the (sub)transaction, and the partition's worker drops what was linked.
+ *
+ * Called by writers (write/ingest.c), and for caches by capture and by loaders
+ * (durable/).
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+#include "base/base.h"
+#include "shared/shared.h"
+#include "table/table.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+/* Rows linked under one hold of a lock. */
+#define ROWS_PER_LOCK 256
+
+/* How often a store is prepared for rows before that is an error. */
+#define MOST_PREPARED 100
+
+/* The result of one hold of the lock. */
+typedef enum LinkResult
+{
+	LINK_DONE,					/* these rows are linked, or ignored as too late */
+	LINK_NOT_READY,				/* the store does not take rows of this description yet */
+	LINK_TOO_LATE,				/* a row is older than the table retains: the one before *next */
+	LINK_OVER_LIMIT,			/* a memory limit would be exceeded; none is linked */
+	LINK_FAILED					/* the engine could not link all of them */
+} LinkResult;
+
+/* A run of rows of one partition. */
+typedef struct Run
+{
+	ContimeRows *rows;
+	ContimeGeneration *g;
+	int			partition;
+	const CtLabel *label;
+	int			next;			/* the first row that has not been looked at */
+	ContimeLevel limit;			/* of LINK_OVER_LIMIT */
+	CtStatus	status;			/* of LINK_FAILED */
+} Run;
+
+static void CONTIME_NORETURN
+report_failure(const Run *run)
+{
+	if (run->status == CT_NO_MEMORY)
+		contime_limits_report(run->rows->table, run->g, CONTIME_UNLIMITED);
+	contime_report(run->status, run->rows->table);
+}
+
+/* Make the store ready, or make one: for the first rows ever, or since a column was added. */
+static void
+prepare_store(Run *run, bool *first)
+{
+	int			conflict = -1;
+
+	run->status = contime_shape_prepare(run->rows->table, run->g, run->partition, first, &conflict);
+	if (conflict >= 0)
+		contime_report_conflict(run->rows->table, conflict);
+	if (run->status == CT_OK)
+		return;
+	contime_wake_worker(run->partition);
+	report_failure(run);
+}
+
+void
+contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partition)
+{
+	ContimeRows rows = {.table = table};
+	Run			run = {.rows = &rows,.g = g,.partition = partition};
+	bool		first;
+
+	if (g->store[partition] == 0)
+		prepare_store(&run, &first);
+}
+
+/* As recent events, or (label NULL) at once as events that everyone sees.  Under the lock. */
+static CtStatus
+add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const CtLabel *label)
+{
+	CtWriter	writer;
+	uint32		done;
+
+	if (label)
+		return ct_store_add_all(arena, store, load, count, label, &done);
+	writer = ct_writer(arena, store);
+	return ct_store_load(&writer, load, count, &done);
+}
+
+/* The least that rows take in the store, in bytes. */
+static Size
+rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
+{
+	Size		head = label ? offsetof(CtEvent, record) : 0;
+	Size		bytes = 0;
+
+	for (uint32 k = 0; k < count; k++)
+		bytes += ct_alloc_size(head + load[k].change.payload_bytes);
+	return bytes;
+}
+
+/* add_rows(), charged to the table's accounts. */
+static LinkResult
+add_charged_rows(Run *run, const CtLoad *load, uint32 count)
+{
+	ContimeGeneration *g = run->g;
+	CtArena		arena = contime_arena(run->partition);
+	Size		before = contime_charge_begin(g, run->partition);
+
+	/* What a cache may take has been decided before. */
+	arena.keep = contime_cache_state(g) == CONTIME_CACHE_NONE ? contime_budget_keep(g) : 0;
+	run->limit = contime_charge_ahead(g, rows_bytes(load, count, run->label), &before);
+	if (run->limit == CONTIME_UNLIMITED)
+		run->status = add_rows(&arena, g->store[run->partition], load, count, run->label);
+	contime_charge_end(g, run->partition, before);
+	if (run->limit != CONTIME_UNLIMITED)
+		return LINK_OVER_LIMIT;
+	return run->status == CT_OK ? LINK_DONE : LINK_FAILED;
+}
+
+/* Link up to ROWS_PER_LOCK rows of the partition from run->next on, which moves on. */
+static LinkResult
+link_some(Run *run)
+{
+	const ContimeTable *table = run->rows->table;
+	ContimeGeneration *g = run->g;
+	CtArena		arena = contime_arena(run->partition);
+	CtLoad		load[ROWS_PER_LOCK];
+	int			place[ROWS_PER_LOCK];	/* among the rows */
+	uint32		count = 0;
+	uint32		kept = 0;
+	LinkResult	result = LINK_DONE;
+	int64		retained;
+	int			i;
+
+	for (i = run->next; i < run->rows->count && count < ROWS_PER_LOCK; i++)
+	{
+		if (contime_partition_of(run->rows->row[i].load.hash) != run->partition)
+			continue;
+		load[count] = *contime_rows_load(run->rows, i);
+		place[count++] = i;
+	}
+
+	contime_lock(run->partition, LW_EXCLUSIVE);
+	retained = contime_retained(g);
+	if (g->store[run->partition] == 0 ||
+		!contime_shape_is_ready(table, ct_store_schema(&arena, g->store[run->partition])))
+		result = LINK_NOT_READY;
+	START_CRIT_SECTION();
+	for (uint32 k = 0; k < count && result == LINK_DONE; k++)
+	{
+		if (load[k].change.time >= retained)
+			load[kept++] = load[k];
+		else if (!table->ignores_late)
+		{
+			result = LINK_TOO_LATE;
+			i = place[k] + 1;
+		}
+	}
+	if (result == LINK_DONE)
+		result = add_charged_rows(run, load, kept);
+	END_CRIT_SECTION();
+	contime_unlock(run->partition);
+	if (result == LINK_NOT_READY || result == LINK_OVER_LIMIT)
+		return result;
+	run->next = i;
+	if (kept < count && result != LINK_TOO_LATE)
+		pg_atomic_fetch_add_u64(&g->too_late, count - kept);
+	return result;
+}
+
+/* A table holds data: its database wants an agent. */
+static void
+want_agent(ContimeGeneration *g)
+{
+	g->wants_agent = true;
+	contime_set_latch(&contime_shared->launcher_latch);
+}
+
+static void
+link_partition(Run *run)
+{
+	const ContimeTable *table = run->rows->table;
+	int			prepared = 0;
+	int			waited_ms = 0;
+
+	while (run->next < run->rows->count)
+	{
+		bool		first = false;
+
+		CHECK_FOR_INTERRUPTS();
+		switch (link_some(run))
+		{
+			case LINK_DONE:
+				break;
+			case LINK_NOT_READY:
+				if (prepared++ > MOST_PREPARED)
+					elog(ERROR, "continuous table \"%s\" does not get ready", table->name);
+				prepare_store(run, &first);
+				if (first)
+					want_agent(run->g);
+				break;
+			case LINK_TOO_LATE:
+				contime_wake_worker(run->partition);
+				contime_report_too_late(table, run->g,
+										run->rows->row[run->next - 1].load.change.time);
+			case LINK_OVER_LIMIT:
+				if (table->source == NULL && contime_limits_wait(run->g, run->limit, &waited_ms))
+					break;
+				contime_wake_worker(run->partition);
+				contime_limits_report(table, run->g, run->limit);
+			case LINK_FAILED:
+				contime_wake_worker(run->partition);
+				report_failure(run);
+		}
+	}
+	contime_wake_worker(run->partition);
+}
+
+/* First, since a reader that sees such a row is to find that memory lacks it. */
+static void
+note_left_out(ContimeRows *rows, ContimeGeneration *g)
+{
+	if (rows->long_keys)
+		contime_oversize_note(g, NULL);
+	for (int i = 0; i < rows->nleft_out; i++)
+		contime_oversize_note(g, &rows->left_out[i]);
+	rows->long_keys = false;
+	rows->nleft_out = 0;
+}
+
+void
+contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
+{
+	bool		present[CONTIME_MAX_WORKERS] = {0};
+	MemoryContext caller;
+
+	note_left_out(rows, g);
+	caller = MemoryContextSwitchTo(rows->scratch);
+	for (int i = 0; i < rows->count; i++)
+		present[contime_partition_of(rows->row[i].load.hash)] = true;
+	for (int p = 0; p < contime_shared->partitions; p++)
+	{
+		Run			run = {.rows = rows,.g = g,.partition = p,.label = label};
+
+		if (!present[p])
+			continue;
+		link_partition(&run);
+		contime_pause("linked", MyDatabaseId);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(rows->scratch);
+}
