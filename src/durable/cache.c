@@ -168,30 +168,6 @@ contime_cache_change(Oid relid, Oid events)
 		g->load_after = 0;
 }
 
-void
-contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot)
-{
-	loaded->xmax = snapshot->xmax;
-	loaded->nxip = snapshot->nxip;
-	if (snapshot->nxip <= CONTIME_LOAD_XIDS)
-		memcpy(loaded->xip, snapshot->xip, snapshot->nxip * sizeof(uint64));
-}
-
-bool
-contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
-{
-	CtSnapshot	load = {.xmax = loaded->xmax,.nxip = loaded->nxip,.xip = loaded->xip};
-
-	if (snapshot->xmin >= load.xmax)
-		return true;
-	if (snapshot->xmax < load.xmax || load.nxip > CONTIME_LOAD_XIDS)
-		return false;
-	for (uint32 i = 0; i < snapshot->nxip; i++)
-		if (ct_snapshot_sees(&load, snapshot->xip[i]))
-			return false;
-	return true;
-}
-
 /* Have it loaded, unless that has just been tried in vain. */
 static void
 want(ContimeGeneration *g)

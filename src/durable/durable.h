@@ -155,10 +155,6 @@ extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
 /* By a loader: do two of its events have one identity?  Then it is given up, and refused. */
 extern bool contime_cache_has_twins(ContimeGeneration *g);
 
-/* Note a snapshot that is loaded; does another one see all that it saw? */
-extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
-extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded);
-
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
 
@@ -235,9 +231,6 @@ extern Size contime_keys_whole_bytes(ContimeGeneration *g);
 
 /* The next of those it has, from partition and position 0 on; false: there are no more. */
 extern bool contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
-
-/* Does a snapshot see all that was loaded of any key of a cache until now? */
-extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* ---- wanted.c -------------------------------------------------------------------- */
 

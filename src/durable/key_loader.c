@@ -222,15 +222,6 @@ forget(ContimeGeneration *g, const ContimeKey *key)
 	}
 }
 
-/* (What readers copy meanwhile, they do not use.) */
-static void
-note_load(ContimeGeneration *g, const CtSnapshot *snapshot)
-{
-	pg_atomic_fetch_add_u32(&g->key_loads, 1);
-	contime_note_loaded(&g->key_loaded, snapshot);
-	pg_atomic_fetch_add_u32(&g->key_loads, 1);
-}
-
 /* From here on it is read. */
 static void
 know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
@@ -348,7 +339,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
 	if (!contime_cache_has_twins(g))
 	{
-		note_load(g, &view->plain);
+		contime_note_key_load(g, &view->plain);
 		for (int i = 0; i < hand.nkeys; i++)
 			if (hand.loaded[i])
 				know(table, g, &hand.key[i], view->plain.xmax);

@@ -110,17 +110,3 @@ contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, Contim
 	}
 	return false;
 }
-
-/* A later snapshot sees all that earlier ones did: only the last one counts. */
-bool
-contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
-{
-	uint32		loads = pg_atomic_read_u32(&g->key_loads);
-	ContimeLoaded loaded;
-
-	pg_read_barrier();
-	loaded = g->key_loaded;
-	pg_read_barrier();
-	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
-		contime_sees_loaded(snapshot, &loaded);
-}

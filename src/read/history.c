@@ -38,7 +38,7 @@ is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, Ct
  * Hold the state at the start, then each one that differs from the one before.
  * What did not fit is found again, from the last change that did.
  */
-static Fill
+static ContimeFoldResult
 fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 			 int steps)
 {
@@ -48,30 +48,30 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 	const CtSchema *schema = ct_store_schema(arena, store);
 	const StringInfo key = &scan->key.data;
 	int64		time = walk->at;
-	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
 
-	if (fill != FILL_DONE)
+	if (fill != CONTIME_FOLD_DONE)
 		return fill;
 	if (!contime_scan_note_range(scan, arena, timeline, walk->at,
 					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
-		return FILL_RESOLVE;
+		return CONTIME_FOLD_RESOLVE;
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 	if (!walk->started &&
 		!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
-		return FILL_MORE;
+		return CONTIME_FOLD_MORE;
 	walk->started = true;
 
 	for (int n = 0; n < steps; n++)
 	{
 		ct_state_copy(walk->previous, scan->state);
 		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
-			return FILL_DONE;
+			return CONTIME_FOLD_DONE;
 		if (is_change(scan->table, schema, walk->previous, scan->state) &&
 			!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
-			return FILL_MORE;
+			return CONTIME_FOLD_MORE;
 		walk->at = time;
 	}
-	return FILL_MORE;
+	return CONTIME_FOLD_MORE;
 }
 
 void
@@ -152,7 +152,7 @@ typedef struct Since
 } Since;
 
 /* Go back from event to event, until one has changed something. */
-static Fill
+static ContimeFoldResult
 find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 		   int steps)
 {
@@ -160,14 +160,14 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
 	const CtSchema *schema = ct_store_schema(arena, store);
-	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
 
-	if (fill != FILL_DONE)
+	if (fill != CONTIME_FOLD_DONE)
 		return fill;
 	if (!since->looked)
 	{
 		if (!contime_scan_note_range(scan, arena, timeline, since->at, since->at))
-			return FILL_RESOLVE;
+			return CONTIME_FOLD_RESOLVE;
 		ct_timeline_fold(arena, store, timeline, since->at, plain, runs, scan->state);
 		since->present = scan->state->present;
 		since->looked = true;
@@ -177,7 +177,7 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 		int64		time = since->at;
 
 		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
-			return FILL_DONE;
+			return CONTIME_FOLD_DONE;
 		since->at = time;
 		ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 		if (time > PG_INT64_MIN)
@@ -185,11 +185,11 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 		if (time == PG_INT64_MIN || is_change(scan->table, schema, since->previous, scan->state))
 		{
 			since->found = true;
-			return FILL_DONE;
+			return CONTIME_FOLD_DONE;
 		}
 		since->at = time - 1;
 	}
-	return since->present ? FILL_MORE : FILL_DONE;
+	return since->present ? CONTIME_FOLD_MORE : CONTIME_FOLD_DONE;
 }
 
 bool
@@ -232,21 +232,21 @@ take_told(void *arg, const CtTold *told)
 	return true;
 }
 
-static Fill
+static ContimeFoldResult
 fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 		  int steps)
 {
 	Telling    *telling = arg;
-	Fill		fill = contime_scan_gather(scan, arena, store, timeline);
+	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
 
-	if (fill != FILL_DONE)
+	if (fill != CONTIME_FOLD_DONE)
 		return fill;
 	if (!contime_scan_note_range(scan, arena, timeline, telling->at, telling->to))
-		return FILL_RESOLVE;
+		return CONTIME_FOLD_RESOLVE;
 	telling->skip = telling->taken;
 	telling->left = steps;
 	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,
-							&scan->view->runs, take_told, telling) ? FILL_DONE : FILL_MORE;
+							&scan->view->runs, take_told, telling) ? CONTIME_FOLD_DONE : CONTIME_FOLD_MORE;
 }
 
 void

@@ -3,9 +3,12 @@
  *	  Scans of continuous tables: slices, histories, events.
  *
  *	  row_buffer.c  states and events copied out of shared memory
- *	  scan.c        what is bound, and visits to timelines
+ *	  stale.c       notices for reads with an old snapshot
+ *	  scan.c        what is bound, and where it is read
+ *	  visit.c       visits to one key, in memory or from event tables
  *	  history.c     what is read of a key along its time
  *	  instant.c     which instant a read that names none is of
+ *	  slice.c       states at instants, of one key or all
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -69,11 +72,15 @@ extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int nins
  * the next one from this counter.
  */
 extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
-extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 extern void contime_scan_end(ContimeScan *scan);
 
 /* Keys and events in memory, for estimates; cheap. */
 extern void contime_count(Oid relid, double *keys, double *events);
+
+/* ---- slice.c --------------------------------------------------------------------- */
+
+/* The next row of what is bound; false: there are no more. */
+extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 
 /* ---- history.c ------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "durable/durable.h"
+#include "fold/fold.h"
 
 /* A state copied out of shared memory. */
 typedef struct HeldRow
@@ -56,6 +57,21 @@ typedef struct Telling
 	int			left;			/* before it is enough for one visit */
 } Telling;
 
+/*
+ * What was read of a key and is not what new snapshots see, since something has
+ * entered that this one does not see.  When that entered nobody had read here,
+ * so it was not told: the reader does it.
+ */
+typedef struct Stale
+{
+	bool		any;
+	int64		from;			/* instants read, the last one included */
+	int64		last;
+	uint32		key_bytes;
+	char		key[CT_MAX_KEY_BYTES];
+	CtState		fresh;
+} Stale;
+
 struct ContimeScan
 {
 	Relation	rel;
@@ -100,7 +116,7 @@ struct ContimeScan
 	int			folds;			/* under this hold of the lock, or look */
 	int			most_folds;		/* allowed under it */
 
-	struct Stale *stale;		/* of scan.c; NULL until it is needed */
+	Stale	   *stale;			/* of stale.c; NULL until it is needed */
 
 	/* histories and events: of the key at hand, */
 	int64		from;
@@ -111,21 +127,24 @@ struct ContimeScan
 	Chunk		other;			/* it is here while more is held */
 };
 
-/* What came of filling the chunk. */
-typedef enum Fill
-{
-	FILL_DONE,					/* nothing is left of this key, or in this partition */
-	FILL_MORE,					/* call again */
-	FILL_RESOLVE,				/* the view must be resolved first */
-	FILL_FROM_HEAP				/* the cache does not hold what is seen of this key */
-} Fill;
-
 /*
  * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
  * `arg` how far it has come: first of all an int64, the instant.
  */
-typedef Fill (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
+typedef ContimeFoldResult (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
 					   CtRef timeline, int steps);
+
+/* Where a scan stands, to come back to. */
+typedef struct Mark
+{
+	Chunk		chunk;
+	CtRef		begun;
+	int			instant;
+	uint32		nunseen;
+} Mark;
+
+/* The most that a visit to a timeline keeps, in bytes. */
+#define MAX_VISIT_BYTES 64
 
 /* ---- row_buffer.c ---------------------------------------------------------------- */
 
@@ -145,18 +164,78 @@ extern bool contime_hold_told(Chunk *chunk, const ContimeTable *table, const Str
 extern void contime_held_store(const ContimeTable *table, const HeldRow *row,
 							   MemoryContext context, TupleTableSlot *slot);
 
-/* ---- scan.c ---------------------------------------------------------------------- */
+/* ---- stale.c --------------------------------------------------------------------- */
+
+/* True if something has entered that the snapshot does not see; after gathering. */
+extern bool contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena, CtRef timeline);
+
+/* The state at an instant was read: note it if new snapshots see another one. */
+extern void contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store,
+											CtRef timeline, int64 instant, const void *key,
+											uint32 key_bytes);
 
 /*
- * By a visit, before it folds: gather the recent events that are seen of the
- * timeline, and say that all there is of the bound key at [from, last] is read.
- * If gathering is not FILL_DONE the visit returns what it is, and FILL_RESOLVE
- * if that could not be said.
+ * All instants [from, last] of the bound key are read: note them if new snapshots
+ * may see something else.  False if contime_scan_resolve() must be called first.
  */
-extern Fill contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store,
-								CtRef timeline);
 extern bool contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 									int64 from, int64 last);
+
+/* Give the notice that was noted, if any.  Not under a lock. */
+extern void contime_scan_notify_stale(ContimeScan *scan);
+
+/*
+ * The bound keys are read from the event tables, since the cache does not have
+ * them.  If something has left the cache unnotified that the snapshot does not
+ * see, give notice of the whole range.  Not under a lock.
+ */
+extern void contime_scan_notify_missed(ContimeScan *scan);
+
+/* ---- scan.c ---------------------------------------------------------------------- */
+
+/* The earliest of the bound instants. */
+static inline int64
+contime_scan_earliest(const ContimeScan *scan)
+{
+	return scan->instants[scan->backward ? scan->ninstants - 1 : 0];
+}
+
+/* The partition to be read after this one (-1: the first one); perhaps none. */
+extern int	contime_scan_next_partition(ContimeScan *scan, int partition);
+
+/* The scan's reader of event tables, begun when it is first needed. */
+extern ContimeHeapRead *contime_scan_heap(ContimeScan *scan);
+
+/* Bind a range of instants: see visit.c below. */
+extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+									int64 from, int64 to);
+
+/* ---- visit.c --------------------------------------------------------------------- */
+
+/* ERROR 55000 unless the data of the scan's partition fits the table's description. */
+extern void contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store);
+
+/*
+ * By a visit, before it folds: gather the recent events that the snapshot sees
+ * of the timeline.  A visit returns the result unless it is CONTIME_FOLD_DONE.
+ */
+extern ContimeFoldResult contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store,
+											 CtRef timeline);
+
+/* After CONTIME_FOLD_RESOLVE: look up transactions, and allocate what the next try needs. */
+extern void contime_scan_resolve(ContimeScan *scan);
+
+/* After CONTIME_FOLD_INCOMPLETE: read the key at hand from the event tables. */
+extern void contime_scan_turn_to_heap(ContimeScan *scan);
+
+/* Note where the scan stands, and forget what it has held since. */
+extern Mark contime_scan_mark(const ContimeScan *scan);
+extern void contime_scan_go_back(ContimeScan *scan, const Mark *mark);
+
+/* One visit to the bound key in memory, or to the key at hand in the event tables. */
+extern ContimeFoldResult contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg,
+												   Size arg_bytes);
+extern ContimeFoldResult contime_scan_visit_heap(ContimeScan *scan, Visit visit, void *arg);
 
 /*
  * Visits to keys one after the other:
@@ -168,8 +247,6 @@ extern bool contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtR
  * which is scan->key then; false: that was the last.  visit: until the chunk
  * holds something, or (false) the visit is done.
  */
-extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-									int64 from, int64 to);
 extern bool contime_scan_next_key(ContimeScan *scan);
 extern bool contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes);
 

@@ -11,6 +11,7 @@
  *	  registry.c     which generation of a table is in force
  *	  sweep.c        which generations are dead, and can be freed
  *	  generations.c  generations of a table's events: opened, ended, dropped
+ *	  loaded.c       the snapshots by which caches were loaded
  *	  stamps.c       stamps of events without a time
  *	  startup.c      shared memory is requested and made
  *
@@ -404,6 +405,18 @@ extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
  * again.  Not under a lock.
  */
 extern bool contime_generations_sweep(void);
+
+/* ---- loaded.c -------------------------------------------------------------------- */
+
+/* Note the snapshot by which a whole cache was loaded, before it is published. */
+extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
+
+/* True if a snapshot sees every transaction that the loaded one saw. */
+extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded);
+
+/* Likewise of the keys of a partial cache; a later load saw all that earlier ones did. */
+extern void contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot);
+extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* ---- accounts.c ------------------------------------------------------------------ */
 

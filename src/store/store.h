@@ -6,9 +6,9 @@
  *	  error.c      engine statuses become errors
  *	  shape.c      the stored schema of a table's events
  *	  exhausted.c  no memory: wait, or report which limit it was
- *	  link.c       encoded rows enter stores
  *	  oversize.c   rows that are too large for memory
  *	  retention.c  how far back a table can be read and written
+ *	  link.c       encoded rows enter stores
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */

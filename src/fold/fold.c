@@ -1,0 +1,97 @@
+/*
+ * fold.c
+ *	  A key's timeline is visited: observed without the lock, or under it.
+ *
+ *	  observe ─ visit ─ valid? ─► done
+ *	     ▲                └ no ─► undo, try again; after CONTIME_LOOKS tries under
+ *	     └──────────────────────  the partition's lock, in shared mode
+ *
+ * Called by scans (read/).  Rows that are to be checked before they are accepted
+ * will be folded in the same way.
+ *
+ * Concurrency: what is read without the lock may be torn until ct_read_valid()
+ * says that it was not.  A visitor holds in bounds what it reads (engine.h), and
+ * forgets what it has found when it is told to undo.
+ *
+ * Invariants:
+ *	  1. A visitor's result is returned only if the timeline did not change while
+ *	     it was visited.
+ *	  2. A fold needs the recent events that the snapshot sees: gathering comes
+ *	     first, in the same visit.
+ */
+#include "postgres.h"
+
+#include "fold/fold.h"
+#include "base/base.h"
+
+#include "miscadmin.h"
+
+/*
+ * True if memory holds all that the snapshot sees of a timeline.  The engine
+ * cannot tell of keys that were loaded while other transactions were under way.
+ */
+static bool
+is_complete(ContimeGeneration *g, const CtSnapshot *snapshot, const CtArena *arena, CtRef store,
+			CtRef timeline)
+{
+	return ct_timeline_known(arena, store, timeline, snapshot) ||
+		(ct_timeline_known(arena, store, timeline, NULL) && contime_keys_are_seen(g, snapshot));
+}
+
+ContimeFoldResult
+contime_fold_gather(ContimeView *view, ContimeGeneration *g, const CtArena *arena, CtRef store,
+					CtRef timeline)
+{
+	view->runs.retracts = false;
+	if (!is_complete(g, &view->plain, arena, store, timeline))
+		return CONTIME_FOLD_INCOMPLETE;
+	if (!contime_view_gather(view, arena, store, timeline))
+		return CONTIME_FOLD_RESOLVE;
+	contime_pause("gathered", MyDatabaseId);
+
+	/* A fold does not know of retractions unless the store cancels events by itself. */
+	if (view->runs.retracts && !ct_store_cancels(arena, store))
+		return CONTIME_FOLD_INCOMPLETE;
+	return CONTIME_FOLD_DONE;
+}
+
+/* One try without the lock; false: the timeline was changed meanwhile. */
+static bool
+observe_key(const CtArena *arena, CtRef store, const ContimeKey *key, bool note_use,
+			const ContimeFoldVisitor *visitor, ContimeFoldResult *result)
+{
+	CtRead		read;
+
+	if (ct_read_key(arena, store, key->hash, key->data.data, key->data.len, &read) != CT_OK)
+		return false;
+	*result = CONTIME_FOLD_ABSENT;
+	if (read.timeline == 0)
+		return true;
+	*result = visitor->visit(visitor->arg, arena, store, read.timeline, CONTIME_FOLDS_PER_LOOK);
+	if (!ct_read_valid(&read))
+	{
+		visitor->undo(visitor->arg);
+		return false;
+	}
+	if (note_use)
+		ct_read_note(&read);
+	return true;
+}
+
+ContimeFoldResult
+contime_fold_key(const CtArena *arena, CtRef store, int partition, const ContimeKey *key,
+				 bool note_use, const ContimeFoldVisitor *visitor)
+{
+	ContimeFoldResult result;
+	CtRef		timeline;
+
+	for (int looks = 0; looks < CONTIME_LOOKS; looks++)
+		if (observe_key(arena, store, key, note_use, visitor, &result))
+			return result;
+	contime_lock(partition, LW_SHARED);
+	timeline = ct_store_find(arena, store, key->hash, key->data.data, key->data.len);
+	result = timeline == 0 ? CONTIME_FOLD_ABSENT
+		: visitor->visit(visitor->arg, arena, store, timeline, CONTIME_FOLDS_PER_LOCK);
+	contime_unlock(partition);
+	return result;
+}

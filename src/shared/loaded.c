@@ -1,0 +1,61 @@
+/*
+ * loaded.c
+ *	  The snapshots by which a cache, and keys of it, were loaded.
+ *
+ * A reader may use what was loaded if its snapshot sees every transaction that
+ * the loader's snapshot saw.
+ *
+ * Concurrency: the snapshot of a whole cache is written before the cache is
+ * published.  That of keys is written by the one loader of a database while
+ * key_loads is odd; a reader that meets an odd or changed number does not use it.
+ */
+#include "postgres.h"
+
+#include "shared/shared.h"
+
+void
+contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot)
+{
+	loaded->xmax = snapshot->xmax;
+	loaded->nxip = snapshot->nxip;
+	if (snapshot->nxip <= CONTIME_LOAD_XIDS)
+		memcpy(loaded->xip, snapshot->xip, snapshot->nxip * sizeof(uint64));
+}
+
+bool
+contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
+{
+	CtSnapshot	load = {.xmax = loaded->xmax,.nxip = loaded->nxip,.xip = loaded->xip};
+
+	if (snapshot->xmin >= load.xmax)
+		return true;
+	if (snapshot->xmax < load.xmax || load.nxip > CONTIME_LOAD_XIDS)
+		return false;
+	for (uint32 i = 0; i < snapshot->nxip; i++)
+		if (ct_snapshot_sees(&load, snapshot->xip[i]))
+			return false;
+	return true;
+}
+
+/* (What readers copy meanwhile, they do not use.) */
+void
+contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	pg_atomic_fetch_add_u32(&g->key_loads, 1);
+	contime_note_loaded(&g->key_loaded, snapshot);
+	pg_atomic_fetch_add_u32(&g->key_loads, 1);
+}
+
+/* A later snapshot sees all that earlier ones did: only the last one counts. */
+bool
+contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
+{
+	uint32		loads = pg_atomic_read_u32(&g->key_loads);
+	ContimeLoaded loaded;
+
+	pg_read_barrier();
+	loaded = g->key_loaded;
+	pg_read_barrier();
+	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
+		contime_sees_loaded(snapshot, &loaded);
+}
