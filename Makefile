@@ -49,6 +49,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(and $(PGXS),$(wildcard $(PGXS))),)
 override with_llvm = no		# nothing of contime is worth inlining into a query
+ifneq ($(findstring --enable-cassert,$(shell $(PG_CONFIG) --configure)),)
+PG_CPPFLAGS += -DCT_ASSERTIONS
+endif
 include $(PGXS)
 ENGINE_OBJS = $(filter src/engine/%,$(OBJS))
 $(ENGINE_OBJS): $(wildcard src/engine/*.h)
@@ -93,7 +96,7 @@ unit:
 # (Without address randomisation, which it does not stand everywhere.)
 tsan:
 	@mkdir -p build/unit
-	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -Isrc/engine -Itest/unit -o build/unit/tsan \
+	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -DCT_ASSERTIONS -Isrc/engine -Itest/unit -o build/unit/tsan \
 		test/unit/unit_readers.c test/unit/oracle.c src/engine/*.c -Wl,--wrap=ct_alloc -lcmocka -lxxhash
 	@CT_SECONDS=$${CT_SECONDS:-10} TSAN_OPTIONS="suppressions=test/tsan.supp history_size=7" setarch -R build/unit/tsan
 

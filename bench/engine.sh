@@ -7,7 +7,7 @@ build=build/bench
 out=bench/out
 mkdir -p $build $out
 
-# The extension's flags, as make hands them over; else what PGXS has on Debian. Asserts are on in both.
+# The extension's flags, as make hands them over; else what PGXS has on Debian. Assertions are off in both.
 flags=${ENGINE_CFLAGS:-$(pg_config --cflags 2>/dev/null || echo '-g -O2 -fwrapv -fno-strict-aliasing -fstack-protector-strong') -fPIC}
 # No path to PostgreSQL's headers: there is none to need.
 # shellcheck disable=SC2086

@@ -29,7 +29,6 @@
  */
 #include "arena.h"
 
-#include <assert.h>
 #include <string.h>
 
 /*
@@ -78,6 +77,7 @@ ct_class_count(void)
 uint32_t
 ct_class_bytes(uint32_t class)
 {
+	CT_ASSERT(class < NCLASSES);
 	return class_bytes[class];
 }
 
@@ -87,6 +87,7 @@ class_of(size_t bytes)
 	uint32_t low = SMALL_CLASSES;
 	uint32_t high = NCLASSES - 1;
 
+	CT_ASSERT(bytes <= LARGEST_CLASS);
 	if (bytes <= SMALL_BYTES)
 		return bytes == 0 ? 0 : (uint32_t) ((bytes - 1) / CT_GRANULE);
 	while (low < high)
@@ -144,6 +145,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	size_t pages;
 	size_t first_page;
 
+	CT_ASSERT(base != NULL && (uintptr_t) base % 4096 == 0);
 	if (arenas == 0 || arenas > CT_MAX_ARENAS || bytes > limit ||
 		bytes < sizeof(CtRegion) + per_page)
 		return CT_LIMIT;
@@ -167,6 +169,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	region->reserve = reserve_of(pages, arenas);
 	region->first_page = first_page;
 	region->limit = (CtRef) ((first_page + pages * CT_PAGE_BYTES) / CT_GRANULE);
+	CT_ASSERT(region->reserve < region->pages || region->pages == 1);
 	region->page_offset = sizeof(CtRegion);
 	region->owner_offset = sizeof(CtRegion) + pages * sizeof(CtPage);
 	atomic_init(&region->used, 0);
@@ -180,8 +183,8 @@ ct_arena_attach(void *base, uint32_t index)
 {
 	CtArena arena = {.base = base, .index = index, .limit = ((CtRegion *) base)->limit};
 
-	assert(((CtRegion *) base)->magic == CT_REGION_MAGIC);
-	assert(index < ((CtRegion *) base)->arenas);
+	CT_ASSERT(((CtRegion *) base)->magic == CT_REGION_MAGIC);
+	CT_ASSERT(index < ((CtRegion *) base)->arenas);
 	return arena;
 }
 
@@ -198,6 +201,7 @@ ct_arena_used(const CtArena *arena)
 {
 	const CtRegion *region = (const CtRegion *) arena->base;
 
+	CT_ASSERT(arena->index < region->arenas);
 	return (size_t) region->arena[arena->index].pages * CT_PAGE_BYTES;
 }
 
@@ -235,6 +239,7 @@ claim_run(CtArena *arena, uint32_t from, uint32_t count)
 	_Atomic uint32_t *owner = ct_region_owners(region_of(arena));
 	uint32_t got;
 
+	CT_ASSERT(count > 0 && from + count <= region_of(arena)->pages);
 	for (got = 0; got < count; got++)
 	{
 		uint32_t expected = 0;
@@ -266,6 +271,7 @@ pages_take(CtArena *arena, uint32_t count, bool upkeep)
 	uint32_t at = head->hint;
 	uint64_t looked = 0;
 
+	CT_ASSERT(count > 0 && head->hint < region->pages);
 	do
 	{
 		if (count > limit || used > limit - count)
@@ -302,10 +308,13 @@ pages_give(CtArena *arena, uint32_t first, uint32_t count)
 	CtRegion *region = region_of(arena);
 	_Atomic uint32_t *owner = ct_region_owners(region);
 
+	CT_ASSERT(count > 0 && first + count <= region->pages);
+	CT_ASSERT(region->arena[arena->index].pages >= count);
+	CT_ASSERT(atomic_load(&region->used) >= count);
 	UNPOISON(ct_region_page_bytes(region, first), (size_t) count * CT_PAGE_BYTES);
 	for (uint32_t i = 0; i < count; i++)
 	{
-		assert(atomic_load(&owner[first + i]) == arena->index + 1); /* A1 */
+		CT_ASSERT(atomic_load(&owner[first + i]) == arena->index + 1); /* A1 */
 		atomic_store(&owner[first + i], 0);
 	}
 	region->arena[arena->index].pages -= count;
@@ -325,6 +334,7 @@ page_link(CtRegion *region, CtArenaHead *head, uint32_t page)
 	CtPage *p = ct_region_page(region, page);
 	uint32_t *first = &head->first[p->class];
 
+	CT_ASSERT(p->class < NCLASSES && *first != page + 1); /* A2 */
 	p->prev = 0;
 	p->next = *first;
 	if (*first != 0)
@@ -337,6 +347,7 @@ page_unlink(CtRegion *region, CtArenaHead *head, uint32_t page)
 {
 	CtPage *p = ct_region_page(region, page);
 
+	CT_ASSERT(p->class < NCLASSES && (p->prev != 0 || head->first[p->class] == page + 1)); /* A2 */
 	if (p->prev != 0)
 		ct_region_page(region, p->prev - 1)->next = p->next;
 	else
@@ -352,6 +363,7 @@ run_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	size_t count = (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES;
 	uint32_t page;
 
+	CT_ASSERT(bytes > LARGEST_CLASS);
 	if (count > region->pages)
 		return 0;
 	page = pages_take(arena, (uint32_t) count, upkeep);
@@ -371,6 +383,7 @@ ct_free_link(const char *page_bytes, uint16_t granule)
 	const char *object = page_bytes + (size_t) granule * CT_GRANULE;
 	uint16_t link;
 
+	CT_ASSERT(granule < CT_PAGE_GRANULES);
 	UNPOISON(object, CT_GRANULE);
 	memcpy(&link, object, sizeof(link));
 	POISON(object, CT_GRANULE);
@@ -409,6 +422,7 @@ ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	else
 		granule = p->fresh++ * (class_bytes[class] / CT_GRANULE);
 	p->used++;
+	CT_ASSERT(p->used <= capacity_of(class) && p->used <= p->fresh);
 	count_allocated(head, class_bytes[class]);
 	if (p->used == capacity_of(class))
 		page_unlink(region, head, page); /* A2 */
@@ -426,15 +440,17 @@ ct_free(CtArena *arena, CtRef ref, size_t bytes)
 	uint16_t granule = (uint16_t) (offset % CT_PAGE_BYTES / CT_GRANULE);
 	CtPage *p = ct_region_page(region, page);
 
-	assert(ref != 0 && page < region->pages);
+	CT_ASSERT(ref != 0 && page < region->pages);
 	if (bytes > LARGEST_CLASS)
 	{
-		assert(p->class == CT_CLASS_RUN && granule == 0); /* A5 */
+		CT_ASSERT(p->class == CT_CLASS_RUN && granule == 0); /* A5 */
 		count_allocated(head, -((uint64_t) p->next * CT_PAGE_BYTES));
 		pages_give(arena, page, p->next);
 		return;
 	}
-	assert(p->class == class_of(bytes) && p->used > 0);
+	CT_ASSERT(p->class == class_of(bytes) && p->used > 0);
+	CT_ASSERT(granule % (class_bytes[p->class] / CT_GRANULE) == 0);
+	CT_ASSERT(head->bytes >= class_bytes[p->class]);
 #ifdef CT_POISON
 	memset(ct_ptr(arena, ref), 0x5A, class_bytes[p->class]);
 #endif

@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "check.h"
 #include "engine.h"
 
 #define CT_REGION_MAGIC 0x636f6e74U

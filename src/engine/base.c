@@ -161,6 +161,7 @@ ct_base_head(const CtSchema *schema, const CtCell *cells)
 {
 	CtBase head = {.set = 0};
 
+	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
 	for (int i = 0; i < schema->nattrs; i++)
 	{
 		if (ct_base_is_initial(&schema->attr[i], &cells[i]))
@@ -177,6 +178,7 @@ base_write(const CtShape *shape, CtBase *base, CtBase head, const CtCell *cells)
 {
 	uint8_t *at = (uint8_t *) (base + 1);
 
+	CT_ASSERT((head.null & ~head.set) == 0); /* P1 */
 	*base = head;
 	for (uint64_t rest = head.set & ~head.null; rest != 0; rest &= rest - 1)
 	{
@@ -198,6 +200,7 @@ base_write(const CtShape *shape, CtBase *base, CtBase head, const CtCell *cells)
 void
 ct_apart_release(CtWriter *writer, CtRef ref, const CtCell *now)
 {
+	CT_ASSERT(ref == 0 || ((CtApart *) ct_ptr(writer->arena, ref))->bytes > 0); /* P3 */
 	if (ref == 0 || (now->tag == CT_SET && now->ref == ref))
 		return;
 	ct_give(writer, ref, sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
@@ -237,6 +240,8 @@ ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head, cons
 	const CtBase *old = ct_ptr(writer->arena, timeline->base);
 	CtRef ref = 0;
 
+	CT_ASSERT(ct_is_changing(timeline));
+	CT_ASSERT(head == NULL || (head->null & ~head->set) == 0); /* P1 */
 	if (head != NULL && timeline->base != 0 && old->set == head->set && old->null == head->null)
 		ref = timeline->base;
 	else if (head != NULL)
@@ -261,6 +266,7 @@ ct_base_free(CtWriter *writer, CtTimeline *timeline)
 	CtCell before[CT_MAX_ATTRS];
 	CtCell none[CT_MAX_ATTRS];
 
+	CT_ASSERT(timeline->recent == 0 && timeline->root == 0 && timeline->tail == 0);
 	ct_base_cells(&writer->shape, timeline->base, before);
 	ct_base_cells(&writer->shape, 0, none);
 	cells_release(writer, before, none);

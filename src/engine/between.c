@@ -306,6 +306,7 @@ linear_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 				   (entering->twin != NULL && touches(entering->twin, attr));
 	bool widely = entering->widely && touched;
 
+	CT_ASSERT(shape->schema->attr[attr].linear);
 	if (entering->before->present && before->kind == CT_VALUE_NUMBER && before->was_set)
 	{
 		CtLine with = line_before(shape, entering->item, &next, attr);
@@ -391,6 +392,7 @@ motion_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 	bool same_rate;
 	bool found = true;
 
+	CT_ASSERT(ct_moves(&shape->schema->attr[attr]));
 	if (ct_motion_equal(&entering->with->value[attr], &entering->without->value[attr],
 						&same_rate) && !entering->widely)
 		return;

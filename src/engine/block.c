@@ -21,7 +21,6 @@
  */
 #include "block.h"
 
-#include <assert.h>
 #include <string.h>
 
 /*
@@ -36,6 +35,7 @@ ct_tail_until(const CtRun *run, int64_t time)
 	uint32_t near = n > 4 ? n - 4 : 0;
 	uint32_t low = 0;
 
+	CT_ASSERT(run->slot == NULL && run->count <= CT_TAIL_EVENTS);
 	for (; n > near; n--)
 	{
 		if (ct_run_row(run, n - 1)->time <= time)
@@ -142,6 +142,8 @@ ct_run_add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
 	uint64_t low = 0;
 	int64_t high = 0;
 
+	CT_ASSERT(run->stride != 0 || run->slot != NULL);
+	CT_ASSERT(to <= CT_LEAF_EVENTS || to <= CT_TAIL_EVENTS);
 	if (run->stride != 0)
 	{
 		size_t stride = run->stride;
@@ -194,6 +196,7 @@ compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, i
 	int64_t lo = lower;
 	int64_t hi = upper;
 
+	CT_ASSERT(from < to && lower <= upper); /* R4 */
 	/* The first one only brings the bounds. */
 	FOR_OPERANDS(run, from, from + 1, offset, v, a += v);
 	FOR_OPERANDS(run, from + 1, to, offset, v, {
@@ -254,6 +257,7 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 	bool finish;
 	CtForm scratch;
 
+	CT_ASSERT(from <= to && i >= 0 && i < run->shape->schema->nattrs);
 	cell->tag = CT_KEEP;
 	from = behind_finish(run, from, to, &finish);
 	if (finish)
@@ -385,6 +389,7 @@ ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, boo
 {
 	const CtSchema *schema = run->shape->schema;
 
+	CT_ASSERT(to <= CT_LEAF_EVENTS || to <= CT_TAIL_EVENTS);
 	*finish = false;
 	if (from >= to)
 		return to;
@@ -430,6 +435,8 @@ ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)
 	uint32_t each = record_bytes / events;
 	CtRef ref;
 
+	CT_ASSERT(events > 0 && events <= CT_LEAF_EVENTS);
+	CT_ASSERT(record_bytes <= UINT16_MAX);
 	while (events < CT_LEAF_EVENTS && record_bytes + each <= CT_LEAF_ROOM &&
 		   ct_leaf_bytes(events + 1, record_bytes + each) <= size)
 	{
@@ -444,6 +451,7 @@ ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)
 		memset(leaf, 0, sizeof(CtLeaf));
 		leaf->capacity = (uint16_t) events;
 		leaf->room = (uint16_t) record_bytes;
+		CT_ASSERT(record_bytes <= UINT16_MAX);
 	}
 	return ref;
 }
@@ -465,6 +473,7 @@ ct_leaf_free(CtWriter *writer, CtRef ref)
 {
 	CtLeaf *leaf = ct_ptr(writer->arena, ref);
 
+	CT_ASSERT(leaf->count <= leaf->capacity && leaf->used <= leaf->room); /* B1 */
 	if (leaf->labels != 0)
 		ct_give(writer, leaf->labels, leaf->capacity * sizeof(uint32_t));
 	ct_give(writer, ref, ct_leaf_bytes(leaf->capacity, leaf->room));
@@ -497,6 +506,8 @@ leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
 static void
 leaf_enlarge(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
 {
+	CT_ASSERT(to->count == 0 && to->capacity >= from->count && to->room >= from->used);
+	CT_ASSERT(from->holes == 0);
 	memcpy(to->time, from->time, from->count * sizeof(int64_t));
 	memcpy(ct_leaf_slots(to), ct_leaf_slots(from), from->count * sizeof(CtSlot));
 	memcpy(ct_leaf_records(to), ct_leaf_records(from), from->used);
@@ -523,6 +534,8 @@ ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
 	CtLeaf *leaf;
 	CtRun run;
 
+	CT_ASSERT(!ct_leaf_is_full(old, entry->bytes));
+	CT_ASSERT(old->holes <= old->used && old->used <= old->room); /* B1 */
 	if (old->count < old->capacity && (uint32_t) old->used + entry->bytes <= old->room)
 		return entry->top == 0 || ct_leaf_label(writer, old);
 
@@ -558,6 +571,11 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	uint32_t behind = leaf->count - i;
 	CtForm scratch;
 
+	CT_ASSERT(i <= leaf->count && leaf->count < leaf->capacity); /* B1 */
+	CT_ASSERT((uint32_t) leaf->used + entry->bytes <= leaf->room); /* B1 */
+	CT_ASSERT(i == 0 || leaf->time[i - 1] <= entry->time); /* T1 */
+	CT_ASSERT(behind == 0 || entry->time <= leaf->time[i]); /* T1 */
+	CT_ASSERT(entry->top == 0 || leaf->labels != 0); /* B3 */
 	memmove(&leaf->time[i + 1], &leaf->time[i], behind * sizeof(int64_t));
 	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
 	leaf->packed = leaf->packed && behind == 0;
@@ -600,6 +618,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
 	bool was_finish = form->kind == CT_FINISH;
 
+	CT_ASSERT(i < leaf->count); /* B1 */
 	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
 	leaf->packed = false;
 	memmove(&leaf->time[i], &leaf->time[i + 1], behind * sizeof(int64_t));
@@ -671,6 +690,8 @@ copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t
 	Place place = {&to->time[to->count], &ct_leaf_slots(to)[to->count],
 				   ct_leaf_records(to) + to->used, to->used};
 
+	CT_ASSERT(to->count + end - first <= to->capacity); /* B1 */
+	CT_ASSERT(to->used + (end - first) * bytes <= to->room); /* B1 */
 	if (bytes == 16)
 		copy_events(place, from, first, end, 16); /* a number and an id: no call for each */
 	else
@@ -684,6 +705,9 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 {
 	uint32_t *label = to->labels == 0 ? NULL : ct_ptr(writer->arena, to->labels);
 
+	CT_ASSERT(first < end && end <= from->count);
+	CT_ASSERT(to->count + end - first <= to->capacity); /* B1 */
+	CT_ASSERT(to->count == 0 || to->time[to->count - 1] <= ct_run_time(from, first)); /* T1 */
 	for (uint32_t i = first; label != NULL && i < end; i++)
 		label[to->count + i - first] = ct_run_label(from, i);
 	if (from->form != 0 && (to->count == 0 || to->form == from->form))
@@ -707,6 +731,7 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 		ct_leaf_slots(to)[to->count] =
 			(CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
 		memcpy(ct_leaf_records(to) + to->used, record, form->bytes);
+		CT_ASSERT(to->used + form->bytes <= to->room); /* B1 */
 		to->used = (uint16_t) (to->used + form->bytes);
 		to->count++;
 	}

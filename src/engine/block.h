@@ -132,6 +132,7 @@ ct_leaf_bytes(uint32_t capacity, uint32_t room)
 static inline const CtRow *
 ct_run_row(const CtRun *run, uint32_t i)
 {
+	CT_ASSERT(run->slot == NULL && i <= CT_TAIL_EVENTS);
 	return (const CtRow *) (run->base + (size_t) i * run->stride);
 }
 

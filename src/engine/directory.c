@@ -26,7 +26,6 @@
  */
 #include "directory.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "slot.h"
@@ -70,6 +69,7 @@ pages_link(CtWriter *writer, CtPages *pages, CtRef page, const CtRef *spare, boo
 	uint32_t n = pages->npages++;
 	CtRef *at = &pages->root;
 
+	CT_ASSERT(page != 0 && n < UINT32_MAX);
 	if (higher)
 	{
 		CtRef *node = ct_ptr(writer->arena, *spare);
@@ -99,6 +99,7 @@ pages_append(CtWriter *writer, CtPages *pages, size_t bytes)
 	uint32_t got;
 	CtRef page;
 
+	CT_ASSERT(pages->height <= CT_PAGES_MAX_HEIGHT);
 	for (uint32_t level = 1; level < height; level++)
 		needed += is_first_below(n, level);
 	if (height > CT_PAGES_MAX_HEIGHT)
@@ -150,6 +151,7 @@ chains_begin(CtDirectory *directory)
 {
 	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
 
+	CT_ASSERT((sequence & 1) == 0); /* one writer */
 	atomic_store_explicit(&directory->sequence, sequence + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 }
@@ -159,6 +161,7 @@ chains_end(CtDirectory *directory)
 {
 	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
 
+	CT_ASSERT((sequence & 1) == 1);
 	atomic_store_explicit(&directory->sequence, sequence + 1, memory_order_release);
 }
 
@@ -183,6 +186,7 @@ bucket_of(uint64_t hash, uint32_t nbuckets)
 	uint32_t mask = UINT32_MAX >> (nbuckets > 1 ? __builtin_clz(nbuckets - 1) : 31);
 	uint32_t bucket = mix(hash) & mask;
 
+	CT_ASSERT(nbuckets > 0);
 	return bucket < nbuckets ? bucket : bucket & mask >> 1;
 }
 
@@ -212,6 +216,8 @@ directory_grow(CtWriter *writer)
 	/* The new bucket takes over from the one without its highest bit. */
 	from = directory->nbuckets - 1;
 	from ^= UINT32_C(1) << (31 - __builtin_clz(from));
+	CT_ASSERT(from < directory->nbuckets - 1);
+	CT_ASSERT(directory->nbuckets <= directory->buckets.npages * CT_BUCKETS_PER_PAGE); /* D4 */
 	old = bucket_head(writer->arena, directory, from);
 	new = bucket_head(writer->arena, directory, directory->nbuckets - 1);
 	while (*old != 0)
@@ -247,6 +253,7 @@ ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t s
 {
 	CtRef ref = ct_directory_at(arena, directory, slot);
 
+	CT_ASSERT(slot < directory->nslots);
 	return ((CtTimeline *) ct_ptr(arena, ref))->taken ? ref : 0;
 }
 
@@ -266,6 +273,7 @@ slot_find(CtWriter *writer)
 	ref = ct_directory_at(writer->arena, directory, directory->nslots);
 	timeline = ct_ptr(writer->arena, ref);
 	timeline->slot = directory->nslots;
+	CT_ASSERT(!timeline->taken); /* D2 */
 	timeline->chain = 0;
 	directory->free_slot = ref;
 	__atomic_store_n(&directory->nslots, directory->nslots + 1, __ATOMIC_RELEASE);
@@ -304,6 +312,7 @@ ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes)
 static bool
 key_keep(CtWriter *writer, CtTimeline *timeline, const void *key, uint32_t key_bytes)
 {
+	CT_ASSERT(key_bytes <= CT_MAX_KEY_BYTES && (key != NULL || key_bytes == 0));
 	if (key_bytes > CT_KEY_INLINE)
 	{
 		CtRef ref = ct_take(writer, key_bytes, false);
@@ -403,6 +412,7 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 		return 0;
 	timeline = ct_ptr(writer->arena, ref);
 	fresh.slot = timeline->slot;
+	CT_ASSERT(!timeline->taken && directory->free_slot == ref); /* D2 */
 	if (!key_keep(writer, &fresh, key, key_bytes))
 		return 0;
 
@@ -442,10 +452,12 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 	CtRef *at =
 		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
 
-	assert(timeline->taken && ct_timeline_is_over(writer->store, timeline));
+	CT_ASSERT(directory->count > 0 && timeline->slot < directory->nslots); /* D2 */
+	CT_ASSERT(ct_is_changing(timeline));
+	CT_ASSERT(timeline->taken && ct_timeline_is_over(writer->store, timeline));
 	while (*at != ref)
 	{
-		assert(*at != 0); /* D1 */
+		CT_ASSERT(*at != 0); /* D1 */
 		at = &((CtTimeline *) ct_ptr(writer->arena, *at))->chain;
 	}
 	chains_begin(directory);
@@ -463,6 +475,7 @@ ct_directory_free_page(CtWriter *writer)
 {
 	CtDirectory *directory = &writer->store->directory;
 
+	CT_ASSERT(directory->count == 0);
 	if (directory->slots.npages > 0)
 	{
 		directory->nslots = 0;

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "check.h"
 #include "engine.h"
 
 struct CtWriter;

@@ -67,6 +67,7 @@ ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtIte
 	CtForm scratch;
 
 	(void) ct_timeline_locate(shape, timeline, item, &spot);
+	CT_ASSERT(!instead || spot.position > 0);
 	before = spot;
 	before.position -= instead;
 	fold_before(shape, timeline, &before, &without);
@@ -109,5 +110,6 @@ ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtIte
 
 		ct_effect_between(shape, timeline, &entering, effect);
 	}
+	CT_ASSERT(effect->from <= item->time && effect->to >= item->time);
 	return effect->to > effect->from;
 }

@@ -607,7 +607,10 @@ CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count)
 
 /* ---- stores: events that need not be recent first (store.c) ------------- */
 
-/* The timeline of a key, made if there is none; 0: no memory, or the key is longer than CT_MAX_KEY_BYTES. */
+/*
+ * The timeline of a key, made if there is none; 0: no memory, or the key is
+ * longer than CT_MAX_KEY_BYTES.
+ */
 CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
 
 /*

@@ -121,6 +121,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 	uint64_t word;
 	int64_t value;
 
+	CT_ASSERT(attr->number != CT_NUMBER_NONE);
 	switch (attr->number)
 	{
 		case CT_NUMBER_NUMERIC:
@@ -194,6 +195,8 @@ ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtFo
 {
 	uint32_t offset = head;
 
+	CT_ASSERT(change->kind <= CT_SNAPSHOT || head != 0);
+	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
 	*form = (CtForm){.set = change->set,
 					 .null = change->null,
 					 .touched = touched_by(schema, change),
@@ -216,6 +219,8 @@ ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtFo
 						  schema->attr[i].number != CT_NUMBER_SCALED;
 	}
 	form->bytes = (uint16_t) offset;
+	CT_ASSERT(offset <= CT_MAX_RECORD_BYTES);
+	CT_ASSERT(form->nattrs <= schema->nattrs && (form->null & ~form->set) == 0); /* E1 */
 }
 
 /* The form of a record that says it itself; whatever it says is survived. */
@@ -341,6 +346,7 @@ cmp_numeric(const CtAttr *attr, const uint8_t *a_cell, const uint8_t *b_cell)
 	uint32_t b_bytes = ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, b_cell)),
 										  attr->scale, b);
 
+	CT_ASSERT(attr->number == CT_NUMBER_NUMERIC); /* E3 */
 	return cmp_bytes(a, a_bytes, b, b_bytes);
 }
 

@@ -197,6 +197,7 @@ apply_numbers(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *s
 {
 	uint32_t i = n < inner->count ? n : n - 1;
 
+	CT_ASSERT(n > 0);
 	if (inner->finish & ct_bits_below(n))
 		apply_finish(shape, inner, state);
 	for (uint64_t rest = columns_of(shape, inner) & ~shape->lasts; rest != 0; rest &= rest - 1)
@@ -618,6 +619,7 @@ add_extra(CtFold *fold)
 	const CtEvent *event = event_at(fold, *fold->extra);
 	CtItem item = ct_event_item(fold->sight.shape, event, &scratch);
 
+	CT_ASSERT(fold->nextra > 0);
 	if (fold->telling != NULL)
 		tell(fold, &item, false,
 			 event->state == CT_WAITING
@@ -834,6 +836,7 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 	uint32_t first = ct_sight_before(&fold->sight, *run, *count, fold->from);
 	uint32_t end = *count;
 
+	CT_ASSERT(*count == 0 || *run != NULL);
 	if (fold->to < INT64_MAX)
 		end = ct_sight_before(&fold->sight, *run, *count, fold->to + 1);
 	*run += first;
@@ -846,6 +849,7 @@ fold_clip(CtFold *fold, int64_t from, int64_t to)
 {
 	const CtRuns *runs = fold->sight.runs;
 
+	CT_ASSERT(fold->extra == NULL && fold->nextra == 0);
 	fold->from = from;
 	fold->to = to;
 	if (runs == NULL)
@@ -1014,6 +1018,7 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	CtFold fold;
 
+	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
 	if (shape.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
 		ct_snapshot_sees_all(snapshot, t->lo, t->hi))
 	{
@@ -1037,6 +1042,7 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 	CtFold fold = {.sight = ct_sight(&shape, store, timeline, snapshot, runs), .state = state};
 	int64_t next;
 
+	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
 	if (*time >= until || !ct_sight_next(&fold.sight, *time + 1, until, &next))
 		return false;
 	*time = next;
@@ -1068,6 +1074,8 @@ ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline, int64_t from
 	CtWalk walk;
 	CtRun run;
 
+	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
+	CT_ASSERT(teller != NULL);
 	fold_clip(&fold, from, to);
 	ct_walk_begin(&walk, &fold.sight, from, to, -1);
 	while (!telling.enough && ct_walk_block(&walk, &run))

@@ -26,6 +26,7 @@ form_bucket(const CtChange *change)
 static CtRef *
 form_at(const CtWriter *writer, uint32_t number)
 {
+	CT_ASSERT(number < writer->store->forms_capacity && number <= writer->store->nforms); /* S7 */
 	return (CtRef *) ct_ptr(writer->arena, writer->store->forms) + number;
 }
 
@@ -64,6 +65,7 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	CtForm form;
 	CtRef ref;
 
+	CT_ASSERT(store->nforms > 0); /* S7 */
 	*number = 0;
 	if (store->nforms >= CT_MAX_FORMS)
 		return CT_OK;
@@ -76,6 +78,7 @@ form_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	form.next = store->bucket[form_bucket(change)];
 	memcpy(ct_ptr(writer->arena, ref), &form, ct_form_bytes(&form));
 	*number = store->nforms;
+	CT_ASSERT(*number < store->forms_capacity && *number < CT_MAX_FORMS); /* S7 */
 	*form_at(writer, *number) = ref;
 	__atomic_store_n(&store->nforms, *number + 1, __ATOMIC_RELEASE);
 	store->bucket[form_bucket(change)] = (uint16_t) *number;
@@ -116,6 +119,7 @@ ct_forms_renew(CtWriter *writer)
 		CtForm renewed;
 
 		ct_form_make(schema, &change, 0, &renewed);
+		CT_ASSERT(renewed.nattrs == form->nattrs); /* S8 */
 		renewed.next = form->next;
 		memcpy(form, &renewed, ct_form_bytes(&renewed));
 	}

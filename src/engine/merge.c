@@ -166,6 +166,8 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 	uint32_t kept = 0;
 	uint32_t next = 0;
 
+	CT_ASSERT(ct_snapshot_is_sound(snapshot));
+	CT_ASSERT(runs->nextra == 0 || (runs->extra != NULL && runs->cancelled != NULL));
 	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
 	runs->ncancelled = 0;
 	if (runs->retracts)

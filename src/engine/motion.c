@@ -53,6 +53,7 @@
 static inline int
 finest(const CtSchema *schema, const CtAttr *attr)
 {
+	CT_ASSERT(attr->rate_attr >= 0 && attr->rate_attr < schema->nattrs);
 	return schema->attr[attr->rate_attr].scale + schema->clock_digits;
 }
 
@@ -89,6 +90,7 @@ ct_rate_digits(const CtSchema *schema, int i)
 	const CtAttr *attr = &schema->attr[i];
 	int digits = schema->attr[attr->rate_attr].rule == CT_RULE_SUM ? 27 : 37;
 
+	CT_ASSERT(i >= 0 && i < schema->nattrs && attr->rate_attr >= 0);
 	return digits - move_digits(schema, attr);
 }
 
@@ -272,6 +274,7 @@ ct_motion_of(const CtSchema *schema, int i, const CtItem *item, CtCell *cell)
 	CtMotion *motion = &cell->motion;
 	uint64_t position;
 
+	CT_ASSERT(ct_moves(attr));
 	*motion = (CtMotion){.rate = 0};
 	cell->tag = CT_MOTION_TAG(CT_KEEP, change_rate(schema, attr, item, motion));
 	position = change_position(schema, i, item, cell->tag, motion);
@@ -359,6 +362,7 @@ ct_motion_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCe
 	uint64_t position;
 	uint64_t rate;
 
+	CT_ASSERT(g->tag >= CT_MOTION && f->tag != CT_KEEP);
 	if (f->tag == CT_SET_INITIAL)
 	{
 		then_after_reset(schema, attr, f, g);
@@ -374,6 +378,7 @@ ct_motion_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCe
 bool
 ct_motion_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 {
+	CT_ASSERT(ct_moves(attr) && a->tag == b->tag);
 	return memcmp(&a->motion, &b->motion, ct_motion_bytes(attr)) == 0;
 }
 
@@ -384,6 +389,7 @@ ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value)
 {
 	bool has_rate = schema->attr[attr->rate_attr].has_initial;
 
+	CT_ASSERT(ct_moves(attr));
 	value->kind = attr->has_initial ? CT_VALUE_NUMBER : CT_VALUE_NULL;
 	value->number = initial_place(schema, attr);
 	value->extra = wide_from_int128(initial_rate(schema, attr));
@@ -473,6 +479,7 @@ ct_motion_add(const CtSchema *schema, int i, const CtItem *item, CtValue *value)
 	CtInt128 before;
 	CtInt128 after;
 
+	CT_ASSERT(ct_moves(attr));
 	set_going(schema, attr, value, item->time);
 	before = speed(value);
 	tag = operation(schema, attr->rate_attr, item, &number);

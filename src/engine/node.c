@@ -20,7 +20,6 @@
  */
 #include "node.h"
 
-#include <assert.h>
 #include <string.h>
 
 static CtColumn *
@@ -58,6 +57,7 @@ column_broaden(const CtAttr *attr, CtColumn *column, uint32_t capacity)
 	int64_t *narrow = ct_column_narrow(column, capacity);
 	CtWide *broad = ct_column_payload(attr, column, capacity, CT_TOTAL, 0);
 
+	CT_ASSERT(column->narrow && ct_may_be_narrow(attr)); /* N4 */
 	for (uint32_t i = ct_column_cells(attr, capacity); i > 0; i--)
 		broad[i - 1] = wide_from_int64(narrow[i - 1]);
 	column->narrow = false;
@@ -75,6 +75,8 @@ cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich whic
 {
 	bool has_payload = ct_tag_has_payload(cell->tag);
 
+	CT_ASSERT(which != CT_TOTAL || i < capacity);
+	CT_ASSERT(!column->narrow || ct_may_be_narrow(attr)); /* N4 */
 	*ct_column_tag(column, capacity, which, i) = (uint8_t) cell->tag;
 	if (column->narrow)
 	{
@@ -96,6 +98,7 @@ void
 ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint32_t i, int attr,
 			CtCell *cell)
 {
+	CT_ASSERT(has_column(inner, attr)); /* N2 */
 	cell_load(&shape->schema->attr[attr], column_of(shape, inner, attr), inner->capacity, which, i,
 			  cell);
 }
@@ -112,6 +115,7 @@ ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const Ct
 {
 	CtColumn *column = column_of(shape, inner, attr);
 
+	CT_ASSERT(i < inner->capacity && has_column(inner, attr)); /* N2 */
 	cell_store(&shape->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
 	column->overrides = with_bit(column->overrides, i, ct_tag_overrides(cell->tag));
 	column->sets = with_bit(column->sets, i, cell->tag != CT_KEEP);
@@ -126,6 +130,7 @@ group_total(const CtShape *shape, const CtInner *inner, const CtAttr *attr, cons
 	uint32_t last = (end < inner->count ? end : inner->count) - 1U;
 	CtCell total;
 
+	CT_ASSERT(group * CT_GROUP < inner->count);
 	cell_load(attr, column, inner->capacity, CT_BEFORE, last, cell);
 	cell_load(attr, column, inner->capacity, CT_TOTAL, last, &total);
 	ct_cell_then(shape, attr, cell, &total);
@@ -198,6 +203,8 @@ ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_numbe
 	uint32_t first = i / CT_GROUP;
 	CtCell sum;
 
+	CT_ASSERT(has_column(inner, attr_number)); /* N2 */
+	CT_ASSERT(inner->count == 0 || i < inner->count);
 	if (ct_is_last(attr) || inner->count == 0)
 		return;
 	if (all && column->narrow && column->overrides == 0 && refresh_narrow(inner, i, column))
@@ -256,6 +263,7 @@ add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *colum
 	int64_t by = (int64_t) delta->word[0];
 	bool beyond;
 
+	CT_ASSERT(i < inner->count && column->narrow); /* N4 */
 	if (!is_narrow(by))
 		return false;
 	beyond = narrow_add(column->tag, total, i, i + 1, by);
@@ -288,6 +296,8 @@ ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const Ct
 {
 	CtColumn *column = column_of(shape, inner, attr);
 
+	CT_ASSERT(i < inner->count && column->overrides == 0);
+	CT_ASSERT(ct_only_adds(&shape->schema->attr[attr]));
 	column->sets |= UINT32_C(1) << i;
 	if (!column->narrow || !add_narrow(&shape->schema->attr[attr], inner, i, column, delta))
 		add_broad(shape, inner, i, attr, delta);
@@ -302,6 +312,7 @@ ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCel
 	uint32_t group = (inner->count - 1U) / CT_GROUP;
 	CtCell total;
 
+	CT_ASSERT(inner->count > 0); /* T6 */
 	cell->tag = CT_KEEP;
 	if (!has_column(inner, attr_number))
 	{
@@ -331,6 +342,7 @@ node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
 {
 	CtRef ref = ct_take(writer, ct_node_bytes(capacity, nattrs), true);
 
+	CT_ASSERT(capacity > 0 && capacity <= CT_FANOUT && nattrs <= CT_MAX_ATTRS);
 	if (ref != 0)
 	{
 		CtInner *inner = ct_ptr(writer->arena, ref);
@@ -352,6 +364,7 @@ ct_node_make(CtWriter *writer, uint32_t capacity)
 static void
 column_free(CtWriter *writer, CtInner *inner, int attr)
 {
+	CT_ASSERT(has_column(inner, attr) && ct_node_column(inner)[attr] != 0); /* N2 */
 	ct_give(writer, ct_node_column(inner)[attr],
 			ct_column_bytes(&writer->shape.schema->attr[attr], inner->capacity));
 	inner->columns &= ~(UINT64_C(1) << attr);
@@ -377,6 +390,7 @@ column_make(CtWriter *writer, CtInner *inner, int attr_number)
 	CtRef ref = ct_take(writer, bytes, true);
 	CtCell reset;
 
+	CT_ASSERT(!has_column(inner, attr_number) && attr_number < inner->nattrs); /* N2 */
 	if (ref == 0)
 		return false;
 	memset(ct_ptr(writer->arena, ref), 0, bytes);
@@ -401,6 +415,7 @@ column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 	size_t bytes = from->narrow ? sizeof(int64_t) : ct_payload_bytes(attr);
 	CtCell cell;
 
+	CT_ASSERT(at + n <= to_capacity && first + n <= from_capacity);
 	if (to->narrow == from->narrow)
 	{
 		memmove(&to->tag[at], &from->tag[first], n);
@@ -418,6 +433,7 @@ column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 static void
 children_copy(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uint32_t n)
 {
+	CT_ASSERT(at + n <= to->capacity && first + n <= from->capacity);
 	memmove(&to->time[at], &from->time[first], n * sizeof(int64_t));
 	memmove(&ct_node_lo(to)[at], &ct_node_lo(from)[first], n * sizeof(uint64_t));
 	memmove(&ct_node_hi(to)[at], &ct_node_hi(from)[first], n * sizeof(uint64_t));
@@ -433,6 +449,7 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 	CtRef ref = node_alloc(writer, capacity, schema->nattrs);
 	CtInner *inner;
 
+	CT_ASSERT(capacity >= old->count && capacity <= CT_FANOUT);
 	if (ref == 0)
 		return false;
 	inner = ct_ptr(writer->arena, ref);
@@ -475,6 +492,7 @@ ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 	CtInner *inner = ct_ptr(writer->arena, *at);
 	uint32_t capacity = inner->capacity;
 
+	CT_ASSERT(children <= CT_FANOUT && children >= inner->count);
 	while (capacity < children)
 		capacity = capacity * 2 < CT_FANOUT ? capacity * 2 : CT_FANOUT;
 	if ((capacity > inner->capacity || (inner->nattrs < 64 && attrs >> inner->nattrs != 0)) &&
@@ -519,7 +537,7 @@ ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 {
 	uint32_t behind = inner->count - i;
 
-	assert(inner->count + n <= inner->capacity);
+	CT_ASSERT(inner->count + n <= inner->capacity);
 	children_copy(inner, i + n, inner, i, behind);
 	inner->finish = bits_open(inner->finish, i, n);
 	inner->absent = bits_open(inner->absent, i, n);
@@ -546,6 +564,7 @@ ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 {
 	uint32_t behind = inner->count - i - n;
 
+	CT_ASSERT(i + n <= inner->count);
 	children_copy(inner, i, inner, i + n, behind);
 	inner->finish = bits_close(inner->finish, i, n);
 	inner->absent = bits_close(inner->absent, i, n);
@@ -572,6 +591,7 @@ ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first)
 {
 	uint32_t n = from->count - first;
 
+	CT_ASSERT(to->count == 0 && first < from->count && to->columns == from->columns); /* T3 */
 	children_copy(to, 0, from, first, n);
 	to->finish = bits_close(from->finish, 0, first);
 	to->absent = bits_close(from->absent, 0, first);

@@ -13,7 +13,6 @@
  */
 #include "number.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define SIGN_BIT (UINT64_C(1) << 63)
@@ -86,6 +85,7 @@ divide(CtWide *value, uint32_t divisor)
 {
 	unsigned __int128 rest = 0;
 
+	CT_ASSERT(divisor != 0);
 	for (int i = 2; i >= 0; i--)
 	{
 		rest = rest << 64 | value->word[i];
@@ -174,6 +174,7 @@ ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
 	bool fits = true;
 	int64_t shift;
 
+	CT_ASSERT(scale >= 0);
 	if (!numeric_parts(image, bytes, &number))
 		return numeric_special(image, bytes);
 
@@ -237,6 +238,7 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 	int weight = -((scale + 3) / 4);
 	uint16_t header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | (scale & 0x3F) << 7);
 
+	CT_ASSERT(scale >= 0 && scale <= 0x3F);
 	if (same(value, CT_WIDE_NAN))
 	{
 		header = 0xC000;
@@ -309,6 +311,7 @@ ct_wide_times(CtWide a, CtWide b)
 CtWide
 ct_wide_shift(CtWide a, int digits)
 {
+	CT_ASSERT(digits <= 3 * MOST_DIGITS);
 	for (; digits > 0; digits -= MOST_DIGITS)
 		a = ct_wide_times(
 			a, (CtWide){{power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS], 0, 0}});
@@ -323,6 +326,7 @@ ct_wide_round(CtWide a, int digits)
 	unsigned __int128 part = 0;  /* what is left so far, */
 	unsigned __int128 whole = 1; /* of so much */
 
+	CT_ASSERT(digits >= 0 && digits <= 2 * MOST_DIGITS);
 	if (digits == 0)
 		return a;
 	if (negative)

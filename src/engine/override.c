@@ -30,6 +30,7 @@ overrides(const CtShape *shape, const CtItem *item, int attr)
 static bool
 run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtForm *scratch)
 {
+	CT_ASSERT(attr < run->shape->schema->nattrs);
 	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
 		return false;
 	for (uint32_t i = from; i < run->count; i++)
@@ -81,6 +82,7 @@ ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot 
 {
 	CtRun run;
 
+	CT_ASSERT(spot->depth <= timeline->height);
 	ct_spot_run(shape, timeline, spot, &run);
 	if (run_override(&run, spot->position, attr, item, scratch))
 		return true;

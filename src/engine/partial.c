@@ -77,6 +77,7 @@ clear(CtWriter *writer, CtRef ref, int limit, int *freed)
 	CtStatus status;
 	int n;
 
+	CT_ASSERT(timeline->taken && timeline->base == 0); /* K2 */
 	ct_change_begin(timeline);
 	timeline->partial = true;
 	timeline->seen = 0;
@@ -114,6 +115,7 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 	CtStore *store = writer.store;
 	CtStatus status;
 
+	CT_ASSERT(store->partial && limit > 0);
 	*half = false;
 	for (int work = 0; work < limit && store->evict_slot < store->directory.nslots; work++)
 	{
@@ -179,6 +181,7 @@ ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_
 	CtTimeline *timeline = ct_ptr(arena, timeline_ref);
 	uint32_t label = (uint32_t) xmax;
 
+	CT_ASSERT(store->partial || timeline_ref == 0 || !timeline->partial); /* K1 */
 	if (timeline_ref == 0)
 		return key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
 	if (label == 0)
@@ -189,6 +192,7 @@ ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_
 	timeline->partial = false;
 	timeline->used = 1;
 	timeline->seen = xmax > store->horizon ? label : 0;
+	CT_ASSERT(timeline->seen == 0 || store->partial); /* K1 */
 	if (timeline->seen != 0 && !timeline->in_young)
 		ct_young_push(&writer, timeline);
 	ct_change_end(timeline);

@@ -68,6 +68,7 @@ ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
 	const CtRef *head = ct_directory_head(arena, directory, hash);
 	CtRef ref = head == NULL ? 0 : *head;
 
+	CT_ASSERT(store != 0);
 	read->arena = arena;
 	read->timeline = 0;
 	for (uint32_t steps = 1; ref != 0; steps++)
@@ -96,6 +97,7 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 	uint32_t nslots =
 		__atomic_load_n(&directory->nslots, __ATOMIC_ACQUIRE); /* slots are there before */
 
+	CT_ASSERT(store != 0);
 	for (; *position < nslots; ++*position)
 	{
 		uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);

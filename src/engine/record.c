@@ -22,6 +22,7 @@ apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell
 {
 	CtRef ref = 0;
 
+	CT_ASSERT(bytes <= CT_MAX_PAYLOAD_BYTES);
 	if (bytes > 0)
 	{
 		CtApart *apart;
@@ -47,6 +48,9 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bo
 	uint64_t written = 0; /* what is owned so far */
 	CtStatus status = CT_OK;
 
+	CT_ASSERT(form->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
+	CT_ASSERT(!explicit || form->bytes >= CT_EXPLICIT_BYTES);
+	CT_ASSERT(change->set == form->set && change->null == form->null); /* E1 */
 	if (explicit)
 	{
 		memset(record, 0, CT_EXPLICIT_BYTES);
@@ -91,6 +95,7 @@ ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record)
 	{
 		CtRef ref;
 
+		CT_ASSERT((form->set & ~form->null & rest & -rest) != 0); /* E1 */
 		memcpy(&ref, record + ct_form_offset(form, __builtin_ctzll(rest)), sizeof(ref));
 		if (ref != 0)
 			ct_give(writer, ref,

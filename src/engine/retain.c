@@ -109,6 +109,8 @@ fold_apply(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n,
 {
 	const CtBase *head = fold->present ? &fold->head : NULL;
 
+	CT_ASSERT(n > 0 && n <= run->count && ct_is_changing(timeline));
+	CT_ASSERT(writer->store->nfrozen >= n); /* S3 */
 	if (!ct_base_replace(writer, timeline, head, fold->before, fold->after))
 		return false;
 	run_release(writer, run, n, fold->after);
@@ -163,6 +165,7 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	Fold fold;
 	bool folded;
 
+	CT_ASSERT(timeline->root != 0);
 	if (root->time[0] >= store->retained)
 		return false;
 	first_leaf(&writer->shape, timeline, &spot);
@@ -228,6 +231,7 @@ rows_drop(CtWriter *writer, CtTimeline *timeline, uint32_t n, uint32_t room)
 {
 	uint32_t left = timeline->tail_count - n;
 
+	CT_ASSERT(n > 0 && n <= timeline->tail_count);
 	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
 			(size_t) left * timeline->tail_stride);
 	timeline->tail_count = (uint8_t) left;
@@ -339,6 +343,7 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 	const CtDirectory *directory = &store->directory;
 	int work = 0;
 
+	CT_ASSERT(limit > 0);
 	if (!store->retaining && !walk_begin(&writer, from))
 		return CT_OK;
 	for (; store->retain_slot < directory->nslots; store->retain_slot++)

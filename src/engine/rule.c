@@ -119,6 +119,7 @@ add_lanes(CtWide a, CtWide b)
 static inline void
 no_bounds(const CtAttr *attr, CtWide *w)
 {
+	CT_ASSERT(attr->has_lower + attr->has_upper <= 2);
 	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
 		w[i] = CT_WIDE_ZERO;
 }
@@ -208,6 +209,7 @@ number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
 static void
 number_compose(const CtAttr *attr, CtWide *f, const CtWide *g)
 {
+	CT_ASSERT(ct_cell_wides(attr) <= 3);
 	if (attr->rule != CT_RULE_SUM || attr->number == CT_NUMBER_INTERVAL)
 	{
 		number_change(attr, f, g);
@@ -259,6 +261,7 @@ takes(const CtAttr *attr, Bytes b, Bytes a)
 static void
 apart_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
+	CT_ASSERT(attr->rule == CT_RULE_MIN || attr->rule == CT_RULE_MAX);
 	if (f->tag == CT_SET_INITIAL || f->tag == CT_SET_NULL)
 	{
 		bool initial = attr->has_initial &&
@@ -280,6 +283,8 @@ ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
 	const CtAttr *attr = &shape->schema->attr[i];
 	const uint8_t *at;
 
+	CT_ASSERT(i >= 0 && i < shape->schema->nattrs);
+	CT_ASSERT(ct_form_touches(item->form, i));
 	if (ct_moves(attr))
 	{
 		ct_motion_of(shape->schema, i, item, cell);
@@ -398,6 +403,7 @@ value_initial(const CtSchema *schema, int i, CtValue *value)
 void
 ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 {
+	CT_ASSERT(i >= 0 && i < schema->nattrs);
 	if (ct_moves(&schema->attr[i]))
 		ct_motion_initial(schema, &schema->attr[i], value);
 	else
@@ -408,6 +414,7 @@ ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 void
 ct_state_initial(const CtSchema *schema, CtState *state)
 {
+	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
 	state->present = false;
 	state->nattrs = schema->nattrs;
 	for (int i = 0; i < schema->nattrs; i++)
@@ -601,6 +608,7 @@ ct_value_equal(const CtValue *a, const CtValue *b)
 bool
 ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b)
 {
+	CT_ASSERT(a->nattrs == b->nattrs && a->nattrs == schema->nattrs);
 	if (!a->present || !b->present)
 		return a->present == b->present;
 	for (int i = 0; i < schema->nattrs; i++)

@@ -64,6 +64,7 @@ ct_change_begin(CtTimeline *timeline)
 {
 	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
 
+	CT_ASSERT((sequence & 1) == 0); /* there is one writer */
 	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 }
@@ -73,7 +74,15 @@ ct_change_end(CtTimeline *timeline)
 {
 	uint32_t sequence = atomic_load_explicit(&timeline->sequence, memory_order_relaxed);
 
+	CT_ASSERT((sequence & 1) == 1);
 	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_release);
+}
+
+/* Is it between the two?  Only asserts of the writer ask. */
+static inline bool
+ct_is_changing(const CtTimeline *timeline)
+{
+	return (atomic_load_explicit(&timeline->sequence, memory_order_relaxed) & 1) != 0;
 }
 
 /* Has anything entered? */

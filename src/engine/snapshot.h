@@ -11,6 +11,7 @@
 #ifndef CT_SNAPSHOT_H
 #define CT_SNAPSHOT_H
 
+#include "check.h"
 #include "engine.h"
 
 /* Is a transaction in progress within [lo, hi]? */
@@ -39,6 +40,18 @@ ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 	if (snapshot == NULL || hi == 0 || hi < snapshot->xmin)
 		return true;
 	return hi < snapshot->xmax && !ct_any_in_progress(snapshot, lo, hi);
+}
+
+/* Is it as it must be?  Only asserts ask. */
+static inline bool
+ct_snapshot_is_sound(const CtSnapshot *snapshot)
+{
+	for (uint32_t i = 1; i < snapshot->nxip; i++)
+	{
+		if (snapshot->xip[i - 1] > snapshot->xip[i])
+			return false;
+	}
+	return snapshot->xmin <= snapshot->xmax;
 }
 
 #endif /* CT_SNAPSHOT_H */

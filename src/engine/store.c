@@ -40,7 +40,6 @@
  */
 #include "effect.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base.h"
@@ -138,6 +137,7 @@ queue_push(const CtWriter *writer, CtQueue *queue, CtRef ref, CtEvent *event)
 static void
 queue_pop(const CtWriter *writer, CtQueue *queue)
 {
+	CT_ASSERT(queue->first != 0 && queue->last != 0);
 	queue->first = ((CtEvent *) ct_ptr(writer->arena, queue->first))->queue;
 	if (queue->first == 0)
 		queue->last = 0;
@@ -149,6 +149,7 @@ queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
 {
 	CtRef before = 0;
 
+	CT_ASSERT(queue->first != 0); /* S2 */
 	for (CtRef at = queue->first; at != ref; at = ((CtEvent *) ct_ptr(writer->arena, at))->queue)
 		before = at;
 	if (before == 0)
@@ -168,6 +169,7 @@ young_pop(CtWriter *writer)
 	CtStore *store = writer->store;
 	CtTimeline *timeline = ct_ptr(writer->arena, store->young.first);
 
+	CT_ASSERT(store->nyoung_timelines > 0 && timeline->in_young); /* S2 */
 	store->young.first = timeline->young_next;
 	if (store->young.first == 0)
 		store->young.last = 0;
@@ -179,6 +181,8 @@ young_pop(CtWriter *writer)
 static void
 recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *event)
 {
+	CT_ASSERT(ct_is_changing(timeline));
+	CT_ASSERT((timeline->recent == 0) == (timeline->recents == 0)); /* S1 */
 	event->prev = 0;
 	event->next = timeline->recent;
 	if (timeline->recent != 0)
@@ -190,6 +194,8 @@ recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *ev
 static void
 recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 {
+	CT_ASSERT(timeline->recents > 0); /* S1 */
+	CT_ASSERT(event->prev != 0 || ct_ptr(writer->arena, timeline->recent) == event); /* S1 */
 	if (event->prev != 0)
 		((CtEvent *) ct_ptr(writer->arena, event->prev))->next = event->next;
 	else
@@ -214,6 +220,7 @@ event_free(CtWriter *writer, CtRef ref, bool owns)
 	CtForm scratch;
 	const CtForm *form = event_form(writer, event, &scratch);
 
+	CT_ASSERT(writer->store->nretractions >= event->retracts); /* S3 */
 	if (owns)
 		ct_record_free(writer, form, event->record);
 	writer->store->nretractions -= event->retracts;
@@ -244,6 +251,7 @@ schema_keep(CtWriter *writer, const CtSchema *schema)
 {
 	CtRef copy = ct_take(writer, schema->size, false);
 
+	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS && schema->size >= sizeof(CtSchema));
 	if (copy == 0)
 		return false;
 	memcpy(ct_ptr(writer->arena, copy), schema, schema->size);
@@ -387,6 +395,8 @@ batch_add(CtWriter *writer, CtRef ref, CtRef event)
 	CtStore *store = writer->store;
 	int64_t time = ((CtEvent *) ct_ptr(writer->arena, event))->time;
 
+	CT_ASSERT(batch->count == 0 || (batch->first != 0 && batch->last != 0)); /* S6 */
+	CT_ASSERT(event != 0);
 	if (batch->count == 0 || time < batch->oldest)
 		batch->oldest = time;
 	if (batch->count == 0)
@@ -412,7 +422,9 @@ batch_pop(CtWriter *writer, CtRef ref)
 	CtBatch *batch = ct_ptr(writer->arena, ref);
 	CtStore *store = writer->store;
 
+	CT_ASSERT(batch->count > 0); /* S6 */
 	batch->first = ((CtEvent *) ct_ptr(writer->arena, batch->first))->queue;
+	CT_ASSERT(batch->first != 0 || batch->count == 1); /* S6 */
 	if (--batch->count > 0)
 		return false;
 	if (batch->prev != 0)
@@ -607,6 +619,7 @@ ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
 	CtWriter writer = ct_writer(arena, ref);
 	const CtTimeline *timeline[AHEAD];
 
+	CT_ASSERT(count == 0 || load != NULL);
 	for (*done = 0; *done < count; ++*done)
 	{
 		const CtLoad *l = &load[*done];
@@ -666,6 +679,7 @@ looks_back(const CtShape *shape, const CtForm *form)
 static void
 changed_add(CtChanged *changed, CtRef timeline, const CtEffect *effect)
 {
+	CT_ASSERT(effect->from < effect->to);
 	if (changed->keys != NULL)
 		changed->keys[changed->events] = (CtKeyChanged){timeline, effect->from, effect->to};
 	if (changed->events == 0 || effect->from < changed->from)
@@ -913,6 +927,7 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 	CtEffect effect = {writer->shape.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
 	bool behind = event->time >= store->newest_entered && writer->shape.linear == 0;
 
+	CT_ASSERT(timeline->partial && timeline->base == 0); /* K2 */
 	/* (Before what was read is looked at: who reads does so the other way round.) */
 	if (behind && event->top > store->newest_untold)
 		__atomic_store_n(&store->newest_untold, event->top, __ATOMIC_RELAXED);
@@ -936,6 +951,7 @@ event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 	CtForm scratch;
 	CtItem item = ct_event_item(&writer->shape, event, &scratch);
 
+	CT_ASSERT(event->state == CT_RECENT && timeline->recents > 0); /* S2 */
 	event->state = CT_WAITING;
 	event->late = ct_timeline_has_later(&writer->shape, timeline, &item);
 }
@@ -971,6 +987,8 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 	Others kept[OTHERS_KEPT] = {{0}};
 	uint32_t looks = 0;
 
+	CT_ASSERT(batch != 0 && limit >= 0 && changed != NULL);
+	CT_ASSERT(store->first_batch != 0); /* S6 */
 	for (int i = 0; i < limit && looks < MOST_LOOKS; i++)
 	{
 		bool alone = store->first_batch == store->last_batch && store->nwaiting == 0;
@@ -1030,6 +1048,7 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
 
+	CT_ASSERT(batch != 0 && limit > 0);
 	for (int i = 0; i < limit; i++)
 	{
 		CtRef event = ((CtBatch *) ct_ptr(arena, batch))->first;
@@ -1053,6 +1072,7 @@ freeze_one(CtWriter *writer)
 	CtTimeline *timeline = young_pop(writer);
 	uint32_t frozen;
 
+	CT_ASSERT(!timeline->in_young); /* S2 */
 	if (timeline->lo >= store->horizon && timeline->hi != 0)
 	{
 		ct_young_push(writer, timeline);
@@ -1060,6 +1080,7 @@ freeze_one(CtWriter *writer)
 	}
 	ct_change_begin(timeline);
 	frozen = ct_timeline_freeze(writer, timeline, store->horizon);
+	CT_ASSERT(frozen <= store->nyoung); /* S3 */
 	store->nyoung -= frozen;
 	store->nfrozen += frozen;
 	if (timeline->seen != 0 && store->horizon >= ct_label_top(store->newest_top, timeline->seen))
@@ -1113,6 +1134,7 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	CtStatus status = CT_DUPLICATE;
 	int order;
 
+	CT_ASSERT(spot->position > 0 && entry->top == 0);
 	ct_spot_run(&writer->shape, timeline, spot, &run);
 	twin = ct_run_item(&run, spot->position - 1, &other);
 	order = ct_item_cmp(&writer->shape, &item, &twin);
@@ -1136,6 +1158,7 @@ is_ripe(const CtWriter *writer, const CtEvent *event)
 static void
 waiting_end(CtWriter *writer, CtTimeline *timeline, CtRef ref, bool owns)
 {
+	CT_ASSERT(writer->store->nwaiting > 0); /* S3 */
 	queue_remove(writer, &writer->store->waiting, ref);
 	writer->store->nwaiting--;
 	recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
@@ -1187,6 +1210,7 @@ decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *e
 	CtRef its = 0;
 	CtStatus status;
 
+	CT_ASSERT(spot->position > 0); /* T7 */
 	if (writer->store->nretractions > 0)
 	{
 		CtRun run;
@@ -1305,6 +1329,7 @@ settle_one(CtWriter *writer)
 	CtTimeline *timeline;
 	CtStatus status;
 
+	CT_ASSERT((ref == 0) == (writer->store->nwaiting == 0)); /* S3 */
 	if (ref == 0 || !is_ripe(writer, event))
 		return CT_NOT_YET;
 	timeline_ref = event->timeline;
@@ -1325,6 +1350,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 	CtStore *store = writer.store;
 	int looked = 0;
 
+	CT_ASSERT(limit > 0);
 	if (horizon > store->horizon)
 	{
 		store->horizon = horizon;
@@ -1357,6 +1383,7 @@ load_twin(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 	CtRun run;
 	CtStatus status;
 
+	CT_ASSERT(entry->form <= CT_MAX_FORMS);
 	(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
 	ct_spot_run(&writer->shape, timeline, &spot, &run);
 	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
@@ -1408,9 +1435,11 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 					 .bytes = change->payload_bytes,
 					 .record = change->payload};
 
-	if (!ct_is_verbatim(writer, change) || !ct_tail_append(writer, timeline, &entry))
+	if (!ct_is_verbatim(writer, change))
 		return false;
 	note_top(writer->store, top);
+	if (!ct_tail_append(writer, timeline, &entry))
+		return false;
 	note_loaded(writer->store, &entry);
 	return true;
 }
@@ -1460,6 +1489,8 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	CtTimeline *timeline = ct_ptr(writer->arena, ref);
 	CtStatus status = CT_OK;
 
+	CT_ASSERT(ref != 0 && timeline->taken);
+	CT_ASSERT(top == 0 || (uint32_t) top != 0);
 	ct_change_begin(timeline);
 	if (change->time < writer->store->retained)
 		status = load_failed(writer, timeline, CT_TOO_LATE);
@@ -1539,6 +1570,7 @@ load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)
 CtStatus
 ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
 {
+	CT_ASSERT(count == 0 || load != NULL);
 	for (*done = 0; *done < count; ++*done)
 	{
 		const CtLoad *l = &load[*done];
@@ -1619,6 +1651,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 	CtStore *store = writer.store;
 	int freed = 0;
 
+	CT_ASSERT(limit > 0);
 	store->waiting = store->young = (CtQueue){0, 0};
 	store->nyoung_timelines = 0;
 	store->recents = store->nwaiting = store->nyoung = store->nfrozen = 0;
@@ -1645,7 +1678,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 		ct_unretire(&writer);
 	}
 	ct_give(&writer, store->schema, writer.shape.schema->size);
-	assert(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
+	CT_ASSERT(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
 	ct_free(arena, ref, sizeof(CtStore));
 	return CT_OK;
 }

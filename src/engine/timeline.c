@@ -35,7 +35,6 @@
  */
 #include "timeline.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "form.h"
@@ -259,6 +258,7 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	CtForm scratch;
 	bool frozen;
 
+	CT_ASSERT(leaf->count > 0 && i < parent->count); /* T6 */
 	ct_leaf_run(&writer->shape, leaf, &run);
 	frozen = run.label == NULL;
 	for (uint32_t j = 0; run.label != NULL && j < run.count; j++)
@@ -299,6 +299,7 @@ node_range(const CtInner *inner, uint64_t *lo, uint64_t *hi)
 static void
 inner_facts(CtInner *parent, uint32_t i, const CtInner *inner)
 {
+	CT_ASSERT(inner->count > 0 && i < parent->count); /* T6 */
 	node_range(inner, &ct_node_lo(parent)[i], &ct_node_hi(parent)[i]);
 	parent->time[i] = inner->time[0];
 	parent->frozen = with_bit(parent->frozen, i, inner->frozen != 0);
@@ -388,6 +389,7 @@ climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
 static void
 climb_addition(const CtShape *shape, const CtSpot *spot, int attr, const CtWide *delta)
 {
+	CT_ASSERT(ct_only_adds(&shape->schema->attr[attr]));
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
 		CtInner *inner = spot->inner[depth];
@@ -420,6 +422,8 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 	bool is_last = spot->position + 1U == leaf->count;
 	bool is_finish = item->form->kind == CT_FINISH;
 
+	CT_ASSERT(spot->depth > 0 && spot->position < leaf->count);
+	CT_ASSERT(top == 0 || leaf->labels != 0); /* B3 */
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
 		CtInner *inner = spot->inner[depth];
@@ -496,7 +500,7 @@ root_raise(CtWriter *writer, CtTimeline *timeline)
 		ct_node_free(writer, ref);
 		return false;
 	}
-	assert(timeline->height < CT_MAX_HEIGHT);
+	CT_ASSERT(timeline->height < CT_MAX_HEIGHT);
 	inner = ct_ptr(writer->arena, ref);
 	inner->count = 1;
 	ct_node_child(inner)[0] = timeline->root;
@@ -526,6 +530,7 @@ leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 	CtForm scratch;
 	CtRef ref;
 
+	CT_ASSERT(first < end && end <= from->count);
 	ct_leaf_run(&writer->shape, from, &run);
 	for (uint32_t i = first; i < end; i++)
 		bytes += ct_run_item(&run, i, &scratch).form->bytes;
@@ -569,6 +574,7 @@ inner_split(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
 	uint32_t keep = append ? left->count - 1U : left->count / 2U;
 	CtRef right = ct_node_make(writer, CT_NODE_SMALLEST);
 
+	CT_ASSERT(left->count > 1 && inner->count < inner->capacity);
 	if (right == 0)
 		return false;
 	if (!ct_node_prepare(writer, &right, left->count - keep, left->columns))
@@ -610,6 +616,8 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 {
 	CtRef *at = &timeline->root;
 
+	CT_ASSERT(timeline->root != 0 && timeline->height > 0); /* T6 */
+	CT_ASSERT(timeline->height <= CT_MAX_HEIGHT);
 	if (((CtInner *) ct_ptr(writer->arena, *at))->count == CT_FANOUT &&
 		!root_raise(writer, timeline))
 		return false;
@@ -662,6 +670,7 @@ child_extend(const CtShape *shape, CtInner *inner, uint32_t i, const CtInner *bo
 	uint64_t *lo = &ct_node_lo(inner)[i];
 	uint64_t *hi = &ct_node_hi(inner)[i];
 
+	CT_ASSERT(bottom->count > 0 && i + 1 == inner->count);
 	*lo = ct_node_lo(bottom)[leaf] < *lo ? ct_node_lo(bottom)[leaf] : *lo;
 	*hi = ct_node_hi(bottom)[leaf] > *hi ? ct_node_hi(bottom)[leaf] : *hi;
 	inner->frozen |= (bottom->frozen >> leaf & 1) << i;
@@ -693,6 +702,7 @@ leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 	CtSpot spot;
 	CtInner *inner;
 
+	CT_ASSERT(l->count > 0 && (timeline->root != 0 || timeline->height == 0)); /* T6 */
 	if (timeline->root == 0)
 	{
 		timeline->root = ct_node_make(writer, CT_NODE_SMALLEST);
@@ -740,6 +750,7 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 		size = ct_alloc_size(ct_leaf_bytes(n, n * each));
 		while (n < most && ct_leaf_bytes(n + 1, (n + 1) * each) <= size)
 			n++;
+		CT_ASSERT(n < tail->count);
 		*bytes = n * each;
 		return n;
 	}
@@ -822,6 +833,9 @@ ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32
 	CtRef ref = ct_take(writer, (size_t) capacity * stride, true);
 	char *to = ct_ptr(writer->arena, ref);
 
+	CT_ASSERT(capacity >= timeline->tail_count && capacity <= CT_TAIL_EVENTS);
+	CT_ASSERT(stride >= timeline->tail_stride && stride <= CT_MAX_ROW_BYTES);
+	CT_ASSERT(ct_is_changing(timeline));
 	if (ref == 0)
 		return false;
 	if (stride == timeline->tail_stride)
@@ -851,6 +865,7 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	uint32_t capacity = timeline->tail_capacity;
 	uint32_t count = timeline->tail_count;
 
+	CT_ASSERT(timeline->tail_count <= timeline->tail_capacity);
 	if (count < capacity && stride <= timeline->tail_stride)
 		return true;
 	stride = stride > timeline->tail_stride ? stride : timeline->tail_stride;
@@ -875,6 +890,10 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 	CtRow *row = ct_tail_row(shape->arena, timeline, i);
 	CtForm scratch;
 
+	CT_ASSERT(i <= timeline->tail_count && timeline->tail_count < timeline->tail_capacity);
+	CT_ASSERT(i == 0 || ct_tail_row(shape->arena, timeline, i - 1)->time <= entry->time); /* T1 */
+	CT_ASSERT(i == timeline->tail_count || entry->time <= row->time); /* T1 */
+	CT_ASSERT(sizeof(CtRow) + entry->bytes <= timeline->tail_stride);
 	memmove((char *) row + timeline->tail_stride, row,
 			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
 	ct_row_write(row, entry, timeline->tail_stride);
@@ -900,6 +919,7 @@ ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 {
 	CtStore *store = writer->store;
 
+	CT_ASSERT(top != 0 && top <= store->newest_top);
 	store->nyoung++;
 	timeline->lo = top < timeline->lo ? top : timeline->lo;
 	timeline->hi = top > timeline->hi ? top : timeline->hi;
@@ -918,6 +938,7 @@ insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const 
 	CtLeaf *leaf;
 	CtRun run;
 
+	CT_ASSERT(timeline->root != 0);
 	if (!path_prepare(writer, timeline, item, entry, attrs, spot))
 		return CT_NO_MEMORY;
 	leaf = ct_ptr(writer->arena, *spot->leaf);
@@ -978,6 +999,8 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 {
 	CtSpot spot;
 
+	CT_ASSERT(ct_is_changing(timeline));
+	CT_ASSERT(entry->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
 	if (ct_tail_append(writer, timeline, entry))
 		return CT_OK;
 	return insert(writer, timeline, *entry, false, &spot);
@@ -990,6 +1013,7 @@ ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry
 	CtSpot spot;
 	CtStatus status = insert(writer, timeline, *entry, true, &spot);
 
+	CT_ASSERT(ct_is_changing(timeline));
 	if (status == CT_OK)
 		ct_timeline_remove(writer, timeline, &spot); /* what is before the spot */
 	return status;
@@ -1042,6 +1066,7 @@ ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 {
 	int depth = spot->depth - 1;
 
+	CT_ASSERT(depth >= 0 && ct_is_changing(timeline));
 	ct_leaf_free(writer, *spot->leaf);
 	ct_node_close(&writer->shape, spot->inner[depth], spot->index[depth], 1);
 	while (spot->inner[depth]->count == 0)
@@ -1113,6 +1138,7 @@ leaf_merge(CtWriter *writer, const CtSpot *spot)
 void
 ct_tail_free(CtWriter *writer, CtTimeline *timeline)
 {
+	CT_ASSERT(timeline->tail != 0);
 	ct_give(writer, timeline->tail, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	timeline->tail = 0;
 	timeline->tail_count = timeline->tail_capacity = timeline->tail_stride = 0;
@@ -1124,6 +1150,7 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 {
 	CtRow *row = ct_tail_row(writer->arena, timeline, i);
 
+	CT_ASSERT(i < timeline->tail_count);
 	memmove(row, (char *) row + timeline->tail_stride,
 			(size_t) (timeline->tail_count - i - 1U) * timeline->tail_stride);
 	if (i < timeline->tail_frozen)
@@ -1144,9 +1171,11 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 	uint8_t record[CT_MAX_RECORD_BYTES];
 	CtItem item;
 
+	CT_ASSERT(spot->position > 0 && ct_is_changing(timeline));
 	ct_spot_run(shape, timeline, spot, &run);
 	item = ct_run_item(&run, i, &scratch);
 	/* A copy: what it did must be known when it is gone. */
+	CT_ASSERT(i < run.count && item.form->bytes <= CT_MAX_RECORD_BYTES);
 	memcpy(&form, item.form, ct_form_bytes(item.form));
 	memcpy(record, item.record, item.form->bytes);
 	item.form = &form;
@@ -1258,6 +1287,7 @@ tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 		timeline->hi = top > timeline->hi ? top : timeline->hi;
 	}
 	timeline->tail_frozen = (uint8_t) first;
+	CT_ASSERT(first <= timeline->tail_count);
 	return frozen;
 }
 
@@ -1267,6 +1297,7 @@ ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 {
 	uint32_t frozen = 0;
 
+	CT_ASSERT(ct_is_changing(timeline));
 	if (timeline->lo >= horizon)
 		return 0;
 	timeline->lo = UINT64_MAX;
@@ -1303,6 +1334,7 @@ last_leaf_free(CtWriter *writer, CtTimeline *timeline)
 	CtRun run;
 	int depth;
 
+	CT_ASSERT(timeline->root != 0 && timeline->height > 0); /* T6 */
 	for (depth = 0; depth < timeline->height; depth++)
 	{
 		CtInner *inner = ct_ptr(writer->arena, *at[depth]);

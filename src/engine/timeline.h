@@ -61,6 +61,7 @@ static inline void
 ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 {
 	row->time = entry->time;
+	CT_ASSERT(sizeof(CtRow) + entry->bytes <= stride);
 	row->label = (uint32_t) entry->top;
 	row->form = (uint16_t) entry->form;
 	row->late = entry->late;
@@ -102,6 +103,7 @@ ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 		return false;
 	ct_row_write(row, entry, timeline->tail_stride);
 	timeline->tail_count++;
+	CT_ASSERT(timeline->tail_count <= timeline->tail_capacity && ct_is_changing(timeline));
 	ct_entered(writer, timeline, entry->top);
 	return true;
 }

@@ -85,6 +85,8 @@ ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline, const CtSn
 					   .room = room};
 	CtRun run;
 
+	CT_ASSERT(ct_snapshot_is_sound(snapshot));
+	CT_ASSERT(room == 0 || top != NULL);
 	if (ct_timeline_seen(arena, timeline, snapshot))
 		return 0;
 	walk_tree(&unseen);

@@ -84,6 +84,7 @@ ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
 	CtWalk walk;
 	CtRun run;
 
+	CT_ASSERT(runs == NULL || runs->nextra == 0 || runs->extra != NULL);
 	ct_walk_begin(&walk, sight, from, until, -1);
 	while (!found && next_block(&walk, false, &run))
 	{

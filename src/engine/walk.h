@@ -119,6 +119,9 @@ ct_walk_enter(CtWalk *walk, CtRef ref)
 	uint32_t end = walk->to < INT64_MAX ? ct_node_until(inner, walk->to) : ct_node_count(inner);
 	uint32_t children = ct_bits_below(end);
 
+	CT_ASSERT(walk->depth < walk->height && walk->height <= CT_MAX_HEIGHT);
+	CT_ASSERT(first <= CT_FANOUT && end <= CT_FANOUT);
+
 	/* (An event of the first instant may be in a child that begins before it.) */
 	if (first > 1)
 		children &= ~ct_bits_below(first - 1);
@@ -134,6 +137,7 @@ ct_walk_begin(CtWalk *walk, const CtSight *sight, int64_t from, int64_t to, int 
 {
 	int height = ct_timeline_height(sight->timeline);
 
+	CT_ASSERT(attr < sight->shape->schema->nattrs);
 	walk->sight = sight;
 	walk->from = from;
 	walk->to = to;
@@ -149,6 +153,7 @@ ct_walk_begin(CtWalk *walk, const CtSight *sight, int64_t from, int64_t to, int 
 static inline const CtInner *
 ct_walk_node(const CtWalk *walk)
 {
+	CT_ASSERT(walk->depth > 0);
 	return walk->inner[walk->depth - 1];
 }
 

@@ -44,6 +44,7 @@ ct_writer(CtArena *arena, CtRef ref)
 {
 	CtWriter writer = {.arena = arena, .store = ct_ptr(arena, ref)};
 
+	CT_ASSERT(ref != 0);
 	writer.shape = ct_store_shape(arena, writer.store);
 	return writer;
 }
@@ -53,6 +54,7 @@ ct_take(CtWriter *writer, size_t bytes, bool upkeep)
 {
 	CtRef ref = ct_alloc(writer->arena, bytes, upkeep);
 
+	CT_ASSERT(bytes > 0 && writer->store != NULL);
 	if (ref != 0)
 		writer->store->bytes += ct_alloc_size(bytes);
 	return ref;
@@ -61,6 +63,7 @@ ct_take(CtWriter *writer, size_t bytes, bool upkeep)
 void
 ct_give(CtWriter *writer, CtRef ref, size_t bytes)
 {
+	CT_ASSERT(ref != 0 && writer->store->bytes >= ct_alloc_size(bytes)); /* S4 */
 	writer->store->bytes -= ct_alloc_size(bytes);
 	ct_free(writer->arena, ref, bytes);
 }
@@ -73,6 +76,7 @@ ct_retire(CtWriter *writer, CtRef ref, size_t bytes)
 {
 	CtRef at = ct_take(writer, sizeof(CtRetired), false);
 
+	CT_ASSERT(ref != 0 && bytes <= UINT32_MAX); /* S8 */
 	if (at == 0)
 		return false;
 	*(CtRetired *) ct_ptr(writer->arena, at) =
@@ -87,6 +91,7 @@ ct_unretire(CtWriter *writer)
 {
 	CtRef at = writer->store->retired;
 
+	CT_ASSERT(writer->store->retired != 0);
 	writer->store->retired = ((CtRetired *) ct_ptr(writer->arena, at))->next;
 	ct_give(writer, at, sizeof(CtRetired));
 }
@@ -99,6 +104,7 @@ ct_young_push(CtWriter *writer, CtTimeline *timeline)
 	CtStore *store = writer->store;
 	CtRef ref = ct_ref_of(writer, timeline);
 
+	CT_ASSERT(!timeline->in_young); /* S2 */
 	timeline->in_young = true;
 	timeline->young_next = 0;
 	if (store->young.last != 0)

@@ -82,6 +82,7 @@ struct CtTimeline;
 static inline CtRef
 ct_ref_of(const CtWriter *writer, const void *at)
 {
+	CT_ASSERT((const char *) at >= writer->arena->base);
 	return (CtRef) ((size_t) ((const char *) at - writer->arena->base) / CT_GRANULE);
 }
 
