@@ -11,6 +11,7 @@
 #                  SOAK_DDL statements of hostile roles, SOAK_SECONDS of sqlsmith (which it installs)
 #   make valgrind  the regression scripts on a server under valgrind
 #   make lint      the house's rules that a machine can check
+#   make rooms     the rooms of src/ and which others each includes
 #   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
 #   make dist      contime-<version>.tar.gz of the last commit
 #
@@ -111,17 +112,13 @@ bench:
 
 # ---- the sources -----------------------------------------------------------------
 
-SOURCES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch]))
-
 lint:
-	@! grep -nE '#include.*(postgres|"\.\./)' src/engine/*.[ch]
-	@! grep -nE '[[:space:]]+$$' $(SOURCES) sql/*.sql test/*.sh test/*/*.pl test/*/*.sh Makefile
-	@for file in $(SOURCES); do sed -n 2p $$file | grep -qF " * $${file##*/}" || { echo "$$file: its header does not name it"; exit 1; }; done
-	@test -z "$$(find src -name '*.[ch]' -size +60k -print)"
-	@bash -n test/*.sh test/*/*.sh bench/*.sh .ci/run
-	@for file in test/law/*.pl test/planner/fuzz.pl test/fuzz/ddl.pl; do perl -c $$file || exit 1; done
+	@test/lint.sh
+
+rooms:
+	@test/rooms.sh
 
 dist:
 	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: try test bench soak valgrind unit tsan fuzz lint dist
+.PHONY: try test bench soak valgrind unit tsan fuzz lint rooms dist
