@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# make test: every kind of test, or those named: unit regress pgtap isolation tap planner ddl law (and sqlsmith, if it is named).
+# make test: every kind of test, or those named: lint unit regress pgtap isolation tap planner ddl law (and sqlsmith, if it is named).
 # Each prints what it counted; the last line is the total. What failed leaves its
 # output in test/output. Servers are throwaway (cluster.sh); nothing is left running.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(unit regress pgtap isolation tap planner ddl law)
+[ $# -gt 0 ] || suites=(lint unit regress pgtap isolation tap planner ddl law)
 ROOT=$PWD
 OUTPUT=$ROOT/test/output
 rm -rf "$OUTPUT"
@@ -36,6 +36,16 @@ count() { grep -cE "$1" "$2" || true; }
 
 ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc/engine -Itest/unit)
 ENGINE_LDFLAGS=(-fsanitize=address,undefined -Wl,--wrap=ct_alloc -lcmocka -lxxhash)
+
+# The rules of the house, one a test; those about calls are for what was built before.
+suite_lint() {
+	local status=0 log=$ROOT/build/lint.log
+	mkdir -p "$ROOT/build"
+	"$ROOT/test/lint.sh" &>"$log" || status=1
+	[ $status = 0 ] || { keep lint "$log"; head -n 60 "$log"; }
+	[[ $(tail -n 1 "$log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] || BASH_REMATCH=(x 0 1)
+	record lint "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" $status
+}
 
 # Every test/unit/unit_*.c, and the fuzz targets' corpora once more; the engine without PostgreSQL's include path.
 suite_unit() {
@@ -251,7 +261,7 @@ suite_law() {
 
 for suite in "${suites[@]}"; do
 	case $suite in
-		unit) ;;
+		lint | unit) ;;
 		*)
 			. test/cluster.sh
 			mkdir "$WORK/tests"
