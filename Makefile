@@ -97,7 +97,7 @@ unit:
 # (Without address randomisation, which it does not stand everywhere.)
 tsan:
 	@mkdir -p build/unit
-	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -DCT_ASSERTIONS -Isrc/engine -Itest/unit -o build/unit/tsan \
+	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -DCT_ASSERTIONS -Isrc -Itest/unit -o build/unit/tsan \
 		test/unit/unit_readers.c test/unit/oracle.c src/engine/*.c -Wl,--wrap=ct_alloc -lcmocka -lxxhash
 	@CT_SECONDS=$${CT_SECONDS:-10} TSAN_OPTIONS="suppressions=test/tsan.supp history_size=7" setarch -R build/unit/tsan
 

@@ -11,7 +11,7 @@ mkdir -p $build $out
 flags=${ENGINE_CFLAGS:-$(pg_config --cflags 2>/dev/null || echo '-g -O2 -fwrapv -fno-strict-aliasing -fstack-protector-strong') -fPIC}
 # No path to PostgreSQL's headers: there is none to need.
 # shellcheck disable=SC2086
-gcc -std=gnu11 $flags -Isrc/engine -Ibench -o $build/engine_bench bench/*.c src/engine/*.c -lxxhash -lm
+gcc -std=gnu11 $flags -Isrc -Ibench -o $build/engine_bench bench/*.c src/engine/*.c -lxxhash -lm
 
 # One core, and nobody before us, where that is allowed.
 alone=(chrt -f 10 taskset -c 1)

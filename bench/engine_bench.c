@@ -31,7 +31,7 @@
 
 #include "history.h"
 #include "replay.h"
-#include "engine.h"
+#include "engine/engine.h"
 
 #define MILLION 1000000
 #define KEYS 100000

@@ -12,12 +12,12 @@ mkdir -p "$work"/{old,new,tree}
 git archive "$commit" bench src/engine | tar -x -C "$work/tree"
 flags=${ENGINE_CFLAGS:-$(pg_config --cflags 2>/dev/null || echo '-g -O2 -fwrapv -fno-strict-aliasing -fstack-protector-strong') -fPIC}
 
-# count SIDE TREE ROW...: a file name,instructions per call for the engine of a tree.
+# count SIDE TREE ROW...: a file name,instructions per call for the engine of a tree. (An older tree needs -I src/engine.)
 count() {
 	local side=$1 tree=$2
 	shift 2
 	# shellcheck disable=SC2086
-	gcc -std=gnu11 $flags -I"$tree/src/engine" -I"$tree/bench" -o "$work/$side/engine_bench" "$tree"/bench/*.c "$tree"/src/engine/*.c -lxxhash -lm
+	gcc -std=gnu11 $flags -I"$tree/src" -I"$tree/src/engine" -I"$tree/bench" -o "$work/$side/engine_bench" "$tree"/bench/*.c "$tree"/src/engine/*.c -lxxhash -lm
 	cd "$work/$side"
 	valgrind --tool=callgrind --zero-before=clock_start --dump-before=clock_stop ./engine_bench --count "$@" 2>valgrind.log >rows
 	# One dump for each timed part, in their order.

@@ -34,7 +34,7 @@ count() { grep -cE "$1" "$2" || true; }
 
 # ---- without a server ---------------------------------------------------------
 
-ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc/engine -Itest/unit)
+ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc -Itest/unit)
 ENGINE_LDFLAGS=(-fsanitize=address,undefined -Wl,--wrap=ct_alloc -lcmocka -lxxhash)
 
 # The rules of the house, one a test; those about calls are for what was built before.

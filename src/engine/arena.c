@@ -27,7 +27,7 @@
  *
  * Not here: who is charged for what is allocated (store.c).
  */
-#include "arena.h"
+#include "engine/arena.h"
 
 #include <string.h>
 

@@ -15,8 +15,8 @@
 
 #include <stdatomic.h>
 
-#include "check.h"
-#include "engine.h"
+#include "engine/check.h"
+#include "engine/engine.h"
 
 #define CT_REGION_MAGIC 0x636f6e74U
 #define CT_MAX_CLASSES 56

@@ -21,7 +21,7 @@
  *
  * Not here: which events are folded, and when (retain.c; P2).
  */
-#include "base.h"
+#include "engine/base.h"
 
 #include <string.h>
 

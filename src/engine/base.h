@@ -8,8 +8,8 @@
 #ifndef CT_BASE_H
 #define CT_BASE_H
 
-#include "rule.h"
-#include "slot.h"
+#include "engine/rule.h"
+#include "engine/slot.h"
 
 /*
  * What a key's row is before the first event of its timeline, if it is there.

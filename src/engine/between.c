@@ -21,10 +21,10 @@
  *
  * Not here: the fold itself, and effects on other columns (effect.c).
  */
-#include "between.h"
+#include "engine/between.h"
 
-#include "base.h"
-#include "effect.h"
+#include "engine/base.h"
+#include "engine/effect.h"
 
 /* (While a store is widened, masks may say more than the description.) */
 static inline uint64_t

@@ -7,7 +7,7 @@
 #ifndef CT_BETWEEN_H
 #define CT_BETWEEN_H
 
-#include "walk.h"
+#include "engine/walk.h"
 
 void ct_state_show_between(const CtSight *sight, int64_t time, CtState *state);
 void ct_state_resume(const CtShape *shape, CtState *state);

@@ -19,7 +19,7 @@
  *
  * Not here: where an event belongs (timeline.c).
  */
-#include "block.h"
+#include "engine/block.h"
 
 #include <string.h>
 

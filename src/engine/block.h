@@ -15,9 +15,9 @@
 #ifndef CT_BLOCK_H
 #define CT_BLOCK_H
 
-#include "rule.h"
-#include "search.h"
-#include "writer.h"
+#include "engine/rule.h"
+#include "engine/search.h"
+#include "engine/writer.h"
 
 /*
  * A tail that is full is closed but for its newest events, so that what is a

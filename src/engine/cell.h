@@ -11,7 +11,7 @@
 #ifndef CT_CELL_H
 #define CT_CELL_H
 
-#include "motion.h"
+#include "engine/motion.h"
 
 typedef enum CtTag
 {

@@ -24,11 +24,11 @@
  *
  * Not here: what a timeline holds (timeline.c), hashing of keys (the caller).
  */
-#include "directory.h"
+#include "engine/directory.h"
 
 #include <string.h>
 
-#include "slot.h"
+#include "engine/slot.h"
 
 #define NODE_BYTES (CT_PAGES_FANOUT * sizeof(CtRef))
 #define BUCKET_PAGE_BYTES (CT_BUCKETS_PER_PAGE * sizeof(CtRef))

@@ -7,8 +7,8 @@
 
 #include <stdatomic.h>
 
-#include "check.h"
-#include "engine.h"
+#include "engine/check.h"
+#include "engine/engine.h"
 
 struct CtWriter;
 struct CtTimeline;

@@ -9,10 +9,10 @@
  * Not here: what is shown between events (between.c), until when a change lasts
  * (override.c).
  */
-#include "effect.h"
+#include "engine/effect.h"
 
-#include "base.h"
-#include "fold.h"
+#include "engine/base.h"
+#include "engine/fold.h"
 
 /* The state of all events before the spot, seen by everyone or not. */
 static void

@@ -8,7 +8,7 @@
 #ifndef CT_EFFECT_H
 #define CT_EFFECT_H
 
-#include "timeline.h"
+#include "engine/timeline.h"
 
 /* The instants at which something changes: [from, to), INT64_MAX if open. */
 typedef struct CtEffect

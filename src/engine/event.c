@@ -17,7 +17,7 @@
  *
  * Not here: what an event does (rule.c), where it is kept (timeline.c).
  */
-#include "event.h"
+#include "engine/event.h"
 
 #include <string.h>
 

@@ -19,7 +19,7 @@
 #ifndef CT_EVENT_H
 #define CT_EVENT_H
 
-#include "number.h"
+#include "engine/number.h"
 
 /* Forms a store keeps; tests set it low. */
 #ifndef CT_MAX_FORMS

@@ -25,12 +25,12 @@
  * Not here: which recent events are visible (visible.c in ../) and how they lie
  * beside the entered ones (merge.c), what is shown between events (between.c).
  */
-#include "fold.h"
+#include "engine/fold.h"
 
 #include <string.h>
 
-#include "base.h"
-#include "between.h"
+#include "engine/base.h"
+#include "engine/between.h"
 
 /* Who is told events, and whether he had enough. */
 typedef struct CtTelling

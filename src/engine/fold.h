@@ -7,7 +7,7 @@
 #ifndef CT_FOLD_H
 #define CT_FOLD_H
 
-#include "node.h"
+#include "engine/node.h"
 
 /* Apply everything in the first n children of a node, n > 0. */
 void ct_children_apply(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state);

@@ -13,7 +13,7 @@
  */
 #include <string.h>
 
-#include "form.h"
+#include "engine/form.h"
 
 static uint32_t
 form_bucket(const CtChange *change)

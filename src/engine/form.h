@@ -8,7 +8,7 @@
 #ifndef CT_FORM_H
 #define CT_FORM_H
 
-#include "writer.h"
+#include "engine/writer.h"
 
 /* form.c */
 CtStatus ct_change_form(CtWriter *writer, const CtChange *change, const CtForm **form,

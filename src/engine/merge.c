@@ -14,8 +14,8 @@
  */
 #include <string.h>
 
-#include "snapshot.h"
-#include "timeline.h"
+#include "engine/snapshot.h"
+#include "engine/timeline.h"
 
 static int
 recent_cmp(const CtShape *shape, CtRef a, CtRef b)

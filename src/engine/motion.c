@@ -38,11 +38,11 @@
  *
  * Not here: which events touch a position (event.c, ct_form_make()).
  */
-#include "motion.h"
+#include "engine/motion.h"
 
 #include <string.h>
 
-#include "cell.h"
+#include "engine/cell.h"
 
 #define MOST_SCALE 18
 #define MOST_CLOCK_DIGITS 9

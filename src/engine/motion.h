@@ -14,7 +14,7 @@
 #ifndef CT_MOTION_H
 #define CT_MOTION_H
 
-#include "event.h"
+#include "engine/event.h"
 
 /* Cells have 8 bytes' alignment. */
 typedef __int128 CtInt128 __attribute__((aligned(8)));

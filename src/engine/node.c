@@ -18,7 +18,7 @@
  *
  * Not here: the shape of the tree (timeline.c), composition (rule.c).
  */
-#include "node.h"
+#include "engine/node.h"
 
 #include <string.h>
 

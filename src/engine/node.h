@@ -22,7 +22,7 @@
 #ifndef CT_NODE_H
 #define CT_NODE_H
 
-#include "block.h"
+#include "engine/block.h"
 
 #ifndef CT_FANOUT
 #define CT_FANOUT 32

@@ -11,7 +11,7 @@
  *
  * Pure functions, no shared state.  Not here: rules, bounds (rule.c).
  */
-#include "number.h"
+#include "engine/number.h"
 
 #include <string.h>
 

@@ -7,8 +7,8 @@
 #ifndef CT_NUMBER_H
 #define CT_NUMBER_H
 
-#include "check.h"
-#include "engine.h"
+#include "engine/check.h"
+#include "engine/engine.h"
 
 #define CT_NUMERIC_BYTES 64 /* the longest image of 57 decimal digits and a scale */
 

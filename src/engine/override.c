@@ -10,7 +10,7 @@
  *
  * Not here: what an event changes (effect.c).
  */
-#include "effect.h"
+#include "engine/effect.h"
 
 /* Does it make the attribute independent of what was before? */
 static bool

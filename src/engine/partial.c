@@ -26,7 +26,7 @@
  *
  * Not here: what happens as events enter (store.c), which keys are wanted.
  */
-#include "timeline.h"
+#include "engine/timeline.h"
 
 void
 ct_store_part(CtArena *arena, CtRef ref, int64_t newest)

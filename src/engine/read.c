@@ -23,8 +23,8 @@
  *
  * Not here: what is read (fold.c, directory.c); how often to try (scan.c).
  */
-#include "block.h"
-#include "slot.h"
+#include "engine/block.h"
+#include "engine/slot.h"
 
 /* Steps along a chain before a look whether it still is one. */
 #define STEPS_PER_LOOK 64

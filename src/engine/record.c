@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include "form.h"
+#include "engine/form.h"
 
 /* A value kept apart; false: no room. */
 static bool

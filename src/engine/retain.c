@@ -29,8 +29,8 @@
  * Not here: how old is too old (../retention.c), bases themselves (base.c; P1,
  * P3).
  */
-#include "base.h"
-#include "timeline.h"
+#include "engine/base.h"
+#include "engine/timeline.h"
 
 #include <string.h>
 

@@ -29,7 +29,7 @@
  * Not here: numbers (number.c), the order of events (event.c), what columns
  * show between events (between.c).
  */
-#include "rule.h"
+#include "engine/rule.h"
 
 #include <string.h>
 

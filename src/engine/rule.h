@@ -7,7 +7,7 @@
 #ifndef CT_RULE_H
 #define CT_RULE_H
 
-#include "cell.h"
+#include "engine/cell.h"
 
 /* A sum of numbers that is NULL starts from its initial value, or 0. */
 static inline void

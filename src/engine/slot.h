@@ -15,7 +15,7 @@
 
 #include <stdatomic.h>
 
-#include "writer.h"
+#include "engine/writer.h"
 
 #define CT_KEY_INLINE 16
 

@@ -8,7 +8,7 @@
  *
  * Not here: whether a transaction has committed, which events carry which id.
  */
-#include "snapshot.h"
+#include "engine/snapshot.h"
 
 bool
 ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top)

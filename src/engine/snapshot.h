@@ -11,8 +11,8 @@
 #ifndef CT_SNAPSHOT_H
 #define CT_SNAPSHOT_H
 
-#include "check.h"
-#include "engine.h"
+#include "engine/check.h"
+#include "engine/engine.h"
 
 /* Is a transaction in progress within [lo, hi]? */
 static inline bool

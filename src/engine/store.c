@@ -38,13 +38,13 @@
  * Not here: order and summaries (timeline.c), memory (arena.c), keys whose events
  * are elsewhere (partial.c).
  */
-#include "effect.h"
+#include "engine/effect.h"
 
 #include <string.h>
 
-#include "base.h"
-#include "form.h"
-#include "timeline.h"
+#include "engine/base.h"
+#include "engine/form.h"
+#include "engine/timeline.h"
 
 /* ---- access ------------------------------------------------------------------ */
 

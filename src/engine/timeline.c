@@ -33,11 +33,11 @@
  *
  * Not here: folding (fold.c), the life of events (store.c).
  */
-#include "timeline.h"
+#include "engine/timeline.h"
 
 #include <string.h>
 
-#include "form.h"
+#include "engine/form.h"
 
 /* ---- looking ---------------------------------------------------------------------- */
 

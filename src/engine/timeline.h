@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "node.h"
-#include "slot.h"
+#include "engine/node.h"
+#include "engine/slot.h"
 
 /* A place in a timeline: before event `position` of a leaf or of the tail. */
 typedef struct CtSpot

@@ -13,7 +13,7 @@
  *
  * Not here: events that have not entered; what a conflict is.
  */
-#include "walk.h"
+#include "engine/walk.h"
 
 typedef struct CtUnseen
 {

@@ -16,9 +16,9 @@
  */
 #include <string.h>
 
-#include "arena.h"
-#include "base.h"
-#include "timeline.h"
+#include "engine/arena.h"
+#include "engine/base.h"
+#include "engine/timeline.h"
 
 typedef struct CtCheck
 {

@@ -10,7 +10,7 @@
  *
  * Not here: what is done with events (fold.c, between.c), snapshots (snapshot.c).
  */
-#include "walk.h"
+#include "engine/walk.h"
 
 /* (Inlined: each caller has one direction.) */
 static inline __attribute__((always_inline)) bool

@@ -22,8 +22,8 @@
 #ifndef CT_WALK_H
 #define CT_WALK_H
 
-#include "snapshot.h"
-#include "timeline.h"
+#include "engine/snapshot.h"
+#include "engine/timeline.h"
 
 /* What a reader sees of a timeline. */
 typedef struct CtSight

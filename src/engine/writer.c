@@ -16,9 +16,9 @@
  *
  * Not here: what is kept in a store (store.c), pages and size classes (arena.c).
  */
-#include "writer.h"
+#include "engine/writer.h"
 
-#include "slot.h"
+#include "engine/slot.h"
 
 CtShape
 ct_store_shape(const CtArena *arena, const CtStore *store)

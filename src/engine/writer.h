@@ -7,8 +7,8 @@
 #ifndef CT_WRITER_H
 #define CT_WRITER_H
 
-#include "directory.h"
-#include "event.h"
+#include "engine/directory.h"
+#include "engine/event.h"
 
 /* A queue of events, linked by CtEvent.queue. */
 typedef struct CtQueue

@@ -6,7 +6,7 @@
 #define ALGEBRA_H
 
 #include "oracle.h"
-#include "rule.h"
+#include "engine/rule.h"
 
 #define MADE_ATTRS 20
 

@@ -13,8 +13,8 @@
  */
 #include "oracle.h"
 
-#include "writer.h"
-#include "timeline.h"
+#include "engine/writer.h"
+#include "engine/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /* Choices: bytes until they end, or without bytes a generator without end. */
 typedef struct OracleSource

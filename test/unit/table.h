@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /* Its attributes. */
 enum

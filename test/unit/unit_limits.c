@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "timeline.h"
+#include "engine/timeline.h"
 #include "table.h"
 
 static const uint32_t lengths[] = {0, 1, 8, 15, 16, 17, 2047, 2048, 2049, 2056, 3000, 65535, 65536, 65537, 65544, 67584, 100000};

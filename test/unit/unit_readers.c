@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "oracle.h"
-#include "writer.h"
+#include "engine/writer.h"
 
 enum
 {
