@@ -1149,7 +1149,7 @@ measure_latest(const Row *row)
 }
 
 static bool
-count_told(void *arg, const CtTold *told)
+count_raw_events(void *arg, const CtRawEvent *told)
 {
 	++*(uint32_t *) arg;
 	sink += (uint64_t) told->time;
@@ -1170,8 +1170,8 @@ measure_tell(const Row *row)
 		double begin = clock_start();
 		uint32_t told = 0;
 
-		(void) ct_timeline_tell(&arena, store, timeline, INT64_MIN, INT64_MAX, &snapshot, NULL,
-								count_told, &told);
+		(void) ct_timeline_visit(&arena, store, timeline, INT64_MIN, INT64_MAX, &snapshot, NULL,
+								count_raw_events, &told);
 		sample[b] = clock_stop(begin, told);
 	}
 	return (Figure){.value = median(sample, b)};

@@ -26,7 +26,7 @@ check_against_data(const ContimeTable *table)
 		contime_retention_note(table, g);
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
-		int			conflict = contime_shape_check(table, g, p);
+		int			conflict = contime_stored_check(table, g, p);
 
 		if (conflict >= 0)
 			contime_report_conflict(table, conflict);

@@ -57,7 +57,7 @@ extern List *contime_source_unsound(Oid relid);
 extern bool contime_source_is_qualified(void);
 
 /* Have the options source do that. */
-extern void contime_source_settle(Oid relid);
+extern void contime_source_qualify(Oid relid);
 
 /* ---- source_index.c -------------------------------------------------------------- */
 

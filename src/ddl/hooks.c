@@ -372,14 +372,14 @@ on_drop(Oid class, Oid object, int sub)
 		on_drop_part(object);
 
 	if (class == RelationRelationId && sub == 0 && contime_is_table(object))
-		contime_source_forget(object, false);
+		contime_source_delete_rows(object, false);
 	if (class == RelationRelationId && sub != 0)
 	{
 		if (collecting > 0)
 			collect(&altered, object);
 	}
 	else if (class == RelationRelationId &&
-		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_known(object))
+		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_has_generation(object))
 	{
 		contime_serializable_clear(object);
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
@@ -399,7 +399,7 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 		prev_object_access(access, class, object, sub, arg);
 
 	if (access == OAT_POST_CREATE && class == RelationRelationId && sub == 0)
-		contime_generation_forget(object);
+		contime_generation_end_stale(object);
 	if (access == OAT_DROP && class == RelationRelationId && sub == 0)
 		check_not_read(object, "DROP TABLE");
 	if (access == OAT_TRUNCATE)
@@ -425,13 +425,13 @@ check_created(Oid relid)
 	if (!contime_is_table(relid))
 		return;
 
-	contime_source_forget(relid, true);
+	contime_source_delete_rows(relid, true);
 
 	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
 	(void) contime_source_bind(relid);
 	if (!contime_table_is_bare(relid))
 	{
-		contime_source_settle(relid);
+		contime_source_qualify(relid);
 		contime_table_check(relid);
 		contime_source_index(relid);
 	}
@@ -512,7 +512,7 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 		bool		usable = contime_source_is_usable(relid);
 
 		if (usable)
-			contime_source_settle(relid);
+			contime_source_qualify(relid);
 		if (usable && may_refuse(relid) && (!lenient || contime_has_data(relid)))
 			contime_table_check(relid);
 		if (bound && !lenient)

@@ -70,7 +70,7 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 		contime_source_path_begin();
 		note->expr = contime_transform_source(contime_owner_of(relid), events, text);
 		contime_source_path_end();
-		note->text = contime_deparse_safely(events, note->expr);
+		note->text = contime_deparse_qualified(events, note->expr);
 	}
 	return note;
 }
@@ -231,7 +231,7 @@ static char *
 renamed_source(const Noted *note)
 {
 	Relation	events = relation_open(note->events, AccessShareLock);
-	char	   *text = contime_deparse_safely(events, note->expr);
+	char	   *text = contime_deparse_qualified(events, note->expr);
 	bool		same = strcmp(text, note->text) == 0;
 
 	/* Without an option it may be the continuous table's column that has another name. */
@@ -283,7 +283,7 @@ renamed_columns(const Added *added, List *noted)
 			continue;
 		events = relation_open(note->events, AccessShareLock);
 		contime_push_text(&state, WJB_KEY, get_attname(note->relid, note->attno, false));
-		contime_push_text(&state, WJB_VALUE, contime_deparse_safely(events, note->expr));
+		contime_push_text(&state, WJB_VALUE, contime_deparse_qualified(events, note->expr));
 		relation_close(events, NoLock);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));

@@ -143,7 +143,7 @@ contime_source_is_qualified(void)
 }
 
 void
-contime_source_settle(Oid relid)
+contime_source_qualify(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	char	   *name = contime_source_is_qualified() ? NULL : contime_table_option(relid, "events");
@@ -155,7 +155,7 @@ contime_source_settle(Oid relid)
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
 		char	   *text = column->attisdropped ? NULL : contime_source_option(relid, i + 1);
 
-		if (text && (text = contime_settled(rel, NameStr(column->attname), events, text)))
+		if (text && (text = contime_qualified_source(rel, NameStr(column->attname), events, text)))
 			cmds = lappend(cmds, contime_set_option(NameStr(column->attname), "source", text, DEFELEM_SET));
 	}
 	if (events)

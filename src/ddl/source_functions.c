@@ -125,7 +125,7 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 			text = pstrdup(quote_identifier(name));
 		if (text == NULL)
 			continue;
-		safe = contime_settled(rel, name, events, text);
+		safe = contime_qualified_source(rel, name, events, text);
 		contime_push_text(&state, WJB_KEY, name);
 		contime_push_text(&state, WJB_VALUE, safe ? safe : text);
 	}

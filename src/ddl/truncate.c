@@ -22,7 +22,7 @@ contime_truncate(Relation rel)
 	contime_serializable_clear(table->relid);
 
 	/* (Not contime_generation(): TRUNCATE is the way out when the status of a transaction is lost.) */
-	if (contime_known(table->relid))
+	if (contime_has_generation(table->relid))
 		(void) contime_generation_create(table->relid,
 										 U64FromFullTransactionId(GetCurrentFullTransactionId()));
 }

@@ -50,7 +50,7 @@
 /* Why a cache is given up. */
 static const char rows_lost[] = "a transaction has committed rows that did not reach it";
 
-const char contime_reason_twins[] = "two events have one identity";
+const char contime_reason_duplicates[] = "two events have one identity";
 const char contime_reason_failed[] = "it could not be loaded";
 const char contime_reason_given_up[] = "it was given up meanwhile";
 const char contime_reason_no_memory[] = "memory was used up meanwhile";
@@ -118,10 +118,10 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	const char *reason;
 
 	ct_store_stats(&arena, g->store[partition], &stats);
-	if (stats.astray > 0)
+	if (stats.unmatched > 0)
 		reason = "a retraction found no event";
 	else if (stats.duplicates + stats.conflicts > 0)
-		reason = contime_reason_twins;
+		reason = contime_reason_duplicates;
 	else if (contime_unflushed_found(g, NULL))
 		reason = rows_lost;
 	else
@@ -248,7 +248,7 @@ contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view)
 }
 
 bool
-contime_cache_find_twins(ContimeGeneration *g)
+contime_cache_find_duplicates(ContimeGeneration *g)
 {
 	bool		found = false;
 
@@ -270,14 +270,14 @@ contime_cache_find_twins(ContimeGeneration *g)
 ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
 
 bool
-contime_cache_has_twins(ContimeGeneration *g)
+contime_cache_has_duplicates(ContimeGeneration *g)
 {
 	int			index = g - contime_shared->generation;
 
-	if (!contime_cache_find_twins(g))
+	if (!contime_cache_find_duplicates(g))
 		return false;
 	contime_unfit[index].serial = g->serial;
-	contime_unfit[index].reason = contime_reason_twins;
+	contime_unfit[index].reason = contime_reason_duplicates;
 	(void) contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN);
 	return true;
 }

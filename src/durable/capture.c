@@ -672,7 +672,7 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	row = next_row(capture);
 	caller = MemoryContextSwitchTo(capture->rows.context);
 	row->label.top = U64FromFullTransactionId(GetTopFullTransactionId());
-	row->label.xid = contime_widen(xid);
+	row->label.xid = contime_full_xid(xid);
 	row->label.cid = retracts ? HeapTupleHeaderGetCmax(tuple->t_data)
 		: HeapTupleHeaderGetCmin(tuple->t_data);
 	row->label.ended = contime_ended(row->label.top);

@@ -24,7 +24,7 @@ bool
 contime_cache_is_wanted(ContimeGeneration *g)
 {
 	return is_to_load(g) || (g->partial && contime_keys_are_wanted(g->database)) ||
-		contime_room_is_tight(g) || contime_room_is_wanted() == g->database;
+		contime_cache_is_tight(g) || contime_eviction_is_wanted() == g->database;
 }
 
 bool
@@ -36,10 +36,10 @@ contime_cache_load_is_due(ContimeGeneration *g)
 bool
 contime_cache_is_due(void)
 {
-	if (contime_keys_are_wanted(MyDatabaseId) || contime_room_is_wanted() == MyDatabaseId)
+	if (contime_keys_are_wanted(MyDatabaseId) || contime_eviction_is_wanted() == MyDatabaseId)
 		return true;
 	for (int i = 0; i < contime_shared->highest; i++)
 		if (contime_cache_load_is_due(&contime_shared->generation[i]))
 			return true;
-	return contime_room_tight(MyDatabaseId) != NULL;
+	return contime_tight_cache(MyDatabaseId) != NULL;
 }

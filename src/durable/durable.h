@@ -153,7 +153,7 @@ extern bool contime_cache_is_ready(Oid relid);
 extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
 
 /* By a loader: do two of its events have one identity?  Then it is given up, and refused. */
-extern bool contime_cache_has_twins(ContimeGeneration *g);
+extern bool contime_cache_has_duplicates(ContimeGeneration *g);
 
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
@@ -176,7 +176,7 @@ extern void contime_cache_change(Oid relid, Oid events);
 extern void contime_oversize_regain(ContimeGeneration *g);
 
 /* Why a table is not cached. */
-extern const char contime_reason_twins[];
+extern const char contime_reason_duplicates[];
 
 extern const char contime_reason_failed[];
 
@@ -198,7 +198,7 @@ extern void contime_cache_note_read(ContimeGeneration *g);
 extern bool contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view);
 
 /* Two events of one identity: of one of them nothing is known any more. */
-extern bool contime_cache_find_twins(ContimeGeneration *g);
+extern bool contime_cache_find_duplicates(ContimeGeneration *g);
 
 /* Generations that this loader could not fill, and has yet to refuse, by their slots: serials, and why. */
 typedef struct ContimeUnfit
@@ -225,17 +225,17 @@ extern bool contime_cache_load_is_due(ContimeGeneration *g);
  * after an instant but those that are captured.  And of one that was loaded in
  * vain, forget all that was.  What would all keys take by now?
  */
-extern void contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest);
-extern void contime_keys_forget(ContimeGeneration *g);
+extern void contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest);
+extern void contime_unload_keys(ContimeGeneration *g);
 extern Size contime_keys_whole_bytes(ContimeGeneration *g);
 
 /* The next of those it has, from partition and position 0 on; false: there are no more. */
-extern bool contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
+extern bool contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
 
 /* ---- wanted.c -------------------------------------------------------------------- */
 
 /* A reader has missed a key, and wants it to come.  Is there such a one in a database? */
-extern void contime_keys_want(ContimeGeneration *g, const ContimeKey *key);
+extern void contime_want_key(ContimeGeneration *g, const ContimeKey *key);
 extern bool contime_keys_are_wanted(Oid database);
 
 /* ---- key_loader.c ---------------------------------------------------------------- */
@@ -247,20 +247,20 @@ extern bool contime_keys_load(void);
 /* ---- shortage.c ------------------------------------------------------------------ */
 
 /* Is memory on its way back, from generations that are in force no more, that helps a cache that needs more? */
-extern bool contime_room_is_freeing(const ContimeGeneration *g, Size more);
+extern bool contime_memory_is_freeing(const ContimeGeneration *g, Size more);
 
 /* Could it be, but for a cache, without keys that are read? */
-extern bool contime_room_can_be_made(const ContimeGeneration *but, Size more);
+extern bool contime_eviction_would_do(const ContimeGeneration *but, Size more);
 
 /* A database whose loader is to make room; InvalidOid: there is enough, or nothing to be done. */
-extern Oid	contime_room_is_wanted(void);
+extern Oid	contime_eviction_is_wanted(void);
 
 /*
  * Has a cache without all keys so much of one of its quotas that keys are to
  * go?  And such a one in a database (InvalidOid: in any), or NULL.
  */
-extern bool contime_room_is_tight(ContimeGeneration *g);
-extern ContimeGeneration *contime_room_tight(Oid database);
+extern bool contime_cache_is_tight(ContimeGeneration *g);
+extern ContimeGeneration *contime_tight_cache(Oid database);
 
 /* ---- eviction.c ------------------------------------------------------------------ */
 
@@ -269,6 +269,6 @@ extern ContimeGeneration *contime_room_tight(Oid database);
  * caches that nobody reads, and of keys: in so many rounds, of which the first
  * spares what was read since the one before.  False: there is none.
  */
-extern bool contime_room_make(const ContimeGeneration *g, Size more, int rounds);
+extern bool contime_evict(const ContimeGeneration *g, Size more, int rounds);
 
 #endif							/* CONTIME_DURABLE_H */

@@ -105,7 +105,7 @@ part_cache(const ContimeGeneration *but, Size more)
 	if (!locked)
 		return;
 	stats = contime_generation_stats(g);
-	contime_keys_part(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
+	contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
 
@@ -119,7 +119,7 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 	CtStatus	status = CT_OK;
 	Size		before;
 
-	(void) contime_step_back(partition, true);
+	(void) contime_yield_lock(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
 	if (contime_is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
 		g->store[partition] != 0)
@@ -127,7 +127,7 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 		/* (Who made it such a cache may have been interrupted before he said so here.) */
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, partition);
-		ct_store_part(&arena, g->store[partition], g->newest_row);
+		ct_store_make_partial(&arena, g->store[partition], g->newest_row);
 		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
 		contime_charge_end(g, partition, before);
 		END_CRIT_SECTION();
@@ -167,7 +167,7 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 /* ---- both ----------------------------------------------------------------------------------------- */
 
 bool
-contime_room_make(const ContimeGeneration *g, Size more, int rounds)
+contime_evict(const ContimeGeneration *g, Size more, int rounds)
 {
 	bool		by_keys = rounds > 0;
 
@@ -181,7 +181,7 @@ contime_room_make(const ContimeGeneration *g, Size more, int rounds)
 	for (int waited_ms = 0; !contime_budget_loads(g, more, by_keys); waited_ms += 10)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!contime_room_is_freeing(g, more) && !evict_cache(g, more)))
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!contime_memory_is_freeing(g, more) && !evict_cache(g, more)))
 			break;
 		pg_usleep(10000);
 	}

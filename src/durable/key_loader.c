@@ -194,14 +194,14 @@ is_there(const ContimeGeneration *g, const ContimeKey *key)
 	contime_lock(p, LW_SHARED);
 	if (g->store[p] != 0)
 		timeline = ct_store_find(&arena, g->store[p], key->hash, key->data.data, key->data.len);
-	known = timeline != 0 && ct_timeline_known(&arena, g->store[p], timeline, NULL);
+	known = timeline != 0 && ct_timeline_is_loaded(&arena, g->store[p], timeline, NULL);
 	contime_unlock(p);
 	return known;
 }
 
 /* Forget what there is of a key that is not known. */
 static void
-forget(ContimeGeneration *g, const ContimeKey *key)
+unload_key(ContimeGeneration *g, const ContimeKey *key)
 {
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
@@ -214,7 +214,7 @@ forget(ContimeGeneration *g, const ContimeKey *key)
 		contime_lock(p, LW_EXCLUSIVE);
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, p);
-		status = ct_store_forget(&arena, g->store[p], key->hash, key->data.data, key->data.len,
+		status = ct_store_unload_key(&arena, g->store[p], key->hash, key->data.data, key->data.len,
 								 WORK_PER_LOCK);
 		contime_charge_end(g, p, before);
 		END_CRIT_SECTION();
@@ -224,7 +224,7 @@ forget(ContimeGeneration *g, const ContimeKey *key)
 
 /* From here on it is read. */
 static void
-know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
+mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
 {
 	int			p = contime_partition_of(key->hash);
 	CtArena		arena = contime_arena(p);
@@ -235,7 +235,7 @@ know(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uin
 	contime_lock(p, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
 	before = contime_charge_begin(g, p);
-	status = ct_store_know(&arena, g->store[p], key->hash, key->data.data, key->data.len, xmax);
+	status = ct_store_mark_key_loaded(&arena, g->store[p], key->hash, key->data.data, key->data.len, xmax);
 	contime_charge_end(g, p, before);
 	END_CRIT_SECTION();
 	contime_unlock(p);
@@ -312,7 +312,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	contime_pause("loading keys", MyDatabaseId);
 	for (int i = 0; i < hand.nkeys; i++)
 	{
-		forget(g, &hand.key[i]);
+		unload_key(g, &hand.key[i]);
 		hand.loaded[i] = true;
 	}
 	for (const ContimeSource *source = table->source; source; source = source->next)
@@ -329,7 +329,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 			if (hand.loaded[i])
 				hand.loaded[i] = load_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
 			if (!hand.loaded[i])
-				forget(g, &hand.key[i]);
+				unload_key(g, &hand.key[i]);
 		}
 		contime_heap_load_end(load);
 		contime_guard_end();
@@ -337,12 +337,12 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	hand.at = -1;
 
 	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
-	if (!contime_cache_has_twins(g))
+	if (!contime_cache_has_duplicates(g))
 	{
 		contime_note_key_load(g, &view->plain);
 		for (int i = 0; i < hand.nkeys; i++)
 			if (hand.loaded[i])
-				know(table, g, &hand.key[i], view->plain.xmax);
+				mark_key_loaded(table, g, &hand.key[i], view->plain.xmax);
 	}
 	contime_pause("loaded keys", MyDatabaseId);
 	release();
@@ -417,7 +417,7 @@ load_wanted(void)
 	contime_guard_end();
 	contime_source_check(table);
 	alone = is_hard(&hand.key[0]);
-	if (contime_room_make(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
+	if (contime_evict(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
 		load_keys(rel, table, g);
 	else if (alone)
 		note_hard(&hand.key[0], bytes, RETRY_LARGE_MS);
@@ -448,7 +448,7 @@ give_up(void)
 	if (!passes && hand.at >= 0)
 		note_hard(&hand.key[hand.at], LEAST_BYTES, RETRY_ERROR_MS);
 	for (int i = 0; hand.held && i < hand.nkeys; i++)
-		forget(hand.g, &hand.key[i]);
+		unload_key(hand.g, &hand.key[i]);
 	release();
 	hand.g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	FlushErrorState();

@@ -19,7 +19,7 @@
 #include "miscadmin.h"
 
 void
-contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
+contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 {
 	g->whole_rows = rows;
 	g->whole_bytes = bytes;
@@ -37,7 +37,7 @@ contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, p);
 		if (g->store[p] != 0)
-			ct_store_part(&arena, g->store[p], newest);
+			ct_store_make_partial(&arena, g->store[p], newest);
 		contime_charge_end(g, p, before);
 		END_CRIT_SECTION();
 		contime_unlock(p);
@@ -45,7 +45,7 @@ contime_keys_part(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 }
 
 void
-contime_keys_forget(ContimeGeneration *g)
+contime_unload_keys(ContimeGeneration *g)
 {
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
@@ -60,7 +60,7 @@ contime_keys_forget(ContimeGeneration *g)
 			contime_lock(p, LW_EXCLUSIVE);
 			START_CRIT_SECTION();
 			before = contime_charge_begin(g, p);
-			status = ct_store_forget_all(&arena, g->store[p], &position, WORK_PER_LOCK);
+			status = ct_store_unload_all(&arena, g->store[p], &position, WORK_PER_LOCK);
 			contime_charge_end(g, p, before);
 			END_CRIT_SECTION();
 			contime_unlock(p);
@@ -78,7 +78,7 @@ contime_keys_whole_bytes(ContimeGeneration *g)
 }
 
 bool
-contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
+contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
 {
 
 	resetStringInfo(&key->data);
@@ -91,7 +91,7 @@ contime_keys_next(ContimeGeneration *g, int *partition, uint32 *position, Contim
 		contime_lock(*partition, LW_SHARED);
 		while (g->store[*partition] != 0 &&
 			   (timeline = ct_store_next(&arena, g->store[*partition], position)) != 0 &&
-			   !ct_timeline_known(&arena, g->store[*partition], timeline, NULL))
+			   !ct_timeline_is_loaded(&arena, g->store[*partition], timeline, NULL))
 			;
 		if (timeline != 0)
 		{

@@ -61,7 +61,7 @@ contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int m
 }
 
 bool
-contime_room_is_freeing(const ContimeGeneration *but, Size more)
+contime_memory_is_freeing(const ContimeGeneration *but, Size more)
 {
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
@@ -94,7 +94,7 @@ cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 }
 
 bool
-contime_room_can_be_made(const ContimeGeneration *but, Size more)
+contime_eviction_would_do(const ContimeGeneration *but, Size more)
 {
 	Size		cold = cold_bytes(but, CONTIME_UNLIMITED);
 	ContimeLevel level;
@@ -109,7 +109,7 @@ contime_room_can_be_made(const ContimeGeneration *but, Size more)
 }
 
 Oid
-contime_room_is_wanted(void)
+contime_eviction_is_wanted(void)
 {
 	uint64		last_read = 0;
 	ContimeGeneration *g = contime_budget_region_loads(0, true) ? NULL
@@ -119,19 +119,19 @@ contime_room_is_wanted(void)
 }
 
 bool
-contime_room_is_tight(ContimeGeneration *g)
+contime_cache_is_tight(ContimeGeneration *g)
 {
 	return g->partial && contime_is_cache(g) && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
 }
 
 ContimeGeneration *
-contime_room_tight(Oid database)
+contime_tight_cache(Oid database)
 {
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if ((!OidIsValid(database) || g->database == database) && contime_room_is_tight(g))
+		if ((!OidIsValid(database) || g->database == database) && contime_cache_is_tight(g))
 			return g;
 	}
 	return NULL;

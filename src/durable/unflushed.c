@@ -61,11 +61,11 @@ contime_unflushed_clear(pg_atomic_uint64 *note)
 static bool
 check_note(pg_atomic_uint64 *note, uint64 xid)
 {
-	ContimeFate fate = contime_fate(xid, xid);
+	ContimeXactStatus xact_status = contime_xact_status(xid, xid);
 
-	if (fate == CONTIME_ABORTED)
+	if (xact_status == CONTIME_XACT_ABORTED)
 		(void) pg_atomic_compare_exchange_u64(note, &xid, 0);
-	return fate != CONTIME_ABORTED && fate != CONTIME_IN_PROGRESS &&
+	return xact_status != CONTIME_XACT_ABORTED && xact_status != CONTIME_XACT_IN_PROGRESS &&
 		pg_atomic_read_u64(note) == xid;
 }
 

@@ -25,7 +25,7 @@ contime_wanted_generation(const ContimeWanted *wanted)
 }
 
 void
-contime_keys_want(ContimeGeneration *g, const ContimeKey *key)
+contime_want_key(ContimeGeneration *g, const ContimeKey *key)
 {
 	ContimeWanted *wanted = &contime_shared->wanted[(key->hash >> 32) % CONTIME_WANTED];
 	bool		noted;

@@ -59,28 +59,28 @@ ct_base_bytes(const CtSchema *schema, const CtBase *base)
 
 /* Set a value to what a base has for it; an image stays where it is. */
 static void
-value_begin(const CtShape *shape, int i, CtValue *value, const uint8_t *payload)
+value_begin(const CtReadContext *context, int i, CtValue *value, const uint8_t *payload)
 {
 	CtCell cell;
 
-	if (ct_moves(&shape->schema->attr[i]))
+	if (ct_moves(&context->schema->attr[i]))
 	{
 		memcpy(&cell.tag, payload, sizeof(cell.tag));
-		ct_value_apply(shape, i, value, cell.tag, payload + sizeof(cell.tag));
+		ct_value_apply(context, i, value, cell.tag, payload + sizeof(cell.tag));
 		return;
 	}
-	if (!ct_is_number(&shape->schema->attr[i]))
+	if (!ct_is_number(&context->schema->attr[i]))
 	{
-		ct_value_apply(shape, i, value, CT_SET, payload);
+		ct_value_apply(context, i, value, CT_SET, payload);
 		return;
 	}
 	memset(cell.w, 0, sizeof(cell.w));
-	memcpy(cell.w, payload, value_bytes(&shape->schema->attr[i]));
-	ct_value_apply(shape, i, value, CT_SET, cell.w);
+	memcpy(cell.w, payload, value_bytes(&context->schema->attr[i]));
+	ct_value_apply(context, i, value, CT_SET, cell.w);
 }
 
 static void
-base_apply(const CtShape *shape, const CtBase *base, CtState *state)
+base_apply(const CtReadContext *context, const CtBase *base, CtState *state)
 {
 	const uint8_t *at;
 
@@ -90,33 +90,33 @@ base_apply(const CtShape *shape, const CtBase *base, CtState *state)
 	{
 		int i = __builtin_ctzll(rest);
 
-		if (i >= shape->schema->nattrs)
+		if (i >= context->schema->nattrs)
 			break;
 		if (base->null >> i & 1)
 		{
 			state->value[i].kind = CT_VALUE_NULL;
 			continue;
 		}
-		value_begin(shape, i, &state->value[i], at);
-		at += payload_bytes(&shape->schema->attr[i]);
+		value_begin(context, i, &state->value[i], at);
+		at += payload_bytes(&context->schema->attr[i]);
 	}
 }
 
 /* The state of a key before the first event of its timeline. */
 void
-ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+ct_timeline_begin(const CtReadContext *context, const CtTimeline *timeline, CtState *state)
 {
-	ct_state_initial(shape->schema, state);
+	ct_state_initial(context->schema, state);
 	if (timeline->base != 0)
-		base_apply(shape, ct_ptr(shape->arena, timeline->base), state);
+		base_apply(context, ct_ptr(context->arena, timeline->base), state);
 }
 
 /* The same as cells, none of which depends on what was before. */
 void
-ct_base_cells(const CtShape *shape, CtRef ref, CtCell *cells)
+ct_base_cells(const CtReadContext *context, CtRef ref, CtCell *cells)
 {
-	const CtSchema *schema = shape->schema;
-	const CtBase *base = ct_ptr(shape->arena, ref);
+	const CtSchema *schema = context->schema;
+	const CtBase *base = ct_ptr(context->arena, ref);
 	const uint8_t *at = (const uint8_t *) (base + 1);
 
 	for (int i = 0; i < schema->nattrs; i++)
@@ -174,7 +174,7 @@ ct_base_head(const CtSchema *schema, const CtCell *cells)
 }
 
 static void
-base_write(const CtShape *shape, CtBase *base, CtBase head, const CtCell *cells)
+base_write(const CtReadContext *context, CtBase *base, CtBase head, const CtCell *cells)
 {
 	uint8_t *at = (uint8_t *) (base + 1);
 
@@ -184,15 +184,15 @@ base_write(const CtShape *shape, CtBase *base, CtBase head, const CtCell *cells)
 	{
 		int i = __builtin_ctzll(rest);
 
-		if (ct_moves(&shape->schema->attr[i]))
+		if (ct_moves(&context->schema->attr[i]))
 		{
 			memcpy(at, &cells[i].tag, sizeof(cells[i].tag));
 			memcpy(at + sizeof(cells[i].tag), &cells[i].motion,
-				   ct_motion_bytes(&shape->schema->attr[i]));
+				   ct_motion_bytes(&context->schema->attr[i]));
 		}
 		else
-			memcpy(at, cells[i].w, value_bytes(&shape->schema->attr[i]));
-		at += payload_bytes(&shape->schema->attr[i]);
+			memcpy(at, cells[i].w, value_bytes(&context->schema->attr[i]));
+		at += payload_bytes(&context->schema->attr[i]);
 	}
 }
 
@@ -210,7 +210,7 @@ ct_apart_release(CtWriter *writer, CtRef ref, const CtCell *now)
 static void
 cells_release(CtWriter *writer, const CtCell *before, const CtCell *now)
 {
-	const CtSchema *schema = writer->shape.schema;
+	const CtSchema *schema = writer->context.schema;
 
 	for (int i = 0; i < schema->nattrs; i++)
 	{
@@ -225,7 +225,7 @@ base_drop(CtWriter *writer, CtTimeline *timeline)
 {
 	if (timeline->base != 0)
 		ct_give(writer, timeline->base,
-				ct_base_bytes(writer->shape.schema, ct_ptr(writer->arena, timeline->base)));
+				ct_base_bytes(writer->context.schema, ct_ptr(writer->arena, timeline->base)));
 	timeline->base = 0;
 }
 
@@ -246,7 +246,7 @@ ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head, cons
 		ref = timeline->base;
 	else if (head != NULL)
 	{
-		ref = ct_take(writer, ct_base_bytes(writer->shape.schema, head), true);
+		ref = ct_take(writer, ct_base_bytes(writer->context.schema, head), true);
 		if (ref == 0)
 			return false;
 	}
@@ -254,7 +254,7 @@ ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head, cons
 	if (ref != timeline->base)
 		base_drop(writer, timeline);
 	if (ref != 0)
-		base_write(&writer->shape, ct_ptr(writer->arena, ref), *head, after);
+		base_write(&writer->context, ct_ptr(writer->arena, ref), *head, after);
 	timeline->base = ref;
 	return true;
 }
@@ -267,8 +267,8 @@ ct_base_free(CtWriter *writer, CtTimeline *timeline)
 	CtCell none[CT_MAX_ATTRS];
 
 	CT_ASSERT(timeline->recent == 0 && timeline->root == 0 && timeline->tail == 0);
-	ct_base_cells(&writer->shape, timeline->base, before);
-	ct_base_cells(&writer->shape, 0, none);
+	ct_base_cells(&writer->context, timeline->base, before);
+	ct_base_cells(&writer->context, 0, none);
 	cells_release(writer, before, none);
 	base_drop(writer, timeline);
 }

@@ -22,9 +22,9 @@ typedef struct CtBase
 	int64_t time; /* of the last event that was folded */
 } CtBase;
 
-void ct_timeline_begin(const CtShape *shape, const CtTimeline *timeline, CtState *state);
+void ct_timeline_begin(const CtReadContext *context, const CtTimeline *timeline, CtState *state);
 size_t ct_base_bytes(const CtSchema *schema, const CtBase *base);
-void ct_base_cells(const CtShape *shape, CtRef base, CtCell *cells);
+void ct_base_cells(const CtReadContext *context, CtRef base, CtCell *cells);
 bool ct_base_is_initial(const CtAttr *attr, const CtCell *cell);
 CtBase ct_base_head(const CtSchema *schema, const CtCell *cells);
 bool ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head,

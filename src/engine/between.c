@@ -28,9 +28,9 @@
 
 /* (While a store is widened, masks may say more than the description.) */
 static inline uint64_t
-attrs_of(const CtShape *shape, uint64_t mask)
+attrs_of(const CtReadContext *context, uint64_t mask)
 {
-	uint32_t nattrs = shape->schema->nattrs;
+	uint32_t nattrs = context->schema->nattrs;
 
 	return nattrs < 64 ? mask & ((UINT64_C(1) << nattrs) - 1) : mask;
 }
@@ -39,7 +39,7 @@ attrs_of(const CtShape *shape, uint64_t mask)
 
 /* Does a recent twin take the place of an entered event? */
 static bool
-has_recent_twin(const CtSight *sight, const CtItem *item)
+has_recent_duplicate(const CtSight *sight, const CtItem *item)
 {
 	const CtRuns *runs = sight->runs;
 	uint32_t i;
@@ -50,12 +50,12 @@ has_recent_twin(const CtSight *sight, const CtItem *item)
 	for (; i < runs->ncancelled; i++)
 	{
 		const CtEvent *event = ct_sight_event(sight, runs->cancelled[i]);
-		CtForm scratch;
-		CtItem recent = ct_event_item(sight->shape, event, &scratch);
+		CtLayout scratch;
+		CtItem recent = ct_event_item(sight->context, event, &scratch);
 
 		if (recent.time != item->time)
 			return false;
-		if (ct_item_cmp_identity(sight->shape, &recent, item) == 0)
+		if (ct_item_cmp_identity(sight->context, &recent, item) == 0)
 			return true;
 	}
 	return false;
@@ -64,13 +64,13 @@ has_recent_twin(const CtSight *sight, const CtItem *item)
 static inline bool
 touches(const CtItem *item, int attr)
 {
-	return item->form->kind == CT_FINISH || ct_form_sets(item->form, attr);
+	return item->layout->kind == CT_FINISH || ct_layout_sets(item->layout, attr);
 }
 
 /* The first entered event behind `time`, not behind `until`, that is seen and touches. */
 static bool
 entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, CtItem *item,
-				   CtForm *scratch)
+				   CtLayout *scratch)
 {
 	CtWalk walk;
 	CtRun run;
@@ -86,7 +86,7 @@ entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, 
 			if (item->time > until)
 				return false;
 			if (touches(item, attr) && ct_sight_sees(sight, ct_run_label(&run, i)) &&
-				!has_recent_twin(sight, item))
+				!has_recent_duplicate(sight, item))
 				return true;
 		}
 	}
@@ -96,7 +96,7 @@ entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, 
 /* The same of recent events, if one comes before what was found. */
 static bool
 recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, bool found,
-				  CtItem *item, CtForm *scratch)
+				  CtItem *item, CtLayout *scratch)
 {
 	const CtRuns *runs = sight->runs;
 	uint32_t i;
@@ -106,9 +106,9 @@ recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, b
 	i = ct_sight_before(sight, runs->extra, runs->nextra, time + 1);
 	for (; i < runs->nextra; i++)
 	{
-		CtItem recent = ct_event_item(sight->shape, ct_sight_event(sight, runs->extra[i]), scratch);
+		CtItem recent = ct_event_item(sight->context, ct_sight_event(sight, runs->extra[i]), scratch);
 
-		if (recent.time > until || (found && ct_item_cmp(sight->shape, &recent, item) > 0))
+		if (recent.time > until || (found && ct_item_cmp(sight->context, &recent, item) > 0))
 			return false;
 		if (touches(&recent, attr))
 		{
@@ -124,23 +124,23 @@ recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, b
 static inline bool
 gives_value(const CtItem *item, int attr)
 {
-	return item->form->kind != CT_FINISH && ct_form_sets(item->form, attr) &&
-		   !ct_form_nulls(item->form, attr);
+	return item->layout->kind != CT_FINISH && ct_layout_sets(item->layout, attr) &&
+		   !ct_layout_nulls(item->layout, attr);
 }
 
 static inline CtWide
-value_given(const CtShape *shape, const CtItem *item, int attr)
+value_given(const CtReadContext *context, const CtItem *item, int attr)
 {
-	return ct_cell_number(&shape->schema->attr[attr],
-						  item->record + ct_form_offset(item->form, attr));
+	return ct_cell_number(&context->schema->attr[attr],
+						  item->record + ct_layout_offset(item->layout, attr));
 }
 
 static void
 linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
 {
 	int64_t until = sight->snapshot == NULL ? INT64_MAX : sight->snapshot->until;
-	CtForm scratch;
-	CtForm other;
+	CtLayout scratch;
+	CtLayout other;
 	CtItem next;
 	bool found;
 
@@ -150,7 +150,7 @@ linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
 	found = entered_next_touch(sight, attr, time, until, &next, &scratch);
 	found |= recent_next_touch(sight, attr, time, until, found, &next, &other);
 	if (found && next.time > time && gives_value(&next, attr))
-		value->number = ct_wide_between(value->number, value_given(sight->shape, &next, attr),
+		value->number = ct_wide_between(value->number, value_given(sight->context, &next, attr),
 										(uint64_t) time - (uint64_t) value->time,
 										(uint64_t) next.time - (uint64_t) value->time);
 }
@@ -160,7 +160,7 @@ static int64_t
 latest(const CtSight *sight)
 {
 	const CtTimeline *timeline = sight->timeline;
-	const CtBase *base = ct_ptr(sight->shape->arena, timeline->base);
+	const CtBase *base = ct_ptr(sight->context->arena, timeline->base);
 	int64_t time;
 
 	if (!ct_sight_latest(sight, INT64_MAX, &time))
@@ -175,9 +175,9 @@ latest(const CtSight *sight)
 void
 ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 {
-	const CtSchema *schema = sight->shape->schema;
-	uint64_t linear = attrs_of(sight->shape, sight->shape->linear);
-	uint64_t moving = attrs_of(sight->shape, sight->shape->moving);
+	const CtSchema *schema = sight->context->schema;
+	uint64_t linear = attrs_of(sight->context, sight->context->linear);
+	uint64_t moving = attrs_of(sight->context, sight->context->moving);
 
 	for (uint64_t rest = linear | moving; rest != 0; rest &= rest - 1)
 	{
@@ -205,9 +205,9 @@ ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 
 /* A state that was shown is to be folded on. */
 void
-ct_state_resume(const CtShape *shape, CtState *state)
+ct_state_resume(const CtReadContext *context, CtState *state)
 {
-	for (uint64_t rest = shape->linear | shape->moving; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = context->linear | context->moving; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
@@ -235,11 +235,11 @@ typedef struct CtLine
 } CtLine;
 
 static CtLine
-line_to(const CtShape *shape, const CtItem *item, int attr)
+line_to(const CtReadContext *context, const CtItem *item, int attr)
 {
 	if (item == NULL || !gives_value(item, attr))
 		return (CtLine){.goes = false};
-	return (CtLine){true, item->time, value_given(shape, item, attr)};
+	return (CtLine){true, item->time, value_given(context, item, attr)};
 }
 
 /* How far it rises in so many instants, times those of another line. */
@@ -283,9 +283,9 @@ same_line(const CtValue *a, const CtValue *b, const CtLine *to)
 
 /* Where the line from before the event goes: to it, or to what is next. */
 static CtLine
-line_before(const CtShape *shape, const CtItem *item, const CtLine *next, int attr)
+line_before(const CtReadContext *context, const CtItem *item, const CtLine *next, int attr)
 {
-	return item != NULL && touches(item, attr) ? line_to(shape, item, attr) : *next;
+	return item != NULL && touches(item, attr) ? line_to(context, item, attr) : *next;
 }
 
 /*
@@ -293,24 +293,24 @@ line_before(const CtShape *shape, const CtItem *item, const CtLine *next, int at
  * it was last set in this life, and the line from it.
  */
 static void
-linear_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering *entering,
+linear_effect(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
 			  int attr, CtEffect *effect)
 {
 	const CtValue *before = &entering->before->value[attr];
 	int64_t time = entering->item->time;
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item;
-	bool found = ct_next_override(shape, timeline, entering->spot, attr, &item, &scratch);
-	CtLine next = line_to(shape, found ? &item : NULL, attr);
+	bool found = ct_next_override(context, timeline, entering->spot, attr, &item, &scratch);
+	CtLine next = line_to(context, found ? &item : NULL, attr);
 	bool touched = touches(entering->item, attr) ||
-				   (entering->twin != NULL && touches(entering->twin, attr));
+				   (entering->duplicate != NULL && touches(entering->duplicate, attr));
 	bool widely = entering->widely && touched;
 
-	CT_ASSERT(shape->schema->attr[attr].linear);
+	CT_ASSERT(context->schema->attr[attr].linear);
 	if (entering->before->present && before->kind == CT_VALUE_NUMBER && before->was_set)
 	{
-		CtLine with = line_before(shape, entering->item, &next, attr);
-		CtLine without = line_before(shape, entering->twin, &next, attr);
+		CtLine with = line_before(context, entering->item, &next, attr);
+		CtLine without = line_before(context, entering->duplicate, &next, attr);
 
 		if (widely || !same_way(before, &with, &without))
 			effect_add(effect, before->time, time);
@@ -322,18 +322,18 @@ linear_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering
 
 /* The spot before everything at the instant or behind it. */
 static CtSpot
-spot_at(const CtShape *shape, const CtTimeline *timeline, int64_t time)
+spot_at(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
 {
 	CtRef *at = (CtRef *) &timeline->root;
 	CtSpot spot = {.depth = 0};
 	CtRun run;
 
 	if (timeline->root != 0 && (timeline->tail_count == 0 ||
-								ct_tail_row(shape->arena, timeline, 0)->time >= time))
+								ct_tail_row(context->arena, timeline, 0)->time >= time))
 	{
 		for (; spot.depth < timeline->height; spot.depth++)
 		{
-			CtInner *inner = ct_ptr(shape->arena, *at);
+			CtInner *inner = ct_ptr(context->arena, *at);
 			uint32_t i = ct_node_until(inner, time - 1);
 
 			i -= i > 0;
@@ -343,7 +343,7 @@ spot_at(const CtShape *shape, const CtTimeline *timeline, int64_t time)
 		}
 		spot.leaf = at;
 	}
-	ct_spot_run(shape, timeline, &spot, &run);
+	ct_spot_run(context, timeline, &spot, &run);
 	spot.position = ct_run_until(&run, time - 1);
 	return spot;
 }
@@ -353,10 +353,10 @@ spot_at(const CtShape *shape, const CtTimeline *timeline, int64_t time)
  * its instant has been applied, too?  (In its block: the rest is not looked for.)
  */
 static bool
-same_in_the_end(const CtShape *shape, const CtTimeline *timeline, const CtEntering *entering,
+same_in_the_end(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
 				int attr)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtState with;
 	CtState without;
 	CtRun run;
@@ -364,15 +364,15 @@ same_in_the_end(const CtShape *shape, const CtTimeline *timeline, const CtEnteri
 
 	ct_state_copy(&with, entering->with);
 	ct_state_copy(&without, entering->without);
-	ct_spot_run(shape, timeline, entering->spot, &run);
+	ct_spot_run(context, timeline, entering->spot, &run);
 	for (uint32_t i = entering->spot->position; i < run.count; i++)
 	{
 		CtItem item = ct_run_item(&run, i, &scratch);
 
 		if (item.time != entering->item->time)
 			break;
-		ct_state_add_item(shape, &with, &item);
-		ct_state_add_item(shape, &without, &item);
+		ct_state_add_item(context, &with, &item);
+		ct_state_add_item(context, &without, &item);
 	}
 	return ct_motion_equal(&with.value[attr], &without.value[attr], &same_rate);
 }
@@ -382,41 +382,41 @@ same_in_the_end(const CtShape *shape, const CtTimeline *timeline, const CtEnteri
  * too, until that happens after the rate was overridden, or with it.
  */
 static void
-motion_effect(const CtShape *shape, const CtTimeline *timeline, const CtEntering *entering,
+motion_effect(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
 			  int attr, CtEffect *effect)
 {
 	int64_t time = entering->item->time;
 	CtSpot spot = *entering->spot;
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item;
 	bool same_rate;
 	bool found = true;
 
-	CT_ASSERT(ct_moves(&shape->schema->attr[attr]));
+	CT_ASSERT(ct_moves(&context->schema->attr[attr]));
 	if (ct_motion_equal(&entering->with->value[attr], &entering->without->value[attr],
 						&same_rate) && !entering->widely)
 		return;
 	if (!same_rate || entering->widely)
 	{
-		found = ct_next_override(shape, timeline, &spot, shape->schema->attr[attr].rate_attr,
+		found = ct_next_override(context, timeline, &spot, context->schema->attr[attr].rate_attr,
 								 &item, &scratch);
 		if (found && item.time > time)
-			spot = spot_at(shape, timeline, item.time);
-		else if (found && !entering->widely && same_in_the_end(shape, timeline, entering, attr))
+			spot = spot_at(context, timeline, item.time);
+		else if (found && !entering->widely && same_in_the_end(context, timeline, entering, attr))
 			return;
 	}
 	if (found)
-		found = ct_next_override(shape, timeline, &spot, attr, &item, &scratch);
+		found = ct_next_override(context, timeline, &spot, attr, &item, &scratch);
 	effect_add(effect, time, found ? item.time : INT64_MAX);
 }
 
 /* The effect of an event on attributes that change between events. */
 void
-ct_effect_between(const CtShape *shape, const CtTimeline *timeline, const CtEntering *entering,
+ct_effect_between(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
 				  CtEffect *effect)
 {
-	for (uint64_t rest = shape->linear; rest != 0; rest &= rest - 1)
-		linear_effect(shape, timeline, entering, __builtin_ctzll(rest), effect);
-	for (uint64_t rest = shape->moving; rest != 0; rest &= rest - 1)
-		motion_effect(shape, timeline, entering, __builtin_ctzll(rest), effect);
+	for (uint64_t rest = context->linear; rest != 0; rest &= rest - 1)
+		linear_effect(context, timeline, entering, __builtin_ctzll(rest), effect);
+	for (uint64_t rest = context->moving; rest != 0; rest &= rest - 1)
+		motion_effect(context, timeline, entering, __builtin_ctzll(rest), effect);
 }

@@ -10,6 +10,6 @@
 #include "engine/walk.h"
 
 void ct_state_show_between(const CtSight *sight, int64_t time, CtState *state);
-void ct_state_resume(const CtShape *shape, CtState *state);
+void ct_state_resume(const CtReadContext *context, CtState *state);
 
 #endif /* CT_BETWEEN_H */

@@ -57,14 +57,14 @@ ct_tail_until(const CtRun *run, int64_t time)
 static uint32_t
 behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
 	*found = false;
 	if (!run->finish)
 		return from;
 	for (uint32_t i = to; i > from; i--)
 	{
-		if (ct_run_item(run, i - 1, &scratch).form->kind == CT_FINISH)
+		if (ct_run_item(run, i - 1, &scratch).layout->kind == CT_FINISH)
 		{
 			*found = true;
 			return i;
@@ -77,17 +77,17 @@ behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
 static bool
 only_adds(const CtRun *run, int attr, uint32_t *offset)
 {
-	const CtForm *form;
+	const CtLayout *layout;
 
-	if (run->form == 0 || run->shape->schema->attr[attr].wide ||
-		ct_moves(&run->shape->schema->attr[attr]) ||
-		run->shape->schema->attr[attr].rule != CT_RULE_SUM ||
-		run->shape->schema->attr[attr].number == CT_NUMBER_INTERVAL)
+	if (run->layout == 0 || run->context->schema->attr[attr].wide ||
+		ct_moves(&run->context->schema->attr[attr]) ||
+		run->context->schema->attr[attr].rule != CT_RULE_SUM ||
+		run->context->schema->attr[attr].number == CT_NUMBER_INTERVAL)
 		return false;
-	form = ct_form_of(run->shape, run->form, NULL, NULL);
-	if (form->kind != CT_EVENT || !ct_form_sets(form, attr) || ct_form_nulls(form, attr))
+	layout = ct_layout_of(run->context, run->layout, NULL, NULL);
+	if (layout->kind != CT_EVENT || !ct_layout_sets(layout, attr) || ct_layout_nulls(layout, attr))
 		return false;
-	*offset = ct_form_offset(form, attr);
+	*offset = ct_layout_offset(layout, attr);
 	return true;
 }
 
@@ -234,15 +234,15 @@ compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset,
 static void
 compose_last(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
 	for (uint32_t j = to; j > from; j--)
 	{
 		CtItem item = ct_run_item(run, j - 1, &scratch);
 
-		if (ct_form_sets(item.form, attr))
+		if (ct_layout_sets(item.layout, attr))
 		{
-			ct_cell_of(run->shape, &item, attr, cell);
+			ct_cell_of(run->context, &item, attr, cell);
 			return;
 		}
 	}
@@ -252,12 +252,12 @@ compose_last(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cel
 void
 ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell)
 {
-	const CtAttr *attr = &run->shape->schema->attr[i];
+	const CtAttr *attr = &run->context->schema->attr[i];
 	uint32_t offset;
 	bool finish;
-	CtForm scratch;
+	CtLayout scratch;
 
-	CT_ASSERT(from <= to && i >= 0 && i < run->shape->schema->nattrs);
+	CT_ASSERT(from <= to && i >= 0 && i < run->context->schema->nattrs);
 	cell->tag = CT_KEEP;
 	from = behind_finish(run, from, to, &finish);
 	if (finish)
@@ -277,39 +277,39 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 		CtItem item = ct_run_item(run, j, &scratch);
 		CtCell g;
 
-		if (!ct_form_touches(item.form, i))
+		if (!ct_layout_touches(item.layout, i))
 			continue;
-		ct_cell_of(run->shape, &item, i, &g);
-		ct_cell_then(run->shape, attr, cell, &g);
+		ct_cell_of(run->context, &item, i, &g);
+		ct_cell_then(run->context, attr, cell, &g);
 	}
 }
 
 /* What one event sets of the attributes that are wanted; those it does not. */
 static inline uint64_t
-event_lasts(const CtRun *run, uint32_t i, const CtForm *form, uint64_t wanted, CtState *state)
+event_lasts(const CtRun *run, uint32_t i, const CtLayout *layout, uint64_t wanted, CtState *state)
 {
 	const uint8_t *record = ct_run_record(run, i);
 
-	for (uint64_t rest = form->set & wanted; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = layout->set & wanted; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 
-		if (ct_form_nulls(form, attr))
+		if (ct_layout_nulls(layout, attr))
 			state->value[attr].kind = CT_VALUE_NULL;
 		else
-			ct_value_set_cell(run->shape, attr, &state->value[attr],
-							  record + ct_form_offset(form, attr), ct_run_time(run, i));
+			ct_value_set_cell(run->context, attr, &state->value[attr],
+							  record + ct_layout_offset(layout, attr), ct_run_time(run, i));
 	}
-	return wanted & ~form->set;
+	return wanted & ~layout->set;
 }
 
 static uint64_t __attribute__((noinline))
 unlike_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
 	for (uint32_t j = to; j > from && wanted != 0; j--)
-		wanted = event_lasts(run, j - 1, ct_run_item(run, j - 1, &scratch).form, wanted, state);
+		wanted = event_lasts(run, j - 1, ct_run_item(run, j - 1, &scratch).layout, wanted, state);
 	return wanted;
 }
 
@@ -322,9 +322,9 @@ ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtSt
 {
 	if ((run->set & wanted) == 0 || from >= to)
 		return wanted;
-	if (run->form == 0)
+	if (run->layout == 0)
 		return unlike_lasts(run, from, to, wanted, state);
-	return event_lasts(run, to - 1, ct_form_of(run->shape, run->form, NULL, NULL), wanted, state);
+	return event_lasts(run, to - 1, ct_layout_of(run->context, run->layout, NULL, NULL), wanted, state);
 }
 
 /* Additions to a value that is there. */
@@ -351,10 +351,10 @@ apply_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, c
 static void
 apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 {
-	const CtAttr *attr = &run->shape->schema->attr[i];
+	const CtAttr *attr = &run->context->schema->attr[i];
 	CtValue *value = &state->value[i];
 	uint32_t offset;
-	CtForm scratch;
+	CtLayout scratch;
 
 	if (only_adds(run, i, &offset))
 	{
@@ -367,15 +367,15 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 		CtItem item = ct_run_item(run, j, &scratch);
 		CtCell cell;
 
-		if (!ct_form_touches(item.form, i))
+		if (!ct_layout_touches(item.layout, i))
 			continue;
 		if (ct_moves(attr))
 		{
-			ct_motion_add(run->shape->schema, i, &item, value);
+			ct_motion_add(run->context->schema, i, &item, value);
 			continue;
 		}
-		ct_cell_of(run->shape, &item, i, &cell);
-		ct_value_apply(run->shape, i, value, cell.tag, cell.w);
+		ct_cell_of(run->context, &item, i, &cell);
+		ct_value_apply(run->context, i, value, cell.tag, cell.w);
 	}
 }
 
@@ -387,7 +387,7 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 uint32_t
 ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, bool *finish)
 {
-	const CtSchema *schema = run->shape->schema;
+	const CtSchema *schema = run->context->schema;
 
 	CT_ASSERT(to <= CT_LEAF_EVENTS || to <= CT_TAIL_EVENTS);
 	*finish = false;
@@ -398,7 +398,7 @@ ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, boo
 		ct_state_initial(schema, state);
 	if (from == to)
 		return to;
-	for (uint64_t rest = run->set & ~run->shape->lasts; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = run->set & ~run->context->lasts; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
@@ -419,7 +419,7 @@ ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
 
 	from = ct_run_numbers(run, from, to, state, &finish);
 	if (from < to)
-		(void) ct_run_lasts(run, from, to, run->shape->lasts, state);
+		(void) ct_run_lasts(run, from, to, run->context->lasts, state);
 }
 
 /* ---- leaves ------------------------------------------------------------------------ */
@@ -489,17 +489,17 @@ ct_leaf_is_full(const CtLeaf *leaf, uint32_t record_bytes)
 
 /* What is known about all of a leaf's events goes on with another one. */
 static void
-leaf_note(CtLeaf *leaf, const CtForm *form, uint32_t number)
+leaf_note(CtLeaf *leaf, const CtLayout *layout, uint32_t number)
 {
 	if (leaf->count == 0)
 	{
-		leaf->form = (uint16_t) number;
+		leaf->layout = (uint16_t) number;
 		leaf->packed = true;
 	}
-	else if (leaf->form != number)
-		leaf->form = 0;
-	leaf->set |= form->touched;
-	leaf->finish |= form->kind == CT_FINISH;
+	else if (leaf->layout != number)
+		leaf->layout = 0;
+	leaf->set |= layout->touched;
+	leaf->finish |= layout->kind == CT_FINISH;
 }
 
 /* All of a leaf as it lies into a new, larger one; labels if that has some. */
@@ -516,7 +516,7 @@ leaf_enlarge(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
 			   from->count * sizeof(uint32_t));
 	to->count = from->count;
 	to->used = from->used;
-	to->form = from->form;
+	to->layout = from->layout;
 	to->set = from->set;
 	to->finish = from->finish;
 	to->packed = from->packed;
@@ -556,7 +556,7 @@ ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
 		leaf_enlarge(writer, leaf, old);
 	else
 	{
-		ct_leaf_run(&writer->shape, old, &run);
+		ct_leaf_run(&writer->context, old, &run);
 		ct_leaf_copy(writer, leaf, &run, 0, run.count);
 	}
 	ct_leaf_free(writer, *at);
@@ -569,7 +569,7 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 {
 	CtSlot *slot = ct_leaf_slots(leaf);
 	uint32_t behind = leaf->count - i;
-	CtForm scratch;
+	CtLayout scratch;
 
 	CT_ASSERT(i <= leaf->count && leaf->count < leaf->capacity); /* B1 */
 	CT_ASSERT((uint32_t) leaf->used + entry->bytes <= leaf->room); /* B1 */
@@ -580,9 +580,9 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
 	leaf->packed = leaf->packed && behind == 0;
 	leaf->time[i] = entry->time;
-	slot[i] = (CtSlot){leaf->used, entry->form & 0x7FFF, entry->late};
+	slot[i] = (CtSlot){leaf->used, entry->layout & 0x7FFF, entry->late};
 	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
-	leaf_note(leaf, ct_form_of(&writer->shape, entry->form, entry->record, &scratch), entry->form);
+	leaf_note(leaf, ct_layout_of(&writer->context, entry->layout, entry->record, &scratch), entry->layout);
 	leaf->used = (uint16_t) (leaf->used + entry->bytes);
 	if (leaf->labels != 0)
 	{
@@ -598,13 +598,13 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 static void
 note_finishes(const CtWriter *writer, CtLeaf *leaf)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 
-	ct_leaf_run(&writer->shape, leaf, &run);
+	ct_leaf_run(&writer->context, leaf, &run);
 	leaf->finish = false;
 	for (uint32_t i = 0; i < run.count && !leaf->finish; i++)
-		leaf->finish = ct_run_item(&run, i, &scratch).form->kind == CT_FINISH;
+		leaf->finish = ct_run_item(&run, i, &scratch).layout->kind == CT_FINISH;
 }
 
 /* Take an event out; what its record owns is the caller's. */
@@ -613,13 +613,13 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 {
 	CtSlot *slot = ct_leaf_slots(leaf);
 	uint32_t behind = leaf->count - i - 1U;
-	CtForm scratch;
-	const CtForm *form =
-		ct_form_of(&writer->shape, slot[i].form, ct_leaf_records(leaf) + slot[i].offset, &scratch);
-	bool was_finish = form->kind == CT_FINISH;
+	CtLayout scratch;
+	const CtLayout *layout =
+		ct_layout_of(&writer->context, slot[i].layout, ct_leaf_records(leaf) + slot[i].offset, &scratch);
+	bool was_finish = layout->kind == CT_FINISH;
 
 	CT_ASSERT(i < leaf->count); /* B1 */
-	leaf->holes = (uint16_t) (leaf->holes + form->bytes);
+	leaf->holes = (uint16_t) (leaf->holes + layout->bytes);
 	leaf->packed = false;
 	memmove(&leaf->time[i], &leaf->time[i + 1], behind * sizeof(int64_t));
 	memmove(&slot[i], &slot[i + 1], behind * sizeof(CtSlot));
@@ -654,7 +654,7 @@ copy_rows(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t by
 		const CtRow *row = (const CtRow *) at;
 
 		*to.time++ = row->time;
-		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, row->late & 1};
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->layout & 0x7FFF, row->late & 1};
 		memcpy(to.record, row->record, bytes);
 		to.record += bytes;
 		to.offset += bytes;
@@ -668,7 +668,7 @@ copy_slots(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t b
 	memcpy(to.time, &from->time[first], (end - first) * sizeof(int64_t));
 	for (uint32_t i = first; i < end; i++, to.offset += bytes)
 	{
-		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->form & 0x7FFF, from->slot[i].late};
+		*to.slot++ = (CtSlot){(uint16_t) to.offset, from->layout & 0x7FFF, from->slot[i].late};
 		memcpy(to.record, from->base + from->slot[i].offset, bytes);
 		to.record += bytes;
 	}
@@ -710,29 +710,29 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 	CT_ASSERT(to->count == 0 || to->time[to->count - 1] <= ct_run_time(from, first)); /* T1 */
 	for (uint32_t i = first; label != NULL && i < end; i++)
 		label[to->count + i - first] = ct_run_label(from, i);
-	if (from->form != 0 && (to->count == 0 || to->form == from->form))
+	if (from->layout != 0 && (to->count == 0 || to->layout == from->layout))
 	{
-		const CtForm *form = ct_form_of(&writer->shape, from->form, NULL, NULL);
+		const CtLayout *layout = ct_layout_of(&writer->context, from->layout, NULL, NULL);
 
-		leaf_note(to, form, from->form);
-		copy_alike(to, from, first, end, form->bytes);
+		leaf_note(to, layout, from->layout);
+		copy_alike(to, from, first, end, layout->bytes);
 		to->count = (uint16_t) (to->count + end - first);
 		return;
 	}
 	for (uint32_t i = first; i < end; i++)
 	{
 		const uint8_t *record = ct_run_record(from, i);
-		uint32_t number = ct_run_form(from, i);
-		CtForm scratch;
-		const CtForm *form = ct_form_of(&writer->shape, number, record, &scratch);
+		uint32_t number = ct_run_layout(from, i);
+		CtLayout scratch;
+		const CtLayout *layout = ct_layout_of(&writer->context, number, record, &scratch);
 
-		leaf_note(to, form, number);
+		leaf_note(to, layout, number);
 		to->time[to->count] = ct_run_time(from, i);
 		ct_leaf_slots(to)[to->count] =
 			(CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
-		memcpy(ct_leaf_records(to) + to->used, record, form->bytes);
-		CT_ASSERT(to->used + form->bytes <= to->room); /* B1 */
-		to->used = (uint16_t) (to->used + form->bytes);
+		memcpy(ct_leaf_records(to) + to->used, record, layout->bytes);
+		CT_ASSERT(to->used + layout->bytes <= to->room); /* B1 */
+		to->used = (uint16_t) (to->used + layout->bytes);
 		to->count++;
 	}
 }

@@ -42,7 +42,7 @@ typedef struct CtRow
 {
 	int64_t time;
 	uint32_t label; /* the last 32 bits of its top-level id; 0: frozen */
-	uint16_t form;
+	uint16_t layout;
 	uint16_t late;
 	uint8_t record[];
 } CtRow;
@@ -59,7 +59,7 @@ _Static_assert(sizeof(CtRow) + CT_TAIL_EVENTS * CT_MAX_ROW_BYTES + UINT16_MAX < 
 typedef struct CtSlot
 {
 	uint16_t offset; /* of the record */
-	uint16_t form : 15;
+	uint16_t layout : 15;
 	uint16_t late : 1;
 } CtSlot;
 
@@ -73,7 +73,7 @@ typedef struct CtLeaf
 	uint16_t room;
 	uint16_t used;   /* of the room, holes included */
 	uint16_t holes;  /* left by removed records */
-	uint16_t form;   /* of all of them; 0: there are several */
+	uint16_t layout;   /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
 	uint64_t set;    /* attributes that one of them may touch */
 	uint8_t finish;  /* there may be a finish */
@@ -85,9 +85,9 @@ typedef struct CtLeaf
 /* Events in order, wherever they lie. */
 typedef struct CtRun
 {
-	const CtShape *shape;
+	const CtReadContext *context;
 	uint32_t count;
-	uint32_t form; /* of all of them, or 0 */
+	uint32_t layout; /* of all of them, or 0 */
 	bool finish;   /* there may be one */
 	uint64_t set;
 	const int64_t *time;   /* of a leaf */
@@ -143,9 +143,9 @@ ct_run_time(const CtRun *run, uint32_t i)
 }
 
 static inline uint32_t
-ct_run_form(const CtRun *run, uint32_t i)
+ct_run_layout(const CtRun *run, uint32_t i)
 {
-	return run->slot != NULL ? run->slot[i].form : ct_run_row(run, i)->form;
+	return run->slot != NULL ? run->slot[i].layout : ct_run_row(run, i)->layout;
 }
 
 static inline const uint8_t *
@@ -163,12 +163,12 @@ ct_run_label(const CtRun *run, uint32_t i)
 }
 
 static inline CtItem
-ct_run_item(const CtRun *run, uint32_t i, CtForm *scratch)
+ct_run_item(const CtRun *run, uint32_t i, CtLayout *scratch)
 {
 	const uint8_t *record = ct_run_record(run, i);
 
 	return (CtItem){ct_run_time(run, i),
-					ct_form_of(run->shape, ct_run_form(run, i), record, scratch), record};
+					ct_layout_of(run->context, ct_run_layout(run, i), record, scratch), record};
 }
 
 static inline bool
@@ -179,30 +179,30 @@ ct_run_late(const CtRun *run, uint32_t i)
 
 /* Bytes from record to record, where they are all alike and in order. */
 static inline uint32_t
-ct_leaf_stride(const CtShape *shape, const CtLeaf *leaf)
+ct_leaf_stride(const CtReadContext *context, const CtLeaf *leaf)
 {
 	uint32_t bytes;
 
-	if (!leaf->packed || leaf->form == 0)
+	if (!leaf->packed || leaf->layout == 0)
 		return 0;
-	bytes = ct_form_of(shape, leaf->form, NULL, NULL)->bytes;
+	bytes = ct_layout_of(context, leaf->layout, NULL, NULL)->bytes;
 	return bytes < CT_MAX_RECORD_BYTES ? bytes : CT_MAX_RECORD_BYTES;
 }
 
 /* (Runs are filled in where they are used: copying one costs more than a fold.) */
 static inline void
-ct_leaf_run(const CtShape *shape, const CtLeaf *leaf, CtRun *run)
+ct_leaf_run(const CtReadContext *context, const CtLeaf *leaf, CtRun *run)
 {
-	run->shape = shape;
+	run->context = context;
 	run->count = leaf->count < CT_LEAF_EVENTS ? leaf->count : CT_LEAF_EVENTS;
-	run->form = leaf->form;
+	run->layout = leaf->layout;
 	run->finish = leaf->finish != 0;
 	run->set = leaf->set;
 	run->time = leaf->time;
 	run->slot = ct_leaf_slots(leaf);
 	run->base = ct_leaf_records(leaf);
-	run->stride = ct_leaf_stride(shape, leaf);
-	run->label = leaf->labels == 0 ? NULL : ct_ptr(shape->arena, leaf->labels);
+	run->stride = ct_leaf_stride(context, leaf);
+	run->label = leaf->labels == 0 ? NULL : ct_ptr(context->arena, leaf->labels);
 }
 
 uint32_t ct_tail_until(const CtRun *run, int64_t time);
@@ -228,7 +228,7 @@ typedef struct CtEntry
 {
 	int64_t time;
 	uint64_t top; /* 0: frozen */
-	uint32_t form;
+	uint32_t layout;
 	uint32_t bytes; /* of the record */
 	bool waited; /* for its twin: whether it was late is known from then */
 	bool late;

@@ -16,31 +16,31 @@
 
 /* The state of all events before the spot, seen by everyone or not. */
 static void
-fold_before(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
+fold_before(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
 {
 	CtRun run;
 
-	ct_spot_run(shape, timeline, spot, &run);
-	ct_timeline_begin(shape, timeline, state);
+	ct_spot_run(context, timeline, spot, &run);
+	ct_timeline_begin(context, timeline, state);
 	for (int depth = 0; depth < spot->depth; depth++)
 	{
 		if (spot->index[depth] > 0)
-			ct_children_apply(shape, spot->inner[depth], spot->index[depth], state);
+			ct_children_apply(context, spot->inner[depth], spot->index[depth], state);
 	}
 	if (spot->depth == 0 && timeline->root != 0)
 	{
-		const CtInner *root = ct_ptr(shape->arena, timeline->root);
+		const CtInner *root = ct_ptr(context->arena, timeline->root);
 
-		ct_children_apply(shape, root, root->count, state);
+		ct_children_apply(context, root, root->count, state);
 	}
 	ct_run_apply(&run, 0, spot->position, state);
 }
 
 static inline bool
-touches(const CtShape *shape, const CtItem *item, int attr)
+touches(const CtReadContext *context, const CtItem *item, int attr)
 {
-	return ct_form_sets(item->form, attr) ||
-		   (item->form->kind == CT_FINISH && shape->schema->attr[attr].rule != CT_RULE_NONE);
+	return ct_layout_sets(item->layout, attr) ||
+		   (item->layout->kind == CT_FINISH && context->schema->attr[attr].rule != CT_RULE_NONE);
 }
 
 /*
@@ -54,61 +54,61 @@ touches(const CtShape *shape, const CtItem *item, int attr)
  * differ until the attributes that do are overridden.
  */
 bool
-ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
 				   bool instead, bool widely, CtEffect *effect)
 {
-	uint64_t between = shape->linear | shape->moving;
+	uint64_t between = context->linear | context->moving;
 	CtSpot spot;
 	CtSpot before;
 	CtState base;
 	CtState without;
 	CtState with;
-	CtItem twin;
-	CtForm scratch;
+	CtItem duplicate;
+	CtLayout scratch;
 
-	(void) ct_timeline_locate(shape, timeline, item, &spot);
+	(void) ct_timeline_locate(context, timeline, item, &spot);
 	CT_ASSERT(!instead || spot.position > 0);
 	before = spot;
 	before.position -= instead;
-	fold_before(shape, timeline, &before, &without);
+	fold_before(context, timeline, &before, &without);
 	ct_state_copy(&with, &without);
 	if (between != 0)
 		ct_state_copy(&base, &without);
-	ct_state_add_item(shape, &with, item);
+	ct_state_add_item(context, &with, item);
 	if (instead)
 	{
 		CtRun run;
 
-		ct_spot_run(shape, timeline, &spot, &run);
-		twin = ct_run_item(&run, before.position, &scratch);
-		ct_state_add_item(shape, &without, &twin);
+		ct_spot_run(context, timeline, &spot, &run);
+		duplicate = ct_run_item(&run, before.position, &scratch);
+		ct_state_add_item(context, &without, &duplicate);
 	}
 
 	effect->from = effect->to = item->time;
-	for (int i = -1; i < shape->schema->nattrs; i++)
+	for (int i = -1; i < context->schema->nattrs; i++)
 	{
 		CtItem next = {.time = INT64_MAX};
-		CtForm other;
+		CtLayout other;
 		bool differs;
 
 		if (i >= 0 && (between >> i & 1) != 0)
 			continue;
 		if (widely)
-			differs = i < 0 || touches(shape, item, i) || (instead && touches(shape, &twin, i));
+			differs = i < 0 || touches(context, item, i) || (instead && touches(context, &duplicate, i));
 		else
 			differs = i < 0 ? with.present != without.present
 							: !ct_value_equal(&with.value[i], &without.value[i]);
 		if (!differs)
 			continue;
-		if (!ct_next_override(shape, timeline, &spot, i, &next, &other))
+		if (!ct_next_override(context, timeline, &spot, i, &next, &other))
 			next.time = INT64_MAX;
 		effect->to = next.time > effect->to ? next.time : effect->to;
 	}
 	if (between != 0)
 	{
-		CtEntering entering = {item, instead ? &twin : NULL, &spot, widely, &base, &with, &without};
+		CtEntering entering = {item, instead ? &duplicate : NULL, &spot, widely, &base, &with, &without};
 
-		ct_effect_between(shape, timeline, &entering, effect);
+		ct_effect_between(context, timeline, &entering, effect);
 	}
 	CT_ASSERT(effect->from <= item->time && effect->to >= item->time);
 	return effect->to > effect->from;

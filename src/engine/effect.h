@@ -21,7 +21,7 @@ typedef struct CtEffect
 typedef struct CtEntering
 {
 	const CtItem *item;
-	const CtItem *twin; /* in whose place it enters, or NULL */
+	const CtItem *duplicate; /* in whose place it enters, or NULL */
 	const CtSpot *spot; /* behind both */
 	bool widely; /* whatever the states: some may not be known yet */
 	const CtState *before;
@@ -30,15 +30,15 @@ typedef struct CtEntering
 } CtEntering;
 
 /* override.c */
-bool ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot,
-					  int attr, CtItem *item, CtForm *scratch);
+bool ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
+					  int attr, CtItem *item, CtLayout *scratch);
 
 /* between.c */
-void ct_effect_between(const CtShape *shape, const CtTimeline *timeline,
+void ct_effect_between(const CtReadContext *context, const CtTimeline *timeline,
 					   const CtEntering *entering, CtEffect *effect);
 
 /* effect.c */
-bool ct_timeline_effect(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+bool ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
 						bool instead, bool widely, CtEffect *effect);
 
 #endif /* CT_EFFECT_H */

@@ -36,7 +36,7 @@
  *	  motion     the algebra of what moves              motion.h, cell.h
  *	  rule       the algebra of the other rules         rule.h, cell.h
  *	  writer     a store under change                   writer.h, slot.h
- *	  form, record   what a store's events set, and their values   form.h
+ *	  layout, record   how a store lays out events, and their values   layout.h
  *	  directory  key -> timeline                        directory.h, slot.h
  *	  base       what a key begins with                 base.h
  *	  block      events side by side: leaves and tails  block.h
@@ -382,7 +382,7 @@ typedef struct CtEvent
 	CtRef		prev;			/* neighbours in its timeline */
 	CtRef		next;
 	CtRef		queue;			/* next in its batch, or in the waiting queue */
-	uint16_t	form;			/* what it sets: describes its record */
+	uint16_t	layout;			/* what it sets: describes its record */
 	uint8_t		state : 7;		/* CtEventState */
 	uint8_t		late : 1;		/* of a waiting one: when it wanted to enter */
 	uint8_t		retracts;		/* a bool, but readers may find anything */
@@ -426,15 +426,15 @@ bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
 
 /* ---- writers (writer.c) ------------------------------------------------- */
 
-typedef struct CtForm CtForm;
+typedef struct CtLayout CtLayout;
 typedef struct CtStore CtStore;
 
 /* What is needed to read the events and summaries of one table. */
-typedef struct CtShape
+typedef struct CtReadContext
 {
 	const CtArena *arena;
 	const CtSchema *schema;
-	const CtRef *form; /* by number; [0] is unused */
+	const CtRef *layout; /* by number; [0] is unused */
 	uint32_t nforms;
 	uint64_t lasts;  /* attributes for which ct_is_last(), */
 	uint64_t hidden; /* that are not folded as they are shown, */
@@ -443,7 +443,7 @@ typedef struct CtShape
 	uint64_t sums;   /* that only add up: numbers without bounds */
 	uint64_t initial; /* that have a value initially */
 	bool plain;      /* there are none but those, and lasts shown as they are */
-} CtShape;
+} CtReadContext;
 
 /*
  * A store resolved for many calls by its one writer, who holds the lock from
@@ -453,8 +453,8 @@ typedef struct CtWriter
 {
 	CtArena *arena;
 	CtStore *store;
-	CtShape shape;
-	const CtForm *last; /* form looked up last */
+	CtReadContext context;
+	const CtLayout *last; /* form looked up last */
 	uint32_t last_number;
 } CtWriter;
 
@@ -495,7 +495,7 @@ typedef struct CtStats
 	uint64_t	duplicates;
 	uint64_t	conflicts;
 	uint64_t	retracted;		/* events taken back */
-	uint64_t	astray;			/* retractions of what was not there */
+	uint64_t	unmatched;			/* retractions of what was not there */
 	uint64_t	late;			/* entered before the newest of their key */
 	int64_t		net;			/* events that came to ct_store_enter(), less retractions */
 	uint64_t	folded;			/* once frozen, now in what their key begins with */
@@ -681,7 +681,7 @@ bool		ct_read_valid(const CtRead *read);
 
 /*
  * From now on keys may be missing in a store: of one that is not there nothing
- * is known, and of one that is not ct_timeline_known() neither.  Events of
+ * is known, and of one that is not ct_timeline_is_loaded() neither.  Events of
  * those are not kept when they enter; they are told to change everything that
  * was read from their instant on, unless they are after `newest` and whatever
  * has entered: nothing is later.
@@ -689,15 +689,15 @@ bool		ct_read_valid(const CtRead *read);
  * And, where nothing has entered but by loading: forget all of that, since it is
  * not all there is.  CT_MORE: call again, *position is 0 at first.
  */
-void		ct_store_part(CtArena *arena, CtRef store, int64_t newest);
-CtStatus	ct_store_forget_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
+void		ct_store_make_partial(CtArena *arena, CtRef store, int64_t newest);
+CtStatus	ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
 
 /*
  * The highest id of a transaction that wrote what was not kept and perhaps not
  * told; 0: there is none.  Who reads an instant elsewhere notes that first, then
  * looks here: what his snapshot does not see of it he is the one to tell.
  */
-uint64_t	ct_store_untold(const CtArena *arena, CtRef store);
+uint64_t	ct_store_unnotified(const CtArena *arena, CtRef store);
 
 /*
  * Let go of keys that were not read since the last round; about `limit` pieces
@@ -713,9 +713,9 @@ CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_M
  * Between the first and the last everything enters that the snapshot sees, and
  * nothing else, and nothing is evicted.
  */
-CtStatus	ct_store_forget(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+CtStatus	ct_store_unload_key(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 							uint32_t key_bytes, int limit) CT_MUST_CHECK;
-CtStatus	ct_store_know(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+CtStatus	ct_store_mark_key_loaded(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 						  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
 
 /* It was read, and valid: it is not evicted soon. */
@@ -725,7 +725,7 @@ void		ct_read_note(const CtRead *read);
  * Is all there that the snapshot sees of it (NULL: that one sees who has a new
  * enough snapshot)?  Else neither folds nor events are right.
  */
-bool		ct_timeline_known(const CtArena *arena, CtRef store, CtRef timeline,
+bool		ct_timeline_is_loaded(const CtArena *arena, CtRef store, CtRef timeline,
 							  const CtSnapshot *snapshot);
 
 /* ---- recent events beside entered ones (merge.c) ------------------------ */
@@ -775,7 +775,7 @@ bool		ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline,
 							 const CtRuns *runs, CtState *state);
 
 /* An event as it was told: values of what it sets and does not make NULL. */
-typedef struct CtTold
+typedef struct CtRawEvent
 {
 	int64_t		time;
 	uint8_t		kind;			/* CtKind */
@@ -786,18 +786,18 @@ typedef struct CtTold
 	uint64_t	set;
 	uint64_t	null;
 	CtValue		value[CT_MAX_ATTRS];
-} CtTold;
+} CtRawEvent;
 
 /* Takes an event; false: no more of them. */
-typedef bool (*CtTeller) (void *arg, const CtTold *told);
+typedef bool (*CtVisitor) (void *arg, const CtRawEvent *told);
 
 /*
  * Every visible event at the instants [from, to], in order.  False: the teller
  * had enough.
  */
-bool		ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline,
+bool		ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline,
 							 int64_t from, int64_t to, const CtSnapshot *snapshot,
-							 const CtRuns *runs, CtTeller teller, void *arg);
+							 const CtRuns *runs, CtVisitor teller, void *arg);
 
 /*
  * The latest instant at or before *time that has a visible event (or one that

@@ -191,13 +191,13 @@ touched_by(const CtSchema *schema, const CtChange *change)
 
 /* What the masks of a change say about its record, which begins with a head. */
 void
-ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form)
+ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtLayout *layout)
 {
 	uint32_t offset = head;
 
 	CT_ASSERT(change->kind <= CT_SNAPSHOT || head != 0);
 	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
-	*form = (CtForm){.set = change->set,
+	*layout = (CtLayout){.set = change->set,
 					 .null = change->null,
 					 .touched = touched_by(schema, change),
 					 .kind = change->kind,
@@ -206,26 +206,26 @@ ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtFo
 	{
 		int i = __builtin_ctzll(rest);
 
-		form->nattrs = (uint16_t) (i + 1);
-		form->offset[i] = (uint16_t) offset;
-		if (ct_form_nulls(form, i))
+		layout->nattrs = (uint16_t) (i + 1);
+		layout->offset[i] = (uint16_t) offset;
+		if (ct_layout_nulls(layout, i))
 			continue;
 		offset += ct_cell_bytes(&schema->attr[i]);
 		if (ct_is_apart(&schema->attr[i]))
-			form->apart |= UINT64_C(1) << i;
-		form->has_id |= i == schema->id_attr;
-		form->verbatim &= !ct_is_apart(&schema->attr[i]) &&
+			layout->apart |= UINT64_C(1) << i;
+		layout->has_id |= i == schema->id_attr;
+		layout->verbatim &= !ct_is_apart(&schema->attr[i]) &&
 						  schema->attr[i].number != CT_NUMBER_NUMERIC &&
 						  schema->attr[i].number != CT_NUMBER_SCALED;
 	}
-	form->bytes = (uint16_t) offset;
+	layout->bytes = (uint16_t) offset;
 	CT_ASSERT(offset <= CT_MAX_RECORD_BYTES);
-	CT_ASSERT(form->nattrs <= schema->nattrs && (form->null & ~form->set) == 0); /* E1 */
+	CT_ASSERT(layout->nattrs <= schema->nattrs && (layout->null & ~layout->set) == 0); /* E1 */
 }
 
 /* The form of a record that says it itself; whatever it says is survived. */
 void
-ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form)
+ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout)
 {
 	uint64_t all = schema->nattrs < 64 ? (UINT64_C(1) << schema->nattrs) - 1 : UINT64_MAX;
 	CtChange change = {0};
@@ -235,7 +235,7 @@ ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form)
 	memcpy(&change.kind, record + 16, sizeof(change.kind));
 	change.set &= all;
 	change.null &= change.set;
-	ct_form_make(schema, &change, CT_EXPLICIT_BYTES, form);
+	ct_layout_make(schema, &change, CT_EXPLICIT_BYTES, layout);
 }
 
 /* ---- order ---------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ read_word(const uint8_t *at)
 }
 
 static int
-cmp_apart(const CtShape *shape, const uint8_t *a_cell, const uint8_t *b_cell)
+cmp_apart(const CtReadContext *context, const uint8_t *a_cell, const uint8_t *b_cell)
 {
 	static const CtApart empty = {0};
 	const CtApart *a = &empty;
@@ -282,51 +282,51 @@ cmp_apart(const CtShape *shape, const uint8_t *a_cell, const uint8_t *b_cell)
 	memcpy(&ref, a_cell, sizeof(ref));
 	if (ref != 0)
 	{
-		a = ct_ptr(shape->arena, ref);
-		a_bytes = ct_apart_bytes(shape->arena, a);
+		a = ct_ptr(context->arena, ref);
+		a_bytes = ct_apart_bytes(context->arena, a);
 	}
 	memcpy(&ref, b_cell, sizeof(ref));
 	if (ref != 0)
 	{
-		b = ct_ptr(shape->arena, ref);
-		b_bytes = ct_apart_bytes(shape->arena, b);
+		b = ct_ptr(context->arena, ref);
+		b_bytes = ct_apart_bytes(context->arena, b);
 	}
 	return cmp_bytes(a->data, a_bytes, b->data, b_bytes);
 }
 
 static int
-cmp_id(const CtShape *shape, const CtItem *a, const CtItem *b)
+cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
-	int id = shape->schema->id_attr;
+	int id = context->schema->id_attr;
 	const uint8_t *a_cell;
 	const uint8_t *b_cell;
 
-	if (!a->form->has_id || !b->form->has_id)
-		return (int) b->form->has_id - (int) a->form->has_id;
-	a_cell = a->record + ct_form_offset(a->form, id);
-	b_cell = b->record + ct_form_offset(b->form, id);
-	switch (shape->schema->id_order)
+	if (!a->layout->has_id || !b->layout->has_id)
+		return (int) b->layout->has_id - (int) a->layout->has_id;
+	a_cell = a->record + ct_layout_offset(a->layout, id);
+	b_cell = b->record + ct_layout_offset(b->layout, id);
+	switch (context->schema->id_order)
 	{
 		case CT_ORDER_SIGNED:
 			return cmp_signed((int64_t) read_word(a_cell), (int64_t) read_word(b_cell));
 		case CT_ORDER_UNSIGNED:
 			return cmp_unsigned(read_word(a_cell), read_word(b_cell));
 		default:
-			if (ct_is_apart(&shape->schema->attr[id]))
-				return cmp_apart(shape, a_cell, b_cell);
-			return memcmp(a_cell, b_cell, (size_t) shape->schema->attr[id].length);
+			if (ct_is_apart(&context->schema->attr[id]))
+				return cmp_apart(context, a_cell, b_cell);
+			return memcmp(a_cell, b_cell, (size_t) context->schema->attr[id].length);
 	}
 }
 
 /* Time, kind and event id: 0 for events with an id means twins. */
 int
-ct_item_cmp_identity(const CtShape *shape, const CtItem *a, const CtItem *b)
+ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
-	if (a->form->kind != b->form->kind)
-		return a->form->kind < b->form->kind ? -1 : 1;
-	return cmp_id(shape, a, b);
+	if (a->layout->kind != b->layout->kind)
+		return a->layout->kind < b->layout->kind ? -1 : 1;
+	return cmp_id(context, a, b);
 }
 
 /* An integer of a scaled attribute as its image has it: sign and magnitude. */
@@ -352,7 +352,7 @@ cmp_numeric(const CtAttr *attr, const uint8_t *a_cell, const uint8_t *b_cell)
 
 /* Two values of an attribute, by their images. */
 static int
-cmp_cell(const CtShape *shape, const CtAttr *attr, const uint8_t *a, const uint8_t *b)
+cmp_cell(const CtReadContext *context, const CtAttr *attr, const uint8_t *a, const uint8_t *b)
 {
 	switch (attr->number)
 	{
@@ -366,7 +366,7 @@ cmp_cell(const CtShape *shape, const CtAttr *attr, const uint8_t *a, const uint8
 			break;
 	}
 	if (ct_is_apart(attr))
-		return cmp_apart(shape, a, b);
+		return cmp_apart(context, a, b);
 	if (attr->image == CT_IMAGE_WORD)
 		return cmp_unsigned(read_word(a), read_word(b));
 	return memcmp(a, b, ct_cell_bytes(attr));
@@ -374,10 +374,10 @@ cmp_cell(const CtShape *shape, const CtAttr *attr, const uint8_t *a, const uint8
 
 /* Attribute by attribute; a value before none. */
 static int
-cmp_content(const CtShape *shape, const CtItem *a, const CtItem *b)
+cmp_content(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
-	uint64_t a_values = a->form->set & ~a->form->null;
-	uint64_t b_values = b->form->set & ~b->form->null;
+	uint64_t a_values = a->layout->set & ~a->layout->null;
+	uint64_t b_values = b->layout->set & ~b->layout->null;
 
 	for (uint64_t rest = a_values | b_values; rest != 0; rest &= rest - 1)
 	{
@@ -387,22 +387,22 @@ cmp_content(const CtShape *shape, const CtItem *a, const CtItem *b)
 
 		if ((a_values & b_values & bit) == 0)
 			return a_values & bit ? -1 : 1;
-		order = cmp_cell(shape, &shape->schema->attr[i], a->record + ct_form_offset(a->form, i),
-						 b->record + ct_form_offset(b->form, i));
+		order = cmp_cell(context, &context->schema->attr[i], a->record + ct_layout_offset(a->layout, i),
+						 b->record + ct_layout_offset(b->layout, i));
 		if (order != 0)
 			return order;
 	}
-	if (a->form->null != b->form->null)
-		return cmp_unsigned(a->form->null, b->form->null);
-	return cmp_unsigned(a->form->set, b->form->set);
+	if (a->layout->null != b->layout->null)
+		return cmp_unsigned(a->layout->null, b->layout->null);
+	return cmp_unsigned(a->layout->set, b->layout->set);
 }
 
 /* The order of events within a timeline (E2). */
 int
-ct_item_cmp(const CtShape *shape, const CtItem *a, const CtItem *b)
+ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
-	int order = ct_item_cmp_identity(shape, a, b);
+	int order = ct_item_cmp_identity(context, a, b);
 
-	return order != 0 ? order : cmp_content(shape, a, b);
+	return order != 0 ? order : cmp_content(context, a, b);
 }
 

@@ -31,7 +31,7 @@
 #define CT_EXPLICIT_BYTES 24
 #define CT_MAX_RECORD_BYTES (CT_EXPLICIT_BYTES + CT_MAX_ATTRS * CT_CELL_INLINE)
 
-struct CtForm
+struct CtLayout
 {
 	uint64_t set;
 	uint64_t null;
@@ -51,7 +51,7 @@ struct CtForm
 typedef struct CtItem
 {
 	int64_t time;
-	const CtForm *form;
+	const CtLayout *layout;
 	const uint8_t *record;
 } CtItem;
 
@@ -74,51 +74,51 @@ ct_apart_bytes(const CtArena *arena, const CtApart *apart)
 }
 
 static inline size_t
-ct_form_bytes(const CtForm *form)
+ct_layout_bytes(const CtLayout *layout)
 {
-	return offsetof(CtForm, offset) + form->nattrs * sizeof(uint16_t);
+	return offsetof(CtLayout, offset) + layout->nattrs * sizeof(uint16_t);
 }
 
 static inline bool
-ct_form_sets(const CtForm *form, int attr)
+ct_layout_sets(const CtLayout *layout, int attr)
 {
-	return (form->set >> attr & 1) != 0;
+	return (layout->set >> attr & 1) != 0;
 }
 
 static inline bool
-ct_form_touches(const CtForm *form, int attr)
+ct_layout_touches(const CtLayout *layout, int attr)
 {
-	return (form->touched >> attr & 1) != 0;
+	return (layout->touched >> attr & 1) != 0;
 }
 
 static inline bool
-ct_form_nulls(const CtForm *form, int attr)
+ct_layout_nulls(const CtLayout *layout, int attr)
 {
-	return (form->null >> attr & 1) != 0;
+	return (layout->null >> attr & 1) != 0;
 }
 
 static inline uint32_t
-ct_form_offset(const CtForm *form, int attr)
+ct_layout_offset(const CtLayout *layout, int attr)
 {
-	return form->offset[attr];
+	return layout->offset[attr];
 }
 
-void ct_form_explicit(const CtSchema *schema, const uint8_t *record, CtForm *form);
+void ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout);
 
 /* The form of a record; an explicit one is put together in `scratch`. */
-static inline const CtForm *
-ct_form_of(const CtShape *shape, uint32_t number, const uint8_t *record, CtForm *scratch)
+static inline const CtLayout *
+ct_layout_of(const CtReadContext *context, uint32_t number, const uint8_t *record, CtLayout *scratch)
 {
 	if (number != 0)
-		return ct_ptr(shape->arena, shape->form[number < shape->nforms ? number : 1]);
-	ct_form_explicit(shape->schema, record, scratch);
+		return ct_ptr(context->arena, context->layout[number < context->nforms ? number : 1]);
+	ct_layout_explicit(context->schema, record, scratch);
 	return scratch;
 }
 
 static inline CtItem
-ct_event_item(const CtShape *shape, const CtEvent *event, CtForm *scratch)
+ct_event_item(const CtReadContext *context, const CtEvent *event, CtLayout *scratch)
 {
-	return (CtItem){event->time, ct_form_of(shape, event->form, event->record, scratch),
+	return (CtItem){event->time, ct_layout_of(context, event->layout, event->record, scratch),
 					event->record};
 }
 
@@ -144,13 +144,13 @@ ct_begins_moving(const CtSchema *schema, const CtAttr *attr)
 uint32_t ct_cell_bytes(const CtAttr *attr);
 bool ct_is_apart(const CtAttr *attr);
 CtStatus ct_change_check(const CtSchema *schema, const CtChange *change);
-void ct_form_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtForm *form);
+void ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtLayout *layout);
 bool ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell);
 const uint8_t *
 ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes);
 
-int ct_item_cmp_identity(const CtShape *shape, const CtItem *a, const CtItem *b);
-int ct_item_cmp(const CtShape *shape, const CtItem *a, const CtItem *b);
+int ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b);
+int ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b);
 
 /* The operand in a cell of an attribute that has a number. */
 static inline CtWide

@@ -33,13 +33,13 @@
 #include "engine/between.h"
 
 /* Who is told events, and whether he had enough. */
-typedef struct CtTelling
+typedef struct CtRawWalk
 {
-	CtTeller teller;
+	CtVisitor teller;
 	void *arg;
 	bool enough;
-	CtTold told;
-} CtTelling;
+	CtRawEvent told;
+} CtRawWalk;
 
 typedef struct CtFold
 {
@@ -51,7 +51,7 @@ typedef struct CtFold
 	const CtRef *cancelled;
 	uint32_t nextra;
 	uint32_t ncancelled;
-	CtTelling *telling; /* tell the events, instead of folding them; or NULL */
+	CtRawWalk *event_walk; /* tell the events, instead of folding them; or NULL */
 } CtFold;
 
 /* The first event behind a subtree; `ref` 0: nothing is. */
@@ -71,13 +71,13 @@ event_at(const CtFold *fold, CtRef ref)
 }
 
 static CtItem
-bound_item(const CtFold *fold, const CtBound *bound, CtForm *scratch)
+bound_item(const CtFold *fold, const CtBound *bound, CtLayout *scratch)
 {
 	CtRun run;
 
 	if (bound->height >= 0)
-		return ct_first_item(fold->sight.shape, bound->ref, bound->height, scratch);
-	ct_tail_run(fold->sight.shape, fold->sight.timeline, &run);
+		return ct_first_item(fold->sight.context, bound->ref, bound->height, scratch);
+	ct_tail_run(fold->sight.context, fold->sight.timeline, &run);
 	return ct_run_item(&run, 0, scratch);
 }
 
@@ -86,13 +86,13 @@ static bool
 precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 {
 	const CtEvent *event = event_at(fold, ref);
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem recent;
 
 	if (event->time != item->time)
 		return event->time < item->time;
-	recent = ct_event_item(fold->sight.shape, event, &scratch);
-	return ct_item_cmp(fold->sight.shape, &recent, item) < 0;
+	recent = ct_event_item(fold->sight.context, event, &scratch);
+	return ct_item_cmp(fold->sight.context, &recent, item) < 0;
 }
 
 /*
@@ -104,8 +104,8 @@ static bool
 precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 {
 	const CtEvent *event = event_at(fold, ref);
-	CtForm scratch;
-	CtForm other;
+	CtLayout scratch;
+	CtLayout other;
 	CtItem recent;
 	CtItem item;
 
@@ -113,20 +113,20 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 		return true;
 	if (event->time != bound->time)
 		return event->time < bound->time;
-	recent = ct_event_item(fold->sight.shape, event, &scratch);
+	recent = ct_event_item(fold->sight.context, event, &scratch);
 	item = bound_item(fold, bound, &other);
-	return recent.form->has_id ? ct_item_cmp_identity(fold->sight.shape, &recent, &item) < 0
-							   : ct_item_cmp(fold->sight.shape, &recent, &item) <
+	return recent.layout->has_id ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
+							   : ct_item_cmp(fold->sight.context, &recent, &item) <
 									 (event->retracts != 0);
 }
 
 /* ---- whole subtrees --------------------------------------------------------------- */
 
 static inline void
-apply_cell(const CtShape *shape, const CtInner *inner, const CtColumn *column, CtWhich which,
+apply_cell(const CtReadContext *context, const CtInner *inner, const CtColumn *column, CtWhich which,
 		   uint32_t i, int attr, CtState *state)
 {
-	const CtAttr *a = &shape->schema->attr[attr];
+	const CtAttr *a = &context->schema->attr[attr];
 	CtValue *value = &state->value[attr];
 	uint32_t capacity = ct_node_capacity(inner);
 	uint8_t tag = *ct_column_tag(column, capacity, which, i);
@@ -147,68 +147,68 @@ apply_cell(const CtShape *shape, const CtInner *inner, const CtColumn *column, C
 								 (const CtWide *) payload + 1);
 	}
 	else
-		ct_value_apply(shape, attr, value, tag, payload);
+		ct_value_apply(context, attr, value, tag, payload);
 }
 
 static inline const CtColumn *
-column_of(const CtShape *shape, const CtInner *inner, int attr)
+column_of(const CtReadContext *context, const CtInner *inner, int attr)
 {
-	return ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+	return ct_ptr(context->arena, ct_node_column(inner)[attr]);
 }
 
 /* Attributes without a column go back to what they are initially. */
 static void
-apply_finish(const CtShape *shape, const CtInner *inner, CtState *state)
+apply_finish(const CtReadContext *context, const CtInner *inner, CtState *state)
 {
-	for (int i = 0; i < shape->schema->nattrs; i++)
+	for (int i = 0; i < context->schema->nattrs; i++)
 	{
 		if ((inner->columns >> i & 1) == 0)
-			ct_value_initial(shape->schema, i, &state->value[i]);
+			ct_value_initial(context->schema, i, &state->value[i]);
 	}
 }
 
 /* The columns a node may have, whatever is in it. */
 static inline uint64_t
-columns_of(const CtShape *shape, const CtInner *inner)
+columns_of(const CtReadContext *context, const CtInner *inner)
 {
-	uint32_t nattrs = shape->schema->nattrs;
+	uint32_t nattrs = context->schema->nattrs;
 
 	return nattrs < 64 ? inner->columns & ((UINT64_C(1) << nattrs) - 1) : inner->columns;
 }
 
 /* Everything in child i. */
 static void
-apply_child(const CtShape *shape, const CtInner *inner, uint32_t i, CtState *state)
+apply_child(const CtReadContext *context, const CtInner *inner, uint32_t i, CtState *state)
 {
-	for (uint64_t rest = columns_of(shape, inner); rest != 0; rest &= rest - 1)
+	for (uint64_t rest = columns_of(context, inner); rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 
-		apply_cell(shape, inner, column_of(shape, inner, attr), CT_TOTAL, i, attr, state);
+		apply_cell(context, inner, column_of(context, inner, attr), CT_TOTAL, i, attr, state);
 	}
 	if (inner->finish >> i & 1)
-		apply_finish(shape, inner, state);
+		apply_finish(context, inner, state);
 	state->present = (inner->absent >> i & 1) == 0;
 }
 
 /* The first n children, n > 0, but for attributes that are the last value set. */
 static void
-apply_numbers(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+apply_numbers(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
 	uint32_t i = n < inner->count ? n : n - 1;
 
 	CT_ASSERT(n > 0);
 	if (inner->finish & ct_bits_below(n))
-		apply_finish(shape, inner, state);
-	for (uint64_t rest = columns_of(shape, inner) & ~shape->lasts; rest != 0; rest &= rest - 1)
+		apply_finish(context, inner, state);
+	for (uint64_t rest = columns_of(context, inner) & ~context->lasts; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(shape, inner, attr);
+		const CtColumn *column = column_of(context, inner, attr);
 
-		apply_cell(shape, inner, column, CT_GROUPS, i / CT_GROUP, attr, state);
-		apply_cell(shape, inner, column, CT_BEFORE, i, attr, state);
+		apply_cell(context, inner, column, CT_GROUPS, i / CT_GROUP, attr, state);
+		apply_cell(context, inner, column, CT_BEFORE, i, attr, state);
 		if (i < n)
-			apply_cell(shape, inner, column, CT_TOTAL, i, attr, state);
+			apply_cell(context, inner, column, CT_TOTAL, i, attr, state);
 	}
 	state->present = (inner->absent >> (n - 1) & 1) == 0;
 }
@@ -218,24 +218,24 @@ apply_numbers(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *s
  * ones still are.
  */
 static uint64_t
-apply_lasts(const CtShape *shape, const CtInner *inner, uint32_t n, uint64_t wanted,
+apply_lasts(const CtReadContext *context, const CtInner *inner, uint32_t n, uint64_t wanted,
 			CtState *state)
 {
-	for (uint64_t rest = columns_of(shape, inner) & wanted; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = columns_of(context, inner) & wanted; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(shape, inner, attr);
+		const CtColumn *column = column_of(context, inner, attr);
 		uint32_t sets = column->sets & ct_bits_below(n);
 
 		if (sets == 0)
 			continue;
-		apply_cell(shape, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr, state);
+		apply_cell(context, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr, state);
 		wanted &= ~(rest & -rest);
 	}
 	if (inner->finish & ct_bits_below(n))
 	{
 		for (; wanted != 0; wanted &= wanted - 1)
-			ct_value_initial(shape->schema, __builtin_ctzll(wanted),
+			ct_value_initial(context->schema, __builtin_ctzll(wanted),
 							 &state->value[__builtin_ctzll(wanted)]);
 	}
 	return wanted;
@@ -243,16 +243,16 @@ apply_lasts(const CtShape *shape, const CtInner *inner, uint32_t n, uint64_t wan
 
 /* Everything in the first n children, n > 0. */
 static void
-apply_first(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+apply_first(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
-	apply_numbers(shape, inner, n, state);
-	(void) apply_lasts(shape, inner, n, shape->lasts, state);
+	apply_numbers(context, inner, n, state);
+	(void) apply_lasts(context, inner, n, context->lasts, state);
 }
 
 void
-ct_children_apply(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+ct_children_apply(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
-	apply_first(shape, inner, n, state);
+	apply_first(context, inner, n, state);
 }
 
 /* ---- when nothing is in the way ------------------------------------------------------ */
@@ -262,7 +262,7 @@ ct_children_apply(const CtShape *shape, const CtInner *inner, uint32_t n, CtStat
  * the way up, where it is found soon.
  */
 static void
-fold_clean_tree(const CtShape *shape, const CtTimeline *timeline, int64_t time, uint64_t wanted,
+fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_t time, uint64_t wanted,
 				CtState *state)
 {
 	CtRef ref = timeline->root;
@@ -276,23 +276,23 @@ fold_clean_tree(const CtShape *shape, const CtTimeline *timeline, int64_t time, 
 
 	for (int depth = 0; depth < height; depth++)
 	{
-		inner[depth] = ct_ptr(shape->arena, ref);
+		inner[depth] = ct_ptr(context->arena, ref);
 		n[depth] = ct_node_until(inner[depth], time);
 		if (n[depth] == 0)
 			return;
 		ref = ct_node_child(inner[depth])[--n[depth]];
-		ct_prefetch_block(ct_ptr(shape->arena, ref));
+		ct_prefetch_block(ct_ptr(context->arena, ref));
 		if (n[depth] > 0)
-			apply_numbers(shape, inner[depth], n[depth], state);
+			apply_numbers(context, inner[depth], n[depth], state);
 	}
-	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+	ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
 	to = ct_run_until(&run, time);
 	from = ct_run_numbers(&run, 0, to, state, &finish);
 	wanted = ct_run_lasts(&run, from, to, wanted, state);
 	for (int depth = height - 1; depth >= 0 && wanted != 0 && !finish; depth--)
 	{
 		if (n[depth] > 0)
-			wanted = apply_lasts(shape, inner[depth], n[depth], wanted, state);
+			wanted = apply_lasts(context, inner[depth], n[depth], wanted, state);
 	}
 }
 
@@ -314,30 +314,30 @@ tail_ahead(const CtRun *run, int64_t time)
 
 /* With nothing to leave out and nothing to add. */
 static void
-fold_clean(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtState *state)
+fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t time, CtState *state)
 {
-	uint64_t lasts = shape->lasts;
+	uint64_t lasts = context->lasts;
 	const CtInner *root;
 	uint32_t from;
 	uint32_t to;
 	bool finish;
 	CtRun run;
 
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	if (timeline->root != 0 && (run.count == 0 || ct_run_time(&run, 0) > time))
 	{
-		fold_clean_tree(shape, timeline, time, lasts, state);
+		fold_clean_tree(context, timeline, time, lasts, state);
 		return;
 	}
 	tail_ahead(&run, time);
-	root = timeline->root == 0 ? NULL : ct_ptr(shape->arena, timeline->root);
+	root = timeline->root == 0 ? NULL : ct_ptr(context->arena, timeline->root);
 	if (root != NULL && ct_node_count(root) > 0)
-		apply_numbers(shape, root, ct_node_count(root), state);
+		apply_numbers(context, root, ct_node_count(root), state);
 	to = ct_run_until(&run, time);
 	from = ct_run_numbers(&run, 0, to, state, &finish);
 	lasts = ct_run_lasts(&run, from, to, lasts, state);
 	if (root != NULL && ct_node_count(root) > 0 && lasts != 0 && !finish)
-		(void) apply_lasts(shape, root, ct_node_count(root), lasts, state);
+		(void) apply_lasts(context, root, ct_node_count(root), lasts, state);
 }
 
 /* ---- when everything adds up ----------------------------------------------------------- */
@@ -361,26 +361,26 @@ typedef struct Way
  * and nothing that sets a sum.
  */
 static bool
-adds_up(const CtShape *shape, const CtTimeline *timeline)
+adds_up(const CtReadContext *context, const CtTimeline *timeline)
 {
-	const CtInner *root = ct_ptr(shape->arena, timeline->root);
-	uint32_t number = timeline->tail_form;
+	const CtInner *root = ct_ptr(context->arena, timeline->root);
+	uint32_t number = timeline->tail_layout;
 
 	if (timeline->tail_count != 0)
 	{
-		const CtForm *form = number == 0 ? NULL : ct_form_of(shape, number, NULL, NULL);
+		const CtLayout *layout = number == 0 ? NULL : ct_layout_of(context, number, NULL, NULL);
 
-		if (form == NULL || form->kind != CT_EVENT || (form->null & shape->sums) != 0)
+		if (layout == NULL || layout->kind != CT_EVENT || (layout->null & context->sums) != 0)
 			return false;
 	}
 	if (timeline->root == 0)
 		return true;
 	if (root->finish != 0)
 		return false;
-	for (uint64_t rest = root->columns & shape->sums; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = root->columns & context->sums; rest != 0; rest &= rest - 1)
 	{
 		const CtColumn *column =
-			ct_ptr(shape->arena, ct_node_column(root)[__builtin_ctzll(rest)]);
+			ct_ptr(context->arena, ct_node_column(root)[__builtin_ctzll(rest)]);
 
 		if (column->overrides != 0)
 			return false;
@@ -406,25 +406,25 @@ add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, C
 }
 
 static inline void
-value_add(const CtShape *shape, int attr, CtState *state, CtWide sum)
+value_add(const CtReadContext *context, int attr, CtState *state, CtWide sum)
 {
 	CtValue *value = &state->value[attr];
 
-	ct_value_begin_sum(&shape->schema->attr[attr], value);
+	ct_value_begin_sum(&context->schema->attr[attr], value);
 	value->number = wide_add(value->number, sum);
 }
 
 /* Sums of the first n children. */
 static inline void
-add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *state)
+add_children(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
 	uint32_t capacity = ct_node_capacity(inner);
 	uint32_t i = n < inner->count ? n : n - 1;
 
-	for (uint64_t rest = inner->columns & shape->sums; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = inner->columns & context->sums; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+		const CtColumn *column = ct_ptr(context->arena, ct_node_column(inner)[attr]);
 		CtWide sum = CT_WIDE_ZERO;
 		bool any = add_cell(column, capacity, CT_GROUPS, i / CT_GROUP, &sum);
 
@@ -432,7 +432,7 @@ add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *st
 		if (i < n)
 			any |= add_cell(column, capacity, CT_TOTAL, i, &sum);
 		if (any)
-			value_add(shape, attr, state, sum);
+			value_add(context, attr, state, sum);
 	}
 }
 
@@ -441,7 +441,7 @@ add_children(const CtShape *shape, const CtInner *inner, uint32_t n, CtState *st
  * children is read while the next one is on its way from memory.
  */
 static void
-add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
+add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
 {
 	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
@@ -449,38 +449,38 @@ add_way(const CtShape *shape, const CtTimeline *timeline, int64_t time, Way *way
 	way->depth = 0;
 	way->until = 0;
 	way->in_tail = ref == 0 || (timeline->tail_count != 0 &&
-								ct_tail_row(shape->arena, timeline, 0)->time <= time);
+								ct_tail_row(context->arena, timeline, 0)->time <= time);
 	if (way->in_tail)
 	{
-		const CtInner *root = ct_ptr(shape->arena, ref);
+		const CtInner *root = ct_ptr(context->arena, ref);
 
-		ct_tail_run(shape, timeline, &way->run);
+		ct_tail_run(context, timeline, &way->run);
 		tail_ahead(&way->run, time);
 		if (ref != 0 && ct_node_count(root) > 0)
 		{
 			way->inner[0] = root;
 			way->n[0] = ct_node_count(root);
 			way->depth = 1;
-			add_children(shape, root, way->n[0], state);
+			add_children(context, root, way->n[0], state);
 		}
 	}
 	else
 	{
 		for (; way->depth < height; way->depth++)
 		{
-			const CtInner *inner = ct_ptr(shape->arena, ref);
+			const CtInner *inner = ct_ptr(context->arena, ref);
 			uint32_t n = ct_node_until(inner, time);
 
 			if (n == 0)
 				return; /* (further down: it is torn) */
 			ref = ct_node_child(inner)[--n];
-			ct_prefetch_block(ct_ptr(shape->arena, ref));
+			ct_prefetch_block(ct_ptr(context->arena, ref));
 			way->inner[way->depth] = inner;
 			way->n[way->depth] = n;
 			if (n > 0)
-				add_children(shape, inner, n, state);
+				add_children(context, inner, n, state);
 		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &way->run);
+		ct_leaf_run(context, ct_ptr(context->arena, ref), &way->run);
 	}
 	way->until = ct_run_until(&way->run, time);
 }
@@ -494,29 +494,29 @@ sum_events(const Way *way, int attr, CtWide *sum)
 {
 	const CtRun *run = &way->run;
 	const CtInner *parent = way->in_tail || way->depth == 0 ? NULL : way->inner[way->depth - 1];
-	const CtForm *form;
+	const CtLayout *layout;
 	__int128 events;
 	uint32_t from;
 	uint32_t to;
 	bool backward;
 	CtCell cell;
 
-	if (run->form == 0 || run->shape->schema->attr[attr].wide)
+	if (run->layout == 0 || run->context->schema->attr[attr].wide)
 	{
 		ct_run_compose(run, 0, way->until, attr, &cell);
 		*sum = cell.w[0];
 		return cell.tag == CT_CHANGE;
 	}
-	form = ct_form_of(run->shape, run->form, NULL, NULL);
-	if (!ct_form_sets(form, attr))
+	layout = ct_layout_of(run->context, run->layout, NULL, NULL);
+	if (!ct_layout_sets(layout, attr))
 		return false;
 	*sum = CT_WIDE_ZERO;
 	backward = parent != NULL && (parent->columns >> attr & 1) != 0 && way->until > run->count / 2;
 	from = backward ? way->until : 0;
 	to = backward ? run->count : way->until;
-	events = ct_run_add_up(run, from, to, ct_form_offset(form, attr));
+	events = ct_run_add_up(run, from, to, ct_layout_offset(layout, attr));
 	if (backward)
-		(void) add_cell(ct_ptr(run->shape->arena, ct_node_column(parent)[attr]),
+		(void) add_cell(ct_ptr(run->context->arena, ct_node_column(parent)[attr]),
 						ct_node_capacity(parent), CT_TOTAL, way->n[way->depth - 1], sum);
 	*sum = wide_add(*sum, wide_from_int128(backward ? -events : events));
 	return true;
@@ -524,21 +524,21 @@ sum_events(const Way *way, int attr, CtWide *sum)
 
 /* The state before the first event: as ct_timeline_begin(), but knowing what there is. */
 static inline void
-begin_plain(const CtShape *shape, const CtTimeline *timeline, CtState *state)
+begin_plain(const CtReadContext *context, const CtTimeline *timeline, CtState *state)
 {
 	if (timeline->base != 0)
 	{
-		ct_timeline_begin(shape, timeline, state);
+		ct_timeline_begin(context, timeline, state);
 		return;
 	}
 	state->present = false;
-	state->nattrs = shape->schema->nattrs;
-	for (int i = 0; i < shape->schema->nattrs; i++)
+	state->nattrs = context->schema->nattrs;
+	for (int i = 0; i < context->schema->nattrs; i++)
 		state->value[i].kind = CT_VALUE_NULL;
-	for (uint64_t rest = shape->sums; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = context->sums; rest != 0; rest &= rest - 1)
 		state->value[__builtin_ctzll(rest)].extra = CT_WIDE_ZERO;
-	for (uint64_t rest = shape->initial; rest != 0; rest &= rest - 1)
-		ct_value_initial(shape->schema, __builtin_ctzll(rest),
+	for (uint64_t rest = context->initial; rest != 0; rest &= rest - 1)
+		ct_value_initial(context->schema, __builtin_ctzll(rest),
 						 &state->value[__builtin_ctzll(rest)]);
 }
 
@@ -547,26 +547,26 @@ begin_plain(const CtShape *shape, const CtTimeline *timeline, CtState *state)
  * another one, and the state is as it was.
  */
 static bool
-fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtState *state)
+fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t time, CtState *state)
 {
 	uint64_t lasts;
 	Way way;
 
-	if (!adds_up(shape, timeline))
+	if (!adds_up(context, timeline))
 		return false;
-	add_way(shape, timeline, time, &way, state);
+	add_way(context, timeline, time, &way, state);
 	if (way.until == 0)
 		return true; /* nothing is before the instant */
-	for (uint64_t rest = way.run.set & shape->sums; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = way.run.set & context->sums; rest != 0; rest &= rest - 1)
 	{
 		CtWide sum;
 
 		if (sum_events(&way, __builtin_ctzll(rest), &sum))
-			value_add(shape, __builtin_ctzll(rest), state, sum);
+			value_add(context, __builtin_ctzll(rest), state, sum);
 	}
-	lasts = ct_run_lasts(&way.run, 0, way.until, shape->lasts, state);
+	lasts = ct_run_lasts(&way.run, 0, way.until, context->lasts, state);
 	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
-		lasts = apply_lasts(shape, way.inner[depth], way.n[depth], lasts, state);
+		lasts = apply_lasts(context, way.inner[depth], way.n[depth], lasts, state);
 	state->present = true;
 	return true;
 }
@@ -576,30 +576,30 @@ fold_plain(const CtShape *shape, const CtTimeline *timeline, int64_t time, CtSta
 static void
 tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
 {
-	CtTelling *telling = fold->telling;
-	CtTold *told = &telling->told;
+	CtRawWalk *event_walk = fold->event_walk;
+	CtRawEvent *told = &event_walk->told;
 
-	if (telling->enough)
+	if (event_walk->enough)
 		return;
 	told->time = item->time;
-	told->kind = item->form->kind;
+	told->kind = item->layout->kind;
 	told->entered = entered;
 	told->late = late;
-	told->set = item->form->set;
-	told->null = item->form->null;
+	told->set = item->layout->set;
+	told->null = item->layout->null;
 	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
-		ct_value_told(fold->sight.shape, item, __builtin_ctzll(rest),
+		ct_value_raw(fold->sight.context, item, __builtin_ctzll(rest),
 					  &told->value[__builtin_ctzll(rest)]);
-	telling->enough = !telling->teller(telling->arg, told);
+	event_walk->enough = !event_walk->teller(event_walk->arg, told);
 }
 
 /* Events [from, to) of a block. */
 static void
 take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
-	if (fold->telling == NULL)
+	if (fold->event_walk == NULL)
 	{
 		ct_run_apply(run, from, to, fold->state);
 		return;
@@ -615,18 +615,18 @@ take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 static void
 add_extra(CtFold *fold)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	const CtEvent *event = event_at(fold, *fold->extra);
-	CtItem item = ct_event_item(fold->sight.shape, event, &scratch);
+	CtItem item = ct_event_item(fold->sight.context, event, &scratch);
 
 	CT_ASSERT(fold->nextra > 0);
-	if (fold->telling != NULL)
+	if (fold->event_walk != NULL)
 		tell(fold, &item, false,
 			 event->state == CT_WAITING
 				 ? event->late
-				 : ct_timeline_has_later(fold->sight.shape, fold->sight.timeline, &item));
+				 : ct_timeline_has_later(fold->sight.context, fold->sight.timeline, &item));
 	else
-		ct_state_add_item(fold->sight.shape, fold->state, &item);
+		ct_state_add_item(fold->sight.context, fold->state, &item);
 	fold->extra++;
 	fold->nextra--;
 }
@@ -635,15 +635,15 @@ add_extra(CtFold *fold)
 static bool
 is_cancelled(CtFold *fold, const CtItem *item)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem recent;
 
 	if (fold->ncancelled == 0 || event_at(fold, *fold->cancelled)->time != item->time)
 		return false;
-	recent = ct_event_item(fold->sight.shape, event_at(fold, *fold->cancelled), &scratch);
+	recent = ct_event_item(fold->sight.context, event_at(fold, *fold->cancelled), &scratch);
 	if (event_at(fold, *fold->cancelled)->retracts
-			? ct_item_cmp(fold->sight.shape, &recent, item) != 0
-			: ct_item_cmp_identity(fold->sight.shape, &recent, item) != 0)
+			? ct_item_cmp(fold->sight.context, &recent, item) != 0
+			: ct_item_cmp_identity(fold->sight.context, &recent, item) != 0)
 		return false;
 	fold->cancelled++;
 	fold->ncancelled--;
@@ -660,7 +660,7 @@ fold_run(CtFold *fold, const CtRun *run)
 
 	for (uint32_t i = first; i < end; i++)
 	{
-		CtForm scratch;
+		CtLayout scratch;
 		bool seen = ct_sight_sees(&fold->sight, ct_run_label(run, i));
 
 		if (fold->nextra > 0 || fold->ncancelled > 0)
@@ -724,7 +724,7 @@ take_prefix(const CtFold *fold, CtWalk *walk)
 
 	if (n == 0)
 		return;
-	apply_first(fold->sight.shape, ct_walk_node(walk), n, fold->state);
+	apply_first(fold->sight.context, ct_walk_node(walk), n, fold->state);
 	walk->children[walk->depth - 1] &= ~ct_bits_below(n);
 }
 
@@ -754,30 +754,30 @@ take_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 		(bound->ref != 0 ? bound->time > fold->to : fold->to < INT64_MAX) ||
 		!ct_snapshot_sees_all(fold->sight.snapshot, ct_node_lo(inner)[i], ct_node_hi(inner)[i]))
 		return false;
-	apply_child(fold->sight.shape, inner, i, fold->state);
+	apply_child(fold->sight.context, inner, i, fold->state);
 	return true;
 }
 
 /* Behind the tree: the first row of the tail, or nothing. */
 static CtBound
-tail_bound(const CtShape *shape, const CtTimeline *timeline)
+tail_bound(const CtReadContext *context, const CtTimeline *timeline)
 {
 	if (timeline->tail_count == 0)
 		return OPEN_BOUND;
-	return (CtBound){ct_tail_row(shape->arena, timeline, 0)->time, timeline->tail, -1};
+	return (CtBound){ct_tail_row(context->arena, timeline, 0)->time, timeline->tail, -1};
 }
 
 /* What is in the tree: by subtrees where that may be, else leaf by leaf. */
 static void
 fold_tree(CtFold *fold)
 {
-	const CtShape *shape = fold->sight.shape;
+	const CtReadContext *context = fold->sight.context;
 	CtBound behind[CT_MAX_HEIGHT]; /* each node on the way */
 	CtWalk walk;
 	uint32_t i;
 
 	ct_walk_begin(&walk, &fold->sight, fold->from, fold->to, -1);
-	behind[0] = tail_bound(shape, fold->sight.timeline);
+	behind[0] = tail_bound(context, fold->sight.timeline);
 	take_prefix(fold, &walk);
 	while (ct_walk_child(&walk, false, &i))
 	{
@@ -791,7 +791,7 @@ fold_tree(CtFold *fold)
 			continue;
 		if (ct_walk_above_leaves(&walk))
 		{
-			ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
+			ct_leaf_run(context, ct_ptr(context->arena, child), &run);
 			fold_run(fold, &run);
 			continue;
 		}
@@ -806,14 +806,14 @@ fold_tree(CtFold *fold)
 static void
 fold_all(CtFold *fold)
 {
-	const CtShape *shape = fold->sight.shape;
+	const CtReadContext *context = fold->sight.context;
 	const CtTimeline *timeline = fold->sight.timeline;
 
 	if (fold->from == INT64_MIN && fold->nextra == 0 && fold->ncancelled == 0 &&
 		ct_snapshot_sees_all(fold->sight.snapshot, timeline->lo, timeline->hi))
 	{
-		if (!shape->plain || !fold_plain(shape, timeline, fold->to, fold->state))
-			fold_clean(shape, timeline, fold->to, fold->state);
+		if (!context->plain || !fold_plain(context, timeline, fold->to, fold->state))
+			fold_clean(context, timeline, fold->to, fold->state);
 		return;
 	}
 	if (timeline->root != 0)
@@ -822,7 +822,7 @@ fold_all(CtFold *fold)
 	{
 		CtRun run;
 
-		ct_tail_run(shape, timeline, &run);
+		ct_tail_run(context, timeline, &run);
 		fold_run(fold, &run);
 	}
 	while (fold->nextra > 0)
@@ -875,19 +875,19 @@ fold_clip(CtFold *fold, int64_t from, int64_t to)
 static bool
 may_fold_apart(const CtFold *fold, uint64_t *set)
 {
-	if (!fold->sight.shape->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
-		fold->from > INT64_MIN || !adds_up(fold->sight.shape, fold->sight.timeline))
+	if (!fold->sight.context->plain || fold->nextra <= MANY_EXTRA || fold->ncancelled > 0 ||
+		fold->from > INT64_MIN || !adds_up(fold->sight.context, fold->sight.timeline))
 		return false;
 	*set = 0;
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
-		CtForm scratch;
-		const CtForm *form =
-			ct_event_item(fold->sight.shape, event_at(fold, fold->extra[i]), &scratch).form;
+		CtLayout scratch;
+		const CtLayout *layout =
+			ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch).layout;
 
-		if (form->kind != CT_EVENT || (form->null & fold->sight.shape->sums) != 0)
+		if (layout->kind != CT_EVENT || (layout->null & fold->sight.context->sums) != 0)
 			return false;
-		*set |= form->set;
+		*set |= layout->set;
 	}
 	return true;
 }
@@ -900,10 +900,10 @@ last_setters(const CtFold *fold, uint64_t wanted)
 
 	while (i > 0 && wanted != 0)
 	{
-		CtForm scratch;
+		CtLayout scratch;
 
 		i--;
-		wanted &= ~ct_event_item(fold->sight.shape, event_at(fold, fold->extra[i]), &scratch).form->set;
+		wanted &= ~ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch).layout->set;
 	}
 	return i;
 }
@@ -915,30 +915,30 @@ last_setters(const CtFold *fold, uint64_t wanted)
 static bool
 entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 {
-	const CtShape *shape = fold->sight.shape;
+	const CtReadContext *context = fold->sight.context;
 	const CtTimeline *timeline = fold->sight.timeline;
 	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
 	CtRun run;
 	uint32_t n;
 
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	if (ref != 0 && (run.count == 0 || ct_run_time(&run, 0) > fold->to))
 	{
 		for (; height > 0; height--)
 		{
-			const CtInner *inner = ct_ptr(shape->arena, ref);
+			const CtInner *inner = ct_ptr(context->arena, ref);
 
 			n = ct_node_until(inner, fold->to);
 			if (n == 0)
 				return false;
 			ref = ct_node_child(inner)[n - 1];
 		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+		ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
 	}
 	n = ct_run_until(&run, fold->to);
-	return n > 0 && run.form != 0 && ct_run_time(&run, n - 1) > after &&
-		   (set & ~ct_form_of(shape, run.form, NULL, NULL)->set) == 0 &&
+	return n > 0 && run.layout != 0 && ct_run_time(&run, n - 1) > after &&
+		   (set & ~ct_layout_of(context, run.layout, NULL, NULL)->set) == 0 &&
 		   ct_sight_sees(&fold->sight, ct_run_label(&run, n - 1));
 }
 
@@ -950,41 +950,41 @@ entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 static void
 fold_apart(const CtFold *fold, uint64_t set)
 {
-	const CtShape *shape = fold->sight.shape;
+	const CtReadContext *context = fold->sight.context;
 	CtFold part = *fold;
-	uint32_t first = last_setters(fold, set & shape->lasts);
+	uint32_t first = last_setters(fold, set & context->lasts);
 	CtState lasts;
 
 	part.nextra = 0;
 	fold_all(&part);
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
-		CtForm scratch;
-		CtItem item = ct_event_item(shape, event_at(fold, fold->extra[i]), &scratch);
+		CtLayout scratch;
+		CtItem item = ct_event_item(context, event_at(fold, fold->extra[i]), &scratch);
 
-		for (uint64_t rest = item.form->set & shape->sums; rest != 0; rest &= rest - 1)
+		for (uint64_t rest = item.layout->set & context->sums; rest != 0; rest &= rest - 1)
 		{
 			int attr = __builtin_ctzll(rest);
 
-			value_add(shape, attr, fold->state,
-					  ct_cell_number(&shape->schema->attr[attr],
-									 item.record + ct_form_offset(item.form, attr)));
+			value_add(context, attr, fold->state,
+					  ct_cell_number(&context->schema->attr[attr],
+									 item.record + ct_layout_offset(item.layout, attr)));
 		}
 	}
 	fold->state->present = true;
 	if (first == fold->nextra ||
-		entered_sets_last(fold, set & shape->lasts,
+		entered_sets_last(fold, set & context->lasts,
 						  event_at(fold, fold->extra[fold->nextra - 1])->time))
 		return;
 
-	ct_state_initial(shape->schema, &lasts);
+	ct_state_initial(context->schema, &lasts);
 	part = *fold;
 	part.state = &lasts;
 	part.extra += first;
 	part.nextra -= first;
 	part.from = event_at(fold, fold->extra[first])->time;
 	fold_all(&part);
-	for (uint64_t rest = set & shape->lasts; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = set & context->lasts; rest != 0; rest &= rest - 1)
 		fold->state->value[__builtin_ctzll(rest)] = lasts.value[__builtin_ctzll(rest)];
 }
 
@@ -1003,10 +1003,10 @@ fold_between(CtFold *fold, int64_t from, int64_t to)
 static void
 show(const CtFold *fold, int64_t time)
 {
-	const CtShape *shape = fold->sight.shape;
+	const CtReadContext *context = fold->sight.context;
 
-	ct_state_show(shape, fold->state);
-	if ((shape->linear | shape->moving) != 0)
+	ct_state_show(context, fold->state);
+	if ((context->linear | context->moving) != 0)
 		ct_state_show_between(&fold->sight, time, fold->state);
 }
 
@@ -1014,20 +1014,20 @@ void
 ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time,
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
+	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	CtFold fold;
 
 	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
-	if (shape.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
+	if (context.plain && (runs == NULL || (runs->nextra == 0 && runs->ncancelled == 0)) &&
 		ct_snapshot_sees_all(snapshot, t->lo, t->hi))
 	{
-		begin_plain(&shape, t, state);
-		if (fold_plain(&shape, t, time, state))
+		begin_plain(&context, t, state);
+		if (fold_plain(&context, t, time, state))
 			return;
 	}
-	ct_timeline_begin(&shape, t, state);
-	fold = (CtFold){.sight = ct_sight(&shape, store, timeline, snapshot, runs), .state = state};
+	ct_timeline_begin(&context, t, state);
+	fold = (CtFold){.sight = ct_sight(&context, store, timeline, snapshot, runs), .state = state};
 	fold_between(&fold, INT64_MIN, time);
 	show(&fold, time);
 }
@@ -1038,15 +1038,15 @@ bool
 ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time, int64_t until,
 				 const CtSnapshot *snapshot, const CtRuns *runs, CtState *state)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtFold fold = {.sight = ct_sight(&shape, store, timeline, snapshot, runs), .state = state};
+	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
+	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs), .state = state};
 	int64_t next;
 
 	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
 	if (*time >= until || !ct_sight_next(&fold.sight, *time + 1, until, &next))
 		return false;
 	*time = next;
-	ct_state_resume(&shape, state);
+	ct_state_resume(&context, state);
 	fold_between(&fold, next, next);
 	show(&fold, next);
 	return true;
@@ -1056,8 +1056,8 @@ bool
 ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
 				   const CtSnapshot *snapshot, const CtRuns *runs)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtSight sight = ct_sight(&shape, store, timeline, snapshot, runs);
+	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
+	CtSight sight = ct_sight(&context, store, timeline, snapshot, runs);
 
 	return ct_sight_latest(&sight, *time, time);
 }
@@ -1065,12 +1065,12 @@ ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *t
 /* ---- events as they were told ---------------------------------------------------------- */
 
 bool
-ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-				 const CtSnapshot *snapshot, const CtRuns *runs, CtTeller teller, void *arg)
+ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
+				 const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtTelling telling = {.teller = teller, .arg = arg};
-	CtFold fold = {.sight = ct_sight(&shape, store, timeline, snapshot, runs), .telling = &telling};
+	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
+	CtRawWalk event_walk = {.teller = teller, .arg = arg};
+	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs), .event_walk = &event_walk};
 	CtWalk walk;
 	CtRun run;
 
@@ -1078,9 +1078,9 @@ ct_timeline_tell(const CtArena *arena, CtRef store, CtRef timeline, int64_t from
 	CT_ASSERT(teller != NULL);
 	fold_clip(&fold, from, to);
 	ct_walk_begin(&walk, &fold.sight, from, to, -1);
-	while (!telling.enough && ct_walk_block(&walk, &run))
+	while (!event_walk.enough && ct_walk_block(&walk, &run))
 		fold_run(&fold, &run);
-	while (!telling.enough && fold.nextra > 0)
+	while (!event_walk.enough && fold.nextra > 0)
 		add_extra(&fold);
-	return !telling.enough;
+	return !event_walk.enough;
 }

@@ -18,19 +18,19 @@
 #include "engine/timeline.h"
 
 static int
-recent_cmp(const CtShape *shape, CtRef a, CtRef b)
+recent_cmp(const CtReadContext *context, CtRef a, CtRef b)
 {
-	CtForm a_scratch;
-	CtForm b_scratch;
-	CtItem x = ct_event_item(shape, ct_ptr(shape->arena, a), &a_scratch);
-	CtItem y = ct_event_item(shape, ct_ptr(shape->arena, b), &b_scratch);
+	CtLayout a_scratch;
+	CtLayout b_scratch;
+	CtItem x = ct_event_item(context, ct_ptr(context->arena, a), &a_scratch);
+	CtItem y = ct_event_item(context, ct_ptr(context->arena, b), &b_scratch);
 
-	return ct_item_cmp(shape, &x, &y);
+	return ct_item_cmp(context, &x, &y);
 }
 
 /* Merge sort, bottom up: `scratch` has room for as many. */
 static void
-run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
+run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t count)
 {
 	for (uint64_t width = 1; width < count; width *= 2)
 	{
@@ -44,7 +44,7 @@ run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
 			for (uint64_t i = start; i < end; i++)
 			{
 				bool from_b =
-					a == middle || (b < end && recent_cmp(shape, run[b], run[a]) < 0);
+					a == middle || (b < end && recent_cmp(context, run[b], run[a]) < 0);
 
 				scratch[i] = from_b ? run[b++] : run[a++];
 			}
@@ -55,21 +55,21 @@ run_sort(const CtShape *shape, CtRef *run, CtRef *scratch, uint32_t count)
 
 /* Of twins, which lie side by side now, the first by content stays. */
 static uint32_t
-run_unique(const CtShape *shape, CtRef *run, uint32_t count)
+run_unique(const CtReadContext *context, CtRef *run, uint32_t count)
 {
 	uint32_t kept = 0;
-	CtForm scratch;
-	CtForm other;
+	CtLayout scratch;
+	CtLayout other;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		CtItem item = ct_event_item(shape, ct_ptr(shape->arena, run[i]), &scratch);
+		CtItem item = ct_event_item(context, ct_ptr(context->arena, run[i]), &scratch);
 
-		if (kept > 0 && item.form->has_id)
+		if (kept > 0 && item.layout->has_id)
 		{
-			CtItem last = ct_event_item(shape, ct_ptr(shape->arena, run[kept - 1]), &other);
+			CtItem last = ct_event_item(context, ct_ptr(context->arena, run[kept - 1]), &other);
 
-			if (ct_item_cmp_identity(shape, &last, &item) == 0)
+			if (ct_item_cmp_identity(context, &last, &item) == 0)
 				continue;
 		}
 		run[kept++] = run[i];
@@ -78,9 +78,9 @@ run_unique(const CtShape *shape, CtRef *run, uint32_t count)
 }
 
 static inline bool
-retracts(const CtShape *shape, CtRef ref)
+retracts(const CtReadContext *context, CtRef ref)
 {
-	return ((const CtEvent *) ct_ptr(shape->arena, ref))->retracts != 0;
+	return ((const CtEvent *) ct_ptr(context->arena, ref))->retracts != 0;
 }
 
 /*
@@ -88,7 +88,7 @@ retracts(const CtShape *shape, CtRef ref)
  * retracted go; if there are not so many, the others have entered.
  */
 static void
-run_retract(const CtShape *shape, CtRuns *runs)
+run_retract(const CtReadContext *context, CtRuns *runs)
 {
 	CtRef *run = runs->extra;
 	uint32_t kept = 0;
@@ -101,9 +101,9 @@ run_retract(const CtShape *shape, CtRuns *runs)
 
 		for (end = start; end < runs->nextra; end++)
 		{
-			if (end > start && recent_cmp(shape, run[start], run[end]) != 0)
+			if (end > start && recent_cmp(context, run[start], run[end]) != 0)
 				break;
-			if (retracts(shape, run[end]))
+			if (retracts(context, run[end]))
 				backward++;
 			else
 				forward++;
@@ -112,12 +112,12 @@ run_retract(const CtShape *shape, CtRuns *runs)
 		{
 			CtRef ref = run[i];
 
-			if (retracts(shape, ref) && backward > forward)
+			if (retracts(context, ref) && backward > forward)
 			{
 				runs->cancelled[runs->ncancelled++] = ref;
 				backward--;
 			}
-			else if (!retracts(shape, ref) && forward > backward)
+			else if (!retracts(context, ref) && forward > backward)
 			{
 				run[kept++] = ref;
 				forward--;
@@ -129,9 +129,9 @@ run_retract(const CtShape *shape, CtRuns *runs)
 
 /* A cancelled twin finds its place among the retractions, which are few if there are twins. */
 static void
-run_insert(const CtShape *shape, CtRef *run, uint32_t count, CtRef ref)
+run_insert(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
 {
-	while (count > 0 && recent_cmp(shape, run[count - 1], ref) > 0)
+	while (count > 0 && recent_cmp(context, run[count - 1], ref) > 0)
 	{
 		run[count] = run[count - 1];
 		count--;
@@ -141,17 +141,17 @@ run_insert(const CtShape *shape, CtRef *run, uint32_t count, CtRef ref)
 
 /* Is the entered event retracted?  *next: the first retraction that may be of it, or of a later one. */
 static bool
-is_retracted(const CtShape *shape, const CtRuns *runs, const CtItem *item, uint32_t *next)
+is_retracted(const CtReadContext *context, const CtRuns *runs, const CtItem *item, uint32_t *next)
 {
 	for (; *next < runs->ncancelled; ++*next)
 	{
-		CtForm scratch;
+		CtLayout scratch;
 		CtItem other =
-			ct_event_item(shape, ct_ptr(shape->arena, runs->cancelled[*next]), &scratch);
-		int order = ct_item_cmp(shape, &other, item);
+			ct_event_item(context, ct_ptr(context->arena, runs->cancelled[*next]), &scratch);
+		int order = ct_item_cmp(context, &other, item);
 
 		if (order >= 0)
-			return order == 0 && retracts(shape, runs->cancelled[*next]);
+			return order == 0 && retracts(context, runs->cancelled[*next]);
 	}
 	return false;
 }
@@ -162,39 +162,39 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 {
 	const CtStore *s = ct_ptr(arena, store);
 	const CtTimeline *t = ct_ptr(arena, timeline);
-	CtShape shape = ct_store_shape(arena, s);
+	CtReadContext context = ct_store_read_context(arena, s);
 	uint32_t kept = 0;
 	uint32_t next = 0;
 
 	CT_ASSERT(ct_snapshot_is_sound(snapshot));
 	CT_ASSERT(runs->nextra == 0 || (runs->extra != NULL && runs->cancelled != NULL));
-	run_sort(&shape, runs->extra, runs->cancelled, runs->nextra);
+	run_sort(&context, runs->extra, runs->cancelled, runs->nextra);
 	runs->ncancelled = 0;
 	if (runs->retracts)
-		run_retract(&shape, runs);
-	runs->nextra = run_unique(&shape, runs->extra, runs->nextra);
+		run_retract(&context, runs);
+	runs->nextra = run_unique(&context, runs->extra, runs->nextra);
 	for (uint32_t i = 0; i < runs->nextra; i++)
 	{
-		CtForm scratch;
-		CtForm other;
-		CtItem item = ct_event_item(&shape, ct_ptr(arena, runs->extra[i]), &scratch);
+		CtLayout scratch;
+		CtLayout other;
+		CtItem item = ct_event_item(&context, ct_ptr(arena, runs->extra[i]), &scratch);
 		CtSpot spot;
 
-		if (item.form->has_id && ct_timeline_locate(&shape, t, &item, &spot))
+		if (item.layout->has_id && ct_timeline_locate(&context, t, &item, &spot))
 		{
 			CtRun run;
-			CtItem twin;
+			CtItem duplicate;
 			uint32_t label;
 
-			ct_spot_run(&shape, t, &spot, &run);
-			twin = ct_run_item(&run, spot.position - 1, &other);
+			ct_spot_run(&context, t, &spot, &run);
+			duplicate = ct_run_item(&run, spot.position - 1, &other);
 			label = ct_run_label(&run, spot.position - 1);
 			if ((label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label))) &&
-				!is_retracted(&shape, runs, &twin, &next))
+				!is_retracted(&context, runs, &duplicate, &next))
 			{
-				if (ct_item_cmp(&shape, &item, &twin) >= 0)
+				if (ct_item_cmp(&context, &item, &duplicate) >= 0)
 					continue;
-				run_insert(&shape, runs->cancelled, runs->ncancelled++, runs->extra[i]);
+				run_insert(&context, runs->cancelled, runs->ncancelled++, runs->extra[i]);
 			}
 		}
 		runs->extra[kept++] = runs->extra[i];

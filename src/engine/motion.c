@@ -206,16 +206,16 @@ path_after(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint6
 static uint64_t
 operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
 {
-	const CtForm *form = item->form;
+	const CtLayout *layout = item->layout;
 	const CtAttr *attr = &schema->attr[i];
 
 	*number = CT_WIDE_ZERO;
-	if (!ct_form_sets(form, i))
+	if (!ct_layout_sets(layout, i))
 		return CT_KEEP;
-	if (ct_form_nulls(form, i))
+	if (ct_layout_nulls(layout, i))
 		return CT_SET_NULL;
-	*number = ct_cell_number(attr, item->record + ct_form_offset(form, i));
-	return form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST ? CT_SET : CT_CHANGE;
+	*number = ct_cell_number(attr, item->record + ct_layout_offset(layout, i));
+	return layout->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST ? CT_SET : CT_CHANGE;
 }
 
 /* What it does to the rate, and to p by that. */

@@ -23,9 +23,9 @@
 #include <string.h>
 
 static CtColumn *
-column_of(const CtShape *shape, const CtInner *inner, int attr)
+column_of(const CtReadContext *context, const CtInner *inner, int attr)
 {
-	return ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+	return ct_ptr(context->arena, ct_node_column(inner)[attr]);
 }
 
 static inline bool
@@ -95,11 +95,11 @@ cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich whic
 }
 
 void
-ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint32_t i, int attr,
+ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, uint32_t i, int attr,
 			CtCell *cell)
 {
 	CT_ASSERT(has_column(inner, attr)); /* N2 */
-	cell_load(&shape->schema->attr[attr], column_of(shape, inner, attr), inner->capacity, which, i,
+	cell_load(&context->schema->attr[attr], column_of(context, inner, attr), inner->capacity, which, i,
 			  cell);
 }
 
@@ -111,19 +111,19 @@ with_bit(uint32_t mask, uint32_t i, bool value)
 
 /* Store a child's total; what comes before others is for ct_node_refresh(). */
 void
-ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell)
+ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtCell *cell)
 {
-	CtColumn *column = column_of(shape, inner, attr);
+	CtColumn *column = column_of(context, inner, attr);
 
 	CT_ASSERT(i < inner->capacity && has_column(inner, attr)); /* N2 */
-	cell_store(&shape->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
+	cell_store(&context->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
 	column->overrides = with_bit(column->overrides, i, ct_tag_overrides(cell->tag));
 	column->sets = with_bit(column->sets, i, cell->tag != CT_KEEP);
 }
 
 /* The composition of a group: up to its last child. */
 static void
-group_total(const CtShape *shape, const CtInner *inner, const CtAttr *attr, const CtColumn *column,
+group_total(const CtReadContext *context, const CtInner *inner, const CtAttr *attr, const CtColumn *column,
 			uint32_t group, CtCell *cell)
 {
 	uint32_t end = (group + 1) * CT_GROUP;
@@ -133,7 +133,7 @@ group_total(const CtShape *shape, const CtInner *inner, const CtAttr *attr, cons
 	CT_ASSERT(group * CT_GROUP < inner->count);
 	cell_load(attr, column, inner->capacity, CT_BEFORE, last, cell);
 	cell_load(attr, column, inner->capacity, CT_TOTAL, last, &total);
-	ct_cell_then(shape, attr, cell, &total);
+	ct_cell_then(context, attr, cell, &total);
 }
 
 /* Store a cell of which it follows; false: it was the same. */
@@ -194,11 +194,11 @@ refresh_narrow(const CtInner *inner, uint32_t i, CtColumn *column)
  * of child i: compute what follows from it, until that is as it was.
  */
 void
-ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, bool all)
+ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int attr_number, bool all)
 {
 	static const CtCell keep = {.tag = CT_KEEP};
-	const CtAttr *attr = &shape->schema->attr[attr_number];
-	CtColumn *column = column_of(shape, inner, attr_number);
+	const CtAttr *attr = &context->schema->attr[attr_number];
+	CtColumn *column = column_of(context, inner, attr_number);
 	uint32_t capacity = inner->capacity;
 	uint32_t first = i / CT_GROUP;
 	CtCell sum;
@@ -223,15 +223,15 @@ ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr_numbe
 		for (; j + 1 < end && j + 1 < inner->count && (all || group == first); j++)
 		{
 			cell_load(attr, column, capacity, CT_TOTAL, j, &total);
-			ct_cell_then(shape, attr, &sum, &total);
+			ct_cell_then(context, attr, &sum, &total);
 			if (!cell_renew(attr, column, capacity, CT_BEFORE, j + 1, &sum) && !all)
 				return;
 		}
 		if (end >= inner->count)
 			return;
 		cell_load(attr, column, capacity, CT_GROUPS, group, &sum);
-		group_total(shape, inner, attr, column, group, &total);
-		ct_cell_then(shape, attr, &sum, &total);
+		group_total(context, inner, attr, column, group, &total);
+		ct_cell_then(context, attr, &sum, &total);
 		if (!cell_renew(attr, column, capacity, CT_GROUPS, group + 1, &sum) && !all)
 			return;
 	}
@@ -277,37 +277,37 @@ add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *colum
 
 /* The same of a column that is broad. */
 static void __attribute__((noinline))
-add_broad(const CtShape *shape, CtInner *inner, uint32_t i, int attr_number, const CtWide *delta)
+add_broad(const CtReadContext *context, CtInner *inner, uint32_t i, int attr_number, const CtWide *delta)
 {
-	const CtAttr *attr = &shape->schema->attr[attr_number];
-	CtColumn *column = column_of(shape, inner, attr_number);
+	const CtAttr *attr = &context->schema->attr[attr_number];
+	CtColumn *column = column_of(context, inner, attr_number);
 	CtCell total;
 
 	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
 	total.w[0] = total.tag == CT_KEEP ? *delta : wide_add(total.w[0], *delta);
 	total.tag = CT_CHANGE;
 	cell_store(attr, column, inner->capacity, CT_TOTAL, i, &total);
-	ct_node_refresh(shape, inner, i, attr_number, false);
+	ct_node_refresh(context, inner, i, attr_number, false);
 }
 
 /* An addition to child i, where nothing but additions is known. */
 void
-ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
+ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
 {
-	CtColumn *column = column_of(shape, inner, attr);
+	CtColumn *column = column_of(context, inner, attr);
 
 	CT_ASSERT(i < inner->count && column->overrides == 0);
-	CT_ASSERT(ct_only_adds(&shape->schema->attr[attr]));
+	CT_ASSERT(ct_only_adds(&context->schema->attr[attr]));
 	column->sets |= UINT32_C(1) << i;
-	if (!column->narrow || !add_narrow(&shape->schema->attr[attr], inner, i, column, delta))
-		add_broad(shape, inner, i, attr, delta);
+	if (!column->narrow || !add_narrow(&context->schema->attr[attr], inner, i, column, delta))
+		add_broad(context, inner, i, attr, delta);
 }
 
 /* The composition of all children. */
 void
-ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCell *cell)
+ct_node_total(const CtReadContext *context, const CtInner *inner, int attr_number, CtCell *cell)
 {
-	const CtAttr *attr = &shape->schema->attr[attr_number];
+	const CtAttr *attr = &context->schema->attr[attr_number];
 	const CtColumn *column;
 	uint32_t group = (inner->count - 1U) / CT_GROUP;
 	CtCell total;
@@ -320,7 +320,7 @@ ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCel
 			ct_cell_reset(attr, cell);
 		return;
 	}
-	column = column_of(shape, inner, attr_number);
+	column = column_of(context, inner, attr_number);
 	if (ct_is_last(attr))
 	{
 		uint32_t sets = column->sets & ct_bits_below(inner->count);
@@ -331,8 +331,8 @@ ct_node_total(const CtShape *shape, const CtInner *inner, int attr_number, CtCel
 		return;
 	}
 	cell_load(attr, column, inner->capacity, CT_GROUPS, group, cell);
-	group_total(shape, inner, attr, column, group, &total);
-	ct_cell_then(shape, attr, cell, &total);
+	group_total(context, inner, attr, column, group, &total);
+	ct_cell_then(context, attr, cell, &total);
 }
 
 /* ---- memory ------------------------------------------------------------------------ */
@@ -358,7 +358,7 @@ node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
 CtRef
 ct_node_make(CtWriter *writer, uint32_t capacity)
 {
-	return node_alloc(writer, capacity, writer->shape.schema->nattrs);
+	return node_alloc(writer, capacity, writer->context.schema->nattrs);
 }
 
 static void
@@ -366,7 +366,7 @@ column_free(CtWriter *writer, CtInner *inner, int attr)
 {
 	CT_ASSERT(has_column(inner, attr) && ct_node_column(inner)[attr] != 0); /* N2 */
 	ct_give(writer, ct_node_column(inner)[attr],
-			ct_column_bytes(&writer->shape.schema->attr[attr], inner->capacity));
+			ct_column_bytes(&writer->context.schema->attr[attr], inner->capacity));
 	inner->columns &= ~(UINT64_C(1) << attr);
 }
 
@@ -384,8 +384,8 @@ ct_node_free(CtWriter *writer, CtRef ref)
 static bool
 column_make(CtWriter *writer, CtInner *inner, int attr_number)
 {
-	const CtShape *shape = &writer->shape;
-	const CtAttr *attr = &shape->schema->attr[attr_number];
+	const CtReadContext *context = &writer->context;
+	const CtAttr *attr = &context->schema->attr[attr_number];
 	size_t bytes = ct_column_bytes(attr, inner->capacity);
 	CtRef ref = ct_take(writer, bytes, true);
 	CtCell reset;
@@ -399,8 +399,8 @@ column_make(CtWriter *writer, CtInner *inner, int attr_number)
 	inner->columns |= UINT64_C(1) << attr_number;
 	ct_cell_reset(attr, &reset);
 	for (uint32_t rest = inner->finish; rest != 0; rest &= rest - 1)
-		ct_node_put(shape, inner, (uint32_t) __builtin_ctz(rest), attr_number, &reset);
-	ct_node_refresh(shape, inner, 0, attr_number, true);
+		ct_node_put(context, inner, (uint32_t) __builtin_ctz(rest), attr_number, &reset);
+	ct_node_refresh(context, inner, 0, attr_number, true);
 	return true;
 }
 
@@ -444,7 +444,7 @@ children_copy(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uin
 static bool
 node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 {
-	const CtSchema *schema = writer->shape.schema;
+	const CtSchema *schema = writer->context.schema;
 	CtInner *old = ct_ptr(writer->arena, *at);
 	CtRef ref = node_alloc(writer, capacity, schema->nattrs);
 	CtInner *inner;
@@ -467,13 +467,13 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 		}
 		column = ct_ptr(writer->arena, wide);
 		memset(column, 0, bytes);
-		*column = *column_of(&writer->shape, old, i);
-		column_copy(&schema->attr[i], column, capacity, 0, column_of(&writer->shape, old, i),
+		*column = *column_of(&writer->context, old, i);
+		column_copy(&schema->attr[i], column, capacity, 0, column_of(&writer->context, old, i),
 					old->capacity, 0, old->count);
 		ct_node_column(inner)[i] = wide;
 		inner->columns |= rest & -rest;
 		inner->count = old->count;
-		ct_node_refresh(&writer->shape, inner, 0, i, true);
+		ct_node_refresh(&writer->context, inner, 0, i, true);
 	}
 	children_copy(inner, 0, old, 0, old->count);
 	inner->count = old->count;
@@ -533,7 +533,7 @@ bits_close(uint32_t mask, uint32_t i, uint32_t n)
  * from i on what comes before others.
  */
 void
-ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
+ct_node_open(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n)
 {
 	uint32_t behind = inner->count - i;
 
@@ -545,9 +545,9 @@ ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(shape, inner, attr);
+		CtColumn *column = column_of(context, inner, attr);
 
-		column_copy(&shape->schema->attr[attr], column, inner->capacity, i + n, column,
+		column_copy(&context->schema->attr[attr], column, inner->capacity, i + n, column,
 					inner->capacity, i, behind);
 		memset(ct_column_tag(column, inner->capacity, CT_TOTAL, i), CT_KEEP, n);
 		if (column->narrow)
@@ -560,7 +560,7 @@ ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 
 /* Children [i, i + n) are no more; from i on the rest is to be refreshed. */
 void
-ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
+ct_node_close(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n)
 {
 	uint32_t behind = inner->count - i - n;
 
@@ -572,9 +572,9 @@ ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(shape, inner, attr);
+		CtColumn *column = column_of(context, inner, attr);
 
-		column_copy(&shape->schema->attr[attr], column, inner->capacity, i, column,
+		column_copy(&context->schema->attr[attr], column, inner->capacity, i, column,
 					inner->capacity, i + n, behind);
 		column->overrides = bits_close(column->overrides, i, n);
 		column->sets = bits_close(column->sets, i, n);
@@ -587,7 +587,7 @@ ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n)
  * is before them there is for ct_node_refresh().
  */
 void
-ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first)
+ct_node_move(const CtReadContext *context, CtInner *to, CtInner *from, uint32_t first)
 {
 	uint32_t n = from->count - first;
 
@@ -600,14 +600,14 @@ ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first)
 	for (uint64_t rest = to->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(shape, to, attr);
-		const CtColumn *old = column_of(shape, from, attr);
+		CtColumn *column = column_of(context, to, attr);
+		const CtColumn *old = column_of(context, from, attr);
 
-		column_copy(&shape->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
+		column_copy(&context->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
 					first, n);
 		column->overrides = bits_close(old->overrides, 0, first);
 		column->sets = bits_close(old->sets, 0, first);
-		ct_node_refresh(shape, to, 0, attr, true);
+		ct_node_refresh(context, to, 0, attr, true);
 	}
-	ct_node_close(shape, from, first, n);
+	ct_node_close(context, from, first, n);
 }

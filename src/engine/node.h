@@ -181,15 +181,15 @@ ct_bits_below(uint32_t n)
 CtRef ct_node_make(CtWriter *writer, uint32_t capacity) CT_MUST_CHECK;
 bool ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs) CT_MUST_CHECK;
 void ct_node_free(CtWriter *writer, CtRef ref);
-void ct_node_open(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
-void ct_node_close(const CtShape *shape, CtInner *inner, uint32_t i, uint32_t n);
-void ct_node_move(const CtShape *shape, CtInner *to, CtInner *from, uint32_t first);
+void ct_node_open(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n);
+void ct_node_close(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n);
+void ct_node_move(const CtReadContext *context, CtInner *to, CtInner *from, uint32_t first);
 
-void ct_node_total(const CtShape *shape, const CtInner *inner, int attr, CtCell *cell);
-void ct_node_get(const CtShape *shape, const CtInner *inner, CtWhich which, uint32_t i, int attr,
+void ct_node_total(const CtReadContext *context, const CtInner *inner, int attr, CtCell *cell);
+void ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, uint32_t i, int attr,
 				 CtCell *cell);
-void ct_node_put(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
-void ct_node_refresh(const CtShape *shape, CtInner *inner, uint32_t i, int attr, bool all);
+void ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
+void ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, bool all);
 /*
  * Room for so many children, and columns for these attributes; the node may
  * move.  False: no memory, but the node is as good as before.
@@ -203,6 +203,6 @@ ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 		   ct_node_widen(writer, at, children, attrs);
 }
 
-void ct_node_add(const CtShape *shape, CtInner *inner, uint32_t i, int attr, const CtWide *delta);
+void ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtWide *delta);
 
 #endif /* CT_NODE_H */

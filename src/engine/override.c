@@ -14,13 +14,13 @@
 
 /* Does it make the attribute independent of what was before? */
 static bool
-overrides(const CtShape *shape, const CtItem *item, int attr)
+overrides(const CtReadContext *context, const CtItem *item, int attr)
 {
-	if (item->form->kind == CT_FINISH)
+	if (item->layout->kind == CT_FINISH)
 		return true;
-	return ct_form_sets(item->form, attr) &&
-		   (item->form->kind == CT_SNAPSHOT || ct_form_nulls(item->form, attr) ||
-			shape->schema->attr[attr].rule == CT_RULE_LAST);
+	return ct_layout_sets(item->layout, attr) &&
+		   (item->layout->kind == CT_SNAPSHOT || ct_layout_nulls(item->layout, attr) ||
+			context->schema->attr[attr].rule == CT_RULE_LAST);
 }
 
 /*
@@ -28,15 +28,15 @@ overrides(const CtShape *shape, const CtItem *item, int attr)
  * attribute; -1 is the row's presence, which every event decides.
  */
 static bool
-run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtForm *scratch)
+run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtLayout *scratch)
 {
-	CT_ASSERT(attr < run->shape->schema->nattrs);
+	CT_ASSERT(attr < run->context->schema->nattrs);
 	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
 		return false;
 	for (uint32_t i = from; i < run->count; i++)
 	{
 		*item = ct_run_item(run, i, scratch);
-		if (attr < 0 || overrides(run->shape, item, attr))
+		if (attr < 0 || overrides(run->context, item, attr))
 			return true;
 	}
 	return false;
@@ -44,7 +44,7 @@ run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtForm *sc
 
 /* The children in which there is one. */
 static uint32_t
-overriding_children(const CtShape *shape, const CtInner *inner, int attr)
+overriding_children(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	const CtColumn *column;
 
@@ -52,38 +52,38 @@ overriding_children(const CtShape *shape, const CtInner *inner, int attr)
 		return ct_bits_below(inner->count);
 	if ((inner->columns >> attr & 1) == 0)
 		return inner->finish;
-	column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+	column = ct_ptr(context->arena, ct_node_column(inner)[attr]);
 	return column->overrides;
 }
 
 static bool
-node_override(const CtShape *shape, CtRef ref, int height, int attr, CtItem *item,
-			  CtForm *scratch)
+node_override(const CtReadContext *context, CtRef ref, int height, int attr, CtItem *item,
+			  CtLayout *scratch)
 {
 	CtRun run;
 
 	for (; height > 0; height--)
 	{
-		const CtInner *inner = ct_ptr(shape->arena, ref);
-		uint32_t children = overriding_children(shape, inner, attr);
+		const CtInner *inner = ct_ptr(context->arena, ref);
+		uint32_t children = overriding_children(context, inner, attr);
 
 		if (children == 0)
 			return false;
 		ref = ct_node_child(inner)[__builtin_ctz(children)];
 	}
-	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+	ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
 	return run_override(&run, 0, attr, item, scratch);
 }
 
 /* The first event from the spot on that overrides it. */
 bool
-ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, int attr,
-				 CtItem *item, CtForm *scratch)
+ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, int attr,
+				 CtItem *item, CtLayout *scratch)
 {
 	CtRun run;
 
 	CT_ASSERT(spot->depth <= timeline->height);
-	ct_spot_run(shape, timeline, spot, &run);
+	ct_spot_run(context, timeline, spot, &run);
 	if (run_override(&run, spot->position, attr, item, scratch))
 		return true;
 	if (spot->depth == 0)
@@ -92,12 +92,12 @@ ct_next_override(const CtShape *shape, const CtTimeline *timeline, const CtSpot 
 	{
 		const CtInner *inner = spot->inner[depth];
 		uint32_t children =
-			overriding_children(shape, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
+			overriding_children(context, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
 
 		if (children != 0)
-			return node_override(shape, ct_node_child(inner)[__builtin_ctz(children)],
+			return node_override(context, ct_node_child(inner)[__builtin_ctz(children)],
 								 timeline->height - depth - 1, attr, item, scratch);
 	}
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	return run_override(&run, 0, attr, item, scratch);
 }

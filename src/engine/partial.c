@@ -4,11 +4,11 @@
  *
  *	  known ── ct_store_evict() ──► missing ── an event is added ──► partial
  *		▲								│			its events go when they
- *		└──── ct_store_know() ──────────┴────────── would enter
+ *		└──── ct_store_mark_key_loaded() ──────────┴────────── would enter
  *
  * What a store has not, its caller has elsewhere, and brings it back when it
  * is wanted: of one key all that a snapshot sees is loaded (ct_store_load()),
- * while nothing enters that this snapshot does not see.  From ct_store_know()
+ * while nothing enters that this snapshot does not see.  From ct_store_mark_key_loaded()
  * on nothing is missing for whoever sees as much.
  *
  * Keys are evicted by the clock algorithm: a hand goes round the slots, and
@@ -29,7 +29,7 @@
 #include "engine/timeline.h"
 
 void
-ct_store_part(CtArena *arena, CtRef ref, int64_t newest)
+ct_store_make_partial(CtArena *arena, CtRef ref, int64_t newest)
 {
 	CtStore *store = ct_ptr(arena, ref);
 
@@ -39,14 +39,14 @@ ct_store_part(CtArena *arena, CtRef ref, int64_t newest)
 }
 
 uint64_t
-ct_store_untold(const CtArena *arena, CtRef ref)
+ct_store_unnotified(const CtArena *arena, CtRef ref)
 {
-	return __atomic_load_n(&((const CtStore *) ct_ptr(arena, ref))->newest_untold,
+	return __atomic_load_n(&((const CtStore *) ct_ptr(arena, ref))->newest_unnotified,
 						   __ATOMIC_RELAXED);
 }
 
 bool
-ct_timeline_known(const CtArena *arena, CtRef ref, CtRef timeline, const CtSnapshot *snapshot)
+ct_timeline_is_loaded(const CtArena *arena, CtRef ref, CtRef timeline, const CtSnapshot *snapshot)
 {
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	const CtStore *store = ct_ptr(arena, ref);
@@ -137,7 +137,7 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 }
 
 CtStatus
-ct_store_forget_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
+ct_store_unload_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
 	const CtDirectory *directory = &writer.store->directory;
@@ -157,7 +157,7 @@ ct_store_forget_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 }
 
 CtStatus
-ct_store_forget(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+ct_store_unload_key(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
 				int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
@@ -172,7 +172,7 @@ ct_store_forget(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint3
 /* ---- coming back ------------------------------------------------------------------------ */
 
 CtStatus
-ct_store_know(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
+ct_store_mark_key_loaded(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
 			  uint64_t xmax)
 {
 	CtWriter writer = ct_writer(arena, ref);

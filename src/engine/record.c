@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include "engine/form.h"
+#include "engine/layout.h"
 
 /* A value kept apart; false: no room. */
 static bool
@@ -40,17 +40,17 @@ apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell
 
 /* Write the record of a change that has been checked. */
 CtStatus
-ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bool explicit,
+ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout, bool explicit,
 			 uint8_t *record)
 {
-	const CtSchema *schema = writer->shape.schema;
+	const CtSchema *schema = writer->context.schema;
 	const uint8_t *at = change->payload;
 	uint64_t written = 0; /* what is owned so far */
 	CtStatus status = CT_OK;
 
-	CT_ASSERT(form->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
-	CT_ASSERT(!explicit || form->bytes >= CT_EXPLICIT_BYTES);
-	CT_ASSERT(change->set == form->set && change->null == form->null); /* E1 */
+	CT_ASSERT(layout->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
+	CT_ASSERT(!explicit || layout->bytes >= CT_EXPLICIT_BYTES);
+	CT_ASSERT(change->set == layout->set && change->null == layout->null); /* E1 */
 	if (explicit)
 	{
 		memset(record, 0, CT_EXPLICIT_BYTES);
@@ -58,11 +58,11 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bo
 		memcpy(record + 8, &change->null, sizeof(change->null));
 		record[16] = change->kind;
 	}
-	for (uint64_t rest = form->set & ~form->null; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = layout->set & ~layout->null; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 		const CtAttr *attr = &schema->attr[i];
-		uint8_t *cell = record + ct_form_offset(form, i);
+		uint8_t *cell = record + ct_layout_offset(layout, i);
 		uint32_t bytes;
 		const uint8_t *image = ct_image_next(attr, &at, &bytes);
 
@@ -76,9 +76,9 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bo
 			status = CT_NO_MEMORY;
 		if (status != CT_OK)
 		{
-			CtForm partly;
+			CtLayout partly;
 
-			memcpy(&partly, form, ct_form_bytes(form));
+			memcpy(&partly, layout, ct_layout_bytes(layout));
 			partly.apart = written;
 			ct_record_free(writer, &partly, record);
 			return status;
@@ -89,14 +89,14 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtForm *form, bo
 
 /* Free what a record owns. */
 void
-ct_record_free(CtWriter *writer, const CtForm *form, const uint8_t *record)
+ct_record_free(CtWriter *writer, const CtLayout *layout, const uint8_t *record)
 {
-	for (uint64_t rest = form->apart; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = layout->apart; rest != 0; rest &= rest - 1)
 	{
 		CtRef ref;
 
-		CT_ASSERT((form->set & ~form->null & rest & -rest) != 0); /* E1 */
-		memcpy(&ref, record + ct_form_offset(form, __builtin_ctzll(rest)), sizeof(ref));
+		CT_ASSERT((layout->set & ~layout->null & rest & -rest) != 0); /* E1 */
+		memcpy(&ref, record + ct_layout_offset(layout, __builtin_ctzll(rest)), sizeof(ref));
 		if (ref != 0)
 			ct_give(writer, ref,
 					sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);

@@ -55,14 +55,14 @@ typedef struct Fold
 } Fold;
 
 static void
-fold_compute(const CtShape *shape, const CtTimeline *timeline, const CtRun *run, uint32_t n,
+fold_compute(const CtReadContext *context, const CtTimeline *timeline, const CtRun *run, uint32_t n,
 			 Fold *fold)
 {
-	const CtSchema *schema = shape->schema;
-	CtForm scratch;
+	const CtSchema *schema = context->schema;
+	CtLayout scratch;
 
-	ct_base_cells(shape, timeline->base, fold->before);
-	fold->present = ct_run_item(run, n - 1, &scratch).form->kind != CT_FINISH;
+	ct_base_cells(context, timeline->base, fold->before);
+	fold->present = ct_run_item(run, n - 1, &scratch).layout->kind != CT_FINISH;
 	memcpy(fold->after, fold->before, schema->nattrs * sizeof(CtCell));
 	for (int i = 0; i < schema->nattrs; i++)
 	{
@@ -71,7 +71,7 @@ fold_compute(const CtShape *shape, const CtTimeline *timeline, const CtRun *run,
 		if (schema->attr[i].rule == CT_RULE_NONE)
 			continue;
 		ct_run_compose(run, 0, n, i, &total);
-		ct_cell_then(shape, &schema->attr[i], &fold->after[i], &total);
+		ct_cell_then(context, &schema->attr[i], &fold->after[i], &total);
 	}
 	fold->head = ct_base_head(schema, fold->after);
 	fold->head.time = ct_run_time(run, n - 1);
@@ -81,20 +81,20 @@ fold_compute(const CtShape *shape, const CtTimeline *timeline, const CtRun *run,
 static void
 run_release(CtWriter *writer, const CtRun *run, uint32_t n, const CtCell *now)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
-	if (run->form != 0 && ct_form_of(run->shape, run->form, NULL, NULL)->apart == 0)
+	if (run->layout != 0 && ct_layout_of(run->context, run->layout, NULL, NULL)->apart == 0)
 		return;
 	for (uint32_t j = 0; j < n; j++)
 	{
 		CtItem item = ct_run_item(run, j, &scratch);
 
-		for (uint64_t rest = item.form->apart; rest != 0; rest &= rest - 1)
+		for (uint64_t rest = item.layout->apart; rest != 0; rest &= rest - 1)
 		{
 			int i = __builtin_ctzll(rest);
 			CtRef ref;
 
-			memcpy(&ref, item.record + ct_form_offset(item.form, i), sizeof(ref));
+			memcpy(&ref, item.record + ct_layout_offset(item.layout, i), sizeof(ref));
 			ct_apart_release(writer, ref, &now[i]);
 		}
 	}
@@ -140,13 +140,13 @@ foldable(CtStore *store, const CtRun *run)
 
 /* The way to the first leaf. */
 static void
-first_leaf(const CtShape *shape, CtTimeline *timeline, CtSpot *spot)
+first_leaf(const CtReadContext *context, CtTimeline *timeline, CtSpot *spot)
 {
 	CtRef *at = &timeline->root;
 
 	for (spot->depth = 0; spot->depth < timeline->height; spot->depth++)
 	{
-		spot->inner[spot->depth] = ct_ptr(shape->arena, *at);
+		spot->inner[spot->depth] = ct_ptr(context->arena, *at);
 		spot->index[spot->depth] = 0;
 		at = &ct_node_child(spot->inner[spot->depth])[0];
 	}
@@ -168,11 +168,11 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	CT_ASSERT(timeline->root != 0);
 	if (root->time[0] >= store->retained)
 		return false;
-	first_leaf(&writer->shape, timeline, &spot);
-	ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *spot.leaf), &run);
+	first_leaf(&writer->context, timeline, &spot);
+	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *spot.leaf), &run);
 	if (foldable(store, &run) < run.count)
 		return false;
-	fold_compute(&writer->shape, timeline, &run, run.count, &fold);
+	fold_compute(&writer->context, timeline, &run, run.count, &fold);
 	ct_change_begin(timeline);
 	folded = fold_apply(writer, timeline, &run, run.count, &fold);
 	if (folded)
@@ -204,7 +204,7 @@ size_of(size_t bytes)
 static bool
 fold_saves(const CtWriter *writer, const CtTimeline *timeline, uint32_t n, const Fold *fold)
 {
-	const CtSchema *schema = writer->shape.schema;
+	const CtSchema *schema = writer->context.schema;
 	uint32_t room = tail_room(timeline, timeline->tail_count - n);
 	size_t before = size_of((size_t) timeline->tail_capacity * timeline->tail_stride);
 	size_t after = size_of((size_t) room * timeline->tail_stride);
@@ -220,7 +220,7 @@ fold_saves(const CtWriter *writer, const CtTimeline *timeline, uint32_t n, const
 static void
 tail_shrink(CtWriter *writer, CtTimeline *timeline, uint32_t room)
 {
-	ct_tail_note(&writer->shape, timeline);
+	ct_tail_note(&writer->context, timeline);
 	if (room < timeline->tail_capacity)
 		(void) ct_tail_resize(writer, timeline, room, timeline->tail_stride);
 }
@@ -257,7 +257,7 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 	if (timeline->tail_count == 0 ||
 		ct_tail_row(writer->arena, timeline, 0)->time >= store->retained)
 		return false;
-	ct_tail_run(&writer->shape, timeline, &run);
+	ct_tail_run(&writer->context, timeline, &run);
 	n = foldable(store, &run);
 	if (n == 0)
 		return false;
@@ -265,7 +265,7 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 	room = tail_room(timeline, left);
 	if (n < ROWS_TO_FOLD && room == timeline->tail_capacity)
 		return false;
-	fold_compute(&writer->shape, timeline, &run, n, &fold);
+	fold_compute(&writer->context, timeline, &run, n, &fold);
 	if (n < ROWS_TO_FOLD && !fold_saves(writer, timeline, n, &fold))
 		return false;
 	ct_change_begin(timeline);

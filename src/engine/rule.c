@@ -146,7 +146,7 @@ number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *
 	operand(attr, image, cell->w);
 	if (attr->linear)
 		cell->w[1] = wide_from_int64(item->time);
-	if (item->form->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+	if (item->layout->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
 	{
 		no_bounds(attr, cell->w);
 		return;
@@ -231,20 +231,20 @@ typedef struct Bytes
 } Bytes;
 
 static Bytes
-bytes_of(const CtShape *shape, CtRef ref)
+bytes_of(const CtReadContext *context, CtRef ref)
 {
 	const CtApart *apart;
 
 	if (ref == 0)
 		return (Bytes){"", 0};
-	apart = ct_ptr(shape->arena, ref);
-	return (Bytes){apart->data, ct_apart_bytes(shape->arena, apart)};
+	apart = ct_ptr(context->arena, ref);
+	return (Bytes){apart->data, ct_apart_bytes(context->arena, apart)};
 }
 
 static Bytes
-initial_bytes(const CtShape *shape, const CtAttr *attr)
+initial_bytes(const CtReadContext *context, const CtAttr *attr)
 {
-	return (Bytes){(const char *) shape->schema + attr->initial_offset, attr->initial_bytes};
+	return (Bytes){(const char *) context->schema + attr->initial_offset, attr->initial_bytes};
 }
 
 /* Does a min or max take b rather than a? */
@@ -259,18 +259,18 @@ takes(const CtAttr *attr, Bytes b, Bytes a)
 }
 
 static void
-apart_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
+apart_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
 	CT_ASSERT(attr->rule == CT_RULE_MIN || attr->rule == CT_RULE_MAX);
 	if (f->tag == CT_SET_INITIAL || f->tag == CT_SET_NULL)
 	{
 		bool initial = attr->has_initial &&
-					   !takes(attr, bytes_of(shape, g->ref), initial_bytes(shape, attr));
+					   !takes(attr, bytes_of(context, g->ref), initial_bytes(context, attr));
 
 		f->tag = initial ? CT_SET_INITIAL : CT_SET;
 		f->ref = g->ref;
 	}
-	else if (takes(attr, bytes_of(shape, g->ref), bytes_of(shape, f->ref)))
+	else if (takes(attr, bytes_of(context, g->ref), bytes_of(context, f->ref)))
 		f->ref = g->ref;
 }
 
@@ -278,26 +278,26 @@ apart_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
 
 /* What an event that is no finish and touches the attribute does to it. */
 void
-ct_cell_of(const CtShape *shape, const CtItem *item, int i, CtCell *cell)
+ct_cell_of(const CtReadContext *context, const CtItem *item, int i, CtCell *cell)
 {
-	const CtAttr *attr = &shape->schema->attr[i];
+	const CtAttr *attr = &context->schema->attr[i];
 	const uint8_t *at;
 
-	CT_ASSERT(i >= 0 && i < shape->schema->nattrs);
-	CT_ASSERT(ct_form_touches(item->form, i));
+	CT_ASSERT(i >= 0 && i < context->schema->nattrs);
+	CT_ASSERT(ct_layout_touches(item->layout, i));
 	if (ct_moves(attr))
 	{
-		ct_motion_of(shape->schema, i, item, cell);
+		ct_motion_of(context->schema, i, item, cell);
 		return;
 	}
-	at = item->record + ct_form_offset(item->form, i);
-	if (ct_form_nulls(item->form, i))
+	at = item->record + ct_layout_offset(item->layout, i);
+	if (ct_layout_nulls(item->layout, i))
 		cell->tag = CT_SET_NULL;
 	else if (ct_is_number(attr))
 		number_of(attr, item, at, cell);
 	else
 	{
-		cell->tag = ct_is_last(attr) || item->form->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE;
+		cell->tag = ct_is_last(attr) || item->layout->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE;
 		memset(cell->bytes, 0, sizeof(cell->bytes)); /* payloads are rounded up */
 		memcpy(cell->bytes, at, ct_cell_bytes(attr));
 	}
@@ -331,16 +331,16 @@ cell_copy(CtCell *to, const CtCell *from)
 
 /* f becomes "g after f". */
 void
-ct_cell_then(const CtShape *shape, const CtAttr *attr, CtCell *f, const CtCell *g)
+ct_cell_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
 	if (g->tag == CT_KEEP)
 		return;
 	if (g->tag >= CT_MOTION && f->tag != CT_KEEP)
-		ct_motion_then(shape->schema, attr, f, g);
+		ct_motion_then(context->schema, attr, f, g);
 	else if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
 		cell_copy(f, g);
 	else if (!ct_is_number(attr))
-		apart_then(shape, attr, f, g);
+		apart_then(context, attr, f, g);
 	else if (f->tag == CT_CHANGE)
 		number_compose(attr, f->w, g->w);
 	else if (f->tag == CT_SET)
@@ -457,19 +457,19 @@ value_set_bytes(CtValue *value, Bytes bytes)
 }
 
 static void
-value_apply_bytes(const CtShape *shape, int i, CtValue *value, uint64_t tag, const void *payload)
+value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t tag, const void *payload)
 {
-	const CtAttr *attr = &shape->schema->attr[i];
+	const CtAttr *attr = &context->schema->attr[i];
 	Bytes bytes = {payload, ct_cell_bytes(attr)};
 	CtRef ref;
 
 	if (ct_is_apart(attr))
 	{
 		memcpy(&ref, payload, sizeof(ref));
-		bytes = bytes_of(shape, ref);
+		bytes = bytes_of(context, ref);
 	}
 	if (tag == CT_CHANGE && value->kind == CT_VALUE_NULL)
-		ct_value_initial(shape->schema, i, value);
+		ct_value_initial(context->schema, i, value);
 	if (tag == CT_SET || value->kind == CT_VALUE_NULL ||
 		takes(attr, bytes, (Bytes){value->image, value->bytes}))
 		value_set_bytes(value, bytes);
@@ -477,7 +477,7 @@ value_apply_bytes(const CtShape *shape, int i, CtValue *value, uint64_t tag, con
 
 /* A cell's function is applied to a value. */
 void
-ct_value_apply(const CtShape *shape, int i, CtValue *value, uint64_t tag, const void *payload)
+ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag, const void *payload)
 {
 	switch (tag)
 	{
@@ -487,29 +487,29 @@ ct_value_apply(const CtShape *shape, int i, CtValue *value, uint64_t tag, const 
 			value->kind = CT_VALUE_NULL;
 			break;
 		case CT_SET_INITIAL:
-			ct_value_initial(shape->schema, i, value);
+			ct_value_initial(context->schema, i, value);
 			break;
 		default:
-			if (ct_moves(&shape->schema->attr[i]))
-				ct_motion_apply(shape->schema, &shape->schema->attr[i], value, tag, payload);
-			else if (ct_is_number(&shape->schema->attr[i]))
-				value_apply_number(&shape->schema->attr[i], value, tag, payload);
+			if (ct_moves(&context->schema->attr[i]))
+				ct_motion_apply(context->schema, &context->schema->attr[i], value, tag, payload);
+			else if (ct_is_number(&context->schema->attr[i]))
+				value_apply_number(&context->schema->attr[i], value, tag, payload);
 			else
-				value_apply_bytes(shape, i, value, tag, payload);
+				value_apply_bytes(context, i, value, tag, payload);
 			break;
 	}
 }
 
 /* A last is set by an event to what is in a cell of its record. */
 void
-ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *cell, int64_t time)
+ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uint8_t *cell, int64_t time)
 {
-	const CtAttr *attr = &shape->schema->attr[i];
+	const CtAttr *attr = &context->schema->attr[i];
 
 	if (attr->image == CT_IMAGE_WORD && !ct_is_number(attr))
 		value_set_bytes(value, (Bytes){cell, sizeof(uint64_t)});
 	else if (!ct_is_number(attr))
-		value_apply_bytes(shape, i, value, CT_SET, cell);
+		value_apply_bytes(context, i, value, CT_SET, cell);
 	else
 	{
 		value->kind = CT_VALUE_NUMBER;
@@ -521,16 +521,16 @@ ct_value_set_cell(const CtShape *shape, int i, CtValue *value, const uint8_t *ce
 
 /* What an event says of an attribute, as it says it. */
 void
-ct_value_told(const CtShape *shape, const CtItem *item, int i, CtValue *value)
+ct_value_raw(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
 {
-	const CtAttr *attr = &shape->schema->attr[i];
-	const uint8_t *cell = item->record + ct_form_offset(item->form, i);
+	const CtAttr *attr = &context->schema->attr[i];
+	const uint8_t *cell = item->record + ct_layout_offset(item->layout, i);
 	CtWide w[3] = {CT_WIDE_ZERO, CT_WIDE_ZERO, CT_WIDE_ZERO};
 
 	*value = (CtValue){.kind = CT_VALUE_NULL};
 	if (!ct_is_number(attr))
 	{
-		ct_value_set_cell(shape, i, value, cell, item->time);
+		ct_value_set_cell(context, i, value, cell, item->time);
 		return;
 	}
 	operand(attr, cell, w);
@@ -541,50 +541,50 @@ ct_value_told(const CtShape *shape, const CtItem *item, int i, CtValue *value)
 }
 
 void
-ct_state_add_item(const CtShape *shape, CtState *state, const CtItem *item)
+ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item)
 {
 	CtCell cell;
 
-	if (item->form->kind == CT_FINISH)
+	if (item->layout->kind == CT_FINISH)
 	{
-		ct_state_initial(shape->schema, state);
+		ct_state_initial(context->schema, state);
 		return;
 	}
-	for (uint64_t rest = item->form->touched; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = item->layout->touched; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
-		if (ct_moves(&shape->schema->attr[i]))
-			ct_motion_add(shape->schema, i, item, &state->value[i]);
-		else if (ct_form_nulls(item->form, i))
+		if (ct_moves(&context->schema->attr[i]))
+			ct_motion_add(context->schema, i, item, &state->value[i]);
+		else if (ct_layout_nulls(item->layout, i))
 			state->value[i].kind = CT_VALUE_NULL;
-		else if (ct_is_last(&shape->schema->attr[i]))
-			ct_value_set_cell(shape, i, &state->value[i],
-							  item->record + ct_form_offset(item->form, i), item->time);
-		else if (ct_is_number(&shape->schema->attr[i]))
+		else if (ct_is_last(&context->schema->attr[i]))
+			ct_value_set_cell(context, i, &state->value[i],
+							  item->record + ct_layout_offset(item->layout, i), item->time);
+		else if (ct_is_number(&context->schema->attr[i]))
 		{
-			ct_cell_of(shape, item, i, &cell);
-			ct_value_apply(shape, i, &state->value[i], cell.tag, cell.w);
+			ct_cell_of(context, item, i, &cell);
+			ct_value_apply(context, i, &state->value[i], cell.tag, cell.w);
 		}
 		else
-			ct_value_apply(shape, i, &state->value[i],
-						   item->form->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE,
-						   item->record + ct_form_offset(item->form, i));
+			ct_value_apply(context, i, &state->value[i],
+						   item->layout->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE,
+						   item->record + ct_layout_offset(item->layout, i));
 	}
 	state->present = true;
 }
 
 /* A folded state as its reader knows it. */
 void
-ct_state_show(const CtShape *shape, CtState *state)
+ct_state_show(const CtReadContext *context, CtState *state)
 {
-	for (uint64_t rest = shape->hidden; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = context->hidden; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 
 		if (state->value[i].kind == CT_VALUE_NUMBER)
 			state->value[i].number =
-				ct_number_shown(&shape->schema->attr[i], state->value[i].number);
+				ct_number_shown(&context->schema->attr[i], state->value[i].number);
 	}
 }
 

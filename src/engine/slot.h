@@ -29,7 +29,7 @@ typedef struct CtTimeline
 	CtRef root;       /* 0: nothing is closed */
 	CtRef tail;       /* 0: nothing has entered since */
 	uint16_t tail_stride; /* bytes of a row */
-	uint16_t tail_form;   /* of all its rows, or 0 */
+	uint16_t tail_layout;   /* of all its rows, or 0 */
 	uint16_t key_bytes;
 	uint8_t tail_count;
 	uint8_t tail_capacity;

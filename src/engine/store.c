@@ -43,7 +43,7 @@
 #include <string.h>
 
 #include "engine/base.h"
-#include "engine/form.h"
+#include "engine/layout.h"
 #include "engine/timeline.h"
 
 /* ---- access ------------------------------------------------------------------ */
@@ -111,7 +111,7 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->duplicates = store->duplicates;
 	stats->conflicts = store->conflicts;
 	stats->retracted = store->retracted;
-	stats->astray = store->astray;
+	stats->unmatched = store->unmatched;
 	stats->late = store->late;
 	stats->net = store->net;
 	stats->folded = store->folded;
@@ -206,10 +206,10 @@ recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 	timeline->recents--;
 }
 
-static const CtForm *
-event_form(const CtWriter *writer, const CtEvent *event, CtForm *scratch)
+static const CtLayout *
+event_layout(const CtWriter *writer, const CtEvent *event, CtLayout *scratch)
 {
-	return ct_form_of(&writer->shape, event->form, event->record, scratch);
+	return ct_layout_of(&writer->context, event->layout, event->record, scratch);
 }
 
 /* Free an event that is in no list; also what its record owns, if it still does. */
@@ -217,14 +217,14 @@ static void
 event_free(CtWriter *writer, CtRef ref, bool owns)
 {
 	CtEvent *event = ct_ptr(writer->arena, ref);
-	CtForm scratch;
-	const CtForm *form = event_form(writer, event, &scratch);
+	CtLayout scratch;
+	const CtLayout *layout = event_layout(writer, event, &scratch);
 
 	CT_ASSERT(writer->store->nretractions >= event->retracts); /* S3 */
 	if (owns)
-		ct_record_free(writer, form, event->record);
+		ct_record_free(writer, layout, event->record);
 	writer->store->nretractions -= event->retracts;
-	ct_give(writer, ref, offsetof(CtEvent, record) + form->bytes);
+	ct_give(writer, ref, offsetof(CtEvent, record) + layout->bytes);
 }
 
 /* Forget a recent or waiting event that is in no queue any more. */
@@ -318,7 +318,7 @@ ct_store_keep(CtArena *arena, CtRef ref)
 static CtStatus
 schema_replace(CtWriter *writer, const CtSchema *schema)
 {
-	if (!ct_retire(writer, writer->store->schema, writer->shape.schema->size))
+	if (!ct_retire(writer, writer->store->schema, writer->context.schema->size))
 		return CT_NO_MEMORY;
 	if (schema_keep(writer, schema))
 		return CT_OK;
@@ -334,9 +334,9 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 
 	if (status != CT_OK)
 		return status;
-	if (schema->nattrs < writer.shape.schema->nattrs)
+	if (schema->nattrs < writer.context.schema->nattrs)
 		return CT_BROKEN;
-	for (int i = writer.shape.schema->nattrs; i < schema->nattrs; i++)
+	for (int i = writer.context.schema->nattrs; i < schema->nattrs; i++)
 	{
 		if (ct_moves(&schema->attr[i]))
 			return CT_BROKEN; /* what was not known to move it cannot be made good */
@@ -352,17 +352,17 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 
 	if (status != CT_OK)
 		return status;
-	if (schema->nattrs < writer.shape.schema->nattrs)
+	if (schema->nattrs < writer.context.schema->nattrs)
 		return CT_BROKEN;
 	for (int i = 0; i < schema->nattrs && writer.store->directory.count > 0; i++)
 	{
 		if (ct_moves(&schema->attr[i]) &&
-			(i >= writer.shape.schema->nattrs || !ct_moves(&writer.shape.schema->attr[i])))
+			(i >= writer.context.schema->nattrs || !ct_moves(&writer.context.schema->attr[i])))
 			return CT_BROKEN;
 	}
 	status = schema_replace(&writer, schema);
 	if (status == CT_OK)
-		ct_forms_renew(&writer);
+		ct_layouts_renew(&writer);
 	return status;
 }
 
@@ -442,8 +442,8 @@ batch_pop(CtWriter *writer, CtRef ref)
 static CtStatus
 event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
 {
-	CtForm scratch;
-	const CtForm *form = writer->last;
+	CtLayout scratch;
+	const CtLayout *layout = writer->last;
 	uint32_t number = writer->last_number;
 	bool verbatim = ct_is_verbatim(writer, change);
 	CtStatus status = CT_OK;
@@ -451,10 +451,10 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	CtEvent *event;
 
 	if (!verbatim)
-		status = ct_change_form(writer, change, &form, &scratch, &number);
+		status = ct_change_layout(writer, change, &layout, &scratch, &number);
 	if (status != CT_OK)
 		return status;
-	bytes = offsetof(CtEvent, record) + form->bytes;
+	bytes = offsetof(CtEvent, record) + layout->bytes;
 	*ref = ct_take(writer, bytes, false);
 	if (*ref == 0)
 		return CT_NO_MEMORY;
@@ -466,14 +466,14 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	event->span = label->top - label->ended < UINT32_MAX ? (uint32_t) (label->top - label->ended)
 														 : UINT32_MAX;
 	event->timeline = event->prev = event->next = event->queue = 0;
-	event->form = (uint16_t) number;
+	event->layout = (uint16_t) number;
 	event->state = CT_RECENT;
 	event->late = false;
 	event->retracts = change->retracts;
 	if (verbatim)
 		memcpy(event->record, change->payload, change->payload_bytes);
 	else
-		status = ct_record_write(writer, change, form, number == 0, event->record);
+		status = ct_record_write(writer, change, layout, number == 0, event->record);
 	if (status != CT_OK)
 		ct_give(writer, *ref, bytes);
 	else
@@ -649,10 +649,10 @@ ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t ke
 static bool
 is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem newest;
 
-	return ct_timeline_last(&writer->shape, timeline, &newest, &scratch) && time < newest.time;
+	return ct_timeline_last(&writer->context, timeline, &newest, &scratch) && time < newest.time;
 }
 
 /*
@@ -660,7 +660,7 @@ is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
  * being changed, or we see what he has noted before.
  */
 static int64_t
-latest_served(const int64_t *served)
+latest_read(const int64_t *served)
 {
 	if (served == NULL)
 		return INT64_MIN;
@@ -670,10 +670,10 @@ latest_served(const int64_t *served)
 
 /* May it change what is shown before its instant? */
 static inline bool
-looks_back(const CtShape *shape, const CtForm *form)
+looks_back(const CtReadContext *context, const CtLayout *layout)
 {
-	return shape->linear != 0 &&
-		   (form->kind == CT_FINISH || (form->set & shape->linear) != 0);
+	return context->linear != 0 &&
+		   (layout->kind == CT_FINISH || (layout->set & context->linear) != 0);
 }
 
 static void
@@ -690,12 +690,12 @@ changed_add(CtChanged *changed, CtRef timeline, const CtEffect *effect)
 }
 
 static CtEntry
-entry_of(const CtEvent *event, const CtForm *form, uint64_t top)
+entry_of(const CtEvent *event, const CtLayout *layout, uint64_t top)
 {
 	return (CtEntry){.time = event->time,
 					 .top = top,
-					 .form = event->form,
-					 .bytes = form->bytes,
+					 .layout = event->layout,
+					 .bytes = layout->bytes,
 					 .waited = event->state == CT_WAITING,
 					 .late = event->late,
 					 .record = event->record};
@@ -784,8 +784,8 @@ effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item
 		  bool widely, const Others *others, CtEffect *effect)
 {
 	if (!others->waiting)
-		return ct_timeline_effect(&writer->shape, timeline, item, instead, widely, effect);
-	effect->from = writer->shape.linear != 0 ? INT64_MIN : item->time;
+		return ct_timeline_effect(&writer->context, timeline, item, instead, widely, effect);
+	effect->from = writer->context.linear != 0 ? INT64_MIN : item->time;
 	effect->to = INT64_MAX;
 	return true;
 }
@@ -797,16 +797,16 @@ effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item
 static bool
 find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem found;
 	CtRun run;
 
-	(void) ct_timeline_locate(&writer->shape, timeline, item, spot);
+	(void) ct_timeline_locate(&writer->context, timeline, item, spot);
 	if (spot->position == 0)
 		return false;
-	ct_spot_run(&writer->shape, timeline, spot, &run);
+	ct_spot_run(&writer->context, timeline, spot, &run);
 	found = ct_run_item(&run, spot->position - 1, &scratch);
-	return ct_item_cmp(&writer->shape, &found, item) == 0;
+	return ct_item_cmp(&writer->context, &found, item) == 0;
 }
 
 /*
@@ -814,19 +814,19 @@ find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *ite
  * New snapshots see whichever comes first by content, from now on.
  */
 static bool
-twin_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, const CtSpot *spot,
+duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, const CtSpot *spot,
 		  const Others *others, CtEffect *effect)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
-	CtItem twin;
+	CtItem duplicate;
 	uint32_t label;
 	int order;
 
-	ct_spot_run(&writer->shape, timeline, spot, &run);
-	twin = ct_run_item(&run, spot->position - 1, &scratch);
-	order = ct_item_cmp(&writer->shape, item, &twin);
+	ct_spot_run(&writer->context, timeline, spot, &run);
+	duplicate = ct_run_item(&run, spot->position - 1, &scratch);
+	order = ct_item_cmp(&writer->context, item, &duplicate);
 	label = ct_run_label(&run, spot->position - 1);
 
 	/*
@@ -848,16 +848,16 @@ retraction_news(const CtWriter *writer, const CtEvent *event, const Others *othe
 				const int64_t *served, CtChanged *changed)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	CtForm scratch;
-	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	CtLayout scratch;
+	CtItem item = ct_event_item(&writer->context, event, &scratch);
 	CtSpot spot;
 	bool there = find_alike(writer, timeline, &item, &spot);
 	int64_t latest = is_late(writer, timeline, event->time) || event->time < others->newest
 						 ? INT64_MAX
-						 : latest_served(served);
+						 : latest_read(served);
 	CtEffect effect;
 
-	if ((event->time <= latest || looks_back(&writer->shape, item.form)) &&
+	if ((event->time <= latest || looks_back(&writer->context, item.layout)) &&
 		effect_of(writer, timeline, &item, there, true, others, &effect) && effect.from <= latest)
 		changed_add(changed, event->timeline, &effect);
 }
@@ -873,26 +873,26 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	CtForm scratch;
-	const CtForm *form = event_form(writer, event, &scratch);
-	CtEntry entry = entry_of(event, form, event->top);
+	CtLayout scratch;
+	const CtLayout *layout = event_layout(writer, event, &scratch);
+	CtEntry entry = entry_of(event, layout, event->top);
 	bool late = is_late(writer, timeline, event->time);
 	int64_t latest =
-		late || event->time < others->newest ? INT64_MAX : latest_served(served);
+		late || event->time < others->newest ? INT64_MAX : latest_read(served);
 	bool news = false;
 	CtEffect effect;
 	CtStatus status;
 
 	/* (A twin may look back, too.) */
-	if (event->time <= latest || looks_back(&writer->shape, form) ||
-		(writer->shape.linear != 0 && form->has_id))
+	if (event->time <= latest || looks_back(&writer->context, layout) ||
+		(writer->context.linear != 0 && layout->has_id))
 	{
-		CtItem item = {event->time, form, event->record};
+		CtItem item = {event->time, layout, event->record};
 		CtSpot spot;
 
-		if (form->has_id && ct_timeline_locate(&writer->shape, timeline, &item, &spot))
+		if (layout->has_id && ct_timeline_locate(&writer->context, timeline, &item, &spot))
 		{
-			if (twin_news(writer, event, &item, &spot, others, &effect) && effect.from <= latest)
+			if (duplicate_news(writer, event, &item, &spot, others, &effect) && effect.from <= latest)
 				changed_add(changed, event->timeline, &effect);
 			return CT_DUPLICATE;
 		}
@@ -924,14 +924,14 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	CtEffect effect = {writer->shape.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
-	bool behind = event->time >= store->newest_entered && writer->shape.linear == 0;
+	CtEffect effect = {writer->context.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
+	bool behind = event->time >= store->newest_entered && writer->context.linear == 0;
 
 	CT_ASSERT(timeline->partial && timeline->base == 0); /* K2 */
 	/* (Before what was read is looked at: who reads does so the other way round.) */
-	if (behind && event->top > store->newest_untold)
-		__atomic_store_n(&store->newest_untold, event->top, __ATOMIC_RELAXED);
-	if (!behind || event->time <= latest_served(served))
+	if (behind && event->top > store->newest_unnotified)
+		__atomic_store_n(&store->newest_unnotified, event->top, __ATOMIC_RELAXED);
+	if (!behind || event->time <= latest_read(served))
 		changed_add(changed, event->timeline, &effect);
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;
@@ -948,12 +948,12 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 static void
 event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 {
-	CtForm scratch;
-	CtItem item = ct_event_item(&writer->shape, event, &scratch);
+	CtLayout scratch;
+	CtItem item = ct_event_item(&writer->context, event, &scratch);
 
 	CT_ASSERT(event->state == CT_RECENT && timeline->recents > 0); /* S2 */
 	event->state = CT_WAITING;
-	event->late = ct_timeline_has_later(&writer->shape, timeline, &item);
+	event->late = ct_timeline_has_later(&writer->context, timeline, &item);
 }
 
 /* The next events of a batch, their timelines and the ends of their tails. */
@@ -1102,13 +1102,13 @@ find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 {
 	CtRun run;
 
-	ct_spot_run(&writer->shape, timeline, spot, &run);
+	ct_spot_run(&writer->context, timeline, spot, &run);
 	for (; spot->position > 0; spot->position--)
 	{
-		CtForm scratch;
+		CtLayout scratch;
 		CtItem found = ct_run_item(&run, spot->position - 1, &scratch);
 
-		if (ct_item_cmp(&writer->shape, &found, item) != 0)
+		if (ct_item_cmp(&writer->context, &found, item) != 0)
 			return false;
 		if (ct_run_label(&run, spot->position - 1) == 0)
 			return true;
@@ -1124,20 +1124,20 @@ find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 static CtStatus
 decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
 {
-	CtForm scratch;
-	CtForm other;
+	CtLayout scratch;
+	CtLayout other;
 	CtItem item = {entry->time,
-				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
 				   entry->record};
 	CtRun run;
-	CtItem twin;
+	CtItem duplicate;
 	CtStatus status = CT_DUPLICATE;
 	int order;
 
 	CT_ASSERT(spot->position > 0 && entry->top == 0);
-	ct_spot_run(&writer->shape, timeline, spot, &run);
-	twin = ct_run_item(&run, spot->position - 1, &other);
-	order = ct_item_cmp(&writer->shape, &item, &twin);
+	ct_spot_run(&writer->context, timeline, spot, &run);
+	duplicate = ct_run_item(&run, spot->position - 1, &other);
+	order = ct_item_cmp(&writer->context, &item, &duplicate);
 	if (order < 0)
 		status = ct_timeline_replace(writer, timeline, entry);
 	if (order < 0 && status != CT_OK)
@@ -1178,10 +1178,10 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 	for (CtRef ref = timeline->recent; ref != 0;)
 	{
 		const CtEvent *event = ct_ptr(writer->arena, ref);
-		CtForm scratch;
-		CtItem other = ct_event_item(&writer->shape, event, &scratch);
+		CtLayout scratch;
+		CtItem other = ct_event_item(&writer->context, event, &scratch);
 
-		if (event->retracts == retracts && ct_item_cmp(&writer->shape, item, &other) == 0)
+		if (event->retracts == retracts && ct_item_cmp(&writer->context, item, &other) == 0)
 		{
 			found = ref;
 			if (is_ripe(writer, event))
@@ -1199,12 +1199,12 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
  * comes first.
  */
 static CtStatus
-decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry, CtSpot *spot)
+decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry, CtSpot *spot)
 {
-	CtForm scratch;
-	CtForm other;
+	CtLayout scratch;
+	CtLayout other;
 	CtItem item = {entry->time,
-				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
 				   entry->record};
 	CtRef own = 0;
 	CtRef its = 0;
@@ -1214,12 +1214,12 @@ decide_twins(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *e
 	if (writer->store->nretractions > 0)
 	{
 		CtRun run;
-		CtItem twin;
+		CtItem duplicate;
 
-		ct_spot_run(&writer->shape, timeline, spot, &run);
-		twin = ct_run_item(&run, spot->position - 1, &other);
+		ct_spot_run(&writer->context, timeline, spot, &run);
+		duplicate = ct_run_item(&run, spot->position - 1, &other);
 		own = find_recent(writer, timeline, &item, true);
-		its = find_recent(writer, timeline, &twin, true);
+		its = find_recent(writer, timeline, &duplicate, true);
 	}
 	if (own != 0 && is_ripe(writer, ct_ptr(writer->arena, own)))
 	{
@@ -1258,19 +1258,19 @@ static CtStatus
 decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
 	const CtEvent *event = ct_ptr(writer->arena, ref);
-	CtForm scratch;
-	CtItem item = ct_event_item(&writer->shape, event, &scratch);
-	CtEntry entry = entry_of(event, item.form, 0);
+	CtLayout scratch;
+	CtItem item = ct_event_item(&writer->context, event, &scratch);
+	CtEntry entry = entry_of(event, item.layout, 0);
 	CtSpot spot;
 	CtRun run;
 	CtStatus status;
 
-	if (ct_timeline_locate(&writer->shape, timeline, &item, &spot))
+	if (ct_timeline_locate(&writer->context, timeline, &item, &spot))
 	{
-		ct_spot_run(&writer->shape, timeline, &spot, &run);
+		ct_spot_run(&writer->context, timeline, &spot, &run);
 		if (ct_run_label(&run, spot.position - 1) != 0)
 			return CT_NOT_YET;
-		return decide_twins(writer, timeline, ref, &entry, &spot);
+		return decide_duplicates(writer, timeline, ref, &entry, &spot);
 	}
 	status = ct_timeline_insert(writer, timeline, &entry);
 	if (status == CT_OK)
@@ -1286,8 +1286,8 @@ decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 static CtStatus
 retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
-	CtForm scratch;
-	CtItem item = ct_event_item(&writer->shape, ct_ptr(writer->arena, ref), &scratch);
+	CtLayout scratch;
+	CtItem item = ct_event_item(&writer->context, ct_ptr(writer->arena, ref), &scratch);
 	CtSpot spot;
 
 	if (find_alike(writer, timeline, &item, &spot))
@@ -1310,7 +1310,7 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 		}
 		else
 		{
-			writer->store->astray++;
+			writer->store->unmatched++;
 			if (writer->store->keeps)
 				return CT_NOT_YET;
 		}
@@ -1373,29 +1373,29 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 
 /* A change that has a twin among what has entered. */
 static CtStatus
-load_twin(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
+load_duplicate(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item = {entry->time,
-				   ct_form_of(&writer->shape, entry->form, entry->record, &scratch),
+				   ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
 				   entry->record};
 	CtSpot spot;
 	CtRun run;
 	CtStatus status;
 
-	CT_ASSERT(entry->form <= CT_MAX_FORMS);
-	(void) ct_timeline_locate(&writer->shape, timeline, &item, &spot);
-	ct_spot_run(&writer->shape, timeline, &spot, &run);
+	CT_ASSERT(entry->layout <= CT_MAX_FORMS);
+	(void) ct_timeline_locate(&writer->context, timeline, &item, &spot);
+	ct_spot_run(&writer->context, timeline, &spot, &run);
 	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
 	{
-		ct_record_free(writer, item.form, entry->record);
+		ct_record_free(writer, item.layout, entry->record);
 		return CT_NOT_YET;
 	}
 	entry->waited = true;
-	entry->late = ct_timeline_has_later(&writer->shape, timeline, &item);
+	entry->late = ct_timeline_has_later(&writer->context, timeline, &item);
 	status = decide(writer, timeline, entry, &spot);
 	if (status != CT_OK)
-		ct_record_free(writer, item.form, entry->record);
+		ct_record_free(writer, item.layout, entry->record);
 	return status == CT_DUPLICATE ? CT_OK : status;
 }
 
@@ -1431,7 +1431,7 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 {
 	CtEntry entry = {.time = change->time,
 					 .top = top,
-					 .form = writer->last_number,
+					 .layout = writer->last_number,
 					 .bytes = change->payload_bytes,
 					 .record = change->payload};
 
@@ -1448,34 +1448,34 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 static CtStatus __attribute__((noinline))
 load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
 {
-	CtForm scratch;
-	const CtForm *form;
+	CtLayout scratch;
+	const CtLayout *layout;
 	uint8_t record[CT_MAX_RECORD_BYTES];
 	CtEntry entry = {.time = change->time, .top = top, .record = record};
 	CtStatus status = CT_OK;
 
 	if (ct_is_verbatim(writer, change))
 	{
-		form = writer->last;
-		entry.form = writer->last_number;
+		layout = writer->last;
+		entry.layout = writer->last_number;
 		entry.record = change->payload;
 	}
 	else
 	{
-		status = ct_change_form(writer, change, &form, &scratch, &entry.form);
+		status = ct_change_layout(writer, change, &layout, &scratch, &entry.layout);
 		if (status == CT_OK)
-			status = ct_record_write(writer, change, form, entry.form == 0, record);
+			status = ct_record_write(writer, change, layout, entry.layout == 0, record);
 	}
 	if (status != CT_OK)
 		return load_failed(writer, timeline, status);
-	entry.bytes = form->bytes;
+	entry.bytes = layout->bytes;
 	note_top(writer->store, top);
 	status = ct_timeline_insert(writer, timeline, &entry);
 	if (status == CT_DUPLICATE)
-		status = load_twin(writer, timeline, &entry);
+		status = load_duplicate(writer, timeline, &entry);
 	else if (status != CT_OK)
 	{
-		ct_record_free(writer, form, entry.record);
+		ct_record_free(writer, layout, entry.record);
 		status = load_failed(writer, timeline, status);
 	}
 	if (status == CT_OK)
@@ -1502,16 +1502,16 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 
 /* Does a recent event wait for its entered twin to be decided about? */
 static bool
-has_waiting_twin(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item)
+has_waiting_duplicate(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
-	for (CtRef ref = timeline->recent; item->form->has_id && ref != 0;)
+	for (CtRef ref = timeline->recent; item->layout->has_id && ref != 0;)
 	{
 		const CtEvent *event = ct_ptr(writer->arena, ref);
-		CtItem other = ct_event_item(&writer->shape, event, &scratch);
+		CtItem other = ct_event_item(&writer->context, event, &scratch);
 
-		if (event->state == CT_WAITING && ct_item_cmp_identity(&writer->shape, item, &other) == 0)
+		if (event->state == CT_WAITING && ct_item_cmp_identity(&writer->context, item, &other) == 0)
 			return true;
 		ref = event->next;
 	}
@@ -1525,7 +1525,7 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 
 	if (!find_alike(writer, timeline, item, &spot))
 		return CT_GONE;
-	if (!find_frozen(writer, timeline, item, &spot) || has_waiting_twin(writer, timeline, item))
+	if (!find_frozen(writer, timeline, item, &spot) || has_waiting_duplicate(writer, timeline, item))
 		return CT_NOT_YET;
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
@@ -1538,20 +1538,20 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 CtStatus
 ct_timeline_unload(CtWriter *writer, CtRef ref, const CtChange *change)
 {
-	CtForm scratch;
-	const CtForm *form;
+	CtLayout scratch;
+	const CtLayout *layout;
 	uint8_t record[CT_MAX_RECORD_BYTES];
 	uint32_t number;
-	CtStatus status = ct_change_form(writer, change, &form, &scratch, &number);
+	CtStatus status = ct_change_layout(writer, change, &layout, &scratch, &number);
 	CtItem item;
 
 	if (status == CT_OK)
-		status = ct_record_write(writer, change, form, number == 0, record);
+		status = ct_record_write(writer, change, layout, number == 0, record);
 	if (status != CT_OK)
 		return status;
-	item = (CtItem){change->time, form, record};
+	item = (CtItem){change->time, layout, record};
 	status = unload(writer, ct_ptr(writer->arena, ref), &item);
-	ct_record_free(writer, form, record);
+	ct_record_free(writer, layout, record);
 	return status;
 }
 
@@ -1669,7 +1669,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 	if (freed >= limit)
 		return CT_MORE;
 
-	ct_forms_free(&writer);
+	ct_layouts_free(&writer);
 	while (store->retired != 0)
 	{
 		const CtRetired *retired = ct_ptr(arena, store->retired);
@@ -1677,7 +1677,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 		ct_give(&writer, retired->ref, retired->bytes);
 		ct_unretire(&writer);
 	}
-	ct_give(&writer, store->schema, writer.shape.schema->size);
+	ct_give(&writer, store->schema, writer.context.schema->size);
 	CT_ASSERT(store->bytes == ct_alloc_size(sizeof(CtStore))); /* S4 */
 	ct_free(arena, ref, sizeof(CtStore));
 	return CT_OK;

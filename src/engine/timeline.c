@@ -37,54 +37,54 @@
 
 #include <string.h>
 
-#include "engine/form.h"
+#include "engine/layout.h"
 
 /* ---- looking ---------------------------------------------------------------------- */
 
 /* The block a spot is in. */
 void
-ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtRun *run)
+ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtRun *run)
 {
 	if (spot->depth == 0)
-		ct_tail_run(shape, timeline, run);
+		ct_tail_run(context, timeline, run);
 	else
-		ct_leaf_run(shape, ct_ptr(shape->arena, *spot->leaf), run);
+		ct_leaf_run(context, ct_ptr(context->arena, *spot->leaf), run);
 }
 
 /* The first event of a subtree. */
 CtItem
-ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch)
+ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scratch)
 {
 	CtRun run;
 
 	for (; height > 0; height--)
-		ref = ct_node_child(ct_ptr(shape->arena, ref))[0];
-	ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+		ref = ct_node_child(ct_ptr(context->arena, ref))[0];
+	ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
 	return ct_run_item(&run, 0, scratch);
 }
 
 /* The newest entered event; false when there is none.  (It may be torn.) */
 bool
-ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item, CtForm *scratch)
+ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item, CtLayout *scratch)
 {
 	CtRun run;
 	CtRef ref = timeline->root;
 	int height = ct_timeline_height(timeline);
 
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	if (run.count == 0 && ref == 0)
 		return false;
 	if (run.count == 0)
 	{
 		for (; height > 0; height--)
 		{
-			const CtInner *inner = ct_ptr(shape->arena, ref);
+			const CtInner *inner = ct_ptr(context->arena, ref);
 
 			if (inner->count == 0 || inner->count > CT_FANOUT)
 				return false;
 			ref = ct_node_child(inner)[inner->count - 1];
 		}
-		ct_leaf_run(shape, ct_ptr(shape->arena, ref), &run);
+		ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
 		if (run.count == 0)
 			return false;
 	}
@@ -97,29 +97,29 @@ ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
  * (T7), else by content, too.
  */
 static inline int
-probe_cmp(const CtShape *shape, const CtItem *probe, const CtItem *other)
+probe_cmp(const CtReadContext *context, const CtItem *probe, const CtItem *other)
 {
-	return probe->form->has_id ? ct_item_cmp_identity(shape, probe, other)
-							   : ct_item_cmp(shape, probe, other);
+	return probe->layout->has_id ? ct_item_cmp_identity(context, probe, other)
+							   : ct_item_cmp(context, probe, other);
 }
 
 /* Has an event entered that comes after this one, its twin aside? */
 bool
-ct_timeline_has_later(const CtShape *shape, const CtTimeline *timeline, const CtItem *item)
+ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem last;
 
-	return ct_timeline_last(shape, timeline, &last, &scratch) && probe_cmp(shape, item, &last) < 0;
+	return ct_timeline_last(context, timeline, &last, &scratch) && probe_cmp(context, item, &last) < 0;
 }
 
 /* The last child that begins at or before the probe, or the first. */
 static uint32_t
-node_find(const CtShape *shape, const CtInner *inner, int height, const CtItem *probe)
+node_find(const CtReadContext *context, const CtInner *inner, int height, const CtItem *probe)
 {
 	uint32_t high = ct_node_until(inner, probe->time);
 	uint32_t low = high;
-	CtForm scratch;
+	CtLayout scratch;
 
 	if (high == 0)
 		return 0;
@@ -133,9 +133,9 @@ node_find(const CtShape *shape, const CtInner *inner, int height, const CtItem *
 	{
 		uint32_t middle = (low + high) / 2;
 		CtItem first =
-			ct_first_item(shape, ct_node_child(inner)[middle], height - 1, &scratch);
+			ct_first_item(context, ct_node_child(inner)[middle], height - 1, &scratch);
 
-		if (probe_cmp(shape, probe, &first) >= 0)
+		if (probe_cmp(context, probe, &first) >= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -149,7 +149,7 @@ run_find(const CtRun *run, const CtItem *probe)
 {
 	uint32_t high = ct_run_until(run, probe->time);
 	uint32_t low;
-	CtForm scratch;
+	CtLayout scratch;
 
 	if (high == 0 || ct_run_time(run, high - 1) < probe->time)
 		return high;
@@ -159,7 +159,7 @@ run_find(const CtRun *run, const CtItem *probe)
 		uint32_t middle = (low + high) / 2;
 		CtItem item = ct_run_item(run, middle, &scratch);
 
-		if (probe_cmp(run->shape, probe, &item) >= 0)
+		if (probe_cmp(run->context, probe, &item) >= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -169,9 +169,9 @@ run_find(const CtRun *run, const CtItem *probe)
 
 /* Does the probe belong into the tail? */
 static bool
-in_tail(const CtShape *shape, const CtTimeline *timeline, const CtItem *probe)
+in_tail(const CtReadContext *context, const CtTimeline *timeline, const CtItem *probe)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 	CtItem first;
 
@@ -179,24 +179,24 @@ in_tail(const CtShape *shape, const CtTimeline *timeline, const CtItem *probe)
 		return true;
 	if (timeline->tail_count == 0)
 		return false;
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	if (ct_run_time(&run, 0) != probe->time)
 		return ct_run_time(&run, 0) < probe->time;
 	first = ct_run_item(&run, 0, &scratch);
-	return probe_cmp(shape, probe, &first) >= 0;
+	return probe_cmp(context, probe, &first) >= 0;
 }
 
 /* Is the event before the spot the probe's twin? */
 static bool
-is_twin(const CtRun *run, uint32_t position, const CtItem *probe)
+is_duplicate(const CtRun *run, uint32_t position, const CtItem *probe)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item;
 
-	if (!probe->form->has_id || position == 0 || ct_run_time(run, position - 1) != probe->time)
+	if (!probe->layout->has_id || position == 0 || ct_run_time(run, position - 1) != probe->time)
 		return false;
 	item = ct_run_item(run, position - 1, &scratch);
-	return ct_item_cmp_identity(run->shape, probe, &item) == 0;
+	return ct_item_cmp_identity(run->context, probe, &item) == 0;
 }
 
 /*
@@ -204,7 +204,7 @@ is_twin(const CtRun *run, uint32_t position, const CtItem *probe)
  * before the spot is its twin.
  */
 bool
-ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
 				   CtSpot *spot)
 {
 	CtRef *at = (CtRef *) &timeline->root;
@@ -214,25 +214,25 @@ ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtIte
 	spot->position = 0;
 	if (!ct_timeline_entered(timeline))
 		return false;
-	if (!in_tail(shape, timeline, item))
+	if (!in_tail(context, timeline, item))
 	{
 		int height = ct_timeline_height(timeline);
 
 		for (; spot->depth < height; spot->depth++)
 		{
-			CtInner *inner = ct_ptr(shape->arena, *at);
-			uint32_t i = node_find(shape, inner, height - spot->depth, item);
+			CtInner *inner = ct_ptr(context->arena, *at);
+			uint32_t i = node_find(context, inner, height - spot->depth, item);
 
 			spot->inner[spot->depth] = inner;
 			spot->index[spot->depth] = i;
 			at = &ct_node_child(inner)[i];
-			ct_prefetch_block(ct_ptr(shape->arena, *at));
+			ct_prefetch_block(ct_ptr(context->arena, *at));
 		}
 		spot->leaf = at;
 	}
-	ct_spot_run(shape, timeline, spot, &run);
+	ct_spot_run(context, timeline, spot, &run);
 	spot->position = run_find(&run, item);
-	return is_twin(&run, spot->position, item);
+	return is_duplicate(&run, spot->position, item);
 }
 
 /* ---- what is known about children --------------------------------------------------- */
@@ -255,11 +255,11 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	CtRun run;
 	uint64_t lo = UINT64_MAX;
 	uint64_t hi = 0;
-	CtForm scratch;
+	CtLayout scratch;
 	bool frozen;
 
 	CT_ASSERT(leaf->count > 0 && i < parent->count); /* T6 */
-	ct_leaf_run(&writer->shape, leaf, &run);
+	ct_leaf_run(&writer->context, leaf, &run);
 	frozen = run.label == NULL;
 	for (uint32_t j = 0; run.label != NULL && j < run.count; j++)
 	{
@@ -280,7 +280,7 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	parent->finish = with_bit(parent->finish, i, run.finish);
 	parent->absent =
 		with_bit(parent->absent, i,
-				 ct_run_item(&run, run.count - 1, &scratch).form->kind == CT_FINISH);
+				 ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH);
 }
 
 /* The range of ids in a node. */
@@ -309,45 +309,45 @@ inner_facts(CtInner *parent, uint32_t i, const CtInner *inner)
 
 /* The total of a child, in an attribute. */
 static void
-child_total(const CtShape *shape, CtRef child, bool is_leaf, int attr, CtCell *cell)
+child_total(const CtReadContext *context, CtRef child, bool is_leaf, int attr, CtCell *cell)
 {
 	if (is_leaf)
 	{
 		CtRun run;
 
-		ct_leaf_run(shape, ct_ptr(shape->arena, child), &run);
+		ct_leaf_run(context, ct_ptr(context->arena, child), &run);
 		ct_run_compose(&run, 0, run.count, attr, cell);
 	}
 	else
-		ct_node_total(shape, ct_ptr(shape->arena, child), attr, cell);
+		ct_node_total(context, ct_ptr(context->arena, child), attr, cell);
 }
 
 /* Everything about child i from the child, but for what comes before others. */
 static void
 child_compute(const CtWriter *writer, CtInner *parent, uint32_t i, bool is_leaf)
 {
-	const CtShape *shape = &writer->shape;
+	const CtReadContext *context = &writer->context;
 	CtRef child = ct_node_child(parent)[i];
 
 	if (is_leaf)
-		leaf_facts(writer, parent, i, ct_ptr(shape->arena, child));
+		leaf_facts(writer, parent, i, ct_ptr(context->arena, child));
 	else
-		inner_facts(parent, i, ct_ptr(shape->arena, child));
+		inner_facts(parent, i, ct_ptr(context->arena, child));
 	for (uint64_t rest = parent->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 		CtCell cell;
 
-		child_total(shape, child, is_leaf, attr, &cell);
-		ct_node_put(shape, parent, i, attr, &cell);
+		child_total(context, child, is_leaf, attr, &cell);
+		ct_node_put(context, parent, i, attr, &cell);
 	}
 }
 
 static void
-children_refresh(const CtShape *shape, CtInner *inner, uint32_t from)
+children_refresh(const CtReadContext *context, CtInner *inner, uint32_t from)
 {
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
-		ct_node_refresh(shape, inner, from, __builtin_ctzll(rest), true);
+		ct_node_refresh(context, inner, from, __builtin_ctzll(rest), true);
 }
 
 /*
@@ -355,7 +355,7 @@ children_refresh(const CtShape *shape, CtInner *inner, uint32_t from)
  * what follows from it into the nodes above, until nothing changes.
  */
 static void
-climb(const CtShape *shape, const CtSpot *spot, int depth, int attr, CtCell *total)
+climb(const CtReadContext *context, const CtSpot *spot, int depth, int attr, CtCell *total)
 {
 	for (; depth >= 0; depth--)
 	{
@@ -364,54 +364,54 @@ climb(const CtShape *shape, const CtSpot *spot, int depth, int attr, CtCell *tot
 
 		if ((inner->columns >> attr & 1) != 0)
 		{
-			ct_node_get(shape, inner, CT_TOTAL, spot->index[depth], attr, &old);
-			if (ct_cell_same(&shape->schema->attr[attr], &old, total))
+			ct_node_get(context, inner, CT_TOTAL, spot->index[depth], attr, &old);
+			if (ct_cell_same(&context->schema->attr[attr], &old, total))
 				return;
-			ct_node_put(shape, inner, spot->index[depth], attr, total);
-			ct_node_refresh(shape, inner, spot->index[depth], attr, false);
+			ct_node_put(context, inner, spot->index[depth], attr, total);
+			ct_node_refresh(context, inner, spot->index[depth], attr, false);
 		}
 		if (depth > 0)
-			ct_node_total(shape, inner, attr, total);
+			ct_node_total(context, inner, attr, total);
 	}
 }
 
 /* Climb from the leaf. */
 static void
-climb_leaf(const CtShape *shape, const CtSpot *spot, int attr)
+climb_leaf(const CtReadContext *context, const CtSpot *spot, int attr)
 {
 	CtCell total;
 
-	child_total(shape, *spot->leaf, true, attr, &total);
-	climb(shape, spot, spot->depth - 1, attr, &total);
+	child_total(context, *spot->leaf, true, attr, &total);
+	climb(context, spot, spot->depth - 1, attr, &total);
 }
 
 /* An addition: as long as there is nothing but additions, all totals grow by it. */
 static void
-climb_addition(const CtShape *shape, const CtSpot *spot, int attr, const CtWide *delta)
+climb_addition(const CtReadContext *context, const CtSpot *spot, int attr, const CtWide *delta)
 {
-	CT_ASSERT(ct_only_adds(&shape->schema->attr[attr]));
+	CT_ASSERT(ct_only_adds(&context->schema->attr[attr]));
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
 	{
 		CtInner *inner = spot->inner[depth];
 		uint32_t i = spot->index[depth];
-		const CtColumn *column = ct_ptr(shape->arena, ct_node_column(inner)[attr]);
+		const CtColumn *column = ct_ptr(context->arena, ct_node_column(inner)[attr]);
 
 		if (column->overrides != 0)
 		{
 			CtCell total;
 
-			child_total(shape, ct_node_child(inner)[i], depth == spot->depth - 1, attr, &total);
-			climb(shape, spot, depth, attr, &total);
+			child_total(context, ct_node_child(inner)[i], depth == spot->depth - 1, attr, &total);
+			climb(context, spot, depth, attr, &total);
 			return;
 		}
-		ct_node_add(shape, inner, i, attr, delta);
+		ct_node_add(context, inner, i, attr, delta);
 	}
 }
 
 static bool
 is_addition(const CtAttr *attr, const CtItem *item, int i)
 {
-	return ct_only_adds(attr) && item->form->kind == CT_EVENT && !ct_form_nulls(item->form, i);
+	return ct_only_adds(attr) && item->layout->kind == CT_EVENT && !ct_layout_nulls(item->layout, i);
 }
 
 /* An event has been put before the spot: note it in the nodes above. */
@@ -420,7 +420,7 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 {
 	const CtLeaf *leaf = ct_ptr(writer->arena, *spot->leaf);
 	bool is_last = spot->position + 1U == leaf->count;
-	bool is_finish = item->form->kind == CT_FINISH;
+	bool is_finish = item->layout->kind == CT_FINISH;
 
 	CT_ASSERT(spot->depth > 0 && spot->position < leaf->count);
 	CT_ASSERT(top == 0 || leaf->labels != 0); /* B3 */
@@ -451,35 +451,35 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 
 /* Are there events behind the one that was put in, and all of one form? */
 static inline bool
-is_behind_alike(const CtShape *shape, const CtSpot *spot)
+is_behind_alike(const CtReadContext *context, const CtSpot *spot)
 {
-	const CtLeaf *leaf = ct_ptr(shape->arena, *spot->leaf);
+	const CtLeaf *leaf = ct_ptr(context->arena, *spot->leaf);
 
-	return leaf->form != 0 && spot->position + 1U < leaf->count;
+	return leaf->layout != 0 && spot->position + 1U < leaf->count;
 }
 
 /* Compositions after an event was put in, or taken out. */
 static void
-spot_climb(const CtShape *shape, const CtSpot *spot, const CtItem *item, bool added)
+spot_climb(const CtReadContext *context, const CtSpot *spot, const CtItem *item, bool added)
 {
 	uint64_t attrs =
-		item->form->kind == CT_FINISH ? spot->inner[0]->columns : item->form->touched;
+		item->layout->kind == CT_FINISH ? spot->inner[0]->columns : item->layout->touched;
 
 	for (uint64_t rest = attrs; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
-		const CtAttr *attr = &shape->schema->attr[i];
+		const CtAttr *attr = &context->schema->attr[i];
 
-		if (added && ct_is_last(attr) && is_behind_alike(shape, spot))
+		if (added && ct_is_last(attr) && is_behind_alike(context, spot))
 			continue; /* one behind it sets the same */
 		if (added && is_addition(attr, item, i))
 		{
-			CtWide delta = ct_cell_number(attr, item->record + ct_form_offset(item->form, i));
+			CtWide delta = ct_cell_number(attr, item->record + ct_layout_offset(item->layout, i));
 
-			climb_addition(shape, spot, i, &delta);
+			climb_addition(context, spot, i, &delta);
 		}
 		else
-			climb_leaf(shape, spot, i);
+			climb_leaf(context, spot, i);
 	}
 }
 
@@ -514,11 +514,11 @@ root_raise(CtWriter *writer, CtTimeline *timeline)
 static void
 child_divided(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bool is_leaf)
 {
-	ct_node_open(&writer->shape, inner, i + 1, 1);
+	ct_node_open(&writer->context, inner, i + 1, 1);
 	ct_node_child(inner)[i + 1] = right;
 	child_compute(writer, inner, i, is_leaf);
 	child_compute(writer, inner, i + 1, is_leaf);
-	children_refresh(&writer->shape, inner, i);
+	children_refresh(&writer->context, inner, i);
 }
 
 /* Events [first, end) of a leaf as a leaf of their own; 0: no room. */
@@ -527,13 +527,13 @@ leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 {
 	CtRun run;
 	uint32_t bytes = 0;
-	CtForm scratch;
+	CtLayout scratch;
 	CtRef ref;
 
 	CT_ASSERT(first < end && end <= from->count);
-	ct_leaf_run(&writer->shape, from, &run);
+	ct_leaf_run(&writer->context, from, &run);
 	for (uint32_t i = first; i < end; i++)
-		bytes += ct_run_item(&run, i, &scratch).form->bytes;
+		bytes += ct_run_item(&run, i, &scratch).layout->bytes;
 	ref = ct_leaf_make(writer, end - first, bytes);
 	if (ref == 0)
 		return 0;
@@ -582,7 +582,7 @@ inner_split(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
 		ct_node_free(writer, right);
 		return false;
 	}
-	ct_node_move(&writer->shape, ct_ptr(writer->arena, right), left, keep);
+	ct_node_move(&writer->context, ct_ptr(writer->arena, right), left, keep);
 	child_divided(writer, inner, i, right, false);
 	return true;
 }
@@ -603,7 +603,7 @@ child_is_full(const CtWriter *writer, const CtInner *inner, uint32_t i, bool is_
 static uint32_t
 way_down(const CtWriter *writer, const CtInner *inner, int height, const CtItem *item)
 {
-	return item == NULL ? inner->count - 1U : node_find(&writer->shape, inner, height, item);
+	return item == NULL ? inner->count - 1U : node_find(&writer->context, inner, height, item);
 }
 
 /*
@@ -664,7 +664,7 @@ row_bytes(uint32_t record_bytes)
  * the last child of `bottom`.
  */
 static void
-child_extend(const CtShape *shape, CtInner *inner, uint32_t i, const CtInner *bottom)
+child_extend(const CtReadContext *context, CtInner *inner, uint32_t i, const CtInner *bottom)
 {
 	uint32_t leaf = bottom->count - 1U;
 	uint64_t *lo = &ct_node_lo(inner)[i];
@@ -683,14 +683,14 @@ child_extend(const CtShape *shape, CtInner *inner, uint32_t i, const CtInner *bo
 		CtCell more = {.tag = CT_KEEP};
 
 		if ((bottom->columns >> attr & 1) != 0)
-			ct_node_get(shape, bottom, CT_TOTAL, leaf, attr, &more);
+			ct_node_get(context, bottom, CT_TOTAL, leaf, attr, &more);
 		else if (bottom->finish >> leaf & 1)
-			ct_cell_reset(&shape->schema->attr[attr], &more);
+			ct_cell_reset(&context->schema->attr[attr], &more);
 		if (more.tag == CT_KEEP)
 			continue;
-		ct_node_get(shape, inner, CT_TOTAL, i, attr, &total);
-		ct_cell_then(shape, &shape->schema->attr[attr], &total, &more);
-		ct_node_put(shape, inner, i, attr, &total);
+		ct_node_get(context, inner, CT_TOTAL, i, attr, &total);
+		ct_cell_then(context, &context->schema->attr[attr], &total, &more);
+		ct_node_put(context, inner, i, attr, &total);
 	}
 }
 
@@ -723,12 +723,12 @@ leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 			return false;
 	}
 	inner = spot.inner[spot.depth - 1];
-	ct_node_open(&writer->shape, inner, inner->count, 1);
+	ct_node_open(&writer->context, inner, inner->count, 1);
 	ct_node_child(inner)[inner->count - 1] = leaf;
 	child_compute(writer, inner, inner->count - 1U, true);
-	children_refresh(&writer->shape, inner, inner->count > 1 ? inner->count - 2U : 0);
+	children_refresh(&writer->context, inner, inner->count > 1 ? inner->count - 2U : 0);
 	for (int depth = spot.depth - 2; depth >= 0; depth--)
-		child_extend(&writer->shape, spot.inner[depth], spot.index[depth], inner);
+		child_extend(&writer->context, spot.inner[depth], spot.index[depth], inner);
 	return true;
 }
 
@@ -738,14 +738,14 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 {
 	uint32_t n = tail->count * CT_CLOSE_EVENTS / CT_TAIL_EVENTS;
 	uint32_t most = tail->count * CT_CLOSE_MOST / CT_TAIL_EVENTS;
-	CtForm scratch;
+	CtLayout scratch;
 	size_t size;
 
 	*bytes = 0;
 	n = n > 0 ? n : 1;
-	if (tail->form != 0)
+	if (tail->layout != 0)
 	{
-		uint32_t each = ct_form_of(tail->shape, tail->form, NULL, NULL)->bytes;
+		uint32_t each = ct_layout_of(tail->context, tail->layout, NULL, NULL)->bytes;
 
 		size = ct_alloc_size(ct_leaf_bytes(n, n * each));
 		while (n < most && ct_leaf_bytes(n + 1, (n + 1) * each) <= size)
@@ -755,11 +755,11 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 		return n;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		*bytes += ct_run_item(tail, i, &scratch).form->bytes;
+		*bytes += ct_run_item(tail, i, &scratch).layout->bytes;
 	size = ct_alloc_size(ct_leaf_bytes(n, *bytes));
 	while (n < most)
 	{
-		uint32_t next = ct_run_item(tail, n, &scratch).form->bytes;
+		uint32_t next = ct_run_item(tail, n, &scratch).layout->bytes;
 
 		if (ct_leaf_bytes(n + 1, *bytes + next) > size)
 			break;
@@ -771,21 +771,21 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 
 /* What is known about all rows of the tail, anew. */
 void
-ct_tail_note(const CtShape *shape, CtTimeline *timeline)
+ct_tail_note(const CtReadContext *context, CtTimeline *timeline)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 
-	if (timeline->tail_form != 0)
+	if (timeline->tail_layout != 0)
 		return;
-	ct_tail_run(shape, timeline, &run);
+	ct_tail_run(context, timeline, &run);
 	timeline->tail_finish = false;
-	timeline->tail_form = run.count > 0 ? (uint16_t) ct_run_form(&run, 0) : 0;
+	timeline->tail_layout = run.count > 0 ? (uint16_t) ct_run_layout(&run, 0) : 0;
 	for (uint32_t i = 0; i < run.count; i++)
 	{
-		if (ct_run_form(&run, i) != timeline->tail_form)
-			timeline->tail_form = 0;
-		timeline->tail_finish |= ct_run_item(&run, i, &scratch).form->kind == CT_FINISH;
+		if (ct_run_layout(&run, i) != timeline->tail_layout)
+			timeline->tail_layout = 0;
+		timeline->tail_finish |= ct_run_item(&run, i, &scratch).layout->kind == CT_FINISH;
 	}
 }
 
@@ -799,7 +799,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	CtRef leaf;
 	bool young = false;
 
-	ct_tail_run(&writer->shape, timeline, &run);
+	ct_tail_run(&writer->context, timeline, &run);
 	n = rows_to_close(&run, &bytes);
 	leaf = ct_leaf_make(writer, n, bytes);
 	for (uint32_t i = timeline->hi == 0 ? n : timeline->tail_frozen; i < n && !young; i++)
@@ -822,7 +822,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	timeline->tail_count = (uint8_t) (timeline->tail_count - n);
 	timeline->tail_frozen =
 		timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
-	ct_tail_note(&writer->shape, timeline);
+	ct_tail_note(&writer->context, timeline);
 	return true;
 }
 
@@ -885,13 +885,13 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 
 /* Put a row before row i, for which there is room. */
 static void
-tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
+tail_insert(const CtReadContext *context, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
 {
-	CtRow *row = ct_tail_row(shape->arena, timeline, i);
-	CtForm scratch;
+	CtRow *row = ct_tail_row(context->arena, timeline, i);
+	CtLayout scratch;
 
 	CT_ASSERT(i <= timeline->tail_count && timeline->tail_count < timeline->tail_capacity);
-	CT_ASSERT(i == 0 || ct_tail_row(shape->arena, timeline, i - 1)->time <= entry->time); /* T1 */
+	CT_ASSERT(i == 0 || ct_tail_row(context->arena, timeline, i - 1)->time <= entry->time); /* T1 */
 	CT_ASSERT(i == timeline->tail_count || entry->time <= row->time); /* T1 */
 	CT_ASSERT(sizeof(CtRow) + entry->bytes <= timeline->tail_stride);
 	memmove((char *) row + timeline->tail_stride, row,
@@ -901,13 +901,13 @@ tail_insert(const CtShape *shape, CtTimeline *timeline, uint32_t i, const CtEntr
 		timeline->tail_frozen = (uint8_t) (entry->top == 0 ? timeline->tail_frozen + 1U : i);
 	if (timeline->tail_count == 0)
 	{
-		timeline->tail_form = (uint16_t) entry->form;
+		timeline->tail_layout = (uint16_t) entry->layout;
 		timeline->tail_finish = false;
 	}
-	else if (timeline->tail_form != entry->form)
-		timeline->tail_form = 0;
+	else if (timeline->tail_layout != entry->layout)
+		timeline->tail_layout = 0;
 	timeline->tail_finish |=
-		ct_form_of(shape, entry->form, entry->record, &scratch)->kind == CT_FINISH;
+		ct_layout_of(context, entry->layout, entry->record, &scratch)->kind == CT_FINISH;
 	timeline->tail_count++;
 }
 
@@ -934,7 +934,7 @@ static CtStatus
 insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
 			  bool replace, CtSpot *spot)
 {
-	uint64_t attrs = item->form->kind == CT_FINISH ? 0 : item->form->touched;
+	uint64_t attrs = item->layout->kind == CT_FINISH ? 0 : item->layout->touched;
 	CtLeaf *leaf;
 	CtRun run;
 
@@ -942,48 +942,48 @@ insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const 
 	if (!path_prepare(writer, timeline, item, entry, attrs, spot))
 		return CT_NO_MEMORY;
 	leaf = ct_ptr(writer->arena, *spot->leaf);
-	ct_leaf_run(&writer->shape, leaf, &run);
+	ct_leaf_run(&writer->context, leaf, &run);
 	spot->position = run_find(&run, item);
-	if (is_twin(&run, spot->position, item) && !replace)
+	if (is_duplicate(&run, spot->position, item) && !replace)
 		return CT_DUPLICATE;
 	ct_leaf_insert(writer, leaf, spot->position, entry);
 	spot_note(writer, spot, item, entry->top);
-	spot_climb(&writer->shape, spot, item, true);
+	spot_climb(&writer->context, spot, item, true);
 	return CT_OK;
 }
 
 static CtStatus
 insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSpot *spot)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item = {entry.time,
-				   ct_form_of(&writer->shape, entry.form, entry.record, &scratch),
+				   ct_layout_of(&writer->context, entry.layout, entry.record, &scratch),
 				   entry.record};
 	CtStatus status;
 
-	if (in_tail(&writer->shape, timeline, &item))
+	if (in_tail(&writer->context, timeline, &item))
 	{
 		CtRun run;
 
 		if (!tail_prepare(writer, timeline, entry.bytes))
 			return CT_NO_MEMORY;
-		if (in_tail(&writer->shape, timeline, &item)) /* it may just have been closed */
+		if (in_tail(&writer->context, timeline, &item)) /* it may just have been closed */
 		{
-			ct_tail_run(&writer->shape, timeline, &run);
+			ct_tail_run(&writer->context, timeline, &run);
 			spot->depth = 0;
 			spot->position = run_find(&run, &item);
-			if (is_twin(&run, spot->position, &item) && !replace)
+			if (is_duplicate(&run, spot->position, &item) && !replace)
 				return CT_DUPLICATE;
 			if (!entry.waited)
 				entry.late = spot->position < timeline->tail_count;
-			tail_insert(&writer->shape, timeline, spot->position, &entry);
+			tail_insert(&writer->context, timeline, spot->position, &entry);
 			ct_entered(writer, timeline, entry.top);
 			return CT_OK;
 		}
 	}
 	if (!entry.waited)
 		entry.late = timeline->tail_count > 0 ||
-					 ct_timeline_has_later(&writer->shape, timeline, &item);
+					 ct_timeline_has_later(&writer->context, timeline, &item);
 	status = insert_closed(writer, timeline, &item, &entry, replace, spot);
 	if (status == CT_OK)
 		ct_entered(writer, timeline, entry.top);
@@ -1039,7 +1039,7 @@ spot_compute(const CtWriter *writer, const CtSpot *spot, int depth)
 	for (; depth >= 0; depth--)
 	{
 		child_compute(writer, spot->inner[depth], spot->index[depth], depth == spot->depth - 1);
-		children_refresh(&writer->shape, spot->inner[depth], spot->index[depth]);
+		children_refresh(&writer->context, spot->inner[depth], spot->index[depth]);
 	}
 }
 
@@ -1068,7 +1068,7 @@ ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 
 	CT_ASSERT(depth >= 0 && ct_is_changing(timeline));
 	ct_leaf_free(writer, *spot->leaf);
-	ct_node_close(&writer->shape, spot->inner[depth], spot->index[depth], 1);
+	ct_node_close(&writer->context, spot->inner[depth], spot->index[depth], 1);
 	while (spot->inner[depth]->count == 0)
 	{
 		CtRef *at = depth == 0 ? &timeline->root
@@ -1081,9 +1081,9 @@ ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 			timeline->height = 0;
 			return;
 		}
-		ct_node_close(&writer->shape, spot->inner[depth], spot->index[depth], 1);
+		ct_node_close(&writer->context, spot->inner[depth], spot->index[depth], 1);
 	}
-	children_refresh(&writer->shape, spot->inner[depth],
+	children_refresh(&writer->context, spot->inner[depth],
 					 spot->index[depth] > 0 ? spot->index[depth] - 1 : 0);
 	spot_compute(writer, spot, depth - 1);
 	root_lower(writer, timeline);
@@ -1096,7 +1096,7 @@ ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 static void
 leaf_merge(CtWriter *writer, const CtSpot *spot)
 {
-	const CtShape *shape = &writer->shape;
+	const CtReadContext *context = &writer->context;
 	CtInner *inner = spot->inner[spot->depth - 1];
 	uint32_t i = spot->index[spot->depth - 1];
 	const CtLeaf *leaf[2];
@@ -1125,14 +1125,14 @@ leaf_merge(CtWriter *writer, const CtSpot *spot)
 	}
 	for (int j = 0; j < 2; j++)
 	{
-		ct_leaf_run(shape, leaf[j], &run);
+		ct_leaf_run(context, leaf[j], &run);
 		ct_leaf_copy(writer, ct_ptr(writer->arena, ref), &run, 0, run.count);
 		ct_leaf_free(writer, ct_node_child(inner)[i + (uint32_t) j]);
 	}
 	ct_node_child(inner)[i] = ref;
-	ct_node_close(shape, inner, i + 1, 1);
+	ct_node_close(context, inner, i + 1, 1);
 	child_compute(writer, inner, i, true);
-	children_refresh(shape, inner, i);
+	children_refresh(context, inner, i);
 }
 
 void
@@ -1163,22 +1163,22 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 void
 ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 {
-	const CtShape *shape = &writer->shape;
+	const CtReadContext *context = &writer->context;
 	CtRun run;
 	uint32_t i = spot->position - 1;
-	CtForm scratch;
-	CtForm form;
+	CtLayout scratch;
+	CtLayout layout;
 	uint8_t record[CT_MAX_RECORD_BYTES];
 	CtItem item;
 
 	CT_ASSERT(spot->position > 0 && ct_is_changing(timeline));
-	ct_spot_run(shape, timeline, spot, &run);
+	ct_spot_run(context, timeline, spot, &run);
 	item = ct_run_item(&run, i, &scratch);
 	/* A copy: what it did must be known when it is gone. */
-	CT_ASSERT(i < run.count && item.form->bytes <= CT_MAX_RECORD_BYTES);
-	memcpy(&form, item.form, ct_form_bytes(item.form));
-	memcpy(record, item.record, item.form->bytes);
-	item.form = &form;
+	CT_ASSERT(i < run.count && item.layout->bytes <= CT_MAX_RECORD_BYTES);
+	memcpy(&layout, item.layout, ct_layout_bytes(item.layout));
+	memcpy(record, item.record, item.layout->bytes);
+	item.layout = &layout;
 	item.record = record;
 
 	if (ct_run_label(&run, i) == 0)
@@ -1195,12 +1195,12 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 		else
 		{
 			spot_facts(writer, spot);
-			spot_climb(shape, spot, &item, false);
+			spot_climb(context, spot, &item, false);
 			if (((CtLeaf *) ct_ptr(writer->arena, *spot->leaf))->count <= CT_LEAF_EVENTS / 4)
 				leaf_merge(writer, spot);
 		}
 	}
-	ct_record_free(writer, &form, record);
+	ct_record_free(writer, &layout, record);
 }
 
 /* ---- freezing ------------------------------------------------------------------------------ */
@@ -1316,13 +1316,13 @@ ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 static void
 run_free(CtWriter *writer, const CtRun *run)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
 	for (uint32_t i = 0; i < run->count; i++)
 	{
 		CtItem item = ct_run_item(run, i, &scratch);
 
-		ct_record_free(writer, item.form, item.record);
+		ct_record_free(writer, item.layout, item.record);
 	}
 }
 
@@ -1341,7 +1341,7 @@ last_leaf_free(CtWriter *writer, CtTimeline *timeline)
 
 		at[depth + 1] = &ct_node_child(inner)[inner->count - 1];
 	}
-	ct_leaf_run(&writer->shape, ct_ptr(writer->arena, *at[depth]), &run);
+	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *at[depth]), &run);
 	run_free(writer, &run);
 	ct_leaf_free(writer, *at[depth]);
 	while (depth-- > 0)
@@ -1372,7 +1372,7 @@ ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 	{
 		CtRun run;
 
-		ct_tail_run(&writer->shape, timeline, &run);
+		ct_tail_run(&writer->context, timeline, &run);
 		run_free(writer, &run);
 		freed += (int) run.count;
 		ct_tail_free(writer, timeline);

@@ -36,20 +36,20 @@ ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 }
 
 static inline void
-ct_tail_run(const CtShape *shape, const CtTimeline *timeline, CtRun *run)
+ct_tail_run(const CtReadContext *context, const CtTimeline *timeline, CtRun *run)
 {
 	/* Each is looked at once; of a slot that is just recycled the stride may be 0 beside rows. */
 	uint8_t count = __atomic_load_n(&timeline->tail_count, __ATOMIC_RELAXED);
 	uint16_t stride = __atomic_load_n(&timeline->tail_stride, __ATOMIC_RELAXED);
 
-	run->shape = shape;
+	run->context = context;
 	run->count = count < CT_TAIL_EVENTS ? count : CT_TAIL_EVENTS;
-	run->form = timeline->tail_form;
+	run->layout = timeline->tail_layout;
 	run->finish = timeline->tail_finish != 0;
-	run->set = run->form != 0 ? ct_form_of(shape, run->form, NULL, NULL)->touched : UINT64_MAX;
+	run->set = run->layout != 0 ? ct_layout_of(context, run->layout, NULL, NULL)->touched : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;
-	run->base = ct_ptr(shape->arena, timeline->tail);
+	run->base = ct_ptr(context->arena, timeline->tail);
 	run->stride = stride < CT_MAX_ROW_BYTES ? stride : CT_MAX_ROW_BYTES;
 	if (stride == 0)
 		run->stride = sizeof(CtRow);
@@ -63,7 +63,7 @@ ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 	row->time = entry->time;
 	CT_ASSERT(sizeof(CtRow) + entry->bytes <= stride);
 	row->label = (uint32_t) entry->top;
-	row->form = (uint16_t) entry->form;
+	row->layout = (uint16_t) entry->layout;
 	row->late = entry->late;
 	if (entry->bytes == 16)
 		memcpy(row->record, entry->record, 16);
@@ -97,8 +97,8 @@ ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	uint32_t count = timeline->tail_count;
 	CtRow *row = ct_tail_row(writer->arena, timeline, count);
 
-	if (count == 0 || count == timeline->tail_capacity || timeline->tail_form != entry->form ||
-		entry->form == 0 ||
+	if (count == 0 || count == timeline->tail_capacity || timeline->tail_layout != entry->layout ||
+		entry->layout == 0 ||
 		((const CtRow *) ((const char *) row - timeline->tail_stride))->time >= entry->time)
 		return false;
 	ct_row_write(row, entry, timeline->tail_stride);
@@ -115,12 +115,12 @@ ct_node_until(const CtInner *inner, int64_t time)
 	return ct_count_until(inner->time, inner->count < CT_FANOUT ? inner->count : CT_FANOUT, time);
 }
 
-void ct_spot_run(const CtShape *shape, const CtTimeline *timeline, const CtSpot *spot, CtRun *run);
-CtItem ct_first_item(const CtShape *shape, CtRef ref, int height, CtForm *scratch);
-bool ct_timeline_last(const CtShape *shape, const CtTimeline *timeline, CtItem *item,
-					  CtForm *scratch);
-bool ct_timeline_has_later(const CtShape *shape, const CtTimeline *timeline, const CtItem *item);
-bool ct_timeline_locate(const CtShape *shape, const CtTimeline *timeline, const CtItem *item,
+void ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtRun *run);
+CtItem ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scratch);
+bool ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item,
+					  CtLayout *scratch);
+bool ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item);
+bool ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
 						CtSpot *spot);
 CtStatus
 ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry) CT_MUST_CHECK;
@@ -132,7 +132,7 @@ int ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit);
 
 void ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot);
 bool ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride);
-void ct_tail_note(const CtShape *shape, CtTimeline *timeline);
+void ct_tail_note(const CtReadContext *context, CtTimeline *timeline);
 void ct_tail_free(CtWriter *writer, CtTimeline *timeline);
 
 #endif /* CT_TIMELINE_H */

@@ -62,7 +62,7 @@ walk_tree(CtUnseen *unseen)
 			ct_walk_enter(&walk, child);
 			continue;
 		}
-		ct_leaf_run(sight->shape, ct_ptr(sight->shape->arena, child), &run);
+		ct_leaf_run(sight->context, ct_ptr(sight->context->arena, child), &run);
 		note_labels(unseen, &run);
 	}
 }
@@ -79,8 +79,8 @@ uint32_t
 ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 				   uint64_t *top, uint32_t room)
 {
-	CtShape shape = ct_store_shape(arena, ct_ptr(arena, store));
-	CtUnseen unseen = {.sight = ct_sight(&shape, store, timeline, snapshot, NULL),
+	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
+	CtUnseen unseen = {.sight = ct_sight(&context, store, timeline, snapshot, NULL),
 					   .top = top,
 					   .room = room};
 	CtRun run;
@@ -90,7 +90,7 @@ ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline, const CtSn
 	if (ct_timeline_seen(arena, timeline, snapshot))
 		return 0;
 	walk_tree(&unseen);
-	ct_tail_run(&shape, unseen.sight.timeline, &run);
+	ct_tail_run(&context, unseen.sight.timeline, &run);
 	note_labels(&unseen, &run);
 	return unseen.count;
 }

@@ -22,7 +22,7 @@
 
 typedef struct CtCheck
 {
-	CtShape shape;
+	CtReadContext context;
 	const CtStore *store;
 	const char *reason; /* the first invariant found broken */
 	uint64_t bytes;     /* found so far */
@@ -37,7 +37,7 @@ typedef struct CtCheck
 	bool remainder; /* sums of it hold for nothing (K2) */
 	bool has_previous;
 	CtItem previous; /* event before, in the same timeline */
-	CtForm previous_form;
+	CtLayout previous_layout;
 } CtCheck;
 
 /* Remember the first reason; true as long as there is none. */
@@ -52,7 +52,7 @@ require(CtCheck *check, bool holds, const char *reason)
 static inline const void *
 at(const CtCheck *check, CtRef ref)
 {
-	return ct_ptr(check->shape.arena, ref);
+	return ct_ptr(check->context.arena, ref);
 }
 
 static void
@@ -65,51 +65,51 @@ count_bytes(CtCheck *check, size_t bytes)
 
 /* What a record owns. */
 static void
-check_record(CtCheck *check, const CtForm *form, const uint8_t *record)
+check_record(CtCheck *check, const CtLayout *layout, const uint8_t *record)
 {
 	uint32_t bytes = 0;
 
-	for (uint64_t rest = form->set & ~form->null; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = layout->set & ~layout->null; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
 		CtRef ref;
 
-		if (!require(check, i < check->shape.schema->nattrs, "E1: a record sets what is not there"))
+		if (!require(check, i < check->context.schema->nattrs, "E1: a record sets what is not there"))
 			return;
-		bytes += ct_cell_bytes(&check->shape.schema->attr[i]);
-		if ((form->apart >> i & 1) == 0)
+		bytes += ct_cell_bytes(&check->context.schema->attr[i]);
+		if ((layout->apart >> i & 1) == 0)
 			continue;
-		memcpy(&ref, record + ct_form_offset(form, i), sizeof(ref));
+		memcpy(&ref, record + ct_layout_offset(layout, i), sizeof(ref));
 		if (ref != 0)
 			count_bytes(check, sizeof(CtApart) + ((const CtApart *) at(check, ref))->bytes);
 	}
-	require(check, form->bytes == bytes || form->bytes == bytes + CT_EXPLICIT_BYTES,
+	require(check, layout->bytes == bytes || layout->bytes == bytes + CT_EXPLICIT_BYTES,
 			"E1: a record's size is not that of its cells");
 }
 
 static void
-check_forms(CtCheck *check)
+check_layouts(CtCheck *check)
 {
 	const CtStore *store = check->store;
-	const CtRef *forms = at(check, store->forms);
+	const CtRef *layouts = at(check, store->layouts);
 
 	require(check, store->nforms <= CT_MAX_FORMS, "S7: too many forms");
-	if (store->forms != 0)
-		count_bytes(check, store->forms_capacity * sizeof(CtRef));
+	if (store->layouts != 0)
+		count_bytes(check, store->layouts_capacity * sizeof(CtRef));
 	for (uint32_t i = 1; i < store->nforms; i++)
 	{
-		const CtForm *form = at(check, forms[i]);
+		const CtLayout *layout = at(check, layouts[i]);
 
-		count_bytes(check, ct_form_bytes(form));
-		require(check, form->nattrs <= check->shape.schema->nattrs,
+		count_bytes(check, ct_layout_bytes(layout));
+		require(check, layout->nattrs <= check->context.schema->nattrs,
 				"S7: a form sets what is not there");
 		for (uint32_t j = 1; j < i; j++)
 		{
-			const CtForm *other = at(check, forms[j]);
+			const CtLayout *other = at(check, layouts[j]);
 
 			require(check,
-					form->set != other->set || form->null != other->null ||
-						form->kind != other->kind,
+					layout->set != other->set || layout->null != other->null ||
+						layout->kind != other->kind,
 					"S7: a form is kept twice");
 		}
 	}
@@ -129,27 +129,27 @@ typedef struct CtWay
 static void
 compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *cell)
 {
-	const CtAttr *a = &check->shape.schema->attr[attr];
+	const CtAttr *a = &check->context.schema->attr[attr];
 	const CtInner *inner = at(check, ref);
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 
 	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, cell);
 	if (height > 0)
 		return;
-	ct_leaf_run(&check->shape, at(check, ref), &run);
+	ct_leaf_run(&check->context, at(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		CtItem item = ct_run_item(&run, i, &scratch);
 		CtCell g;
 
-		if (item.form->kind == CT_FINISH)
+		if (item.layout->kind == CT_FINISH)
 			ct_cell_reset(a, cell);
-		else if (ct_form_touches(item.form, attr))
+		else if (ct_layout_touches(item.layout, attr))
 		{
-			ct_cell_of(&check->shape, &item, attr, &g);
-			ct_cell_then(&check->shape, a, cell, &g);
+			ct_cell_of(&check->context, &item, attr, &g);
+			ct_cell_then(&check->context, a, cell, &g);
 		}
 	}
 }
@@ -159,7 +159,7 @@ static bool
 sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 {
 	const CtInner *inner = at(check, ref);
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 
 	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
@@ -169,12 +169,12 @@ sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
 	}
 	if (height > 0)
 		return false;
-	ct_leaf_run(&check->shape, at(check, ref), &run);
+	ct_leaf_run(&check->context, at(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
-		const CtForm *form = ct_run_item(&run, i, &scratch).form;
+		const CtLayout *layout = ct_run_item(&run, i, &scratch).layout;
 
-		if (form->kind != CT_FINISH && ct_form_touches(form, attr))
+		if (layout->kind != CT_FINISH && ct_layout_touches(layout, attr))
 			return true;
 	}
 	return false;
@@ -203,8 +203,8 @@ check_narrow(CtCheck *check, const CtAttr *attr, const CtInner *inner, const CtC
 static void
 check_column(CtCheck *check, CtRef ref, int height, int attr)
 {
-	const CtShape *shape = &check->shape;
-	const CtAttr *a = &shape->schema->attr[attr];
+	const CtReadContext *context = &check->context;
+	const CtAttr *a = &context->schema->attr[attr];
 	const CtInner *inner = at(check, ref);
 	const CtColumn *column;
 	CtCell sum = {.tag = CT_KEEP};
@@ -228,19 +228,19 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 		{
 			if (i % CT_GROUP == 0)
 			{
-				ct_cell_then(shape, a, &group, &sum);
-				ct_node_get(shape, inner, CT_GROUPS, i / CT_GROUP, attr, &kept);
+				ct_cell_then(context, a, &group, &sum);
+				ct_node_get(context, inner, CT_GROUPS, i / CT_GROUP, attr, &kept);
 				require(check, check->remainder || ct_cell_same(a, &kept, &group), "N1: what is before a group is wrong");
 				sum.tag = CT_KEEP;
 			}
-			ct_node_get(shape, inner, CT_BEFORE, i, attr, &kept);
+			ct_node_get(context, inner, CT_BEFORE, i, attr, &kept);
 			require(check, check->remainder || ct_cell_same(a, &kept, &sum), "N1: what is before a child is wrong");
 		}
-		ct_node_get(shape, inner, CT_TOTAL, i, attr, &total);
+		ct_node_get(context, inner, CT_TOTAL, i, attr, &total);
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, &fresh);
 		require(check, check->remainder || ct_cell_same(a, &total, &fresh),
 				"N1: a total is not the composition of its events");
-		ct_cell_then(shape, a, &sum, &total);
+		ct_cell_then(context, a, &sum, &total);
 		require(check,
 				(column->overrides >> i & 1) == ct_tag_overrides(total.tag) &&
 					(column->sets >> i & 1) == (total.tag != CT_KEEP),
@@ -272,40 +272,40 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 	const CtTimeline *timeline = at(check, check->timeline);
 	uint32_t label = ct_run_label(run, i);
 	uint64_t top = label == 0 ? 0 : ct_label_top(check->store->newest_top, label);
-	CtForm scratch;
+	CtLayout scratch;
 	CtItem item = ct_run_item(run, i, &scratch);
 
-	check_record(check, item.form, item.record);
-	require(check, run->form == 0 || run->form == ct_run_form(run, i), "B2: a form is another's");
-	require(check, run->finish || item.form->kind != CT_FINISH, "B2: a finish is not known");
-	require(check, (item.form->touched & ~run->set) == 0, "B2: what is touched is not known");
+	check_record(check, item.layout, item.record);
+	require(check, run->layout == 0 || run->layout == ct_run_layout(run, i), "B2: a form is another's");
+	require(check, run->finish || item.layout->kind != CT_FINISH, "B2: a finish is not known");
+	require(check, (item.layout->touched & ~run->set) == 0, "B2: what is touched is not known");
 	check->frozen += top == 0;
 	check->young += top != 0;
 	require(check, top == 0 || (timeline->lo <= top && top <= timeline->hi),
 			"T4: a young event is outside its timeline's lo/hi");
 	if (check->has_previous)
 	{
-		require(check, ct_item_cmp(&check->shape, &check->previous, &item) <= 0,
+		require(check, ct_item_cmp(&check->context, &check->previous, &item) <= 0,
 				"T1: events are out of order");
 		require(check,
-				!item.form->has_id ||
-					ct_item_cmp_identity(&check->shape, &check->previous, &item) != 0,
+				!item.layout->has_id ||
+					ct_item_cmp_identity(&check->context, &check->previous, &item) != 0,
 				"T7: twins have entered");
 	}
-	check_way(check, way, top, item.form->kind == CT_FINISH);
+	check_way(check, way, top, item.layout->kind == CT_FINISH);
 	check->has_previous = true;
-	memcpy(&check->previous_form, item.form, ct_form_bytes(item.form));
-	check->previous = (CtItem){item.time, &check->previous_form, item.record};
+	memcpy(&check->previous_layout, item.layout, ct_layout_bytes(item.layout));
+	check->previous = (CtItem){item.time, &check->previous_layout, item.record};
 }
 
 static bool
 has_finish(const CtRun *run)
 {
-	CtForm scratch;
+	CtLayout scratch;
 
 	for (uint32_t i = 0; i < run->count; i++)
 	{
-		if (ct_run_item(run, i, &scratch).form->kind == CT_FINISH)
+		if (ct_run_item(run, i, &scratch).layout->kind == CT_FINISH)
 			return true;
 	}
 	return false;
@@ -316,7 +316,7 @@ check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 {
 	CtRun run;
 
-	ct_leaf_run(&check->shape, leaf, &run);
+	ct_leaf_run(&check->context, leaf, &run);
 	count_bytes(check, ct_leaf_bytes(leaf->capacity, leaf->room));
 	if (leaf->labels != 0)
 		count_bytes(check, leaf->capacity * sizeof(uint32_t));
@@ -337,7 +337,7 @@ check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 static bool
 ends_with_finish(const CtCheck *check, CtRef ref, int height)
 {
-	CtForm scratch;
+	CtLayout scratch;
 	CtRun run;
 
 	for (; height > 0; height--)
@@ -346,15 +346,15 @@ ends_with_finish(const CtCheck *check, CtRef ref, int height)
 
 		ref = ct_node_child(inner)[inner->count - 1];
 	}
-	ct_leaf_run(&check->shape, at(check, ref), &run);
-	return ct_run_item(&run, run.count - 1, &scratch).form->kind == CT_FINISH;
+	ct_leaf_run(&check->context, at(check, ref), &run);
+	return ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH;
 }
 
 static void
 check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 {
 	const CtInner *inner = at(check, ref);
-	CtForm scratch;
+	CtLayout scratch;
 
 	if (height == 0)
 	{
@@ -378,7 +378,7 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 			break;
 		require(check,
 				inner->time[i] ==
-					ct_first_item(&check->shape, child, height - 1, &scratch).time,
+					ct_first_item(&check->context, child, height - 1, &scratch).time,
 				"T2: a node's time is not its first event's");
 		require(check,
 				(inner->finish >> i & 1) ==
@@ -394,9 +394,9 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 				"T3: a node lacks a column of a child");
 	}
 	way->depth--;
-	for (int i = 0; i < check->shape.schema->nattrs && check->reason == NULL; i++)
+	for (int i = 0; i < check->context.schema->nattrs && check->reason == NULL; i++)
 	{
-		if (check->shape.schema->attr[i].rule != CT_RULE_NONE)
+		if (check->context.schema->attr[i].rule != CT_RULE_NONE)
 			check_column(check, ref, height, i);
 	}
 }
@@ -407,7 +407,7 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 	CtWay way = {.depth = 0};
 	CtRun run;
 
-	ct_tail_run(&check->shape, timeline, &run);
+	ct_tail_run(&check->context, timeline, &run);
 	check->has_previous = false;
 	if (!require(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high") ||
 		!require(check, (timeline->root == 0) == (timeline->height == 0), "T6: a height is wrong"))
@@ -439,8 +439,8 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 	for (; ref != 0 && check->reason == NULL; count++)
 	{
 		const CtEvent *event = at(check, ref);
-		CtForm scratch;
-		const CtForm *form = ct_form_of(&check->shape, event->form, event->record, &scratch);
+		CtLayout scratch;
+		const CtLayout *layout = ct_layout_of(&check->context, event->layout, event->record, &scratch);
 
 		require(check, count < timeline->recents, "S1: more recent events than counted");
 		require(check, event->prev == previous, "S1: a recent event's link back is wrong");
@@ -450,8 +450,8 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 		require(check, event->top != 0, "S2: a recent event has no transaction");
 		require(check, event->time >= check->store->retained,
 				"P2: what has not entered is before what is retained");
-		check_record(check, form, event->record);
-		count_bytes(check, offsetof(CtEvent, record) + form->bytes);
+		check_record(check, layout, event->record);
+		count_bytes(check, offsetof(CtEvent, record) + layout->bytes);
 		check->recents += event->state == CT_RECENT;
 		check->waiting += event->state == CT_WAITING;
 		check->retractions += event->retracts;
@@ -465,7 +465,7 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 static void
 check_base(CtCheck *check, const CtTimeline *timeline)
 {
-	const CtSchema *schema = check->shape.schema;
+	const CtSchema *schema = check->context.schema;
 	const CtBase *base = at(check, timeline->base);
 	CtCell cells[CT_MAX_ATTRS];
 
@@ -477,7 +477,7 @@ check_base(CtCheck *check, const CtTimeline *timeline)
 				 "P1: a base sets what is not there"))
 		return;
 	count_bytes(check, ct_base_bytes(schema, base));
-	ct_base_cells(&check->shape, timeline->base, cells);
+	ct_base_cells(&check->context, timeline->base, cells);
 	for (uint64_t rest = base->set; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
@@ -496,7 +496,7 @@ check_timeline(CtCheck *check, CtRef ref)
 	const CtTimeline *timeline = at(check, ref);
 	const CtStore *store = check->store;
 	uint32_t key_bytes;
-	const void *key = ct_timeline_key(check->shape.arena, ref, &key_bytes);
+	const void *key = ct_timeline_key(check->context.arena, ref, &key_bytes);
 
 	check->timeline = ref;
 	check->remainder = timeline->partial;
@@ -504,7 +504,7 @@ check_timeline(CtCheck *check, CtRef ref)
 	if (key_bytes > CT_KEY_INLINE)
 		count_bytes(check, key_bytes);
 	require(check,
-			ct_directory_find(check->shape.arena, &store->directory, timeline->hash, key,
+			ct_directory_find(check->context.arena, &store->directory, timeline->hash, key,
 							  key_bytes) == ref,
 			"D1, D3: a timeline is not found by its key");
 	require(check, !ct_timeline_is_over(store, timeline),
@@ -581,15 +581,15 @@ check_waiting(CtCheck *check)
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
 		const CtEvent *event = at(check, ref);
-		CtForm scratch;
+		CtLayout scratch;
 		CtSpot spot;
-		CtItem item = ct_event_item(&check->shape, event, &scratch);
+		CtItem item = ct_event_item(&check->context, event, &scratch);
 
 		require(check, event->state == CT_WAITING, "S2: an event waits that does not");
-		require(check, event->retracts || item.form->has_id, "S2: an event waits that has no id");
+		require(check, event->retracts || item.layout->has_id, "S2: an event waits that has no id");
 		require(check,
 				event->retracts || retracted ||
-					ct_timeline_locate(&check->shape, at(check, event->timeline), &item, &spot),
+					ct_timeline_locate(&check->context, at(check, event->timeline), &item, &spot),
 				"S2: a waiting event has no twin, and none was taken back");
 		last = ref;
 		ref = event->queue;
@@ -656,7 +656,7 @@ check_directory(CtCheck *check)
 	require(check, nfree + directory->count == directory->nslots, "D2: slots are miscounted");
 	for (uint32_t slot = 0; slot < directory->nslots && check->reason == NULL; slot++)
 	{
-		CtRef ref = ct_directory_slot(check->shape.arena, directory, slot);
+		CtRef ref = ct_directory_slot(check->context.arena, directory, slot);
 
 		if (ref != 0)
 		{
@@ -672,10 +672,10 @@ CtStatus
 ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 {
 	const CtStore *store = ct_ptr(arena, ref);
-	CtCheck check = {.shape = ct_store_shape(arena, store), .store = store};
+	CtCheck check = {.context = ct_store_read_context(arena, store), .store = store};
 
 	count_bytes(&check, sizeof(CtStore));
-	count_bytes(&check, check.shape.schema->size);
+	count_bytes(&check, check.context.schema->size);
 	for (CtRef at_ref = store->retired; at_ref != 0;)
 	{
 		const CtRetired *retired = at(&check, at_ref);
@@ -684,7 +684,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 		count_bytes(&check, retired->bytes);
 		at_ref = retired->next;
 	}
-	check_forms(&check);
+	check_layouts(&check);
 	check_batches(&check);
 	check_waiting(&check);
 	check_young(&check);

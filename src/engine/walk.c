@@ -22,7 +22,7 @@ next_block(CtWalk *walk, bool backward, CtRun *run)
 	if (backward && walk->tail_left)
 	{
 		walk->tail_left = false;
-		ct_tail_run(sight->shape, sight->timeline, run);
+		ct_tail_run(sight->context, sight->timeline, run);
 		if (run->count > 0)
 			return true;
 	}
@@ -35,7 +35,7 @@ next_block(CtWalk *walk, bool backward, CtRun *run)
 			continue;
 		if (ct_walk_above_leaves(walk))
 		{
-			ct_leaf_run(sight->shape, ct_ptr(sight->shape->arena, child), run);
+			ct_leaf_run(sight->context, ct_ptr(sight->context->arena, child), run);
 			return true;
 		}
 		ct_walk_enter(walk, child);
@@ -43,7 +43,7 @@ next_block(CtWalk *walk, bool backward, CtRun *run)
 	if (!walk->tail_left)
 		return false;
 	walk->tail_left = false;
-	ct_tail_run(sight->shape, sight->timeline, run);
+	ct_tail_run(sight->context, sight->timeline, run);
 	return run->count > 0;
 }
 

@@ -28,7 +28,7 @@
 /* What a reader sees of a timeline. */
 typedef struct CtSight
 {
-	const CtShape *shape;
+	const CtReadContext *context;
 	const CtTimeline *timeline;
 	const CtSnapshot *snapshot; /* NULL: everything */
 	const CtRuns *runs;         /* NULL: nothing recent */
@@ -51,23 +51,23 @@ typedef struct CtWalk
 } CtWalk;
 
 static inline CtSight
-ct_sight(const CtShape *shape, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
+ct_sight(const CtReadContext *context, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 		 const CtRuns *runs)
 {
-	CtTimeline *t = ct_ptr(shape->arena, timeline);
+	CtTimeline *t = ct_ptr(context->arena, timeline);
 
-	return (CtSight){.shape = shape,
+	return (CtSight){.context = context,
 					 .timeline = t,
 					 .snapshot = snapshot,
 					 .runs = runs,
-					 .newest_top = ((const CtStore *) ct_ptr(shape->arena, store))->newest_top,
+					 .newest_top = ((const CtStore *) ct_ptr(context->arena, store))->newest_top,
 					 .sequence = atomic_load(&t->sequence)};
 }
 
 static inline const CtEvent *
 ct_sight_event(const CtSight *sight, CtRef ref)
 {
-	return ct_ptr(sight->shape->arena, ref);
+	return ct_ptr(sight->context->arena, ref);
 }
 
 /* Is an event with this label seen? */
@@ -103,18 +103,18 @@ ct_node_count(const CtInner *inner)
 
 /* The children in which an event touches the attribute. */
 static inline uint32_t
-ct_node_touching(const CtShape *shape, const CtInner *inner, int attr)
+ct_node_touching(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	if ((inner->columns >> attr & 1) == 0)
 		return inner->finish;
-	return ((const CtColumn *) ct_ptr(shape->arena, ct_node_column(inner)[attr]))->sets;
+	return ((const CtColumn *) ct_ptr(context->arena, ct_node_column(inner)[attr]))->sets;
 }
 
 /* Go into a node, which is the root or a child that ct_walk_child() has come to. */
 static inline __attribute__((always_inline)) void
 ct_walk_enter(CtWalk *walk, CtRef ref)
 {
-	const CtInner *inner = ct_ptr(walk->sight->shape->arena, ref);
+	const CtInner *inner = ct_ptr(walk->sight->context->arena, ref);
 	uint32_t first = walk->from > INT64_MIN ? ct_node_until(inner, walk->from - 1) : 0;
 	uint32_t end = walk->to < INT64_MAX ? ct_node_until(inner, walk->to) : ct_node_count(inner);
 	uint32_t children = ct_bits_below(end);
@@ -126,7 +126,7 @@ ct_walk_enter(CtWalk *walk, CtRef ref)
 	if (first > 1)
 		children &= ~ct_bits_below(first - 1);
 	if (walk->attr >= 0)
-		children &= ct_node_touching(walk->sight->shape, inner, walk->attr);
+		children &= ct_node_touching(walk->sight->context, inner, walk->attr);
 	walk->inner[walk->depth] = inner;
 	walk->children[walk->depth] = children;
 	walk->depth++;
@@ -137,7 +137,7 @@ ct_walk_begin(CtWalk *walk, const CtSight *sight, int64_t from, int64_t to, int 
 {
 	int height = ct_timeline_height(sight->timeline);
 
-	CT_ASSERT(attr < sight->shape->schema->nattrs);
+	CT_ASSERT(attr < sight->context->schema->nattrs);
 	walk->sight = sight;
 	walk->from = from;
 	walk->to = to;

@@ -6,11 +6,11 @@
  * on the store's account; what readers without the lock may still be looking at
  * is retired, and freed with the store.
  *
- * Called by everything above that changes a store; ct_store_shape() by readers,
+ * Called by everything above that changes a store; ct_store_read_context() by readers,
  * too.
  *
  * Concurrency: under the partition's lock, exclusively, but for
- * ct_store_shape(), which reads what is published before it is needed (S8).
+ * ct_store_read_context(), which reads what is published before it is needed (S8).
  *
  * The invariants of a store are stated at the head of store.c.
  *
@@ -20,13 +20,13 @@
 
 #include "engine/slot.h"
 
-CtShape
-ct_store_shape(const CtArena *arena, const CtStore *store)
+CtReadContext
+ct_store_read_context(const CtArena *arena, const CtStore *store)
 {
 	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
-	CtShape shape = {.arena = arena,
+	CtReadContext context = {.arena = arena,
 					 .schema = ct_ptr(arena, store->schema),
-					 .form = ct_ptr(arena, __atomic_load_n(&store->forms, __ATOMIC_ACQUIRE)),
+					 .layout = ct_ptr(arena, __atomic_load_n(&store->layouts, __ATOMIC_ACQUIRE)),
 					 .nforms = nforms,
 					 .lasts = store->lasts,
 					 .hidden = store->hidden,
@@ -36,7 +36,7 @@ ct_store_shape(const CtArena *arena, const CtStore *store)
 					 .initial = store->initial,
 					 .plain = store->plain != 0};
 
-	return shape;
+	return context;
 }
 
 CtWriter
@@ -45,7 +45,7 @@ ct_writer(CtArena *arena, CtRef ref)
 	CtWriter writer = {.arena = arena, .store = ct_ptr(arena, ref)};
 
 	CT_ASSERT(ref != 0);
-	writer.shape = ct_store_shape(arena, writer.store);
+	writer.context = ct_store_read_context(arena, writer.store);
 	return writer;
 }
 

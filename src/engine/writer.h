@@ -20,9 +20,9 @@ typedef struct CtQueue
 struct CtStore
 {
 	CtRef schema;
-	CtRef forms; /* references by number */
+	CtRef layouts; /* references by number */
 	CtRef retired;   /* descriptions and lists of forms before these (S8) */
-	uint64_t lasts;  /* masks of attributes, as in CtShape */
+	uint64_t lasts;  /* masks of attributes, as in CtReadContext */
 	uint64_t hidden;
 	uint64_t linear;
 	uint64_t moving;
@@ -30,7 +30,7 @@ struct CtStore
 	uint64_t initial;
 	uint64_t plain;
 	uint32_t nforms;
-	uint32_t forms_capacity;
+	uint32_t layouts_capacity;
 	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */
 	CtRef first_batch;
 	CtRef last_batch;
@@ -51,7 +51,7 @@ struct CtStore
 	uint64_t duplicates;
 	uint64_t conflicts;
 	uint64_t retracted;
-	uint64_t astray; /* retractions of what was not there */
+	uint64_t unmatched; /* retractions of what was not there */
 	uint64_t late;
 	int64_t net; /* events that have committed, less their retractions */
 	int64_t newest;
@@ -64,7 +64,7 @@ struct CtStore
 	uint64_t retain_frozen; /* events that had frozen when it began */
 	bool keeps;             /* twins are not decided about: see ct_store_keep() */
 	bool partial;           /* keys may be missing: partial.c */
-	uint64_t newest_untold; /* highest id of an event that went and was not told: partial.c */
+	uint64_t newest_unnotified; /* highest id of an event that went and was not told: partial.c */
 	uint32_t evict_slot;    /* the next one a walk of ct_store_evict() looks at */
 };
 
@@ -86,23 +86,23 @@ ct_ref_of(const CtWriter *writer, const void *at)
 	return (CtRef) ((size_t) ((const char *) at - writer->arena->base) / CT_GRANULE);
 }
 
-CtShape ct_store_shape(const CtArena *arena, const CtStore *store);
+CtReadContext ct_store_read_context(const CtArena *arena, const CtStore *store);
 
 /* Allocate and free on the store's account. */
 CtRef ct_take(CtWriter *writer, size_t bytes, bool upkeep) CT_MUST_CHECK;
 void ct_give(CtWriter *writer, CtRef ref, size_t bytes);
 
 static inline bool
-ct_is_form_of(const CtForm *form, const CtChange *change)
+ct_is_layout_of(const CtLayout *layout, const CtChange *change)
 {
-	return form->set == change->set && form->null == change->null && form->kind == change->kind;
+	return layout->set == change->set && layout->null == change->null && layout->kind == change->kind;
 }
 
 /* Of the form that the change before had, and its payload is the record? */
 static inline bool
 ct_is_verbatim(const CtWriter *writer, const CtChange *change)
 {
-	return writer->last != NULL && ct_is_form_of(writer->last, change) && writer->last->verbatim &&
+	return writer->last != NULL && ct_is_layout_of(writer->last, change) && writer->last->verbatim &&
 		   writer->last->bytes == change->payload_bytes;
 }
 

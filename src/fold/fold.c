@@ -34,8 +34,8 @@ static bool
 is_complete(ContimeGeneration *g, const CtSnapshot *snapshot, const CtArena *arena, CtRef store,
 			CtRef timeline)
 {
-	return ct_timeline_known(arena, store, timeline, snapshot) ||
-		(ct_timeline_known(arena, store, timeline, NULL) && contime_keys_are_seen(g, snapshot));
+	return ct_timeline_is_loaded(arena, store, timeline, snapshot) ||
+		(ct_timeline_is_loaded(arena, store, timeline, NULL) && contime_keys_are_seen(g, snapshot));
 }
 
 ContimeFoldResult

@@ -20,13 +20,13 @@
 #include "utils/snapshot.h"
 
 /* What became of a transaction. */
-typedef enum ContimeFate
+typedef enum ContimeXactStatus
 {
-	CONTIME_IN_PROGRESS,
-	CONTIME_COMMITTED,
-	CONTIME_ABORTED,
-	CONTIME_FORGOTTEN			/* so old that the commit log has been truncated */
-} ContimeFate;
+	CONTIME_XACT_IN_PROGRESS,
+	CONTIME_XACT_COMMITTED,
+	CONTIME_XACT_ABORTED,
+	CONTIME_XACT_TRUNCATED			/* so old that the commit log has been truncated */
+} ContimeXactStatus;
 
 /* A snapshot made ready for the engine. */
 typedef struct ContimeView
@@ -52,18 +52,18 @@ typedef struct ContimeView
  * The fate of a (sub)transaction by its 64-bit id and that of its top-level
  * transaction.  Not under a lock.
  */
-extern ContimeFate contime_fate(uint64 top, uint64 xid);
+extern ContimeXactStatus contime_xact_status(uint64 top, uint64 xid);
 
 /* Did it commit, of one that has ended?  ERROR when that is forgotten. */
 extern bool contime_committed(uint64 xid);
 
 /* A transaction id of the last 2^32 in 64 bits. */
-extern uint64 contime_widen(TransactionId xid);
+extern uint64 contime_full_xid(TransactionId xid);
 
 /* Which transactions had ended, for the label of a top-level transaction. */
 extern uint64 contime_ended(uint64 top);
 
-extern void contime_report_forgotten(uint64 xid) CONTIME_NORETURN;
+extern void contime_report_truncated(uint64 xid) CONTIME_NORETURN;
 
 /* ---- visible.c ------------------------------------------------------------------- */
 

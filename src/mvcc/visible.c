@@ -42,17 +42,17 @@ typedef enum Sight
 	UNKNOWN						/* the commit log must be asked */
 } Sight;
 
-typedef struct Fate
+typedef struct KnownStatus
 {
 	uint64		xid;
 	bool		committed;
-} Fate;
+} KnownStatus;
 
 /* What this backend has learned from the commit log. */
 static HTAB *fates = NULL;
 
 static void
-fates_prepare(void)
+prepare_statuses(void)
 {
 	HASHCTL		info;
 
@@ -64,7 +64,7 @@ fates_prepare(void)
 	if (fates)
 		return;
 	info.keysize = sizeof(uint64);
-	info.entrysize = sizeof(Fate);
+	info.entrysize = sizeof(KnownStatus);
 	info.hcxt = TopMemoryContext;
 	fates = hash_create("contime transaction fates", 256, &info,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -124,7 +124,7 @@ contime_view_begin(Snapshot snapshot)
 	view->unknown = palloc(view->capacity * sizeof(uint64));
 	view->unseen_capacity = 64;
 	view->unseen = palloc(view->unseen_capacity * sizeof(uint64));
-	fates_prepare();
+	prepare_statuses();
 	return view;
 }
 
@@ -142,7 +142,7 @@ contime_view_end(ContimeView *view)
 static Sight
 view_sight(const ContimeView *view, const CtEvent *event)
 {
-	Fate	   *fate;
+	KnownStatus	   *xact_status;
 
 	/*
 	 * The 64-bit top id is compared first, so that an id of 2^32 transactions
@@ -153,10 +153,10 @@ view_sight(const ContimeView *view, const CtEvent *event)
 		return event->cid < view->snapshot->curcid ? SEEN : HIDDEN;
 	if (!ct_snapshot_sees(&view->plain, event->top))
 		return UNSEEN;
-	fate = hash_search(fates, &event->xid, HASH_FIND, NULL);
-	if (fate == NULL)
+	xact_status = hash_search(fates, &event->xid, HASH_FIND, NULL);
+	if (xact_status == NULL)
 		return UNKNOWN;
-	return fate->committed ? SEEN : HIDDEN;
+	return xact_status->committed ? SEEN : HIDDEN;
 }
 
 /* Count one that does not fit, too, so that there is room the next time. */
@@ -267,14 +267,14 @@ contime_view_resolve(ContimeView *view)
 	{
 		bool		committed;
 		bool		found;
-		Fate	   *fate;
+		KnownStatus	   *xact_status;
 
 		CHECK_FOR_INTERRUPTS();
 		if (hash_search(fates, &view->unknown[i], HASH_FIND, NULL))
 			continue;
 		committed = contime_committed(view->unknown[i]);
-		fate = hash_search(fates, &view->unknown[i], HASH_ENTER, &found);
-		fate->committed = committed;
+		xact_status = hash_search(fates, &view->unknown[i], HASH_ENTER, &found);
+		xact_status->committed = committed;
 	}
 	view->nunknown = 0;
 }
@@ -285,5 +285,5 @@ contime_view_sees(ContimeView *view, uint64 top, uint64 xid)
 {
 	if (top == view->own_top && TransactionIdIsCurrentTransactionId((TransactionId) xid))
 		return true;
-	return ct_snapshot_sees(&view->plain, top) && contime_fate(top, xid) == CONTIME_COMMITTED;
+	return ct_snapshot_sees(&view->plain, top) && contime_xact_status(top, xid) == CONTIME_XACT_COMMITTED;
 }

@@ -30,7 +30,7 @@ contime_ended(uint64 top)
 }
 
 uint64
-contime_widen(TransactionId xid)
+contime_full_xid(TransactionId xid)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
 
@@ -45,7 +45,7 @@ static bool
 clog_hold(uint64 xid)
 {
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
-	return xid >= contime_widen(ShmemVariableCache->oldestClogXid);
+	return xid >= contime_full_xid(ShmemVariableCache->oldestClogXid);
 }
 
 static void
@@ -54,29 +54,29 @@ clog_release(void)
 	LWLockRelease(XactTruncationLock);
 }
 
-ContimeFate
-contime_fate(uint64 top, uint64 xid)
+ContimeXactStatus
+contime_xact_status(uint64 top, uint64 xid)
 {
-	ContimeFate fate = CONTIME_IN_PROGRESS;
+	ContimeXactStatus xact_status = CONTIME_XACT_IN_PROGRESS;
 
 	if (!clog_hold(xid))
-		fate = CONTIME_FORGOTTEN;
+		xact_status = CONTIME_XACT_TRUNCATED;
 	else if (TransactionIdIsInProgress((TransactionId) top))
 	{
 		/* A subtransaction may have been rolled back already. */
 		if (xid != top && TransactionIdDidAbort((TransactionId) xid))
-			fate = CONTIME_ABORTED;
+			xact_status = CONTIME_XACT_ABORTED;
 	}
 	else if (TransactionIdDidCommit((TransactionId) xid))
-		fate = CONTIME_COMMITTED;
+		xact_status = CONTIME_XACT_COMMITTED;
 	else if (TransactionIdDidAbort((TransactionId) xid))
-		fate = CONTIME_ABORTED;
+		xact_status = CONTIME_XACT_ABORTED;
 	clog_release();
-	return fate;
+	return xact_status;
 }
 
 void CONTIME_NORETURN
-contime_report_forgotten(uint64 xid)
+contime_report_truncated(uint64 xid)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
@@ -93,6 +93,6 @@ contime_committed(uint64 xid)
 
 	clog_release();
 	if (!known)
-		contime_report_forgotten(xid);
+		contime_report_truncated(xid);
 	return committed;
 }

@@ -491,7 +491,7 @@ close_problem(List *members, List **problems)
 }
 
 static List *
-find_problems(Node *node, List **problems)
+build_joinlists(Node *node, List **problems)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -505,7 +505,7 @@ find_problems(Node *node, List **problems)
 
 		foreach(lc, from)
 		{
-			List	   *members = find_problems(lfirst(lc), problems);
+			List	   *members = build_joinlists(lfirst(lc), problems);
 
 			remaining--;
 			if (list_length(members) <= 1 ||
@@ -518,8 +518,8 @@ find_problems(Node *node, List **problems)
 	else
 	{
 		JoinExpr   *join = castNode(JoinExpr, node);
-		List	   *left = find_problems(join->larg, problems);
-		List	   *right = find_problems(join->rarg, problems);
+		List	   *left = build_joinlists(join->larg, problems);
+		List	   *right = build_joinlists(join->rarg, problems);
 
 		if (join->jointype != JOIN_FULL &&
 			list_length(left) + list_length(right) <= join_collapse_limit)
@@ -693,7 +693,7 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 
 		classify(root, crel);
 		if (crel->verdict == PENDING && problems == NIL)
-			close_problem(find_problems((Node *) root->parse->jointree, &problems), &problems);
+			close_problem(build_joinlists((Node *) root->parse->jointree, &problems), &problems);
 	}
 	do
 	{

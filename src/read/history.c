@@ -215,38 +215,38 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 /* ---- events as they were told ----------------------------------------------------------------- */
 
 static bool
-take_told(void *arg, const CtTold *told)
+take_raw_event(void *arg, const CtRawEvent *told)
 {
-	Telling    *telling = arg;
-	ContimeScan *scan = telling->scan;
+	EventWalk    *event_walk = arg;
+	ContimeScan *scan = event_walk->scan;
 
-	if (told->time == telling->at && telling->skip > 0)
+	if (told->time == event_walk->at && event_walk->skip > 0)
 	{
-		telling->skip--;
+		event_walk->skip--;
 		return true;
 	}
-	if (telling->left-- == 0 || !contime_hold_told(&scan->chunk, scan->table, &scan->key.data, told))
+	if (event_walk->left-- == 0 || !contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told))
 		return false;
-	telling->taken = told->time == telling->at ? telling->taken + 1 : 1;
-	telling->at = told->time;
+	event_walk->taken = told->time == event_walk->at ? event_walk->taken + 1 : 1;
+	event_walk->at = told->time;
 	return true;
 }
 
 static ContimeFoldResult
-fill_told(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 		  int steps)
 {
-	Telling    *telling = arg;
+	EventWalk    *event_walk = arg;
 	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
 
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
-	if (!contime_scan_note_range(scan, arena, timeline, telling->at, telling->to))
+	if (!contime_scan_note_range(scan, arena, timeline, event_walk->at, event_walk->to))
 		return CONTIME_FOLD_RESOLVE;
-	telling->skip = telling->taken;
-	telling->left = steps;
-	return ct_timeline_tell(arena, store, timeline, telling->at, telling->to, &scan->view->plain,
-							&scan->view->runs, take_told, telling) ? CONTIME_FOLD_DONE : CONTIME_FOLD_MORE;
+	event_walk->skip = event_walk->taken;
+	event_walk->left = steps;
+	return ct_timeline_visit(arena, store, timeline, event_walk->at, event_walk->to, &scan->view->plain,
+							&scan->view->runs, take_raw_event, event_walk) ? CONTIME_FOLD_DONE : CONTIME_FOLD_MORE;
 }
 
 void
@@ -254,13 +254,13 @@ contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynu
 						 int64 from, int64 to)
 {
 	scan->from = from;
-	scan->telling.to = to;
+	scan->event_walk.to = to;
 	scan->ended = true;
 	(void) contime_scan_bind_range(scan, keys, keynulls, from, to);
 }
 
 bool
-contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *event)
+contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *event)
 {
 	HeldRow    *row;
 
@@ -270,14 +270,14 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeTold *ev
 		if (scan->ended && !contime_scan_next_key(scan))
 			return false;
 		if (scan->ended)
-			scan->telling = (Telling) {.at = scan->from, .to = scan->telling.to, .scan = scan};
+			scan->event_walk = (EventWalk) {.at = scan->from, .to = scan->event_walk.to, .scan = scan};
 		contime_chunk_reset(&scan->chunk);
-		scan->ended = !contime_scan_visit(scan, fill_told, &scan->telling, sizeof(scan->telling));
+		scan->ended = !contime_scan_visit(scan, fill_raw_events, &scan->event_walk, sizeof(scan->event_walk));
 		scan->row = scan->chunk.first;
 	}
 	row = scan->row;
 	scan->row = row->next;
-	*event = row->told;
+	*event = row->raw;
 	contime_held_store(scan->table, row, scan->values, slot);
 	return true;
 }

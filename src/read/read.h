@@ -32,12 +32,12 @@ typedef struct ContimeScan ContimeScan;
 struct ContimeReferences;
 
 /* Beside an event's columns: those it sets, NULL or not, as a mask; when it came. */
-typedef struct ContimeTold
+typedef struct ContimeRawEvent
 {
 	CtKind		kind;
 	uint64		set;
 	bool		late;			/* a newer one of its key had entered before */
-} ContimeTold;
+} ContimeRawEvent;
 
 /* ---- scan.c ---------------------------------------------------------------------- */
 
@@ -105,7 +105,7 @@ extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool 
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
-									ContimeTold *told);
+									ContimeRawEvent *told);
 
 /* ---- instant.c ------------------------------------------------------------------- */
 

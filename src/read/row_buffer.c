@@ -152,8 +152,8 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 }
 
 bool
-contime_hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-				  const CtTold *told)
+contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
+				  const CtRawEvent *told)
 {
 	Size		mark = chunk->used;
 	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
@@ -161,7 +161,7 @@ contime_hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key,
 	if (row == NULL)
 		return false;
 	*row = (HeldRow) {.instant = told->time, .present = true, .nstate = table->natts,
-		.key_bytes = key->len, .told = {told->kind, told->set, told->late}};
+		.key_bytes = key->len, .raw = {told->kind, told->set, told->late}};
 	row->key = chunk_take(chunk, key->len);
 	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
 	if (row->key && row->state)

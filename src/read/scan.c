@@ -167,7 +167,7 @@ latest(const ContimeScan *scan)
 
 /* Note the latest instant read: an event at or before it is then news. */
 static void
-note_served(pg_atomic_uint64 *served, int64 instant)
+raise_watermark(pg_atomic_uint64 *served, int64 instant)
 {
 	uint64		latest = pg_atomic_read_u64(served);
 
@@ -188,9 +188,9 @@ note_early(ContimeScan *scan, const int64 *instants, int ninstants, int64 until)
 {
 	pg_atomic_uint64 *early = contime_early(scan->table->relid);
 
-	note_served(early, until);
+	raise_watermark(early, until);
 	for (int i = 0; i < ninstants; i++)
-		note_served(early, instants[i]);
+		raise_watermark(early, instants[i]);
 	pg_memory_barrier();
 	find_generation(scan);
 }
@@ -293,8 +293,8 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		return;
 	if (scan->watched)
 	{
-		note_served(&scan->watched->served, latest(scan));
-		note_served(&scan->watched->served, until);
+		raise_watermark(&scan->watched->read_watermark, latest(scan));
+		raise_watermark(&scan->watched->read_watermark, until);
 	}
 	if (scan->memory && !keys)
 	{

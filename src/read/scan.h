@@ -22,7 +22,7 @@ typedef struct HeldRow
 	char	   *key;
 	int			nstate;
 	CtValue    *state;
-	ContimeTold told;			/* of an event */
+	ContimeRawEvent raw;			/* of an event */
 } HeldRow;
 
 /* A bump allocator over memory got beforehand: under a lock nothing may fail. */
@@ -47,7 +47,7 @@ typedef struct Walk
 } Walk;
 
 /* Where the telling of one key's events stands. */
-typedef struct Telling
+typedef struct EventWalk
 {
 	int64		at;				/* events up to here are held, */
 	int			taken;			/* so many of this instant */
@@ -55,7 +55,7 @@ typedef struct Telling
 	ContimeScan *scan;
 	int			skip;			/* of those told now */
 	int			left;			/* before it is enough for one visit */
-} Telling;
+} EventWalk;
 
 /*
  * What was read of a key and is not what new snapshots see, since something has
@@ -121,7 +121,7 @@ struct ContimeScan
 	/* histories and events: of the key at hand, */
 	int64		from;
 	Walk		walk;
-	Telling		telling;
+	EventWalk		event_walk;
 	bool		ended;			/* all of it is held */
 	HeldRow    *pending;		/* until when this state held is not known yet; */
 	Chunk		other;			/* it is here while more is held */
@@ -157,8 +157,8 @@ extern void contime_chunk_grow(Chunk *chunk);
 /* Copy a state, or an event, into the chunk; false when it does not fit. */
 extern bool contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state,
 							   int64 instant, const void *key, uint32 key_bytes);
-extern bool contime_hold_told(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-							  const CtTold *told);
+extern bool contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
+							  const CtRawEvent *told);
 
 /* A held row as a virtual tuple, whose values live in a context that is reset for it. */
 extern void contime_held_store(const ContimeTable *table, const HeldRow *row,

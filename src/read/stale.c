@@ -123,13 +123,13 @@ has_missed(const ContimeScan *scan, int partition)
 	const CtSnapshot *plain = &scan->view->plain;
 	CtArena		arena = contime_arena(partition);
 	CtRef		store = scan->watched->store[partition];
-	uint64		untold = store == 0 ? 0 : ct_store_untold(&arena, store);
+	uint64		untold = store == 0 ? 0 : ct_store_unnotified(&arena, store);
 
 	if (plain->xmin > untold)
 		return false;
 	for (uint32 i = 0; i < plain->nxip; i++)
 		if (plain->xip[i] <= untold &&
-			contime_fate(plain->xip[i], plain->xip[i]) == CONTIME_COMMITTED)
+			contime_xact_status(plain->xip[i], plain->xip[i]) == CONTIME_XACT_COMMITTED)
 			return true;
 	return plain->xmax <= untold;
 }

@@ -39,7 +39,7 @@ contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store
 	if ((scan->checked & bit) == 0 &&
 		contime_schema_conflict(scan->table, ct_store_schema(arena, store), 0) >= 0)
 	{
-		conflict = contime_shape_usable(scan->table, scan->generation, scan->partition, &usable);
+		conflict = contime_stored_usable(scan->table, scan->generation, scan->partition, &usable);
 		if (conflict >= 0)
 			contime_report_conflict(scan->table, conflict);
 	}
@@ -191,7 +191,7 @@ contime_scan_turn_to_heap(ContimeScan *scan)
 	MemoryContextReset(scan->values);
 	contime_decode_keys(scan->table, key, keys);
 	MemoryContextSwitchTo(caller);
-	contime_keys_want(scan->generation, key);
+	contime_want_key(scan->generation, key);
 	contime_scan_notify_missed(scan);
 	contime_heap_bind(contime_scan_heap(scan), keys, scan->until);
 	scan->from_heap = true;

@@ -44,7 +44,7 @@ typedef struct Opening
 	Oid			relation;
 	Oid			owner;
 	uint64		xid;
-	bool		forgot;			/* the table is older than the server's start */
+	bool		reset_due;			/* the table is older than the server's start */
 } Opening;
 
 static Oid
@@ -78,11 +78,11 @@ generation_reset(ContimeGeneration *g)
 	g->agreed = false;
 	g->dead = false;
 	g->wants_agent = false;
-	g->forgotten = false;
+	g->truncation_logged = false;
 	g->dropped = g->database_dropped = 0;
 	memset(g->store, 0, sizeof(g->store));
 	g->account = -1;
-	pg_atomic_write_u64(&g->served, (uint64) PG_INT64_MIN);
+	pg_atomic_write_u64(&g->read_watermark, (uint64) PG_INT64_MIN);
 	memset(&g->due, 0, sizeof(g->due));
 	memset(&g->sending, 0, sizeof(g->sending));
 	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
@@ -128,12 +128,12 @@ generation_new(const Opening *opening)
 	g->older = found ? entry->newest : -1;
 	g->since = GetCurrentTimestamp();
 	if (!found)
-		pg_atomic_write_u64(&g->served, pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
+		pg_atomic_write_u64(&g->read_watermark, pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
 	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
-	g->forgot = opening->forgot || had_generation(g->older);
+	g->reset_due = opening->reset_due || had_generation(g->older);
 	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
-	g->seq = g->told = g->opened;
-	pg_atomic_write_u64(&g->lost, g->forgot ? g->opened : 0);
+	g->seq = g->sent = g->opened;
+	pg_atomic_write_u64(&g->lost, g->reset_due ? g->opened : 0);
 	entry->newest = index;
 	contime_slot_take(index);
 	return g;
@@ -252,7 +252,7 @@ opening_of(Oid relation, uint64 xid)
 		.relation = relation,
 		.owner = owner_of(relation),
 		.xid = xid,
-		.forgot = xid == 0 && contime_is_old(relation)
+		.reset_due = xid == 0 && contime_is_old(relation)
 	};
 
 	return opening;
@@ -302,7 +302,7 @@ end_idle(ContimeGeneration *g)
 	idle = g->serial == serial && is_idle(g);
 	if (idle)
 	{
-		contime_early_raise(contime_early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->served));
+		contime_early_raise(contime_early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->read_watermark));
 		contime_chain_end(g - contime_shared->generation);
 	}
 	contime_registry_unlock();
@@ -351,7 +351,7 @@ generation_try(const Opening *opening)
 		own_note(g);
 
 	/* What this transaction opens, its end will have to be noticed; so is a reset. */
-	if (opening->xid != 0 || g->forgot)
+	if (opening->xid != 0 || g->reset_due)
 		contime_wake_workers();
 	return g;
 }
@@ -470,9 +470,9 @@ contime_generation_drop_database(Oid database, uint64 xid)
 }
 
 void
-contime_generation_forget(Oid relation)
+contime_generation_end_stale(Oid relation)
 {
-	if (contime_shared == NULL || !contime_known(relation))
+	if (contime_shared == NULL || !contime_has_generation(relation))
 		return;
 	contime_registry_lock(LW_EXCLUSIVE);
 	contime_chain_end(contime_chain_newest(MyDatabaseId, relation));

@@ -110,7 +110,7 @@ somebody_waits(pg_atomic_uint64 *waits)
 }
 
 bool
-contime_step_back(int partition, bool for_readers)
+contime_yield_lock(int partition, bool for_readers)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 	int			us;
@@ -129,7 +129,7 @@ void
 contime_lock(int partition, LWLockMode mode)
 {
 	if (mode == LW_SHARED)
-		(void) contime_step_back(partition, false);
+		(void) contime_yield_lock(partition, false);
 	if (!LWLockConditionalAcquire(&contime_partition_locks[partition].lock, mode))
 		poll_partition(partition, mode);
 }

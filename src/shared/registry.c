@@ -110,7 +110,7 @@ contime_chain_newest(Oid database, Oid relation)
 }
 
 bool
-contime_known(Oid relation)
+contime_has_generation(Oid relation)
 {
 	bool		known;
 
@@ -190,25 +190,25 @@ contime_settled_note(Settled *settled, int index)
 	settled->xid = contime_generation_is_opened(g) ? 0 : g->xid;
 	settled->dropped = g->dropped;
 	settled->database_dropped = g->database_dropped;
-	settled->opener = settled->xid == 0 ? CONTIME_COMMITTED : CONTIME_IN_PROGRESS;
-	settled->dropper = settled->database_dropper = CONTIME_IN_PROGRESS;
+	settled->opener = settled->xid == 0 ? CONTIME_XACT_COMMITTED : CONTIME_XACT_IN_PROGRESS;
+	settled->dropper = settled->database_dropper = CONTIME_XACT_IN_PROGRESS;
 }
 
 void
 contime_settled_find(Settled *settled)
 {
 	if (settled->xid != 0)
-		settled->opener = contime_fate(settled->xid, settled->xid);
+		settled->opener = contime_xact_status(settled->xid, settled->xid);
 	if (settled->dropped != 0)
-		settled->dropper = contime_fate(settled->dropped, settled->dropped);
+		settled->dropper = contime_xact_status(settled->dropped, settled->dropped);
 	if (settled->database_dropped != 0)
-		settled->database_dropper = contime_fate(settled->database_dropped, settled->database_dropped);
+		settled->database_dropper = contime_xact_status(settled->database_dropped, settled->database_dropped);
 }
 
 bool
 contime_settled_is_gone(const Settled *settled)
 {
-	return settled->dropper == CONTIME_COMMITTED || settled->database_dropper == CONTIME_COMMITTED;
+	return settled->dropper == CONTIME_XACT_COMMITTED || settled->database_dropper == CONTIME_XACT_COMMITTED;
 }
 
 void
@@ -218,15 +218,15 @@ contime_settled_enter(const Settled *settled)
 
 	if (!g->used || g->serial != settled->serial || g->dead)
 		return;
-	if (settled->xid != 0 && settled->opener == CONTIME_COMMITTED)
+	if (settled->xid != 0 && settled->opener == CONTIME_XACT_COMMITTED)
 		g->agreed = true;
-	if (settled->dropped == g->dropped && settled->dropper == CONTIME_ABORTED)
+	if (settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_ABORTED)
 		g->dropped = 0;
-	if (settled->database_dropped == g->database_dropped && settled->database_dropper == CONTIME_ABORTED)
+	if (settled->database_dropped == g->database_dropped && settled->database_dropper == CONTIME_XACT_ABORTED)
 		g->database_dropped = 0;
-	if (settled->opener == CONTIME_ABORTED ||
-		(settled->dropped == g->dropped && settled->dropper == CONTIME_COMMITTED) ||
-		settled->database_dropper == CONTIME_COMMITTED)
+	if (settled->opener == CONTIME_XACT_ABORTED ||
+		(settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_COMMITTED) ||
+		settled->database_dropper == CONTIME_XACT_COMMITTED)
 		contime_chain_kill(settled->index);
 }
 
@@ -279,12 +279,12 @@ choose_generation(Settled *undecided, int n)
 			TransactionIdIsCurrentTransactionId((TransactionId) settled->dropped))
 			return NULL;
 		contime_settled_find(settled);
-		if (settled->opener == CONTIME_FORGOTTEN)
-			contime_report_forgotten(settled->xid);
-		if (settled->opener != CONTIME_IN_PROGRESS &&
-			(settled->xid != 0 || settled->dropper != CONTIME_IN_PROGRESS))
+		if (settled->opener == CONTIME_XACT_TRUNCATED)
+			contime_report_truncated(settled->xid);
+		if (settled->opener != CONTIME_XACT_IN_PROGRESS &&
+			(settled->xid != 0 || settled->dropper != CONTIME_XACT_IN_PROGRESS))
 			settled_store(settled);
-		if (settled->opener == CONTIME_COMMITTED && settled->dropper != CONTIME_COMMITTED)
+		if (settled->opener == CONTIME_XACT_COMMITTED && settled->dropper != CONTIME_XACT_COMMITTED)
 			return &contime_shared->generation[settled->index];
 	}
 	return NULL;
@@ -354,7 +354,7 @@ contime_is_old(Oid relation)
 		ReleaseSysCache(tuple);
 	}
 	return contime_shared->first_xid == 0 || !TransactionIdIsNormal(xmin) ||
-		contime_widen(xmin) < contime_shared->first_xid;
+		contime_full_xid(xmin) < contime_shared->first_xid;
 }
 
 pg_atomic_uint64 *

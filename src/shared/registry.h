@@ -60,9 +60,9 @@ typedef struct Settled
 	uint64		xid;			/* that opened it; 0: it has been opened */
 	uint64		dropped;		/* that drops its table, or 0 */
 	uint64		database_dropped;	/* likewise, its database */
-	ContimeFate opener;
-	ContimeFate dropper;
-	ContimeFate database_dropper;
+	ContimeXactStatus opener;
+	ContimeXactStatus dropper;
+	ContimeXactStatus database_dropper;
 } Settled;
 
 extern void contime_settled_note(Settled *settled, int index);

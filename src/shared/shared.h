@@ -86,7 +86,7 @@ typedef struct ContimeGeneration
 	bool		agreed;			/* xid is known to have committed */
 	bool		dead;			/* in no chain any more: to be freed by the workers */
 	bool		wants_agent;	/* first data came: start the database's agent */
-	bool		forgotten;		/* it was logged that some fate is not known any more */
+	bool		truncation_logged;		/* it was logged that some fate is not known any more */
 	Oid			database;
 	Oid			relation;
 	Oid			owner;			/* of the table, when this was opened */
@@ -98,15 +98,15 @@ typedef struct ContimeGeneration
 	TimestampTz since;			/* remembers from here */
 	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
 	int			account;		/* that its bytes are charged to, or -1 (accounts.c) */
-	pg_atomic_uint64 served;	/* latest instant read (as int64) */
-	bool		forgot;			/* an earlier life of the table: a reset is due */
+	pg_atomic_uint64 read_watermark;	/* latest instant read (as int64) */
+	bool		reset_due;			/* an earlier life of the table: a reset is due */
 	uint64		opened;			/* its notices have greater numbers */
 	pg_atomic_uint64 lost;		/* those up to here cannot be replayed */
 	slock_t		notice_mutex;	/* of what follows: notify/notices.c */
 	uint64		seq;			/* number of the last notice */
 	ContimeDue	due;
 	ContimeDue	sending;		/* what the agent is about to commit */
-	uint64		told;			/* the agent has committed up to this number */
+	uint64		sent;			/* the agent has committed up to this number */
 	pg_atomic_uint64 retained;	/* earliest instant answered (as int64), */
 	pg_atomic_uint64 newest;	/* newest that committed, on a logical clock */
 	pg_atomic_uint64 too_late;	/* events ignored */
@@ -270,7 +270,7 @@ extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
 /* Wait a moment if a writer, or even a reader, waits for the lock.  True: one did. */
-extern bool contime_step_back(int partition, bool for_readers);
+extern bool contime_yield_lock(int partition, bool for_readers);
 
 /* Likewise the registry's lock. */
 extern void contime_registry_lock(LWLockMode mode);
@@ -292,7 +292,7 @@ extern void contime_shared_startup(void);
 /* ---- registry.c ------------------------------------------------------------------ */
 
 /* Does a relation of this database have a generation that is not dead? */
-extern bool contime_known(Oid relation);
+extern bool contime_has_generation(Oid relation);
 
 /* The generation in force, or NULL when nothing was ever written. */
 extern ContimeGeneration *contime_generation(Oid relation);
@@ -348,7 +348,7 @@ extern void contime_generation_drop(Oid relation, uint64 xid);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 
 /* A relation of this database is being created: what had its OID before is no more. */
-extern void contime_generation_forget(Oid relation);
+extern void contime_generation_end_stale(Oid relation);
 
 /* ---- slots.c --------------------------------------------------------------------- */
 

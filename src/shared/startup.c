@@ -120,7 +120,7 @@ shared_format(void)
 	{
 		SpinLockInit(&contime_shared->generation[i].notice_mutex);
 		SpinLockInit(&contime_shared->generation[i].retain_mutex);
-		pg_atomic_init_u64(&contime_shared->generation[i].served, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].read_watermark, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
 		pg_atomic_init_u32(&contime_shared->generation[i].hold, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].key_loads, 0);

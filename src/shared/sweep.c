@@ -33,11 +33,11 @@ settle_generation(int index)
 	{
 		/* One that is forgotten stays until its table is truncated or dropped. */
 		contime_settled_find(&settled);
-		if (settled.opener == CONTIME_IN_PROGRESS && !contime_settled_is_gone(&settled))
+		if (settled.opener == CONTIME_XACT_IN_PROGRESS && !contime_settled_is_gone(&settled))
 			return true;
-		if (settled.opener == CONTIME_FORGOTTEN && !contime_settled_is_gone(&settled))
+		if (settled.opener == CONTIME_XACT_TRUNCATED && !contime_settled_is_gone(&settled))
 			return true;
-		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 && !g->forgot)
+		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 && !g->reset_due)
 			return false;
 	}
 	else if (!contime_generation_is_empty(g))
@@ -50,8 +50,8 @@ settle_generation(int index)
 	if (g->used && g->serial == settled.serial && !g->dead && g->agreed)
 	{
 		contime_chain_end(g->older);
-		reset = g->forgot;
-		g->forgot = false;
+		reset = g->reset_due;
+		g->reset_due = false;
 	}
 	pending = g->used && (g->dead || g->dropped != 0 || g->database_dropped != 0 || !g->agreed);
 	contime_registry_unlock();

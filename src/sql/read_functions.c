@@ -471,7 +471,7 @@ next_event(Read *read)
 	};
 	TupleTableSlot *result = read->result;
 	MemoryContext caller;
-	ContimeTold told;
+	ContimeRawEvent told;
 
 	if (!contime_scan_next_event(read->scan, read->row, &told))
 		return false;

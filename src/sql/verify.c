@@ -35,7 +35,7 @@ typedef struct Sum
 } Sum;
 
 static void
-add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot, const ContimeTold *told,
+add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot, const ContimeRawEvent *told,
 		  StringInfo image)
 {
 	XXH128_hash_t hash;
@@ -87,7 +87,7 @@ side_add(Side *side, const Datum *keys)
 {
 	static const bool notnull[INDEX_MAX_KEYS] = {0};
 	MemoryContext caller;
-	ContimeTold told;
+	ContimeRawEvent told;
 
 	contime_scan_bind_events(side->scan, keys, keys ? notnull : NULL, PG_INT64_MIN, PG_INT64_MAX);
 	while (contime_scan_next_event(side->scan, side->slot, &told))
@@ -125,7 +125,7 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 	initStringInfo(&key.data);
 	if (g && (g->partial ||
 			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
-		while (contime_keys_next(g, &partition, &position, &key))
+		while (contime_next_loaded_key(g, &partition, &position, &key))
 		{
 			if (contime_oversize_key(g, &key))
 				continue;

@@ -110,7 +110,7 @@ static uint32
 give_way(int partition)
 {
 	static TimestampTz waited = 0;
-	bool		waits = contime_step_back(partition, true);
+	bool		waits = contime_yield_lock(partition, true);
 
 	if (waits)
 		waited = GetCurrentTimestamp();
@@ -138,7 +138,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	CtRef		store = g->store[partition];
 	const CtBatch *batch = ct_ptr(&arena, task->batch);
 	uint32		count;
-	const int64_t *served = (const int64_t *) &g->served.value;
+	const int64_t *served = (const int64_t *) &g->read_watermark.value;
 	CtKeyChanged keys[EVENTS_PER_LOCK];
 	CtChanged	changed = {.keys = keys};
 	CtStatus	status = CT_OK;
@@ -201,7 +201,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 }
 
 bool
-contime_store_run(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
+contime_store_run_to_end(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
 	CtStatus	status;
 
@@ -233,5 +233,5 @@ contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch,
 {
 	ContimeStoreTask task = {committed ? CONTIME_STORE_ENTER : CONTIME_STORE_DROP, .batch = batch, .hold = hold};
 
-	return contime_store_run(&task, partition, g);
+	return contime_store_run_to_end(&task, partition, g);
 }

@@ -51,7 +51,7 @@ is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
 		if (!other->used || !contime_account_is_shared(g, other, level))
 			continue;
 		for (int p = 0; p < contime_shared->partitions; p++)
-			if (contime_shape_has_aborted(other, p))
+			if (contime_stored_has_aborted(other, p))
 				return true;
 	}
 	return false;

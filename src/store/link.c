@@ -65,7 +65,7 @@ prepare_store(Run *run, bool *first)
 {
 	int			conflict = -1;
 
-	run->status = contime_shape_prepare(run->rows->table, run->g, run->partition, first, &conflict);
+	run->status = contime_stored_prepare(run->rows->table, run->g, run->partition, first, &conflict);
 	if (conflict >= 0)
 		contime_report_conflict(run->rows->table, conflict);
 	if (run->status == CT_OK)
@@ -155,7 +155,7 @@ link_some(Run *run)
 	contime_lock(run->partition, LW_EXCLUSIVE);
 	retained = contime_retained(g);
 	if (g->store[run->partition] == 0 ||
-		!contime_shape_is_ready(table, ct_store_schema(&arena, g->store[run->partition])))
+		!contime_stored_is_ready(table, ct_store_schema(&arena, g->store[run->partition])))
 		result = LINK_NOT_READY;
 	START_CRIT_SECTION();
 	for (uint32 k = 0; k < count && result == LINK_DONE; k++)

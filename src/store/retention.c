@@ -118,15 +118,15 @@ static bool
 resolve_retention(ContimeGeneration *g)
 {
 	uint64		xid = g->retain_xid;
-	ContimeFate fate;
+	ContimeXactStatus xact_status;
 	bool		committed;
 
 	if (xid == 0 || xid == UNTIL_USED)
 		return false;
-	fate = contime_fate(xid, xid);
-	if (fate == CONTIME_IN_PROGRESS)
+	xact_status = contime_xact_status(xid, xid);
+	if (xact_status == CONTIME_XACT_IN_PROGRESS)
 		return true;
-	committed = fate == CONTIME_COMMITTED;
+	committed = xact_status == CONTIME_XACT_COMMITTED;
 	SpinLockAcquire(&g->retain_mutex);
 	if (g->retain_xid == xid)
 	{

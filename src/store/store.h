@@ -22,24 +22,24 @@
 /* ---- shape.c --------------------------------------------------------------------- */
 
 /* May the table's rows be written to a store of this shape, as it is?  Under the partition's lock. */
-extern bool contime_shape_is_ready(const ContimeTable *table, const CtSchema *stored);
+extern bool contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored);
 
 /*
  * Make a partition's store ready for rows of the table's present shape, or make
  * one (*first); the caller looks again whether it is.  *conflict: the attribute
  * that keeps it from that, or -1.  Not under a lock.
  */
-extern CtStatus contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
+extern CtStatus contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 									  bool *first, int *conflict);
 
 /* Are there events of transactions that were rolled back, which the worker has still to drop? */
-extern bool contime_shape_has_aborted(const ContimeGeneration *g, int partition);
+extern bool contime_stored_has_aborted(const ContimeGeneration *g, int partition);
 
 /* For DDL: the attribute that conflicts with the data there is, or -1. */
-extern int	contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int partition);
+extern int	contime_stored_check(const ContimeTable *table, const ContimeGeneration *g, int partition);
 
 /* For readers: likewise.  Attributes from *usable on have no value in memory. */
-extern int	contime_shape_usable(const ContimeTable *table, const ContimeGeneration *g, int partition,
+extern int	contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int partition,
 								 int *usable);
 
 /* ---- oversize.c ------------------------------------------------------------------ */
@@ -102,7 +102,7 @@ typedef struct ContimeStoreTask
 } ContimeStoreTask;
 
 /* Do a task to its end; false when memory did not suffice, or it is not ours any more. */
-extern bool contime_store_run(const ContimeStoreTask *task, int partition, ContimeGeneration *g);
+extern bool contime_store_run_to_end(const ContimeStoreTask *task, int partition, ContimeGeneration *g);
 
 /* ---- retention.c ----------------------------------------------------------------- */
 

@@ -64,7 +64,7 @@ contime_options_xid(Oid relid)
 	ReleaseSysCache(tuple);
 	if (!TransactionIdIsCurrentTransactionId(xid))
 		return 0;
-	return contime_widen(xid);
+	return contime_full_xid(xid);
 }
 
 void

@@ -252,7 +252,7 @@ contime_source_switch(const ContimeTable *table)
 /* ---- names ------------------------------------------------------------------------------ */
 
 char *
-contime_deparse_safely(Relation events, Node *expr)
+contime_deparse_qualified(Relation events, Node *expr)
 {
 	List	   *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
 	char	   *text;
@@ -264,7 +264,7 @@ contime_deparse_safely(Relation events, Node *expr)
 }
 
 char *
-contime_settled(Relation rel, const char *column, Relation events, const char *text)
+contime_qualified_source(Relation rel, const char *column, Relation events, const char *text)
 {
 	Place		place = {RelationGetRelationName(rel), column};
 	ErrorContextCallback context = {error_context_stack, add_place, &place};
@@ -277,7 +277,7 @@ contime_settled(Relation rel, const char *column, Relation events, const char *t
 	error_context_stack = &context;
 	before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_BEING_DEFINED);
 	expr = contime_transform_source(rel->rd_rel->relowner, events, text);
-	safe = contime_deparse_safely(events, expr);
+	safe = contime_deparse_qualified(events, expr);
 	same = strcmp(safe, deparse_expression(expr, names, false, false)) == 0;
 	contime_switch_back(&before);
 	error_context_stack = context.previous;

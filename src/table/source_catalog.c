@@ -72,7 +72,7 @@ contime_kind_of(const char *name)
 
 /* Does contime.source have the columns that this library reads and writes? */
 static bool
-sources_have_shape(TupleDesc desc)
+sources_have_columns(TupleDesc desc)
 {
 	static const Oid types[Natts_source] = {REGCLASSOID, REGCLASSOID, TEXTOID, JSONBOID};
 
@@ -94,7 +94,7 @@ contime_open_sources(LOCKMODE mode)
 	Oid			relid = contime_member(CONTIME_MEMBER_SOURCES);
 	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
 
-	if (rel && !sources_have_shape(RelationGetDescr(rel)))
+	if (rel && !sources_have_columns(RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table contime.source does not have the columns that this version of contime needs"),
@@ -161,7 +161,7 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 }
 
 void
-contime_source_forget(Oid relid, bool stale)
+contime_source_delete_rows(Oid relid, bool stale)
 {
 	List	   *added = contime_added_sources(relid);
 	Relation	rel;

@@ -358,13 +358,13 @@ extern bool contime_source_may_bind(Oid events, Oid owner);
 extern Node *contime_transform_source(Oid owner, Relation events, const char *text);
 
 /* Such an expression as text, by names that mean the same to everyone. */
-extern char *contime_deparse_safely(Relation events, Node *expr);
+extern char *contime_deparse_qualified(Relation events, Node *expr);
 
 /*
  * The text of a column's source in that form, if in the one given a search_path
  * matters to it, or NULL.
  */
-extern char *contime_settled(Relation rel, const char *column, Relation events, const char *text);
+extern char *contime_qualified_source(Relation rel, const char *column, Relation events, const char *text);
 
 /* ---- source_catalog.c ------------------------------------------------------------ */
 
@@ -373,7 +373,7 @@ extern char *contime_settled(Relation rel, const char *column, Relation events, 
  * (stale) of one that is created: a table that had its OID was dropped while
  * the server ran without contime.  Its own rows this transaction has written.
  */
-extern void contime_source_forget(Oid relid, bool stale);
+extern void contime_source_delete_rows(Oid relid, bool stale);
 
 /* The event table of the option events, and ERROR when a relation cannot be one. */
 extern RangeVar *contime_event_table_name(Relation rel, const char *name);

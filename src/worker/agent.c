@@ -260,8 +260,8 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	rel = try_relation_open(g->relation, NoLock);
 	if (rel == NULL)
 		return false;
-	notices = contime_notices_between(g, g->told, due->seq, &count);
-	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->lost) <= g->told &&
+	notices = contime_notices_between(g, g->sent, due->seq, &count);
+	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->lost) <= g->sent &&
 		gather_keys(notices, count, due->seq, keys, &nkeys);
 	for (int k = 0; sent && k < nkeys; k++)
 	{
@@ -437,7 +437,7 @@ send_notices(bool by_key)
 			continue;
 		SpinLockAcquire(&g->notice_mutex);
 		g->sending.seq = 0;
-		g->told = taken[i].seq;
+		g->sent = taken[i].seq;
 		SpinLockRelease(&g->notice_mutex);
 	}
 	return any;

@@ -201,7 +201,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
 		if (contime_source_is_limited(table))
 			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
-		filling->room = filling->room && contime_room_make(g, 0, 0);
+		filling->room = filling->room && contime_evict(g, 0, 0);
 	}
 	contime_heap_load_end(load);
 	contime_guard_end();
@@ -232,8 +232,8 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	double		row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
 
 	/* (From few rows little is known: twice the room that there was is worth another try.) */
-	contime_keys_part(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
-	contime_keys_forget(g);
+	contime_make_partial(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
+	contime_unload_keys(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	return publish(g, &(CtSnapshot) {0});
 }
@@ -252,8 +252,8 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
 	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
 		drop_loaded(g, p, view);
-	if (contime_cache_find_twins(g))
-		reason = contime_reason_twins;
+	if (contime_cache_find_duplicates(g))
+		reason = contime_reason_duplicates;
 	else if (!(filling.room ? publish(g, &view->plain) : publish_partial(g, &filling)))
 		reason = contime_reason_given_up;
 	else if (!filling.room)
@@ -330,7 +330,7 @@ log_refused(Oid relid, uint64 serial, const char *reason)
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
-	int			retry_ms = reason == contime_reason_twins || reason == contime_reason_failed || reason == contime_reason_slow_code ? RETRY_DEAR_MS
+	int			retry_ms = reason == contime_reason_duplicates || reason == contime_reason_failed || reason == contime_reason_slow_code ? RETRY_DEAR_MS
 		: reason == contime_reason_given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
 	int			index = g - contime_shared->generation;
 	uint64		serial = g->serial;
@@ -432,7 +432,7 @@ would_fit(ContimeGeneration *g)
 	Size		bytes = contime_generation_bytes(g);
 
 	return GetCurrentTimestamp() >= g->whole_after &&
-		contime_room_can_be_made(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
+		contime_eviction_would_do(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
 }
 
 /*
@@ -449,7 +449,7 @@ put_off(void)
 		contime_is_interrupt(error);
 
 	/* What the cache before this one took is still charged until it is freed. */
-	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_room_is_freeing(at_hand, 0);
+	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_memory_is_freeing(at_hand, 0);
 	if (!passes)
 	{
 		last_error.serial = at_hand->serial;
@@ -523,22 +523,22 @@ load_keys(void)
 }
 
 static bool
-make_room(void)
+run_eviction(void)
 {
 	static TimestampTz next = 0;
 	ContimeGeneration *tight = NULL;
 	Size		spare = ct_region_total(contime_region) / SPARE_SHARE;
 	bool		made;
 
-	if (contime_room_is_wanted() != MyDatabaseId &&
-		(tight = contime_room_tight(MyDatabaseId)) == NULL)
+	if (contime_eviction_is_wanted() != MyDatabaseId &&
+		(tight = contime_tight_cache(MyDatabaseId)) == NULL)
 		return false;
 	if (GetCurrentTimestamp() < next)
 		return true;
 	if (tight)
 		spare = contime_account_quota(tight, contime_budget_tight(tight, 0)) / SPARE_SHARE;
 	StartTransactionCommand();
-	made = contime_room_make(tight, spare, ROUNDS_TO_SPARE);
+	made = contime_evict(tight, spare, ROUNDS_TO_SPARE);
 	CommitTransactionCommand();
 	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									   made ? ROOM_INTERVAL_MS : NO_ROOM_INTERVAL_MS);
@@ -599,7 +599,7 @@ contime_loader_main(Datum arg)
 	{
 		if (contime_background_is_in_the_way())
 			contime_agent_leave();
-		if (load_tables(context) | load_keys() | make_room() | prefer_whole())
+		if (load_tables(context) | load_keys() | run_eviction() | prefer_whole())
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 		MemoryContextReset(context);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,

@@ -74,7 +74,7 @@ horizon(void)
 	if (contime_debug_visibility == CONTIME_VISIBILITY_FREEZE_EARLY)
 		return U64FromFullTransactionId(ReadNextFullTransactionId());
 #endif
-	return contime_widen(xmin);
+	return contime_full_xid(xmin);
 }
 
 /* This worker's partition. */
@@ -87,11 +87,11 @@ static ContimePartition *mine = NULL;
  * gets an error, everything else goes on.
  */
 static void
-log_forgotten(int partition, ContimeGeneration *g, uint64 xid)
+log_truncated(int partition, ContimeGeneration *g, uint64 xid)
 {
-	if (g->forgotten)
+	if (g->truncation_logged)
 		return;
-	g->forgotten = true;
+	g->truncation_logged = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
@@ -118,16 +118,16 @@ process_batches(int partition, ContimeGeneration *g)
 		return false;
 	while (contime_next_batch(partition, g, hold, &batch, &copy))
 	{
-		ContimeFate fate = contime_fate(copy.top, copy.xid);
+		ContimeXactStatus xact_status = contime_xact_status(copy.top, copy.xid);
 
 #ifdef USE_ASSERT_CHECKING
-		if (fate == CONTIME_IN_PROGRESS && contime_debug_visibility == CONTIME_VISIBILITY_ENTER_EARLY)
-			fate = CONTIME_COMMITTED;
+		if (xact_status == CONTIME_XACT_IN_PROGRESS && contime_debug_visibility == CONTIME_VISIBILITY_ENTER_EARLY)
+			xact_status = CONTIME_XACT_COMMITTED;
 #endif
-		if (fate == CONTIME_FORGOTTEN)
-			log_forgotten(partition, g, copy.xid);
-		if (fate == CONTIME_FORGOTTEN || fate == CONTIME_IN_PROGRESS ||
-			!contime_end_batch(partition, g, hold, batch, fate == CONTIME_COMMITTED))
+		if (xact_status == CONTIME_XACT_TRUNCATED)
+			log_truncated(partition, g, copy.xid);
+		if (xact_status == CONTIME_XACT_TRUNCATED || xact_status == CONTIME_XACT_IN_PROGRESS ||
+			!contime_end_batch(partition, g, hold, batch, xact_status == CONTIME_XACT_COMMITTED))
 		{
 			previous = batch;
 			continue;
@@ -152,7 +152,7 @@ process_retention(int partition, ContimeGeneration *g)
 	ct_store_stats(&arena, g->store[partition], &stats);
 	contime_unlock(partition);
 	if (contime_retention_from(g, stats.newest_entered, &from))
-		(void) contime_store_run(&(ContimeStoreTask) {CONTIME_STORE_RETAIN}, partition, g);
+		(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_RETAIN}, partition, g);
 }
 
 /* Is anything not entered or not frozen yet? */
@@ -191,11 +191,11 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 
 	if (g->dead)
 	{
-		(void) contime_store_run(&(ContimeStoreTask) {CONTIME_STORE_FREE}, partition, g);
+		(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_FREE}, partition, g);
 		return WORKED;
 	}
 	worked = process_batches(partition, g);
-	(void) contime_store_run(&(ContimeStoreTask) {CONTIME_STORE_SETTLE, .before = before}, partition, g);
+	(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_SETTLE, .before = before}, partition, g);
 	process_retention(partition, g);
 	if (contime_cache_state(g) == CONTIME_CACHE_READY)
 		contime_cache_check(g, partition);
@@ -221,11 +221,11 @@ is_in_use(ContimeGeneration *g)
 
 /* If memory is short, somebody's loader is to make room; not too often. */
 static void
-have_room_made(void)
+request_eviction(void)
 {
 	static TimestampTz not_before = 0;
-	Oid			database = contime_room_is_wanted();
-	ContimeGeneration *tight = OidIsValid(database) ? NULL : contime_room_tight(InvalidOid);
+	Oid			database = contime_eviction_is_wanted();
+	ContimeGeneration *tight = OidIsValid(database) ? NULL : contime_tight_cache(InvalidOid);
 
 	if (tight)
 		database = tight->database;
@@ -246,7 +246,7 @@ pass(int partition)
 	{
 		if (contime_generations_sweep() | contime_retention_resolve_all())
 			activity = PENDING;
-		have_room_made();
+		request_eviction();
 	}
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 	{

@@ -23,28 +23,28 @@ made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int6
 		memcpy(made->record + bytes, &value[__builtin_ctzll(rest)], sizeof(int64_t));
 		bytes += sizeof(int64_t);
 	}
-	ct_form_make(schema, change, 0, &made->form);
-	assert_int_equal(made->form.bytes, bytes);
-	made->item = (CtItem){time, &made->form, made->record};
+	ct_layout_make(schema, change, 0, &made->layout);
+	assert_int_equal(made->layout.bytes, bytes);
+	made->item = (CtItem){time, &made->layout, made->record};
 }
 
 void
-made_compose(const CtShape *shape, OracleSource *source, const Made *event, uint32_t count,
+made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count,
 			 int attr, CtCell *cell)
 {
 	uint32_t left = count > 1 ? 1 + oracle_below(source, count - 1) : 0;
 	CtCell right;
 
 	cell->tag = CT_KEEP;
-	if (count == 1 && event->form.kind == CT_FINISH)
-		ct_cell_reset(&shape->schema->attr[attr], cell);
-	else if (count == 1 && ct_form_touches(&event->form, attr))
-		ct_cell_of(shape, &event->item, attr, cell);
+	if (count == 1 && event->layout.kind == CT_FINISH)
+		ct_cell_reset(&context->schema->attr[attr], cell);
+	else if (count == 1 && ct_layout_touches(&event->layout, attr))
+		ct_cell_of(context, &event->item, attr, cell);
 	if (count <= 1)
 		return;
-	made_compose(shape, source, event, left, attr, cell);
-	made_compose(shape, source, event + left, count - left, attr, &right);
-	ct_cell_then(shape, &shape->schema->attr[attr], cell, &right);
+	made_compose(context, source, event, left, attr, cell);
+	made_compose(context, source, event + left, count - left, attr, &right);
+	ct_cell_then(context, &context->schema->attr[attr], cell, &right);
 }
 
 CtWide

@@ -13,7 +13,7 @@
 /* An event as the engine sees it, whose values are all of 64 bits. */
 typedef struct Made
 {
-	CtForm form;
+	CtLayout layout;
 	uint8_t record[MADE_ATTRS * sizeof(int64_t)];
 	CtItem item;
 } Made;
@@ -23,7 +23,7 @@ void made_of(const CtSchema *schema, const CtChange *change, int64_t time, const
 			 Made *made);
 
 /* The composition of a run in one attribute, associated at random. */
-void made_compose(const CtShape *shape, OracleSource *source, const Made *event, uint32_t count,
+void made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count,
 				  int attr, CtCell *cell);
 
 CtWide wide_of(__int128 number);

@@ -48,7 +48,7 @@ static uint64_t operations;
 #define ct_store_settle(...) (operations++, ct_store_settle(__VA_ARGS__))
 #define ct_store_retain(...) (operations++, ct_store_retain(__VA_ARGS__))
 #define ct_timeline_fold(...) (operations++, ct_timeline_fold(__VA_ARGS__))
-#define ct_timeline_tell(...) (operations++, ct_timeline_tell(__VA_ARGS__))
+#define ct_timeline_visit(...) (operations++, ct_timeline_visit(__VA_ARGS__))
 #define ct_timeline_latest(...) (operations++, ct_timeline_latest(__VA_ARGS__))
 #define ct_timeline_step(...) (operations++, ct_timeline_step(__VA_ARGS__))
 #define ct_timeline_unload(...) (operations++, ct_timeline_unload(__VA_ARGS__))
@@ -118,12 +118,12 @@ typedef struct ModelAttr
 	ModelValue initial; /* null: none */
 } ModelAttr;
 
-typedef enum Fate
+typedef enum KnownStatus
 {
 	RUNNING,
 	COMMITTED,
 	ABORTED
-} Fate;
+} KnownStatus;
 
 typedef struct Transaction
 {
@@ -173,9 +173,9 @@ struct Oracle
 	ModelEvent *event;
 	uint32_t nevents;
 	uint32_t room;
-	uint8_t *fate; /* by transaction id */
+	uint8_t *xact_status; /* by transaction id */
 	uint64_t next_xid;
-	uint64_t fate_room;
+	uint64_t status_slot;
 	Transaction transaction[MAX_TRANSACTIONS];
 	int ntransactions;
 	HeldSnapshot held[MAX_SNAPSHOTS];
@@ -782,7 +782,7 @@ cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 }
 
 static bool
-is_twin(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
+is_duplicate(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
 	return o->id_attr >= 0 && a->time == b->time && a->kind == b->kind &&
 		   a->value[o->id_attr].set && !a->value[o->id_attr].null && cmp_ids(o, a, b) == 0;
@@ -820,7 +820,7 @@ cmp_events(const void *a_ref, const void *b_ref)
 static bool
 has_committed(const Oracle *o, uint64_t top, uint64_t xid)
 {
-	return o->fate[top] == COMMITTED && o->fate[xid] == COMMITTED;
+	return o->xact_status[top] == COMMITTED && o->xact_status[xid] == COMMITTED;
 }
 
 static bool
@@ -994,7 +994,7 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 	qsort(found, n, sizeof(ModelEvent *), cmp_events);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		if (kept == 0 || !is_twin(o, found[kept - 1], found[i]))
+		if (kept == 0 || !is_duplicate(o, found[kept - 1], found[i]))
 			found[kept++] = found[i];
 	}
 	ORACLE_REQUIRE(kept == n || !o->settings.retract);
@@ -1186,7 +1186,7 @@ static bool
 comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
 	sorting = o;
-	return a->key == b->key && !is_twin(o, a, b) && cmp_events(&b, &a) > 0;
+	return a->key == b->key && !is_duplicate(o, a, b) && cmp_events(&b, &a) > 0;
 }
 
 /* Has one entered that comes later? */
@@ -1203,7 +1203,7 @@ has_later(const Oracle *o, const ModelEvent *event)
 
 /* Equal ones lie in no order; if one of them was late, any may be told so. */
 static bool
-may_be_told(const Oracle *o, const ModelEvent *event, const CtTold *told)
+may_be_visited(const Oracle *o, const ModelEvent *event, const CtRawEvent *told)
 {
 	sorting = o;
 	if (o->settings.retract)
@@ -1280,7 +1280,7 @@ typedef struct Listener
 } Listener;
 
 static void
-compare_told(const Oracle *o, const ModelEvent *event, int i, const CtValue *value)
+compare_raw_events(const Oracle *o, const ModelEvent *event, int i, const CtValue *value)
 {
 	const ModelAttr *attr = &o->attr[i];
 	const ModelValue *expected = &event->value[i];
@@ -1300,7 +1300,7 @@ compare_told(const Oracle *o, const ModelEvent *event, int i, const CtValue *val
 }
 
 static bool
-hear(void *arg, const CtTold *told)
+hear(void *arg, const CtRawEvent *told)
 {
 	Listener *listener = arg;
 	const ModelEvent *event;
@@ -1309,11 +1309,11 @@ hear(void *arg, const CtTold *told)
 	event = listener->event[listener->heard++];
 	ORACLE_REQUIRE(told->time == event->time && told->kind == event->kind);
 	ORACLE_REQUIRE(told->set == event->set && told->null == event->null);
-	ORACLE_REQUIRE(may_be_told(listener->oracle, event, told));
+	ORACLE_REQUIRE(may_be_visited(listener->oracle, event, told));
 	for (int i = 0; i < MAX_ATTRS; i++)
 	{
 		if ((told->set & ~told->null) >> i & 1)
-			compare_told(listener->oracle, event, i, &told->value[i]);
+			compare_raw_events(listener->oracle, event, i, &told->value[i]);
 	}
 	return listener->heard < listener->enough;
 }
@@ -1335,14 +1335,14 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 		end++;
 	listener.event = event + before;
 	listener.n = end - before;
-	ORACLE_REQUIRE(ct_timeline_tell(&o->arena, o->store, timeline, from, to, snapshot, runs, hear,
+	ORACLE_REQUIRE(ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear,
 									&listener));
 	ORACLE_REQUIRE(listener.heard == listener.n);
 	if (listener.n > 0)
 	{
 		listener.heard = 0;
 		listener.enough = 1 + listener.n / 2;
-		ORACLE_REQUIRE(!ct_timeline_tell(&o->arena, o->store, timeline, from, to, snapshot, runs,
+		ORACLE_REQUIRE(!ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs,
 										 hear, &listener));
 		ORACLE_REQUIRE(listener.heard == listener.enough);
 	}
@@ -1462,11 +1462,11 @@ assign_xid(Oracle *o)
 {
 	uint64_t xid = o->next_xid++;
 
-	if (o->next_xid >= o->fate_room)
+	if (o->next_xid >= o->status_slot)
 	{
-		o->fate = realloc(o->fate, o->fate_room * 2);
-		memset(o->fate + o->fate_room, RUNNING, o->fate_room);
-		o->fate_room *= 2;
+		o->xact_status = realloc(o->xact_status, o->status_slot * 2);
+		memset(o->xact_status + o->status_slot, RUNNING, o->status_slot);
+		o->status_slot *= 2;
 	}
 	return xid;
 }
@@ -1494,7 +1494,7 @@ change_subtransaction(Oracle *o, Transaction *transaction)
 	{
 		uint64_t xid = transaction->subxid[pick(o, (uint32_t) transaction->nsubxids)];
 
-		if (o->fate[xid] == RUNNING)
+		if (o->xact_status[xid] == RUNNING)
 			transaction->xid = xid;
 	}
 	else
@@ -1533,20 +1533,20 @@ rollback_subtransaction(Oracle *o, Transaction *transaction)
 		(transaction->wrote != transaction->xid || !transaction->wrote_once))
 		return;
 	transaction->wrote = 0;
-	o->fate[transaction->xid] = ABORTED;
+	o->xact_status[transaction->xid] = ABORTED;
 	transaction->xid = transaction->top;
 }
 
 static void
-end_transaction(Oracle *o, int i, Fate fate)
+end_transaction(Oracle *o, int i, KnownStatus xact_status)
 {
 	Transaction *transaction = &o->transaction[i];
 
-	o->fate[transaction->top] = (uint8_t) fate;
+	o->xact_status[transaction->top] = (uint8_t) xact_status;
 	for (int j = 0; j < transaction->nsubxids; j++)
 	{
-		if (o->fate[transaction->subxid[j]] == RUNNING)
-			o->fate[transaction->subxid[j]] = (uint8_t) fate;
+		if (o->xact_status[transaction->subxid[j]] == RUNNING)
+			o->xact_status[transaction->subxid[j]] = (uint8_t) xact_status;
 	}
 	*transaction = o->transaction[--o->ntransactions];
 }
@@ -1685,8 +1685,8 @@ write_event(Oracle *o, Transaction *transaction, const ModelEvent *event, bool r
 static bool
 is_taken(const Oracle *o, const ModelEvent *event)
 {
-	return event->taken_top != 0 && o->fate[event->taken_top] != ABORTED &&
-		   o->fate[event->taken_xid] != ABORTED;
+	return event->taken_top != 0 && o->xact_status[event->taken_top] != ABORTED &&
+		   o->xact_status[event->taken_xid] != ABORTED;
 }
 
 /* Would a unique index refuse it, or have it wait? */
@@ -1697,8 +1697,8 @@ is_refused(const Oracle *o, const Transaction *transaction, const ModelEvent *ev
 	{
 		const ModelEvent *other = &o->event[i];
 
-		if (other->key != event->key || !is_twin(o, event, other) ||
-			o->fate[other->top] == ABORTED || o->fate[other->xid] == ABORTED)
+		if (other->key != event->key || !is_duplicate(o, event, other) ||
+			o->xact_status[other->top] == ABORTED || o->xact_status[other->xid] == ABORTED)
 			continue;
 		if (!is_taken(o, other) || (!has_committed(o, other->taken_top, other->taken_xid) &&
 									other->taken_top != transaction->top))
@@ -1775,7 +1775,7 @@ some_live_event(Oracle *o, const Transaction *transaction)
 
 		if (!is_taken(o, event) &&
 			(has_committed(o, event->top, event->xid) ||
-			 (event->top == transaction->top && o->fate[event->xid] == RUNNING)))
+			 (event->top == transaction->top && o->xact_status[event->xid] == RUNNING)))
 			return event;
 	}
 	return NULL;
@@ -1816,7 +1816,7 @@ do_add(Oracle *o)
 
 /* A batch whose fate is known to be this; 0 when there is none. */
 static CtRef
-some_batch(Oracle *o, Fate fate)
+some_batch(Oracle *o, KnownStatus xact_status)
 {
 	uint32_t skip = pick(o, 4);
 	CtRef found = 0;
@@ -1825,9 +1825,9 @@ some_batch(Oracle *o, Fate fate)
 	for (const CtBatch *batch = ct_store_first_batch(&o->arena, o->store, &ref); batch != NULL;
 		 batch = ct_store_next_batch(&o->arena, &ref))
 	{
-		bool aborted = o->fate[batch->xid] == ABORTED || o->fate[batch->top] == ABORTED;
+		bool aborted = o->xact_status[batch->xid] == ABORTED || o->xact_status[batch->top] == ABORTED;
 
-		if (fate == ABORTED ? aborted : !aborted && o->fate[batch->top] == COMMITTED)
+		if (xact_status == ABORTED ? aborted : !aborted && o->xact_status[batch->top] == COMMITTED)
 		{
 			found = ref;
 			if (skip-- == 0)
@@ -1924,11 +1924,11 @@ state_hashes(const Oracle *o, CtRef timeline)
 static bool
 is_before_newest(const Oracle *o, const CtEvent *event)
 {
-	CtShape shape = ct_store_shape(&o->arena, ct_ptr(&o->arena, o->store));
-	CtForm scratch;
+	CtReadContext context = ct_store_read_context(&o->arena, ct_ptr(&o->arena, o->store));
+	CtLayout scratch;
 	CtItem newest;
 
-	return ct_timeline_last(&shape, ct_ptr(&o->arena, event->timeline), &newest, &scratch) &&
+	return ct_timeline_last(&context, ct_ptr(&o->arena, event->timeline), &newest, &scratch) &&
 		   event->time < newest.time;
 }
 
@@ -2215,7 +2215,7 @@ is_single(const Oracle *o, const ModelEvent *event)
 		const ModelEvent *other = &o->event[i];
 
 		if (other != event && other->key == event->key &&
-			(is_twin(o, event, other) ||
+			(is_duplicate(o, event, other) ||
 			 (o->settings.retract && cmp_events(&other, &event) == 0)))
 			return false;
 	}
@@ -2401,8 +2401,8 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	o->source = source;
 	o->settings = *settings;
 	o->next_xid = 3;
-	o->fate_room = 1024;
-	o->fate = calloc(1, o->fate_room);
+	o->status_slot = 1024;
+	o->xact_status = calloc(1, o->status_slot);
 	o->served = o->retained = INT64_MIN;
 	o->sparse = one_in(o, 4);
 	o->plain = one_in(o, 3);
@@ -2468,7 +2468,7 @@ oracle_finish(Oracle *o)
 	}
 
 	ct_store_stats(&o->arena, o->store, &stats);
-	ORACLE_REQUIRE(stats.astray == 0);
+	ORACLE_REQUIRE(stats.unmatched == 0);
 	ORACLE_REQUIRE(stats.duplicates + stats.conflicts == 0 || !o->settings.retract);
 	ORACLE_REQUIRE(stats.recent == 0 || !entered || settling != CT_OK);
 	for (uint32_t key = 0; key < o->settings.keys; key++)
@@ -2497,6 +2497,6 @@ oracle_destroy(Oracle *o)
 	free(o->base);
 	free(o->schema);
 	free(o->event);
-	free(o->fate);
+	free(o->xact_status);
 	free(o);
 }

@@ -249,7 +249,7 @@ changed_far(void **state)
 
 /* Of twins the first by content stays; it is told when both have committed. */
 static void
-changed_twins(void **state)
+changed_duplicates(void **state)
 {
 	Table table = setup();
 	Event nine = event_at(20, CT_EVENT);
@@ -300,7 +300,7 @@ main(void)
 		cmocka_unit_test(lines),          cmocka_unit_test(motion),
 		cmocka_unit_test(changed_lines),  cmocka_unit_test(changed_motion),
 		cmocka_unit_test(changed_far),
-		cmocka_unit_test(changed_twins),  cmocka_unit_test(added),
+		cmocka_unit_test(changed_duplicates),  cmocka_unit_test(added),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

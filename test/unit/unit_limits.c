@@ -53,8 +53,8 @@ load(Table *table, uint32_t n, const CtChange *change)
 static CtStatus
 know(Table *table, uint32_t n, const CtChange *change __attribute__((unused)))
 {
-	ct_store_part(&table->arena, table->store, 0);
-	return ct_store_know(&table->arena, table->store, hash_of_length(n), bytes, n, 100);
+	ct_store_make_partial(&table->arena, table->store, 0);
+	return ct_store_mark_key_loaded(&table->arena, table->store, hash_of_length(n), bytes, n, 100);
 }
 
 static CtStatus
@@ -225,7 +225,7 @@ static void
 note_timeline(World *w, CtTimeline *t)
 {
 	may_overwrite(w, &t->recent, offsetof(CtTimeline, tail_stride) - offsetof(CtTimeline, recent));
-	may_overwrite(w, &t->tail_form, offsetof(CtTimeline, taken) - offsetof(CtTimeline, tail_form));
+	may_overwrite(w, &t->tail_layout, offsetof(CtTimeline, taken) - offsetof(CtTimeline, tail_layout));
 	may_overwrite(w, &t->partial, 2);
 	may_overwrite(w, &t->base, sizeof(CtTimeline) - offsetof(CtTimeline, base));
 	if (t->tail != 0)
@@ -323,7 +323,7 @@ copy_state(World *w, const CtState *state)
 }
 
 static bool
-copy_told(void *arg, const CtTold *told)
+copy_raw_event(void *arg, const CtRawEvent *told)
 {
 	World *w = arg;
 
@@ -363,10 +363,10 @@ read_timeline(World *w, CtRef timeline)
 	for (int i = 0; i < 4 && ct_timeline_step(arena, w->table.store, timeline, &time, INT64_MAX, &snapshot, &runs, &state); i++)
 		copy_state(w, &state);
 	(void) ct_timeline_latest(arena, w->table.store, timeline, &time, &snapshot, &runs);
-	(void) ct_timeline_tell(arena, w->table.store, timeline, 0, 1000, &snapshot, &runs, copy_told, w);
+	(void) ct_timeline_visit(arena, w->table.store, timeline, 0, 1000, &snapshot, &runs, copy_raw_event, w);
 	(void) ct_timeline_unseen(arena, w->table.store, timeline, &snapshot, unseen, 8);
 	(void) ct_timeline_seen(arena, timeline, &snapshot);
-	(void) ct_timeline_known(arena, w->table.store, timeline, &snapshot);
+	(void) ct_timeline_is_loaded(arena, w->table.store, timeline, &snapshot);
 	w->reads++;
 }
 

@@ -234,7 +234,7 @@ algebra_run(const CtSchema *schema, OracleSource *source)
 	{
 		LONGEST = 12
 	};
-	CtShape shape = {.schema = schema};
+	CtReadContext context = {.schema = schema};
 	Units units = units_of(schema);
 	Step step[LONGEST];
 	Made event[LONGEST];
@@ -254,17 +254,17 @@ algebra_run(const CtSchema *schema, OracleSource *source)
 		event_make(schema, &step[i], &event[i]);
 		apply(&row, units, &step[i]);
 		if (i < begin)
-			ct_state_add_item(&shape, &got, &event[i].item);
+			ct_state_add_item(&context, &got, &event[i].item);
 	}
 	for (int i = RATES; i < NATTRS; i++)
 	{
 		CtCell cell;
 		CtCell again;
 
-		made_compose(&shape, source, event + begin, count - begin, i, &cell);
-		made_compose(&shape, source, event + begin, count - begin, i, &again);
+		made_compose(&context, source, event + begin, count - begin, i, &cell);
+		made_compose(&context, source, event + begin, count - begin, i, &again);
 		assert_true(ct_cell_same(&schema->attr[i], &cell, &again)); /* R4 */
-		ct_value_apply(&shape, i, &got.value[i], cell.tag, &cell.motion);
+		ct_value_apply(&context, i, &got.value[i], cell.tag, &cell.motion);
 	}
 	if (row.present)
 		compare(schema, row, units, &got, time + oracle_below(source, 100));
@@ -293,23 +293,23 @@ algebra(void **state)
 
 /* 2^33 equal events at the first instant of all, as they are composed. */
 static void
-pile_up(const CtShape *shape, int attr, const Step *step, CtValue *value)
+pile_up(const CtReadContext *context, int attr, const Step *step, CtValue *value)
 {
-	const CtAttr *a = &shape->schema->attr[attr];
+	const CtAttr *a = &context->schema->attr[attr];
 	Made event;
 	CtCell cell;
 
-	event_make(shape->schema, step, &event);
-	ct_cell_of(shape, &event.item, attr, &cell);
+	event_make(context->schema, step, &event);
+	ct_cell_of(context, &event.item, attr, &cell);
 	for (int i = 0; i < 33; i++)
 	{
 		CtCell twice = cell;
 
-		ct_cell_then(shape, a, &twice, &cell);
+		ct_cell_then(context, a, &twice, &cell);
 		cell = twice;
 	}
-	ct_value_initial(shape->schema, attr, value);
-	ct_value_apply(shape, attr, value, cell.tag, &cell.motion);
+	ct_value_initial(context->schema, attr, value);
+	ct_value_apply(context, attr, value, cell.tag, &cell.motion);
 }
 
 /* As many digits as a sum of rates may have, and as long as can be: not wrapped. */
@@ -319,7 +319,7 @@ farthest(void **state)
 	int rate = 1;  /* a sum without initial value */
 	int attr = 17; /* a sum with one, which moves by it */
 	CtSchema *schema = schema_make(9, 0, 0);
-	CtShape shape = {.schema = schema};
+	CtReadContext context = {.schema = schema};
 	Step step = {.kind = CT_EVENT, .time = INT64_MIN, .set = 1U << rate};
 	unsigned __int128 expected = ((unsigned __int128) UINT64_MAX << 33); /* times 10^18 * 10^9 */
 	char digits[64];
@@ -334,7 +334,7 @@ farthest(void **state)
 	assert_int_equal(ct_schema_check(schema), CT_OK);
 	assert_int_equal(ct_rate_digits(schema, attr), 18);
 	step.value[rate] = INT64_C(1000000000000000000);
-	pile_up(&shape, attr, &step, &value);
+	pile_up(&context, attr, &step, &value);
 	ct_motion_show(schema, &schema->attr[attr], &value, INT64_MAX);
 	ct_wide_to_decimal(value.number, got);
 	digits[--n] = '\0';
@@ -352,7 +352,7 @@ finest(void **state)
 {
 	int attr = 17;
 	CtSchema *schema = schema_make(0, 18, 9);
-	CtShape shape = {.schema = schema};
+	CtReadContext context = {.schema = schema};
 	Step step = {.kind = CT_EVENT, .time = INT64_MIN, .set = 1U << attr};
 	CtValue value;
 
@@ -360,7 +360,7 @@ finest(void **state)
 	assert_int_equal(ct_schema_check(schema), CT_OK);
 	schema->attr[attr].initial = CT_WIDE_ZERO;
 	step.value[attr] = INT64_MIN;
-	pile_up(&shape, attr, &step, &value);
+	pile_up(&context, attr, &step, &value);
 	ct_motion_show(schema, &schema->attr[attr], &value, INT64_MAX);
 	assert_int_equal(ct_wide_cmp(value.number, wide_of(INT64_MIN * ((__int128) 1 << 33))), 0);
 	free(schema);

@@ -30,12 +30,12 @@ typedef struct Row
 	uint64_t xmax; /* 0: nobody has deleted it */
 } Row;
 
-typedef enum Fate
+typedef enum KnownStatus
 {
 	IN_PROGRESS,
 	COMMITTED,
 	ABORTED
-} Fate;
+} KnownStatus;
 
 typedef struct Snapshot
 {
@@ -49,7 +49,7 @@ typedef struct World
 	uint64_t seed;
 	Row row[ROWS];
 	uint32_t nrows;
-	uint8_t fate[XIDS];
+	uint8_t xact_status[XIDS];
 	uint64_t next_xid;
 	uint64_t running[RUNNING];
 	uint32_t nrunning;
@@ -88,7 +88,7 @@ hash_of(uint64_t key)
 static bool
 sees(const World *w, const CtSnapshot *snapshot, uint64_t xid)
 {
-	return ct_snapshot_sees(snapshot, xid) && w->fate[xid] == COMMITTED;
+	return ct_snapshot_sees(snapshot, xid) && w->xact_status[xid] == COMMITTED;
 }
 
 static bool
@@ -169,9 +169,9 @@ delete(World *w, uint64_t xid)
 	Row *row = &w->row[i];
 	Event event;
 
-	if (w->fate[row->xmin] != COMMITTED && row->xmin != xid)
+	if (w->xact_status[row->xmin] != COMMITTED && row->xmin != xid)
 		return;
-	if (row->xmax != 0 && w->fate[row->xmax] != ABORTED)
+	if (row->xmax != 0 && w->xact_status[row->xmax] != ABORTED)
 		return;
 	row->xmax = xid;
 	event = event_of(w, i, true);
@@ -192,7 +192,7 @@ transact(World *w)
 	xid = w->running[i];
 	if (any(w, 3) == 0)
 	{
-		w->fate[xid] = any(w, 4) > 0 ? COMMITTED : ABORTED;
+		w->xact_status[xid] = any(w, 4) > 0 ? COMMITTED : ABORTED;
 		w->running[i] = w->running[--w->nrunning];
 	}
 	else if (w->nrows > 0 && any(w, 3) == 0)
@@ -224,10 +224,10 @@ process(World *w, bool all)
 		batch = ct_store_next_batch(arena, &ref);
 		if (!all && any(w, 2) == 0)
 			left = true;
-		else if (w->fate[xid] == ABORTED)
+		else if (w->xact_status[xid] == ABORTED)
 			while (status == CT_MORE)
 				status = ct_store_drop(arena, w->table.store, this, 2);
-		else if (w->fate[xid] == COMMITTED && !held)
+		else if (w->xact_status[xid] == COMMITTED && !held)
 			while (status == CT_MORE)
 				status = ct_store_enter(arena, w->table.store, this, 2, &served, &changed);
 		assert_true(status == CT_OK || status == CT_MORE);
@@ -287,7 +287,7 @@ load(World *w)
 	{
 		w->key = any(w, KEYS);
 		timeline = table_find(&w->table, w->key);
-		if (timeline != 0 && ct_timeline_known(arena, store, timeline, NULL))
+		if (timeline != 0 && ct_timeline_is_loaded(arena, store, timeline, NULL))
 			return;
 		take(w, &w->seen);
 		w->loading = true;
@@ -297,7 +297,7 @@ load(World *w)
 	else if (!w->entered)
 		w->entered = process(w, any(w, 2) == 0);
 	else if (!w->forgot)
-		w->forgot = ct_store_forget(arena, store, hash_of(w->key), &w->key, sizeof(w->key), 3) == CT_OK;
+		w->forgot = ct_store_unload_key(arena, store, hash_of(w->key), &w->key, sizeof(w->key), 3) == CT_OK;
 	else if (any(w, 50) == 0)
 		w->loading = false;
 	else if (w->looked < w->nrows)
@@ -309,7 +309,7 @@ load(World *w)
 	}
 	else
 	{
-		assert_int_equal(ct_store_know(arena, store, hash_of(w->key), &w->key, sizeof(w->key),
+		assert_int_equal(ct_store_mark_key_loaded(arena, store, hash_of(w->key), &w->key, sizeof(w->key),
 									   w->seen.plain.xmax), CT_OK);
 		w->loading = false;
 		w->loads++;
@@ -376,7 +376,7 @@ read_one(World *w)
 					 CT_OK);
 	if (read.timeline == 0 && is_partial(w))
 		return;
-	if (read.timeline != 0 && !ct_timeline_known(arena, w->table.store, read.timeline, snapshot))
+	if (read.timeline != 0 && !ct_timeline_is_loaded(arena, w->table.store, read.timeline, snapshot))
 	{
 		w->too_old += snapshot != &fresh.plain;
 		return;
@@ -433,7 +433,7 @@ live(uint64_t seed)
 				look(w);
 		}
 		if (step == STEPS / 10)
-			ct_store_part(&w->table.arena, w->table.store, INT64_MIN);
+			ct_store_make_partial(&w->table.arena, w->table.store, INT64_MIN);
 		if (any(w, 20) == 0)
 			table_validate(&w->table);
 	}
@@ -443,7 +443,7 @@ live(uint64_t seed)
 		   (unsigned long long) w->too_old, (unsigned long long) w->loads, (unsigned long long) seed);
 	assert_true(w->known > w->reads / 10 && w->known < w->reads && w->loads > STEPS / 1000 &&
 				w->too_old > 0);
-	assert_int_equal(stats.astray, 0);
+	assert_int_equal(stats.unmatched, 0);
 	assert_int_equal(stats.duplicates + stats.conflicts, 0);
 	table_free(&w->table);
 	free(w);
@@ -475,7 +475,7 @@ told_widely(void **unused)
 	(void) unused;
 	event_int(&event, SUM_ATTR, 1);
 	event_int(&event, ID_ATTR, 1);
-	ct_store_part(&table.arena, table.store, 7);
+	ct_store_make_partial(&table.arena, table.store, 7);
 
 	/* Something may come later; then nothing does, and nobody has read it. */
 	event.change.time = 6;
@@ -518,7 +518,7 @@ goes_by_pieces(void **unused)
 	}
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
-	ct_store_part(&table.arena, table.store, INT64_MIN);
+	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
 	while (ct_store_evict(&table.arena, table.store, 1000, &half) == CT_MORE)
 	{
 		calls++;
@@ -555,12 +555,12 @@ forgets_what_was_loaded(void **unused)
 		assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
 	}
 	assert_int_equal(table_add(&table, 5, &event, 100), CT_OK);
-	ct_store_part(&table.arena, table.store, INT64_MIN);
-	while (ct_store_forget_all(&table.arena, table.store, &position, 3) == CT_MORE)
+	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
+	while (ct_store_unload_all(&table.arena, table.store, &position, 3) == CT_MORE)
 		table_validate(&table);
 	table_validate(&table);
 	assert_int_equal(table_stats(&table).keys, 1);
-	assert_false(ct_timeline_known(&table.arena, table.store, table_find(&table, 5), NULL));
+	assert_false(ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, 5), NULL));
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
 	assert_int_equal(table_stats(&table).keys, 0);
@@ -583,7 +583,7 @@ clock_spares_what_is_used(void **unused)
 		assert_int_equal(table_add(&table, k, &event, 100), CT_OK);
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
-	ct_store_part(&table.arena, table.store, INT64_MIN);
+	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
 	assert_int_equal(
 		ct_read_key(&table.arena, table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
 	ct_read_note(&read);
@@ -613,19 +613,19 @@ goes_while_others_are_under_way(void **unused)
 	event_int(&event, SUM_ATTR, 1);
 	load.change = event.change;
 	load.change.payload = event.payload;
-	ct_store_part(&table.arena, table.store, INT64_MIN);
+	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
 	for (int i = 0; i < 2; i++)
 	{
 		assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
 		assert_int_equal(
-			ct_store_know(&table.arena, table.store, load.hash, &key, sizeof(key), 1000), CT_OK);
+			ct_store_mark_key_loaded(&table.arena, table.store, load.hash, &key, sizeof(key), 1000), CT_OK);
 		assert_true(
-			ct_timeline_known(&table.arena, table.store, table_find(&table, key), NULL));
+			ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
 		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000, &half), CT_OK);
 		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000, &half), CT_OK);
 		assert_int_equal(table_stats(&table).frozen, 0);
 		assert_false(
-			ct_timeline_known(&table.arena, table.store, table_find(&table, key), NULL));
+			ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
 		table_validate(&table);
 	}
 	table_settle_all(&table);

@@ -267,10 +267,10 @@ go_and_come(CtArena *arena, OracleSource *source, uint64_t next)
 
 	(void) !ct_store_evict(arena, shared->store, 1 + (int) oracle_below(source, 40), &half);
 	timeline = ct_store_find(arena, shared->store, key * 77, &key, sizeof(key));
-	if (timeline != 0 && ct_timeline_known(arena, shared->store, timeline, NULL))
+	if (timeline != 0 && ct_timeline_is_loaded(arena, shared->store, timeline, NULL))
 		return;
 	end_some(arena, UINT32_MAX);
-	while (ct_store_forget(arena, shared->store, key * 77, &key, sizeof(key), 16) == CT_MORE)
+	while (ct_store_unload_key(arena, shared->store, key * 77, &key, sizeof(key), 16) == CT_MORE)
 		;
 	for (uint32_t i = 0; i < elsewhere[key].count; i++)
 	{
@@ -284,7 +284,7 @@ go_and_come(CtArena *arena, OracleSource *source, uint64_t next)
 		if (ct_store_load(&writer, &load, 1, &done) != CT_OK)
 			return;
 	}
-	ORACLE_REQUIRE(ct_store_know(arena, shared->store, key * 77, &key, sizeof(key), next) !=
+	ORACLE_REQUIRE(ct_store_mark_key_loaded(arena, shared->store, key * 77, &key, sizeof(key), next) !=
 				   CT_BROKEN);
 }
 
@@ -355,7 +355,7 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 		return false;
 	seen->missed = read.timeline == 0
 					   ? shared->partial
-					   : !ct_timeline_known(arena, shared->store, read.timeline, snapshot);
+					   : !ct_timeline_is_loaded(arena, shared->store, read.timeline, snapshot);
 	if (read.timeline == 0 || seen->missed)
 		return ct_read_valid(&read);
 	ref = ct_timeline_recent(arena, read.timeline, &count);
@@ -492,7 +492,7 @@ set_up(bool partial)
 	assert_int_equal(ct_store_create(&arena, schema, &shared->store), CT_OK);
 	shared->partial = partial;
 	if (partial)
-		ct_store_part(&arena, shared->store, INT64_MIN);
+		ct_store_make_partial(&arena, shared->store, INT64_MIN);
 	atomic_store(&shared->next, 3);
 	atomic_store(&shared->retained, INT64_MIN);
 	for (int i = 0; i < READERS; i++)

@@ -88,7 +88,7 @@ live(const Write *write, uint32_t count, uint32_t order, bool eagerly)
 	assert_int_equal(state_int(&state, SUM_ATTR), write[count - 1].value);
 	stats = table_stats(&table);
 	assert_int_equal(stats.retracted, 2);
-	assert_int_equal(stats.astray + stats.conflicts + stats.duplicates, 0);
+	assert_int_equal(stats.unmatched + stats.conflicts + stats.duplicates, 0);
 	assert_int_equal(stats.frozen, 1);
 	assert_int_equal(stats.recent + stats.young, 0);
 	table_free(&table);
@@ -119,7 +119,7 @@ any_order(void **state)
 
 /* While it may still enter it is waited for; when it does not, that is counted. */
 static void
-astray(void **state)
+unmatched(void **state)
 {
 	Table table = table_make(50);
 
@@ -128,12 +128,12 @@ astray(void **state)
 	add(&table, &(Write){12, 7, true});
 	(void) enter(&table, 1, NEVER);
 	table_settle_all(&table);
-	assert_int_equal(table_stats(&table).astray, 0);
+	assert_int_equal(table_stats(&table).unmatched, 0);
 	assert_int_equal(table_stats(&table).recent, 2);
 	assert_int_equal(ct_store_drop(&table.arena, table.store, batch_at(&table, 0), 1), CT_OK);
 	table_settle_all(&table);
 	table_validate(&table);
-	assert_int_equal(table_stats(&table).astray, 1);
+	assert_int_equal(table_stats(&table).unmatched, 1);
 	assert_int_equal(table_stats(&table).keys, 0);
 	table_free(&table);
 }
@@ -166,7 +166,7 @@ kept(void **state)
 	(void) enter(&table, 0, NEVER);
 	table_settle_all(&table);
 	table_validate(&table);
-	assert_int_equal(table_stats(&table).astray, 1);
+	assert_int_equal(table_stats(&table).unmatched, 1);
 	assert_int_equal(table_stats(&table).recent, 1);
 	table_free(&table);
 }
@@ -271,7 +271,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order),
-		cmocka_unit_test(astray),
+		cmocka_unit_test(unmatched),
 		cmocka_unit_test(kept),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(again),

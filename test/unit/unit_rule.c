@@ -389,7 +389,7 @@ algebra(void **state)
 	};
 	OracleSource source = oracle_random(seed);
 	CtSchema *schema = algebra_schema();
-	CtShape shape = {.schema = schema};
+	CtReadContext context = {.schema = schema};
 
 	(void) state;
 	for (int n = 0; n < 100000; n++)
@@ -408,18 +408,18 @@ algebra(void **state)
 			event_make(schema, &step[i], &event[i]);
 			apply(&row, &step[i]);
 			if (i < begin)
-				ct_state_add_item(&shape, &got, &event[i].item);
-			got.present = event[i].form.kind != CT_FINISH;
+				ct_state_add_item(&context, &got, &event[i].item);
+			got.present = event[i].layout.kind != CT_FINISH;
 		}
 		for (int i = 0; i < NATTRS; i++)
 		{
 			CtCell cell;
 			CtCell again;
 
-			made_compose(&shape, &source, event + begin, count - begin, i, &cell);
-			made_compose(&shape, &source, event + begin, count - begin, i, &again);
+			made_compose(&context, &source, event + begin, count - begin, i, &cell);
+			made_compose(&context, &source, event + begin, count - begin, i, &again);
 			assert_true(ct_cell_same(&schema->attr[i], &cell, &again)); /* R4 */
-			ct_value_apply(&shape, i, &got.value[i], cell.tag, cell.w);
+			ct_value_apply(&context, i, &got.value[i], cell.tag, cell.w);
 			if (i == LATEST && cell.tag == CT_SET) /* the cell is gone in a moment */
 				got.value[i].image = memcpy(&got.value[i].number, cell.bytes, sizeof(int64_t));
 		}

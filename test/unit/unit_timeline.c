@@ -290,7 +290,7 @@ work_is_bounded(void **state)
 /* ---- twins --------------------------------------------------------------------------- */
 
 static void
-twins(void **state)
+duplicates(void **state)
 {
 	Table table = table_make(60);
 	Event five = identified(10, 5, 1);
@@ -347,7 +347,7 @@ typedef struct Told
 } Told;
 
 static bool
-hear(void *arg, const CtTold *told)
+hear(void *arg, const CtRawEvent *told)
 {
 	Told *heard = arg;
 
@@ -369,7 +369,7 @@ tell(const Table *table, CtRef *extra, uint32_t nextra)
 	Told told = {0};
 
 	ct_timeline_merge(&table->arena, table->store, timeline, &all, &runs);
-	assert_true(ct_timeline_tell(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all,
+	assert_true(ct_timeline_visit(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all,
 								 &runs, hear, &told));
 	return told;
 }
@@ -437,7 +437,7 @@ lateness(void **state)
  * to wait; one that has not entered is late if one behind it has.
  */
 static void
-lateness_of_twins(void **state)
+lateness_of_duplicates(void **state)
 {
 	Event five = identified(10, 5, 1);
 	Event four = identified(10, 4, 1);
@@ -480,7 +480,7 @@ lateness_of_twins(void **state)
 
 /* What a snapshot sees of twins of which one has entered, others are recent. */
 static void
-twins_seen(void **state)
+duplicates_seen(void **state)
 {
 	Table table = table_make(60);
 	Event five = identified(10, 5, 1);
@@ -875,9 +875,9 @@ main(int argc, char **argv)
 		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
 		cmocka_unit_test(work_is_bounded),
 		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
-		cmocka_unit_test(twins),         cmocka_unit_test(lateness),
-		cmocka_unit_test(lateness_of_twins),
-		cmocka_unit_test(twins_seen),    cmocka_unit_test(snapshots),
+		cmocka_unit_test(duplicates),         cmocka_unit_test(lateness),
+		cmocka_unit_test(lateness_of_duplicates),
+		cmocka_unit_test(duplicates_seen),    cmocka_unit_test(snapshots),
 		cmocka_unit_test(equality),      cmocka_unit_test(notices),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
 		cmocka_unit_test(too_much),      cmocka_unit_test(widen),

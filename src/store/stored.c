@@ -1,5 +1,5 @@
 /*
- * shape.c
+ * stored.c
  *	  The shape of a store: the description that its events were written with.
  *
  *	  table's description ─┬─ fits ──────────────► the store is written to and read
@@ -63,7 +63,7 @@ is_active(const CtAttr *attr)
 }
 
 bool
-contime_shape_is_ready(const ContimeTable *table, const CtSchema *stored)
+contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 {
 	if (stored->nattrs < table->schema->nattrs || contime_schema_conflict(table, stored, 0) >= 0)
 		return false;
@@ -94,7 +94,7 @@ store_is_empty(const CtArena *arena, CtRef store)
 }
 
 static void
-shape_copy(Shape *shape, const ContimeGeneration *g, int partition)
+copy_stored(Shape *shape, const ContimeGeneration *g, int partition)
 {
 	CtArena		arena = contime_arena(partition);
 	uint32		capacity = 0;
@@ -127,27 +127,27 @@ shape_copy(Shape *shape, const ContimeGeneration *g, int partition)
  * the table's definition says it: had another one committed, it would be that.
  */
 static void
-shape_resolve(Shape *shape)
+resolve_stored(Shape *shape)
 {
 	shape->aborted = 0;
 	for (int i = 0; shape->stored && i < shape->stored->nattrs; i++)
 	{
 		CtAttr	   *attr = &shape->stored->attr[i];
-		ContimeFate fate;
+		ContimeXactStatus xact_status;
 
 		if (attr->added == 0 || is_own(attr->added))
 			continue;
-		fate = contime_fate(attr->added, attr->added);
-		if (fate == CONTIME_ABORTED || fate == CONTIME_FORGOTTEN)
+		xact_status = contime_xact_status(attr->added, attr->added);
+		if (xact_status == CONTIME_XACT_ABORTED || xact_status == CONTIME_XACT_TRUNCATED)
 			shape->aborted |= bit_of(i);
-		else if (fate == CONTIME_COMMITTED)
+		else if (xact_status == CONTIME_XACT_COMMITTED)
 			attr->added = 0;
 	}
 }
 
 /* The first attribute that keeps the table from using the store, or -1. */
 static int
-shape_conflict(const ContimeTable *table, const Shape *shape)
+find_stored_conflict(const ContimeTable *table, const Shape *shape)
 {
 	const CtSchema *schema = table->schema;
 	int			n;
@@ -191,7 +191,7 @@ labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
 }
 
 bool
-contime_shape_has_aborted(const ContimeGeneration *g, int partition)
+contime_stored_has_aborted(const ContimeGeneration *g, int partition)
 {
 	Labels		labels = {.capacity = 64};
 	bool		found = false;
@@ -203,7 +203,7 @@ contime_shape_has_aborted(const ContimeGeneration *g, int partition)
 		labels.label = repalloc_huge(labels.label, labels.capacity * sizeof(CtLabel));
 	}
 	for (int i = 0; i < labels.n && !found; i++)
-		found = contime_fate(labels.label[i].top, labels.label[i].xid) == CONTIME_ABORTED;
+		found = contime_xact_status(labels.label[i].top, labels.label[i].xid) == CONTIME_XACT_ABORTED;
 	pfree(labels.label);
 	return found;
 }
@@ -215,7 +215,7 @@ wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partit
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DROPPED_TIMEOUT_MS);
 	bool		waited = false;
 
-	for (; contime_shape_has_aborted(g, partition); waited = true)
+	for (; contime_stored_has_aborted(g, partition); waited = true)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (GetCurrentTimestamp() > until)
@@ -234,24 +234,24 @@ wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partit
 
 /* Look at a store, and again when events are gone that were in the way. */
 static int
-shape_look(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
+look_at_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
 	int			conflict;
 
-	shape_copy(shape, g, partition);
-	shape_resolve(shape);
-	conflict = shape_conflict(table, shape);
+	copy_stored(shape, g, partition);
+	resolve_stored(shape);
+	conflict = find_stored_conflict(table, shape);
 	if ((conflict >= 0 || shape->aborted != 0) && wait_for_drops(table, g, partition))
 	{
-		shape_copy(shape, g, partition);
-		shape_resolve(shape);
-		conflict = shape_conflict(table, shape);
+		copy_stored(shape, g, partition);
+		resolve_stored(shape);
+		conflict = find_stored_conflict(table, shape);
 	}
 	return conflict;
 }
 
 int
-contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int partition)
+contime_stored_check(const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
 	CtArena		arena = contime_arena(partition);
 	Shape		shape;
@@ -261,20 +261,20 @@ contime_shape_check(const ContimeTable *table, const ContimeGeneration *g, int p
 	fits = g->store[partition] == 0 ||
 		contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]), 0) < 0;
 	contime_unlock(partition);
-	return fits ? -1 : shape_look(&shape, table, g, partition);
+	return fits ? -1 : look_at_stored(&shape, table, g, partition);
 }
 
 int
-contime_shape_usable(const ContimeTable *table, const ContimeGeneration *g, int partition, int *usable)
+contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int partition, int *usable)
 {
 	Shape		shape;
 
-	shape_copy(&shape, g, partition);
-	shape_resolve(&shape);
+	copy_stored(&shape, g, partition);
+	resolve_stored(&shape);
 	*usable = shape.stored ? contime_schema_conflict(table, shape.stored, 0) : -1;
 	if (*usable < 0)
 		*usable = CT_MAX_ATTRS;
-	return shape_conflict(table, &shape);
+	return find_stored_conflict(table, &shape);
 }
 
 /* ---- a new shape ------------------------------------------------------------------------------ */
@@ -291,7 +291,7 @@ definer(const ContimeTable *table, int attr)
 		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 		ReleaseSysCache(tuple);
 	}
-	return TransactionIdIsNormal(xmin) && TransactionIdIsCurrentTransactionId(xmin) ? contime_widen(xmin) : 0;
+	return TransactionIdIsNormal(xmin) && TransactionIdIsCurrentTransactionId(xmin) ? contime_full_xid(xmin) : 0;
 }
 
 /* Is an attribute of the table what it is in the store? */
@@ -322,7 +322,7 @@ append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
  * dropped columns.)
  */
 static CtSchema *
-shape_merge(const ContimeTable *table, const Shape *shape)
+merge_stored(const ContimeTable *table, const Shape *shape)
 {
 	const CtSchema *stored = shape->stored;
 	const CtSchema *wide = table->schema;
@@ -353,7 +353,7 @@ shape_merge(const ContimeTable *table, const Shape *shape)
 
 /* Under the lock: give the store the new shape, unless it has changed. */
 static CtStatus
-shape_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
+make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
 {
 	CtArena		arena = contime_arena(partition);
 	const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
@@ -365,7 +365,7 @@ shape_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSch
 }
 
 CtStatus
-contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
+contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
 					  bool *first, int *conflict)
 {
 	CtArena		arena = contime_arena(partition);
@@ -375,16 +375,16 @@ contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int parti
 	Size		before;
 
 	*first = false;
-	*conflict = shape_look(&shape, table, g, partition);
+	*conflict = look_at_stored(&shape, table, g, partition);
 	if (*conflict >= 0)
 		return CT_OK;
-	merged = shape_merge(table, &shape);
+	merged = merge_stored(table, &shape);
 
 	contime_lock(partition, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
 	before = contime_charge_begin(g, partition);
 	if (g->store[partition] != 0)
-		status = shape_store(g, partition, &shape, merged);
+		status = make_store(g, partition, &shape, merged);
 	else if (shape.stored == NULL)
 	{
 		CtRef		store;
@@ -394,7 +394,7 @@ contime_shape_prepare(const ContimeTable *table, ContimeGeneration *g, int parti
 		if (status == CT_OK && table->source)
 			ct_store_keep(&arena, store);
 		if (status == CT_OK && g->partial)
-			ct_store_part(&arena, store, g->newest_row);
+			ct_store_make_partial(&arena, store, g->newest_row);
 		if (status == CT_OK)
 			g->store[partition] = store;
 	}

@@ -1,0 +1,170 @@
+/*
+ * layout.c
+ *	  Forms of a store.
+ *
+ * The form (event.h) of a change is looked up, or kept if it is new and there is
+ * room for one more.
+ *
+ * Called by store.c.
+ *
+ * Concurrency: as store.c.
+ *
+ * Not here: the records that have them (record.c), what both mean (event.c).
+ */
+#include <string.h>
+
+#include "engine/layout.h"
+
+static uint32_t
+layout_bucket(const CtChange *change)
+{
+	uint64_t hash = (change->set * 31 + change->null) * 31 + change->kind;
+
+	return (uint32_t) (hash * UINT64_C(0x9E3779B97F4A7C15) >> 58) % CT_FORM_BUCKETS;
+}
+
+static CtRef *
+layout_at(const CtWriter *writer, uint32_t number)
+{
+	CT_ASSERT(number < writer->store->layouts_capacity && number <= writer->store->nforms); /* S7 */
+	return (CtRef *) ct_ptr(writer->arena, writer->store->layouts) + number;
+}
+
+/* Room for the number of one form more. */
+static bool
+layouts_grow(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+	uint32_t capacity = store->layouts_capacity == 0 ? 8 : store->layouts_capacity * 2;
+	CtRef ref;
+
+	if (store->nforms < store->layouts_capacity)
+		return true;
+	ref = ct_take(writer, capacity * sizeof(CtRef), false);
+	if (ref == 0)
+		return false;
+	memset(ct_ptr(writer->arena, ref), 0, capacity * sizeof(CtRef));
+	if (store->layouts != 0)
+	{
+		if (!ct_retire(writer, store->layouts, store->layouts_capacity * sizeof(CtRef)))
+		{
+			ct_give(writer, ref, capacity * sizeof(CtRef));
+			return false;
+		}
+		memcpy(ct_ptr(writer->arena, ref), layout_at(writer, 0), store->nforms * sizeof(CtRef));
+	}
+	__atomic_store_n(&store->layouts, ref, __ATOMIC_RELEASE);
+	store->layouts_capacity = capacity;
+	return true;
+}
+
+static CtStatus
+layout_add(CtWriter *writer, const CtChange *change, uint32_t *number)
+{
+	CtStore *store = writer->store;
+	CtLayout layout;
+	CtRef ref;
+
+	CT_ASSERT(store->nforms > 0); /* S7 */
+	*number = 0;
+	if (store->nforms >= CT_MAX_FORMS)
+		return CT_OK;
+	ct_layout_make(writer->context.schema, change, 0, &layout);
+	if (!layouts_grow(writer))
+		return CT_NO_MEMORY;
+	ref = ct_take(writer, ct_layout_bytes(&layout), false);
+	if (ref == 0)
+		return CT_NO_MEMORY;
+	layout.next = store->bucket[layout_bucket(change)];
+	memcpy(ct_ptr(writer->arena, ref), &layout, ct_layout_bytes(&layout));
+	*number = store->nforms;
+	CT_ASSERT(*number < store->layouts_capacity && *number < CT_MAX_FORMS); /* S7 */
+	*layout_at(writer, *number) = ref;
+	__atomic_store_n(&store->nforms, *number + 1, __ATOMIC_RELEASE);
+	store->bucket[layout_bucket(change)] = (uint16_t) *number;
+	writer->context = ct_store_read_context(writer->arena, store);
+	return CT_OK;
+}
+
+/* The number of a change's form, which is kept if it is new; 0: too many. */
+static CtStatus
+layout_find(CtWriter *writer, const CtChange *change, uint32_t *number)
+{
+	for (*number = writer->store->bucket[layout_bucket(change)]; *number != 0;)
+	{
+		const CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, *number));
+
+		if (ct_is_layout_of(layout, change))
+			return CT_OK;
+		*number = layout->next;
+	}
+	return layout_add(writer, change, number);
+}
+
+/*
+ * The description has changed, but not for attributes of events that there are:
+ * their forms come out as they were.  A form of others is laid out anew in place;
+ * its size says how many attributes it has, which are the same.
+ */
+void
+ct_layouts_renew(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+	const CtSchema *schema = ct_ptr(writer->arena, store->schema);
+
+	for (uint32_t i = 1; i < store->nforms; i++)
+	{
+		CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
+		CtChange change = {.set = layout->set, .null = layout->null, .kind = layout->kind};
+		CtLayout renewed;
+
+		ct_layout_make(schema, &change, 0, &renewed);
+		CT_ASSERT(renewed.nattrs == layout->nattrs); /* S8 */
+		renewed.next = layout->next;
+		memcpy(layout, &renewed, ct_layout_bytes(&renewed));
+	}
+}
+
+void
+ct_layouts_free(CtWriter *writer)
+{
+	CtStore *store = writer->store;
+
+	for (uint32_t i = 1; i < store->nforms; i++)
+	{
+		const CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
+
+		ct_give(writer, *layout_at(writer, i), ct_layout_bytes(layout));
+	}
+	if (store->layouts != 0)
+		ct_give(writer, store->layouts, store->layouts_capacity * sizeof(CtRef));
+	store->layouts = 0;
+	store->nforms = 1;
+}
+
+/*
+ * Check a change and find its form; one put together for it is in *scratch.
+ */
+CtStatus
+ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout, CtLayout *scratch,
+			uint32_t *number)
+{
+	CtStatus status;
+
+	if (change->payload_bytes > CT_MAX_PAYLOAD_BYTES)
+		return CT_LIMIT;
+	if (ct_change_check(writer->context.schema, change) != CT_OK)
+		return CT_BROKEN;
+	status = layout_find(writer, change, number);
+	if (status != CT_OK)
+		return status;
+	*layout = scratch;
+	if (*number != 0)
+		writer->last = *layout = ct_ptr(writer->arena, *layout_at(writer, *number));
+	else
+		ct_layout_make(writer->context.schema, change, CT_EXPLICIT_BYTES, scratch);
+	writer->last_number = *number;
+	if (*number == 0)
+		writer->last = NULL;
+	return CT_OK;
+}

@@ -1,0 +1,24 @@
+/*
+ * layout.h
+ *	  Forms of a store, and the records of its events.
+ *
+ * Shared by form.c (forms) and record.c (records), for what takes changes in
+ * (store.c) and what frees events (block.c, timeline.c).
+ */
+#ifndef CT_FORM_H
+#define CT_FORM_H
+
+#include "engine/writer.h"
+
+/* form.c */
+CtStatus ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,
+						CtLayout *scratch, uint32_t *number) CT_MUST_CHECK;
+void ct_layouts_free(CtWriter *writer);
+void ct_layouts_renew(CtWriter *writer);
+
+/* record.c */
+CtStatus ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout,
+						 bool explicit, uint8_t *record) CT_MUST_CHECK;
+void ct_record_free(CtWriter *writer, const CtLayout *layout, const uint8_t *record);
+
+#endif /* CT_FORM_H */
