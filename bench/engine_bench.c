@@ -35,13 +35,13 @@
 
 #define MILLION 1000000
 #define KEYS 100000
-#define READS 10000     /* in a batch */
+#define READS 10000         /* in a batch */
 #define COUNT_EVENTS 104000 /* with --count: at most so many in a row, */
 #define COUNT_KEYS 5000     /* and so many keys */
-#define LOAD_BATCH 256  /* events handed to ct_store_load() at once */
-#define LIFE_BATCH 1000 /* events of a transaction */
-#define RECENT 100      /* recent events beside a timeline */
-#define CHECKED_KEYS 16 /* of a stream */
+#define LOAD_BATCH 256      /* events handed to ct_store_load() at once */
+#define LIFE_BATCH 1000     /* events of a transaction */
+#define RECENT 100          /* recent events beside a timeline */
+#define CHECKED_KEYS 16     /* of a stream */
 #define MAX_BATCHES 101
 #define LIMIT 2e9 /* nanoseconds for the batches of one side of a row */
 #define QUICK_LIMIT 4e8
@@ -103,7 +103,7 @@ static ReplayStore baseline;
 
 static volatile uint64_t sink; /* what was read, so that it must be read */
 
-/* ---- tools ----------------------------------------------------------------------- */
+/* ---- tools ------------------------------------------------------------------- */
 
 static double
 now_ns(void)
@@ -174,7 +174,7 @@ another(const Row *row, uint32_t done, double begun)
 	return done == 0 || (done < batches(row) && now_ns() - begun < (quick ? QUICK_LIMIT : LIMIT));
 }
 
-/* ---- the engine --------------------------------------------------------------------- */
+/* ---- the engine -------------------------------------------------------------- */
 
 static void
 column_describe(CtAttr *attr, Rule rule)
@@ -304,7 +304,7 @@ engine_bytes(void)
 	return (double) stats.bytes;
 }
 
-/* ---- comparing with the truth ----------------------------------------------------------- */
+/* ---- comparing with the truth ------------------------------------------------ */
 
 typedef struct Subject
 {
@@ -380,7 +380,7 @@ check_replay(const Row *row, const ReplayTimeline *timeline, uint32_t nordered, 
 	truth_check(&truth, "the baseline", read_replay, &subject);
 }
 
-/* ---- appending ----------------------------------------------------------------------------- */
+/* ---- appending --------------------------------------------------------------- */
 
 typedef struct Plain
 {
@@ -454,7 +454,7 @@ measure_append(const Row *row)
 	return (Figure){median(sample[0], batches(row)), median(sample[1], batches(row))};
 }
 
-/* ---- late events ------------------------------------------------------------------------------ */
+/* ---- late events ------------------------------------------------------------- */
 
 /*
  * Small timelines would soon be larger ones: each batch has its own.  Large
@@ -536,7 +536,7 @@ measure_late(const Row *row)
 	return figure;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------- */
 
 static double
 reads_engine(const Row *row, CtRef timeline, const CtRuns *runs)
@@ -626,7 +626,7 @@ measure_read_latest(const Row *row)
 	return reads(row);
 }
 
-/* ---- reading beside recent events ------------------------------------------------------------------ */
+/* ---- reading beside recent events -------------------------------------------- */
 
 /* `others` as recent events of the key, which the snapshot sees. */
 static void
@@ -710,7 +710,7 @@ measure_merge(const Row *row)
 	return (Figure){.value = median(sample, b)};
 }
 
-/* ---- reading young events -------------------------------------------------------------------------- */
+/* ---- reading young events ---------------------------------------------------- */
 
 /*
  * Eight writers at a time, a hundred events each in turns without order: their
@@ -758,8 +758,11 @@ young_start(const Row *row)
 	engine_settle(horizon);
 	for (uint32_t i = 0; i < WRITERS; i++)
 		xip[i] = (horizon + (end - horizon) * i / WRITERS) | 1;
-	snapshot = (CtSnapshot){
-		.xmin = xip[0], .xmax = end + 1, .nxip = WRITERS, .xip = xip, .until = INT64_MAX};
+	snapshot = (CtSnapshot){.xmin = xip[0],
+							.xmax = end + 1,
+							.nxip = WRITERS,
+							.xip = xip,
+							.until = INT64_MAX};
 	if (!row->linear)
 		check_engine(row, timeline, NULL, row->events, 0);
 	return timeline;
@@ -785,7 +788,7 @@ measure_read_young(const Row *row)
 	return figure;
 }
 
-/* ---- many keys --------------------------------------------------------------------------------------- */
+/* ---- many keys --------------------------------------------------------------- */
 
 /* Room for a stream of so many. */
 static void
@@ -952,7 +955,7 @@ measure_keys_bytes(const Row *row)
 	return (Figure){engine_bytes() / row->events, (double) baseline.bytes / row->events};
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------- */
 
 static Figure
 measure_bytes(const Row *row)
@@ -985,7 +988,7 @@ measure_bytes_late(const Row *row)
 	return (Figure){engine_bytes() / row->events, (double) baseline.bytes / row->events};
 }
 
-/* ---- the whole life of events ---------------------------------------------------------------------------- */
+/* ---- the whole life of events ------------------------------------------------ */
 
 /* Added by one transaction, entered when it has committed, and frozen. */
 static void
@@ -1059,7 +1062,7 @@ measure_life_keys(const Row *row)
 	return lives(row);
 }
 
-/* ---- walks ------------------------------------------------------------------------------------------------- */
+/* ---- walks ------------------------------------------------------------------- */
 
 /* Where keys are found without the lock, and read at an instant: what a lookup does. */
 static Figure
@@ -1171,7 +1174,7 @@ measure_tell(const Row *row)
 		uint32_t told = 0;
 
 		(void) ct_timeline_visit(&arena, store, timeline, INT64_MIN, INT64_MAX, &snapshot, NULL,
-								count_raw_events, &told);
+								 count_raw_events, &told);
 		sample[b] = clock_stop(begin, told);
 	}
 	return (Figure){.value = median(sample, b)};
@@ -1213,38 +1216,38 @@ measure_retain(const Row *row)
 	return (Figure){.value = median(sample, b)};
 }
 
-/* ---- the rows ---------------------------------------------------------------------------------------------- */
+/* ---- the rows ---------------------------------------------------------------- */
 
-#define APPEND(NAME, EVENTS, BATCHES)                                                              \
-	{                                                                                              \
-		.name = NAME, .measure = measure_append, .unit = "ns", .events = EVENTS,                   \
-		.batches = BATCHES                                                                         \
+#define APPEND(NAME, EVENTS, BATCHES)                                            \
+	{                                                                            \
+		.name = NAME, .measure = measure_append, .unit = "ns", .events = EVENTS, \
+		.batches = BATCHES                                                       \
 	}
 
 /* With so many operations in a batch, and so many of the baseline. */
-#define LATE(NAME, EVENTS, RULE, PLACE, DISTANCE, OPS, REPLAYS)                                    \
-	{                                                                                              \
-		.name = NAME, .measure = measure_late, .unit = "ns", .events = EVENTS, .batches = 15,      \
-		.ops = OPS, .replays = REPLAYS, .rule = RULE, .place = PLACE, .distance = DISTANCE         \
+#define LATE(NAME, EVENTS, RULE, PLACE, DISTANCE, OPS, REPLAYS)                               \
+	{                                                                                         \
+		.name = NAME, .measure = measure_late, .unit = "ns", .events = EVENTS, .batches = 15, \
+		.ops = OPS, .replays = REPLAYS, .rule = RULE, .place = PLACE, .distance = DISTANCE    \
 	}
-#define READ(NAME, MEASURE, EVENTS, DISTANCE)                                                      \
-	{                                                                                              \
-		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15,           \
-		.distance = DISTANCE                                                                       \
+#define READ(NAME, MEASURE, EVENTS, DISTANCE)                                            \
+	{                                                                                    \
+		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15, \
+		.distance = DISTANCE                                                             \
 	}
-#define LINEAR(NAME, MEASURE, EVENTS)                                                              \
-	{                                                                                              \
-		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15,           \
-		.rule = RULE_LAST, .linear = true                                                          \
+#define LINEAR(NAME, MEASURE, EVENTS)                                                    \
+	{                                                                                    \
+		.name = NAME, .measure = MEASURE, .unit = "ns", .events = EVENTS, .batches = 15, \
+		.rule = RULE_LAST, .linear = true                                                \
 	}
 #define STREAM(NAME, REPLAYS, ZIPF, COLUMNS)                                                       \
 	{                                                                                              \
 		.name = NAME, .measure = measure_keys, .unit = "ns", .events = 10 * MILLION, .batches = 3, \
 		.replays = REPLAYS, .zipf = ZIPF, .columns = COLUMNS                                       \
 	}
-#define BYTES(NAME, MEASURE)                                                                       \
-	{                                                                                              \
-		.name = NAME, .measure = MEASURE, .unit = "bytes", .events = MILLION                       \
+#define BYTES(NAME, MEASURE)                                                 \
+	{                                                                        \
+		.name = NAME, .measure = MEASURE, .unit = "bytes", .events = MILLION \
 	}
 
 static const Row rows[] = {

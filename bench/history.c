@@ -47,7 +47,7 @@ memory_touch(Memory *memory, size_t bytes)
 	return memory->base;
 }
 
-/* ---- chance ---------------------------------------------------------------------- */
+/* ---- chance ------------------------------------------------------------------ */
 
 static uint64_t random_state;
 
@@ -80,7 +80,7 @@ random_value(void)
 	return (int64_t) random_below(2 * LARGEST_VALUE + 1) - LARGEST_VALUE;
 }
 
-/* ---- one timeline ------------------------------------------------------------------ */
+/* ---- one timeline ------------------------------------------------------------ */
 
 void
 events_in_order(Event *event, uint32_t count)
@@ -113,7 +113,7 @@ instants_between(int64_t *instant, uint32_t count, int64_t from, int64_t to)
 		instant[i] = from + (int64_t) random_below((uint64_t) (to - from));
 }
 
-/* ---- streams over many keys ---------------------------------------------------------- */
+/* ---- streams over many keys -------------------------------------------------- */
 
 /* Key k with probability in proportion to 1 / (k + 1) ^ zipf: the sums of them. */
 static double *
@@ -176,7 +176,7 @@ stream_of_key(const Arrival *arrival, uint32_t count, uint32_t key, Event *event
 	return found;
 }
 
-/* ---- the truth ------------------------------------------------------------------------- */
+/* ---- the truth --------------------------------------------------------------- */
 
 /* By (time, id): the order of the engine, for events of one kind. */
 static int

@@ -23,7 +23,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* ---- memory -------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------ */
 
 #define SMALLEST 64
 
@@ -83,7 +83,7 @@ grow(ReplayStore *store, void *array, uint32_t *capacity, size_t element)
 	return copy;
 }
 
-/* ---- keys ------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------- */
 
 void
 replay_create(ReplayStore *store, void *memory, size_t bytes, Rule rule, uint32_t columns)
@@ -146,7 +146,7 @@ replay_timeline(ReplayStore *store, int64_t key)
 	return slot->timeline;
 }
 
-/* ---- replay ------------------------------------------------------------------------ */
+/* ---- replay ------------------------------------------------------------------ */
 
 static inline __attribute__((always_inline)) void
 run(Rule rule, uint32_t columns, const int64_t *event, uint32_t count, State *state)
@@ -307,14 +307,15 @@ checkpoint_append(ReplayStore *store, ReplayTimeline *timeline)
 						  &timeline->latest);
 }
 
-/* ---- events --------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------ */
 
 static inline int
 compare(const int64_t *event, int64_t time, int64_t id)
 {
 	if (event[0] != time)
 		return event[0] < time ? -1 : 1;
-	return event[1] == id ? 0 : event[1] < id ? -1 : 1;
+	return event[1] == id ? 0 : event[1] < id ? -1
+											  : 1;
 }
 
 /* How many events of [low, high), which are in order, come before. */

@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(floor_series);
 static int64
 rows_of(Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, GetForeignTable(relid)->options)
 		if (strcmp(lfirst_node(DefElem, lc)->defname, "rows") == 0)
@@ -44,28 +44,28 @@ floor_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 static void
 floor_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
-	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rel->rows, 1, 1 + rel->rows * 0.01,
-												   NIL, NULL, NULL, NIL));
+	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rel->rows, 1,
+												   1 + rel->rows * 0.01, NIL, NULL, NULL, NIL));
 }
 
 static ForeignScan *
 floor_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,
 		   List *clauses, Plan *outer)
 {
-	return make_foreignscan(tlist, NIL, rel->relid, NIL, list_make1(makeInteger((int) rows_of(relid))),
-							NIL, NIL, outer);
+	return make_foreignscan(tlist, NIL, rel->relid, NIL,
+							list_make1(makeInteger((int) rows_of(relid))), NIL, NIL, outer);
 }
 
 typedef struct Emit
 {
-	int64		rows;
-	int64		next;
+	int64 rows;
+	int64 next;
 } Emit;
 
 static void
 floor_begin(ForeignScanState *node, int eflags)
 {
-	Emit	   *emit = palloc0(sizeof(Emit));
+	Emit *emit = palloc0(sizeof(Emit));
 
 	emit->rows = intVal(linitial(((ForeignScan *) node->ss.ps.plan)->fdw_private));
 	node->fdw_state = emit;
@@ -75,7 +75,7 @@ static TupleTableSlot *
 floor_iterate(ForeignScanState *node)
 {
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
-	Emit	   *emit = node->fdw_state;
+	Emit *emit = node->fdw_state;
 
 	ExecClearTuple(slot);
 	if (emit->next >= emit->rows)
@@ -120,8 +120,8 @@ Datum
 floor_series(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[MaxTupleAttributeNumber];
-	bool		isnull[MaxTupleAttributeNumber] = {0};
+	Datum values[MaxTupleAttributeNumber];
+	bool isnull[MaxTupleAttributeNumber] = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int64 row = 0; row < PG_GETARG_INT64(0); row++)

@@ -19,25 +19,25 @@
 /* Of a function that does not return. */
 #define CONTIME_NORETURN pg_attribute_noreturn()
 
-/* ---- settings.c ------------------------------------------------------------------ */
+/* ---- settings.c -------------------------------------------------------------- */
 
-extern int	contime_memory_mb;	/* contime.memory, in MB */
-extern int	contime_workers;	/* contime.workers: partitions */
+extern int contime_memory_mb; /* contime.memory, in MB */
+extern int contime_workers;   /* contime.workers: partitions */
 
-extern char *contime_at_setting;		/* contime.at as it is shown */
-extern bool contime_at_is_set;	/* to an instant, which is: */
+extern char *contime_at_setting; /* contime.at as it is shown */
+extern bool contime_at_is_set;   /* to an instant, which is: */
 extern TimestampTz contime_at_instant;
 extern bool contime_require_instant;
 
 /* In kB, -1: no limit. */
-extern int	contime_role_memory_kb;
-extern int	contime_database_memory_kb;
+extern int contime_role_memory_kb;
+extern int contime_database_memory_kb;
 
 /*
  * Set once shared memory is there (shared/accounts.c): the postmaster calls it
  * when one of these two settings is given another value.
  */
-extern void (*contime_publish_memory_limit) (bool of_database, int kb);
+extern void (*contime_publish_memory_limit)(bool of_database, int kb);
 
 #ifdef USE_ASSERT_CHECKING
 /* contime.debug_visibility breaks what a snapshot sees, which tests must notice. */
@@ -48,7 +48,7 @@ enum
 	CONTIME_VISIBILITY_ENTER_EARLY, /* workers enter what has not committed */
 	CONTIME_VISIBILITY_FREEZE_EARLY /* and freeze what not everyone sees */
 };
-extern int	contime_debug_visibility;
+extern int contime_debug_visibility;
 
 /* The planner answers, wrongly, what it ought to refuse. */
 extern bool contime_debug_unprotected;
@@ -68,7 +68,7 @@ extern bool contime_debug_skip_flush;
 /* Called by _PG_init, while libraries are preloaded. */
 extern void contime_define_settings(void);
 
-/* ---- pause.c --------------------------------------------------------------------- */
+/* ---- pause.c ----------------------------------------------------------------- */
 
 #ifdef USE_ASSERT_CHECKING
 /* Wait while somebody has asked for it.  ERROR only when cancelled. */
@@ -77,4 +77,4 @@ extern void contime_pause(const char *name, Oid database);
 #define contime_pause(name, database) ((void) 0)
 #endif
 
-#endif							/* CONTIME_BASE_H */
+#endif /* CONTIME_BASE_H */

@@ -35,9 +35,9 @@
 void
 contime_pause(const char *name, Oid database)
 {
-	uint32		hash = hash_bytes((const unsigned char *) name, strlen(name));
-	int			lock_timeout = LockTimeout;
-	LOCKTAG		tag;
+	uint32 hash = hash_bytes((const unsigned char *) name, strlen(name));
+	int lock_timeout = LockTimeout;
+	LOCKTAG tag;
 
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return;
@@ -57,4 +57,4 @@ contime_pause(const char *name, Oid database)
 	LockRelease(&tag, ShareLock, true);
 }
 
-#endif							/* USE_ASSERT_CHECKING */
+#endif /* USE_ASSERT_CHECKING */

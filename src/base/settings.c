@@ -19,40 +19,40 @@
 #include "utils/datetime.h"
 #include "utils/guc.h"
 
-int			contime_memory_mb = 256;
-int			contime_workers = 2;
+int contime_memory_mb = 256;
+int contime_workers = 2;
 
-char	   *contime_at_setting = NULL;
-bool		contime_at_is_set = false;
+char *contime_at_setting = NULL;
+bool contime_at_is_set = false;
 TimestampTz contime_at_instant = 0;
-bool		contime_require_instant = false;
+bool contime_require_instant = false;
 
-int			contime_role_memory_kb = -1;
-int			contime_database_memory_kb = -1;
-void		(*contime_publish_memory_limit) (bool of_database, int kb) = NULL;
+int contime_role_memory_kb = -1;
+int contime_database_memory_kb = -1;
+void (*contime_publish_memory_limit)(bool of_database, int kb) = NULL;
 
 #ifdef USE_ASSERT_CHECKING
-int			contime_debug_visibility = CONTIME_VISIBILITY_EXACT;
-bool		contime_debug_unprotected = false;
-bool		contime_debug_partial = false;
-bool		contime_debug_validate = false;
-bool		contime_debug_skip_flush = false;
+int contime_debug_visibility = CONTIME_VISIBILITY_EXACT;
+bool contime_debug_unprotected = false;
+bool contime_debug_partial = false;
+bool contime_debug_validate = false;
+bool contime_debug_skip_flush = false;
 #endif
 
-/* ---- contime.at ------------------------------------------------------------------ */
+/* ---- contime.at -------------------------------------------------------------- */
 
 /* What timestamptz_in() does, without its errors. */
 static bool
 parse_instant(const char *text, TimestampTz *instant)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
-	int			type;
-	int			nfields;
-	char	   *field[MAXDATEFIELDS];
-	int			ftype[MAXDATEFIELDS];
-	char		buffer[MAXDATELEN + MAXDATEFIELDS];
+	fsec_t fsec;
+	int tz;
+	int type;
+	int nfields;
+	char *field[MAXDATEFIELDS];
+	int ftype[MAXDATEFIELDS];
+	char buffer[MAXDATELEN + MAXDATEFIELDS];
 
 	if (ParseDateTime(text, buffer, sizeof(buffer), field, ftype, MAXDATEFIELDS, &nfields) != 0 ||
 		DecodeDateTime(field, ftype, nfields, &type, &tm, &fsec, &tz) != 0)
@@ -79,8 +79,8 @@ static void
 print_instant(TimestampTz instant, char *buffer)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
+	fsec_t fsec;
+	int tz;
 
 	if (TIMESTAMP_NOT_FINITE(instant))
 		EncodeSpecialTimestamp(instant, buffer);
@@ -93,9 +93,9 @@ print_instant(TimestampTz instant, char *buffer)
 static bool
 check_at(char **newval, void **extra, GucSource source)
 {
-	char		buffer[MAXDATELEN + 1];
+	char buffer[MAXDATELEN + 1];
 	TimestampTz instant;
-	char	   *text;
+	char *text;
 
 	if (**newval == '\0')
 		return true;
@@ -126,7 +126,7 @@ assign_at(const char *newval, void *extra)
 		contime_at_instant = *(TimestampTz *) extra;
 }
 
-/* ---- memory limits --------------------------------------------------------------- */
+/* ---- memory limits ----------------------------------------------------------- */
 
 /* Only the postmaster's value is the one in postgresql.conf. */
 static void
@@ -148,39 +148,29 @@ assign_database_memory(int value, void *extra)
 	publish_limit(true, value);
 }
 
-/* ---- all of them ----------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------- */
 
 static void
 define_memory_settings(void)
 {
 	DefineCustomIntVariable("contime.memory",
 							"Memory for the events and states of all continuous tables.",
-							"It is taken at server start and never grows.",
-							&contime_memory_mb,
-							256, 8, 65000,
-							PGC_POSTMASTER, GUC_UNIT_MB,
-							NULL, NULL, NULL);
+							"It is taken at server start and never grows.", &contime_memory_mb, 256,
+							8, 65000, PGC_POSTMASTER, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("contime.workers",
-							"Background workers, each of which owns a partition of the keys.",
-							NULL,
-							&contime_workers,
-							2, 1, CONTIME_MAX_WORKERS,
-							PGC_POSTMASTER, 0,
-							NULL, NULL, NULL);
+							"Background workers, each of which owns a partition of the keys.", NULL,
+							&contime_workers, 2, 1, CONTIME_MAX_WORKERS, PGC_POSTMASTER, 0, NULL,
+							NULL, NULL);
 	DefineCustomIntVariable("contime.role_memory",
 							"Memory that the continuous tables of one owner may use, in all databases together.",
 							"-1 means no limit. The value that a new session of the owner would have is in force.",
-							&contime_role_memory_kb,
-							-1, -1, MAX_KILOBYTES,
-							PGC_SUSET, GUC_UNIT_KB,
+							&contime_role_memory_kb, -1, -1, MAX_KILOBYTES, PGC_SUSET, GUC_UNIT_KB,
 							NULL, assign_role_memory, NULL);
 	DefineCustomIntVariable("contime.database_memory",
 							"Memory that the continuous tables of one database may use.",
 							"-1 means no limit. The value that a new session of a table's owner would have is in force.",
-							&contime_database_memory_kb,
-							-1, -1, MAX_KILOBYTES,
-							PGC_SUSET, GUC_UNIT_KB,
-							NULL, assign_database_memory, NULL);
+							&contime_database_memory_kb, -1, -1, MAX_KILOBYTES, PGC_SUSET,
+							GUC_UNIT_KB, NULL, assign_database_memory, NULL);
 }
 
 static void
@@ -189,17 +179,11 @@ define_instant_settings(void)
 	DefineCustomStringVariable("contime.at",
 							   "The instant of which continuous tables are read when a query names none.",
 							   "Empty: now. While it is set, continuous tables cannot be written.",
-							   &contime_at_setting,
-							   "",
-							   PGC_USERSET, 0,
-							   check_at, assign_at, NULL);
+							   &contime_at_setting, "", PGC_USERSET, 0, check_at, assign_at, NULL);
 	DefineCustomBoolVariable("contime.require_instant",
 							 "Refuses to read continuous tables without a condition that names the instants.",
-							 NULL,
-							 &contime_require_instant,
-							 false,
-							 PGC_USERSET, 0,
-							 NULL, NULL, NULL);
+							 NULL, &contime_require_instant, false, PGC_USERSET, 0, NULL, NULL,
+							 NULL);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -213,21 +197,17 @@ define_debug_setting(const char *name, const char *description, bool *variable, 
 static void
 define_debug_settings(void)
 {
-	static const struct config_enum_entry broken[] = {
-		{"exact", CONTIME_VISIBILITY_EXACT, false},
-		{"no_snapshot", CONTIME_VISIBILITY_NO_SNAPSHOT, false},
-		{"enter_early", CONTIME_VISIBILITY_ENTER_EARLY, false},
-		{"freeze_early", CONTIME_VISIBILITY_FREEZE_EARLY, false},
-		{NULL, 0, false}
-	};
+	static const struct config_enum_entry broken[] =
+		{{"exact", CONTIME_VISIBILITY_EXACT, false},
+		 {"no_snapshot", CONTIME_VISIBILITY_NO_SNAPSHOT, false},
+		 {"enter_early", CONTIME_VISIBILITY_ENTER_EARLY, false},
+		 {"freeze_early", CONTIME_VISIBILITY_FREEZE_EARLY, false},
+		 {NULL, 0, false}};
 
 	DefineCustomEnumVariable("contime.debug_visibility",
-							 "Breaks, on purpose, what a snapshot sees.",
-							 NULL,
-							 &contime_debug_visibility,
-							 CONTIME_VISIBILITY_EXACT, broken,
-							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
+							 "Breaks, on purpose, what a snapshot sees.", NULL,
+							 &contime_debug_visibility, CONTIME_VISIBILITY_EXACT, broken,
+							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	define_debug_setting("contime.debug_unprotected", "Answers, wrongly, what ought to be refused.",
 						 &contime_debug_unprotected, PGC_USERSET);
 	define_debug_setting("contime.debug_partial",

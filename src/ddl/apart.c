@@ -12,11 +12,11 @@
 #include "foreign/foreign.h"
 
 ErrorData *
-contime_run_apart(void (*step) (TableNotes *), TableNotes *notes)
+contime_run_apart(void (*step)(TableNotes *), TableNotes *notes)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);

@@ -26,7 +26,7 @@ check_against_data(const ContimeTable *table)
 		contime_retention_note(table, g);
 	for (int p = 0; g && p < contime_shared->partitions; p++)
 	{
-		int			conflict = contime_stored_check(table, g, p);
+		int conflict = contime_stored_check(table, g, p);
 
 		if (conflict >= 0)
 			contime_report_conflict(table, conflict);
@@ -36,12 +36,12 @@ check_against_data(const ContimeTable *table)
 bool
 contime_table_is_bare(Oid relid)
 {
-	Relation	rel = RelationIdGetRelation(relid);
-	bool		bare = true;
+	Relation rel = RelationIdGetRelation(relid);
+	bool bare = true;
 
 	for (int i = 0; rel && bare && i < RelationGetDescr(rel)->natts; i++)
 		bare = TupleDescAttr(RelationGetDescr(rel), i)->attisdropped ||
-			GetForeignColumnOptions(relid, i + 1) == NIL;
+			   GetForeignColumnOptions(relid, i + 1) == NIL;
 	if (rel)
 		RelationClose(rel);
 	return bare;
@@ -50,14 +50,16 @@ contime_table_is_bare(Oid relid)
 void
 contime_table_rename_rate(Oid relid, const char *from, const char *to)
 {
-	Relation	rel = relation_open(relid, NoLock); /* the RENAME holds a lock */
-	List	   *cmds = NIL;
+	Relation rel = relation_open(relid, NoLock); /* the RENAME holds a lock */
+	List *cmds = NIL;
 
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute form = TupleDescAttr(RelationGetDescr(rel), i);
-		char	   *rate = form->attisdropped ? NULL
-			: contime_option_value(GetForeignColumnOptions(relid, form->attnum), "rate");
+		char *rate =
+			form->attisdropped
+				? NULL
+				: contime_option_value(GetForeignColumnOptions(relid, form->attnum), "rate");
 		AlterTableCmd *cmd;
 
 		if (rate == NULL || strcmp(rate, from) != 0)
@@ -65,9 +67,8 @@ contime_table_rename_rate(Oid relid, const char *from, const char *to)
 		cmd = makeNode(AlterTableCmd);
 		cmd->subtype = AT_AlterColumnGenericOptions;
 		cmd->name = pstrdup(NameStr(form->attname));
-		cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, "rate",
-														   (Node *) makeString(pstrdup(to)),
-														   DEFELEM_SET, -1));
+		cmd->def = (Node *) list_make1(
+			makeDefElemExtended(NULL, "rate", (Node *) makeString(pstrdup(to)), DEFELEM_SET, -1));
 		cmds = lappend(cmds, cmd);
 	}
 	relation_close(rel, NoLock);
@@ -88,7 +89,7 @@ note_limits(const ContimeTable *table)
 void
 contime_table_check(Oid relid)
 {
-	Relation	rel = try_relation_open(relid, AccessShareLock);
+	Relation rel = try_relation_open(relid, AccessShareLock);
 
 	if (rel == NULL)
 		return;

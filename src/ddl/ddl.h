@@ -20,7 +20,7 @@
 
 #include "utils/rel.h"
 
-/* ---- check.c --------------------------------------------------------------------- */
+/* ---- check.c ----------------------------------------------------------------- */
 
 /* Has no column any option yet? */
 extern bool contime_table_is_bare(Oid relid);
@@ -31,7 +31,7 @@ extern void contime_table_rename_rate(Oid relid, const char *from, const char *t
 /* Check a definition; with the data there is, too. */
 extern void contime_table_check(Oid relid);
 
-/* ---- source_bind.c --------------------------------------------------------------- */
+/* ---- source_bind.c ----------------------------------------------------------- */
 
 /*
  * A definition has been given, or changed: note which event tables it names.
@@ -59,12 +59,12 @@ extern bool contime_source_is_qualified(void);
 /* Have the options source do that. */
 extern void contime_source_qualify(Oid relid);
 
-/* ---- source_index.c -------------------------------------------------------------- */
+/* ---- source_index.c ---------------------------------------------------------- */
 
 /* Find indexes on the event tables for what they are asked, or create them. */
 extern void contime_source_index(Oid relid);
 
-/* ---- rename.c -------------------------------------------------------------------- */
+/* ---- rename.c ---------------------------------------------------------------- */
 
 /*
  * Before and after a command that gives a relation, one of its columns, or a
@@ -74,13 +74,13 @@ extern List *contime_source_note_names(Oid relid);
 extern List *contime_source_note_schema(Oid schema);
 extern void contime_source_follow(List *noted);
 
-/* ---- hooks.c --------------------------------------------------------------------- */
+/* ---- hooks.c ----------------------------------------------------------------- */
 
 extern void contime_install_ddl_hooks(void);
 
-/* ---- truncate.c ------------------------------------------------------------------ */
+/* ---- truncate.c -------------------------------------------------------------- */
 
 /* TRUNCATE: open a new, empty generation. */
 extern void contime_truncate(Relation rel);
 
-#endif							/* CONTIME_DDL_H */
+#endif /* CONTIME_DDL_H */

@@ -53,12 +53,12 @@ static List *created = NIL;
 static List *altered = NIL;
 
 /* How deep in utility commands of interest we are; 0: collect nothing. */
-static int	collecting = 0;
+static int collecting = 0;
 
 /* The outermost of them drops objects. */
 static bool dropping = false;
 
-/* ---- collecting ------------------------------------------------------------------------ */
+/* ---- collecting -------------------------------------------------------------- */
 
 /* (There are commands of more than one transaction.) */
 static void
@@ -75,7 +75,7 @@ collect(List **relations, Oid relid)
 static void
 collect_family(Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!OidIsValid(relid))
 		return;
@@ -91,17 +91,17 @@ collect_nothing(void)
 	created = altered = NIL;
 }
 
-/* ---- parts of event tables ------------------------------------------------------------- */
+/* ---- parts of event tables --------------------------------------------------- */
 
 /* What a relation is a partition of, or inherits from. */
 static List *
 parents_of(Oid relid)
 {
-	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
-	List	   *parents = NIL;
+	Relation catalog = table_open(InheritsRelationId, AccessShareLock);
+	List *parents = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -117,9 +117,9 @@ parents_of(Oid relid)
 static List *
 event_tables_of(Oid relid)
 {
-	List	   *relations = list_make1_oid(relid);
-	List	   *found = NIL;
-	ListCell   *lc;
+	List *relations = list_make1_oid(relid);
+	List *found = NIL;
+	ListCell *lc;
 
 	foreach(lc, relations)
 	{
@@ -134,13 +134,13 @@ event_tables_of(Oid relid)
 static void
 change_rows(Oid events)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, contime_source_dependents(events))
 		contime_cache_change(lfirst_oid(lc), events);
 }
 
-/* ---- beneath an open read -------------------------------------------------------------- */
+/* ---- beneath an open read ---------------------------------------------------- */
 
 static void CONTIME_NORETURN
 report_in_use(Oid relid, const char *command)
@@ -158,9 +158,9 @@ report_in_use(Oid relid, const char *command)
 static void
 check_not_read(Oid relid, const char *command)
 {
-	List	   *read = contime_references_read();
-	List	   *relations;
-	ListCell   *lc;
+	List *read = contime_references_read();
+	List *relations;
+	ListCell *lc;
 
 	if (read == NIL || !OidIsValid(relid))
 		return;
@@ -183,7 +183,7 @@ check_not_read(Oid relid, const char *command)
 static void
 check_not_read_name(const RangeVar *name, const char *command)
 {
-	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	Oid relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
 
 	if (OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()))
 		check_not_read(relid, command);
@@ -194,7 +194,8 @@ static RangeVar *
 table_of_dropped(List *object)
 {
 	return list_length(object) < 2 ? NULL
-		: makeRangeVarFromNameList(list_truncate(list_copy(object), list_length(object) - 1));
+								   : makeRangeVarFromNameList(
+										 list_truncate(list_copy(object), list_length(object) - 1));
 }
 
 /*
@@ -204,8 +205,8 @@ table_of_dropped(List *object)
 static void
 check_beneath(Node *stmt)
 {
-	ObjectType	what;
-	ListCell   *lc;
+	ObjectType what;
+	ListCell *lc;
 
 	if (contime_references_read() == NIL)
 		return;
@@ -230,7 +231,8 @@ check_beneath(Node *stmt)
 				foreach(lc, ((DropStmt *) stmt)->objects)
 					check_not_read_name(table_of_dropped(lfirst_node(List, lc)),
 										what == OBJECT_TRIGGER ? "DROP TRIGGER"
-										: what == OBJECT_RULE ? "DROP RULE" : "DROP POLICY");
+										: what == OBJECT_RULE  ? "DROP RULE"
+															   : "DROP POLICY");
 			break;
 		default:
 			break;
@@ -244,16 +246,16 @@ check_beneath(Node *stmt)
 static void
 check_renamed(Node *stmt, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, contime_references_read())
 	{
-		Oid			events = lfirst_oid(lc);
-		bool		renamed = events == relid;
+		Oid events = lfirst_oid(lc);
+		bool renamed = events == relid;
 
 		if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
 			renamed = get_rel_namespace(events) ==
-				get_namespace_oid(((RenameStmt *) stmt)->newname, true);
+					  get_namespace_oid(((RenameStmt *) stmt)->newname, true);
 		else if (IsA(stmt, RenameStmt) && OidIsValid(relid) &&
 				 ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
 			renamed = list_member_oid(find_all_inheritors(relid, NoLock, NULL), events);
@@ -269,7 +271,7 @@ check_renamed(Node *stmt, Oid relid)
 static void
 lock_event_table_of(Oid relid)
 {
-	List	   *ancestors = NIL;
+	List *ancestors = NIL;
 
 	if (OidIsValid(relid) && get_rel_relispartition(relid))
 		ancestors = get_partition_ancestors(relid);
@@ -283,8 +285,8 @@ lock_event_table_of(Oid relid)
 static void
 lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 {
-	ListCell   *lc;
-	ListCell   *lc2;
+	ListCell *lc;
+	ListCell *lc2;
 
 	if (!OidIsValid(relid) || !pg_class_ownercheck(relid, GetUserId()))
 		return;
@@ -308,14 +310,13 @@ lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 static void
 lock_for_truncate(const TruncateStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, stmt->relations)
 	{
-		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
+		Oid relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
 
-		if (OidIsValid(relid) &&
-			pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
+		if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
 			lock_event_table_of(relid);
 	}
 }
@@ -323,17 +324,16 @@ lock_for_truncate(const TruncateStmt *stmt)
 static void
 lock_for_drop(const DropStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (stmt->removeType != OBJECT_TABLE)
 		return;
 	foreach(lc, stmt->objects)
 	{
-		Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst_node(List, lc)), NoLock, true);
+		Oid relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst_node(List, lc)), NoLock, true);
 
-		if (OidIsValid(relid) &&
-			(pg_class_ownercheck(relid, GetUserId()) ||
-			 pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
+		if (OidIsValid(relid) && (pg_class_ownercheck(relid, GetUserId()) ||
+								  pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
 			lock_event_table_of(relid);
 	}
 }
@@ -342,20 +342,20 @@ lock_for_drop(const DropStmt *stmt)
 static void
 check_rows(Oid relid, bool changed)
 {
-	bool		captured = contime_capture_fit(relid);
-	ListCell   *lc;
+	bool captured = contime_capture_fit(relid);
+	ListCell *lc;
 
 	foreach(lc, event_tables_of(relid))
 		if (changed || !captured)
 			change_rows(lfirst_oid(lc));
 }
 
-/* ---- what is dropped ------------------------------------------------------------------- */
+/* ---- what is dropped --------------------------------------------------------- */
 
 static void
 on_drop_part(Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (get_rel_relispartition(relid) || has_superclass(relid))
 		foreach(lc, event_tables_of(relid))
@@ -366,7 +366,7 @@ on_drop_part(Oid relid)
 static void
 on_drop(Oid class, Oid object, int sub)
 {
-	uint64		xid;
+	uint64 xid;
 
 	if (class == RelationRelationId && sub == 0)
 		on_drop_part(object);
@@ -378,8 +378,8 @@ on_drop(Oid class, Oid object, int sub)
 		if (collecting > 0)
 			collect(&altered, object);
 	}
-	else if (class == RelationRelationId &&
-		get_rel_relkind(object) == RELKIND_FOREIGN_TABLE && contime_has_generation(object))
+	else if (class == RelationRelationId && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE &&
+			 contime_has_generation(object))
 	{
 		contime_serializable_clear(object);
 		xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
@@ -411,12 +411,12 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
 }
 
-/* ---- after a command --------------------------------------------------------------------- */
+/* ---- after a command --------------------------------------------------------- */
 
 static void
 check_created(Oid relid)
 {
-	char		relkind = get_rel_relkind(relid);
+	char relkind = get_rel_relkind(relid);
 
 	/* A new partition is empty; a foreign one, or a child, cannot be captured. */
 	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
@@ -450,7 +450,7 @@ check_created(Oid relid)
 static bool
 may_leave_incomplete(Node *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!IsA(stmt, AlterTableStmt))
 		return false;
@@ -473,7 +473,7 @@ may_leave_incomplete(Node *stmt)
 static bool
 changes_rows(Node *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!IsA(stmt, AlterTableStmt) ||
 		AlterTableGetLockLevel(((AlterTableStmt *) stmt)->cmds) == AccessExclusiveLock)
@@ -504,12 +504,12 @@ may_refuse(Oid relid)
 static void
 check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (contime_is_table(relid))
 	{
-		bool		bound = contime_source_bind(relid);
-		bool		usable = contime_source_is_usable(relid);
+		bool bound = contime_source_bind(relid);
+		bool usable = contime_source_is_usable(relid);
 
 		if (usable)
 			contime_source_qualify(relid);
@@ -521,8 +521,8 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 			contime_cache_change(relid, relid);
 	}
 	foreach(lc, contime_source_dependents(relid))
-		if (!lenient && !list_member_oid(unsound, lfirst_oid(lc)) &&
-			may_refuse(lfirst_oid(lc)) && contime_source_is_usable(lfirst_oid(lc)))
+		if (!lenient && !list_member_oid(unsound, lfirst_oid(lc)) && may_refuse(lfirst_oid(lc)) &&
+			contime_source_is_usable(lfirst_oid(lc)))
 			contime_table_check(lfirst_oid(lc));
 	check_rows(relid, changed);
 }
@@ -534,9 +534,9 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 static void
 check_collected(bool lenient, bool changed, const List *unsound)
 {
-	List	   *new = list_copy(created);
-	List	   *old = list_difference_oid(altered, created);
-	ListCell   *lc;
+	List *new = list_copy(created);
+	List *old = list_difference_oid(altered, created);
+	ListCell *lc;
 
 	collect_nothing();
 	if (new == NIL && old == NIL)
@@ -548,13 +548,13 @@ check_collected(bool lenient, bool changed, const List *unsound)
 		check_altered(lfirst_oid(lc), lenient, changed, unsound);
 }
 
-/* ---- RENAME COLUMN ----------------------------------------------------------------------------- */
+/* ---- RENAME COLUMN ----------------------------------------------------------- */
 
 static void
 follow_rename(const RenameStmt *stmt)
 {
-	Oid			relid = InvalidOid;
-	ListCell   *lc;
+	Oid relid = InvalidOid;
+	ListCell *lc;
 
 	if (stmt->renameType == OBJECT_COLUMN && stmt->relation)
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
@@ -584,20 +584,22 @@ relation_to_rename(Node *stmt)
 static List *
 note_names(Node *stmt)
 {
-	Oid			object;
+	Oid object;
 
 	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
 	{
 		object = get_namespace_oid(((RenameStmt *) stmt)->subname, true);
 		return OidIsValid(object) && pg_namespace_ownercheck(object, GetUserId())
-			? contime_source_note_schema(object) : NIL;
+				   ? contime_source_note_schema(object)
+				   : NIL;
 	}
 	object = relation_to_rename(stmt);
 	return OidIsValid(object) && pg_class_ownercheck(object, GetUserId())
-		? contime_source_note_names(object) : NIL;
+			   ? contime_source_note_names(object)
+			   : NIL;
 }
 
-/* ---- the hook ---------------------------------------------------------------------------------- */
+/* ---- the hook ---------------------------------------------------------------- */
 
 /* Commands that can create or alter a table, and run no user's code for long. */
 static bool
@@ -609,7 +611,7 @@ is_of_interest(Node *stmt)
 			return ((CreateStmt *) stmt)->inhRelations != NIL;
 		case T_CreateForeignTableStmt:
 		case T_AlterTableStmt:
-		case T_DropStmt:		/* cascades may take columns */
+		case T_DropStmt: /* cascades may take columns */
 		case T_DropOwnedStmt:
 		case T_CreateSchemaStmt:
 		case T_ImportForeignSchemaStmt:
@@ -623,18 +625,21 @@ is_of_interest(Node *stmt)
 static List *
 unsound_before(Node *stmt)
 {
-	Oid			relid = IsA(stmt, AlterTableStmt) ? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
-		: InvalidOid;
+	Oid relid = IsA(stmt, AlterTableStmt)
+					? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
+					: InvalidOid;
 
-	return OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()) ? contime_source_unsound(relid) : NIL;
+	return OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId())
+			   ? contime_source_unsound(relid)
+			   : NIL;
 }
 
 /* Before the outermost: what it names may be others when it is done. */
 static void
 prepare_alter(const AlterTableStmt *stmt)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	ListCell   *lc;
+	Oid relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell *lc;
 
 	lock_for_alter(stmt, relid);
 
@@ -651,13 +656,14 @@ prepare_alter(const AlterTableStmt *stmt)
 
 static void
 run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
-			ProcessUtilityContext context, ParamListInfo params,
-			QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+			DestReceiver *dest, QueryCompletion *qc)
 {
 	if (prev_process_utility)
 		prev_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest,
+								qc);
 }
 
 static void
@@ -665,15 +671,15 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 						ProcessUtilityContext context, ParamListInfo params,
 						QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
-	Node	   *stmt = pstmt->utilityStmt;
-	bool		lenient;
-	bool		changed;
-	List	   *volatile unsound = NIL;
+	Node *stmt = pstmt->utilityStmt;
+	bool lenient;
+	bool changed;
+	List *volatile unsound = NIL;
 
 	if (!is_of_interest(stmt))
 	{
-		List	   *noted = note_names(stmt);
-		Oid			renamed = relation_to_rename(stmt);
+		List *noted = note_names(stmt);
+		Oid renamed = relation_to_rename(stmt);
 
 		check_beneath(stmt);
 		if (IsA(stmt, TruncateStmt))
@@ -720,7 +726,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 		check_collected(lenient, changed, unsound);
 }
 
-/* ---- TRUNCATE ------------------------------------------------------------------------------------ */
+/* ---- TRUNCATE ---------------------------------------------------------------- */
 
 void
 contime_install_ddl_hooks(void)

@@ -34,33 +34,35 @@
  */
 typedef struct Noted
 {
-	Oid			relid;			/* the continuous table */
-	Oid			events;
-	AttrNumber	attno;			/* of its column; 0: the table's option events */
-	bool		given;			/* there is an option; or the name was enough */
-	Node	   *expr;
-	char	   *text;			/* as it would have been written before */
-	Added	   *added;			/* the column's text is there and not in an option */
+	Oid relid; /* the continuous table */
+	Oid events;
+	AttrNumber attno; /* of its column; 0: the table's option events */
+	bool given;       /* there is an option; or the name was enough */
+	Node *expr;
+	char *text;   /* as it would have been written before */
+	Added *added; /* the column's text is there and not in an option */
 } Noted;
 
 /* Likewise, for what has to follow a name; false: a warning was given. */
 static bool
-try_to_follow(void (*step) (TableNotes *), TableNotes *notes)
+try_to_follow(void (*step)(TableNotes *), TableNotes *notes)
 {
-	ErrorData  *error = contime_run_apart(step, notes);
+	ErrorData *error = contime_run_apart(step, notes);
 
 	if (error)
 		ereport(WARNING,
-				(errmsg("sources of continuous table \"%s\" do not follow the new name", get_rel_name(notes->relid)),
+				(errmsg("sources of continuous table \"%s\" do not follow the new name",
+						get_rel_name(notes->relid)),
 				 errdetail("%s", error->message),
-				 errhint("Its owner can set the options events and source again, by ALTER FOREIGN TABLE.")));
+				 errhint(
+					 "Its owner can set the options events and source again, by ALTER FOREIGN TABLE.")));
 	return error == NULL;
 }
 
 static Noted *
 note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 {
-	Noted	   *note = palloc0(sizeof(Noted));
+	Noted *note = palloc0(sizeof(Noted));
 
 	note->relid = relid;
 	note->events = RelationGetRelid(events);
@@ -79,10 +81,11 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 static List *
 note_options(List *noted, Relation rel)
 {
-	Oid			relid = RelationGetRelid(rel);
-	char	   *name = contime_table_option(relid, "events");
-	Relation	events = name ? relation_openrv_extended(contime_event_table_name(rel, name), AccessShareLock, true)
-		: NULL;
+	Oid relid = RelationGetRelid(rel);
+	char *name = contime_table_option(relid, "events");
+	Relation events =
+		name ? relation_openrv_extended(contime_event_table_name(rel, name), AccessShareLock, true)
+			 : NULL;
 
 	if (events == NULL)
 		return noted;
@@ -90,8 +93,8 @@ note_options(List *noted, Relation rel)
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
-		char	   *text = column->attisdropped ? NULL : contime_source_option(relid, i + 1);
-		Noted	   *note;
+		char *text = column->attisdropped ? NULL : contime_source_option(relid, i + 1);
+		Noted *note;
 
 		if (column->attisdropped ||
 			(text == NULL && get_attnum(RelationGetRelid(events), NameStr(column->attname)) <= 0))
@@ -109,19 +112,20 @@ note_options(List *noted, Relation rel)
 static List *
 note_added(List *noted, Relation rel)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, contime_added_sources(RelationGetRelid(rel)))
 	{
-		Added	   *added = lfirst(lc);
-		Relation	events = relation_open(added->events, AccessShareLock);
+		Added *added = lfirst(lc);
+		Relation events = relation_open(added->events, AccessShareLock);
 
 		for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 		{
 			Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
-			char	   *text = column->attisdropped ? NULL
-				: contime_mapping_of(added->columns, NameStr(column->attname));
-			Noted	   *note;
+			char *text = column->attisdropped
+							 ? NULL
+							 : contime_mapping_of(added->columns, NameStr(column->attname));
+			Noted *note;
 
 			if (text == NULL)
 				continue;
@@ -137,7 +141,7 @@ note_added(List *noted, Relation rel)
 static void
 note_table(TableNotes *notes)
 {
-	Relation	rel = relation_open(notes->relid, AccessShareLock);
+	Relation rel = relation_open(notes->relid, AccessShareLock);
 	ContimeIdentity before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_OF_USERS);
 
 	notes->noted = note_added(note_options(NIL, rel), rel);
@@ -153,17 +157,16 @@ static void
 note_usable_table(TableNotes *notes)
 {
 	if (!contime_source_is_usable(notes->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("its owner lacks SELECT or TRIGGER on an event table")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("its owner lacks SELECT or TRIGGER on an event table")));
 	note_table(notes);
 }
 
 static List *
 note_tables(List *tables)
 {
-	List	   *all = NIL;
-	ListCell   *lc;
+	List *all = NIL;
+	ListCell *lc;
 
 	foreach(lc, tables)
 	{
@@ -179,7 +182,7 @@ note_tables(List *tables)
 List *
 contime_source_note_names(Oid relid)
 {
-	List	   *tables = OidIsValid(relid) ? contime_source_dependents(relid) : NIL;
+	List *tables = OidIsValid(relid) ? contime_source_dependents(relid) : NIL;
 
 	if (OidIsValid(relid) && contime_is_table(relid))
 		tables = lappend_oid(tables, relid);
@@ -189,15 +192,15 @@ contime_source_note_names(Oid relid)
 List *
 contime_source_note_schema(Oid schema)
 {
-	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	Relation catalog = table_open(ForeignTableRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
-	List	   *tables = NIL;
-	HeapTuple	tuple;
-	ListCell   *lc;
+	List *tables = NIL;
+	HeapTuple tuple;
+	ListCell *lc;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Oid			relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
+		Oid relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
 
 		if (contime_is_table(relid))
 			foreach(lc, contime_source_bound(relid))
@@ -213,15 +216,16 @@ contime_source_note_schema(Oid schema)
 static char *
 renamed_events(const Noted *note)
 {
-	Relation	rel = relation_open(note->relid, AccessShareLock);
-	Oid			schema = get_rel_namespace(note->events);
-	char	   *name = contime_table_option(note->relid, "events");
-	char	   *followed = NULL;
+	Relation rel = relation_open(note->relid, AccessShareLock);
+	Oid schema = get_rel_namespace(note->events);
+	char *name = contime_table_option(note->relid, "events");
+	char *followed = NULL;
 
 	if (RangeVarGetRelid(contime_event_table_name(rel, name), NoLock, true) != note->events)
 		followed = schema == RelationGetNamespace(rel)
-			? pstrdup(quote_identifier(get_rel_name(note->events)))
-			: quote_qualified_identifier(get_namespace_name(schema), get_rel_name(note->events));
+					   ? pstrdup(quote_identifier(get_rel_name(note->events)))
+					   : quote_qualified_identifier(get_namespace_name(schema),
+													get_rel_name(note->events));
 	relation_close(rel, NoLock);
 	return followed;
 }
@@ -230,9 +234,9 @@ renamed_events(const Noted *note)
 static char *
 renamed_source(const Noted *note)
 {
-	Relation	events = relation_open(note->events, AccessShareLock);
-	char	   *text = contime_deparse_qualified(events, note->expr);
-	bool		same = strcmp(text, note->text) == 0;
+	Relation events = relation_open(note->events, AccessShareLock);
+	char *text = contime_deparse_qualified(events, note->expr);
+	bool same = strcmp(text, note->text) == 0;
 
 	/* Without an option it may be the continuous table's column that has another name. */
 	if (!note->given)
@@ -244,14 +248,15 @@ renamed_source(const Noted *note)
 static void
 follow_option(const Noted *note)
 {
-	char	   *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
-	char	   *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
+	char *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
+	char *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
 
 	if (value == NULL)
 		return;
 	AlterTableInternal(note->relid,
-					   list_make1(contime_set_option(column, column ? "source" : "events", value,
-											 column && !note->given ? DEFELEM_ADD : DEFELEM_SET)),
+					   list_make1(
+						   contime_set_option(column, column ? "source" : "events", value,
+											  column && !note->given ? DEFELEM_ADD : DEFELEM_SET)),
 					   false);
 	CommandCounterIncrement();
 }
@@ -259,7 +264,7 @@ follow_option(const Noted *note)
 void
 contime_push_text(JsonbParseState **state, JsonbIteratorToken token, char *text)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue value = {.type = jbvString};
 
 	value.val.string.val = text;
 	value.val.string.len = strlen(text);
@@ -271,13 +276,13 @@ static Jsonb *
 renamed_columns(const Added *added, List *noted)
 {
 	JsonbParseState *state = NULL;
-	ListCell   *lc;
+	ListCell *lc;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	foreach(lc, noted)
 	{
 		const Noted *note = lfirst(lc);
-		Relation	events;
+		Relation events;
 
 		if (note->added != added)
 			continue;
@@ -292,8 +297,8 @@ renamed_columns(const Added *added, List *noted)
 static void
 follow_added(const Noted *note, List *noted)
 {
-	Added	   *added = note->added;
-	Jsonb	   *columns = renamed_columns(added, noted);
+	Added *added = note->added;
+	Jsonb *columns = renamed_columns(added, noted);
 
 	if (compareJsonbContainers(&columns->root, &added->columns->root) == 0)
 		return;
@@ -305,7 +310,7 @@ static void
 follow_table(TableNotes *notes)
 {
 	const Added *last = NULL;
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, notes->noted)
 	{
@@ -323,7 +328,7 @@ follow_table(TableNotes *notes)
 void
 contime_source_follow(List *noted)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (noted == NIL)
 		return;

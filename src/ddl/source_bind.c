@@ -29,8 +29,8 @@
 bool
 contime_source_is_usable(Oid relid)
 {
-	Oid			owner = contime_owner_of(relid);
-	ListCell   *lc;
+	Oid owner = contime_owner_of(relid);
+	ListCell *lc;
 
 	foreach(lc, contime_source_bound(relid))
 		if (!contime_source_may_bind(lfirst_oid(lc), owner))
@@ -41,7 +41,7 @@ contime_source_is_usable(Oid relid)
 void
 contime_check_may_bind(Oid events)
 {
-	AclResult	result = pg_class_aclcheck(events, GetUserId(), ACL_SELECT);
+	AclResult result = pg_class_aclcheck(events, GetUserId(), ACL_SELECT);
 
 	if (result == ACLCHECK_OK)
 		result = pg_class_aclcheck(events, GetUserId(), ACL_TRIGGER);
@@ -53,12 +53,13 @@ contime_check_may_bind(Oid events)
 static List *
 named_events(Relation rel)
 {
-	char	   *name = contime_table_option(RelationGetRelid(rel), "events");
-	List	   *named = NIL;
-	ListCell   *lc;
+	char *name = contime_table_option(RelationGetRelid(rel), "events");
+	List *named = NIL;
+	ListCell *lc;
 
 	if (name)
-		named = list_make1_oid(RangeVarGetRelid(contime_event_table_name(rel, name), AccessShareLock, false));
+		named = list_make1_oid(
+			RangeVarGetRelid(contime_event_table_name(rel, name), AccessShareLock, false));
 	foreach(lc, contime_added_sources(RelationGetRelid(rel)))
 		named = list_append_unique_oid(named, ((Added *) lfirst(lc))->events);
 	return named;
@@ -91,12 +92,12 @@ check_no_parent(Oid relid, Oid events)
 bool
 contime_source_bind(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	List	   *named = named_events(rel);
-	List	   *bound = contime_source_bound(relid);
-	List	   *gone = list_difference_oid(bound, named);
-	List	   *new = list_difference_oid(named, bound);
-	ListCell   *lc;
+	Relation rel = relation_open(relid, AccessShareLock);
+	List *named = named_events(rel);
+	List *bound = contime_source_bound(relid);
+	List *gone = list_difference_oid(bound, named);
+	List *new = list_difference_oid(named, bound);
+	ListCell *lc;
 
 	relation_close(rel, NoLock);
 	foreach(lc, named)
@@ -129,9 +130,9 @@ contime_set_option(const char *column, const char *option, const char *value, De
 
 	cmd->subtype = column ? AT_AlterColumnGenericOptions : AT_GenericOptions;
 	cmd->name = column ? pstrdup(column) : NULL;
-	cmd->def = (Node *) list_make1(makeDefElemExtended(NULL, pstrdup(option),
-													   (Node *) makeString(pstrdup(value)),
-													   action, -1));
+	cmd->def =
+		(Node *) list_make1(makeDefElemExtended(NULL, pstrdup(option),
+												(Node *) makeString(pstrdup(value)), action, -1));
 	return cmd;
 }
 
@@ -145,18 +146,20 @@ contime_source_is_qualified(void)
 void
 contime_source_qualify(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *name = contime_source_is_qualified() ? NULL : contime_table_option(relid, "events");
-	Relation	events = name ? relation_openrv(contime_event_table_name(rel, name), AccessShareLock) : NULL;
-	List	   *cmds = NIL;
+	Relation rel = relation_open(relid, AccessShareLock);
+	char *name = contime_source_is_qualified() ? NULL : contime_table_option(relid, "events");
+	Relation events =
+		name ? relation_openrv(contime_event_table_name(rel, name), AccessShareLock) : NULL;
+	List *cmds = NIL;
 
 	for (int i = 0; events && i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
-		char	   *text = column->attisdropped ? NULL : contime_source_option(relid, i + 1);
+		char *text = column->attisdropped ? NULL : contime_source_option(relid, i + 1);
 
 		if (text && (text = contime_qualified_source(rel, NameStr(column->attname), events, text)))
-			cmds = lappend(cmds, contime_set_option(NameStr(column->attname), "source", text, DEFELEM_SET));
+			cmds = lappend(cmds, contime_set_option(NameStr(column->attname), "source", text,
+													DEFELEM_SET));
 	}
 	if (events)
 		relation_close(events, NoLock);
@@ -177,14 +180,15 @@ derive_table(TableNotes *notes)
 List *
 contime_source_unsound(Oid relid)
 {
-	List	   *unsound = NIL;
-	ListCell   *lc;
+	List *unsound = NIL;
+	ListCell *lc;
 
 	foreach(lc, contime_source_dependents(relid))
 	{
-		TableNotes	notes = {.relid = lfirst_oid(lc)};
+		TableNotes notes = {.relid = lfirst_oid(lc)};
 
-		if (!contime_source_is_usable(notes.relid) || contime_run_apart(derive_table, &notes) != NULL)
+		if (!contime_source_is_usable(notes.relid) ||
+			contime_run_apart(derive_table, &notes) != NULL)
 			unsound = lappend_oid(unsound, notes.relid);
 	}
 	return unsound;

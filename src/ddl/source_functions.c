@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(contime_add_source);
 PG_FUNCTION_INFO_V1(contime_drop_source);
 PG_FUNCTION_INFO_V1(contime_source_changed);
 
-/* ---- adding and dropping ------------------------------------------------------------------- */
+/* ---- adding and dropping ----------------------------------------------------- */
 
 /*
  * What contime.source says of a table has changed.  In a session that restores
@@ -53,7 +53,7 @@ sources_changed(Oid relid)
 static char *
 given_mapping(const Jsonb *given, const char *column, bool *silent)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	*silent = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &given->root), column,
 										   strlen(column), &value) == NULL;
@@ -73,23 +73,21 @@ check_mapping(Relation rel, Jsonb *given)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (!JB_ROOT_IS_OBJECT(given))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("columns of a source are not a JSON object"),
-				 errhint("Write, for example, '{\"balance\": \"-amount\"}'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("columns of a source are not a JSON object"),
+						errhint("Write, for example, '{\"balance\": \"-amount\"}'.")));
 	it = JsonbIteratorInit(&given->root);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		char	   *name = token == WJB_KEY ? pnstrdup(value.val.string.val, value.val.string.len) : NULL;
+		char *name = token == WJB_KEY ? pnstrdup(value.val.string.val, value.val.string.len) : NULL;
 
 		if (name && get_attnum(RelationGetRelid(rel), name) <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of continuous table \"%s\" does not exist",
-							name, RelationGetRelationName(rel))));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of continuous table \"%s\" does not exist", name,
+								   RelationGetRelationName(rel))));
 	}
 }
 
@@ -108,18 +106,17 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 	for (int i = 0; i < table->natts; i++)
 	{
 		const ContimeAttr *attr = &table->attr[i];
-		char	   *name = attr->dropped ? NULL : get_attname(table->relid, i + 1, false);
-		bool		silent;
-		char	   *text = name ? given_mapping(given, name, &silent) : NULL;
-		char	   *safe;
+		char *name = attr->dropped ? NULL : get_attname(table->relid, i + 1, false);
+		bool silent;
+		char *text = name ? given_mapping(given, name, &silent) : NULL;
+		char *safe;
 
 		if (name == NULL)
 			continue;
 		if (text && kind == CT_FINISH && attr->state && !attr->event_id)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("a finish has no column \"%s\"", name),
-					 errhint("It has a key, a time, and an event id.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("a finish has no column \"%s\"", name),
+							errhint("It has a key, a time, and an event id.")));
 		if (silent && get_attnum(RelationGetRelid(events), name) > 0 &&
 			(kind != CT_FINISH || !attr->state || attr->event_id))
 			text = pstrdup(quote_identifier(name));
@@ -136,7 +133,7 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 static Relation
 open_own_table(Oid relid, const char *command)
 {
-	Relation	rel;
+	Relation rel;
 
 	contime_require_running();
 	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
@@ -153,32 +150,32 @@ open_own_table(Oid relid, const char *command)
 Datum
 contime_add_source(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	char	   *kind_name = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	int			kind = contime_kind_of(kind_name);
-	Relation	rel = open_own_table(relid, "add a source to");
-	Relation	events = contime_open_relation(PG_GETARG_OID(1), AccessShareLock);
-	Jsonb	   *columns;
-	ListCell   *lc;
+	Oid relid = PG_GETARG_OID(0);
+	char *kind_name = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	int kind = contime_kind_of(kind_name);
+	Relation rel = open_own_table(relid, "add a source to");
+	Relation events = contime_open_relation(PG_GETARG_OID(1), AccessShareLock);
+	Jsonb *columns;
+	ListCell *lc;
 
 	if (kind < 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown kind \"%s\"", kind_name),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown kind \"%s\"", kind_name),
 				 errhint("Valid kinds are: event, snapshot, finish")));
 	contime_check_event_table(contime_table(rel), events);
 	contime_check_may_bind(RelationGetRelid(events));
 	columns = complete_mapping(rel, events, kind, PG_GETARG_JSONB_P(2));
 	foreach(lc, contime_added_sources(relid))
 	{
-		Added	   *added = lfirst(lc);
+		Added *added = lfirst(lc);
 
 		if (added->events == RelationGetRelid(events) && added->kind == kind &&
 			compareJsonbContainers(&added->columns->root, &columns->root) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("continuous table \"%s\" has this source already", RelationGetRelationName(rel)),
-					 errdetail("Each row of table \"%s\" would count twice.", RelationGetRelationName(events))));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+							errmsg("continuous table \"%s\" has this source already",
+								   RelationGetRelationName(rel)),
+							errdetail("Each row of table \"%s\" would count twice.",
+									  RelationGetRelationName(events))));
 	}
 	contime_write_source(relid, RelationGetRelid(events), kind, columns, NULL);
 	relation_close(events, NoLock);
@@ -192,16 +189,16 @@ contime_add_source(PG_FUNCTION_ARGS)
 Datum
 contime_drop_source(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Oid			events = PG_GETARG_OID(1);
-	Relation	rel = open_own_table(relid, "drop a source of");
-	Relation	sources = contime_open_sources(RowExclusiveLock);
-	bool		found = false;
-	ListCell   *lc;
+	Oid relid = PG_GETARG_OID(0);
+	Oid events = PG_GETARG_OID(1);
+	Relation rel = open_own_table(relid, "drop a source of");
+	Relation sources = contime_open_sources(RowExclusiveLock);
+	bool found = false;
+	ListCell *lc;
 
 	foreach(lc, contime_added_sources(relid))
 	{
-		Added	   *added = lfirst(lc);
+		Added *added = lfirst(lc);
 
 		if (added->events != events)
 			continue;
@@ -215,7 +212,8 @@ contime_drop_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("no source \"%s\" was added to continuous table \"%s\"",
 						get_rel_name(events), RelationGetRelationName(rel)),
-				 errhint("contime.source shows those that were; the option events is dropped by ALTER FOREIGN TABLE.")));
+				 errhint(
+					 "contime.source shows those that were; the option events is dropped by ALTER FOREIGN TABLE.")));
 	relation_close(sources, NoLock);
 	sources_changed(relid);
 	relation_close(rel, NoLock);
@@ -231,10 +229,9 @@ check_trigger(FunctionCallInfo fcinfo)
 	if (trigger == NULL || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		RelationGetRelid(trigger->tg_relation) != contime_member(CONTIME_MEMBER_SOURCES))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("contime.source_changed() is a trigger of table contime.source"),
-				 errhint("The extension creates it; do not create another trigger of it.")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("contime.source_changed() is a trigger of table contime.source"),
+						errhint("The extension creates it; do not create another trigger of it.")));
 	return trigger;
 }
 
@@ -242,10 +239,10 @@ check_trigger(FunctionCallInfo fcinfo)
 static void
 source_row_changed(HeapTuple tuple, TupleDesc desc)
 {
-	bool		isnull;
-	Datum		state = heap_getattr(tuple, Anum_source_state, desc, &isnull);
+	bool isnull;
+	Datum state = heap_getattr(tuple, Anum_source_state, desc, &isnull);
 
-	Relation	rel;
+	Relation rel;
 
 	if (isnull || !contime_is_table(DatumGetObjectId(state)))
 		return;
@@ -260,7 +257,7 @@ Datum
 contime_source_changed(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger = check_trigger(fcinfo);
-	Relation	sources;
+	Relation sources;
 
 	contime_require_running();
 

@@ -25,8 +25,8 @@
 static bool
 indexes(Relation index, List *exprs, int column, Node *expr)
 {
-	AttrNumber	attno = index->rd_index->indkey.values[column];
-	int			i = 0;
+	AttrNumber attno = index->rd_index->indkey.values[column];
+	int i = 0;
 
 	/* Queries compare what is cast without being asked, as it is in the index. */
 	expr = strip_implicit_coercions(expr);
@@ -41,15 +41,15 @@ indexes(Relation index, List *exprs, int column, Node *expr)
 static bool
 index_serves(const ContimeTable *table, const ContimeSource *source, Relation index)
 {
-	List	   *exprs = RelationGetIndexExpressions(index);
-	int			nkeys = table->nkeys;
+	List *exprs = RelationGetIndexExpressions(index);
+	int nkeys = table->nkeys;
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
 		index->rd_index->indnkeyatts < nkeys + 1 || RelationGetIndexPredicate(index) != NIL)
 		return false;
 	for (int k = 0; k < nkeys; k++)
 	{
-		bool		found = false;
+		bool found = false;
 
 		for (int c = 0; c < nkeys && !found; c++)
 			found = indexes(index, exprs, c, source->expr[table->key_attno[k] - 1]);
@@ -63,17 +63,18 @@ index_serves(const ContimeTable *table, const ContimeSource *source, Relation in
 static char *
 index_command(const ContimeTable *table, const ContimeSource *source)
 {
-	List	   *context = deparse_context_for(source->name, source->events);
+	List *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE INDEX ON %s (",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->events)),
+					 quote_qualified_identifier(get_namespace_name(
+													get_rel_namespace(source->events)),
 												get_rel_name(source->events)));
 	for (int i = 0; i <= table->nkeys; i++)
 	{
-		AttrNumber	attno = i < table->nkeys ? table->key_attno[i] : table->time_attno;
-		Node	   *expr = strip_implicit_coercions(source->expr[attno - 1]);
+		AttrNumber attno = i < table->nkeys ? table->key_attno[i] : table->time_attno;
+		Node *expr = strip_implicit_coercions(source->expr[attno - 1]);
 
 		appendStringInfo(&sql, IsA(expr, Var) ? "%s%s" : "%s(%s)", i > 0 ? ", " : "",
 						 deparse_expression(expr, context, false, false));
@@ -92,15 +93,15 @@ index_command(const ContimeTable *table, const ContimeSource *source)
 static void
 provide_index(const ContimeTable *table, const ContimeSource *source)
 {
-	Relation	events = relation_open(source->events, AccessShareLock);
+	Relation events = relation_open(source->events, AccessShareLock);
 	ContimeIdentity before;
-	bool		served = false;
-	char	   *command;
-	ListCell   *lc;
+	bool served = false;
+	char *command;
+	ListCell *lc;
 
 	foreach(lc, RelationGetIndexList(events))
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		served = served || index_serves(table, source, index);
 		index_close(index, AccessShareLock);
@@ -128,7 +129,7 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 void
 contime_source_index(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation rel = relation_open(relid, AccessShareLock);
 	const ContimeTable *table = contime_table(rel);
 
 	for (const ContimeSource *source = table->source; source; source = source->next)

@@ -12,7 +12,7 @@
 #include "utils/rel.h"
 #include "utils/jsonb.h"
 
-/* ---- source_bind.c --------------------------------------------------------------- */
+/* ---- source_bind.c ----------------------------------------------------------- */
 
 /*
  * May the current user bind a table to an event table?  (The owner, too, must
@@ -24,22 +24,23 @@ extern void contime_check_may_bind(Oid events);
 extern void contime_check_empty(Oid relid);
 
 /* Set an option of the table (column NULL) or of a column. */
-extern AlterTableCmd *contime_set_option(const char *column, const char *option, const char *value, DefElemAction action);
+extern AlterTableCmd *contime_set_option(const char *column, const char *option, const char *value,
+										 DefElemAction action);
 
-/* ---- rename.c -------------------------------------------------------------------- */
+/* ---- rename.c ---------------------------------------------------------------- */
 
 /* All of one continuous table. */
 typedef struct TableNotes
 {
-	Oid			relid;
-	List	   *noted;			/* of Noted */
+	Oid relid;
+	List *noted; /* of Noted */
 } TableNotes;
 
 extern void contime_push_text(JsonbParseState **state, JsonbIteratorToken token, char *text);
 
-/* ---- apart.c --------------------------------------------------------------------- */
+/* ---- apart.c ----------------------------------------------------------------- */
 
 /* Run a step in a subtransaction; NULL, or why it failed. */
-extern ErrorData *contime_run_apart(void (*step) (TableNotes *), TableNotes *notes);
+extern ErrorData *contime_run_apart(void (*step)(TableNotes *), TableNotes *notes);
 
-#endif							/* CONTIME_DDL_SOURCES_H */
+#endif /* CONTIME_DDL_SOURCES_H */

@@ -67,7 +67,7 @@ contime_cache_is_ready(Oid relid)
 bool
 contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from, ContimeCacheState to)
 {
-	uint32		expected = from;
+	uint32 expected = from;
 
 	return pg_atomic_compare_exchange_u32(&g->cache, &expected, to);
 }
@@ -99,21 +99,20 @@ contime_cache_break(Oid relid, const char *reason)
 {
 	ContimeGeneration *g = contime_generation(relid);
 
-	if (g == NULL ||
-		!(contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN) ||
-		  contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
+	if (g == NULL || !(contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN) ||
+					   contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
 		return;
-	ereport(LOG,
-			(errmsg("cache of continuous table %s is given up: %s", contime_cache_name(relid), reason),
-			 errdetail("Its event tables are read until it is loaded again.")));
+	ereport(LOG, (errmsg("cache of continuous table %s is given up: %s", contime_cache_name(relid),
+						 reason),
+				  errdetail("Its event tables are read until it is loaded again.")));
 	contime_agent_wake(MyDatabaseId);
 }
 
 void
 contime_cache_check(ContimeGeneration *g, int partition)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStats		stats;
+	CtArena arena = contime_arena(partition);
+	CtStats stats;
 
 	const char *reason;
 
@@ -129,10 +128,9 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	contime_pause("giving up", g->database);
 	if (!contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
 		return;
-	ereport(LOG,
-			(errmsg("cache of relation %u of database %u is given up: %s", g->relation, g->database,
-					reason),
-			 errdetail("Its event tables are read.")));
+	ereport(LOG, (errmsg("cache of relation %u of database %u is given up: %s", g->relation,
+						 g->database, reason),
+				  errdetail("Its event tables are read.")));
 	contime_agent_wake(g->database);
 }
 
@@ -147,7 +145,8 @@ contime_cache_renew(Oid relid)
 	 * has ended, as it needs the lock that is held here.
 	 */
 	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE &&
-		contime_generation_try(relid, U64FromFullTransactionId(GetCurrentFullTransactionId())) == NULL)
+		contime_generation_try(relid, U64FromFullTransactionId(GetCurrentFullTransactionId())) ==
+			NULL)
 		contime_cache_break(relid, "its owner has too many continuous tables with data");
 }
 
@@ -155,7 +154,7 @@ void
 contime_cache_change(Oid relid, Oid events)
 {
 	ContimeGeneration *g = contime_generation(relid);
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
 	if (LockHeldByMe(&tag, AccessExclusiveLock))
@@ -185,8 +184,8 @@ want(ContimeGeneration *g)
 static bool
 is_new(Oid relid)
 {
-	Relation	rel = RelationIdGetRelation(relid);
-	bool		new = rel && rel->rd_createSubid != InvalidSubTransactionId;
+	Relation rel = RelationIdGetRelation(relid);
+	bool new = rel && rel->rd_createSubid != InvalidSubTransactionId;
 
 	if (rel)
 		RelationClose(rel);
@@ -250,12 +249,12 @@ contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view)
 bool
 contime_cache_find_duplicates(ContimeGeneration *g)
 {
-	bool		found = false;
+	bool found = false;
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		CtStats		stats;
+		CtArena arena = contime_arena(p);
+		CtStats stats;
 
 		if (g->store[p] == 0)
 			continue;
@@ -272,7 +271,7 @@ ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
 bool
 contime_cache_has_duplicates(ContimeGeneration *g)
 {
-	int			index = g - contime_shared->generation;
+	int index = g - contime_shared->generation;
 
 	if (!contime_cache_find_duplicates(g))
 		return false;

@@ -94,56 +94,56 @@ PG_FUNCTION_INFO_V1(contime_capture);
 /* How long a lock is waited for: longer than a loader waits (cache.c). */
 #define MOST_WAITED_MS 150
 
-/* ---- captured rows ---------------------------------------------------------------------------- */
+/* ---- captured rows ----------------------------------------------------------- */
 
 /* A partition, and how its rows become rows of the event table; NULL: as they are. */
 typedef struct Part
 {
-	Oid			relid;
+	Oid relid;
 	TupleConversionMap *map;
 } Part;
 
 /* A row that came, or (retracts) went. */
 typedef struct Captured
 {
-	HeapTuple	tuple;
-	CtLabel		label;
-	bool		retracts;
-	bool		updated;		/* it takes the place of the one before */
+	HeapTuple tuple;
+	CtLabel label;
+	bool retracts;
+	bool updated; /* it takes the place of the one before */
 } Captured;
 
 /* Captured rows that are not in the cache, in the order in which they were captured. */
 typedef struct Rows
 {
-	MemoryContext context;		/* of all that follows; NULL: there are none */
-	Captured   *row;
-	int			count;
-	int			capacity;
-	Size		bytes;
+	MemoryContext context; /* of all that follows; NULL: there are none */
+	Captured *row;
+	int count;
+	int capacity;
+	Size bytes;
 } Rows;
 
 /* The statements under way that write to an event table, for one continuous table (C2). */
 typedef struct Capture
 {
 	struct Capture *next;
-	Oid			relid;			/* the continuous table */
-	Oid			events;
-	List	   *levels;			/* ascending */
-	ContimeGeneration *cache;	/* NULL: there is none */
-	bool		frozen;			/* a row was written frozen: every snapshot sees it */
+	Oid relid; /* the continuous table */
+	Oid events;
+	List *levels;             /* ascending */
+	ContimeGeneration *cache; /* NULL: there is none */
+	bool frozen;              /* a row was written frozen: every snapshot sees it */
 	MemoryContext context;
-	Rows		rows;
-	pg_atomic_uint64 *note;		/* of C5, or NULL */
-	List	   *parts;			/* that rows came from */
+	Rows rows;
+	pg_atomic_uint64 *note; /* of C5, or NULL */
+	List *parts;            /* that rows came from */
 } Capture;
 
 static Capture *captures = NULL;
-static int	level = 0;
+static int level = 0;
 
 static Capture *
 find_capture(Oid relid, Oid events)
 {
-	Capture    *capture = captures;
+	Capture *capture = captures;
 
 	while (capture && (capture->relid != relid || capture->events != events))
 		capture = capture->next;
@@ -191,7 +191,7 @@ drop_note(Capture *capture)
 static void
 delete_capture(Capture *gone)
 {
-	Capture   **p = &captures;
+	Capture **p = &captures;
 
 	while (*p != gone)
 		p = &(*p)->next;
@@ -215,7 +215,7 @@ cut_levels(Capture *capture, int from)
 static void
 abandon_levels(int from)
 {
-	Capture    *next;
+	Capture *next;
 
 	for (Capture *capture = captures; capture; capture = next)
 	{
@@ -287,9 +287,9 @@ static Capture *
 begin_capture(Oid relid, Oid events, Oid named)
 {
 	ContimeGeneration *cache = cache_of(relid, events, named);
-	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "contime capture",
-												  ALLOCSET_DEFAULT_SIZES);
-	Capture    *capture = MemoryContextAllocZero(context, sizeof(Capture));
+	MemoryContext context =
+		AllocSetContextCreate(TopTransactionContext, "contime capture", ALLOCSET_DEFAULT_SIZES);
+	Capture *capture = MemoryContextAllocZero(context, sizeof(Capture));
 
 	capture->relid = relid;
 	capture->events = events;
@@ -300,7 +300,7 @@ begin_capture(Oid relid, Oid events, Oid named)
 	return capture;
 }
 
-/* ---- rows become events ----------------------------------------------------------------------- */
+/* ---- rows become events ------------------------------------------------------ */
 
 static bool
 same_label(const CtLabel *a, const CtLabel *b)
@@ -324,16 +324,16 @@ link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 	ContimeEvents *events = contime_events_begin(table, source);
 	ContimeRows *encoded = contime_rows_begin(table);
 	ContimeIdentity before = contime_source_switch(table);
-	const CtLabel *label = NULL;	/* of the rows at hand */
-	bool		current = false;	/* are these not rolled back? */
-	int			last = -1;		/* row that gave an event last */
+	const CtLabel *label = NULL; /* of the rows at hand */
+	bool current = false;        /* are these not rolled back? */
+	int last = -1;               /* row that gave an event last */
 
 	encoded->leaves_out = true;
 	for (int i = 0; i < rows->count; i++)
 	{
 		const Captured *row = &rows->row[i];
-		Datum	   *values;
-		bool	   *isnull;
+		Datum *values;
+		bool *isnull;
 
 		if (label == NULL || !same_label(&row->label, label))
 		{
@@ -348,7 +348,7 @@ link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 		if (!contime_events_row(events, slot, &values, &isnull))
 			continue;
 		if (!contime_rows_encode_source(encoded, source->kind, source->columns, values, isnull,
-								   row->retracts))
+										row->retracts))
 			continue;
 		if (row->updated && last == i - 1)
 			contime_rows_cancel(encoded);
@@ -362,8 +362,8 @@ link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 static void
 link_rows(const Capture *capture, const Rows *rows)
 {
-	Relation	rel = relation_open(capture->relid, NoLock);
-	Relation	events = relation_open(capture->events, NoLock);
+	Relation rel = relation_open(capture->relid, NoLock);
+	Relation events = relation_open(capture->events, NoLock);
 	const ContimeTable *table = contime_table(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(events), &TTSOpsHeapTuple);
 
@@ -395,7 +395,7 @@ try_link_rows(Capture *capture, const Rows *rows)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(capture->context);
 		error = CopyErrorData();
@@ -425,7 +425,7 @@ give_up(Capture *capture, const char *reason)
 static void
 flush(Capture *capture)
 {
-	Rows		rows = capture->rows;
+	Rows rows = capture->rows;
 
 	if (contime_debug_skip_flush)
 		return;
@@ -441,7 +441,7 @@ flush(Capture *capture)
 	drop_note(capture);
 }
 
-/* ---- query levels ------------------------------------------------------------------------------ */
+/* ---- query levels ------------------------------------------------------------ */
 
 static ExecutorRun_hook_type prev_ExecutorRun = NULL;
 static ExecutorFinish_hook_type prev_ExecutorFinish = NULL;
@@ -456,14 +456,14 @@ static bool
 has_level(const QueryDesc *query)
 {
 	return (query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE) &&
-		(query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0;
+		   (query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0;
 }
 
 /* The level at hand ends: all AFTER triggers of its statement have fired. */
 static void
 leave_level(void)
 {
-	Capture    *capture = captures;
+	Capture *capture = captures;
 
 	while (capture)
 	{
@@ -550,7 +550,8 @@ call_utility(PlannedStmt *stmt, const char *text, bool read_only, ProcessUtility
 	if (prev_ProcessUtility)
 		prev_ProcessUtility(stmt, text, read_only, context, params, environment, dest, completion);
 	else
-		standard_ProcessUtility(stmt, text, read_only, context, params, environment, dest, completion);
+		standard_ProcessUtility(stmt, text, read_only, context, params, environment, dest,
+								completion);
 }
 
 /* COPY FROM is the only utility command that fires triggers for rows outside the executor. */
@@ -592,15 +593,15 @@ contime_capture_install_hooks(void)
 	RegisterSubXactCallback(on_subxact_end, NULL);
 }
 
-/* ---- the trigger ---------------------------------------------------------------------------------- */
+/* ---- the trigger ------------------------------------------------------------- */
 
 /* How rows of a partition become rows of the event table. */
 static TupleConversionMap *
 find_conversion(Capture *capture, Relation part)
 {
 	MemoryContext caller;
-	Relation	events;
-	Part	   *found;
+	Relation events;
+	Part *found;
 
 	for (int i = 0; i < list_length(capture->parts); i++)
 	{
@@ -635,7 +636,7 @@ find_conversion(Capture *capture, Relation part)
 static Captured *
 next_row(Capture *capture)
 {
-	Rows	   *rows = &capture->rows;
+	Rows *rows = &capture->rows;
 
 	if (rows->context == NULL)
 	{
@@ -656,11 +657,11 @@ static void
 keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool updated)
 {
 	TransactionId xid = retracts ? HeapTupleHeaderGetUpdateXid(tuple->t_data)
-		: HeapTupleHeaderGetXmin(tuple->t_data);
-	TupleConversionMap *map = RelationGetRelid(rel) == capture->events ? NULL
-		: find_conversion(capture, rel);
+								 : HeapTupleHeaderGetXmin(tuple->t_data);
+	TupleConversionMap *map =
+		RelationGetRelid(rel) == capture->events ? NULL : find_conversion(capture, rel);
 	MemoryContext caller;
-	Captured   *row;
+	Captured *row;
 
 	if (!TransactionIdIsNormal(xid))
 	{
@@ -673,8 +674,8 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	caller = MemoryContextSwitchTo(capture->rows.context);
 	row->label.top = U64FromFullTransactionId(GetTopFullTransactionId());
 	row->label.xid = contime_full_xid(xid);
-	row->label.cid = retracts ? HeapTupleHeaderGetCmax(tuple->t_data)
-		: HeapTupleHeaderGetCmin(tuple->t_data);
+	row->label.cid =
+		retracts ? HeapTupleHeaderGetCmax(tuple->t_data) : HeapTupleHeaderGetCmin(tuple->t_data);
 	row->label.ended = contime_ended(row->label.top);
 	row->retracts = retracts;
 	row->updated = updated;
@@ -689,16 +690,16 @@ static bool
 is_full(const Capture *capture)
 {
 	return capture->frozen || capture->note == NULL || capture->rows.count >= MOST_ROWS - 1 ||
-		capture->rows.bytes >= MOST_BYTES;
+		   capture->rows.bytes >= MOST_BYTES;
 }
 
 /* (A row that moves to another partition is deleted in the one and inserted in the other.) */
 static void
 capture_row(const TriggerData *trigger, Oid relid, Oid events)
 {
-	Relation	rel = trigger->tg_relation;
-	Capture    *capture = find_capture(relid, events);
-	bool		alone = capture == NULL;	/* as when changes are replicated */
+	Relation rel = trigger->tg_relation;
+	Capture *capture = find_capture(relid, events);
+	bool alone = capture == NULL; /* as when changes are replicated */
 
 	if (alone && contime_cache_capturing(relid) == NULL)
 		return;
@@ -725,7 +726,7 @@ capture_row(const TriggerData *trigger, Oid relid, Oid events)
 static void
 begin_statement(Oid relid, Oid events, Oid named)
 {
-	Capture    *capture = find_capture(relid, events);
+	Capture *capture = find_capture(relid, events);
 
 	if (capture == NULL)
 		capture = begin_capture(relid, events, named);
@@ -740,7 +741,7 @@ begin_statement(Oid relid, Oid events, Oid named)
 static void
 end_statement(Oid relid, Oid events)
 {
-	Capture    *capture = find_capture(relid, events);
+	Capture *capture = find_capture(relid, events);
 
 	if (capture == NULL)
 		return;
@@ -766,15 +767,14 @@ Datum
 contime_capture(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger = (const TriggerData *) fcinfo->context;
-	Oid			relid;
-	Oid			events;
+	Oid relid;
+	Oid events;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_trigger->tgisinternal ||
 		trigger->tg_trigger->tgnargs != 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("contime.capture() is a trigger of continuous tables"),
-				 errhint("It is created with a continuous table that has option events.")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("contime.capture() is a trigger of continuous tables"),
+						errhint("It is created with a continuous table that has option events.")));
 
 	/* Without shared memory there is no cache that could miss the row. */
 	if (contime_shared == NULL)

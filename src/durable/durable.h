@@ -29,8 +29,8 @@
 /* The text of a query for its rows: $1 ... are keys, then the latest instant. */
 typedef enum ContimeRowOrder
 {
-	CONTIME_OF_KEY,				/* of one key */
-	CONTIME_BY_KEY,				/* in the order of keys */
+	CONTIME_OF_KEY, /* of one key */
+	CONTIME_BY_KEY, /* in the order of keys */
 	CONTIME_ANY_ORDER
 } ContimeRowOrder;
 
@@ -64,7 +64,7 @@ typedef struct ContimeHeapRead ContimeHeapRead;
  */
 typedef struct ContimeHeapLoad ContimeHeapLoad;
 
-/* ---- source_query.c -------------------------------------------------------------- */
+/* ---- source_query.c ---------------------------------------------------------- */
 
 extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
 								  ContimeRowOrder order, bool bounded);
@@ -72,7 +72,7 @@ extern char *contime_source_query(const ContimeTable *table, const ContimeSource
 /* Does a state depend on events behind its instant, too? */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 
-/* ---- references.c ---------------------------------------------------------------- */
+/* ---- references.c ------------------------------------------------------------ */
 
 extern ContimeReferences *contime_references_begin(const ContimeTable *table);
 extern void contime_references_end(ContimeReferences *held);
@@ -80,19 +80,17 @@ extern void contime_references_end(ContimeReferences *held);
 /* The event tables that scans of this session read; NIL, as a rule. */
 extern List *contime_references_read(void);
 
-/* ---- heap_read.c ----------------------------------------------------------------- */
+/* ---- heap_read.c ------------------------------------------------------------- */
 
-extern ContimeEvents *contime_events_begin(const ContimeTable *table,
-										   const ContimeSource *source);
-extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot,
-							   Datum **values, bool **isnull);
+extern ContimeEvents *contime_events_begin(const ContimeTable *table, const ContimeSource *source);
+extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values,
+							   bool **isnull);
 extern void contime_events_end(ContimeEvents *events);
 
 extern ContimeHeapRead *contime_heap_begin(Relation rel, const ContimeTable *table,
 										   Snapshot snapshot);
 extern void contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until);
-extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store,
-							  CtRef *timeline);
+extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *timeline);
 extern void contime_heap_end(ContimeHeapRead *read);
 
 extern ContimeHeapLoad *contime_heap_load_begin(Relation rel, const ContimeTable *table,
@@ -102,7 +100,7 @@ extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
 extern bool contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
 
-/* ---- triggers.c ------------------------------------------------------------------ */
+/* ---- triggers.c -------------------------------------------------------------- */
 
 /*
  * Have on a relation the triggers of the durable tables whose events its rows
@@ -118,14 +116,14 @@ extern void contime_capture_fit_all(Oid events);
  */
 extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relations);
 
-/* ---- capture.c ------------------------------------------------------------------- */
+/* ---- capture.c --------------------------------------------------------------- */
 
 /* Is a statement of this backend under way that writes to one of its event tables? */
 extern bool contime_capture_pending(Oid relid);
 
 extern void contime_capture_install_hooks(void);
 
-/* ---- unflushed.c ----------------------------------------------------------------- */
+/* ---- unflushed.c ------------------------------------------------------------- */
 
 /*
  * Note that this transaction has captured rows that are not in a cache yet.
@@ -141,7 +139,7 @@ extern void contime_unflushed_clear(pg_atomic_uint64 *note);
  */
 extern bool contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot);
 
-/* ---- cache.c --------------------------------------------------------------------- */
+/* ---- cache.c ----------------------------------------------------------------- */
 
 /* Will most snapshots find what they see of a table in its cache? */
 extern bool contime_cache_is_ready(Oid relid);
@@ -186,7 +184,8 @@ extern const char contime_reason_no_memory[];
 
 extern const char contime_reason_slow_code[];
 
-extern bool contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from, ContimeCacheState to);
+extern bool contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from,
+									   ContimeCacheState to);
 
 /* A continuous table in messages: its name, if it still has one. */
 extern const char *contime_cache_name(Oid relid);
@@ -203,13 +202,13 @@ extern bool contime_cache_find_duplicates(ContimeGeneration *g);
 /* Generations that this loader could not fill, and has yet to refuse, by their slots: serials, and why. */
 typedef struct ContimeUnfit
 {
-	uint64		serial;
+	uint64 serial;
 	const char *reason;
 } ContimeUnfit;
 
 extern ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
 
-/* ---- demand.c -------------------------------------------------------------------- */
+/* ---- demand.c ---------------------------------------------------------------- */
 
 /* Is it to be loaded, or tidied?  And is there such a one in a database? */
 extern bool contime_cache_is_wanted(ContimeGeneration *g);
@@ -217,7 +216,7 @@ extern bool contime_cache_is_due(void);
 
 extern bool contime_cache_load_is_due(ContimeGeneration *g);
 
-/* ---- partial.c ------------------------------------------------------------------- */
+/* ---- partial.c --------------------------------------------------------------- */
 
 /*
  * From now on a cache need not have all keys, as whoever has it to himself
@@ -230,21 +229,22 @@ extern void contime_unload_keys(ContimeGeneration *g);
 extern Size contime_keys_whole_bytes(ContimeGeneration *g);
 
 /* The next of those it has, from partition and position 0 on; false: there are no more. */
-extern bool contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key);
+extern bool contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position,
+									ContimeKey *key);
 
-/* ---- wanted.c -------------------------------------------------------------------- */
+/* ---- wanted.c ---------------------------------------------------------------- */
 
 /* A reader has missed a key, and wants it to come.  Is there such a one in a database? */
 extern void contime_want_key(ContimeGeneration *g, const ContimeKey *key);
 extern bool contime_keys_are_wanted(Oid database);
 
-/* ---- key_loader.c ---------------------------------------------------------------- */
+/* ---- key_loader.c ------------------------------------------------------------ */
 
 /* By the loader: at first, and to load some that are wanted; false: none are. */
 extern void contime_keys_begin(void);
 extern bool contime_keys_load(void);
 
-/* ---- shortage.c ------------------------------------------------------------------ */
+/* ---- shortage.c -------------------------------------------------------------- */
 
 /* Is memory on its way back, from generations that are in force no more, that helps a cache that needs more? */
 extern bool contime_memory_is_freeing(const ContimeGeneration *g, Size more);
@@ -253,7 +253,7 @@ extern bool contime_memory_is_freeing(const ContimeGeneration *g, Size more);
 extern bool contime_eviction_would_do(const ContimeGeneration *but, Size more);
 
 /* A database whose loader is to make room; InvalidOid: there is enough, or nothing to be done. */
-extern Oid	contime_eviction_is_wanted(void);
+extern Oid contime_eviction_is_wanted(void);
 
 /*
  * Has a cache without all keys so much of one of its quotas that keys are to
@@ -262,7 +262,7 @@ extern Oid	contime_eviction_is_wanted(void);
 extern bool contime_cache_is_tight(ContimeGeneration *g);
 extern ContimeGeneration *contime_tight_cache(Oid database);
 
-/* ---- eviction.c ------------------------------------------------------------------ */
+/* ---- eviction.c -------------------------------------------------------------- */
 
 /*
  * Make room to load into a cache (NULL: for whatever may come) at the cost of
@@ -271,4 +271,4 @@ extern ContimeGeneration *contime_tight_cache(Oid database);
  */
 extern bool contime_evict(const ContimeGeneration *g, Size more, int rounds);
 
-#endif							/* CONTIME_DURABLE_H */
+#endif /* CONTIME_DURABLE_H */

@@ -36,7 +36,7 @@
 /* Timelines looked at, or events freed, under one hold of a lock. */
 #define WORK_PER_LOCK 512
 
-/* ---- whole caches -------------------------------------------------------------------------- */
+/* ---- whole caches ------------------------------------------------------------ */
 
 /* Have a cache to oneself, in whatever database; false: it is in use, or gone. */
 static bool
@@ -56,10 +56,10 @@ lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
 static bool
 evict_cache(const ContimeGeneration *but, Size more)
 {
-	uint64		last_read = 0;
-	bool		ended = false;
+	uint64 last_read = 0;
+	bool ended = false;
 	ContimeGeneration *g;
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	while (!ended && (g = contime_coldest_cache(but, more, false, COLD_MS, &last_read)) != NULL)
 		if (lock_cache(g, g->serial, &tag))
@@ -74,7 +74,7 @@ evict_cache(const ContimeGeneration *but, Size more)
 static bool
 is_partial_little(void)
 {
-	Size		bytes[2] = {0, 0};
+	Size bytes[2] = {0, 0};
 
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
@@ -90,12 +90,12 @@ is_partial_little(void)
 static void
 part_cache(const ContimeGeneration *but, Size more)
 {
-	uint64		cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
-	uint64		last_read = 0;
-	bool		locked;
+	uint64 cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	uint64 last_read = 0;
+	bool locked;
 	ContimeGeneration *g;
-	LOCKTAG		tag;
-	CtStats		stats;
+	LOCKTAG tag;
+	CtStats stats;
 
 	do
 	{
@@ -109,15 +109,15 @@ part_cache(const ContimeGeneration *but, Size more)
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------- */
 
 /* Let some keys go, if there may be some; CT_MORE: there are more to look at, or (*half) one has gone in part. */
 static CtStatus
 evict_some(ContimeGeneration *g, int partition, bool *half)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStatus	status = CT_OK;
-	Size		before;
+	CtArena arena = contime_arena(partition);
+	CtStatus status = CT_OK;
+	Size before;
 
 	(void) contime_yield_lock(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
@@ -140,15 +140,15 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 static bool
 evict_keys(const ContimeGeneration *but, Size more, int rounds)
 {
-	static uint32 hand = 0;		/* of stores, where it went on last */
-	uint32		stores = contime_shared->highest * contime_shared->partitions;
+	static uint32 hand = 0; /* of stores, where it went on last */
+	uint32 stores = contime_shared->highest * contime_shared->partitions;
 
 	for (uint32 n = 0; n < rounds * stores; n++)
 	{
-		uint32		at = hand % stores;
+		uint32 at = hand % stores;
 		ContimeGeneration *g = &contime_shared->generation[at / contime_shared->partitions];
-		CtStatus	status;
-		bool		half = false;
+		CtStatus status;
+		bool half = false;
 
 		do
 		{
@@ -157,19 +157,20 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 				return true;
 			half = false;
 			status = contime_is_cache(g) && g->partial && contime_would_help(but, g, more)
-				? evict_some(g, at % contime_shared->partitions, &half) : CT_OK;
+						 ? evict_some(g, at % contime_shared->partitions, &half)
+						 : CT_OK;
 		} while (status == CT_MORE);
 		hand++;
 	}
 	return contime_budget_loads(but, more, true);
 }
 
-/* ---- both ----------------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------- */
 
 bool
 contime_evict(const ContimeGeneration *g, Size more, int rounds)
 {
-	bool		by_keys = rounds > 0;
+	bool by_keys = rounds > 0;
 
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_partial)
@@ -181,7 +182,8 @@ contime_evict(const ContimeGeneration *g, Size more, int rounds)
 	for (int waited_ms = 0; !contime_budget_loads(g, more, by_keys); waited_ms += 10)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) || (!contime_memory_is_freeing(g, more) && !evict_cache(g, more)))
+		if (waited_ms >= (by_keys ? MAKE_FOR_KEYS_MS : MAKE_MS) ||
+			(!contime_memory_is_freeing(g, more) && !evict_cache(g, more)))
 			break;
 		pg_usleep(10000);
 	}

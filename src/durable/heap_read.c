@@ -42,14 +42,14 @@
 /* The rows of one source, on their way. */
 typedef struct Feed
 {
-	DestReceiver receiver;		/* of the query's rows */
+	DestReceiver receiver; /* of the query's rows */
 	const ContimeTable *table;
 	const ContimeSource *source;
-	ContimeEvents *events;		/* evaluates */
-	ContimeRows *rows;			/* encoded, */
-	int			next;			/* row that was fetched and is not loaded yet */
-	QueryDesc  *query;			/* NULL: there are no more rows */
-	CachedPlan *plan;			/* of the query, held by: */
+	ContimeEvents *events; /* evaluates */
+	ContimeRows *rows;     /* encoded, */
+	int next;              /* row that was fetched and is not loaded yet */
+	QueryDesc *query;      /* NULL: there are no more rows */
+	CachedPlan *plan;      /* of the query, held by: */
 	ResourceOwner holder;
 } Feed;
 
@@ -57,29 +57,29 @@ struct ContimeHeapRead
 {
 	const ContimeTable *table;
 	MemoryContext context;
-	MemoryContext binding;		/* of parameters and queries */
-	Snapshot	snapshot;
-	int			nfeeds;
-	Feed	   *feed;
+	MemoryContext binding; /* of parameters and queries */
+	Snapshot snapshot;
+	int nfeeds;
+	Feed *feed;
 
 	/* the store of the key at hand */
-	ContimeKey	key;
-	char	   *region;
-	CtArena		arena;
-	CtRef		store;
+	ContimeKey key;
+	char *region;
+	CtArena arena;
+	CtRef store;
 };
 
-/* ---- a row's event ---------------------------------------------------------------------- */
+/* ---- a row's event ----------------------------------------------------------- */
 
 struct ContimeEvents
 {
 	const ContimeTable *table;
 	const ContimeSource *source;
-	EState	   *estate;
+	EState *estate;
 	ExprContext *econtext;
-	ExprState **state;			/* by attribute - 1; NULL: not fed */
-	Datum	   *values;
-	bool	   *isnull;
+	ExprState **state; /* by attribute - 1; NULL: not fed */
+	Datum *values;
+	bool *isnull;
 };
 
 ContimeEvents *
@@ -113,7 +113,7 @@ bool
 contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, bool **isnull)
 {
 	const ContimeTable *table = events->table;
-	bool		is_event = true;
+	bool is_event = true;
 
 	ResetExprContext(events->econtext);
 	events->econtext->ecxt_scantuple = slot;
@@ -121,8 +121,8 @@ contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, 
 	{
 		events->isnull[i] = true;
 		if (events->state[i])
-			events->values[i] = contime_owner_evaluate(table->owner, events->state[i], events->econtext,
-													   &events->isnull[i]);
+			events->values[i] = contime_owner_evaluate(table->owner, events->state[i],
+													   events->econtext, &events->isnull[i]);
 		if ((table->attr[i].key || table->attr[i].time) && events->isnull[i])
 			is_event = false;
 	}
@@ -137,18 +137,18 @@ contime_events_end(ContimeEvents *events)
 	FreeExecutorState(events->estate);
 }
 
-/* ---- a feed ------------------------------------------------------------------------------ */
+/* ---- a feed ------------------------------------------------------------------ */
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	Feed	   *feed = (Feed *) self;
-	Datum	   *values;
-	bool	   *isnull;
+	Feed *feed = (Feed *) self;
+	Datum *values;
+	bool *isnull;
 
 	if (contime_events_row(feed->events, slot, &values, &isnull))
-		(void) contime_rows_encode_source(feed->rows, feed->source->kind, feed->source->columns, values, isnull,
-							  false);
+		(void) contime_rows_encode_source(feed->rows, feed->source->kind, feed->source->columns,
+										  values, isnull, false);
 	return true;
 }
 
@@ -165,13 +165,11 @@ receive_end(DestReceiver *self)
 static void
 feed_begin(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSource *source)
 {
-	feed->receiver = (DestReceiver) {
-		.receiveSlot = receive_row,
-		.rStartup = receive_start,
-		.rShutdown = receive_end,
-		.rDestroy = receive_end,
-		.mydest = DestNone
-	};
+	feed->receiver = (DestReceiver){.receiveSlot = receive_row,
+									.rStartup = receive_start,
+									.rShutdown = receive_end,
+									.rDestroy = receive_end,
+									.mydest = DestNone};
 	feed->table = table;
 	feed->source = source;
 	feed->events = contime_events_begin(table, source);
@@ -196,8 +194,8 @@ prepared_query(const Feed *feed, ContimeRowOrder order, bool bounded)
 {
 	const ContimeTable *table = feed->table;
 	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[order][bounded];
-	Oid			types[INDEX_MAX_KEYS + 1];
-	int			n = 0;
+	Oid types[INDEX_MAX_KEYS + 1];
+	int n = 0;
 
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		types[n++] = table->attr[table->key_attno[i] - 1].type;
@@ -224,15 +222,15 @@ feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, Pa
 	contime_rows_reset(feed->rows);
 	feed->next = 0;
 	if (!feed->table->calls)
-		contime_source_path_begin();	/* otherwise the switch has set it */
+		contime_source_path_begin(); /* otherwise the switch has set it */
 	query = prepared_query(feed, order, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
 	if (!feed->table->calls)
 		contime_source_path_end();
-	feed->query = CreateQueryDesc(linitial_node(PlannedStmt, feed->plan->stmt_list),
-								  query->query_string, snapshot, InvalidSnapshot,
-								  &feed->receiver, params, NULL, 0);
+	feed->query =
+		CreateQueryDesc(linitial_node(PlannedStmt, feed->plan->stmt_list), query->query_string,
+						snapshot, InvalidSnapshot, &feed->receiver, params, NULL, 0);
 	ExecutorStart(feed->query, 0);
 }
 
@@ -241,8 +239,8 @@ add_feed(void *arg)
 {
 	const Feed *feed = arg;
 
-	errcontext("rows of table \"%s\" as events of continuous table \"%s\"",
-			   feed->source->name, feed->table->name);
+	errcontext("rows of table \"%s\" as events of continuous table \"%s\"", feed->source->name,
+			   feed->table->name);
 }
 
 /* The next row that is an event; NULL: there is none. */
@@ -271,18 +269,19 @@ feed_head(Feed *feed, Snapshot snapshot)
 	return load;
 }
 
-/* ---- begin, bind, end ---------------------------------------------------------------------- */
+/* ---- begin, bind, end -------------------------------------------------------- */
 
 /* Bytes of the event tables with their partitions. */
 static Size
 event_bytes(const ContimeTable *table)
 {
-	Size		bytes = 0;
-	ListCell   *lc;
+	Size bytes = 0;
+	ListCell *lc;
 
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		foreach(lc, find_all_inheritors(source->events, AccessShareLock, NULL))
-			bytes += DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(lfirst_oid(lc))));
+			bytes +=
+				DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(lfirst_oid(lc))));
 	return bytes;
 }
 
@@ -290,11 +289,11 @@ event_bytes(const ContimeTable *table)
 static void
 store_create(ContimeHeapRead *read)
 {
-	CtStatus	status = CT_OK;
+	CtStatus status = CT_OK;
 
 	if (read->region == NULL)
 	{
-		Size		bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
+		Size bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
 
 		read->region = MemoryContextAllocHuge(read->context, bytes);
 		status = ct_region_format(read->region, bytes, 1);
@@ -318,11 +317,12 @@ ContimeHeapRead *
 contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 {
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
-	int			i = 0;
+	int i = 0;
 
 	read->table = table;
 	read->context = CurrentMemoryContext;
-	read->binding = AllocSetContextCreate(read->context, "contime heap read", ALLOCSET_DEFAULT_SIZES);
+	read->binding =
+		AllocSetContextCreate(read->context, "contime heap read", ALLOCSET_DEFAULT_SIZES);
 	read->snapshot = snapshot;
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		read->nfeeds++;
@@ -349,7 +349,7 @@ parameters(const ContimeTable *table, const Datum *keys, bool bounded, int64 unt
 			continue;
 		attr = &table->attr[(i < table->nkeys ? table->key_attno[i] : table->time_attno) - 1];
 		param->value = i < table->nkeys ? datumCopy(keys[i], attr->typbyval, attr->typlen)
-			: Int64GetDatum(until);
+										: Int64GetDatum(until);
 		param->isnull = false;
 		param->pflags = PARAM_FLAG_CONST;
 		param->ptype = attr->type;
@@ -362,7 +362,7 @@ void
 contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 {
 	const ContimeTable *table = read->table;
-	bool		bounded = until < PG_INT64_MAX && !contime_source_looks_ahead(table);
+	bool bounded = until < PG_INT64_MAX && !contime_source_looks_ahead(table);
 	ParamListInfo params;
 	MemoryContext caller;
 	ContimeIdentity before;
@@ -393,16 +393,16 @@ contime_heap_end(ContimeHeapRead *read)
 	}
 }
 
-/* ---- the next key ---------------------------------------------------------------------------- */
+/* ---- the next key ------------------------------------------------------------ */
 
 /* In the order in which queries give keys. */
 static int
 compare_keys(const ContimeTable *table, const CtLoad *a, const CtLoad *b)
 {
-	Datum		x[CT_MAX_ATTRS];
-	Datum		y[CT_MAX_ATTRS];
-	bool		isnull[CT_MAX_ATTRS];
-	int			order = 0;
+	Datum x[CT_MAX_ATTRS];
+	Datum y[CT_MAX_ATTRS];
+	bool isnull[CT_MAX_ATTRS];
+	int order = 0;
 
 	contime_decode_key(table, a->key, a->key_bytes, x, isnull);
 	contime_decode_key(table, b->key, b->key_bytes, y, isnull);
@@ -446,17 +446,16 @@ static bool
 is_key(const CtLoad *load, const ContimeKey *key)
 {
 	return load->hash == key->hash && load->key_bytes == key->data.len &&
-		memcmp(load->key, key->data.data, load->key_bytes) == 0;
+		   memcmp(load->key, key->data.data, load->key_bytes) == 0;
 }
 
 static void
 report_status(const ContimeHeapRead *read, CtStatus status)
 {
 	if (status == CT_NO_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory for the events of one key of continuous table \"%s\"",
-						read->table->name)));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("out of memory for the events of one key of continuous table \"%s\"",
+							   read->table->name)));
 	contime_report(status, read->table);
 }
 
@@ -468,7 +467,7 @@ load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 
 	while ((load = feed_head(feed, read->snapshot)) && is_key(load, &read->key))
 	{
-		CtStatus	status = load->key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
+		CtStatus status = load->key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
 
 		*timeline = ct_writer_timeline(writer, load->hash, load->key, load->key_bytes);
 		if (*timeline != 0)
@@ -483,7 +482,7 @@ bool
 contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *timeline)
 {
 	const CtLoad *first;
-	CtWriter	writer;
+	CtWriter writer;
 
 	store_free(read);
 	first = first_head(read);
@@ -499,13 +498,13 @@ contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *ti
 	return true;
 }
 
-/* ---- every row ---------------------------------------------------------------------------------- */
+/* ---- every row --------------------------------------------------------------- */
 
 struct ContimeHeapLoad
 {
-	Feed		feed;
-	Snapshot	snapshot;
-	MemoryContext binding;		/* of parameters and query */
+	Feed feed;
+	Snapshot snapshot;
+	MemoryContext binding; /* of parameters and query */
 };
 
 ContimeHeapLoad *
@@ -513,8 +512,8 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 {
 	ContimeHeapLoad *load = palloc0(sizeof(ContimeHeapLoad));
 
-	load->binding = AllocSetContextCreate(CurrentMemoryContext, "contime heap load",
-										  ALLOCSET_DEFAULT_SIZES);
+	load->binding =
+		AllocSetContextCreate(CurrentMemoryContext, "contime heap load", ALLOCSET_DEFAULT_SIZES);
 	feed_begin(&load->feed, rel, table, source);
 	load->feed.rows->leaves_out = true;
 	return load;
@@ -541,7 +540,7 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 bool
 contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 {
-	bool		more = feed_head(&load->feed, load->snapshot) != NULL;
+	bool more = feed_head(&load->feed, load->snapshot) != NULL;
 
 	/* (There may be nothing but rows that were left out.) */
 	contime_link(load->feed.rows, g, NULL);

@@ -54,17 +54,17 @@
 #define RETRY_LARGE_MS 10000
 #define RETRY_ERROR_MS 600000
 
-/* ---- what is wanted ---------------------------------------------------------------------------- */
+/* ---- what is wanted ---------------------------------------------------------- */
 
 /* The keys at hand, of one cache. */
 static struct
 {
 	ContimeGeneration *g;
-	bool		held;			/* its batches, by us */
-	int			nkeys;
-	int			at;				/* the one that is being loaded, or -1 */
-	ContimeKey	key[MOST_KEYS];
-	bool		loaded[MOST_KEYS];
+	bool held; /* its batches, by us */
+	int nkeys;
+	int at; /* the one that is being loaded, or -1 */
+	ContimeKey key[MOST_KEYS];
+	bool loaded[MOST_KEYS];
 } hand;
 
 /*
@@ -106,17 +106,17 @@ take_wanted(void)
 	return hand.nkeys > 0;
 }
 
-/* ---- keys that are hard to load -------------------------------------------------------------------- */
+/* ---- keys that are hard to load ---------------------------------------------- */
 
 /* By their hash: what they need at least, as it turned out; and when to try next. */
 #define HARD_KEYS 256
 
 static struct
 {
-	uint64		hash;
-	Size		bytes;
+	uint64 hash;
+	Size bytes;
 	TimestampTz until;
-}			hard[HARD_KEYS];
+} hard[HARD_KEYS];
 
 static bool
 is_hard(const ContimeKey *key)
@@ -141,14 +141,15 @@ note_hard(const ContimeKey *key, Size bytes, int after_ms)
 {
 	hard[key->hash % HARD_KEYS].hash = key->hash;
 	hard[key->hash % HARD_KEYS].bytes = bytes;
-	hard[key->hash % HARD_KEYS].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
+	hard[key->hash % HARD_KEYS].until =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
 }
 
 /* There was no room for more of it than that: the next time there is to be, if it is worth it. */
 static void
 note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 {
-	Size		most = contime_budget_key(g);
+	Size most = contime_budget_key(g);
 
 	if (bytes < most / 2)
 		note_hard(key, 2 * bytes, 0);
@@ -156,7 +157,7 @@ note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 		note_hard(key, most, RETRY_ERROR_MS);
 }
 
-/* ---- loading ----------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------- */
 
 static void
 hold(ContimeGeneration *g)
@@ -186,10 +187,10 @@ release_at_exit(int code, Datum arg)
 static bool
 is_there(const ContimeGeneration *g, const ContimeKey *key)
 {
-	int			p = contime_partition_of(key->hash);
-	CtArena		arena = contime_arena(p);
-	CtRef		timeline = 0;
-	bool		known;
+	int p = contime_partition_of(key->hash);
+	CtArena arena = contime_arena(p);
+	CtRef timeline = 0;
+	bool known;
 
 	contime_lock(p, LW_SHARED);
 	if (g->store[p] != 0)
@@ -203,19 +204,19 @@ is_there(const ContimeGeneration *g, const ContimeKey *key)
 static void
 unload_key(ContimeGeneration *g, const ContimeKey *key)
 {
-	int			p = contime_partition_of(key->hash);
-	CtArena		arena = contime_arena(p);
-	CtStatus	status = g->store[p] == 0 ? CT_OK : CT_MORE;
+	int p = contime_partition_of(key->hash);
+	CtArena arena = contime_arena(p);
+	CtStatus status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
 	while (status == CT_MORE)
 	{
-		Size		before;
+		Size before;
 
 		contime_lock(p, LW_EXCLUSIVE);
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, p);
 		status = ct_store_unload_key(&arena, g->store[p], key->hash, key->data.data, key->data.len,
-								 WORK_PER_LOCK);
+									 WORK_PER_LOCK);
 		contime_charge_end(g, p, before);
 		END_CRIT_SECTION();
 		contime_unlock(p);
@@ -226,16 +227,17 @@ unload_key(ContimeGeneration *g, const ContimeKey *key)
 static void
 mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
 {
-	int			p = contime_partition_of(key->hash);
-	CtArena		arena = contime_arena(p);
-	CtStatus	status = CT_OK;
-	Size		before;
+	int p = contime_partition_of(key->hash);
+	CtArena arena = contime_arena(p);
+	CtStatus status = CT_OK;
+	Size before;
 
 	contime_link_prepare(table, g, p);
 	contime_lock(p, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
 	before = contime_charge_begin(g, p);
-	status = ct_store_mark_key_loaded(&arena, g->store[p], key->hash, key->data.data, key->data.len, xmax);
+	status = ct_store_mark_key_loaded(&arena, g->store[p], key->hash, key->data.data, key->data.len,
+									  xmax);
 	contime_charge_end(g, p, before);
 	END_CRIT_SECTION();
 	contime_unlock(p);
@@ -247,22 +249,21 @@ mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKe
 static void
 enter_seen(ContimeGeneration *g, ContimeView *view)
 {
-	uint32		held = pg_atomic_read_u32(&g->hold);
+	uint32 held = pg_atomic_read_u32(&g->hold);
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtRef		previous = 0;
-		CtRef		batch = 0;
-		CtBatch		copy;
+		CtRef previous = 0;
+		CtRef batch = 0;
+		CtBatch copy;
 
 		while (g->store[p] != 0 && contime_next_batch(p, g, held, &batch, &copy))
 		{
 			if (!contime_view_sees(view, copy.top, copy.xid))
 				previous = batch;
 			else if (!contime_end_batch(p, g, held, batch, true))
-				ereport(ERROR,
-						(errcode(ERRCODE_OUT_OF_MEMORY),
-						 errmsg("there is no room for events to enter")));
+				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+								errmsg("there is no room for events to enter")));
 			batch = previous;
 		}
 	}
@@ -273,10 +274,10 @@ static bool
 load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g,
 		  const ContimeKey *key, Snapshot snapshot)
 {
-	Size		before = contime_generation_bytes(g);
-	Size		bytes;
-	Datum		keys[INDEX_MAX_KEYS];
-	uint64		rows = 0;
+	Size before = contime_generation_bytes(g);
+	Size bytes;
+	Datum keys[INDEX_MAX_KEYS];
+	uint64 rows = 0;
 
 	contime_decode_keys(table, key, keys);
 	contime_heap_load_bind(load, snapshot, keys);
@@ -353,7 +354,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 static void
 put_first(int *n, int i)
 {
-	ContimeKey	key = hand.key[i];
+	ContimeKey key = hand.key[i];
 
 	hand.key[i] = hand.key[*n];
 	hand.key[(*n)++] = key;
@@ -367,8 +368,8 @@ put_first(int *n, int i)
 static Size
 choose(const ContimeGeneration *g)
 {
-	Size		bytes = 0;
-	int			n = 0;
+	Size bytes = 0;
+	int n = 0;
 
 	for (int i = 0; i < hand.nkeys; i++)
 		if (!is_hard(&hand.key[i]) && !is_there(g, &hand.key[i]))
@@ -387,10 +388,10 @@ static void
 load_wanted(void)
 {
 	ContimeGeneration *g = hand.g;
-	Oid			relid = g->relation;
-	Size		bytes;
-	bool		alone;
-	Relation	rel;
+	Oid relid = g->relation;
+	Size bytes;
+	bool alone;
+	Relation rel;
 	const ContimeTable *table;
 
 	LockRelationOid(relid, AccessShareLock);
@@ -433,18 +434,16 @@ load_wanted(void)
 static void
 give_up(void)
 {
-	ErrorData  *error = CopyErrorData();
-	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		contime_is_interrupt(error);
+	ErrorData *error = CopyErrorData();
+	bool passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+				  error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+				  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || contime_is_interrupt(error);
 
 	if (!passes)
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("keys of continuous table \"%s\" cannot be loaded: %s",
-						get_rel_name(hand.g->relation), error->message),
-				 errdetail("They are read from its event tables.")));
+		ereport(LOG, (errcode(error->sqlerrcode),
+					  errmsg("keys of continuous table \"%s\" cannot be loaded: %s",
+							 get_rel_name(hand.g->relation), error->message),
+					  errdetail("They are read from its event tables.")));
 	if (!passes && hand.at >= 0)
 		note_hard(&hand.key[hand.at], LEAST_BYTES, RETRY_ERROR_MS);
 	for (int i = 0; hand.held && i < hand.nkeys; i++)

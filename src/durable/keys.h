@@ -11,13 +11,13 @@
 
 #include "shared/shared.h"
 
-/* ---- key_loader.c ---------------------------------------------------------------- */
+/* ---- key_loader.c ------------------------------------------------------------ */
 
 #define WORK_PER_LOCK 512
 
-/* ---- wanted.c -------------------------------------------------------------------- */
+/* ---- wanted.c ---------------------------------------------------------------- */
 
 /* The cache that a noted key is of; NULL: it is no more. */
 extern ContimeGeneration *contime_wanted_generation(const ContimeWanted *wanted);
 
-#endif							/* CONTIME_DURABLE_KEYS_H */
+#endif /* CONTIME_DURABLE_KEYS_H */

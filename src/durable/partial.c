@@ -29,8 +29,8 @@ contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest
 	g->partial = true;
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		Size		before;
+		CtArena arena = contime_arena(p);
+		Size before;
 
 		/* A store that comes later finds what is noted above. */
 		contime_lock(p, LW_EXCLUSIVE);
@@ -49,13 +49,13 @@ contime_unload_keys(ContimeGeneration *g)
 {
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		uint32		position = 0;
-		CtStatus	status = g->store[p] == 0 ? CT_OK : CT_MORE;
+		CtArena arena = contime_arena(p);
+		uint32 position = 0;
+		CtStatus status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
 		while (status == CT_MORE)
 		{
-			Size		before;
+			Size before;
 
 			contime_lock(p, LW_EXCLUSIVE);
 			START_CRIT_SECTION();
@@ -72,7 +72,7 @@ contime_unload_keys(ContimeGeneration *g)
 Size
 contime_keys_whole_bytes(ContimeGeneration *g)
 {
-	double		rows = (double) g->whole_rows + contime_generation_stats(g).net - g->whole_net;
+	double rows = (double) g->whole_rows + contime_generation_stats(g).net - g->whole_net;
 
 	return (Size) (g->whole_bytes / (double) Max(g->whole_rows, 1) * Max(rows, 0));
 }
@@ -85,8 +85,8 @@ contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, 
 	enlargeStringInfo(&key->data, CT_MAX_KEY_BYTES);
 	for (; *partition < contime_shared->partitions; ++*partition, *position = 0)
 	{
-		CtArena		arena = contime_arena(*partition);
-		CtRef		timeline = 0;
+		CtArena arena = contime_arena(*partition);
+		CtRef timeline = 0;
 
 		contime_lock(*partition, LW_SHARED);
 		while (g->store[*partition] != 0 &&
@@ -95,7 +95,7 @@ contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, 
 			;
 		if (timeline != 0)
 		{
-			uint32		bytes;
+			uint32 bytes;
 			const void *found = ct_timeline_key(&arena, timeline, &bytes);
 
 			memcpy(key->data.data, found, bytes);

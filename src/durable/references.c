@@ -32,26 +32,26 @@
 struct ContimeReferences
 {
 	ResourceOwner owner;
-	int			nevents;
-	Relation	events[FLEXIBLE_ARRAY_MEMBER];
+	int nevents;
+	Relation events[FLEXIBLE_ARRAY_MEMBER];
 };
 
 /* An event table that is being read, once for each reference to it. */
 typedef struct ReadOf
 {
 	ResourceOwner owner;
-	Oid			events;
+	Oid events;
 } ReadOf;
 
 static ReadOf *reads = NULL;
-static int	nreads = 0;
-static int	reads_capacity = 0;
+static int nreads = 0;
+static int reads_capacity = 0;
 
 /* Runs for each owner that is released, before its locks are. */
 static void
 release_reads(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	if (phase != RESOURCE_RELEASE_BEFORE_LOCKS || nreads == 0)
 		return;
@@ -82,7 +82,7 @@ static void
 note_read(ResourceOwner owner, Oid events)
 {
 	Assert(nreads < reads_capacity);
-	reads[nreads++] = (ReadOf) {owner, events};
+	reads[nreads++] = (ReadOf){owner, events};
 }
 
 /* The newest such entry goes: reads end in about the opposite order. */
@@ -106,7 +106,7 @@ ContimeReferences *
 contime_references_begin(const ContimeTable *table)
 {
 	ContimeReferences *held;
-	int			n = 0;
+	int n = 0;
 
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		n++;
@@ -146,7 +146,7 @@ contime_references_end(ContimeReferences *held)
 List *
 contime_references_read(void)
 {
-	List	   *read = NIL;
+	List *read = NIL;
 
 	for (int i = 0; i < nreads; i++)
 		read = list_append_unique_oid(read, reads[i].events);

@@ -38,15 +38,16 @@ contime_is_cache(ContimeGeneration *g)
 }
 
 ContimeGeneration *
-contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int ms, uint64 *last_read)
+contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int ms,
+					  uint64 *last_read)
 {
-	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
+	uint64 before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -ms);
 	ContimeGeneration *found = NULL;
 
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		uint64		read = pg_atomic_read_u64(&g->last_read);
+		uint64 read = pg_atomic_read_u64(&g->last_read);
 
 		if (g != but && contime_is_cache(g) && read < before && read > *last_read &&
 			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES &&
@@ -78,8 +79,8 @@ contime_memory_is_freeing(const ContimeGeneration *but, Size more)
 static Size
 cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 {
-	uint64		before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
-	Size		cold = 0;
+	uint64 before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
+	Size cold = 0;
 
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
@@ -96,7 +97,7 @@ cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 bool
 contime_eviction_would_do(const ContimeGeneration *but, Size more)
 {
-	Size		cold = cold_bytes(but, CONTIME_UNLIMITED);
+	Size cold = cold_bytes(but, CONTIME_UNLIMITED);
 	ContimeLevel level;
 
 	if (!contime_budget_region_holds(more > cold ? more - cold : 0))
@@ -111,9 +112,10 @@ contime_eviction_would_do(const ContimeGeneration *but, Size more)
 Oid
 contime_eviction_is_wanted(void)
 {
-	uint64		last_read = 0;
-	ContimeGeneration *g = contime_budget_region_loads(0, true) ? NULL
-		: contime_coldest_cache(NULL, 0, false, 0, &last_read);
+	uint64 last_read = 0;
+	ContimeGeneration *g = contime_budget_region_loads(0, true)
+							   ? NULL
+							   : contime_coldest_cache(NULL, 0, false, 0, &last_read);
 
 	return g ? g->database : InvalidOid;
 }

@@ -11,7 +11,7 @@
 
 #include "shared/shared.h"
 
-/* ---- eviction.c ------------------------------------------------------------------ */
+/* ---- eviction.c -------------------------------------------------------------- */
 
 /*
  * Who has not been read for so long makes room for others; how long that may
@@ -19,10 +19,11 @@
  */
 #define COLD_MS 5000
 
-/* ---- shortage.c ------------------------------------------------------------------ */
+/* ---- shortage.c -------------------------------------------------------------- */
 
 /* Would it help a cache (NULL: whatever may come) to load so much if another one had less? */
-extern bool contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other, Size more);
+extern bool contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other,
+							   Size more);
 
 /* Is it one that is in force, and read? */
 extern bool contime_is_cache(ContimeGeneration *g);
@@ -32,6 +33,7 @@ extern bool contime_is_cache(ContimeGeneration *g);
  * those last read until *last_read, which moves on, and for so long, and that
  * helps another one to load so much; or NULL.
  */
-extern ContimeGeneration *contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int ms, uint64 *last_read);
+extern ContimeGeneration *contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole,
+												int ms, uint64 *last_read);
 
-#endif							/* CONTIME_DURABLE_SHORTAGE_H */
+#endif /* CONTIME_DURABLE_SHORTAGE_H */

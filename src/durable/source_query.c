@@ -21,14 +21,14 @@
 #include "utils/typcache.h"
 
 static Node *
-comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber attno,
-		   int strategy, int param)
+comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber attno, int strategy,
+		   int param)
 {
 	const ContimeAttr *attr = &table->attr[attno - 1];
 	TypeCacheEntry *type = lookup_type_cache(attr->type, TYPECACHE_BTREE_OPFAMILY);
-	Oid			operator = get_opfamily_member(type->btree_opf, type->btree_opintype,
-											   type->btree_opintype, strategy);
-	Param	   *value = makeNode(Param);
+	Oid operator=
+		get_opfamily_member(type->btree_opf, type->btree_opintype, type->btree_opintype, strategy);
+	Param *value = makeNode(Param);
 
 	value->paramkind = PARAM_EXTERN;
 	value->paramid = param;
@@ -36,25 +36,25 @@ comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber at
 	value->paramtypmod = -1;
 	value->paramcollid = get_typcollation(attr->type);
 	value->location = -1;
-	return (Node *) make_opclause(operator, BOOLOID, false,
-								  (Expr *) source->expr[attno - 1], (Expr *) value,
-								  InvalidOid, attr->collation);
+	return (Node *) make_opclause(operator, BOOLOID, false, (Expr *) source->expr[attno - 1],
+								  (Expr *) value, InvalidOid, attr->collation);
 }
 
 /* The event table's columns that a source uses, others as NULL: attribute numbers stay. */
 static void
 append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *source)
 {
-	Relation	events = relation_open(source->events, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(events);
-	Bitmapset  *used = NULL;
+	Relation events = relation_open(source->events, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(events);
+	Bitmapset *used = NULL;
 
 	for (int i = 0; i < table->natts; i++)
 		pull_varattnos(source->expr[i], 1, &used);
 	for (int i = 0; i < desc->natts; i++)
 		appendStringInfo(sql, "%s%s", i > 0 ? ", " : "",
 						 bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used)
-						 ? quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)) : "NULL");
+							 ? quote_identifier(NameStr(TupleDescAttr(desc, i)->attname))
+							 : "NULL");
 	relation_close(events, NoLock);
 }
 
@@ -63,33 +63,35 @@ append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *s
  * behind those of the key.
  */
 char *
-contime_source_query(const ContimeTable *table, const ContimeSource *source,
-					 ContimeRowOrder order, bool bounded)
+contime_source_query(const ContimeTable *table, const ContimeSource *source, ContimeRowOrder order,
+					 bool bounded)
 {
-	List	   *context = deparse_context_for(source->name, source->events);
+	List *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
-	List	   *conditions = NIL;
-	int			param = 1;
+	List *conditions = NIL;
+	int param = 1;
 
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
-		conditions = lappend(conditions,
-							 comparison(table, source, table->key_attno[i], BTEqualStrategyNumber, param++));
+		conditions = lappend(conditions, comparison(table, source, table->key_attno[i],
+													BTEqualStrategyNumber, param++));
 	if (bounded)
-		conditions = lappend(conditions,
-							 comparison(table, source, table->time_attno, BTLessEqualStrategyNumber, param));
+		conditions = lappend(conditions, comparison(table, source, table->time_attno,
+													BTLessEqualStrategyNumber, param));
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	append_columns(&sql, table, source);
 	appendStringInfo(&sql, " FROM %s",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->events)),
+					 quote_qualified_identifier(get_namespace_name(
+													get_rel_namespace(source->events)),
 												get_rel_name(source->events)));
 	for (int i = 0; i < list_length(conditions); i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " WHERE" : " AND",
 						 deparse_expression(list_nth(conditions, i), context, false, false));
 	for (int i = 0; order == CONTIME_BY_KEY && i < table->nkeys; i++)
 		appendStringInfo(&sql, "%s %s", i == 0 ? " ORDER BY" : ",",
-						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false, false));
+						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false,
+											false));
 	return sql.data;
 }
 

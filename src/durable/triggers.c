@@ -35,20 +35,20 @@
 /* One that a relation has: whose it is, and about which event table. */
 typedef struct Capturer
 {
-	Oid			oid;
-	char	   *name;
-	Oid			relid;			/* the continuous table */
-	Oid			events;
-	char		enabled;		/* as tgenabled */
+	Oid oid;
+	char *name;
+	Oid relid; /* the continuous table */
+	Oid events;
+	char enabled; /* as tgenabled */
 } Capturer;
 
 static void
 read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 {
 	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-	bool		isnull;
-	bytea	   *args = DatumGetByteaPP(heap_getattr(tuple, Anum_pg_trigger_tgargs,
-													RelationGetDescr(catalog), &isnull));
+	bool isnull;
+	bytea *args = DatumGetByteaPP(
+		heap_getattr(tuple, Anum_pg_trigger_tgargs, RelationGetDescr(catalog), &isnull));
 	const char *first = VARDATA_ANY(args);
 
 	capturer->oid = form->oid;
@@ -62,12 +62,12 @@ read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 static List *
 capturers(Oid relation)
 {
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			function = contime_member(CONTIME_MEMBER_CAPTURE);
-	List	   *found = NIL;
+	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid function = contime_member(CONTIME_MEMBER_CAPTURE);
+	List *found = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relation));
@@ -75,7 +75,7 @@ capturers(Oid relation)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		Capturer   *capturer;
+		Capturer *capturer;
 
 		if (!form->tgisinternal || form->tgfoid != function || form->tgnargs != 2)
 			continue;
@@ -104,9 +104,8 @@ create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, 
 	stmt->timing = timing;
 	stmt->events = on;
 	trigger = CreateTriggerFiringOn(stmt, NULL, relation, InvalidOid, InvalidOid, InvalidOid,
-									contime_require_member(CONTIME_MEMBER_CAPTURE), InvalidOid, NULL,
-									true, false,
-									TRIGGER_FIRES_ALWAYS);
+									contime_require_member(CONTIME_MEMBER_CAPTURE), InvalidOid,
+									NULL, true, false, TRIGGER_FIRES_ALWAYS);
 	ObjectAddressSet(owner, RelationRelationId, relid);
 	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_PRI);
 	ObjectAddressSet(owner, RelationRelationId, relation);
@@ -116,7 +115,7 @@ create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, 
 static void
 create_triggers(Oid relid, Oid events, Oid relation)
 {
-	int16		changes = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+	int16 changes = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
 
 	create_trigger("before", relid, events, relation, false, TRIGGER_TYPE_BEFORE,
 				   changes | TRIGGER_TYPE_TRUNCATE);
@@ -143,7 +142,7 @@ drop_trigger(Oid trigger)
 static void
 have_fire_always(Oid relation, const Capturer *capturer)
 {
-	Relation	rel = relation_open(relation, ShareRowExclusiveLock);
+	Relation rel = relation_open(relation, ShareRowExclusiveLock);
 
 	EnableDisableTrigger(rel, capturer->name, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
 	relation_close(rel, NoLock);
@@ -153,11 +152,11 @@ have_fire_always(Oid relation, const Capturer *capturer)
 static Capturer *
 find_capturer(List *list, Oid relid, Oid events)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, list)
 	{
-		Capturer   *capturer = lfirst(lc);
+		Capturer *capturer = lfirst(lc);
 
 		if (capturer->relid == relid && capturer->events == events)
 			return capturer;
@@ -169,17 +168,17 @@ find_capturer(List *list, Oid relid, Oid events)
 static List *
 wanted_capturers(Oid relation)
 {
-	List	   *tables = list_make1_oid(relation);
-	List	   *wanted = NIL;
-	ListCell   *lc;
-	ListCell   *lc2;
+	List *tables = list_make1_oid(relation);
+	List *wanted = NIL;
+	ListCell *lc;
+	ListCell *lc2;
 
 	if (get_rel_relispartition(relation))
 		tables = list_concat(tables, get_partition_ancestors(relation));
 	foreach(lc, tables)
 		foreach(lc2, contime_source_dependents(lfirst_oid(lc)))
 		{
-			Capturer   *capturer = palloc0(sizeof(Capturer));
+			Capturer *capturer = palloc0(sizeof(Capturer));
 
 			capturer->relid = lfirst_oid(lc2);
 			capturer->events = lfirst_oid(lc);
@@ -191,11 +190,11 @@ wanted_capturers(Oid relation)
 bool
 contime_capture_fit(Oid relation)
 {
-	char		relkind = get_rel_relkind(relation);
-	List	   *wanted;
-	List	   *there;
-	bool		complete = true;
-	ListCell   *lc;
+	char relkind = get_rel_relkind(relation);
+	List *wanted;
+	List *there;
+	bool complete = true;
+	ListCell *lc;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return true;
@@ -229,7 +228,7 @@ contime_capture_fit(Oid relation)
 void
 contime_capture_fit_all(Oid events)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	/* Nobody attaches anything meanwhile. */
 	LockRelationOid(events, ShareRowExclusiveLock);
@@ -241,9 +240,9 @@ contime_capture_fit_all(Oid events)
 static const char *
 relation_obstacle(Oid relid, Oid events, Oid relation)
 {
-	char		relkind = get_rel_relkind(relation);
-	int			firing = 0;
-	ListCell   *lc;
+	char relkind = get_rel_relkind(relation);
+	int firing = 0;
+	ListCell *lc;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return "a partition is a foreign table";
@@ -254,25 +253,26 @@ relation_obstacle(Oid relid, Oid events, Oid relation)
 		const Capturer *capturer = lfirst(lc);
 
 		firing += capturer->relid == relid && capturer->events == events &&
-			capturer->enabled == TRIGGER_FIRES_ALWAYS;
+				  capturer->enabled == TRIGGER_FIRES_ALWAYS;
 	}
-	return firing == (relkind == RELKIND_RELATION ? 3 : 2) ? NULL
-		: "a trigger of it is not there or disabled";
+	return firing == (relkind == RELKIND_RELATION ? 3 : 2)
+			   ? NULL
+			   : "a trigger of it is not there or disabled";
 }
 
 const char *
 contime_capture_obstacle(Oid relid, Oid events, List **relations)
 {
-	List	   *tree = list_make1_oid(events);
-	bool		detached = false;
-	ListCell   *lc;
+	List *tree = list_make1_oid(events);
+	bool detached = false;
+	ListCell *lc;
 
 	LockRelationOid(events, AccessShareLock);
 	foreach(lc, tree)
 	{
 		const char *obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
-		List	   *children = find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
-																  &detached, NULL);
+		List *children = find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
+															&detached, NULL);
 
 		if (obstacle)
 			return obstacle;

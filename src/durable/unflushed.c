@@ -34,15 +34,14 @@
 pg_atomic_uint64 *
 contime_unflushed_note(ContimeGeneration *g)
 {
-	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionId());
 
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
 		pg_atomic_uint64 *note = &g->unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
-		uint64		expected = 0;
+		uint64 expected = 0;
 
-		if (pg_atomic_read_u64(note) == 0 &&
-			pg_atomic_compare_exchange_u64(note, &expected, xid))
+		if (pg_atomic_read_u64(note) == 0 && pg_atomic_compare_exchange_u64(note, &expected, xid))
 			return note;
 	}
 	return NULL;
@@ -52,7 +51,7 @@ contime_unflushed_note(ContimeGeneration *g)
 void
 contime_unflushed_clear(pg_atomic_uint64 *note)
 {
-	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 
 	(void) pg_atomic_compare_exchange_u64(note, &xid, 0);
 }
@@ -66,7 +65,7 @@ check_note(pg_atomic_uint64 *note, uint64 xid)
 	if (xact_status == CONTIME_XACT_ABORTED)
 		(void) pg_atomic_compare_exchange_u64(note, &xid, 0);
 	return xact_status != CONTIME_XACT_ABORTED && xact_status != CONTIME_XACT_IN_PROGRESS &&
-		pg_atomic_read_u64(note) == xid;
+		   pg_atomic_read_u64(note) == xid;
 }
 
 bool
@@ -74,7 +73,7 @@ contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
-		uint64		xid = pg_atomic_read_u64(&g->unflushed[i]);
+		uint64 xid = pg_atomic_read_u64(&g->unflushed[i]);
 
 		if (xid != 0 && (snapshot == NULL || ct_snapshot_sees(snapshot, xid)) &&
 			check_note(&g->unflushed[i], xid))

@@ -28,7 +28,7 @@ void
 contime_want_key(ContimeGeneration *g, const ContimeKey *key)
 {
 	ContimeWanted *wanted = &contime_shared->wanted[(key->hash >> 32) % CONTIME_WANTED];
-	bool		noted;
+	bool noted;
 
 	/* (Looked at without the lock: there will be other readers.) */
 	if (!g->partial || key->data.len > CONTIME_WANTED_BYTES || wanted->serial != 0 ||

@@ -55,7 +55,7 @@ ct_base_bytes(const CtSchema *schema, const CtBase *base)
 	return bytes;
 }
 
-/* ---- reading ---------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------- */
 
 /* Set a value to what a base has for it; an image stays where it is. */
 static void
@@ -153,7 +153,7 @@ ct_base_is_initial(const CtAttr *attr, const CtCell *cell)
 	return ct_cell_same(attr, cell, &reset);
 }
 
-/* ---- changing ---------------------------------------------------------------------- */
+/* ---- changing ---------------------------------------------------------------- */
 
 /* What a base says, without its payloads. */
 CtBase

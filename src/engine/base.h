@@ -19,7 +19,7 @@ typedef struct CtBase
 {
 	uint64_t set;  /* attributes that are not as they are initially; */
 	uint64_t null; /* of them, those that are NULL */
-	int64_t time; /* of the last event that was folded */
+	int64_t time;  /* of the last event that was folded */
 } CtBase;
 
 void ct_timeline_begin(const CtReadContext *context, const CtTimeline *timeline, CtState *state);

@@ -35,7 +35,7 @@ attrs_of(const CtReadContext *context, uint64_t mask)
 	return nattrs < 64 ? mask & ((UINT64_C(1) << nattrs) - 1) : mask;
 }
 
-/* ---- the next event that touches ---------------------------------------------------- */
+/* ---- the next event that touches --------------------------------------------- */
 
 /* Does a recent twin take the place of an entered event? */
 static bool
@@ -106,7 +106,8 @@ recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, b
 	i = ct_sight_before(sight, runs->extra, runs->nextra, time + 1);
 	for (; i < runs->nextra; i++)
 	{
-		CtItem recent = ct_event_item(sight->context, ct_sight_event(sight, runs->extra[i]), scratch);
+		CtItem recent =
+			ct_event_item(sight->context, ct_sight_event(sight, runs->extra[i]), scratch);
 
 		if (recent.time > until || (found && ct_item_cmp(sight->context, &recent, item) > 0))
 			return false;
@@ -119,7 +120,7 @@ recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, b
 	return false;
 }
 
-/* ---- showing ------------------------------------------------------------------------ */
+/* ---- showing ----------------------------------------------------------------- */
 
 static inline bool
 gives_value(const CtItem *item, int attr)
@@ -217,7 +218,7 @@ ct_state_resume(const CtReadContext *context, CtState *state)
 	}
 }
 
-/* ---- effects ------------------------------------------------------------------------- */
+/* ---- effects ----------------------------------------------------------------- */
 
 static inline void
 effect_add(CtEffect *effect, int64_t from, int64_t to)
@@ -315,8 +316,7 @@ linear_effect(const CtReadContext *context, const CtTimeline *timeline, const Ct
 		if (widely || !same_way(before, &with, &without))
 			effect_add(effect, before->time, time);
 	}
-	if (widely ||
-		!same_line(&entering->with->value[attr], &entering->without->value[attr], &next))
+	if (widely || !same_line(&entering->with->value[attr], &entering->without->value[attr], &next))
 		effect_add(effect, time, found ? item.time : INT64_MAX);
 }
 
@@ -328,8 +328,8 @@ spot_at(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
 	CtSpot spot = {.depth = 0};
 	CtRun run;
 
-	if (timeline->root != 0 && (timeline->tail_count == 0 ||
-								ct_tail_row(context->arena, timeline, 0)->time >= time))
+	if (timeline->root != 0 &&
+		(timeline->tail_count == 0 || ct_tail_row(context->arena, timeline, 0)->time >= time))
 	{
 		for (; spot.depth < timeline->height; spot.depth++)
 		{
@@ -353,8 +353,8 @@ spot_at(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
  * its instant has been applied, too?  (In its block: the rest is not looked for.)
  */
 static bool
-same_in_the_end(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
-				int attr)
+same_in_the_end(const CtReadContext *context, const CtTimeline *timeline,
+				const CtEntering *entering, int attr)
 {
 	CtLayout scratch;
 	CtState with;
@@ -394,7 +394,8 @@ motion_effect(const CtReadContext *context, const CtTimeline *timeline, const Ct
 
 	CT_ASSERT(ct_moves(&context->schema->attr[attr]));
 	if (ct_motion_equal(&entering->with->value[attr], &entering->without->value[attr],
-						&same_rate) && !entering->widely)
+						&same_rate) &&
+		!entering->widely)
 		return;
 	if (!same_rate || entering->widely)
 	{
@@ -412,8 +413,8 @@ motion_effect(const CtReadContext *context, const CtTimeline *timeline, const Ct
 
 /* The effect of an event on attributes that change between events. */
 void
-ct_effect_between(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
-				  CtEffect *effect)
+ct_effect_between(const CtReadContext *context, const CtTimeline *timeline,
+				  const CtEntering *entering, CtEffect *effect)
 {
 	for (uint64_t rest = context->linear; rest != 0; rest &= rest - 1)
 		linear_effect(context, timeline, entering, __builtin_ctzll(rest), effect);

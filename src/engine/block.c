@@ -51,7 +51,7 @@ ct_tail_until(const CtRun *run, int64_t time)
 	return low + (n > 0 && ct_run_row(run, low)->time <= time);
 }
 
-/* ---- folding -------------------------------------------------------------------- */
+/* ---- folding ----------------------------------------------------------------- */
 
 /* One behind the last finish in [from, to), or `from` when there is none. */
 static uint32_t
@@ -101,27 +101,27 @@ read_int64(const uint8_t *at)
 }
 
 /* The operands of events, one after the other: at a fixed distance if they can. */
-#define FOR_OPERANDS(run, from, to, offset, v, body)                                               \
-	do                                                                                             \
-	{                                                                                              \
-		if ((run)->stride != 0)                                                                    \
-		{                                                                                          \
-			const uint8_t *at_ = (run)->base + ((run)->slot == NULL ? sizeof(CtRow) : 0) +          \
-								 (size_t) (from) * (run)->stride + (offset);                       \
-			for (uint32_t i_ = (from); i_ < (to); i_++, at_ += (run)->stride)                      \
-			{                                                                                      \
-				int64_t v = read_int64(at_);                                                       \
-				body;                                                                              \
-			}                                                                                      \
-		}                                                                                          \
-		else                                                                                       \
-		{                                                                                          \
-			for (uint32_t i_ = (from); i_ < (to); i_++)                                            \
-			{                                                                                      \
-				int64_t v = read_int64((run)->base + (run)->slot[i_].offset + (offset));           \
-				body;                                                                              \
-			}                                                                                      \
-		}                                                                                          \
+#define FOR_OPERANDS(run, from, to, offset, v, body)                                       \
+	do                                                                                     \
+	{                                                                                      \
+		if ((run)->stride != 0)                                                            \
+		{                                                                                  \
+			const uint8_t *at_ = (run)->base + ((run)->slot == NULL ? sizeof(CtRow) : 0) + \
+								 (size_t) (from) * (run)->stride + (offset);               \
+			for (uint32_t i_ = (from); i_ < (to); i_++, at_ += (run)->stride)              \
+			{                                                                              \
+				int64_t v = read_int64(at_);                                               \
+				body;                                                                      \
+			}                                                                              \
+		}                                                                                  \
+		else                                                                               \
+		{                                                                                  \
+			for (uint32_t i_ = (from); i_ < (to); i_++)                                    \
+			{                                                                              \
+				int64_t v = read_int64((run)->base + (run)->slot[i_].offset + (offset));   \
+				body;                                                                      \
+			}                                                                              \
+		}                                                                                  \
 	} while (0)
 
 /*
@@ -212,8 +212,8 @@ compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, i
 
 /* The composition of additions. */
 static bool
-compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset,
-				  const CtAttr *attr, CtCell *cell)
+compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
+				  CtCell *cell)
 {
 	int64_t lower;
 	int64_t upper;
@@ -324,7 +324,8 @@ ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtSt
 		return wanted;
 	if (run->layout == 0)
 		return unlike_lasts(run, from, to, wanted, state);
-	return event_lasts(run, to - 1, ct_layout_of(run->context, run->layout, NULL, NULL), wanted, state);
+	return event_lasts(run, to - 1, ct_layout_of(run->context, run->layout, NULL, NULL), wanted,
+					   state);
 }
 
 /* Additions to a value that is there. */
@@ -337,7 +338,8 @@ apply_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, c
 	int64_t x;
 
 	if (!attr->has_lower && !attr->has_upper)
-		value->number = wide_add(value->number, wide_from_int128(ct_run_add_up(run, from, to, offset)));
+		value->number =
+			wide_add(value->number, wide_from_int128(ct_run_add_up(run, from, to, offset)));
 	else if (bounds_fit(attr, &lower, &upper) && ct_wide_to_int64(value->number, &x))
 	{
 		FOR_OPERANDS(run, from, to, offset, v, x = clamp_add(x, v, lower, upper));
@@ -422,7 +424,7 @@ ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
 		(void) ct_run_lasts(run, from, to, run->context->lasts, state);
 }
 
-/* ---- leaves ------------------------------------------------------------------------ */
+/* ---- leaves ------------------------------------------------------------------ */
 
 /*
  * A leaf for so many events with so many bytes of records, and for as many
@@ -483,8 +485,7 @@ bool
 ct_leaf_is_full(const CtLeaf *leaf, uint32_t record_bytes)
 {
 	return leaf->count >= CT_LEAF_EVENTS ||
-		   (leaf->count > 1 &&
-			(uint32_t) leaf->used - leaf->holes + record_bytes > CT_LEAF_ROOM);
+		   (leaf->count > 1 && (uint32_t) leaf->used - leaf->holes + record_bytes > CT_LEAF_ROOM);
 }
 
 /* What is known about all of a leaf's events goes on with another one. */
@@ -571,18 +572,19 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	uint32_t behind = leaf->count - i;
 	CtLayout scratch;
 
-	CT_ASSERT(i <= leaf->count && leaf->count < leaf->capacity); /* B1 */
+	CT_ASSERT(i <= leaf->count && leaf->count < leaf->capacity);   /* B1 */
 	CT_ASSERT((uint32_t) leaf->used + entry->bytes <= leaf->room); /* B1 */
-	CT_ASSERT(i == 0 || leaf->time[i - 1] <= entry->time); /* T1 */
-	CT_ASSERT(behind == 0 || entry->time <= leaf->time[i]); /* T1 */
-	CT_ASSERT(entry->top == 0 || leaf->labels != 0); /* B3 */
+	CT_ASSERT(i == 0 || leaf->time[i - 1] <= entry->time);         /* T1 */
+	CT_ASSERT(behind == 0 || entry->time <= leaf->time[i]);        /* T1 */
+	CT_ASSERT(entry->top == 0 || leaf->labels != 0);               /* B3 */
 	memmove(&leaf->time[i + 1], &leaf->time[i], behind * sizeof(int64_t));
 	memmove(&slot[i + 1], &slot[i], behind * sizeof(CtSlot));
 	leaf->packed = leaf->packed && behind == 0;
 	leaf->time[i] = entry->time;
 	slot[i] = (CtSlot){leaf->used, entry->layout & 0x7FFF, entry->late};
 	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
-	leaf_note(leaf, ct_layout_of(&writer->context, entry->layout, entry->record, &scratch), entry->layout);
+	leaf_note(leaf, ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
+			  entry->layout);
 	leaf->used = (uint16_t) (leaf->used + entry->bytes);
 	if (leaf->labels != 0)
 	{
@@ -614,8 +616,8 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 	CtSlot *slot = ct_leaf_slots(leaf);
 	uint32_t behind = leaf->count - i - 1U;
 	CtLayout scratch;
-	const CtLayout *layout =
-		ct_layout_of(&writer->context, slot[i].layout, ct_leaf_records(leaf) + slot[i].offset, &scratch);
+	const CtLayout *layout = ct_layout_of(&writer->context, slot[i].layout,
+										  ct_leaf_records(leaf) + slot[i].offset, &scratch);
 	bool was_finish = layout->kind == CT_FINISH;
 
 	CT_ASSERT(i < leaf->count); /* B1 */
@@ -690,7 +692,7 @@ copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t
 	Place place = {&to->time[to->count], &ct_leaf_slots(to)[to->count],
 				   ct_leaf_records(to) + to->used, to->used};
 
-	CT_ASSERT(to->count + end - first <= to->capacity); /* B1 */
+	CT_ASSERT(to->count + end - first <= to->capacity);      /* B1 */
 	CT_ASSERT(to->used + (end - first) * bytes <= to->room); /* B1 */
 	if (bytes == 16)
 		copy_events(place, from, first, end, 16); /* a number and an id: no call for each */
@@ -706,7 +708,7 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 	uint32_t *label = to->labels == 0 ? NULL : ct_ptr(writer->arena, to->labels);
 
 	CT_ASSERT(first < end && end <= from->count);
-	CT_ASSERT(to->count + end - first <= to->capacity); /* B1 */
+	CT_ASSERT(to->count + end - first <= to->capacity);                               /* B1 */
 	CT_ASSERT(to->count == 0 || to->time[to->count - 1] <= ct_run_time(from, first)); /* T1 */
 	for (uint32_t i = first; label != NULL && i < end; i++)
 		label[to->count + i - first] = ct_run_label(from, i);
@@ -728,8 +730,7 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 
 		leaf_note(to, layout, number);
 		to->time[to->count] = ct_run_time(from, i);
-		ct_leaf_slots(to)[to->count] =
-			(CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
+		ct_leaf_slots(to)[to->count] = (CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
 		memcpy(ct_leaf_records(to) + to->used, record, layout->bytes);
 		CT_ASSERT(to->used + layout->bytes <= to->room); /* B1 */
 		to->used = (uint16_t) (to->used + layout->bytes);

@@ -73,7 +73,7 @@ typedef struct CtLeaf
 	uint16_t room;
 	uint16_t used;   /* of the room, holes included */
 	uint16_t holes;  /* left by removed records */
-	uint16_t layout;   /* of all of them; 0: there are several */
+	uint16_t layout; /* of all of them; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
 	uint64_t set;    /* attributes that one of them may touch */
 	uint8_t finish;  /* there may be a finish */
@@ -88,7 +88,7 @@ typedef struct CtRun
 	const CtReadContext *context;
 	uint32_t count;
 	uint32_t layout; /* of all of them, or 0 */
-	bool finish;   /* there may be one */
+	bool finish;     /* there may be one */
 	uint64_t set;
 	const int64_t *time;   /* of a leaf */
 	const CtSlot *slot;    /* NULL: it is a tail */
@@ -217,8 +217,7 @@ ct_run_until(const CtRun *run, int64_t time)
 
 __int128 ct_run_add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset);
 void ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell);
-uint32_t ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state,
-						bool *finish);
+uint32_t ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, bool *finish);
 uint64_t ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted,
 					  CtState *state);
 void ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state);
@@ -230,7 +229,7 @@ typedef struct CtEntry
 	uint64_t top; /* 0: frozen */
 	uint32_t layout;
 	uint32_t bytes; /* of the record */
-	bool waited; /* for its twin: whether it was late is known from then */
+	bool waited;    /* for its twin: whether it was late is known from then */
 	bool late;
 	const uint8_t *record;
 } CtEntry;

@@ -21,7 +21,7 @@ typedef enum CtTag
 	CT_SET_NULL,    /* these three make independent of what was before */
 	CT_SET_INITIAL, /* of what is no number, or moves; other numbers say which
 					 * value it is */
-} CtTag;				/* or CT_MOTION_TAG() */
+} CtTag;            /* or CT_MOTION_TAG() */
 
 /*
  * The payload: of a number, what ct_cell_wides() says, as many as it says, or

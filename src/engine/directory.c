@@ -36,7 +36,7 @@
 
 _Static_assert(sizeof(CtTimeline) % CT_GRANULE == 0, "a slot can be referred to");
 
-/* ---- arrays in pages ------------------------------------------------------- */
+/* ---- arrays in pages --------------------------------------------------------- */
 
 /* Which child of a node at `level` (1 is just above the pages) leads to it. */
 static inline uint32_t
@@ -165,7 +165,7 @@ chains_end(CtDirectory *directory)
 	atomic_store_explicit(&directory->sequence, sequence + 1, memory_order_release);
 }
 
-/* ---- buckets --------------------------------------------------------------- */
+/* ---- buckets ----------------------------------------------------------------- */
 
 /*
  * Partitions are chosen by the hash too, perhaps by its last bits: mix, so
@@ -236,7 +236,7 @@ directory_grow(CtWriter *writer)
 	}
 }
 
-/* ---- slots ----------------------------------------------------------------- */
+/* ---- slots ------------------------------------------------------------------- */
 
 /* A slot, in use or not. */
 CtRef
@@ -280,7 +280,7 @@ slot_find(CtWriter *writer)
 	return ref;
 }
 
-/* ---- keys ------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------- */
 
 static CtRef
 key_ref(const CtTimeline *timeline)
@@ -350,7 +350,7 @@ same_key(const void *a, const void *b, uint32_t bytes)
 	return x == y;
 }
 
-/* ---- the directory ---------------------------------------------------------- */
+/* ---- the directory ----------------------------------------------------------- */
 
 bool
 ct_directory_is_key(const CtArena *arena, const CtTimeline *timeline, uint64_t hash,
@@ -398,8 +398,10 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
-	CtTimeline fresh = {
-		.hash = hash, .taken = true, .partial = writer->store->partial, .lo = UINT64_MAX};
+	CtTimeline fresh = {.hash = hash,
+						.taken = true,
+						.partial = writer->store->partial,
+						.lo = UINT64_MAX};
 	CtRef ref;
 	CtRef *head;
 

@@ -34,7 +34,7 @@ typedef struct CtDirectory
 {
 	_Atomic uint32_t sequence; /* odd: chains are being changed */
 	CtPages buckets;           /* of CtRef, heads of chains of timelines */
-	CtPages slots;   /* of CtTimeline */
+	CtPages slots;             /* of CtTimeline */
 	uint32_t nbuckets;
 	uint32_t nslots; /* slots ever used */
 	uint32_t count;  /* timelines */
@@ -44,10 +44,9 @@ typedef struct CtDirectory
 CtRef ct_pages_get(const CtArena *arena, const CtPages *pages, uint32_t page);
 CtRef ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t hash,
 						const void *key, uint32_t key_bytes);
-const CtRef *
-ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t hash);
-CtRef ct_directory_add(struct CtWriter *writer, uint64_t hash, const void *key,
-					   uint32_t key_bytes) CT_MUST_CHECK;
+const CtRef *ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t hash);
+CtRef ct_directory_add(struct CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+	CT_MUST_CHECK;
 void ct_directory_remove(struct CtWriter *writer, CtRef timeline);
 CtRef ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slot);
 CtRef ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot);

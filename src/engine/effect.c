@@ -16,7 +16,8 @@
 
 /* The state of all events before the spot, seen by everyone or not. */
 static void
-fold_before(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtState *state)
+fold_before(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
+			CtState *state)
 {
 	CtRun run;
 
@@ -94,7 +95,8 @@ ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, con
 		if (i >= 0 && (between >> i & 1) != 0)
 			continue;
 		if (widely)
-			differs = i < 0 || touches(context, item, i) || (instead && touches(context, &duplicate, i));
+			differs =
+				i < 0 || touches(context, item, i) || (instead && touches(context, &duplicate, i));
 		else
 			differs = i < 0 ? with.present != without.present
 							: !ct_value_equal(&with.value[i], &without.value[i]);
@@ -106,7 +108,8 @@ ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, con
 	}
 	if (between != 0)
 	{
-		CtEntering entering = {item, instead ? &duplicate : NULL, &spot, widely, &base, &with, &without};
+		CtEntering entering = {item, instead ? &duplicate : NULL, &spot, widely, &base, &with,
+							   &without};
 
 		ct_effect_between(context, timeline, &entering, effect);
 	}

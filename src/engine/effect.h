@@ -22,8 +22,8 @@ typedef struct CtEntering
 {
 	const CtItem *item;
 	const CtItem *duplicate; /* in whose place it enters, or NULL */
-	const CtSpot *spot; /* behind both */
-	bool widely; /* whatever the states: some may not be known yet */
+	const CtSpot *spot;      /* behind both */
+	bool widely;             /* whatever the states: some may not be known yet */
 	const CtState *before;
 	const CtState *with;
 	const CtState *without; /* with the twin */
@@ -38,7 +38,7 @@ void ct_effect_between(const CtReadContext *context, const CtTimeline *timeline,
 					   const CtEntering *entering, CtEffect *effect);
 
 /* effect.c */
-bool ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
-						bool instead, bool widely, CtEffect *effect);
+bool ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline,
+						const CtItem *item, bool instead, bool widely, CtEffect *effect);
 
 #endif /* CT_EFFECT_H */

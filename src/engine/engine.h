@@ -102,13 +102,13 @@ typedef enum CtStatus
 	CT_BROKEN
 } CtStatus;
 
-/* ---- memory (arena.c) --------------------------------------------------- */
+/* ---- memory (arena.c) -------------------------------------------------------- */
 
 /* A reference: an offset from the region's base in granules; 0 is none. */
 typedef uint32_t CtRef;
 
-#define CT_GRANULE 16			/* bytes; a region is less than 64 GiB */
-#define CT_PAGE_BYTES 65536		/* what an arena takes from the region */
+#define CT_GRANULE 16       /* bytes; a region is less than 64 GiB */
+#define CT_PAGE_BYTES 65536 /* what an arena takes from the region */
 #define CT_MAX_ARENAS 64
 
 typedef struct CtRegion CtRegion;
@@ -116,10 +116,10 @@ typedef struct CtRegion CtRegion;
 /* A process's handle on one arena of a region. */
 typedef struct CtArena
 {
-	char	   *base;			/* where this process sees the region */
-	uint32_t	index;
-	CtRef		limit;			/* references are below */
-	uint32_t	keep;			/* pages that this process's plain inserts leave, beside the reserve */
+	char *base; /* where this process sees the region */
+	uint32_t index;
+	CtRef limit;   /* references are below */
+	uint32_t keep; /* pages that this process's plain inserts leave, beside the reserve */
 } CtArena;
 
 /* A reference read without the lock may be anything: it is held in bounds. */
@@ -138,31 +138,31 @@ ct_ptr(const CtArena *arena, CtRef ref)
  * there are readers without the lock, CT_GUARD_BYTES behind the region must be
  * readable, too.
  */
-CtStatus	ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
-CtArena		ct_arena_attach(void *base, uint32_t index);
+CtStatus ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
+CtArena ct_arena_attach(void *base, uint32_t index);
 
 /*
  * Bytes in pages taken by all arenas, by one, and in all pages there are; and
  * what is allocated in the pages taken: the rest of them is free for more.
  */
-size_t		ct_region_used(const void *base);
-size_t		ct_region_allocated(const void *base);
-size_t		ct_arena_used(const CtArena *arena);
-size_t		ct_region_total(const void *base);
-size_t		ct_region_plain(const void *base);	/* without the reserve, see below */
+size_t ct_region_used(const void *base);
+size_t ct_region_allocated(const void *base);
+size_t ct_arena_used(const CtArena *arena);
+size_t ct_region_total(const void *base);
+size_t ct_region_plain(const void *base); /* without the reserve, see below */
 
 /*
  * Allocate `bytes`; 0 when there is no room.  `upkeep` may use the reserve
  * (1/64 of the pages, more where they are few) that plain inserts must leave,
  * so that a full region can still be tidied.
  */
-CtRef		ct_alloc(CtArena *arena, size_t bytes, bool upkeep) CT_MUST_CHECK;
-void		ct_free(CtArena *arena, CtRef ref, size_t bytes);
+CtRef ct_alloc(CtArena *arena, size_t bytes, bool upkeep) CT_MUST_CHECK;
+void ct_free(CtArena *arena, CtRef ref, size_t bytes);
 
 /* What an allocation of `bytes` really takes. */
-size_t		ct_alloc_size(size_t bytes);
+size_t ct_alloc_size(size_t bytes);
 
-/* ---- numbers (number.c) ------------------------------------------------- */
+/* ---- numbers (number.c) ------------------------------------------------------ */
 
 /*
  * A 192-bit two's complement fixed-point number, least significant word
@@ -171,25 +171,22 @@ size_t		ct_alloc_size(size_t bytes);
  */
 typedef struct CtWide
 {
-	uint64_t	word[3];
+	uint64_t word[3];
 } CtWide;
 
-extern const CtWide CT_WIDE_ZERO,
-			CT_WIDE_MINUS_INFINITY,
-			CT_WIDE_PLUS_INFINITY,
-			CT_WIDE_NAN;
+extern const CtWide CT_WIDE_ZERO, CT_WIDE_MINUS_INFINITY, CT_WIDE_PLUS_INFINITY, CT_WIDE_NAN;
 
-CtWide		ct_wide_from_int64(int64_t value);
-bool		ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
-CtWide		ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
-int			ct_wide_cmp(CtWide a, CtWide b);
+CtWide ct_wide_from_int64(int64_t value);
+bool ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
+CtWide ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
+int ct_wide_cmp(CtWide a, CtWide b);
 
 /* Decimal digits with sign into buf (at least 64 bytes), without a point. */
-void		ct_wide_to_decimal(CtWide value, char *buf);
+void ct_wide_to_decimal(CtWide value, char *buf);
 
-/* ---- descriptions (rule.c; rates: motion.c) ----------------------------- */
+/* ---- descriptions (rule.c; rates: motion.c) ---------------------------------- */
 
-#define CT_MAX_ATTRS 64			/* attributes of a table: masks are one word */
+#define CT_MAX_ATTRS 64 /* attributes of a table: masks are one word */
 #define CT_MAX_KEY_BYTES 2048
 #define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
 
@@ -202,7 +199,7 @@ ct_is_too_large(uint32_t key_bytes, uint32_t payload_bytes)
 
 typedef enum CtRule
 {
-	CT_RULE_NONE = 0,			/* key, time, or a dropped column */
+	CT_RULE_NONE = 0, /* key, time, or a dropped column */
 	CT_RULE_LAST,
 	CT_RULE_SUM,
 	CT_RULE_MIN,
@@ -212,9 +209,9 @@ typedef enum CtRule
 /* How the bytes of a value are kept: as record_image_cmp() would see them. */
 typedef enum CtImage
 {
-	CT_IMAGE_WORD = 0,			/* by value: a Datum, 8 bytes, compared unsigned */
-	CT_IMAGE_FIXED,				/* `length` bytes, compared by memcmp */
-	CT_IMAGE_VAR				/* 4 bytes of length, then the bytes; memcmp of
+	CT_IMAGE_WORD = 0, /* by value: a Datum, 8 bytes, compared unsigned */
+	CT_IMAGE_FIXED,    /* `length` bytes, compared by memcmp */
+	CT_IMAGE_VAR       /* 4 bytes of length, then the bytes; memcmp of
 								 * the common part, then the shorter first */
 } CtImage;
 
@@ -225,12 +222,12 @@ typedef enum CtImage
 typedef enum CtNumber
 {
 	CT_NUMBER_NONE = 0,
-	CT_NUMBER_INT,				/* a word, signed */
-	CT_NUMBER_NUMERIC,			/* the data part of a PostgreSQL numeric, read
+	CT_NUMBER_INT,     /* a word, signed */
+	CT_NUMBER_NUMERIC, /* the data part of a PostgreSQL numeric, read
 								 * with `scale` decimal digits */
-	CT_NUMBER_SCALED,			/* a word, sign and magnitude, in units of the
+	CT_NUMBER_SCALED,  /* a word, sign and magnitude, in units of the
 								 * scale: a float of so many digits */
-	CT_NUMBER_INTERVAL			/* a PostgreSQL interval: microseconds, days,
+	CT_NUMBER_INTERVAL /* a PostgreSQL interval: microseconds, days,
 								 * months, each for itself */
 } CtNumber;
 
@@ -238,85 +235,85 @@ typedef enum CtNumber
 typedef enum CtOrder
 {
 	CT_ORDER_NONE = 0,
-	CT_ORDER_SIGNED,			/* a word, signed */
-	CT_ORDER_UNSIGNED,			/* a word, unsigned */
-	CT_ORDER_BYTES				/* FIXED or VAR by memcmp, shorter first */
+	CT_ORDER_SIGNED,   /* a word, signed */
+	CT_ORDER_UNSIGNED, /* a word, unsigned */
+	CT_ORDER_BYTES     /* FIXED or VAR by memcmp, shorter first */
 } CtOrder;
 
 /* One attribute of a table, by attribute number - 1. */
 typedef struct CtAttr
 {
-	uint8_t		rule;			/* CtRule */
-	uint8_t		image;			/* CtImage */
-	uint8_t		number;			/* CtNumber */
-	uint8_t		scale;			/* decimal digits of a CT_NUMBER_NUMERIC */
-	int16_t		length;			/* of a CT_IMAGE_FIXED */
-	bool		has_initial;
-	bool		has_lower;		/* a sum with bounds */
-	bool		has_upper;
-	bool		wide;			/* a numeric of more than 18 digits */
-	bool		linear;			/* interpolated between the events that set it */
-	int8_t		rate_attr;		/* moves by that attribute's value, or -1 */
-	uint8_t		role;			/* this and the next four: the caller's own, */
-	uint32_t	type;			/* kept here so that it can tell whether a */
-	int32_t		typmod;			/* definition has changed; not used by the */
-	uint32_t	collation;		/* engine */
-	uint64_t	added;			/* the transaction that defined it; 0: known to have committed */
-	CtWide		lower;			/* of a sum, when given */
-	CtWide		upper;
-	CtWide		initial;		/* of a number; of an interval microseconds */
-	CtWide		initial_extra;	/* of an interval: days, months */
-	uint32_t	initial_offset; /* of what is no number: its image (without the
+	uint8_t rule;   /* CtRule */
+	uint8_t image;  /* CtImage */
+	uint8_t number; /* CtNumber */
+	uint8_t scale;  /* decimal digits of a CT_NUMBER_NUMERIC */
+	int16_t length; /* of a CT_IMAGE_FIXED */
+	bool has_initial;
+	bool has_lower; /* a sum with bounds */
+	bool has_upper;
+	bool wide;          /* a numeric of more than 18 digits */
+	bool linear;        /* interpolated between the events that set it */
+	int8_t rate_attr;   /* moves by that attribute's value, or -1 */
+	uint8_t role;       /* this and the next four: the caller's own, */
+	uint32_t type;      /* kept here so that it can tell whether a */
+	int32_t typmod;     /* definition has changed; not used by the */
+	uint32_t collation; /* engine */
+	uint64_t added;     /* the transaction that defined it; 0: known to have committed */
+	CtWide lower;       /* of a sum, when given */
+	CtWide upper;
+	CtWide initial;          /* of a number; of an interval microseconds */
+	CtWide initial_extra;    /* of an interval: days, months */
+	uint32_t initial_offset; /* of what is no number: its image (without the
 								 * length word of a VAR), from the schema's start */
-	uint32_t	initial_bytes;
+	uint32_t initial_bytes;
 } CtAttr;
 
 /* A table's description as the engine needs it; one piece of `size` bytes. */
 typedef struct CtSchema
 {
-	uint32_t	size;
-	uint16_t	nattrs;
-	int8_t		id_attr;		/* attribute of the event id, or -1 */
-	uint8_t		id_order;		/* CtOrder */
-	uint8_t		clock_digits;	/* a rate is per 10^this instants: 6 where they
+	uint32_t size;
+	uint16_t nattrs;
+	int8_t id_attr;       /* attribute of the event id, or -1 */
+	uint8_t id_order;     /* CtOrder */
+	uint8_t clock_digits; /* a rate is per 10^this instants: 6 where they
 								 * are microseconds, 0 for a logical clock */
-	bool		has_rates;		/* an attribute has a rate_attr */
-	CtAttr		attr[];			/* nattrs of them, then the initial images */
+	bool has_rates;       /* an attribute has a rate_attr */
+	CtAttr attr[];        /* nattrs of them, then the initial images */
 } CtSchema;
 
 /*
  * How many decimal digits the rate of an attribute that moves may have, so
  * that nothing it ever moves can overflow.
  */
-int			ct_rate_digits(const CtSchema *schema, int attr);
+int ct_rate_digits(const CtSchema *schema, int attr);
 
-/* ---- states (rule.c) ---------------------------------------------------- */
+/* ---- states (rule.c) --------------------------------------------------------- */
 
 typedef enum CtValueKind
 {
 	CT_VALUE_NULL = 0,
-	CT_VALUE_NUMBER,			/* of an attribute that has a CtNumber */
-	CT_VALUE_IMAGE				/* of others: word, fixed or var bytes */
+	CT_VALUE_NUMBER, /* of an attribute that has a CtNumber */
+	CT_VALUE_IMAGE   /* of others: word, fixed or var bytes */
 } CtValueKind;
 
 typedef struct CtValue
 {
-	uint8_t		kind;			/* CtValueKind */
-	bool		was_set;		/* of a linear one: in this life, and at `time` */
-	uint32_t	bytes;			/* of the image, without a VAR's length word */
-	const void *image;			/* unaligned, in shared memory */
-	int64_t		time;
-	CtWide		number;
-	CtWide		extra;			/* of an interval: days, months */
+	uint8_t kind;      /* CtValueKind */
+	bool was_set;      /* of a linear one: in this life, and at `time` */
+	uint32_t bytes;    /* of the image, without a VAR's length word */
+	const void *image; /* unaligned, in shared memory */
+	int64_t time;
+	CtWide number;
+	CtWide extra; /* of an interval: days, months */
 } CtValue;
 
 /* The state of a key at an instant; value[] by attribute. */
 typedef struct CtState
 {
-	bool		present;
-	uint16_t	nattrs;
-	CtValue		value[CT_MAX_ATTRS];
-	CtValue		folded[CT_MAX_ATTRS];	/* what ct_timeline_step() goes on from,
+	bool present;
+	uint16_t nattrs;
+	CtValue value[CT_MAX_ATTRS];
+	CtValue folded[CT_MAX_ATTRS]; /* what ct_timeline_step() goes on from,
 										 * of attributes that change between
 										 * events */
 } CtState;
@@ -329,9 +326,9 @@ ct_state_copy(CtState *to, const CtState *from)
 }
 
 /* Are two states of one table the same row? */
-bool		ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
+bool ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 
-/* ---- events (event.c) --------------------------------------------------- */
+/* ---- events (event.c) -------------------------------------------------------- */
 
 /* The order of kinds at one instant. */
 typedef enum CtKind
@@ -349,22 +346,22 @@ typedef enum CtKind
  */
 typedef struct CtChange
 {
-	int64_t		time;
-	uint64_t	set;
-	uint64_t	null;
+	int64_t time;
+	uint64_t set;
+	uint64_t null;
 	const void *payload;
-	uint32_t	payload_bytes;
-	uint8_t		kind;			/* CtKind */
-	bool		retracts;		/* it takes one such event back */
+	uint32_t payload_bytes;
+	uint8_t kind;  /* CtKind */
+	bool retracts; /* it takes one such event back */
 } CtChange;
 
 /* Who wrote it. */
 typedef struct CtLabel
 {
-	uint64_t	top;			/* top-level transaction, 64 bits */
-	uint64_t	xid;			/* its own (sub)transaction */
-	uint32_t	cid;			/* command */
-	uint64_t	ended;			/* those below had ended when it wrote; 0: not known */
+	uint64_t top;   /* top-level transaction, 64 bits */
+	uint64_t xid;   /* its own (sub)transaction */
+	uint32_t cid;   /* command */
+	uint64_t ended; /* those below had ended when it wrote; 0: not known */
 } CtLabel;
 
 /*
@@ -373,58 +370,58 @@ typedef struct CtLabel
  */
 typedef struct CtEvent
 {
-	int64_t		time;
-	uint64_t	top;
-	uint64_t	xid;
-	uint32_t	cid;
-	uint32_t	span;			/* from the label's `ended` to top, at most UINT32_MAX */
-	CtRef		timeline;
-	CtRef		prev;			/* neighbours in its timeline */
-	CtRef		next;
-	CtRef		queue;			/* next in its batch, or in the waiting queue */
-	uint16_t	layout;			/* what it sets: describes its record */
-	uint8_t		state : 7;		/* CtEventState */
-	uint8_t		late : 1;		/* of a waiting one: when it wanted to enter */
-	uint8_t		retracts;		/* a bool, but readers may find anything */
-	uint8_t		record[];
+	int64_t time;
+	uint64_t top;
+	uint64_t xid;
+	uint32_t cid;
+	uint32_t span; /* from the label's `ended` to top, at most UINT32_MAX */
+	CtRef timeline;
+	CtRef prev; /* neighbours in its timeline */
+	CtRef next;
+	CtRef queue;       /* next in its batch, or in the waiting queue */
+	uint16_t layout;   /* what it sets: describes its record */
+	uint8_t state : 7; /* CtEventState */
+	uint8_t late : 1;  /* of a waiting one: when it wanted to enter */
+	uint8_t retracts;  /* a bool, but readers may find anything */
+	uint8_t record[];
 } CtEvent;
 
 typedef enum CtEventState
 {
 	CT_RECENT = 0,
-	CT_WAITING					/* committed, twin of an entered event or a retraction */
+	CT_WAITING /* committed, twin of an entered event or a retraction */
 } CtEventState;
 
 /* Events of one (sub)transaction, in the order they were added. */
 typedef struct CtBatch
 {
-	uint64_t	top;
-	uint64_t	xid;
-	uint32_t	count;
-	CtRef		first;
-	CtRef		last;
-	CtRef		prev;			/* neighbours in the store's queue */
-	CtRef		next;
-	int64_t		oldest;			/* no event of it is before this instant */
+	uint64_t top;
+	uint64_t xid;
+	uint32_t count;
+	CtRef first;
+	CtRef last;
+	CtRef prev; /* neighbours in the store's queue */
+	CtRef next;
+	int64_t oldest; /* no event of it is before this instant */
 } CtBatch;
 
-/* ---- snapshots (snapshot.c) --------------------------------------------- */
+/* ---- snapshots (snapshot.c) -------------------------------------------------- */
 
 /* A PostgreSQL snapshot as plain data: top-level ids, 64 bits, xip sorted. */
 typedef struct CtSnapshot
 {
-	uint64_t	xmin;
-	uint64_t	xmax;
-	uint32_t	nxip;
+	uint64_t xmin;
+	uint64_t xmax;
+	uint32_t nxip;
 	const uint64_t *xip;
-	int64_t		until;			/* what a linear column goes to next is looked
+	int64_t until; /* what a linear column goes to next is looked
 								 * for up to here; INT64_MAX: to the end */
 } CtSnapshot;
 
 /* Does the snapshot see a transaction that is known to have committed? */
-bool		ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
+bool ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
 
-/* ---- writers (writer.c) ------------------------------------------------- */
+/* ---- writers (writer.c) ------------------------------------------------------ */
 
 typedef struct CtLayout CtLayout;
 typedef struct CtStore CtStore;
@@ -436,13 +433,13 @@ typedef struct CtReadContext
 	const CtSchema *schema;
 	const CtRef *layout; /* by number; [0] is unused */
 	uint32_t nforms;
-	uint64_t lasts;  /* attributes for which ct_is_last(), */
-	uint64_t hidden; /* that are not folded as they are shown, */
-	uint64_t linear; /* that are interpolated, */
-	uint64_t moving; /* that have a rate */
-	uint64_t sums;   /* that only add up: numbers without bounds */
+	uint64_t lasts;   /* attributes for which ct_is_last(), */
+	uint64_t hidden;  /* that are not folded as they are shown, */
+	uint64_t linear;  /* that are interpolated, */
+	uint64_t moving;  /* that have a rate */
+	uint64_t sums;    /* that only add up: numbers without bounds */
 	uint64_t initial; /* that have a value initially */
-	bool plain;      /* there are none but those, and lasts shown as they are */
+	bool plain;       /* there are none but those, and lasts shown as they are */
 } CtReadContext;
 
 /*
@@ -458,74 +455,74 @@ typedef struct CtWriter
 	uint32_t last_number;
 } CtWriter;
 
-CtWriter	ct_writer(CtArena *arena, CtRef store);
+CtWriter ct_writer(CtArena *arena, CtRef store);
 
-/* ---- stores (store.c) --------------------------------------------------- */
+/* ---- stores (store.c) -------------------------------------------------------- */
 
-CtStatus	ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
+CtStatus ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
 
 /*
  * Have a store lose nothing that it was given.  When it comes to decide between
  * twins, or to a retraction of what is not there, ct_store_settle() counts that
  * (a conflict, or astray), and settles nothing more: reads stay right.
  */
-void		ct_store_keep(CtArena *arena, CtRef store);
+void ct_store_keep(CtArena *arena, CtRef store);
 
 /* Replace the description by one with attributes appended. */
-CtStatus	ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
+CtStatus ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /*
  * Replace the description by one that has as many attributes or more, and others
  * where no event of the store, recent or not, sets one.  Those that move must be
  * as they are, if the store has events.
  */
-CtStatus	ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
+CtStatus ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /* Free a store, at most `limit` events at a time; CT_MORE until done. */
-CtStatus	ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
+CtStatus ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
 
 const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
 
 typedef struct CtStats
 {
-	uint64_t	keys;
-	uint64_t	recent;			/* waiting ones included */
-	uint64_t	young;
-	uint64_t	frozen;
-	uint64_t	duplicates;
-	uint64_t	conflicts;
-	uint64_t	retracted;		/* events taken back */
-	uint64_t	unmatched;			/* retractions of what was not there */
-	uint64_t	late;			/* entered before the newest of their key */
-	int64_t		net;			/* events that came to ct_store_enter(), less retractions */
-	uint64_t	folded;			/* once frozen, now in what their key begins with */
-	uint64_t	bytes;
-	int64_t		newest;			/* instant of the newest event ever added, */
-	int64_t		newest_entered; /* of one that has committed */
-	int64_t		retained;		/* earliest instant that can be answered */
+	uint64_t keys;
+	uint64_t recent; /* waiting ones included */
+	uint64_t young;
+	uint64_t frozen;
+	uint64_t duplicates;
+	uint64_t conflicts;
+	uint64_t retracted; /* events taken back */
+	uint64_t unmatched; /* retractions of what was not there */
+	uint64_t late;      /* entered before the newest of their key */
+	int64_t net;        /* events that came to ct_store_enter(), less retractions */
+	uint64_t folded;    /* once frozen, now in what their key begins with */
+	uint64_t bytes;
+	int64_t newest;         /* instant of the newest event ever added, */
+	int64_t newest_entered; /* of one that has committed */
+	int64_t retained;       /* earliest instant that can be answered */
 } CtStats;
 
-void		ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
+void ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
 
-/* ---- stores: keys (store.c, directory.c) -------------------------------- */
+/* ---- stores: keys (store.c, directory.c) ------------------------------------- */
 
 const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
 const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
 
 /* The timeline of a key; 0 when there is none. */
-CtRef		ct_store_find(const CtArena *arena, CtRef store, uint64_t hash,
-						  const void *key, uint32_t key_bytes);
+CtRef ct_store_find(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
+					uint32_t key_bytes);
 
 /*
  * All timelines, each once: start with *position = 0; 0 at the end.  A
  * timeline made while the walk is under way may be missed, none that was
  * there before is, though the lock be released between calls.
  */
-CtRef		ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
+CtRef ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
 
 const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes);
 
-/* ---- stores: the life of events (store.c) ------------------------------- */
+/* ---- stores: the life of events (store.c) ------------------------------------ */
 
 /*
  * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
@@ -537,42 +534,42 @@ const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_
  * leaves out what it is told is retracted, but not where ct_store_cancels() is
  * false: states between events are looked for beyond it.
  */
-CtStatus	ct_store_add(CtArena *arena, CtRef store, uint64_t hash,
-						 const void *key, uint32_t key_bytes,
-						 const CtChange *change, const CtLabel *label) CT_MUST_CHECK;
+CtStatus ct_store_add(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+					  uint32_t key_bytes, const CtChange *change, const CtLabel *label)
+	CT_MUST_CHECK;
 
 /* An event and its key, where there are many. */
 typedef struct CtLoad
 {
-	uint64_t	hash;
+	uint64_t hash;
 	const void *key;
-	uint32_t	key_bytes;
-	uint64_t	top;			/* for ct_store_load() */
-	CtChange	change;
+	uint32_t key_bytes;
+	uint64_t top; /* for ct_store_load() */
+	CtChange change;
 } CtLoad;
 
 /*
  * Link many recent events of one transaction; *done of them are, when it ends
  * with another status than CT_OK.
  */
-CtStatus	ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
-							 const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
+CtStatus ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
+						  const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
 
 /* What of one key an event changed, at the instants [from, to). */
 typedef struct CtKeyChanged
 {
-	CtRef		timeline;
-	int64_t		from;			/* INT64_MIN: open */
-	int64_t		to;				/* INT64_MAX: open */
+	CtRef timeline;
+	int64_t from; /* INT64_MIN: open */
+	int64_t to;   /* INT64_MAX: open */
 } CtKeyChanged;
 
 /* The past changed: in [from, to) states that may have been read differ. */
 typedef struct CtChanged
 {
-	uint64_t	events;			/* 0: nothing to tell */
-	int64_t		from;			/* INT64_MIN: open */
-	int64_t		to;				/* INT64_MAX: open */
-	CtKeyChanged *keys;			/* room for one for each event, or NULL */
+	uint64_t events;    /* 0: nothing to tell */
+	int64_t from;       /* INT64_MIN: open */
+	int64_t to;         /* INT64_MAX: open */
+	CtKeyChanged *keys; /* room for one for each event, or NULL */
 } CtChanged;
 
 /*
@@ -588,11 +585,11 @@ typedef struct CtChanged
  * another since among the changes told since.  They are exact but where the
  * order of commits is not known.
  */
-CtStatus	ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit,
-						   const int64_t *served, CtChanged *changed) CT_MUST_CHECK;
+CtStatus ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit, const int64_t *served,
+						CtChanged *changed) CT_MUST_CHECK;
 
 /* Forget up to `limit` events of an aborted batch; CT_OK when it is gone. */
-CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_MUST_CHECK;
+CtStatus ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_MUST_CHECK;
 
 /*
  * Freeze young events whose transaction precedes `horizon` (everyone sees
@@ -600,18 +597,19 @@ CtStatus	ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
  * sees both.  CT_MORE when `limit` events were looked at and more may be
  * ready.
  */
-CtStatus	ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
+CtStatus ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
 /* Its recent (and waiting) events, newest first; 0 at the end. */
-CtRef		ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
+CtRef ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
 
-/* ---- stores: events that need not be recent first (store.c) ------------- */
+/* ---- stores: events that need not be recent first (store.c) ------------------ */
 
 /*
  * The timeline of a key, made if there is none; 0: no memory, or the key is
  * longer than CT_MAX_KEY_BYTES.
  */
-CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes) CT_MUST_CHECK;
+CtRef ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+	CT_MUST_CHECK;
 
 /*
  * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
@@ -619,22 +617,24 @@ CtRef		ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint
  * entered but cannot be decided about yet.  A timeline that has no event
  * after a failure is gone.
  */
-CtStatus	ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top) CT_MUST_CHECK;
+CtStatus ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top)
+	CT_MUST_CHECK;
 
 /*
  * Take a frozen event of that instant, kind and content out again, in O(log n).
  * CT_GONE: there is none.  CT_NOT_YET: it is not frozen, or a twin of it waits to
  * be decided about.  The timeline is gone when it has no event left.
  */
-CtStatus	ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
+CtStatus ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
 
 /*
  * Enter many, asking for memory ahead of its use; *done of them are, when it
  * ends with another status than CT_OK.
  */
-CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done) CT_MUST_CHECK;
+CtStatus ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
+	CT_MUST_CHECK;
 
-/* ---- what is old (retain.c) --------------------------------------------- */
+/* ---- what is old (retain.c) -------------------------------------------------- */
 
 /*
  * Instants before `from` need not be answered any more: fold older events that
@@ -643,16 +643,16 @@ CtStatus	ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uin
  * older; what is given up stays so, and events before it are CT_TOO_LATE.
  * CT_MORE when about `limit` pieces of work were done and there are more.
  */
-CtStatus	ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
+CtStatus ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
-/* ---- reading without the lock (read.c) ---------------------------------- */
+/* ---- reading without the lock (read.c) --------------------------------------- */
 
 /* A timeline under observation. */
 typedef struct CtRead
 {
 	const CtArena *arena;
-	CtRef		timeline;		/* 0: there is none */
-	uint32_t	sequence;
+	CtRef timeline; /* 0: there is none */
+	uint32_t sequence;
 } CtRead;
 
 /*
@@ -660,24 +660,24 @@ typedef struct CtRead
  * none, for certain.  CT_RETRY: something is being changed; a reader who gets
  * this often should take the lock, where it cannot happen.
  */
-CtStatus	ct_read_key(const CtArena *arena, CtRef store, uint64_t hash,
-						const void *key, uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
+CtStatus ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
+					 uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
 
 /*
  * Begin to read the next timeline from *position on, which is moved to it (and
  * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
  * there is no other.  CT_RETRY: the one at *position is being changed.
  */
-CtStatus	ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position,
-						 CtRead *read) CT_MUST_CHECK;
+CtStatus ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read)
+	CT_MUST_CHECK;
 
 /* Ask for the memory of the timeline at a position, which will be read soon. */
-void		ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
+void ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
 
 /* Has nothing changed since: was all that was read whole? */
-bool		ct_read_valid(const CtRead *read);
+bool ct_read_valid(const CtRead *read);
 
-/* ---- keys that are elsewhere (partial.c) -------------------------------- */
+/* ---- keys that are elsewhere (partial.c) ------------------------------------- */
 
 /*
  * From now on keys may be missing in a store: of one that is not there nothing
@@ -689,22 +689,23 @@ bool		ct_read_valid(const CtRead *read);
  * And, where nothing has entered but by loading: forget all of that, since it is
  * not all there is.  CT_MORE: call again, *position is 0 at first.
  */
-void		ct_store_make_partial(CtArena *arena, CtRef store, int64_t newest);
-CtStatus	ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, int limit) CT_MUST_CHECK;
+void ct_store_make_partial(CtArena *arena, CtRef store, int64_t newest);
+CtStatus ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, int limit)
+	CT_MUST_CHECK;
 
 /*
  * The highest id of a transaction that wrote what was not kept and perhaps not
  * told; 0: there is none.  Who reads an instant elsewhere notes that first, then
  * looks here: what his snapshot does not see of it he is the one to tell.
  */
-uint64_t	ct_store_unnotified(const CtArena *arena, CtRef store);
+uint64_t ct_store_unnotified(const CtArena *arena, CtRef store);
 
 /*
  * Let go of keys that were not read since the last round; about `limit` pieces
  * of work.  CT_MORE: the round is not over; or (*half) one has gone in part,
  * and the rest is of no use.
  */
-CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
+CtStatus ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
 
 /*
  * Bring a key back: forget what an earlier attempt may have left (CT_MORE:
@@ -713,25 +714,25 @@ CtStatus	ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_M
  * Between the first and the last everything enters that the snapshot sees, and
  * nothing else, and nothing is evicted.
  */
-CtStatus	ct_store_unload_key(CtArena *arena, CtRef store, uint64_t hash, const void *key,
-							uint32_t key_bytes, int limit) CT_MUST_CHECK;
-CtStatus	ct_store_mark_key_loaded(CtArena *arena, CtRef store, uint64_t hash, const void *key,
-						  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
+CtStatus ct_store_unload_key(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+							 uint32_t key_bytes, int limit) CT_MUST_CHECK;
+CtStatus ct_store_mark_key_loaded(CtArena *arena, CtRef store, uint64_t hash, const void *key,
+								  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
 
 /* It was read, and valid: it is not evicted soon. */
-void		ct_read_note(const CtRead *read);
+void ct_read_note(const CtRead *read);
 
 /*
  * Is all there that the snapshot sees of it (NULL: that one sees who has a new
  * enough snapshot)?  Else neither folds nor events are right.
  */
-bool		ct_timeline_is_loaded(const CtArena *arena, CtRef store, CtRef timeline,
-							  const CtSnapshot *snapshot);
+bool ct_timeline_is_loaded(const CtArena *arena, CtRef store, CtRef timeline,
+						   const CtSnapshot *snapshot);
 
-/* ---- recent events beside entered ones (merge.c) ------------------------ */
+/* ---- recent events beside entered ones (merge.c) ----------------------------- */
 
 /* Do folds know of retractions? */
-bool		ct_store_cancels(const CtArena *arena, CtRef store);
+bool ct_store_cancels(const CtArena *arena, CtRef store);
 
 /*
  * Sorted runs of recent events: those the caller found visible, to be folded
@@ -740,11 +741,11 @@ bool		ct_store_cancels(const CtArena *arena, CtRef store);
  */
 typedef struct CtRuns
 {
-	CtRef	   *extra;
-	CtRef	   *cancelled;		/* room for as many as extra */
-	uint32_t	nextra;
-	uint32_t	ncancelled;
-	bool		retracts;		/* some of what was found visible retract */
+	CtRef *extra;
+	CtRef *cancelled; /* room for as many as extra */
+	uint32_t nextra;
+	uint32_t ncancelled;
+	bool retracts; /* some of what was found visible retract */
 } CtRuns;
 
 /*
@@ -752,77 +753,75 @@ typedef struct CtRuns
  * that are retracted with what retracts them, keep one of each identity, and
  * cancel or yield to the entered twin if the snapshot sees it.
  */
-void		ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
-							  const CtSnapshot *snapshot, CtRuns *runs);
+void ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
+					   const CtSnapshot *snapshot, CtRuns *runs);
 
-/* ---- reading (fold.c) --------------------------------------------------- */
+/* ---- reading (fold.c) -------------------------------------------------------- */
 
 /*
  * The state at `time`: the fold of every visible event at or before it.  Not
  * for instants given up by ct_store_retain().
  */
-void		ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline,
-							 int64_t time, const CtSnapshot *snapshot,
-							 const CtRuns *runs, CtState *state);
+void ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time,
+					  const CtSnapshot *snapshot, const CtRuns *runs, CtState *state);
 
 /*
  * From the state at *time (as ct_timeline_fold() gave it) to the next instant
  * after it, not after `until`, that has a visible event (or one that is
  * retracted).  False when there is none.
  */
-bool		ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline,
-							 int64_t *time, int64_t until, const CtSnapshot *snapshot,
-							 const CtRuns *runs, CtState *state);
+bool ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
+					  int64_t until, const CtSnapshot *snapshot, const CtRuns *runs,
+					  CtState *state);
 
 /* An event as it was told: values of what it sets and does not make NULL. */
 typedef struct CtRawEvent
 {
-	int64_t		time;
-	uint8_t		kind;			/* CtKind */
-	bool		entered;
-	bool		late;			/* when it entered one had that comes after it, in
+	int64_t time;
+	uint8_t kind; /* CtKind */
+	bool entered;
+	bool late; /* when it entered one had that comes after it, in
 								 * the order of events; if it has not entered, one
 								 * has by now */
-	uint64_t	set;
-	uint64_t	null;
-	CtValue		value[CT_MAX_ATTRS];
+	uint64_t set;
+	uint64_t null;
+	CtValue value[CT_MAX_ATTRS];
 } CtRawEvent;
 
 /* Takes an event; false: no more of them. */
-typedef bool (*CtVisitor) (void *arg, const CtRawEvent *told);
+typedef bool (*CtVisitor)(void *arg, const CtRawEvent *told);
 
 /*
  * Every visible event at the instants [from, to], in order.  False: the teller
  * had enough.
  */
-bool		ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline,
-							 int64_t from, int64_t to, const CtSnapshot *snapshot,
-							 const CtRuns *runs, CtVisitor teller, void *arg);
+bool ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
+					   const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg);
 
 /*
  * The latest instant at or before *time that has a visible event (or one that
  * is retracted); false: none.
  */
-bool		ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline,
-							   int64_t *time, const CtSnapshot *snapshot, const CtRuns *runs);
+bool ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
+						const CtSnapshot *snapshot, const CtRuns *runs);
 
-/* ---- what is not seen (unseen.c) ---------------------------------------- */
+/* ---- what is not seen (unseen.c) --------------------------------------------- */
 
 /* Does the snapshot see all that has entered? */
-bool		ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
+bool ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
 
 /*
  * The ids of transactions whose entered events are in the timeline and not
  * seen by the snapshot, at whatever instant: the first `room` of them into
  * top[], some perhaps more than once.  How many there are.
  */
-uint32_t	ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline,
-							   const CtSnapshot *snapshot, uint64_t *top, uint32_t room);
+uint32_t ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline,
+							const CtSnapshot *snapshot, uint64_t *top, uint32_t room);
 
-/* ---- invariants (validate.c) -------------------------------------------- */
+/* ---- invariants (validate.c) ------------------------------------------------- */
 
 /* Check every invariant; CT_BROKEN and the reason of the first that is. */
-CtStatus	ct_store_validate(const CtArena *arena, CtRef store, const char **reason) CT_MUST_CHECK;
-CtStatus	ct_region_validate(const void *base, const char **reason) CT_MUST_CHECK;
+CtStatus ct_store_validate(const CtArena *arena, CtRef store, const char **reason) CT_MUST_CHECK;
+CtStatus ct_region_validate(const void *base, const char **reason) CT_MUST_CHECK;
 
-#endif							/* CT_ENGINE_H */
+#endif /* CT_ENGINE_H */

@@ -63,7 +63,7 @@ image_size(const CtAttr *attr, const uint8_t *at, size_t left)
 	return size <= left ? size : SIZE_MAX;
 }
 
-/* ---- cells -------------------------------------------------------------------- */
+/* ---- cells ------------------------------------------------------------------- */
 
 bool
 ct_is_apart(const CtAttr *attr)
@@ -139,7 +139,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 	}
 }
 
-/* ---- forms --------------------------------------------------------------------- */
+/* ---- forms ------------------------------------------------------------------- */
 
 /* CT_BROKEN: the payload is not what the masks say. */
 CtStatus
@@ -198,10 +198,10 @@ ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, Ct
 	CT_ASSERT(change->kind <= CT_SNAPSHOT || head != 0);
 	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
 	*layout = (CtLayout){.set = change->set,
-					 .null = change->null,
-					 .touched = touched_by(schema, change),
-					 .kind = change->kind,
-					 .verbatim = head == 0};
+						 .null = change->null,
+						 .touched = touched_by(schema, change),
+						 .kind = change->kind,
+						 .verbatim = head == 0};
 	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
@@ -215,8 +215,8 @@ ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, Ct
 			layout->apart |= UINT64_C(1) << i;
 		layout->has_id |= i == schema->id_attr;
 		layout->verbatim &= !ct_is_apart(&schema->attr[i]) &&
-						  schema->attr[i].number != CT_NUMBER_NUMERIC &&
-						  schema->attr[i].number != CT_NUMBER_SCALED;
+							schema->attr[i].number != CT_NUMBER_NUMERIC &&
+							schema->attr[i].number != CT_NUMBER_SCALED;
 	}
 	layout->bytes = (uint16_t) offset;
 	CT_ASSERT(offset <= CT_MAX_RECORD_BYTES);
@@ -238,7 +238,7 @@ ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layo
 	ct_layout_make(schema, &change, CT_EXPLICIT_BYTES, layout);
 }
 
-/* ---- order ---------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------- */
 
 static inline int
 cmp_unsigned(uint64_t a, uint64_t b)
@@ -341,10 +341,10 @@ cmp_numeric(const CtAttr *attr, const uint8_t *a_cell, const uint8_t *b_cell)
 {
 	uint8_t a[CT_NUMERIC_BYTES];
 	uint8_t b[CT_NUMERIC_BYTES];
-	uint32_t a_bytes = ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, a_cell)),
-										  attr->scale, a);
-	uint32_t b_bytes = ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, b_cell)),
-										  attr->scale, b);
+	uint32_t a_bytes =
+		ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, a_cell)), attr->scale, a);
+	uint32_t b_bytes =
+		ct_wide_to_numeric(ct_number_shown(attr, ct_cell_number(attr, b_cell)), attr->scale, b);
 
 	CT_ASSERT(attr->number == CT_NUMBER_NUMERIC); /* E3 */
 	return cmp_bytes(a, a_bytes, b, b_bytes);
@@ -387,8 +387,9 @@ cmp_content(const CtReadContext *context, const CtItem *a, const CtItem *b)
 
 		if ((a_values & b_values & bit) == 0)
 			return a_values & bit ? -1 : 1;
-		order = cmp_cell(context, &context->schema->attr[i], a->record + ct_layout_offset(a->layout, i),
-						 b->record + ct_layout_offset(b->layout, i));
+		order =
+			cmp_cell(context, &context->schema->attr[i], a->record + ct_layout_offset(a->layout, i),
+					 b->record + ct_layout_offset(b->layout, i));
 		if (order != 0)
 			return order;
 	}
@@ -405,4 +406,3 @@ ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b)
 
 	return order != 0 ? order : cmp_content(context, a, b);
 }
-

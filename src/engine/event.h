@@ -37,12 +37,12 @@ struct CtLayout
 	uint64_t null;
 	uint64_t touched; /* what it sets, and what moves by that, or begins to */
 	uint64_t apart;   /* attributes whose cell is a reference */
-	uint16_t bytes;  /* of a record */
-	uint16_t nattrs; /* up to the last one it sets */
-	uint16_t next;   /* in its hash bucket; 0 ends it */
+	uint16_t bytes;   /* of a record */
+	uint16_t nattrs;  /* up to the last one it sets */
+	uint16_t next;    /* in its hash bucket; 0 ends it */
 	uint8_t kind;
 	bool has_id : 1;
-	bool verbatim : 1; /* the images are the cells */
+	bool verbatim : 1;             /* the images are the cells */
 	uint16_t offset[CT_MAX_ATTRS]; /* where an attribute's cell is; allocated
 									* for `nattrs` of them */
 };
@@ -107,7 +107,8 @@ void ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout 
 
 /* The form of a record; an explicit one is put together in `scratch`. */
 static inline const CtLayout *
-ct_layout_of(const CtReadContext *context, uint32_t number, const uint8_t *record, CtLayout *scratch)
+ct_layout_of(const CtReadContext *context, uint32_t number, const uint8_t *record,
+			 CtLayout *scratch)
 {
 	if (number != 0)
 		return ct_ptr(context->arena, context->layout[number < context->nforms ? number : 1]);
@@ -144,10 +145,10 @@ ct_begins_moving(const CtSchema *schema, const CtAttr *attr)
 uint32_t ct_cell_bytes(const CtAttr *attr);
 bool ct_is_apart(const CtAttr *attr);
 CtStatus ct_change_check(const CtSchema *schema, const CtChange *change);
-void ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtLayout *layout);
+void ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head,
+					CtLayout *layout);
 bool ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell);
-const uint8_t *
-ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes);
+const uint8_t *ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes);
 
 int ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b);
 int ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b);
@@ -191,9 +192,7 @@ ct_may_be_nan(const CtAttr *attr)
 static inline CtWide
 ct_number_shown(const CtAttr *attr, CtWide number)
 {
-	return ct_may_be_nan(attr) && wide_same(number, ct_number_nan(attr))
-			   ? CT_WIDE_NAN
-			   : number;
+	return ct_may_be_nan(attr) && wide_same(number, ct_number_nan(attr)) ? CT_WIDE_NAN : number;
 }
 
 static inline CtWide

@@ -115,16 +115,16 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 		return event->time < bound->time;
 	recent = ct_event_item(fold->sight.context, event, &scratch);
 	item = bound_item(fold, bound, &other);
-	return recent.layout->has_id ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
-							   : ct_item_cmp(fold->sight.context, &recent, &item) <
-									 (event->retracts != 0);
+	return recent.layout->has_id
+			   ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
+			   : ct_item_cmp(fold->sight.context, &recent, &item) < (event->retracts != 0);
 }
 
-/* ---- whole subtrees --------------------------------------------------------------- */
+/* ---- whole subtrees ---------------------------------------------------------- */
 
 static inline void
-apply_cell(const CtReadContext *context, const CtInner *inner, const CtColumn *column, CtWhich which,
-		   uint32_t i, int attr, CtState *state)
+apply_cell(const CtReadContext *context, const CtInner *inner, const CtColumn *column,
+		   CtWhich which, uint32_t i, int attr, CtState *state)
 {
 	const CtAttr *a = &context->schema->attr[attr];
 	CtValue *value = &state->value[attr];
@@ -229,7 +229,8 @@ apply_lasts(const CtReadContext *context, const CtInner *inner, uint32_t n, uint
 
 		if (sets == 0)
 			continue;
-		apply_cell(context, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr, state);
+		apply_cell(context, inner, column, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets), attr,
+				   state);
 		wanted &= ~(rest & -rest);
 	}
 	if (inner->finish & ct_bits_below(n))
@@ -255,15 +256,15 @@ ct_children_apply(const CtReadContext *context, const CtInner *inner, uint32_t n
 	apply_first(context, inner, n, state);
 }
 
-/* ---- when nothing is in the way ------------------------------------------------------ */
+/* ---- when nothing is in the way ---------------------------------------------- */
 
 /*
  * What is added up, on the way down; what was set last, from the end back on
  * the way up, where it is found soon.
  */
 static void
-fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_t time, uint64_t wanted,
-				CtState *state)
+fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_t time,
+				uint64_t wanted, CtState *state)
 {
 	CtRef ref = timeline->root;
 	int height = ct_timeline_height(timeline);
@@ -340,7 +341,7 @@ fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 		(void) apply_lasts(context, root, ct_node_count(root), lasts, state);
 }
 
-/* ---- when everything adds up ----------------------------------------------------------- */
+/* ---- when everything adds up ------------------------------------------------- */
 
 /*
  * The way to an instant: how many children of each node are before it, and how
@@ -441,7 +442,8 @@ add_children(const CtReadContext *context, const CtInner *inner, uint32_t n, CtS
  * children is read while the next one is on its way from memory.
  */
 static void
-add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, Way *way, CtState *state)
+add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, Way *way,
+		CtState *state)
 {
 	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
@@ -571,7 +573,7 @@ fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 	return true;
 }
 
-/* ---- when something is -------------------------------------------------------------- */
+/* ---- when something is ------------------------------------------------------- */
 
 static void
 tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
@@ -589,7 +591,7 @@ tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
 	told->null = item->layout->null;
 	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
 		ct_value_raw(fold->sight.context, item, __builtin_ctzll(rest),
-					  &told->value[__builtin_ctzll(rest)]);
+					 &told->value[__builtin_ctzll(rest)]);
 	event_walk->enough = !event_walk->teller(event_walk->arg, told);
 }
 
@@ -702,14 +704,16 @@ clean_prefix(const CtFold *fold, const CtWalk *walk)
 		int64_t time = event_at(fold, *fold->extra)->time;
 		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
 
-		n = before == 0 ? 0 : before - 1 < n ? before - 1 : n;
+		n = before == 0 ? 0 : before - 1 < n ? before - 1
+											 : n;
 	}
 	if (fold->ncancelled > 0)
 	{
 		int64_t time = event_at(fold, *fold->cancelled)->time;
 		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
 
-		n = before == 0 ? 0 : before - 1 < n ? before - 1 : n;
+		n = before == 0 ? 0 : before - 1 < n ? before - 1
+											 : n;
 	}
 	while (seen < n && ct_snapshot_sees_all(fold->sight.snapshot, ct_node_lo(inner)[seen],
 											ct_node_hi(inner)[seen]))
@@ -801,7 +805,7 @@ fold_tree(CtFold *fold)
 	}
 }
 
-/* ---- folds ---------------------------------------------------------------------------- */
+/* ---- folds ------------------------------------------------------------------- */
 
 static void
 fold_all(CtFold *fold)
@@ -903,7 +907,8 @@ last_setters(const CtFold *fold, uint64_t wanted)
 		CtLayout scratch;
 
 		i--;
-		wanted &= ~ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch).layout->set;
+		wanted &= ~ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch)
+					   .layout->set;
 	}
 	return i;
 }
@@ -1032,7 +1037,7 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	show(&fold, time);
 }
 
-/* ---- going on ---------------------------------------------------------------------- */
+/* ---- going on ---------------------------------------------------------------- */
 
 bool
 ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time, int64_t until,
@@ -1062,15 +1067,16 @@ ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *t
 	return ct_sight_latest(&sight, *time, time);
 }
 
-/* ---- events as they were told ---------------------------------------------------------- */
+/* ---- events as they were told ------------------------------------------------ */
 
 bool
 ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-				 const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg)
+				  const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg)
 {
 	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
 	CtRawWalk event_walk = {.teller = teller, .arg = arg};
-	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs), .event_walk = &event_walk};
+	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs),
+				   .event_walk = &event_walk};
 	CtWalk walk;
 	CtRun run;
 

@@ -10,6 +10,7 @@
 #include "engine/node.h"
 
 /* Apply everything in the first n children of a node, n > 0. */
-void ct_children_apply(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state);
+void ct_children_apply(const CtReadContext *context, const CtInner *inner, uint32_t n,
+					   CtState *state);
 
 #endif /* CT_FOLD_H */

@@ -146,8 +146,8 @@ ct_layouts_free(CtWriter *writer)
  * Check a change and find its form; one put together for it is in *scratch.
  */
 CtStatus
-ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout, CtLayout *scratch,
-			uint32_t *number)
+ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,
+				 CtLayout *scratch, uint32_t *number)
 {
 	CtStatus status;
 

@@ -12,7 +12,7 @@
 
 /* form.c */
 CtStatus ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,
-						CtLayout *scratch, uint32_t *number) CT_MUST_CHECK;
+						  CtLayout *scratch, uint32_t *number) CT_MUST_CHECK;
 void ct_layouts_free(CtWriter *writer);
 void ct_layouts_renew(CtWriter *writer);
 

@@ -43,8 +43,7 @@ run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t coun
 
 			for (uint64_t i = start; i < end; i++)
 			{
-				bool from_b =
-					a == middle || (b < end && recent_cmp(context, run[b], run[a]) < 0);
+				bool from_b = a == middle || (b < end && recent_cmp(context, run[b], run[a]) < 0);
 
 				scratch[i] = from_b ? run[b++] : run[a++];
 			}

@@ -47,7 +47,7 @@
 #define MOST_SCALE 18
 #define MOST_CLOCK_DIGITS 9
 
-/* ---- units ------------------------------------------------------------------ */
+/* ---- units ------------------------------------------------------------------- */
 
 /* Digits of what a rate moves in one instant. */
 static inline int
@@ -98,8 +98,8 @@ static bool
 is_plain_number(const CtAttr *attr)
 {
 	return (attr->rule == CT_RULE_LAST || attr->rule == CT_RULE_SUM) && ct_is_number(attr) &&
-		   attr->number != CT_NUMBER_INTERVAL && !attr->wide && !attr->linear &&
-		   !attr->has_lower && !attr->has_upper && attr->scale <= MOST_SCALE;
+		   attr->number != CT_NUMBER_INTERVAL && !attr->wide && !attr->linear && !attr->has_lower &&
+		   !attr->has_upper && attr->scale <= MOST_SCALE;
 }
 
 bool
@@ -151,7 +151,7 @@ moved(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
 						 move_digits(schema, attr));
 }
 
-/* ---- paths -------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------- */
 
 static inline uint64_t
 position_tag(uint64_t tag)
@@ -192,15 +192,15 @@ path_after(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint6
 			after.place = wide_add(path->place, moved(schema, attr, rate, path->times));
 			break;
 		default:
-			after.place = wide_add(path->place, moved(schema, attr, initial_rate(schema, attr),
-													  path->begun));
+			after.place =
+				wide_add(path->place, moved(schema, attr, initial_rate(schema, attr), path->begun));
 			break;
 	}
 	after.times = after.begun = 0;
 	return after;
 }
 
-/* ---- cells -------------------------------------------------------------------- */
+/* ---- cells ------------------------------------------------------------------- */
 
 /* What an event does to an attribute, and the number it does it with. */
 static uint64_t
@@ -382,7 +382,7 @@ ct_motion_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 	return memcmp(&a->motion, &b->motion, ct_motion_bytes(attr)) == 0;
 }
 
-/* ---- values ------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------ */
 
 void
 ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value)
@@ -430,8 +430,7 @@ set_going(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t bi
 		return;
 	value->extra.word[2] = CT_RATE_NUMBER;
 	value->number =
-		wide_subtract(value->number,
-					  moved(schema, attr, (CtInt128) wide_low(value->extra), birth));
+		wide_subtract(value->number, moved(schema, attr, (CtInt128) wide_low(value->extra), birth));
 }
 
 void
@@ -497,11 +496,10 @@ ct_motion_add(const CtSchema *schema, int i, const CtItem *item, CtValue *value)
 	if (value->kind == CT_VALUE_NULL)
 		return;
 	if (tag != CT_KEEP)
-		value->number =
-			wide_add(value->number, ct_wide_shift(number, hidden_digits(schema, attr)));
+		value->number = wide_add(value->number, ct_wide_shift(number, hidden_digits(schema, attr)));
 	if (before != after)
-		value->number = wide_add(value->number,
-								 moved(schema, attr, subtract_rates(before, after), item->time));
+		value->number =
+			wide_add(value->number, moved(schema, attr, subtract_rates(before, after), item->time));
 }
 
 /* Where it is at an instant, in place of how it moves. */
@@ -511,9 +509,8 @@ ct_motion_show(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64
 	if (value->kind == CT_VALUE_NUMBER)
 	{
 		if (value->extra.word[2] == CT_RATE_NUMBER)
-			value->number =
-				wide_add(value->number,
-						 moved(schema, attr, (CtInt128) wide_low(value->extra), time));
+			value->number = wide_add(value->number,
+									 moved(schema, attr, (CtInt128) wide_low(value->extra), time));
 		value->number = ct_wide_round(value->number, hidden_digits(schema, attr));
 	}
 	value->extra = CT_WIDE_ZERO;

@@ -34,7 +34,7 @@ has_column(const CtInner *inner, int attr)
 	return (inner->columns >> attr & 1) != 0;
 }
 
-/* ---- cells ------------------------------------------------------------------------ */
+/* ---- cells ------------------------------------------------------------------- */
 
 static void
 cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
@@ -99,8 +99,8 @@ ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, u
 			CtCell *cell)
 {
 	CT_ASSERT(has_column(inner, attr)); /* N2 */
-	cell_load(&context->schema->attr[attr], column_of(context, inner, attr), inner->capacity, which, i,
-			  cell);
+	cell_load(&context->schema->attr[attr], column_of(context, inner, attr), inner->capacity, which,
+			  i, cell);
 }
 
 static inline uint32_t
@@ -123,8 +123,8 @@ ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, 
 
 /* The composition of a group: up to its last child. */
 static void
-group_total(const CtReadContext *context, const CtInner *inner, const CtAttr *attr, const CtColumn *column,
-			uint32_t group, CtCell *cell)
+group_total(const CtReadContext *context, const CtInner *inner, const CtAttr *attr,
+			const CtColumn *column, uint32_t group, CtCell *cell)
 {
 	uint32_t end = (group + 1) * CT_GROUP;
 	uint32_t last = (end < inner->count ? end : inner->count) - 1U;
@@ -254,7 +254,8 @@ narrow_add(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t del
 
 /* An addition to child i of a narrow column; false: it is too large. */
 static bool
-add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column, const CtWide *delta)
+add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column,
+		   const CtWide *delta)
 {
 	uint32_t capacity = inner->capacity;
 	int64_t *total = ct_column_narrow(column, capacity);
@@ -276,8 +277,8 @@ add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *colum
 }
 
 /* The same of a column that is broad. */
-static void __attribute__((noinline))
-add_broad(const CtReadContext *context, CtInner *inner, uint32_t i, int attr_number, const CtWide *delta)
+static void __attribute__((noinline)) add_broad(const CtReadContext *context, CtInner *inner,
+												uint32_t i, int attr_number, const CtWide *delta)
 {
 	const CtAttr *attr = &context->schema->attr[attr_number];
 	CtColumn *column = column_of(context, inner, attr_number);
@@ -335,7 +336,7 @@ ct_node_total(const CtReadContext *context, const CtInner *inner, int attr_numbe
 	ct_cell_then(context, attr, cell, &total);
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------------ */
 
 static CtRef
 node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
@@ -507,7 +508,7 @@ ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 	return true;
 }
 
-/* ---- children ------------------------------------------------------------------------ */
+/* ---- children ---------------------------------------------------------------- */
 
 /* Make n bits of room at bit i. */
 static uint32_t

@@ -186,9 +186,10 @@ void ct_node_close(const CtReadContext *context, CtInner *inner, uint32_t i, uin
 void ct_node_move(const CtReadContext *context, CtInner *to, CtInner *from, uint32_t first);
 
 void ct_node_total(const CtReadContext *context, const CtInner *inner, int attr, CtCell *cell);
-void ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, uint32_t i, int attr,
-				 CtCell *cell);
-void ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtCell *cell);
+void ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, uint32_t i,
+				 int attr, CtCell *cell);
+void ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr,
+				 const CtCell *cell);
 void ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, bool all);
 /*
  * Room for so many children, and columns for these attributes; the node may
@@ -203,6 +204,7 @@ ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 		   ct_node_widen(writer, at, children, attrs);
 }
 
-void ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtWide *delta);
+void ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr,
+				 const CtWide *delta);
 
 #endif /* CT_NODE_H */

@@ -221,7 +221,7 @@ ct_wide_to_decimal(CtWide value, char *buf)
 	}
 }
 
-/* ---- back to an image ------------------------------------------------------- */
+/* ---- back to an image -------------------------------------------------------- */
 
 /*
  * The image of a numeric of that scale, as PostgreSQL would store it, into
@@ -266,7 +266,7 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 	return 2 + 2 * ndigits;
 }
 
-/* ---- products ------------------------------------------------------------------ */
+/* ---- products ---------------------------------------------------------------- */
 
 static const uint64_t power_of_ten[] = {
 	1,
@@ -313,8 +313,8 @@ ct_wide_shift(CtWide a, int digits)
 {
 	CT_ASSERT(digits <= 3 * MOST_DIGITS);
 	for (; digits > 0; digits -= MOST_DIGITS)
-		a = ct_wide_times(
-			a, (CtWide){{power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS], 0, 0}});
+		a = ct_wide_times(a, (CtWide){{power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS], 0,
+									   0}});
 	return a;
 }
 

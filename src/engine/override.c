@@ -77,8 +77,8 @@ node_override(const CtReadContext *context, CtRef ref, int height, int attr, CtI
 
 /* The first event from the spot on that overrides it. */
 bool
-ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, int attr,
-				 CtItem *item, CtLayout *scratch)
+ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
+				 int attr, CtItem *item, CtLayout *scratch)
 {
 	CtRun run;
 

@@ -51,8 +51,8 @@ ct_timeline_is_loaded(const CtArena *arena, CtRef ref, CtRef timeline, const CtS
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	const CtStore *store = ct_ptr(arena, ref);
 
-	return !t->partial &&
-		   (t->seen == 0 || snapshot == NULL || snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
+	return !t->partial && (t->seen == 0 || snapshot == NULL ||
+						   snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
 }
 
 void
@@ -64,7 +64,7 @@ ct_read_note(const CtRead *read)
 		__atomic_store_n(&t->used, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- going ---------------------------------------------------------------------------- */
+/* ---- going ------------------------------------------------------------------- */
 
 /*
  * Free what has entered, which is frozen, and the timeline if nothing is recent;
@@ -158,7 +158,7 @@ ct_store_unload_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 
 CtStatus
 ct_store_unload_key(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
-				int limit)
+					int limit)
 {
 	CtWriter writer = ct_writer(arena, ref);
 	CtRef timeline = ct_store_find(arena, ref, hash, key, key_bytes);
@@ -169,11 +169,11 @@ ct_store_unload_key(CtArena *arena, CtRef ref, uint64_t hash, const void *key, u
 	return clear(&writer, timeline, limit, &freed);
 }
 
-/* ---- coming back ------------------------------------------------------------------------ */
+/* ---- coming back ------------------------------------------------------------- */
 
 CtStatus
-ct_store_mark_key_loaded(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t key_bytes,
-			  uint64_t xmax)
+ct_store_mark_key_loaded(CtArena *arena, CtRef ref, uint64_t hash, const void *key,
+						 uint32_t key_bytes, uint64_t xmax)
 {
 	CtWriter writer = ct_writer(arena, ref);
 	CtStore *store = writer.store;

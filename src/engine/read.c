@@ -60,8 +60,8 @@ chains_same(const CtDirectory *directory, uint32_t sequence)
 }
 
 CtStatus
-ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
-			uint32_t key_bytes, CtRead *read)
+ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key, uint32_t key_bytes,
+			CtRead *read)
 {
 	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, store))->directory;
 	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);
@@ -103,8 +103,7 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 		uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);
 		CtRef ref = ct_directory_at(arena, directory, *position);
 
-		if ((sequence & 1) != 0 || !chains_same(directory, sequence) ||
-			!observe(arena, ref, read))
+		if ((sequence & 1) != 0 || !chains_same(directory, sequence) || !observe(arena, ref, read))
 			return CT_RETRY;
 		if (((const CtTimeline *) ct_ptr(arena, ref))->taken)
 			return CT_OK;

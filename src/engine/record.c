@@ -41,7 +41,7 @@ apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell
 /* Write the record of a change that has been checked. */
 CtStatus
 ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout, bool explicit,
-			 uint8_t *record)
+				uint8_t *record)
 {
 	const CtSchema *schema = writer->context.schema;
 	const uint8_t *at = change->payload;
@@ -98,7 +98,6 @@ ct_record_free(CtWriter *writer, const CtLayout *layout, const uint8_t *record)
 		CT_ASSERT((layout->set & ~layout->null & rest & -rest) != 0); /* E1 */
 		memcpy(&ref, record + ct_layout_offset(layout, __builtin_ctzll(rest)), sizeof(ref));
 		if (ref != 0)
-			ct_give(writer, ref,
-					sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
+			ct_give(writer, ref, sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
 	}
 }

@@ -43,7 +43,7 @@
 /* Batches and waiting events that a walk looks through before it begins. */
 #define MOST_PENDING 16384
 
-/* ---- folding ---------------------------------------------------------------------------- */
+/* ---- folding ----------------------------------------------------------------- */
 
 /* Events at the front of a timeline, about to go into its base. */
 typedef struct Fold
@@ -278,7 +278,7 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 	return folded;
 }
 
-/* ---- walks -------------------------------------------------------------------------------- */
+/* ---- walks ------------------------------------------------------------------- */
 
 /*
  * The earliest instant of what has not entered; INT64_MIN when there is so

@@ -33,7 +33,7 @@
 
 #include <string.h>
 
-/* ---- descriptions --------------------------------------------------------- */
+/* ---- descriptions ------------------------------------------------------------ */
 
 static bool
 number_sound(const CtAttr *attr)
@@ -104,7 +104,7 @@ ct_schema_check(const CtSchema *schema)
 	return CT_OK;
 }
 
-/* ---- numbers -------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------- */
 
 /* Days and months of an interval, added apart. */
 static inline CtWide
@@ -274,7 +274,7 @@ apart_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const Ct
 		f->ref = g->ref;
 }
 
-/* ---- cells ----------------------------------------------------------------- */
+/* ---- cells ------------------------------------------------------------------- */
 
 /* What an event that is no finish and touches the attribute does to it. */
 void
@@ -373,7 +373,7 @@ ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 	return true;
 }
 
-/* ---- states ---------------------------------------------------------------- */
+/* ---- states ------------------------------------------------------------------ */
 
 static inline void
 value_initial(const CtSchema *schema, int i, CtValue *value)
@@ -457,7 +457,8 @@ value_set_bytes(CtValue *value, Bytes bytes)
 }
 
 static void
-value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t tag, const void *payload)
+value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t tag,
+				  const void *payload)
 {
 	const CtAttr *attr = &context->schema->attr[i];
 	Bytes bytes = {payload, ct_cell_bytes(attr)};
@@ -477,7 +478,8 @@ value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t 
 
 /* A cell's function is applied to a value. */
 void
-ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag, const void *payload)
+ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag,
+			   const void *payload)
 {
 	switch (tag)
 	{
@@ -502,7 +504,8 @@ ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag
 
 /* A last is set by an event to what is in a cell of its record. */
 void
-ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uint8_t *cell, int64_t time)
+ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uint8_t *cell,
+				  int64_t time)
 {
 	const CtAttr *attr = &context->schema->attr[i];
 

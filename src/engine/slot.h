@@ -24,12 +24,12 @@ typedef struct CtTimeline
 	uint64_t hash;
 	CtRef chain; /* next in its bucket, or next free slot */
 	uint32_t slot;
-	CtRef recent;     /* newest recent or waiting event */
-	uint32_t recents; /* how many */
-	CtRef root;       /* 0: nothing is closed */
-	CtRef tail;       /* 0: nothing has entered since */
+	CtRef recent;         /* newest recent or waiting event */
+	uint32_t recents;     /* how many */
+	CtRef root;           /* 0: nothing is closed */
+	CtRef tail;           /* 0: nothing has entered since */
 	uint16_t tail_stride; /* bytes of a row */
-	uint16_t tail_layout;   /* of all its rows, or 0 */
+	uint16_t tail_layout; /* of all its rows, or 0 */
 	uint16_t key_bytes;
 	uint8_t tail_count;
 	uint8_t tail_capacity;
@@ -42,10 +42,10 @@ typedef struct CtTimeline
 	uint8_t used;        /* it was read since the last look: set without the lock */
 	CtRef young_next;
 	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
-	CtRef base;  /* what was folded of it; 0: it begins as initial */
-	uint32_t seen; /* label: nothing is missing for who sees all ids below; 0: all do */
-	uint64_t lo; /* covers the ids of all its young events; */
-	uint64_t hi; /* UINT64_MAX and 0 when there are none */
+	CtRef base;                /* what was folded of it; 0: it begins as initial */
+	uint32_t seen;             /* label: nothing is missing for who sees all ids below; 0: all do */
+	uint64_t lo;               /* covers the ids of all its young events; */
+	uint64_t hi;               /* UINT64_MAX and 0 when there are none */
 	union
 	{
 		uint8_t bytes[CT_KEY_INLINE];

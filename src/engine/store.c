@@ -121,7 +121,7 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->retained = store->retained;
 }
 
-/* ---- lists -------------------------------------------------------------------- */
+/* ---- lists ------------------------------------------------------------------- */
 
 static void
 queue_push(const CtWriter *writer, CtQueue *queue, CtRef ref, CtEvent *event)
@@ -194,7 +194,7 @@ recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *ev
 static void
 recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 {
-	CT_ASSERT(timeline->recents > 0); /* S1 */
+	CT_ASSERT(timeline->recents > 0);                                                /* S1 */
 	CT_ASSERT(event->prev != 0 || ct_ptr(writer->arena, timeline->recent) == event); /* S1 */
 	if (event->prev != 0)
 		((CtEvent *) ct_ptr(writer->arena, event->prev))->next = event->next;
@@ -243,7 +243,7 @@ event_forget(CtWriter *writer, CtRef ref)
 	ct_change_end(timeline);
 }
 
-/* ---- creating and widening ------------------------------------------------------ */
+/* ---- creating and widening --------------------------------------------------- */
 
 /* A copy of the description; false: no room. */
 static bool
@@ -366,7 +366,7 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 	return status;
 }
 
-/* ---- adding ---------------------------------------------------------------------- */
+/* ---- adding ------------------------------------------------------------------ */
 
 /* The batch to add to; a new, empty one is not in the queue yet. */
 static CtRef
@@ -530,7 +530,7 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 	return add(&writer, hash, key, key_bytes, change, label);
 }
 
-/* ---- asking for memory ahead ------------------------------------------------------- */
+/* ---- asking for memory ahead ------------------------------------------------- */
 
 /* How many events' memory is asked for ahead. */
 #define AHEAD 16
@@ -637,13 +637,12 @@ ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
 CtRef
 ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
-	CtRef ref =
-		ct_directory_find(writer->arena, &writer->store->directory, hash, key, key_bytes);
+	CtRef ref = ct_directory_find(writer->arena, &writer->store->directory, hash, key, key_bytes);
 
 	return ref != 0 ? ref : ct_directory_add(writer, hash, key, key_bytes);
 }
 
-/* ---- entering and dropping --------------------------------------------------------- */
+/* ---- entering and dropping --------------------------------------------------- */
 
 /* Is the instant before the newest event that has entered? */
 static bool
@@ -815,7 +814,7 @@ find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *ite
  */
 static bool
 duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, const CtSpot *spot,
-		  const Others *others, CtEffect *effect)
+			   const Others *others, CtEffect *effect)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtLayout scratch;
@@ -834,7 +833,8 @@ duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item,
 	 * committed first; but not while the twin may be taken back.
 	 */
 	if (!others->waiting && order >= 0 &&
-		(order == 0 || label == 0 || ended_before(ct_label_top(writer->store->newest_top, label), event)))
+		(order == 0 || label == 0 ||
+		 ended_before(ct_label_top(writer->store->newest_top, label), event)))
 		return false;
 	return effect_of(writer, timeline, item, true, order > 0 || others->unordered, others, effect);
 }
@@ -877,8 +877,7 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	const CtLayout *layout = event_layout(writer, event, &scratch);
 	CtEntry entry = entry_of(event, layout, event->top);
 	bool late = is_late(writer, timeline, event->time);
-	int64_t latest =
-		late || event->time < others->newest ? INT64_MAX : latest_read(served);
+	int64_t latest = late || event->time < others->newest ? INT64_MAX : latest_read(served);
 	bool news = false;
 	CtEffect effect;
 	CtStatus status;
@@ -892,7 +891,8 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 
 		if (layout->has_id && ct_timeline_locate(&writer->context, timeline, &item, &spot))
 		{
-			if (duplicate_news(writer, event, &item, &spot, others, &effect) && effect.from <= latest)
+			if (duplicate_news(writer, event, &item, &spot, others, &effect) &&
+				effect.from <= latest)
 				changed_add(changed, event->timeline, &effect);
 			return CT_DUPLICATE;
 		}
@@ -1062,7 +1062,7 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 	return CT_MORE;
 }
 
-/* ---- settling ------------------------------------------------------------------------ */
+/* ---- settling ---------------------------------------------------------------- */
 
 /* Look at the first timeline with young events; what it took. */
 static int
@@ -1199,7 +1199,8 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
  * comes first.
  */
 static CtStatus
-decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry, CtSpot *spot)
+decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry,
+				  CtSpot *spot)
 {
 	CtLayout scratch;
 	CtLayout other;
@@ -1335,8 +1336,8 @@ settle_one(CtWriter *writer)
 	timeline_ref = event->timeline;
 	timeline = ct_ptr(writer->arena, timeline_ref);
 	ct_change_begin(timeline);
-	status = event->retracts ? retract_one(writer, timeline, ref)
-							 : decide_one(writer, timeline, ref);
+	status =
+		event->retracts ? retract_one(writer, timeline, ref) : decide_one(writer, timeline, ref);
 	if (status == CT_OK && ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
@@ -1369,7 +1370,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 	return CT_MORE;
 }
 
-/* ---- loading ----------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------- */
 
 /* A change that has a twin among what has entered. */
 static CtStatus
@@ -1525,7 +1526,8 @@ unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 
 	if (!find_alike(writer, timeline, item, &spot))
 		return CT_GONE;
-	if (!find_frozen(writer, timeline, item, &spot) || has_waiting_duplicate(writer, timeline, item))
+	if (!find_frozen(writer, timeline, item, &spot) ||
+		has_waiting_duplicate(writer, timeline, item))
 		return CT_NOT_YET;
 	ct_change_begin(timeline);
 	ct_timeline_remove(writer, timeline, &spot);
@@ -1591,7 +1593,7 @@ ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *do
 	return CT_OK;
 }
 
-/* ---- freeing --------------------------------------------------------------------------- */
+/* ---- freeing ----------------------------------------------------------------- */
 
 /* Free recent and waiting events of a timeline; how many were. */
 static int

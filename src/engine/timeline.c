@@ -39,11 +39,12 @@
 
 #include "engine/layout.h"
 
-/* ---- looking ---------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------- */
 
 /* The block a spot is in. */
 void
-ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtRun *run)
+ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
+			CtRun *run)
 {
 	if (spot->depth == 0)
 		ct_tail_run(context, timeline, run);
@@ -65,7 +66,8 @@ ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scr
 
 /* The newest entered event; false when there is none.  (It may be torn.) */
 bool
-ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item, CtLayout *scratch)
+ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item,
+				 CtLayout *scratch)
 {
 	CtRun run;
 	CtRef ref = timeline->root;
@@ -100,7 +102,7 @@ static inline int
 probe_cmp(const CtReadContext *context, const CtItem *probe, const CtItem *other)
 {
 	return probe->layout->has_id ? ct_item_cmp_identity(context, probe, other)
-							   : ct_item_cmp(context, probe, other);
+								 : ct_item_cmp(context, probe, other);
 }
 
 /* Has an event entered that comes after this one, its twin aside? */
@@ -110,7 +112,8 @@ ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, 
 	CtLayout scratch;
 	CtItem last;
 
-	return ct_timeline_last(context, timeline, &last, &scratch) && probe_cmp(context, item, &last) < 0;
+	return ct_timeline_last(context, timeline, &last, &scratch) &&
+		   probe_cmp(context, item, &last) < 0;
 }
 
 /* The last child that begins at or before the probe, or the first. */
@@ -132,8 +135,7 @@ node_find(const CtReadContext *context, const CtInner *inner, int height, const 
 	while (low < high)
 	{
 		uint32_t middle = (low + high) / 2;
-		CtItem first =
-			ct_first_item(context, ct_node_child(inner)[middle], height - 1, &scratch);
+		CtItem first = ct_first_item(context, ct_node_child(inner)[middle], height - 1, &scratch);
 
 		if (probe_cmp(context, probe, &first) >= 0)
 			low = middle + 1;
@@ -235,7 +237,7 @@ ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, con
 	return is_duplicate(&run, spot->position, item);
 }
 
-/* ---- what is known about children --------------------------------------------------- */
+/* ---- what is known about children -------------------------------------------- */
 
 static inline uint64_t
 widen_label(const CtWriter *writer, uint32_t label)
@@ -278,9 +280,8 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	ct_node_hi(parent)[i] = hi;
 	parent->frozen = with_bit(parent->frozen, i, frozen);
 	parent->finish = with_bit(parent->finish, i, run.finish);
-	parent->absent =
-		with_bit(parent->absent, i,
-				 ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH);
+	parent->absent = with_bit(parent->absent, i,
+							  ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH);
 }
 
 /* The range of ids in a node. */
@@ -411,7 +412,8 @@ climb_addition(const CtReadContext *context, const CtSpot *spot, int attr, const
 static bool
 is_addition(const CtAttr *attr, const CtItem *item, int i)
 {
-	return ct_only_adds(attr) && item->layout->kind == CT_EVENT && !ct_layout_nulls(item->layout, i);
+	return ct_only_adds(attr) && item->layout->kind == CT_EVENT &&
+		   !ct_layout_nulls(item->layout, i);
 }
 
 /* An event has been put before the spot: note it in the nodes above. */
@@ -483,7 +485,7 @@ spot_climb(const CtReadContext *context, const CtSpot *spot, const CtItem *item,
 	}
 }
 
-/* ---- growing ------------------------------------------------------------------------- */
+/* ---- growing ----------------------------------------------------------------- */
 
 /* A new root above the old one. */
 static bool
@@ -651,7 +653,7 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 	return entry == NULL || ct_leaf_prepare(writer, at, entry);
 }
 
-/* ---- the tail ------------------------------------------------------------------------- */
+/* ---- the tail ---------------------------------------------------------------- */
 
 static inline uint32_t
 row_bytes(uint32_t record_bytes)
@@ -820,8 +822,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	memmove(ct_tail_row(writer->arena, timeline, 0), ct_tail_row(writer->arena, timeline, n),
 			(size_t) (timeline->tail_count - n) * timeline->tail_stride);
 	timeline->tail_count = (uint8_t) (timeline->tail_count - n);
-	timeline->tail_frozen =
-		timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
+	timeline->tail_frozen = timeline->tail_frozen > n ? (uint8_t) (timeline->tail_frozen - n) : 0;
 	ct_tail_note(&writer->context, timeline);
 	return true;
 }
@@ -839,8 +840,7 @@ ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32
 	if (ref == 0)
 		return false;
 	if (stride == timeline->tail_stride)
-		memcpy(to, ct_tail_row(writer->arena, timeline, 0),
-			   (size_t) timeline->tail_count * stride);
+		memcpy(to, ct_tail_row(writer->arena, timeline, 0), (size_t) timeline->tail_count * stride);
 	for (uint32_t i = 0; stride != timeline->tail_stride && i < timeline->tail_count; i++)
 	{
 		char *row = to + (size_t) i * stride;
@@ -849,8 +849,7 @@ ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32
 		memset(row + timeline->tail_stride, 0, stride - timeline->tail_stride);
 	}
 	if (timeline->tail != 0)
-		ct_give(writer, timeline->tail,
-				(size_t) timeline->tail_capacity * timeline->tail_stride);
+		ct_give(writer, timeline->tail, (size_t) timeline->tail_capacity * timeline->tail_stride);
 	timeline->tail = ref;
 	timeline->tail_capacity = (uint8_t) capacity;
 	timeline->tail_stride = (uint16_t) stride;
@@ -892,7 +891,7 @@ tail_insert(const CtReadContext *context, CtTimeline *timeline, uint32_t i, cons
 
 	CT_ASSERT(i <= timeline->tail_count && timeline->tail_count < timeline->tail_capacity);
 	CT_ASSERT(i == 0 || ct_tail_row(context->arena, timeline, i - 1)->time <= entry->time); /* T1 */
-	CT_ASSERT(i == timeline->tail_count || entry->time <= row->time); /* T1 */
+	CT_ASSERT(i == timeline->tail_count || entry->time <= row->time);                       /* T1 */
 	CT_ASSERT(sizeof(CtRow) + entry->bytes <= timeline->tail_stride);
 	memmove((char *) row + timeline->tail_stride, row,
 			(size_t) (timeline->tail_count - i) * timeline->tail_stride);
@@ -911,7 +910,7 @@ tail_insert(const CtReadContext *context, CtTimeline *timeline, uint32_t i, cons
 	timeline->tail_count++;
 }
 
-/* ---- inserting -------------------------------------------------------------------------- */
+/* ---- inserting --------------------------------------------------------------- */
 
 /* The store and the timeline hear of a young event that has entered. */
 void
@@ -956,8 +955,7 @@ static CtStatus
 insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSpot *spot)
 {
 	CtLayout scratch;
-	CtItem item = {entry.time,
-				   ct_layout_of(&writer->context, entry.layout, entry.record, &scratch),
+	CtItem item = {entry.time, ct_layout_of(&writer->context, entry.layout, entry.record, &scratch),
 				   entry.record};
 	CtStatus status;
 
@@ -982,8 +980,8 @@ insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSp
 		}
 	}
 	if (!entry.waited)
-		entry.late = timeline->tail_count > 0 ||
-					 ct_timeline_has_later(&writer->context, timeline, &item);
+		entry.late =
+			timeline->tail_count > 0 || ct_timeline_has_later(&writer->context, timeline, &item);
 	status = insert_closed(writer, timeline, &item, &entry, replace, spot);
 	if (status == CT_OK)
 		ct_entered(writer, timeline, entry.top);
@@ -1019,7 +1017,7 @@ ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry
 	return status;
 }
 
-/* ---- removing ---------------------------------------------------------------------------- */
+/* ---- removing ---------------------------------------------------------------- */
 
 /* What is known of the children on the way, but for their compositions. */
 static void
@@ -1203,7 +1201,7 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 	ct_record_free(writer, &layout, record);
 }
 
-/* ---- freezing ------------------------------------------------------------------------------ */
+/* ---- freezing ---------------------------------------------------------------- */
 
 /* Labels below the horizon are dropped; how many. */
 static uint32_t
@@ -1311,7 +1309,7 @@ ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 	return frozen;
 }
 
-/* ---- freeing ------------------------------------------------------------------------------- */
+/* ---- freeing ----------------------------------------------------------------- */
 
 static void
 run_free(CtWriter *writer, const CtRun *run)

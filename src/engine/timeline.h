@@ -46,7 +46,8 @@ ct_tail_run(const CtReadContext *context, const CtTimeline *timeline, CtRun *run
 	run->count = count < CT_TAIL_EVENTS ? count : CT_TAIL_EVENTS;
 	run->layout = timeline->tail_layout;
 	run->finish = timeline->tail_finish != 0;
-	run->set = run->layout != 0 ? ct_layout_of(context, run->layout, NULL, NULL)->touched : UINT64_MAX;
+	run->set =
+		run->layout != 0 ? ct_layout_of(context, run->layout, NULL, NULL)->touched : UINT64_MAX;
 	run->time = NULL;
 	run->slot = NULL;
 	run->base = ct_ptr(context->arena, timeline->tail);
@@ -115,17 +116,19 @@ ct_node_until(const CtInner *inner, int64_t time)
 	return ct_count_until(inner->time, inner->count < CT_FANOUT ? inner->count : CT_FANOUT, time);
 }
 
-void ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot, CtRun *run);
+void ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
+				 CtRun *run);
 CtItem ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scratch);
 bool ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item,
 					  CtLayout *scratch);
-bool ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item);
-bool ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
-						CtSpot *spot);
-CtStatus
-ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry) CT_MUST_CHECK;
-CtStatus
-ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry) CT_MUST_CHECK;
+bool ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline,
+						   const CtItem *item);
+bool ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline,
+						const CtItem *item, CtSpot *spot);
+CtStatus ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+	CT_MUST_CHECK;
+CtStatus ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+	CT_MUST_CHECK;
 void ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot);
 uint32_t ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon);
 int ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit);

@@ -61,7 +61,7 @@ count_bytes(CtCheck *check, size_t bytes)
 	check->bytes += ct_alloc_size(bytes);
 }
 
-/* ---- records ---------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------- */
 
 /* What a record owns. */
 static void
@@ -74,7 +74,8 @@ check_record(CtCheck *check, const CtLayout *layout, const uint8_t *record)
 		int i = __builtin_ctzll(rest);
 		CtRef ref;
 
-		if (!require(check, i < check->context.schema->nattrs, "E1: a record sets what is not there"))
+		if (!require(check, i < check->context.schema->nattrs,
+					 "E1: a record sets what is not there"))
 			return;
 		bytes += ct_cell_bytes(&check->context.schema->attr[i]);
 		if ((layout->apart >> i & 1) == 0)
@@ -115,7 +116,7 @@ check_layouts(CtCheck *check)
 	}
 }
 
-/* ---- trees ---------------------------------------------------------------------- */
+/* ---- trees ------------------------------------------------------------------- */
 
 /* The way to a block, and what is known about it on the way. */
 typedef struct CtWay
@@ -230,11 +231,13 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 			{
 				ct_cell_then(context, a, &group, &sum);
 				ct_node_get(context, inner, CT_GROUPS, i / CT_GROUP, attr, &kept);
-				require(check, check->remainder || ct_cell_same(a, &kept, &group), "N1: what is before a group is wrong");
+				require(check, check->remainder || ct_cell_same(a, &kept, &group),
+						"N1: what is before a group is wrong");
 				sum.tag = CT_KEEP;
 			}
 			ct_node_get(context, inner, CT_BEFORE, i, attr, &kept);
-			require(check, check->remainder || ct_cell_same(a, &kept, &sum), "N1: what is before a child is wrong");
+			require(check, check->remainder || ct_cell_same(a, &kept, &sum),
+					"N1: what is before a child is wrong");
 		}
 		ct_node_get(context, inner, CT_TOTAL, i, attr, &total);
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, &fresh);
@@ -276,7 +279,8 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 	CtItem item = ct_run_item(run, i, &scratch);
 
 	check_record(check, item.layout, item.record);
-	require(check, run->layout == 0 || run->layout == ct_run_layout(run, i), "B2: a form is another's");
+	require(check, run->layout == 0 || run->layout == ct_run_layout(run, i),
+			"B2: a form is another's");
 	require(check, run->finish || item.layout->kind != CT_FINISH, "B2: a finish is not known");
 	require(check, (item.layout->touched & ~run->set) == 0, "B2: what is touched is not known");
 	check->frozen += top == 0;
@@ -377,16 +381,14 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 		if (check->reason != NULL)
 			break;
 		require(check,
-				inner->time[i] ==
-					ct_first_item(&check->context, child, height - 1, &scratch).time,
+				inner->time[i] == ct_first_item(&check->context, child, height - 1, &scratch).time,
 				"T2: a node's time is not its first event's");
 		require(check,
 				(inner->finish >> i & 1) ==
 					(height == 1 ? ((const CtLeaf *) at(check, child))->finish != 0
 								 : ((const CtInner *) at(check, child))->finish != 0),
 				"T5: a finish is known that is not there");
-		require(check,
-				(inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
+		require(check, (inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
 				"T5: a row is present or absent and not known to be");
 		require(check,
 				height == 1 ||
@@ -427,7 +429,7 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 	}
 }
 
-/* ---- timelines ------------------------------------------------------------------- */
+/* ---- timelines --------------------------------------------------------------- */
 
 static void
 check_recents(CtCheck *check, const CtTimeline *timeline)
@@ -440,7 +442,8 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 	{
 		const CtEvent *event = at(check, ref);
 		CtLayout scratch;
-		const CtLayout *layout = ct_layout_of(&check->context, event->layout, event->record, &scratch);
+		const CtLayout *layout =
+			ct_layout_of(&check->context, event->layout, event->record, &scratch);
 
 		require(check, count < timeline->recents, "S1: more recent events than counted");
 		require(check, event->prev == previous, "S1: a recent event's link back is wrong");
@@ -486,7 +489,8 @@ check_base(CtCheck *check, const CtTimeline *timeline)
 				"P1: a base says what is so without it");
 		if (schema->attr[i].rule != CT_RULE_NONE && ct_is_apart(&schema->attr[i]) &&
 			cells[i].tag == CT_SET && cells[i].ref != 0)
-			count_bytes(check, sizeof(CtApart) + ((const CtApart *) at(check, cells[i].ref))->bytes);
+			count_bytes(check,
+						sizeof(CtApart) + ((const CtApart *) at(check, cells[i].ref))->bytes);
 	}
 }
 
@@ -524,7 +528,7 @@ check_timeline(CtCheck *check, CtRef ref)
 		check_tree(check, timeline);
 }
 
-/* ---- queues ----------------------------------------------------------------------- */
+/* ---- queues ------------------------------------------------------------------ */
 
 static void
 check_batch(CtCheck *check, const CtBatch *batch, uint64_t *events)
@@ -617,7 +621,7 @@ check_young(CtCheck *check)
 			"S2: the list of young timelines is wrong");
 }
 
-/* ---- the directory ------------------------------------------------------------------- */
+/* ---- the directory ----------------------------------------------------------- */
 
 /* Pages of `bytes` and the nodes above them. */
 static void
@@ -702,7 +706,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 	return check.reason == NULL ? CT_OK : CT_BROKEN;
 }
 
-/* ---- regions --------------------------------------------------------------------------- */
+/* ---- regions ----------------------------------------------------------------- */
 
 /* A4: the freed objects of a page. */
 static const char *

@@ -42,10 +42,10 @@ typedef struct CtWalk
 	const CtSight *sight;
 	int64_t from;
 	int64_t to;
-	int attr;        /* only events that touch it, as a finish does; -1: all */
-	bool tail_left;  /* the tail has not been come to */
-	int height;      /* levels of nodes */
-	int depth;       /* nodes on the way, of which the last is looked at */
+	int attr;       /* only events that touch it, as a finish does; -1: all */
+	bool tail_left; /* the tail has not been come to */
+	int height;     /* levels of nodes */
+	int depth;      /* nodes on the way, of which the last is looked at */
 	const CtInner *inner[CT_MAX_HEIGHT];
 	uint32_t children[CT_MAX_HEIGHT]; /* of each, those still to come */
 } CtWalk;

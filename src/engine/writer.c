@@ -25,16 +25,17 @@ ct_store_read_context(const CtArena *arena, const CtStore *store)
 {
 	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
 	CtReadContext context = {.arena = arena,
-					 .schema = ct_ptr(arena, store->schema),
-					 .layout = ct_ptr(arena, __atomic_load_n(&store->layouts, __ATOMIC_ACQUIRE)),
-					 .nforms = nforms,
-					 .lasts = store->lasts,
-					 .hidden = store->hidden,
-					 .linear = store->linear,
-					 .moving = store->moving,
-					 .sums = store->sums,
-					 .initial = store->initial,
-					 .plain = store->plain != 0};
+							 .schema = ct_ptr(arena, store->schema),
+							 .layout =
+								 ct_ptr(arena, __atomic_load_n(&store->layouts, __ATOMIC_ACQUIRE)),
+							 .nforms = nforms,
+							 .lasts = store->lasts,
+							 .hidden = store->hidden,
+							 .linear = store->linear,
+							 .moving = store->moving,
+							 .sums = store->sums,
+							 .initial = store->initial,
+							 .plain = store->plain != 0};
 
 	return context;
 }
@@ -68,7 +69,7 @@ ct_give(CtWriter *writer, CtRef ref, size_t bytes)
 	ct_free(writer->arena, ref, bytes);
 }
 
-/* ---- what readers may still use ------------------------------------------------- */
+/* ---- what readers may still use ---------------------------------------------- */
 
 /* Memory that is given back with the store; false: no room to remember it. */
 bool
@@ -96,7 +97,7 @@ ct_unretire(CtWriter *writer)
 	ct_give(writer, at, sizeof(CtRetired));
 }
 
-/* ---- young timelines ------------------------------------------------------------- */
+/* ---- young timelines --------------------------------------------------------- */
 
 void
 ct_young_push(CtWriter *writer, CtTimeline *timeline)

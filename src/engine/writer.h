@@ -20,9 +20,9 @@ typedef struct CtQueue
 struct CtStore
 {
 	CtRef schema;
-	CtRef layouts; /* references by number */
-	CtRef retired;   /* descriptions and lists of forms before these (S8) */
-	uint64_t lasts;  /* masks of attributes, as in CtReadContext */
+	CtRef layouts;  /* references by number */
+	CtRef retired;  /* descriptions and lists of forms before these (S8) */
+	uint64_t lasts; /* masks of attributes, as in CtReadContext */
 	uint64_t hidden;
 	uint64_t linear;
 	uint64_t moving;
@@ -56,16 +56,16 @@ struct CtStore
 	int64_t net; /* events that have committed, less their retractions */
 	int64_t newest;
 	int64_t newest_entered;
-	int64_t retained;     /* what is before this instant need not be answered */
-	uint64_t folded;      /* events in bases */
-	uint32_t retain_slot; /* the next one a walk of ct_store_retain() looks at */
-	bool retaining;       /* such a walk is under way */
-	bool retain_left;     /* it met something it had to leave */
-	uint64_t retain_frozen; /* events that had frozen when it began */
-	bool keeps;             /* twins are not decided about: see ct_store_keep() */
-	bool partial;           /* keys may be missing: partial.c */
+	int64_t retained;           /* what is before this instant need not be answered */
+	uint64_t folded;            /* events in bases */
+	uint32_t retain_slot;       /* the next one a walk of ct_store_retain() looks at */
+	bool retaining;             /* such a walk is under way */
+	bool retain_left;           /* it met something it had to leave */
+	uint64_t retain_frozen;     /* events that had frozen when it began */
+	bool keeps;                 /* twins are not decided about: see ct_store_keep() */
+	bool partial;               /* keys may be missing: partial.c */
 	uint64_t newest_unnotified; /* highest id of an event that went and was not told: partial.c */
-	uint32_t evict_slot;    /* the next one a walk of ct_store_evict() looks at */
+	uint32_t evict_slot;        /* the next one a walk of ct_store_evict() looks at */
 };
 
 /* What a reader without the lock may still be looking at. */
@@ -95,15 +95,16 @@ void ct_give(CtWriter *writer, CtRef ref, size_t bytes);
 static inline bool
 ct_is_layout_of(const CtLayout *layout, const CtChange *change)
 {
-	return layout->set == change->set && layout->null == change->null && layout->kind == change->kind;
+	return layout->set == change->set && layout->null == change->null &&
+		   layout->kind == change->kind;
 }
 
 /* Of the form that the change before had, and its payload is the record? */
 static inline bool
 ct_is_verbatim(const CtWriter *writer, const CtChange *change)
 {
-	return writer->last != NULL && ct_is_layout_of(writer->last, change) && writer->last->verbatim &&
-		   writer->last->bytes == change->payload_bytes;
+	return writer->last != NULL && ct_is_layout_of(writer->last, change) &&
+		   writer->last->verbatim && writer->last->bytes == change->payload_bytes;
 }
 
 /* Memory that is given back with the store; false: no room to remember it. */

@@ -35,7 +35,8 @@ is_complete(ContimeGeneration *g, const CtSnapshot *snapshot, const CtArena *are
 			CtRef timeline)
 {
 	return ct_timeline_is_loaded(arena, store, timeline, snapshot) ||
-		(ct_timeline_is_loaded(arena, store, timeline, NULL) && contime_keys_are_seen(g, snapshot));
+		   (ct_timeline_is_loaded(arena, store, timeline, NULL) &&
+			contime_keys_are_seen(g, snapshot));
 }
 
 ContimeFoldResult
@@ -60,7 +61,7 @@ static bool
 observe_key(const CtArena *arena, CtRef store, const ContimeKey *key, bool note_use,
 			const ContimeFoldVisitor *visitor, ContimeFoldResult *result)
 {
-	CtRead		read;
+	CtRead read;
 
 	if (ct_read_key(arena, store, key->hash, key->data.data, key->data.len, &read) != CT_OK)
 		return false;
@@ -83,15 +84,16 @@ contime_fold_key(const CtArena *arena, CtRef store, int partition, const Contime
 				 bool note_use, const ContimeFoldVisitor *visitor)
 {
 	ContimeFoldResult result;
-	CtRef		timeline;
+	CtRef timeline;
 
 	for (int looks = 0; looks < CONTIME_LOOKS; looks++)
 		if (observe_key(arena, store, key, note_use, visitor, &result))
 			return result;
 	contime_lock(partition, LW_SHARED);
 	timeline = ct_store_find(arena, store, key->hash, key->data.data, key->data.len);
-	result = timeline == 0 ? CONTIME_FOLD_ABSENT
-		: visitor->visit(visitor->arg, arena, store, timeline, CONTIME_FOLDS_PER_LOCK);
+	result = timeline == 0
+				 ? CONTIME_FOLD_ABSENT
+				 : visitor->visit(visitor->arg, arena, store, timeline, CONTIME_FOLDS_PER_LOCK);
 	contime_unlock(partition);
 	return result;
 }

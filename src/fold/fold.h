@@ -24,11 +24,11 @@
 
 typedef enum ContimeFoldResult
 {
-	CONTIME_FOLD_DONE,			/* nothing is left of this key, or in this partition */
-	CONTIME_FOLD_MORE,			/* call again */
-	CONTIME_FOLD_RESOLVE,		/* contime_view_resolve() first, then again */
-	CONTIME_FOLD_INCOMPLETE,	/* memory does not hold all that the snapshot sees of the key */
-	CONTIME_FOLD_ABSENT			/* there is no such key */
+	CONTIME_FOLD_DONE,       /* nothing is left of this key, or in this partition */
+	CONTIME_FOLD_MORE,       /* call again */
+	CONTIME_FOLD_RESOLVE,    /* contime_view_resolve() first, then again */
+	CONTIME_FOLD_INCOMPLETE, /* memory does not hold all that the snapshot sees of the key */
+	CONTIME_FOLD_ABSENT      /* there is no such key */
 } ContimeFoldResult;
 
 /*
@@ -39,13 +39,13 @@ typedef enum ContimeFoldResult
  */
 typedef struct ContimeFoldVisitor
 {
-	ContimeFoldResult (*visit) (void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-								int steps);
-	void		(*undo) (void *arg);
-	void	   *arg;
+	ContimeFoldResult (*visit)(void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+							   int steps);
+	void (*undo)(void *arg);
+	void *arg;
 } ContimeFoldVisitor;
 
-/* ---- fold.c ---------------------------------------------------------------------- */
+/* ---- fold.c ------------------------------------------------------------------ */
 
 /*
  * By a visitor: gather the recent events of a timeline that the snapshot sees
@@ -65,4 +65,4 @@ extern ContimeFoldResult contime_fold_key(const CtArena *arena, CtRef store, int
 										  const ContimeKey *key, bool note_use,
 										  const ContimeFoldVisitor *visitor);
 
-#endif							/* CONTIME_FOLD_H */
+#endif /* CONTIME_FOLD_H */

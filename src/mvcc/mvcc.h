@@ -25,28 +25,28 @@ typedef enum ContimeXactStatus
 	CONTIME_XACT_IN_PROGRESS,
 	CONTIME_XACT_COMMITTED,
 	CONTIME_XACT_ABORTED,
-	CONTIME_XACT_TRUNCATED			/* so old that the commit log has been truncated */
+	CONTIME_XACT_TRUNCATED /* so old that the commit log has been truncated */
 } ContimeXactStatus;
 
 /* A snapshot made ready for the engine. */
 typedef struct ContimeView
 {
-	Snapshot	snapshot;
-	uint64		own_top;		/* own top-level transaction, or 0 */
-	CtSnapshot	plain;
-	CtRuns		runs;			/* visible recent events of the timeline at hand */
-	uint32		capacity;		/* of the runs and of unknown[] */
-	uint32		wanted;
-	bool		overtaken;		/* a hidden one waits for its twin: others see it */
-	uint32		nunknown;
-	uint64	   *unknown;		/* transactions to look up */
-	bool		tracks;			/* of a serializable transaction: */
-	uint32		nunseen;		/* who wrote what was met and not seen, at */
-	uint32		unseen_capacity;	/* most so many of them in unseen[] */
-	uint64	   *unseen;
+	Snapshot snapshot;
+	uint64 own_top; /* own top-level transaction, or 0 */
+	CtSnapshot plain;
+	CtRuns runs;     /* visible recent events of the timeline at hand */
+	uint32 capacity; /* of the runs and of unknown[] */
+	uint32 wanted;
+	bool overtaken; /* a hidden one waits for its twin: others see it */
+	uint32 nunknown;
+	uint64 *unknown;        /* transactions to look up */
+	bool tracks;            /* of a serializable transaction: */
+	uint32 nunseen;         /* who wrote what was met and not seen, at */
+	uint32 unseen_capacity; /* most so many of them in unseen[] */
+	uint64 *unseen;
 } ContimeView;
 
-/* ---- xact.c ---------------------------------------------------------------------- */
+/* ---- xact.c ------------------------------------------------------------------ */
 
 /*
  * The fate of a (sub)transaction by its 64-bit id and that of its top-level
@@ -65,7 +65,7 @@ extern uint64 contime_ended(uint64 top);
 
 extern void contime_report_truncated(uint64 xid) CONTIME_NORETURN;
 
-/* ---- visible.c ------------------------------------------------------------------- */
+/* ---- visible.c --------------------------------------------------------------- */
 
 /* ERROR for snapshots that are not MVCC. */
 extern ContimeView *contime_view_begin(Snapshot snapshot);
@@ -75,8 +75,8 @@ extern void contime_view_end(ContimeView *view);
  * Under the partition's lock: gather a timeline's visible recent events into
  * view->runs.  False: release the lock, call contime_view_resolve(), retry.
  */
-extern bool contime_view_gather(ContimeView *view, const CtArena *arena,
-								CtRef store, CtRef timeline);
+extern bool contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store,
+								CtRef timeline);
 extern void contime_view_resolve(ContimeView *view);
 
 /*
@@ -88,15 +88,15 @@ extern void contime_view_report(ContimeView *view, Relation rel);
 /* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
 extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
 
-/* ---- serializable.c -------------------------------------------------------------- */
+/* ---- serializable.c ---------------------------------------------------------- */
 
 /*
  * A key, or all of them (NULL), will be read.  True: whoever wrote an event
  * that the snapshot does not see is to be told of.
  */
 extern bool contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash);
-extern void contime_serializable_unseen(Relation rel, Snapshot snapshot,
-										const uint64 *xid, uint32 count);
+extern void contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid,
+										uint32 count);
 
 /* An event of the key has been linked by a serializable transaction. */
 extern void contime_serializable_write(Relation rel, uint64 hash);
@@ -104,4 +104,4 @@ extern void contime_serializable_write(Relation rel, uint64 hash);
 /* All of a table is about to go: TRUNCATE, DROP. */
 extern void contime_serializable_clear(Oid relid);
 
-#endif							/* CONTIME_MVCC_H */
+#endif /* CONTIME_MVCC_H */

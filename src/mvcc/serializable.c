@@ -69,7 +69,8 @@ contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid, 
 	{
 		/* What was rolled back is nobody's write. */
 		if (!TransactionIdDidAbort((TransactionId) xid[i]))
-			CheckForSerializableConflictOut(&copy, SubTransGetTopmostTransaction((TransactionId) xid[i]),
+			CheckForSerializableConflictOut(&copy,
+											SubTransGetTopmostTransaction((TransactionId) xid[i]),
 											snapshot);
 	}
 }
@@ -85,7 +86,7 @@ contime_serializable_write(Relation rel, uint64 hash)
 void
 contime_serializable_clear(Oid relid)
 {
-	Relation	rel;
+	Relation rel;
 	RelationData copy;
 
 	if (!IsolationIsSerializable())

@@ -37,15 +37,15 @@
 typedef enum Sight
 {
 	HIDDEN,
-	UNSEEN,						/* of a transaction in progress to the snapshot */
+	UNSEEN, /* of a transaction in progress to the snapshot */
 	SEEN,
-	UNKNOWN						/* the commit log must be asked */
+	UNKNOWN /* the commit log must be asked */
 } Sight;
 
 typedef struct KnownStatus
 {
-	uint64		xid;
-	bool		committed;
+	uint64 xid;
+	bool committed;
 } KnownStatus;
 
 /* What this backend has learned from the commit log. */
@@ -54,7 +54,7 @@ static HTAB *fates = NULL;
 static void
 prepare_statuses(void)
 {
-	HASHCTL		info;
+	HASHCTL info;
 
 	if (fates && hash_get_num_entries(fates) > MAX_FATES)
 	{
@@ -66,23 +66,22 @@ prepare_statuses(void)
 	info.keysize = sizeof(uint64);
 	info.entrysize = sizeof(KnownStatus);
 	info.hcxt = TopMemoryContext;
-	fates = hash_create("contime transaction fates", 256, &info,
-						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	fates =
+		hash_create("contime transaction fates", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* A transaction id of the last 2^31 before `next`, in 64 bits. */
 static uint64
 widen(TransactionId xid, FullTransactionId next)
 {
-	return U64FromFullTransactionId(next) -
-		(uint32) (XidFromFullTransactionId(next) - xid);
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
 }
 
 static int
 cmp_u64(const void *a, const void *b)
 {
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
+	uint64 x = *(const uint64 *) a;
+	uint64 y = *(const uint64 *) b;
 
 	return (x > y) - (x < y);
 }
@@ -92,12 +91,11 @@ contime_view_begin(Snapshot snapshot)
 {
 	ContimeView *view = palloc0(sizeof(ContimeView));
 	FullTransactionId next = ReadNextFullTransactionId();
-	uint64	   *xip;
+	uint64 *xip;
 
 	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("continuous tables can only be read with an MVCC snapshot")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("continuous tables can only be read with an MVCC snapshot")));
 
 	view->snapshot = snapshot;
 	view->own_top = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
@@ -142,7 +140,7 @@ contime_view_end(ContimeView *view)
 static Sight
 view_sight(const ContimeView *view, const CtEvent *event)
 {
-	KnownStatus	   *xact_status;
+	KnownStatus *xact_status;
 
 	/*
 	 * The 64-bit top id is compared first, so that an id of 2^32 transactions
@@ -172,10 +170,10 @@ note_unseen(ContimeView *view, uint64 xid)
 static bool
 note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
 {
-	uint32		noted = Min(view->nunseen, view->unseen_capacity);
+	uint32 noted = Min(view->nunseen, view->unseen_capacity);
 
-	view->nunseen += ct_timeline_unseen(arena, store, timeline, &view->plain,
-										view->unseen + noted, view->unseen_capacity - noted);
+	view->nunseen += ct_timeline_unseen(arena, store, timeline, &view->plain, view->unseen + noted,
+										view->unseen_capacity - noted);
 	return view->nunseen <= view->unseen_capacity;
 }
 
@@ -187,8 +185,8 @@ note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timelin
 bool
 contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
 {
-	uint32		count;
-	CtRef		ref = ct_timeline_recent(arena, timeline, &count);
+	uint32 count;
+	CtRef ref = ct_timeline_recent(arena, timeline, &count);
 
 	view->runs.nextra = view->runs.ncancelled = 0;
 	view->nunknown = 0;
@@ -222,8 +220,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		}
 		ref = event->next;
 	}
-	if (view->nunknown > 0 ||
-		(view->tracks && !note_entered(view, arena, store, timeline)))
+	if (view->nunknown > 0 || (view->tracks && !note_entered(view, arena, store, timeline)))
 		return false;
 	if (view->runs.nextra > 0)
 		ct_timeline_merge(arena, store, timeline, &view->plain, &view->runs);
@@ -234,7 +231,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 void
 contime_view_report(ContimeView *view, Relation rel)
 {
-	uint32		count = Min(view->nunseen, view->unseen_capacity);
+	uint32 count = Min(view->nunseen, view->unseen_capacity);
 
 	if (count == 0)
 		return;
@@ -255,7 +252,7 @@ contime_view_resolve(ContimeView *view)
 {
 	if (view->wanted > view->capacity)
 	{
-		uint32		capacity = view->wanted + view->wanted / 2;
+		uint32 capacity = view->wanted + view->wanted / 2;
 
 		view->runs.extra = repalloc_huge(view->runs.extra, capacity * sizeof(CtRef));
 		view->runs.cancelled = repalloc_huge(view->runs.cancelled, capacity * sizeof(CtRef));
@@ -265,9 +262,9 @@ contime_view_resolve(ContimeView *view)
 
 	for (uint32 i = 0; i < view->nunknown; i++)
 	{
-		bool		committed;
-		bool		found;
-		KnownStatus	   *xact_status;
+		bool committed;
+		bool found;
+		KnownStatus *xact_status;
 
 		CHECK_FOR_INTERRUPTS();
 		if (hash_search(fates, &view->unknown[i], HASH_FIND, NULL))
@@ -285,5 +282,6 @@ contime_view_sees(ContimeView *view, uint64 top, uint64 xid)
 {
 	if (top == view->own_top && TransactionIdIsCurrentTransactionId((TransactionId) xid))
 		return true;
-	return ct_snapshot_sees(&view->plain, top) && contime_xact_status(top, xid) == CONTIME_XACT_COMMITTED;
+	return ct_snapshot_sees(&view->plain, top) &&
+		   contime_xact_status(top, xid) == CONTIME_XACT_COMMITTED;
 }

@@ -81,15 +81,16 @@ contime_report_truncated(uint64 xid)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
-			 errdetail("A worker of contime was stopped for so long that the commit log does not reach back to it."),
+			 errdetail(
+				 "A worker of contime was stopped for so long that the commit log does not reach back to it."),
 			 errhint("TRUNCATE the continuous table, or restart the server.")));
 }
 
 bool
 contime_committed(uint64 xid)
 {
-	bool		known = clog_hold(xid);
-	bool		committed = known && TransactionIdDidCommit((TransactionId) xid);
+	bool known = clog_hold(xid);
+	bool committed = known && TransactionIdDidCommit((TransactionId) xid);
 
 	clog_release();
 	if (!known)

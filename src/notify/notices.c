@@ -61,14 +61,14 @@ contime_rings_request(void)
 void
 contime_rings_startup(void)
 {
-	bool		found;
+	bool found;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	rings = ShmemInitStruct("contime notices", rings_bytes(), &found);
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* ---- the ring ------------------------------------------------------------------------------ */
+/* ---- the ring ---------------------------------------------------------------- */
 
 static char *
 ring_at(int partition, uint64 position)
@@ -86,7 +86,7 @@ ring_forget(int partition)
 	if (oldest->key_bytes != FILLER)
 	{
 		ContimeGeneration *g = &contime_shared->generation[oldest->generation];
-		uint64		lost = pg_atomic_read_u64(&g->lost);
+		uint64 lost = pg_atomic_read_u64(&g->lost);
 
 		while (g->serial == oldest->serial && lost < oldest->seq &&
 			   !pg_atomic_compare_exchange_u64(&g->lost, &lost, oldest->seq))
@@ -100,8 +100,8 @@ static ContimeNotice *
 ring_room(int partition, uint32 bytes)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
-	uint32		edge = RING_BYTES - part->ring_to % RING_BYTES;
-	uint32		filler = edge < bytes ? edge : 0;
+	uint32 edge = RING_BYTES - part->ring_to % RING_BYTES;
+	uint32 filler = edge < bytes ? edge : 0;
 
 	while (part->ring_to + filler + bytes - part->ring_from > RING_BYTES)
 		ring_forget(partition);
@@ -120,9 +120,9 @@ ring_room(int partition, uint32 bytes)
 static bool
 ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes, ContimeDue *due)
 {
-	uint32		bytes = MAXALIGN(offsetof(ContimeNotice, key) + key_bytes);
+	uint32 bytes = MAXALIGN(offsetof(ContimeNotice, key) + key_bytes);
 	ContimeNotice *notice = ring_room(partition, bytes);
-	bool		was_empty = contime_make_due(g, due);
+	bool was_empty = contime_make_due(g, due);
 
 	Assert(key_bytes <= CT_MAX_KEY_BYTES);
 	notice->bytes = bytes;
@@ -145,17 +145,17 @@ ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 bool
 contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed)
 {
-	CtArena		arena = contime_arena(partition);
+	CtArena arena = contime_arena(partition);
 	CtKeyChanged *key = changed->keys;
-	bool		wake = false;
+	bool wake = false;
 
 	for (int n = changed->events; n > 0;)
 	{
-		ContimeDue	due = {.events = 1,.from = key->from,.to = key->to};
-		CtRef		timeline = key->timeline;
+		ContimeDue due = {.events = 1, .from = key->from, .to = key->to};
+		CtRef timeline = key->timeline;
 		const void *bytes;
-		uint32		count;
-		int			left = 0;
+		uint32 count;
+		int left = 0;
 
 		/* Take along what touches, and keep the rest. */
 		for (int i = 1; i < n; i++)
@@ -184,8 +184,8 @@ void
 contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 						 int64 from, int64 to)
 {
-	ContimeDue	due = {.from = from,.to = to};
-	bool		wake;
+	ContimeDue due = {.from = from, .to = to};
+	bool wake;
 
 	contime_lock(partition, LW_EXCLUSIVE);
 	wake = ring_add(partition, g, key, key_bytes, &due);
@@ -198,9 +198,9 @@ contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key, u
 void
 contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to)
 {
-	ContimeDue	due = {.from = from,.to = to};
-	bool		was_empty = contime_make_due(g, &due);
-	uint64		lost = pg_atomic_read_u64(&g->lost);
+	ContimeDue due = {.from = from, .to = to};
+	bool was_empty = contime_make_due(g, &due);
+	uint64 lost = pg_atomic_read_u64(&g->lost);
 
 	while (lost < due.seq && !pg_atomic_compare_exchange_u64(&g->lost, &lost, due.seq))
 		;
@@ -208,13 +208,13 @@ contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to)
 		contime_agent_wake(g->database);
 }
 
-/* ---- replaying ------------------------------------------------------------------------------- */
+/* ---- replaying --------------------------------------------------------------- */
 
 static int
 cmp_notices(const void *a, const void *b)
 {
-	uint64		x = (*(ContimeNotice *const *) a)->seq;
-	uint64		y = (*(ContimeNotice *const *) b)->seq;
+	uint64 x = (*(ContimeNotice *const *) a)->seq;
+	uint64 y = (*(ContimeNotice *const *) b)->seq;
 
 	return (x > y) - (x < y);
 }
@@ -224,8 +224,8 @@ static char *
 ring_copy(int partition, Size *bytes)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
-	char	   *copy = palloc(RING_BYTES);
-	Size		edge;
+	char *copy = palloc(RING_BYTES);
+	Size edge;
 
 	contime_lock(partition, LW_SHARED);
 	*bytes = part->ring_to - part->ring_from;
@@ -240,15 +240,15 @@ ring_copy(int partition, Size *bytes)
 ContimeNotice **
 contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until, int *count)
 {
-	int			capacity = 64;
+	int capacity = 64;
 	ContimeNotice **found = palloc(capacity * sizeof(ContimeNotice *));
 
 	*count = 0;
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		Size		bytes;
-		char	   *copy = ring_copy(p, &bytes);
-		uint32		length;
+		Size bytes;
+		char *copy = ring_copy(p, &bytes);
+		uint32 length;
 
 		CHECK_FOR_INTERRUPTS();
 		for (Size at = 0; at < bytes; at += length)
@@ -274,7 +274,7 @@ contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until, int *c
 uint64
 contime_notices_newest(ContimeGeneration *g)
 {
-	uint64		seq;
+	uint64 seq;
 
 	SpinLockAcquire(&g->notice_mutex);
 	seq = g->seq;

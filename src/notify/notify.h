@@ -16,18 +16,18 @@
 /* The past of a key changed: as kept in a partition's ring. */
 typedef struct ContimeNotice
 {
-	uint32		bytes;			/* of all of it */
-	uint32		key_bytes;
-	int			generation;		/* index and serial */
-	uint64		serial;
-	uint64		seq;
-	uint64		events;			/* 0: an old snapshot was read beside newer ones */
-	int64		from;
-	int64		to;
-	char		key[FLEXIBLE_ARRAY_MEMBER];
+	uint32 bytes; /* of all of it */
+	uint32 key_bytes;
+	int generation; /* index and serial */
+	uint64 serial;
+	uint64 seq;
+	uint64 events; /* 0: an old snapshot was read beside newer ones */
+	int64 from;
+	int64 to;
+	char key[FLEXIBLE_ARRAY_MEMBER];
 } ContimeNotice;
 
-/* ---- notices.c ------------------------------------------------------------------- */
+/* ---- notices.c --------------------------------------------------------------- */
 
 /* Called by module.c, in the postmaster and by processes that do not inherit its memory. */
 extern void contime_rings_request(void);
@@ -43,4 +43,4 @@ extern ContimeNotice **contime_notices_between(ContimeGeneration *g, uint64 sinc
 											   int *count);
 extern uint64 contime_notices_newest(ContimeGeneration *g);
 
-#endif							/* CONTIME_NOTIFY_H */
+#endif /* CONTIME_NOTIFY_H */

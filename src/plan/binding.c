@@ -55,13 +55,13 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-/* ---- the continuous tables of a query level ------------------------------------ */
+/* ---- the continuous tables of a query level ---------------------------------- */
 
 static ContimeRel *
 make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 {
 	RangeTblEntry *rte = root->simple_rte_array[rel->relid];
-	Relation	relation = table_open(rte->relid, NoLock);
+	Relation relation = table_open(rte->relid, NoLock);
 	const ContimeTable *table = contime_table(relation);
 	ContimeRel *crel = palloc0(sizeof(ContimeRel));
 
@@ -100,7 +100,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 static List *
 collect(PlannerInfo *root, const FdwRoutine *ours)
 {
-	List	   *rels = NIL;
+	List *rels = NIL;
 
 	for (int i = 1; i < root->simple_rel_array_size; i++)
 	{
@@ -119,14 +119,14 @@ collect(PlannerInfo *root, const FdwRoutine *ours)
 static List *
 conditions(PlannerInfo *root, const ContimeRel *crel)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, crel->rel->baserestrictinfo)
 		result = lappend(result, lfirst_node(RestrictInfo, lc)->clause);
 	foreach(lc, crel->top->joininfo)
 	{
-		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		Node *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
 
 		result = lappend(result, contime_in_terms_of(root, crel, clause));
 	}
@@ -137,16 +137,15 @@ conditions(PlannerInfo *root, const ContimeRel *crel)
 static bool
 is_row_mark(PlannerInfo *root, int relid)
 {
-	Bitmapset  *attnos = NULL;
-	ListCell   *lc;
+	Bitmapset *attnos = NULL;
+	ListCell *lc;
 
 	pull_varattnos(root->parse->havingQual, relid, &attnos);
 	foreach(lc, root->processed_tlist)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
-		if (!tle->resjunk || tle->resname == NULL ||
-			strncmp(tle->resname, "wholerow", 8) != 0)
+		if (!tle->resjunk || tle->resname == NULL || strncmp(tle->resname, "wholerow", 8) != 0)
 			pull_varattnos((Node *) tle->expr, relid, &attnos);
 	}
 	return !bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
@@ -160,20 +159,19 @@ static Relids
 time_needed(PlannerInfo *root, const ContimeRel *crel)
 {
 	RelOptInfo *top = crel->top;
-	Relids		result = NULL;
-	Relids		needed;
-	ListCell   *lc;
+	Relids result = NULL;
+	Relids needed;
+	ListCell *lc;
 
 	foreach(lc, top->reltarget->exprs)
 	{
-		Var		   *var = lfirst(lc);
+		Var *var = lfirst(lc);
 
 		if (!IsA(var, Var) || var->varno != top->relid)
 			continue;
 		needed = top->attr_needed[var->varattno - top->min_attr];
 		if (contime_mentions_time(crel, contime_in_terms_of(root, crel, (Node *) var)) &&
-			!(var->varattno == InvalidAttrNumber &&
-			  bms_membership(needed) == BMS_SINGLETON &&
+			!(var->varattno == InvalidAttrNumber && bms_membership(needed) == BMS_SINGLETON &&
 			  bms_is_member(0, needed) && is_row_mark(root, top->relid)))
 			result = bms_add_members(result, needed);
 	}
@@ -182,7 +180,8 @@ time_needed(PlannerInfo *root, const ContimeRel *crel)
 		PlaceHolderInfo *phinfo = lfirst_node(PlaceHolderInfo, lc);
 
 		if (phinfo->ph_needed != NULL &&
-			contime_mentions_time(crel, contime_in_terms_of(root, crel, (Node *) phinfo->ph_var->phexpr)))
+			contime_mentions_time(crel,
+								  contime_in_terms_of(root, crel, (Node *) phinfo->ph_var->phexpr)))
 			result = bms_add_members(result, phinfo->ph_needed);
 	}
 	return result;
@@ -223,9 +222,8 @@ is_clients_own(void)
 	stmt = linitial_node(PlannedStmt, ActivePortal->stmts);
 	if (stmt->commandType != CMD_UTILITY || IsA(stmt->utilityStmt, DeclareCursorStmt))
 		return false;
-	if (context != PortalContext &&
-		(strcmp(context->name, "COPY") == 0 ||
-		 strcmp(context->name, "explain analyze planner context") == 0))
+	if (context != PortalContext && (strcmp(context->name, "COPY") == 0 ||
+									 strcmp(context->name, "explain analyze planner context") == 0))
 		context = MemoryContextGetParent(context);
 	return context == PortalContext;
 }
@@ -245,11 +243,10 @@ is_trial(PlannerInfo *root)
 		return false;
 	tle = linitial_node(TargetEntry, root->processed_tlist);
 	if (tle->resname == NULL)
-		return !tle->resjunk;	/* only the latter leaves columns nameless */
+		return !tle->resjunk; /* only the latter leaves columns nameless */
 	return root->parent_root->parse->hasAggs && !root->parse->hasAggs &&
-		root->parse->limitCount != NULL &&
-		list_length(root->processed_tlist) == 1 &&
-		strcmp(tle->resname, "agg_target") == 0;
+		   root->parse->limitCount != NULL && list_length(root->processed_tlist) == 1 &&
+		   strcmp(tle->resname, "agg_target") == 0;
 }
 
 /*
@@ -259,22 +256,20 @@ is_trial(PlannerInfo *root)
 static bool
 is_insert_source(PlannerInfo *root)
 {
-	Query	   *outer;
+	Query *outer;
 
 	if (root->query_level != 2)
 		return false;
 	outer = root->parent_root->parse;
-	return outer->commandType == CMD_INSERT && outer->cteList == NIL &&
-		!outer->hasSubLinks && outer->jointree->quals == NULL &&
-		list_length(outer->jointree->fromlist) == 1;
+	return outer->commandType == CMD_INSERT && outer->cteList == NIL && !outer->hasSubLinks &&
+		   outer->jointree->quals == NULL && list_length(outer->jointree->fromlist) == 1;
 }
 
 /* An unbound table: does its time column stay where no condition can miss it? */
 static void
 check_escape(PlannerInfo *root, ContimeRel *crel)
 {
-	if (time_needed(root, crel) == NULL ||
-		crel->top->relid == root->parse->resultRelation)
+	if (time_needed(root, crel) == NULL || crel->top->relid == root->parse->resultRelation)
 		return;
 	if (root->query_level > 1 && !is_insert_source(root))
 	{
@@ -288,25 +283,26 @@ check_escape(PlannerInfo *root, ContimeRel *crel)
 	}
 }
 
-/* ---- classify ------------------------------------------------------------------- */
+/* ---- classify ---------------------------------------------------------------- */
 
 static bool
-equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
-					EquivalenceMember *em, void *arg)
+equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
+					void *arg)
 {
 	ContimeRel *crel = arg;
 
 	return !em->em_is_child &&
-		contime_is_column(crel, contime_in_terms_of(root, crel, (Node *) em->em_expr), crel->time_attno);
+		   contime_is_column(crel, contime_in_terms_of(root, crel, (Node *) em->em_expr),
+							 crel->time_attno);
 }
 
 /* The join clauses that could bind the instants, in terms of crel->top. */
 static List *
 find_candidates(PlannerInfo *root, ContimeRel *crel)
 {
-	List	   *clauses = NIL;
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *clauses = NIL;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, crel->top->joininfo)
 	{
@@ -314,14 +310,15 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 			clauses = lappend(clauses, lfirst(lc));
 	}
 	if (crel->top->has_eclass_joins)
-		clauses = list_concat(clauses,
-							  generate_implied_equalities_for_column(root, crel->top,
-																	 equivalence_is_time, crel,
-																	 crel->top->lateral_referencers));
+		clauses =
+			list_concat(clauses,
+						generate_implied_equalities_for_column(root, crel->top, equivalence_is_time,
+															   crel,
+															   crel->top->lateral_referencers));
 	foreach(lc, clauses)
 	{
-		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
-		Match		match = {0};
+		Node *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		Match match = {0};
 
 		if (contime_match_time(root, crel, contime_in_terms_of(root, crel, clause), &match))
 			result = lappend(result, lfirst(lc));
@@ -333,8 +330,8 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 static void
 refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 {
-	bool		generic = false;
-	ListCell   *lc;
+	bool generic = false;
+	ListCell *lc;
 
 	crel->verdict = REFUSED;
 	crel->reason = crel->candidates ? REASON_JOIN : REASON_CONDITION;
@@ -356,12 +353,12 @@ refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 static void
 classify(PlannerInfo *root, ContimeRel *crel)
 {
-	Relids		above;
-	ListCell   *lc;
+	Relids above;
+	ListCell *lc;
 
 	foreach(lc, crel->rel->baserestrictinfo)
 	{
-		Match		match = {0};
+		Match match = {0};
 
 		if (contime_match_time(root, crel, (Node *) lfirst_node(RestrictInfo, lc)->clause, &match))
 		{
@@ -393,13 +390,13 @@ classify(PlannerInfo *root, ContimeRel *crel)
 	check_escape(root, crel);
 }
 
-/* ---- propagate and inject ------------------------------------------------------- */
+/* ---- propagate and inject ---------------------------------------------------- */
 
 /* Core's create_lateral_join_info() again, once a dependency was added. */
 static void
 close_laterals(PlannerInfo *root)
 {
-	int			n = root->simple_rel_array_size;
+	int n = root->simple_rel_array_size;
 	RelOptInfo **rels = root->simple_rel_array;
 
 	for (int via = 1; via < n; via++)
@@ -410,15 +407,15 @@ close_laterals(PlannerInfo *root)
 		{
 			if (rels[i] != NULL && rels[i]->reloptkind == RELOPT_BASEREL &&
 				bms_is_member(via, rels[i]->lateral_relids))
-				rels[i]->lateral_relids = bms_union(rels[i]->lateral_relids,
-													rels[via]->lateral_relids);
+				rels[i]->lateral_relids =
+					bms_union(rels[i]->lateral_relids, rels[via]->lateral_relids);
 		}
 		rels[via]->lateral_referencers = NULL;
 	}
 
 	for (int i = 1; i < n; i++)
 	{
-		int			source = -1;
+		int source = -1;
 
 		if (rels[i] == NULL || rels[i]->reloptkind != RELOPT_BASEREL)
 			continue;
@@ -432,14 +429,14 @@ close_laterals(PlannerInfo *root)
 static void
 reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (IS_DUMMY_REL(rel))
 		return;
 	foreach(lc, rel->pathlist)
 	{
-		Path	   *path = lfirst(lc);
-		Relids		outer = bms_union(PATH_REQ_OUTER(path), rel->lateral_relids);
+		Path *path = lfirst(lc);
+		Relids outer = bms_union(PATH_REQ_OUTER(path), rel->lateral_relids);
 
 		if (!bms_equal(outer, PATH_REQ_OUTER(path)))
 		{
@@ -480,8 +477,8 @@ publish_laterals(PlannerInfo *root)
 static Relids
 close_problem(List *members, List **problems)
 {
-	Relids		all = NULL;
-	ListCell   *lc;
+	Relids all = NULL;
+	ListCell *lc;
 
 	foreach(lc, members)
 		all = bms_union(all, lfirst(lc));
@@ -493,19 +490,19 @@ close_problem(List *members, List **problems)
 static List *
 build_joinlists(Node *node, List **problems)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	if (IsA(node, RangeTblRef))
 		return list_make1(bms_make_singleton(((RangeTblRef *) node)->rtindex));
 	if (IsA(node, FromExpr))
 	{
-		List	   *from = ((FromExpr *) node)->fromlist;
-		int			remaining = list_length(from);
+		List *from = ((FromExpr *) node)->fromlist;
+		int remaining = list_length(from);
 
 		foreach(lc, from)
 		{
-			List	   *members = build_joinlists(lfirst(lc), problems);
+			List *members = build_joinlists(lfirst(lc), problems);
 
 			remaining--;
 			if (list_length(members) <= 1 ||
@@ -517,9 +514,9 @@ build_joinlists(Node *node, List **problems)
 	}
 	else
 	{
-		JoinExpr   *join = castNode(JoinExpr, node);
-		List	   *left = build_joinlists(join->larg, problems);
-		List	   *right = build_joinlists(join->rarg, problems);
+		JoinExpr *join = castNode(JoinExpr, node);
+		List *left = build_joinlists(join->larg, problems);
+		List *right = build_joinlists(join->rarg, problems);
 
 		if (join->jointype != JOIN_FULL &&
 			list_length(left) + list_length(right) <= join_collapse_limit)
@@ -535,8 +532,8 @@ build_joinlists(Node *node, List **problems)
 static Relids
 members_of(List *problem, Relids relids)
 {
-	Relids		result = NULL;
-	ListCell   *lc;
+	Relids result = NULL;
+	ListCell *lc;
 
 	foreach(lc, problem)
 	{
@@ -555,14 +552,14 @@ members_of(List *problem, Relids relids)
 static Relids
 prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, bool *semi)
 {
-	Relids		result = members_of(problem, sources);
-	int			known = 0;
-	ListCell   *lc;
+	Relids result = members_of(problem, sources);
+	int known = 0;
+	ListCell *lc;
 
 	while (known != bms_num_members(result))
 	{
-		Relids		more = NULL;
-		int			i = -1;
+		Relids more = NULL;
+		int i = -1;
 
 		known = bms_num_members(result);
 		while ((i = bms_next_member(result, i)) >= 0)
@@ -576,7 +573,7 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 		foreach(lc, root->join_info_list)
 		{
 			SpecialJoinInfo *sj = lfirst_node(SpecialJoinInfo, lc);
-			bool		full = sj->jointype == JOIN_FULL;
+			bool full = sj->jointype == JOIN_FULL;
 
 			if (bms_overlap(self, sj->syn_righthand) ||
 				!(bms_overlap(result, sj->min_righthand) ||
@@ -600,16 +597,16 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 static int
 rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool *semi)
 {
-	Relids		table = bms_make_singleton(relid);
-	int			rank = 0;
-	ListCell   *lc;
+	Relids table = bms_make_singleton(relid);
+	int rank = 0;
+	ListCell *lc;
 
 	*semi = false;
 	foreach(lc, problems)
 	{
-		Relids		self = members_of(lfirst(lc), table);
-		Relids		outside = bms_difference(sources, self);
-		Relids		before;
+		Relids self = members_of(lfirst(lc), table);
+		Relids outside = bms_difference(sources, self);
+		Relids before;
 
 		if (self == NULL || bms_is_empty(outside))
 			continue;
@@ -625,7 +622,7 @@ rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool 
 static bool
 is_settled(List *rels, Relids relids)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, rels)
 	{
@@ -643,16 +640,16 @@ static bool
 settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 {
 	RelOptInfo *top = crel->top;
-	int			best = INT_MAX;
-	bool		best_semi = false;
-	ListCell   *lc;
+	int best = INT_MAX;
+	bool best_semi = false;
+	ListCell *lc;
 
 	foreach(lc, crel->candidates)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		Relids		sources = bms_difference(rinfo->clause_relids, top->relids);
-		bool		semi;
-		int			rank;
+		Relids sources = bms_difference(rinfo->clause_relids, top->relids);
+		bool semi;
+		int rank;
 
 		if (bms_is_empty(sources) || !is_settled(rels, sources))
 			continue;
@@ -676,16 +673,16 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 	return true;
 }
 
-/* ---- the analysis of a query level ------------------------------------------------ */
+/* ---- the analysis of a query level ------------------------------------------- */
 
 void
 contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 {
-	List	   *rels = collect(root, ours);
-	List	   *problems = NIL;
-	bool		injected = false;
-	bool		progress;
-	ListCell   *lc;
+	List *rels = collect(root, ours);
+	List *problems = NIL;
+	bool injected = false;
+	bool progress;
+	ListCell *lc;
 
 	foreach(lc, rels)
 	{
@@ -730,7 +727,7 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 void
 contime_refuse(const ContimeRel *crel)
 {
-	bool		clock = crel->time_type == TIMESTAMPTZOID;
+	bool clock = crel->time_type == TIMESTAMPTZOID;
 
 	switch (crel->reason)
 	{
@@ -769,11 +766,11 @@ contime_refuse(const ContimeRel *crel)
 							crel->time_name, crel->name,
 							crel->reason == REASON_SUBQUERY ? "subquery" : "function or cursor"),
 					 errdetail("A condition outside of it could not reach the table."),
-					 clock ?
-					 errhint("Add a condition such as %s = now(), or name the columns you need.",
-							 quote_identifier(crel->time_name)) :
-					 errhint("Add a condition such as %s = 1000, or name the columns you need.",
-							 quote_identifier(crel->time_name))));
+					 clock
+						 ? errhint("Add a condition such as %s = now(), or name the columns you need.",
+								   quote_identifier(crel->time_name))
+						 : errhint("Add a condition such as %s = 1000, or name the columns you need.",
+								   quote_identifier(crel->time_name))));
 			break;
 	}
 }

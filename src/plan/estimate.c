@@ -37,31 +37,31 @@ PG_FUNCTION_INFO_V1(contime_series_support);
 /* A call, and what is known of it. */
 typedef struct Call
 {
-	PlannerInfo *root;			/* may be NULL */
-	List	   *args;
-	ContimeRel	crel;			/* the table's size */
-	bool		by_key;
-	double		keys;			/* that are read */
+	PlannerInfo *root; /* may be NULL */
+	List *args;
+	ContimeRel crel; /* the table's size */
+	bool by_key;
+	double keys; /* that are read */
 } Call;
 
 /* How many rows does a call give? */
-typedef double (*CountRows) (const Call *call);
+typedef double (*CountRows)(const Call *call);
 
 /* EXPLAIN is nobody's way to learn of a table what he may not read. */
 static bool
 may_read(Oid relid)
 {
 	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+		   pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
 /* Measure the table whose row type the first argument has; false: it is none. */
 static bool
 measure(Call *call)
 {
-	Oid			type = call->args ? getBaseType(exprType(linitial(call->args))) : InvalidOid;
-	Oid			relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
-	Relation	rel;
+	Oid type = call->args ? getBaseType(exprType(linitial(call->args))) : InvalidOid;
+	Oid relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
+	Relation rel;
 
 	if (!OidIsValid(relid) || !contime_is_table(relid) || !may_read(relid))
 		return false;
@@ -78,7 +78,7 @@ measure(Call *call)
 static const Const *
 known_argument(const Call *call, int argno)
 {
-	Node	   *arg = list_nth(call->args, argno);
+	Node *arg = list_nth(call->args, argno);
 
 	if (call->root)
 		arg = estimate_expression_value(call->root, arg);
@@ -97,10 +97,10 @@ answer(Node *request, int nargs_by_key, CountRows count_rows)
 {
 	SupportRequestRows *rows = (SupportRequestRows *) request;
 	SupportRequestCost *cost = (SupportRequestCost *) request;
-	bool		is_rows = IsA(request, SupportRequestRows);
-	Node	   *node;
-	Call		call = {0};
-	double		count;
+	bool is_rows = IsA(request, SupportRequestRows);
+	Node *node;
+	Call call = {0};
+	double count;
 
 	if (!is_rows && !IsA(request, SupportRequestCost))
 		return NULL;
@@ -123,7 +123,7 @@ answer(Node *request, int nargs_by_key, CountRows count_rows)
 	return request;
 }
 
-/* ---- at, since ---------------------------------------------------------------------------------- */
+/* ---- at, since --------------------------------------------------------------- */
 
 static double
 count_slice(const Call *call)
@@ -137,16 +137,16 @@ contime_at_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 3, count_slice));
 }
 
-/* ---- history, events: the last two arguments are the range ----------------------------------------- */
+/* ---- history, events: the last two arguments are the range ------------------- */
 
 static double
 count_range(const Call *call)
 {
-	int			from = list_length(call->args) - 2;
+	int from = list_length(call->args) - 2;
 	const Const *lower = known_argument(call, from);
 	const Const *upper = known_argument(call, from + 1);
-	bool		all_before;
-	bool		all_after;
+	bool all_before;
+	bool all_after;
 	Selectivity share = DEFAULT_RANGE_INEQ_SEL;
 
 	if (is_null(lower) || is_null(upper) || (call->by_key && is_null(known_argument(call, 1))))
@@ -168,13 +168,13 @@ contime_range_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 4, count_range));
 }
 
-/* ---- series: from, to, step -------------------------------------------------------------------------- */
+/* ---- series: from, to, step -------------------------------------------------- */
 
 /* An interval in microseconds, as far as there is such a thing. */
 static double
 microseconds(const Interval *interval)
 {
-	double		days = interval->day + interval->month * DAYS_PER_YEAR / MONTHS_PER_YEAR;
+	double days = interval->day + interval->month * DAYS_PER_YEAR / MONTHS_PER_YEAR;
 
 	return interval->time + days * USECS_PER_DAY;
 }
@@ -183,19 +183,21 @@ static double
 count_steps(const Call *call)
 {
 	const Const *known[3];
-	double		span;
-	double		step;
+	double span;
+	double step;
 
 	for (int i = 0; i < 3; i++)
 		known[i] = known_argument(call, 2 + i);
-	if (is_null(known_argument(call, 1)) || is_null(known[0]) || is_null(known[1]) || is_null(known[2]))
+	if (is_null(known_argument(call, 1)) || is_null(known[0]) || is_null(known[1]) ||
+		is_null(known[2]))
 		return 0;
 	if (known[0] == NULL || known[1] == NULL || known[2] == NULL)
 		return ASSUMED_INSTANTS;
-	span = (double) DatumGetInt64(known[1]->constvalue) - (double) DatumGetInt64(known[0]->constvalue);
+	span =
+		(double) DatumGetInt64(known[1]->constvalue) - (double) DatumGetInt64(known[0]->constvalue);
 	step = known[2]->consttype == INTERVALOID
-		? microseconds(DatumGetIntervalP(known[2]->constvalue))
-		: (double) DatumGetInt64(known[2]->constvalue);
+			   ? microseconds(DatumGetIntervalP(known[2]->constvalue))
+			   : (double) DatumGetInt64(known[2]->constvalue);
 	if (step == 0)
 		return ASSUMED_INSTANTS;
 	return Max(floor(span / step) + 1, 0);

@@ -24,20 +24,18 @@ contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
 	if (IsA(node, PlaceHolderVar))
 		node = (Node *) ((PlaceHolderVar *) node)->phexpr;
 
-	return IsA(node, Var) &&
-		((Var *) node)->varno == crel->rel->relid &&
-		((Var *) node)->varattno == attno &&
-		((Var *) node)->varlevelsup == 0;
+	return IsA(node, Var) && ((Var *) node)->varno == crel->rel->relid &&
+		   ((Var *) node)->varattno == attno && ((Var *) node)->varlevelsup == 0;
 }
 
 bool
 contime_mentions_time(const ContimeRel *crel, Node *node)
 {
-	Bitmapset  *attnos = NULL;
+	Bitmapset *attnos = NULL;
 
 	pull_varattnos(node, crel->rel->relid, &attnos);
 	return bms_is_member(crel->time_attno - FirstLowInvalidHeapAttributeNumber, attnos) ||
-		bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
+		   bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
 }
 
 /* May an expression give the instants or the key of a scan of this table? */
@@ -45,7 +43,7 @@ static bool
 can_bind(PlannerInfo *root, const ContimeRel *crel, Node *node)
 {
 	return !bms_is_member(crel->rel->relid, pull_varnos(root, node)) &&
-		!contain_volatile_functions(node);
+		   !contain_volatile_functions(node);
 }
 
 static bool
@@ -57,7 +55,7 @@ is_equality(Oid opno, Oid family)
 Node *
 contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node *node)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, crel->translation)
 	{
@@ -87,8 +85,8 @@ contime_has_range(Node *node, void *context)
 		return false;
 	if (IsA(node, OpExpr))
 	{
-		OpExpr	   *op = (OpExpr *) node;
-		int			strategy = get_op_opfamily_strategy(op->opno, crel->time_family);
+		OpExpr *op = (OpExpr *) node;
+		int strategy = get_op_opfamily_strategy(op->opno, crel->time_family);
 
 		if (strategy != InvalidStrategy && strategy != BTEqualStrategyNumber &&
 			contime_mentions_time(crel, node))
@@ -100,10 +98,10 @@ contime_has_range(Node *node, void *context)
 bool
 contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match)
 {
-	OpExpr	   *op = NULL;
-	Node	   *value = NULL;
-	bool		array = false;
-	ListCell   *lc;
+	OpExpr *op = NULL;
+	Node *value = NULL;
+	bool array = false;
+	ListCell *lc;
 
 	/* IS NOT DISTINCT FROM is equality: the time is never NULL at the scan. */
 	if (is_notclause(clause) && IsA(get_notclausearg(clause), DistinctExpr))
@@ -132,7 +130,7 @@ contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Matc
 	}
 	else if (is_orclause(clause))
 	{
-		Match		arms = {0};
+		Match arms = {0};
 
 		foreach(lc, ((BoolExpr *) clause)->args)
 		{
@@ -181,8 +179,8 @@ is_key_type(Oid key_type, Oid type)
 		return true;
 	entry = lookup_type_cache(key_type, TYPECACHE_BTREE_OPFAMILY);
 	return !IsPolymorphicType(entry->btree_opintype) &&
-		IsBinaryCoercible(key_type, entry->btree_opintype) &&
-		IsBinaryCoercible(type, entry->btree_opintype);
+		   IsBinaryCoercible(key_type, entry->btree_opintype) &&
+		   IsBinaryCoercible(type, entry->btree_opintype);
 }
 
 /* Is this the i'th key column, compared as the key is? */
@@ -206,21 +204,20 @@ is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation
 Node *
 contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *array)
 {
-	Node	   *value = NULL;
-	Oid			type;
+	Node *value = NULL;
+	Oid type;
 
 	*array = IsA(clause, ScalarArrayOpExpr);
 	if (*array)
 	{
 		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
 
-		if (op->useOr &&
-			is_key_column(crel, i, linitial(op->args), op->opno, op->inputcollid))
+		if (op->useOr && is_key_column(crel, i, linitial(op->args), op->opno, op->inputcollid))
 			value = lsecond(op->args);
 	}
 	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
 	{
-		OpExpr	   *op = (OpExpr *) clause;
+		OpExpr *op = (OpExpr *) clause;
 
 		if (is_key_column(crel, i, linitial(op->args), op->opno, op->inputcollid))
 			value = lsecond(op->args);
@@ -237,17 +234,16 @@ contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause
 void
 contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *match)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	memset(match, 0, sizeof(Match));
 	foreach(lc, clauses)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		Match		found = {0};
+		Match found = {0};
 
 		/* One instant is better than several, whatever comes first. */
-		if (!match->scalar &&
-			contime_match_time(root, crel, (Node *) rinfo->clause, &found) &&
+		if (!match->scalar && contime_match_time(root, crel, (Node *) rinfo->clause, &found) &&
 			(match->time_clause == NULL || found.scalar))
 		{
 			*match = found;
@@ -261,8 +257,8 @@ contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, 
 		foreach(lc, clauses)
 		{
 			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-			bool		array;
-			Node	   *value = contime_match_key(root, crel, i, (Node *) rinfo->clause, &array);
+			bool array;
+			Node *value = contime_match_key(root, crel, i, (Node *) rinfo->clause, &array);
 
 			if (value != NULL && (match->key[i] == NULL || match->key_array[i]))
 			{

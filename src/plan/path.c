@@ -37,7 +37,7 @@
 /* A path that exists only so that the planner gets through: never to be run. */
 #define FORBIDDEN_COST 1.0e20
 
-/* ---- estimates --------------------------------------------------------------------- */
+/* ---- estimates --------------------------------------------------------------- */
 
 /* Is the clause taken care of by what was bound? */
 static bool
@@ -56,15 +56,15 @@ is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
 typedef struct KeyColumn
 {
 	ContimeRel *crel;
-	int			index;
+	int index;
 } KeyColumn;
 
 static bool
-equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
-				   EquivalenceMember *em, void *arg)
+equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
+				   void *arg)
 {
-	KeyColumn  *key = arg;
-	Node	   *node = (Node *) em->em_expr;
+	KeyColumn *key = arg;
+	Node *node = (Node *) em->em_expr;
 
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
@@ -76,9 +76,9 @@ static List *
 find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 {
 	RelOptInfo *rel = crel->rel;
-	List	   *clauses = NIL;
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *clauses = NIL;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, rel->joininfo)
 	{
@@ -87,19 +87,19 @@ find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 	}
 	for (int i = 0; i < crel->nkeys; i++)
 	{
-		KeyColumn	key = {crel, i};
+		KeyColumn key = {crel, i};
 
 		if (rel->has_eclass_joins)
-			clauses = list_concat(clauses,
-								  generate_implied_equalities_for_column(root, rel,
-																		 equivalence_is_key, &key,
-																		 rel->lateral_referencers));
+			clauses =
+				list_concat(clauses,
+							generate_implied_equalities_for_column(root, rel, equivalence_is_key,
+																   &key, rel->lateral_referencers));
 	}
 	foreach(lc, clauses)
 	{
-		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
-		bool		usable = false;
-		bool		array;
+		Node *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		bool usable = false;
+		bool array;
 
 		for (int i = 0; i < crel->nkeys; i++)
 			usable |= contime_match_key(root, crel, i, clause, &array) != NULL;
@@ -113,9 +113,9 @@ find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 static double
 count_instants(const Match *match)
 {
-	double		result = 0;
-	ListCell   *lc;
-	ListCell   *lc2;
+	double result = 0;
+	ListCell *lc;
+	ListCell *lc2;
 
 	forboth(lc, match->instants, lc2, match->arrays)
 		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
@@ -125,7 +125,7 @@ count_instants(const Match *match)
 static double
 count_keys(const ContimeRel *crel, const Match *match)
 {
-	double		result = 1;
+	double result = 1;
 
 	for (int i = 0; i < crel->nkeys; i++)
 	{
@@ -139,12 +139,12 @@ count_keys(const ContimeRel *crel, const Match *match)
 static double
 estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bool *by_key)
 {
-	Match		match;
-	List	   *filters = NIL;
-	QualCost	filter_cost;
-	double		keys;
-	double		rows;
-	ListCell   *lc;
+	Match match;
+	List *filters = NIL;
+	QualCost filter_cost;
+	double keys;
+	double rows;
+	ListCell *lc;
 
 	contime_match_clauses(root, crel, clauses, &match);
 	foreach(lc, clauses)
@@ -155,11 +155,11 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 	keys = match.by_key ? count_keys(crel, &match) : crel->keys;
 	rows = keys * count_instants(&match);
 	cost_qual_eval(&filter_cost, filters, root);
-	*cost = contime_access_cost(crel, match.by_key, keys, rows) +
-		filter_cost.startup + rows * filter_cost.per_tuple;
+	*cost = contime_access_cost(crel, match.by_key, keys, rows) + filter_cost.startup +
+			rows * filter_cost.per_tuple;
 	*by_key = match.by_key;
-	return clamp_row_est(rows * clauselist_selectivity(root, filters, crel->rel->relid,
-													  JOIN_INNER, NULL));
+	return clamp_row_est(rows *
+						 clauselist_selectivity(root, filters, crel->rel->relid, JOIN_INNER, NULL));
 }
 
 /* Of a join clause, before the sizes of what it joins are final. */
@@ -183,14 +183,14 @@ bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo
 static double
 estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 {
-	Relids		joined = bms_union(crel->top->relids, crel->source);
-	List	   *clauses = list_copy(crel->rel->baserestrictinfo);
-	double		rows = crel->slice;
+	Relids joined = bms_union(crel->top->relids, crel->source);
+	List *clauses = list_copy(crel->rel->baserestrictinfo);
+	double rows = crel->slice;
 	Selectivity selectivity = 1;
-	Match		match;
-	Cost		cost;
-	bool		by_key;
-	ListCell   *lc;
+	Match match;
+	Cost cost;
+	bool by_key;
+	ListCell *lc;
 
 	foreach(lc, crel->candidates)
 	{
@@ -220,7 +220,7 @@ estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 	return clamp_row_est(rows / Max(selectivity, 1.0e-9));
 }
 
-/* ---- paths ------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------- */
 
 /* Mark of a path that must not be run. */
 static List *
@@ -234,10 +234,10 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 {
 	RelOptInfo *rel = crel->rel;
 	ParamPathInfo *param_info = get_baserel_parampathinfo(root, rel, outer);
-	List	   *clauses = rel->baserestrictinfo;
-	double		rows;
-	Cost		cost;
-	bool		by_key;
+	List *clauses = rel->baserestrictinfo;
+	double rows;
+	Cost cost;
+	bool by_key;
 
 	if (param_info != NULL)
 		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
@@ -245,11 +245,9 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 	if (forbidden)
 		cost += FORBIDDEN_COST;
 	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
-	add_path(rel, (Path *)
-			 create_foreignscan_path(root, rel, NULL, rows,
-									 forbidden ? FORBIDDEN_COST : 0, cost,
-									 NIL, outer, NULL,
-									 forbidden ? forbidden_mark() : NIL));
+	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rows,
+												   forbidden ? FORBIDDEN_COST : 0, cost, NIL, outer,
+												   NULL, forbidden ? forbidden_mark() : NIL));
 }
 
 /* All keys by several processes: each takes one partition of them after the other. */
@@ -257,11 +255,11 @@ static void
 add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 {
 	RelOptInfo *rel = crel->rel;
-	double		rows;
-	double		share;
-	Cost		cost;
-	bool		by_key;
-	int			workers;
+	double rows;
+	double share;
+	Cost cost;
+	bool by_key;
+	int workers;
 	ForeignPath *path;
 
 	rows = estimate_path(root, crel, rel->baserestrictinfo, &cost, &by_key);
@@ -277,8 +275,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 		share += Max(1.0 - 0.3 * workers, 0);
 	share = Min(share, contime_shared->partitions);
 	rows = clamp_row_est(rows / share);
-	cost = cost / share +
-		rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
+	cost = cost / share + rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
 	path = create_foreignscan_path(root, rel, NULL, rows, 0, cost, NIL, NULL, NULL, NIL);
 	path->path.parallel_aware = true;
 	path->path.parallel_workers = workers;
@@ -289,7 +286,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 static List *
 add_outer(List *outers, Relids outer)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, outers)
 	{
@@ -303,14 +300,14 @@ add_outer(List *outers, Relids outer)
 static List *
 find_key_sources(PlannerInfo *root, ContimeRel *crel)
 {
-	List	   *result = NIL;
-	Relids		all = NULL;
-	ListCell   *lc;
+	List *result = NIL;
+	Relids all = NULL;
+	ListCell *lc;
 
 	foreach(lc, find_key_clauses(root, crel))
-		result = add_outer(result,
-						   bms_del_member(bms_copy(lfirst_node(RestrictInfo, lc)->clause_relids),
-										  crel->rel->relid));
+		result =
+			add_outer(result, bms_del_member(bms_copy(lfirst_node(RestrictInfo, lc)->clause_relids),
+											 crel->rel->relid));
 
 	/* The columns of a key may come from different relations. */
 	foreach(lc, result)
@@ -323,15 +320,15 @@ static bool
 binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 {
 	ParamPathInfo *param_info = get_baserel_parampathinfo(root, crel->rel, outer);
-	Match		match;
+	Match match;
 
 	contime_match_clauses(root, crel,
-				  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
-				  &match);
+						  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
+						  &match);
 	return match.by_key;
 }
 
-/* ---- the callbacks ---------------------------------------------------------------------- */
+/* ---- the callbacks ----------------------------------------------------------- */
 
 /*
  * May workers read the table?  Not when that takes a query to its event table.
@@ -352,8 +349,8 @@ void
 contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
 	ContimeRel *crel;
-	Cost		cost;
-	bool		by_key;
+	Cost cost;
+	bool by_key;
 
 	if (rel->fdw_private == NULL)
 		contime_analyse(root, rel->fdwroutine);
@@ -371,10 +368,10 @@ void
 contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
 	ContimeRel *crel = rel->fdw_private;
-	Relids		outer = rel->lateral_relids;
-	bool		forbidden = crel->verdict == DEFERRED;
-	double		surplus = rel->tuples - crel->keys;
-	ListCell   *lc;
+	Relids outer = rel->lateral_relids;
+	bool forbidden = crel->verdict == DEFERRED;
+	double surplus = rel->tuples - crel->keys;
+	ListCell *lc;
 
 	/* Core took the rows the joins are to believe for tuples, too. */
 	rel->tuples -= surplus;
@@ -394,7 +391,7 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	}
 	foreach(lc, find_key_sources(root, crel))
 	{
-		Relids		with_key = bms_union(outer, lfirst(lc));
+		Relids with_key = bms_union(outer, lfirst(lc));
 
 		if (!bms_equal(with_key, outer) && binds_key(root, crel, with_key))
 			add_scan_path(root, crel, with_key, false);
@@ -405,13 +402,12 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 static Node *
 coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool array)
 {
-	Oid			type = array ? get_array_type(crel->time_type) : crel->time_type;
-	Node	   *result = coerce_to_target_type(NULL, value, exprType(value), type, -1,
-											   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	Oid type = array ? get_array_type(crel->time_type) : crel->time_type;
+	Node *result = coerce_to_target_type(NULL, value, exprType(value), type, -1, COERCION_EXPLICIT,
+										 COERCE_EXPLICIT_CAST, -1);
 
 	if (result == NULL)
-		elog(ERROR, "no cast from %s to %s",
-			 format_type_be(exprType(value)), format_type_be(type));
+		elog(ERROR, "no cast from %s to %s", format_type_be(exprType(value)), format_type_be(type));
 	return result == value ? value : eval_const_expressions(root, result);
 }
 
@@ -421,19 +417,19 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
  * the plan must not be run, and tells whether it stays in the present.
  */
 ForeignScan *
-contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
-					  List *tlist, List *clauses, Plan *outer_plan)
+contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,
+					  List *clauses, Plan *outer_plan)
 {
 	ContimeRel *crel = rel->fdw_private;
-	bool		bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
-	Match		match;
-	List	   *exprs = NIL;
-	List	   *key_arrays = NIL;
-	List	   *key_types = NIL;
-	List	   *filters = NIL;
-	List	   *checked = NIL;
-	ListCell   *lc;
-	ListCell   *lc2;
+	bool bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
+	Match match;
+	List *exprs = NIL;
+	List *key_arrays = NIL;
+	List *key_types = NIL;
+	List *filters = NIL;
+	List *checked = NIL;
+	ListCell *lc;
+	ListCell *lc2;
 
 	contime_match_clauses(root, crel, clauses, &match);
 	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
@@ -446,12 +442,13 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 		exprs = lappend(exprs, coerce_instant(root, crel, lfirst(lc), lfirst_int(lc2)));
 	for (int i = 0; match.by_key && i < crel->nkeys; i++)
 	{
-		Oid			type = exprType(match.key[i]);
+		Oid type = exprType(match.key[i]);
 
 		exprs = lappend(exprs, match.key[i]);
 		key_arrays = lappend_int(key_arrays, match.key_array[i]);
-		key_types = lappend_oid(key_types,
-								getBaseType(match.key_array[i] ? get_base_element_type(type) : type));
+		key_types =
+			lappend_oid(key_types,
+						getBaseType(match.key_array[i] ? get_base_element_type(type) : type));
 	}
 	foreach(lc, clauses)
 	{
@@ -463,22 +460,17 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 			filters = lappend(filters, rinfo);
 	}
 
-	return make_foreignscan(tlist,
-							extract_actual_clauses(filters, false),
-							rel->relid,
-							exprs,
+	return make_foreignscan(tlist, extract_actual_clauses(filters, false), rel->relid, exprs,
 							list_make5(match.arrays, key_arrays, key_types, path->fdw_private,
 									   makeBoolean(crel->present)),
-							NIL,
-							extract_actual_clauses(checked, false),
-							outer_plan);
+							NIL, extract_actual_clauses(checked, false), outer_plan);
 }
 
 void
 contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 {
-	List	   *arrays = linitial(plan->fdw_private);
-	List	   *key_arrays = lsecond(plan->fdw_private);
+	List *arrays = linitial(plan->fdw_private);
+	List *key_arrays = lsecond(plan->fdw_private);
 
 	binding->ninstants = list_length(arrays);
 	binding->arrays = list_concat_copy(arrays, key_arrays);

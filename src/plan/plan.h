@@ -29,30 +29,28 @@ struct RangeTblEntry;
  */
 typedef struct ContimeBinding
 {
-	int			ninstants;
-	List	   *arrays;			/* IntList: is this expression an array? */
-	List	   *key_types;		/* OidList: key values come in these types */
-	bool		forbidden;		/* must not be run */
-	bool		present;		/* contime.at does not apply: it is in a policy */
+	int ninstants;
+	List *arrays;    /* IntList: is this expression an array? */
+	List *key_types; /* OidList: key values come in these types */
+	bool forbidden;  /* must not be run */
+	bool present;    /* contime.at does not apply: it is in a policy */
 } ContimeBinding;
 
-/* ---- path.c ---------------------------------------------------------------------- */
+/* ---- path.c ------------------------------------------------------------------ */
 
 /* The planner's callbacks. */
-extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel,
-									 Oid relid);
+extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel, Oid relid);
 extern bool contimeIsForeignScanParallelSafe(struct PlannerInfo *root, struct RelOptInfo *rel,
 											 struct RangeTblEntry *rte);
-extern void contimeGetForeignPaths(struct PlannerInfo *root, struct RelOptInfo *rel,
-								   Oid relid);
+extern void contimeGetForeignPaths(struct PlannerInfo *root, struct RelOptInfo *rel, Oid relid);
 extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOptInfo *rel,
-										  Oid relid, struct ForeignPath *path,
-										  List *tlist, List *clauses, Plan *outer_plan);
+										  Oid relid, struct ForeignPath *path, List *tlist,
+										  List *clauses, Plan *outer_plan);
 
 extern void contime_binding_of(const ForeignScan *plan, ContimeBinding *binding);
 
-/* ---- present.c ------------------------------------------------------------------- */
+/* ---- present.c --------------------------------------------------------------- */
 
 extern void contime_install_present_hooks(void);
 
-#endif							/* CONTIME_PLAN_H */
+#endif /* CONTIME_PLAN_H */

@@ -27,57 +27,57 @@ typedef enum Verdict
 /* Why a table is refused. */
 typedef enum Reason
 {
-	REASON_CONDITION,			/* the time column is in another condition */
-	REASON_RANGE,				/* in a range condition */
-	REASON_JOIN,				/* joined, but nothing can bind it first */
-	REASON_SUBQUERY,			/* escapes from a subquery */
-	REASON_NESTED				/* escapes from a function, a cursor, ... */
+	REASON_CONDITION, /* the time column is in another condition */
+	REASON_RANGE,     /* in a range condition */
+	REASON_JOIN,      /* joined, but nothing can bind it first */
+	REASON_SUBQUERY,  /* escapes from a subquery */
+	REASON_NESTED     /* escapes from a function, a cursor, ... */
 } Reason;
 
 /* A continuous table in the query level being planned. */
 typedef struct ContimeRel
 {
 	RelOptInfo *rel;
-	RelOptInfo *top;			/* rel, or the ancestor that is joined */
-	List	   *translation;	/* AppendRelInfos from top down to rel */
-	Oid			relid;
-	char	   *name;
-	char	   *time_name;
-	AttrNumber	time_attno;
-	Oid			time_type;
-	Oid			time_family;	/* btree operator family of time_type */
-	bool		durable;		/* its events are those of event tables, */
-	bool		leader_only;	/* parallel workers must not read it: they may not run user-made code */
-	bool		from_heap;		/* and are read there */
-	bool		present;		/* contime.at does not apply */
-	double		keys;			/* it has, and events of each: estimates */
-	double		events;
-	int			nkeys;
-	AttrNumber	key_attno[INDEX_MAX_KEYS];
-	Oid			key_type[INDEX_MAX_KEYS];
-	Oid			key_collation[INDEX_MAX_KEYS];
-	Verdict		verdict;
-	Reason		reason;
-	List	   *candidates;		/* RestrictInfos, in terms of top, that bind */
-	Relids		source;			/* BOUND_JOIN, BOUND_SEMI: what binds it */
-	double		slice;			/* keys, after local filters */
+	RelOptInfo *top;   /* rel, or the ancestor that is joined */
+	List *translation; /* AppendRelInfos from top down to rel */
+	Oid relid;
+	char *name;
+	char *time_name;
+	AttrNumber time_attno;
+	Oid time_type;
+	Oid time_family;  /* btree operator family of time_type */
+	bool durable;     /* its events are those of event tables, */
+	bool leader_only; /* parallel workers must not read it: they may not run user-made code */
+	bool from_heap;   /* and are read there */
+	bool present;     /* contime.at does not apply */
+	double keys;      /* it has, and events of each: estimates */
+	double events;
+	int nkeys;
+	AttrNumber key_attno[INDEX_MAX_KEYS];
+	Oid key_type[INDEX_MAX_KEYS];
+	Oid key_collation[INDEX_MAX_KEYS];
+	Verdict verdict;
+	Reason reason;
+	List *candidates; /* RestrictInfos, in terms of top, that bind */
+	Relids source;    /* BOUND_JOIN, BOUND_SEMI: what binds it */
+	double slice;     /* keys, after local filters */
 } ContimeRel;
 
 /* What a list of clauses binds. */
 typedef struct Match
 {
-	RestrictInfo *time_clause;	/* NULL: none binds the time */
-	bool		exact;			/* it need not be checked again */
-	bool		scalar;			/* one instant */
-	List	   *instants;		/* expressions */
-	List	   *arrays;			/* IntList beside it: is it an array? */
-	bool		by_key;			/* every key column is bound */
+	RestrictInfo *time_clause; /* NULL: none binds the time */
+	bool exact;                /* it need not be checked again */
+	bool scalar;               /* one instant */
+	List *instants;            /* expressions */
+	List *arrays;              /* IntList beside it: is it an array? */
+	bool by_key;               /* every key column is bound */
 	RestrictInfo *key_clause[INDEX_MAX_KEYS];
-	Node	   *key[INDEX_MAX_KEYS];	/* values, or arrays of them */
-	bool		key_array[INDEX_MAX_KEYS];
+	Node *key[INDEX_MAX_KEYS]; /* values, or arrays of them */
+	bool key_array[INDEX_MAX_KEYS];
 } Match;
 
-/* ---- binding.c ------------------------------------------------------------------- */
+/* ---- binding.c --------------------------------------------------------------- */
 
 /* Analyse a query level: every table of our wrapper gets a ContimeRel as its fdw_private. */
 extern void contime_analyse(PlannerInfo *root, const struct FdwRoutine *ours);
@@ -85,12 +85,12 @@ extern void contime_analyse(PlannerInfo *root, const struct FdwRoutine *ours);
 /* The ERROR that goes with crel->reason. */
 extern void contime_refuse(const ContimeRel *crel);
 
-/* ---- present.c ------------------------------------------------------------------- */
+/* ---- present.c --------------------------------------------------------------- */
 
 /* Is it within a policy, where contime.at does not apply?  (present.c) */
 extern bool contime_is_present(const RangeTblEntry *rte);
 
-/* ---- match.c --------------------------------------------------------------------- */
+/* ---- match.c ----------------------------------------------------------------- */
 
 /* Is the expression this column of the table? */
 extern bool contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno);
@@ -99,8 +99,8 @@ extern bool contime_is_column(const ContimeRel *crel, Node *node, AttrNumber att
  * If the clause is an equality of the i'th key column, its other side: a
  * value, or an array of them.
  */
-extern Node *contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i,
-							   Node *clause, bool *array);
+extern Node *contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause,
+							   bool *array);
 
 /* What do these clauses (RestrictInfos in terms of the table) bind? */
 extern void contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses,
@@ -122,9 +122,10 @@ extern bool contime_has_range(Node *node, void *context);
  * the match.  An OR does if all its arms do, an AND if one of its arms does;
  * both then stay as filters.
  */
-extern bool contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Match *match);
+extern bool contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause,
+							   Match *match);
 
-/* ---- size.c ---------------------------------------------------------------------- */
+/* ---- size.c ------------------------------------------------------------------ */
 
 /* How many keys and events has the table, or does one assume? */
 extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
@@ -132,4 +133,4 @@ extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
 /* What it takes to get so many rows of so many keys. */
 extern Cost contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows);
 
-#endif							/* CONTIME_PLAN_PLANNER_H */
+#endif /* CONTIME_PLAN_PLANNER_H */

@@ -68,9 +68,9 @@
 
 typedef struct Visit
 {
-	PlannerInfo *root;			/* a stand-in: takes what the plan depends on */
-	bool		policy;			/* in a policy */
-	List	   *inlining;		/* OidList: functions whose bodies enclose this */
+	PlannerInfo *root; /* a stand-in: takes what the plan depends on */
+	bool policy;       /* in a policy */
+	List *inlining;    /* OidList: functions whose bodies enclose this */
 } Visit;
 
 static planner_hook_type prev_planner = NULL;
@@ -81,29 +81,29 @@ bool
 contime_is_present(const RangeTblEntry *rte)
 {
 	return rte->rtekind == RTE_RELATION && rte->enrname != NULL &&
-		strcmp(rte->enrname, PRESENT_RELATION) == 0;
+		   strcmp(rte->enrname, PRESENT_RELATION) == 0;
 }
 
-/* ---- functions in FROM ---------------------------------------------------------- */
+/* ---- functions in FROM ------------------------------------------------------- */
 
 /* The function's call, if it is a kind of function that the planner may inline; else NULL. */
 static FuncExpr *
 inlinable_call(const RangeTblEntry *rte)
 {
-	FuncExpr   *call = (FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
-	HeapTuple	tuple;
+	FuncExpr *call = (FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
+	HeapTuple tuple;
 	Form_pg_proc form;
-	bool		inlinable;
+	bool inlinable;
 
-	if (rte->funcordinality || list_length(rte->functions) != 1 ||
-		!IsA(call, FuncExpr) || !call->funcretset)
+	if (rte->funcordinality || list_length(rte->functions) != 1 || !IsA(call, FuncExpr) ||
+		!call->funcretset)
 		return NULL;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
 	if (!HeapTupleIsValid(tuple))
 		return NULL;
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	inlinable = form->prolang == SQLlanguageId && !form->prosecdef && !form->proisstrict &&
-		form->provolatile != PROVOLATILE_VOLATILE;
+				form->provolatile != PROVOLATILE_VOLATILE;
 	ReleaseSysCache(tuple);
 	return inlinable ? call : NULL;
 }
@@ -127,10 +127,9 @@ has_variable(Node *node, void *context)
 static bool
 may_become_inlinable(const FuncExpr *call)
 {
-	Node	   *args = (Node *) call->args;
+	Node *args = (Node *) call->args;
 
-	return has_variable(args, NULL) &&
-		(contain_volatile_functions(args) || contain_subplans(args));
+	return has_variable(args, NULL) && (contain_volatile_functions(args) || contain_subplans(args));
 }
 
 /*
@@ -140,9 +139,9 @@ may_become_inlinable(const FuncExpr *call)
 static void
 forbid_inlining(Query *query, FuncExpr *call)
 {
-	SubLink    *sublink = makeNode(SubLink);
-	Query	   *select = makeNode(Query);
-	Expr	   *arg;
+	SubLink *sublink = makeNode(SubLink);
+	Query *select = makeNode(Query);
+	Expr *arg;
 
 	if (call->args == NIL)
 		return;
@@ -164,7 +163,7 @@ forbid_inlining(Query *query, FuncExpr *call)
 static void
 put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 {
-	Visit		inside = {visit->root, false, lcons_oid(funcid, list_copy(visit->inlining))};
+	Visit inside = {visit->root, false, lcons_oid(funcid, list_copy(visit->inlining))};
 
 	/* (Core leaves the functions, for whole-row references, and drops them later.) */
 	rte->rtekind = RTE_SUBQUERY;
@@ -189,9 +188,9 @@ put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 static bool
 inline_function(Query *query, RangeTblEntry *rte, const Visit *visit)
 {
-	FuncExpr   *call = inlinable_call(rte);
-	Oid			funcid;
-	Query	   *body = NULL;
+	FuncExpr *call = inlinable_call(rte);
+	Oid funcid;
+	Query *body = NULL;
 
 	if (call == NULL)
 		return false;
@@ -211,7 +210,7 @@ inline_function(Query *query, RangeTblEntry *rte, const Visit *visit)
 	return body != NULL;
 }
 
-/* ---- queries -------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------- */
 
 static bool
 visit_node(Node *node, Visit *visit)
@@ -225,7 +224,7 @@ visit_node(Node *node, Visit *visit)
 	}
 	if (IsA(node, WithCheckOption))
 	{
-		Visit		inside = {visit->root, true, visit->inlining};
+		Visit inside = {visit->root, true, visit->inlining};
 
 		return expression_tree_walker(node, visit_node, &inside);
 	}
@@ -235,7 +234,7 @@ visit_node(Node *node, Visit *visit)
 static void
 visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 {
-	List	   *policies = rte->securityQuals;
+	List *policies = rte->securityQuals;
 
 	if (rte->rtekind == RTE_FUNCTION && inline_function(query, rte, visit))
 		return;
@@ -251,7 +250,7 @@ visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 	}
 	if (policies != NIL)
 	{
-		Visit		inside = {visit->root, true, visit->inlining};
+		Visit inside = {visit->root, true, visit->inlining};
 
 		(void) visit_node((Node *) policies, &inside);
 	}
@@ -260,7 +259,7 @@ visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 static void
 visit_query(Query *query, Visit *visit)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	check_stack_depth();
 	foreach(lc, query->rtable)
@@ -269,7 +268,7 @@ visit_query(Query *query, Visit *visit)
 		(void) query_tree_walker(query, visit_node, visit, QTW_IGNORE_RANGE_TABLE);
 }
 
-/* ---- the hook ------------------------------------------------------------------- */
+/* ---- the hook ---------------------------------------------------------------- */
 
 static PlannedStmt *
 plan_on(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
@@ -283,9 +282,11 @@ static PlannedStmt *
 contime_planner(Query *parse, const char *query_string, int cursor_options,
 				ParamListInfo bound_params)
 {
-	PlannerGlobal glob = {.type = T_PlannerGlobal, .boundParams = bound_params, .parallelModeOK = true};
+	PlannerGlobal glob = {.type = T_PlannerGlobal,
+						  .boundParams = bound_params,
+						  .parallelModeOK = true};
 	PlannerInfo root = {.type = T_PlannerInfo, .parse = parse, .glob = &glob, .query_level = 1};
-	Visit		visit = {.root = &root};
+	Visit visit = {.root = &root};
 	PlannedStmt *result;
 
 	if (!OidIsValid(contime_member(CONTIME_MEMBER_WRAPPER)))

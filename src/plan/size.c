@@ -41,15 +41,15 @@
 static double
 count_rows(Oid relid)
 {
-	double		rows = 0;
-	ListCell   *lc;
+	double rows = 0;
+	ListCell *lc;
 
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
-		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		Relation rel = relation_open(lfirst_oid(lc), NoLock);
 		BlockNumber pages;
-		double		tuples = 0;
-		double		visible;
+		double tuples = 0;
+		double visible;
 
 		/* (An unlogged one has no file on a standby, where reading it is refused.) */
 		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
@@ -65,8 +65,8 @@ count_rows(Oid relid)
 static double
 count_distinct(Oid relid, Node *expr, double rows)
 {
-	double		distinct = DEFAULT_NUM_DISTINCT;
-	HeapTuple	tuple;
+	double distinct = DEFAULT_NUM_DISTINCT;
+	HeapTuple tuple;
 
 	expr = strip_implicit_coercions(expr);
 	if (!IsA(expr, Var))
@@ -76,7 +76,7 @@ count_distinct(Oid relid, Node *expr, double rows)
 							BoolGetDatum(get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE));
 	if (HeapTupleIsValid(tuple))
 	{
-		float4		stored = ((Form_pg_statistic) GETSTRUCT(tuple))->stadistinct;
+		float4 stored = ((Form_pg_statistic) GETSTRUCT(tuple))->stadistinct;
 
 		if (stored != 0)
 			distinct = stored > 0 ? stored : -stored * rows;
@@ -88,7 +88,7 @@ count_distinct(Oid relid, Node *expr, double rows)
 void
 contime_measure(const ContimeTable *table, ContimeRel *crel)
 {
-	double		events;
+	double events;
 
 	/* With these locked a cache stays what it is while it is looked at. */
 	for (const ContimeSource *source = table->source; source; source = source->next)
@@ -101,8 +101,8 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 		crel->keys = events = 0;
 		for (const ContimeSource *source = table->source; source; source = source->next)
 		{
-			double		rows = count_rows(source->events);
-			double		keys = 1;
+			double rows = count_rows(source->events);
+			double keys = 1;
 
 			for (int i = 0; i < table->nkeys; i++)
 				keys *= count_distinct(source->events, source->expr[table->key_attno[i] - 1], rows);
@@ -121,8 +121,8 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 Cost
 contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows)
 {
-	Cost		cost = LOOKUP_COST + rows * (by_key ? LOOKUP_COST : ROW_COST);
-	double		events = keys * crel->events;
+	Cost cost = LOOKUP_COST + rows * (by_key ? LOOKUP_COST : ROW_COST);
+	double events = keys * crel->events;
 
 	if (crel->from_heap)
 		cost += (by_key ? keys : 1) * QUERY_COST + events * EVENT_COST;

@@ -22,7 +22,7 @@
 #include "store/store.h"
 #include "table/table.h"
 
-/* ---- histories --------------------------------------------------------------------------- */
+/* ---- histories --------------------------------------------------------------- */
 
 /* States that differ only in columns that are no more are the same. */
 static bool
@@ -42,18 +42,18 @@ static ContimeFoldResult
 fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 			 int steps)
 {
-	Walk	   *walk = arg;
+	Walk *walk = arg;
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
 	const CtSchema *schema = ct_store_schema(arena, store);
 	const StringInfo key = &scan->key.data;
-	int64		time = walk->at;
-	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
+	int64 time = walk->at;
+	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
 
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
 	if (!contime_scan_note_range(scan, arena, timeline, walk->at,
-					walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
+								 walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
 		return CONTIME_FOLD_RESOLVE;
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 	if (!walk->started &&
@@ -64,7 +64,8 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 	for (int n = 0; n < steps; n++)
 	{
 		ct_state_copy(walk->previous, scan->state);
-		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs, scan->state))
+		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs,
+							  scan->state))
 			return CONTIME_FOLD_DONE;
 		if (is_change(scan->table, schema, walk->previous, scan->state) &&
 			!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
@@ -75,8 +76,8 @@ fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, Ct
 }
 
 void
-contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-						  int64 from, int64 to)
+contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from,
+						  int64 to)
 {
 	if (scan->other.data == NULL)
 	{
@@ -88,7 +89,8 @@ contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keyn
 	scan->ended = true;
 	scan->pending = NULL;
 	if (from < to)
-		(void) contime_scan_bind_range(scan, keys, keynulls, from, to == PG_INT64_MAX ? to : to - 1);
+		(void) contime_scan_bind_range(scan, keys, keynulls, from,
+									   to == PG_INT64_MAX ? to : to - 1);
 	else
 		scan->done = true;
 }
@@ -97,11 +99,11 @@ contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keyn
 static HeldRow *
 next_state(ContimeScan *scan)
 {
-	HeldRow    *row;
+	HeldRow *row;
 
 	if (scan->row == NULL && !scan->ended)
 	{
-		Chunk		held = scan->chunk;
+		Chunk held = scan->chunk;
 
 		scan->chunk = scan->other;
 		scan->other = held;
@@ -118,7 +120,7 @@ next_state(ContimeScan *scan)
 bool
 contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, int64 *to)
 {
-	HeldRow    *row;
+	HeldRow *row;
 
 	ExecClearTuple(slot);
 	do
@@ -140,15 +142,15 @@ contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, in
 	return true;
 }
 
-/* ---- since when a state holds -------------------------------------------------------------- */
+/* ---- since when a state holds ------------------------------------------------ */
 
 typedef struct Since
 {
-	int64		at;				/* nothing has changed from here on */
-	bool		present;		/* there is a row at the start, */
-	bool		found;			/* and it is known since when: `at` */
-	bool		looked;			/* `present` is known */
-	CtState    *previous;
+	int64 at;     /* nothing has changed from here on */
+	bool present; /* there is a row at the start, */
+	bool found;   /* and it is known since when: `at` */
+	bool looked;  /* `present` is known */
+	CtState *previous;
 } Since;
 
 /* Go back from event to event, until one has changed something. */
@@ -156,11 +158,11 @@ static ContimeFoldResult
 find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 		   int steps)
 {
-	Since	   *since = arg;
+	Since *since = arg;
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
 	const CtSchema *schema = ct_store_schema(arena, store);
-	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
+	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
 
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
@@ -174,7 +176,7 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 	}
 	for (int n = 0; n < steps && since->present; n++)
 	{
-		int64		time = since->at;
+		int64 time = since->at;
 
 		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
 			return CONTIME_FOLD_DONE;
@@ -195,7 +197,7 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 bool
 contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 *instant)
 {
-	Since		since = {.at = *instant};
+	Since since = {.at = *instant};
 
 	if (!contime_scan_bind_range(scan, keys, keynulls, *instant, *instant))
 		return false;
@@ -212,12 +214,12 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 	return since.found;
 }
 
-/* ---- events as they were told ----------------------------------------------------------------- */
+/* ---- events as they were told ------------------------------------------------ */
 
 static bool
 take_raw_event(void *arg, const CtRawEvent *told)
 {
-	EventWalk    *event_walk = arg;
+	EventWalk *event_walk = arg;
 	ContimeScan *scan = event_walk->scan;
 
 	if (told->time == event_walk->at && event_walk->skip > 0)
@@ -225,7 +227,8 @@ take_raw_event(void *arg, const CtRawEvent *told)
 		event_walk->skip--;
 		return true;
 	}
-	if (event_walk->left-- == 0 || !contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told))
+	if (event_walk->left-- == 0 ||
+		!contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told))
 		return false;
 	event_walk->taken = told->time == event_walk->at ? event_walk->taken + 1 : 1;
 	event_walk->at = told->time;
@@ -234,10 +237,10 @@ take_raw_event(void *arg, const CtRawEvent *told)
 
 static ContimeFoldResult
 fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-		  int steps)
+				int steps)
 {
-	EventWalk    *event_walk = arg;
-	ContimeFoldResult		fill = contime_scan_gather(scan, arena, store, timeline);
+	EventWalk *event_walk = arg;
+	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
 
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
@@ -245,13 +248,15 @@ fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
 		return CONTIME_FOLD_RESOLVE;
 	event_walk->skip = event_walk->taken;
 	event_walk->left = steps;
-	return ct_timeline_visit(arena, store, timeline, event_walk->at, event_walk->to, &scan->view->plain,
-							&scan->view->runs, take_raw_event, event_walk) ? CONTIME_FOLD_DONE : CONTIME_FOLD_MORE;
+	return ct_timeline_visit(arena, store, timeline, event_walk->at, event_walk->to,
+							 &scan->view->plain, &scan->view->runs, take_raw_event, event_walk)
+			   ? CONTIME_FOLD_DONE
+			   : CONTIME_FOLD_MORE;
 }
 
 void
-contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-						 int64 from, int64 to)
+contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from,
+						 int64 to)
 {
 	scan->from = from;
 	scan->event_walk.to = to;
@@ -262,7 +267,7 @@ contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynu
 bool
 contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *event)
 {
-	HeldRow    *row;
+	HeldRow *row;
 
 	ExecClearTuple(slot);
 	while (scan->row == NULL)
@@ -270,9 +275,11 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent
 		if (scan->ended && !contime_scan_next_key(scan))
 			return false;
 		if (scan->ended)
-			scan->event_walk = (EventWalk) {.at = scan->from, .to = scan->event_walk.to, .scan = scan};
+			scan->event_walk =
+				(EventWalk){.at = scan->from, .to = scan->event_walk.to, .scan = scan};
 		contime_chunk_reset(&scan->chunk);
-		scan->ended = !contime_scan_visit(scan, fill_raw_events, &scan->event_walk, sizeof(scan->event_walk));
+		scan->ended =
+			!contime_scan_visit(scan, fill_raw_events, &scan->event_walk, sizeof(scan->event_walk));
 		scan->row = scan->chunk.first;
 	}
 	row = scan->row;

@@ -24,14 +24,15 @@ contime_now(const ContimeTable *table)
 	if (table->time_type == INT8OID)
 		return PG_INT64_MAX;
 	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()
-		: GetCurrentStatementStartTimestamp();
+									  : GetCurrentStatementStartTimestamp();
 	return Max(now, contime_newest_stamp());
 }
 
 bool
 contime_travels(const ContimeTable *table, bool present, int64 *instant)
 {
-	if (!contime_at_is_set || present || InLocalUserIdChange() || table->time_type != TIMESTAMPTZOID)
+	if (!contime_at_is_set || present || InLocalUserIdChange() ||
+		table->time_type != TIMESTAMPTZOID)
 		return false;
 	*instant = contime_at_instant;
 	return true;
@@ -40,12 +41,13 @@ contime_travels(const ContimeTable *table, bool present, int64 *instant)
 const char *
 contime_unbound_instant(const ContimeTable *table, bool present)
 {
-	int64		instant;
+	int64 instant;
 
 	if (contime_travels(table, present, &instant))
 		return "contime.at";
-	return contime_at_is_set && table->time_type == TIMESTAMPTZOID ?
-		"now (contime.at does not apply here)" : "now";
+	return contime_at_is_set && table->time_type == TIMESTAMPTZOID
+			   ? "now (contime.at does not apply here)"
+			   : "now";
 }
 
 void
@@ -58,22 +60,23 @@ contime_check_unbound(const ContimeTable *table)
 	name = get_attname(table->relid, table->time_attno, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("continuous table \"%s\" is read without a condition on \"%s\"",
-					table->name, name),
+			 errmsg("continuous table \"%s\" is read without a condition on \"%s\"", table->name,
+					name),
 			 errdetail("The setting contime.require_instant is on."),
-			 table->time_type == TIMESTAMPTZOID ?
-			 errhint("Add AND %s = now(), or RESET contime.require_instant.", quote_identifier(name)) :
-			 errhint("Add a condition such as AND %s = 1000, or RESET contime.require_instant.",
-					 quote_identifier(name))));
+			 table->time_type == TIMESTAMPTZOID
+				 ? errhint("Add AND %s = now(), or RESET contime.require_instant.",
+						   quote_identifier(name))
+				 : errhint("Add a condition such as AND %s = 1000, or RESET contime.require_instant.",
+						   quote_identifier(name))));
 }
 
 void
 contime_check_present(const ContimeTable *table)
 {
 	if (contime_at_is_set && !InLocalUserIdChange())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot change continuous table \"%s\" while contime.at is set", table->name),
-				 errdetail("This session looks at what was at %s.", contime_at_setting),
-				 errhint("RESET contime.at first.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("cannot change continuous table \"%s\" while contime.at is set",
+							   table->name),
+						errdetail("This session looks at what was at %s.", contime_at_setting),
+						errhint("RESET contime.at first.")));
 }

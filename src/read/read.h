@@ -34,12 +34,12 @@ struct ContimeReferences;
 /* Beside an event's columns: those it sets, NULL or not, as a mask; when it came. */
 typedef struct ContimeRawEvent
 {
-	CtKind		kind;
-	uint64		set;
-	bool		late;			/* a newer one of its key had entered before */
+	CtKind kind;
+	uint64 set;
+	bool late; /* a newer one of its key had entered before */
 } ContimeRawEvent;
 
-/* ---- scan.c ---------------------------------------------------------------------- */
+/* ---- scan.c ------------------------------------------------------------------ */
 
 /*
  * held: the references to its event tables, which the scan is to end, if the
@@ -77,12 +77,12 @@ extern void contime_scan_end(ContimeScan *scan);
 /* Keys and events in memory, for estimates; cheap. */
 extern void contime_count(Oid relid, double *keys, double *events);
 
-/* ---- slice.c --------------------------------------------------------------------- */
+/* ---- slice.c ----------------------------------------------------------------- */
 
 /* The next row of what is bound; false: there are no more. */
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 
-/* ---- history.c ------------------------------------------------------------------- */
+/* ---- history.c --------------------------------------------------------------- */
 
 /*
  * The states in [from, to) of one key, or of all keys one after the other
@@ -91,8 +91,8 @@ extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
  */
 extern void contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									  int64 from, int64 to);
-extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot,
-									int64 *from, int64 *to);
+extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from,
+									int64 *to);
 
 /*
  * The instant at or before *instant since which one key's row is what it is
@@ -104,10 +104,9 @@ extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool 
 /* Events of one key, or (keys NULL) of all, at the instants [from, to], as they were told. */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
-extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot,
-									ContimeRawEvent *told);
+extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *told);
 
-/* ---- instant.c ------------------------------------------------------------------- */
+/* ---- instant.c --------------------------------------------------------------- */
 
 /*
  * Is a read that names no instant of another one than now?  present: it is in
@@ -132,4 +131,4 @@ extern void contime_check_present(const ContimeTable *table);
  */
 extern int64 contime_now(const ContimeTable *table);
 
-#endif							/* CONTIME_READ_H */
+#endif /* CONTIME_READ_H */

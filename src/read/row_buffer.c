@@ -22,7 +22,7 @@
 /* Memory for held states; doubles when a single row does not fit. */
 #define CHUNK_BYTES 65536
 
-/* ---- chunks ------------------------------------------------------------------------ */
+/* ---- chunks ------------------------------------------------------------------ */
 
 void
 contime_chunk_init(Chunk *chunk, MemoryContext context)
@@ -56,7 +56,7 @@ contime_chunk_grow(Chunk *chunk)
 static void *
 chunk_take(Chunk *chunk, Size bytes)
 {
-	void	   *taken = chunk->data + chunk->used;
+	void *taken = chunk->data + chunk->used;
 
 	bytes = MAXALIGN(bytes);
 	if (chunk->used + bytes > chunk->size)
@@ -85,14 +85,14 @@ chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
 	return true;
 }
 
-/* ---- copying ------------------------------------------------------------------------ */
+/* ---- copying ----------------------------------------------------------------- */
 
 /* Copy an image; a varlena gets its header, and starts aligned. */
 static bool
 hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
 {
-	Size		header = attr->typlen == -1 ? VARHDRSZ : 0;
-	char	   *copy = chunk_take(chunk, header + value->bytes);
+	Size header = attr->typlen == -1 ? VARHDRSZ : 0;
+	char *copy = chunk_take(chunk, header + value->bytes);
 
 	if (copy == NULL)
 		return false;
@@ -108,7 +108,7 @@ static CtValue
 initial_value(const CtSchema *schema, int index)
 {
 	const CtAttr *attr = &schema->attr[index];
-	CtValue		value = {.kind = CT_VALUE_NULL};
+	CtValue value = {.kind = CT_VALUE_NULL};
 
 	if (!attr->has_initial)
 		return value;
@@ -124,9 +124,9 @@ bool
 contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state, int64 instant,
 				   const void *key, uint32 key_bytes)
 {
-	Size		mark = chunk->used;
-	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
-	int			n = state->present ? table->natts : 0;
+	Size mark = chunk->used;
+	HeldRow *row = chunk_take(chunk, sizeof(HeldRow));
+	int n = state->present ? table->natts : 0;
 
 	if (row == NULL)
 		return false;
@@ -143,7 +143,7 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 		for (int i = 0; i < n && !chunk->full; i++)
 		{
 			row->state[i] = i < Min(state->nattrs, chunk->usable) ? state->value[i]
-				: initial_value(table->schema, i);
+																  : initial_value(table->schema, i);
 			if (row->state[i].kind == CT_VALUE_IMAGE && !table->attr[i].dropped)
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}
@@ -153,15 +153,18 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 
 bool
 contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-				  const CtRawEvent *told)
+					   const CtRawEvent *told)
 {
-	Size		mark = chunk->used;
-	HeldRow    *row = chunk_take(chunk, sizeof(HeldRow));
+	Size mark = chunk->used;
+	HeldRow *row = chunk_take(chunk, sizeof(HeldRow));
 
 	if (row == NULL)
 		return false;
-	*row = (HeldRow) {.instant = told->time, .present = true, .nstate = table->natts,
-		.key_bytes = key->len, .raw = {told->kind, told->set, told->late}};
+	*row = (HeldRow){.instant = told->time,
+					 .present = true,
+					 .nstate = table->natts,
+					 .key_bytes = key->len,
+					 .raw = {told->kind, told->set, told->late}};
 	row->key = chunk_take(chunk, key->len);
 	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
 	if (row->key && row->state)
@@ -169,7 +172,7 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 		memcpy(row->key, key->data, key->len);
 		for (int i = 0; i < table->natts && !chunk->full; i++)
 		{
-			row->state[i] = (CtValue) {.kind = CT_VALUE_NULL};
+			row->state[i] = (CtValue){.kind = CT_VALUE_NULL};
 			if (((told->set & ~told->null) >> i & 1) == 0 || table->attr[i].dropped)
 				continue;
 			row->state[i] = told->value[i];
@@ -180,14 +183,14 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 	return chunk_keep(chunk, row, mark);
 }
 
-/* ---- returning ------------------------------------------------------------------------ */
+/* ---- returning --------------------------------------------------------------- */
 
 void
 contime_held_store(const ContimeTable *table, const HeldRow *row, MemoryContext context,
 				   TupleTableSlot *slot)
 {
-	Datum	   *values = slot->tts_values;
-	bool	   *isnull = slot->tts_isnull;
+	Datum *values = slot->tts_values;
+	bool *isnull = slot->tts_isnull;
 	MemoryContext caller;
 
 	MemoryContextReset(context);

@@ -31,8 +31,7 @@
 #include "lib/qunique.h"
 #include "pgstat.h"
 
-
-/* ---- begin, bind, end ----------------------------------------------------------------- */
+/* ---- begin, bind, end -------------------------------------------------------- */
 
 static void
 find_generation(ContimeScan *scan)
@@ -55,16 +54,15 @@ cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView 
 	 * from their subtransactions.
 	 */
 	return !IsolationIsSerializable() && !IsParallelWorker() &&
-		!contime_capture_pending(table->relid) &&
-		!view->snapshot->takenDuringRecovery && contime_sees_loaded(&view->plain, &g->loaded) &&
-		!contime_cache_lost_rows(g, view);
+		   !contime_capture_pending(table->relid) && !view->snapshot->takenDuringRecovery &&
+		   contime_sees_loaded(&view->plain, &g->loaded) && !contime_cache_lost_rows(g, view);
 }
 
 ContimeScan *
 contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime scan",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "contime scan", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	ContimeScan *scan = palloc0(sizeof(ContimeScan));
 
@@ -147,8 +145,8 @@ contime_scan_next_partition(ContimeScan *scan, int partition)
 static int
 cmp_int64(const void *a, const void *b)
 {
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
 
 	return (x > y) - (x < y);
 }
@@ -169,7 +167,7 @@ latest(const ContimeScan *scan)
 static void
 raise_watermark(pg_atomic_uint64 *served, int64 instant)
 {
-	uint64		latest = pg_atomic_read_u64(served);
+	uint64 latest = pg_atomic_read_u64(served);
 
 	/* "After everything known" says nothing about instants to come. */
 	if (instant == PG_INT64_MAX)
@@ -200,7 +198,7 @@ static bool
 bind_key(ContimeScan *scan, const Datum *keys, const bool *keynulls)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->values);
-	bool		exists;
+	bool exists;
 
 	MemoryContextReset(scan->values);
 	exists = contime_encode_key(scan->table, keys, keynulls, &scan->key);
@@ -232,8 +230,8 @@ announce(ContimeScan *scan)
 	ContimeView *view = scan->view;
 
 	contime_pause("bound", MyDatabaseId);
-	view->tracks = contime_serializable_read(scan->rel, view->snapshot,
-											 scan->by_key ? &scan->key.hash : NULL);
+	view->tracks =
+		contime_serializable_read(scan->rel, view->snapshot, scan->by_key ? &scan->key.hash : NULL);
 	if (view->tracks && scan->generation == NULL)
 		find_generation(scan);
 }
@@ -247,15 +245,15 @@ is_in_memory(const ContimeScan *scan)
 	if (g == NULL)
 		return false;
 	return scan->by_key ? !contime_oversize_key(g, &scan->key)
-		: !g->partial && !contime_oversize_any(g);
+						: !g->partial && !contime_oversize_any(g);
 }
 
 /* Start over, for these instants and perhaps others that are not after `until`. */
 static void
 bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
-	 const Datum *keys, const bool *keynulls)
+			  const Datum *keys, const bool *keynulls)
 {
-	int			(*cmp) (const void *, const void *) = scan->backward ? cmp_int64_backward : cmp_int64;
+	int (*cmp)(const void *, const void *) = scan->backward ? cmp_int64_backward : cmp_int64;
 
 	contime_chunk_reset(&scan->chunk);
 	scan->row = NULL;
@@ -309,28 +307,28 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 }
 
 void
-contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
-				  const Datum *keys, const bool *keynulls)
+contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants, const Datum *keys,
+				  const bool *keynulls)
 {
 	bind_instants(scan, instants, ninstants, PG_INT64_MIN, keys, keynulls);
 }
 
-/* ---- estimates ------------------------------------------------------------------------- */
+/* ---- estimates --------------------------------------------------------------- */
 
 /* Without the locks: a planner waits for nobody, and a number that is just changing will do. */
 void
 contime_count(Oid relid, double *keys, double *events)
 {
 	ContimeGeneration *g = contime_generation(relid);
-	CtStats		stats = g ? contime_generation_stats(g) : (CtStats) {0};
+	CtStats stats = g ? contime_generation_stats(g) : (CtStats){0};
 
 	*keys = stats.keys;
 	*events = stats.recent + stats.young + stats.frozen;
 }
 
 bool
-contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-						int64 from, int64 to)
+contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from,
+						int64 to)
 {
 	bind_instants(scan, &from, from <= to, to, keys, keynulls);
 	return !scan->done;

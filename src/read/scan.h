@@ -16,45 +16,45 @@
 typedef struct HeldRow
 {
 	struct HeldRow *next;
-	int64		instant;
-	bool		present;
-	uint32		key_bytes;
-	char	   *key;
-	int			nstate;
-	CtValue    *state;
-	ContimeRawEvent raw;			/* of an event */
+	int64 instant;
+	bool present;
+	uint32 key_bytes;
+	char *key;
+	int nstate;
+	CtValue *state;
+	ContimeRawEvent raw; /* of an event */
 } HeldRow;
 
 /* A bump allocator over memory got beforehand: under a lock nothing may fail. */
 typedef struct Chunk
 {
-	char	   *data;
-	Size		size;
-	Size		used;
-	bool		full;			/* something did not fit */
-	int			usable;			/* attributes from this one on are initial (shape.c) */
-	HeldRow    *first;
-	HeldRow    *last;
+	char *data;
+	Size size;
+	Size used;
+	bool full;  /* something did not fit */
+	int usable; /* attributes from this one on are initial (shape.c) */
+	HeldRow *first;
+	HeldRow *last;
 } Chunk;
 
 /* Where the walk along one key's changes stands. */
 typedef struct Walk
 {
-	int64		at;				/* every change up to here is held */
-	int64		to;				/* exclusive */
-	bool		started;		/* the state at the start is held */
-	CtState    *previous;
+	int64 at;     /* every change up to here is held */
+	int64 to;     /* exclusive */
+	bool started; /* the state at the start is held */
+	CtState *previous;
 } Walk;
 
 /* Where the telling of one key's events stands. */
 typedef struct EventWalk
 {
-	int64		at;				/* events up to here are held, */
-	int			taken;			/* so many of this instant */
-	int64		to;
+	int64 at;  /* events up to here are held, */
+	int taken; /* so many of this instant */
+	int64 to;
 	ContimeScan *scan;
-	int			skip;			/* of those told now */
-	int			left;			/* before it is enough for one visit */
+	int skip; /* of those told now */
+	int left; /* before it is enough for one visit */
 } EventWalk;
 
 /*
@@ -64,89 +64,90 @@ typedef struct EventWalk
  */
 typedef struct Stale
 {
-	bool		any;
-	int64		from;			/* instants read, the last one included */
-	int64		last;
-	uint32		key_bytes;
-	char		key[CT_MAX_KEY_BYTES];
-	CtState		fresh;
+	bool any;
+	int64 from; /* instants read, the last one included */
+	int64 last;
+	uint32 key_bytes;
+	char key[CT_MAX_KEY_BYTES];
+	CtState fresh;
 } Stale;
 
 struct ContimeScan
 {
-	Relation	rel;
+	Relation rel;
 	const ContimeTable *table;
-	ContimeGeneration *generation;	/* NULL: nothing is in memory */
-	ContimeGeneration *watched; /* where what is read is noted; or NULL */
-	ContimeReferences *held;	/* to its event tables; NULL: it has none */
-	ContimeHeapRead *heap;		/* of a durable table, once it is needed */
-	bool		memory;			/* what is bound is read from memory; or (from_heap) */
-	bool		from_heap;		/* from there, up to this instant: */
-	int64		until;			/* that, or one key which is not what memory has of it */
-	ContimeKey *aside;			/* the key, among all of them; NULL until needed */
-	bool		remembered;		/* memory had something to say */
+	ContimeGeneration *generation; /* NULL: nothing is in memory */
+	ContimeGeneration *watched;    /* where what is read is noted; or NULL */
+	ContimeReferences *held;       /* to its event tables; NULL: it has none */
+	ContimeHeapRead *heap;         /* of a durable table, once it is needed */
+	bool memory;                   /* what is bound is read from memory; or (from_heap) */
+	bool from_heap;                /* from there, up to this instant: */
+	int64 until;                   /* that, or one key which is not what memory has of it */
+	ContimeKey *aside;             /* the key, among all of them; NULL until needed */
+	bool remembered;               /* memory had something to say */
 	ContimeView *view;
-	Chunk		chunk;
-	HeldRow    *row;			/* next to be returned */
-	CtState    *state;			/* where folds go */
-	MemoryContext context;		/* of the scan */
-	MemoryContext values;		/* of the tuple returned last */
+	Chunk chunk;
+	HeldRow *row;          /* next to be returned */
+	CtState *state;        /* where folds go */
+	MemoryContext context; /* of the scan */
+	MemoryContext values;  /* of the tuple returned last */
 
 	/* what is bound */
-	bool		backward;
-	int64	   *instants;		/* sorted, the latest first if backward; no doubles */
-	int			ninstants;
-	int			instant_capacity;
-	bool		by_key;
-	ContimeKey	key;
-	bool		done;
+	bool backward;
+	int64 *instants; /* sorted, the latest first if backward; no doubles */
+	int ninstants;
+	int instant_capacity;
+	bool by_key;
+	ContimeKey key;
+	bool done;
 
-	pg_atomic_uint32 *next;		/* partition nobody reads yet, or NULL: all are ours */
-	uint32		checked;		/* partitions whose data fits the description */
-	uint8		usable[CONTIME_MAX_WORKERS];	/* by partition: attributes from this one on are initial (shape.c) */
+	pg_atomic_uint32 *next; /* partition nobody reads yet, or NULL: all are ours */
+	uint32 checked;         /* partitions whose data fits the description */
+	uint8 usable
+		[CONTIME_MAX_WORKERS]; /* by partition: attributes from this one on are initial (shape.c) */
 
 	/* where it stands: before instants[instant] of the timeline at position */
-	int			partition;
-	uint32		position;
-	CtRef		begun;			/* whose instants these are */
-	int			instant;
-	CtArena		arena;			/* where a timeline from the heap is, */
-	CtRef		store;
-	CtRef		timeline;		/* 0: there is none at hand */
-	int			folds;			/* under this hold of the lock, or look */
-	int			most_folds;		/* allowed under it */
+	int partition;
+	uint32 position;
+	CtRef begun; /* whose instants these are */
+	int instant;
+	CtArena arena; /* where a timeline from the heap is, */
+	CtRef store;
+	CtRef timeline; /* 0: there is none at hand */
+	int folds;      /* under this hold of the lock, or look */
+	int most_folds; /* allowed under it */
 
-	Stale	   *stale;			/* of stale.c; NULL until it is needed */
+	Stale *stale; /* of stale.c; NULL until it is needed */
 
 	/* histories and events: of the key at hand, */
-	int64		from;
-	Walk		walk;
-	EventWalk		event_walk;
-	bool		ended;			/* all of it is held */
-	HeldRow    *pending;		/* until when this state held is not known yet; */
-	Chunk		other;			/* it is here while more is held */
+	int64 from;
+	Walk walk;
+	EventWalk event_walk;
+	bool ended;       /* all of it is held */
+	HeldRow *pending; /* until when this state held is not known yet; */
+	Chunk other;      /* it is here while more is held */
 };
 
 /*
  * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
  * `arg` how far it has come: first of all an int64, the instant.
  */
-typedef ContimeFoldResult (*Visit) (ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
-					   CtRef timeline, int steps);
+typedef ContimeFoldResult (*Visit)(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
+								   CtRef timeline, int steps);
 
 /* Where a scan stands, to come back to. */
 typedef struct Mark
 {
-	Chunk		chunk;
-	CtRef		begun;
-	int			instant;
-	uint32		nunseen;
+	Chunk chunk;
+	CtRef begun;
+	int instant;
+	uint32 nunseen;
 } Mark;
 
 /* The most that a visit to a timeline keeps, in bytes. */
 #define MAX_VISIT_BYTES 64
 
-/* ---- row_buffer.c ---------------------------------------------------------------- */
+/* ---- row_buffer.c ------------------------------------------------------------ */
 
 extern void contime_chunk_init(Chunk *chunk, MemoryContext context);
 extern void contime_chunk_reset(Chunk *chunk);
@@ -158,16 +159,17 @@ extern void contime_chunk_grow(Chunk *chunk);
 extern bool contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state,
 							   int64 instant, const void *key, uint32 key_bytes);
 extern bool contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-							  const CtRawEvent *told);
+								   const CtRawEvent *told);
 
 /* A held row as a virtual tuple, whose values live in a context that is reset for it. */
-extern void contime_held_store(const ContimeTable *table, const HeldRow *row,
-							   MemoryContext context, TupleTableSlot *slot);
+extern void contime_held_store(const ContimeTable *table, const HeldRow *row, MemoryContext context,
+							   TupleTableSlot *slot);
 
-/* ---- stale.c --------------------------------------------------------------------- */
+/* ---- stale.c ----------------------------------------------------------------- */
 
 /* True if something has entered that the snapshot does not see; after gathering. */
-extern bool contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena, CtRef timeline);
+extern bool contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena,
+									  CtRef timeline);
 
 /* The state at an instant was read: note it if new snapshots see another one. */
 extern void contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store,
@@ -191,7 +193,7 @@ extern void contime_scan_notify_stale(ContimeScan *scan);
  */
 extern void contime_scan_notify_missed(ContimeScan *scan);
 
-/* ---- scan.c ---------------------------------------------------------------------- */
+/* ---- scan.c ------------------------------------------------------------------ */
 
 /* The earliest of the bound instants. */
 static inline int64
@@ -201,7 +203,7 @@ contime_scan_earliest(const ContimeScan *scan)
 }
 
 /* The partition to be read after this one (-1: the first one); perhaps none. */
-extern int	contime_scan_next_partition(ContimeScan *scan, int partition);
+extern int contime_scan_next_partition(ContimeScan *scan, int partition);
 
 /* The scan's reader of event tables, begun when it is first needed. */
 extern ContimeHeapRead *contime_scan_heap(ContimeScan *scan);
@@ -210,7 +212,7 @@ extern ContimeHeapRead *contime_scan_heap(ContimeScan *scan);
 extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									int64 from, int64 to);
 
-/* ---- visit.c --------------------------------------------------------------------- */
+/* ---- visit.c ----------------------------------------------------------------- */
 
 /* ERROR 55000 unless the data of the scan's partition fits the table's description. */
 extern void contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store);
@@ -250,4 +252,4 @@ extern ContimeFoldResult contime_scan_visit_heap(ContimeScan *scan, Visit visit,
 extern bool contime_scan_next_key(ContimeScan *scan);
 extern bool contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes);
 
-#endif							/* CONTIME_READ_SCAN_H */
+#endif /* CONTIME_READ_SCAN_H */

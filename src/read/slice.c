@@ -44,10 +44,10 @@
 static ContimeFoldResult
 fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 {
-	uint32		key_bytes;
+	uint32 key_bytes;
 	const void *key = ct_timeline_key(arena, timeline, &key_bytes);
-	bool		overtaken;
-	ContimeFoldResult		fill;
+	bool overtaken;
+	ContimeFoldResult fill;
 
 	if (scan->begun != timeline && !scan->by_key)
 	{
@@ -62,13 +62,13 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 		return CONTIME_FOLD_RESOLVE;
 	for (; scan->instant < scan->ninstants; scan->instant++)
 	{
-		int64		instant = scan->instants[scan->instant];
+		int64 instant = scan->instants[scan->instant];
 
 		if (scan->folds >= scan->most_folds)
 			return CONTIME_FOLD_MORE;
 		scan->folds += 1 + scan->view->runs.nextra / RECENTS_PER_FOLD;
-		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain,
-						 &scan->view->runs, scan->state);
+		ct_timeline_fold(arena, store, timeline, instant, &scan->view->plain, &scan->view->runs,
+						 scan->state);
 		if (overtaken)
 			contime_scan_compare_with_fresh(scan, arena, store, timeline, instant, key, key_bytes);
 		if (scan->state->present &&
@@ -84,19 +84,19 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	for (;;)
 	{
-		CtRef		timeline = ct_store_next(arena, store, &scan->position);
-		ContimeFoldResult		fill;
+		CtRef timeline = ct_store_next(arena, store, &scan->position);
+		ContimeFoldResult fill;
 
 		if (timeline == 0)
 			return CONTIME_FOLD_DONE;
 		fill = fill_timeline(scan, arena, store, timeline);
 		if (fill != CONTIME_FOLD_DONE)
 		{
-			scan->position--;	/* there, not at what was free before it */
+			scan->position--; /* there, not at what was free before it */
 			return fill;
 		}
 		if (scan->stale && scan->stale->any)
-			return CONTIME_FOLD_MORE;	/* tell that first */
+			return CONTIME_FOLD_MORE; /* tell that first */
 	}
 }
 
@@ -104,7 +104,7 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 static ContimeFoldResult
 fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	ContimeFoldResult		fill;
+	ContimeFoldResult fill;
 
 	scan->folds = 0;
 	scan->most_folds = CONTIME_FOLDS_PER_LOCK;
@@ -122,12 +122,12 @@ fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 static bool
 look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, ContimeFoldResult *fill)
 {
-	int			looks = 0;
+	int looks = 0;
 
 	for (int folds = 0; folds < CONTIME_FOLDS_PER_LOCK; folds += Max(scan->folds, 1))
 	{
-		Mark		mark = contime_scan_mark(scan);
-		CtRead		read;
+		Mark mark = contime_scan_mark(scan);
+		CtRead read;
 
 		scan->folds = 0;
 		scan->most_folds = CONTIME_FOLDS_PER_LOOK;
@@ -157,8 +157,7 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, ContimeFoldRes
 
 /* What is bound of the timeline at hand, at most so many instants. */
 static ContimeFoldResult
-fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-		 int steps)
+fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline, int steps)
 {
 	scan->folds = 0;
 	scan->most_folds = steps;
@@ -169,9 +168,9 @@ fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef 
 static ContimeFoldResult
 fill_partition(ContimeScan *scan)
 {
-	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store = scan->generation->store[scan->partition];
-	ContimeFoldResult		fill = CONTIME_FOLD_DONE;
+	CtArena arena = contime_arena(scan->partition);
+	CtRef store = scan->generation->store[scan->partition];
+	ContimeFoldResult fill = CONTIME_FOLD_DONE;
 
 	if (store == 0)
 		return CONTIME_FOLD_DONE;
@@ -189,12 +188,12 @@ fill_partition(ContimeScan *scan)
 static ContimeFoldResult
 fill_some(ContimeScan *scan)
 {
-	int64		from = contime_scan_earliest(scan);
-	ContimeFoldResult		fill;
+	int64 from = contime_scan_earliest(scan);
+	ContimeFoldResult fill;
 
 	if (!scan->from_heap)
 		return scan->by_key ? contime_scan_visit_memory(scan, fill_key, &from, sizeof(from))
-			: fill_partition(scan);
+							: fill_partition(scan);
 	fill = contime_scan_visit_heap(scan, fill_key, NULL);
 	if (fill == CONTIME_FOLD_DONE && scan->timeline == 0 && !scan->by_key && !scan->memory &&
 		scan->generation)

@@ -54,10 +54,12 @@ note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 la
 
 /* The state at an instant was read: do new snapshots see another one? */
 void
-contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline,
-				   int64 instant, const void *key, uint32 key_bytes)
+contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store,
+								CtRef timeline, int64 instant, const void *key, uint32 key_bytes)
 {
-	CtSnapshot	all = {.xmin = PG_UINT64_MAX,.xmax = PG_UINT64_MAX,.until = scan->view->plain.until};
+	CtSnapshot all = {.xmin = PG_UINT64_MAX,
+					  .xmax = PG_UINT64_MAX,
+					  .until = scan->view->plain.until};
 
 	/* What is after everything known says nothing about instants. */
 	if (instant == PG_INT64_MAX)
@@ -73,8 +75,8 @@ contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef s
  * something else?  False: contime_scan_resolve() first.
  */
 bool
-contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
-						int64 from, int64 last)
+contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline, int64 from,
+						int64 last)
 {
 	if (!contime_scan_is_overtaken(scan, arena, timeline))
 		return true;
@@ -88,8 +90,8 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 static void
 tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
-	int64		to = last == PG_INT64_MAX ? PG_INT64_MAX : last + 1;
-	uint64		what = hash_bytes_extended(key, key_bytes, scan->watched->serial);
+	int64 to = last == PG_INT64_MAX ? PG_INT64_MAX : last + 1;
+	uint64 what = hash_bytes_extended(key, key_bytes, scan->watched->serial);
 
 	what = hash_combine64(hash_combine64(what, from), last);
 	if (told_lxid != MyProc->lxid)
@@ -108,7 +110,7 @@ tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 las
 void
 contime_scan_notify_stale(ContimeScan *scan)
 {
-	Stale	   *stale = scan->stale;
+	Stale *stale = scan->stale;
 
 	if (stale == NULL || !stale->any)
 		return;
@@ -121,9 +123,9 @@ static bool
 has_missed(const ContimeScan *scan, int partition)
 {
 	const CtSnapshot *plain = &scan->view->plain;
-	CtArena		arena = contime_arena(partition);
-	CtRef		store = scan->watched->store[partition];
-	uint64		untold = store == 0 ? 0 : ct_store_unnotified(&arena, store);
+	CtArena arena = contime_arena(partition);
+	CtRef store = scan->watched->store[partition];
+	uint64 untold = store == 0 ? 0 : ct_store_unnotified(&arena, store);
 
 	if (plain->xmin > untold)
 		return false;
@@ -141,16 +143,17 @@ has_missed(const ContimeScan *scan, int partition)
 void
 contime_scan_notify_missed(ContimeScan *scan)
 {
-	bool		missed = false;
+	bool missed = false;
 
-	if (scan->watched == NULL || !scan->watched->partial || contime_scan_earliest(scan) == PG_INT64_MAX)
+	if (scan->watched == NULL || !scan->watched->partial ||
+		contime_scan_earliest(scan) == PG_INT64_MAX)
 		return;
-	pg_memory_barrier();		/* what is read has been noted */
+	pg_memory_barrier(); /* what is read has been noted */
 	if (scan->by_key)
 		missed = has_missed(scan, scan->partition);
 	for (int p = 0; !scan->by_key && !missed && p < contime_shared->partitions; p++)
 		missed = has_missed(scan, p);
 	if (missed)
-		tell(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0, contime_scan_earliest(scan),
-			 scan->until);
+		tell(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0,
+			 contime_scan_earliest(scan), scan->until);
 }

@@ -32,9 +32,9 @@
 void
 contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	uint32		bit = UINT32_C(1) << scan->partition;
-	int			conflict;
-	int			usable = CT_MAX_ATTRS;
+	uint32 bit = UINT32_C(1) << scan->partition;
+	int conflict;
+	int usable = CT_MAX_ATTRS;
 
 	if ((scan->checked & bit) == 0 &&
 		contime_schema_conflict(scan->table, ct_store_schema(arena, store), 0) >= 0)
@@ -72,9 +72,10 @@ contime_scan_resolve(ContimeScan *scan)
 ContimeFoldResult
 contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
 {
-	uint32		key_bytes;
+	uint32 key_bytes;
 	const void *key;
-	ContimeFoldResult result = contime_fold_gather(scan->view, scan->generation, arena, store, timeline);
+	ContimeFoldResult result =
+		contime_fold_gather(scan->view, scan->generation, arena, store, timeline);
 
 	if (result != CONTIME_FOLD_INCOMPLETE || !scan->view->runs.retracts)
 		return result;
@@ -92,7 +93,10 @@ contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef 
 Mark
 contime_scan_mark(const ContimeScan *scan)
 {
-	return (Mark) {.chunk = scan->chunk, .begun = scan->begun, .instant = scan->instant, .nunseen = scan->view->nunseen};
+	return (Mark){.chunk = scan->chunk,
+				  .begun = scan->begun,
+				  .instant = scan->instant,
+				  .nunseen = scan->view->nunseen};
 }
 
 /* Forget what was held since: it may be torn. */
@@ -120,17 +124,17 @@ absent(const ContimeScan *scan)
 typedef struct KeyVisit
 {
 	ContimeScan *scan;
-	Visit		visit;
-	void	   *arg;
-	Size		arg_bytes;
-	Mark		mark;			/* to come back to, */
-	char		start[MAX_VISIT_BYTES]; /* with arg as it was */
+	Visit visit;
+	void *arg;
+	Size arg_bytes;
+	Mark mark;                   /* to come back to, */
+	char start[MAX_VISIT_BYTES]; /* with arg as it was */
 } KeyVisit;
 
 static ContimeFoldResult
 visit_key(void *arg, const CtArena *arena, CtRef store, CtRef timeline, int steps)
 {
-	KeyVisit   *key = arg;
+	KeyVisit *key = arg;
 
 	return key->visit(key->scan, key->arg, arena, store, timeline, steps);
 }
@@ -139,7 +143,7 @@ visit_key(void *arg, const CtArena *arena, CtRef store, CtRef timeline, int step
 static void
 undo_visit(void *arg)
 {
-	KeyVisit   *key = arg;
+	KeyVisit *key = arg;
 
 	contime_scan_go_back(key->scan, &key->mark);
 	memcpy(key->arg, key->start, key->arg_bytes);
@@ -148,11 +152,11 @@ undo_visit(void *arg)
 ContimeFoldResult
 contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 {
-	CtArena		arena = contime_arena(scan->partition);
-	CtRef		store = scan->generation->store[scan->partition];
-	int64		from = *(int64 *) arg;
-	KeyVisit	key = {scan, visit, arg, arg_bytes, contime_scan_mark(scan)};
-	ContimeFoldResult		fill = absent(scan);
+	CtArena arena = contime_arena(scan->partition);
+	CtRef store = scan->generation->store[scan->partition];
+	int64 from = *(int64 *) arg;
+	KeyVisit key = {scan, visit, arg, arg_bytes, contime_scan_mark(scan)};
+	ContimeFoldResult fill = absent(scan);
 
 	if (store == 0)
 		return fill;
@@ -160,7 +164,7 @@ contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_by
 	contime_scan_check_conflict(scan, &arena, store);
 	memcpy(key.start, arg, arg_bytes);
 	fill = contime_fold_key(&arena, store, scan->partition, &scan->key, scan->table->source != NULL,
-							&(ContimeFoldVisitor) {visit_key, undo_visit, &key});
+							&(ContimeFoldVisitor){visit_key, undo_visit, &key});
 	if (fill == CONTIME_FOLD_ABSENT)
 		fill = absent(scan);
 	contime_scan_notify_stale(scan);
@@ -185,7 +189,7 @@ void
 contime_scan_turn_to_heap(ContimeScan *scan)
 {
 	const ContimeKey *key = scan->by_key ? &scan->key : scan->aside;
-	Datum		keys[INDEX_MAX_KEYS];
+	Datum keys[INDEX_MAX_KEYS];
 	MemoryContext caller = MemoryContextSwitchTo(scan->values);
 
 	MemoryContextReset(scan->values);
@@ -201,14 +205,14 @@ contime_scan_turn_to_heap(ContimeScan *scan)
 bool
 contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 {
-	ContimeFoldResult		fill;
+	ContimeFoldResult fill;
 
 	Assert(arg_bytes <= MAX_VISIT_BYTES);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		fill = scan->from_heap ? contime_scan_visit_heap(scan, visit, arg)
-			: contime_scan_visit_memory(scan, visit, arg, arg_bytes);
+							   : contime_scan_visit_memory(scan, visit, arg, arg_bytes);
 		if (fill == CONTIME_FOLD_RESOLVE)
 			contime_scan_resolve(scan);
 		else if (fill == CONTIME_FOLD_INCOMPLETE)
@@ -220,13 +224,13 @@ contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 	return fill != CONTIME_FOLD_DONE;
 }
 
-/* ---- one key after the other ------------------------------------------------------- */
+/* ---- one key after the other ------------------------------------------------- */
 
 /* Of one timeline after the other the key, until its own is visited. */
 static void
 keep_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
 {
-	uint32		bytes;
+	uint32 bytes;
 	const void *key = ct_timeline_key(arena, timeline, &bytes);
 
 	/* (There is room: nothing may fail here.) */
@@ -238,8 +242,8 @@ keep_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
 static bool
 next_key_of(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
-	CtRef		timeline;
-	CtRead		read;
+	CtRef timeline;
+	CtRead read;
 
 	resetStringInfo(&scan->key.data);
 	enlargeStringInfo(&scan->key.data, CT_MAX_KEY_BYTES);
@@ -270,8 +274,8 @@ next_key_in_memory(ContimeScan *scan)
 	for (; scan->partition < contime_shared->partitions;
 		 scan->partition = contime_scan_next_partition(scan, scan->partition), scan->position = 0)
 	{
-		CtArena		arena = contime_arena(scan->partition);
-		CtRef		store = scan->generation->store[scan->partition];
+		CtArena arena = contime_arena(scan->partition);
+		CtRef store = scan->generation->store[scan->partition];
 
 		CHECK_FOR_INTERRUPTS();
 		if (store == 0)
@@ -289,7 +293,7 @@ next_key_in_memory(ContimeScan *scan)
 static bool
 next_key_in_heap(ContimeScan *scan)
 {
-	uint32		bytes;
+	uint32 bytes;
 	const void *key;
 
 	if (!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
@@ -303,7 +307,7 @@ next_key_in_heap(ContimeScan *scan)
 bool
 contime_scan_next_key(ContimeScan *scan)
 {
-	bool		found;
+	bool found;
 
 	if (scan->done)
 		return false;
@@ -314,7 +318,7 @@ contime_scan_next_key(ContimeScan *scan)
 	}
 	if (scan->memory)
 	{
-		scan->from_heap = false;	/* that was the last key, perhaps */
+		scan->from_heap = false; /* that was the last key, perhaps */
 		found = next_key_in_memory(scan);
 	}
 	else

@@ -50,41 +50,41 @@
 /* A table has both OIDs, a database only the first, a role only the second. */
 typedef struct AccountKey
 {
-	Oid			database;
-	Oid			object;
+	Oid database;
+	Oid object;
 } AccountKey;
 
 typedef struct Account
 {
-	AccountKey	key;
-	uint32		refs;			/* generations, or accounts of tables */
-	int			next;			/* free: the next free one */
+	AccountKey key;
+	uint32 refs; /* generations, or accounts of tables */
+	int next;    /* free: the next free one */
 	pg_atomic_uint64 bytes;
-	pg_atomic_uint32 held;		/* of a role */
-	slock_t		mutex;			/* of a table: of what follows */
-	int			owner;
-	int			database;
-	pg_atomic_uint64 quota[CONTIME_LEVELS];	/* as int64 */
+	pg_atomic_uint32 held; /* of a role */
+	slock_t mutex;         /* of a table: of what follows */
+	int owner;
+	int database;
+	pg_atomic_uint64 quota[CONTIME_LEVELS]; /* as int64 */
 } Account;
 
 typedef struct AccountEntry
 {
-	AccountKey	key;
-	int			account;
+	AccountKey key;
+	int account;
 } AccountEntry;
 
 typedef struct Accounts
 {
-	int			free;			/* first of the list */
+	int free; /* first of the list */
 	pg_atomic_uint32 owners;
-	pg_atomic_uint32 default_kb[CONTIME_LEVELS];	/* as int32 */
-	Account		account[MOST_ACCOUNTS];
+	pg_atomic_uint32 default_kb[CONTIME_LEVELS]; /* as int32 */
+	Account account[MOST_ACCOUNTS];
 } Accounts;
 
 static Accounts *accounts = NULL;
 static HTAB *index_of = NULL;
 
-/* ---- shared memory ------------------------------------------------------------------ */
+/* ---- shared memory ----------------------------------------------------------- */
 
 Size
 contime_accounts_bytes(void)
@@ -99,7 +99,7 @@ format_accounts(void)
 	memset(accounts, 0, sizeof(Accounts));
 	for (int i = 0; i < MOST_ACCOUNTS; i++)
 	{
-		Account    *account = &accounts->account[i];
+		Account *account = &accounts->account[i];
 
 		account->next = i + 1 < MOST_ACCOUNTS ? i + 1 : NO_ACCOUNT;
 		SpinLockInit(&account->mutex);
@@ -125,8 +125,8 @@ publish_default(bool of_database, int kb)
 void
 contime_accounts_startup(bool format)
 {
-	HASHCTL		info;
-	bool		found;
+	HASHCTL info;
+	bool found;
 
 	accounts = ShmemInitStruct("contime accounts", sizeof(Accounts), &found);
 	info.keysize = sizeof(AccountKey);
@@ -148,16 +148,16 @@ contime_account_default(ContimeLevel level)
 	return (int) pg_atomic_read_u32(&accounts->default_kb[level]);
 }
 
-/* ---- opening and closing, under the registry lock -------------------------------------- */
+/* ---- opening and closing, under the registry lock ---------------------------- */
 
 /* The account of a key with one reference more, or NO_ACCOUNT. */
 static int
 open_account(Oid database, Oid object)
 {
-	AccountKey	key = {.database = database,.object = object};
-	bool		found;
+	AccountKey key = {.database = database, .object = object};
+	bool found;
 	AccountEntry *entry = hash_search(index_of, &key, HASH_FIND, &found);
-	int			i;
+	int i;
 
 	if (entry == NULL && accounts->free != NO_ACCOUNT)
 		entry = hash_search(index_of, &key, HASH_ENTER_NULL, &found);
@@ -178,7 +178,7 @@ open_account(Oid database, Oid object)
 static void
 close_account(int i)
 {
-	Account    *account = &accounts->account[i];
+	Account *account = &accounts->account[i];
 
 	if (i == NO_ACCOUNT || --account->refs > 0)
 		return;
@@ -194,7 +194,7 @@ static Account *
 account_of(const ContimeGeneration *g, ContimeLevel level)
 {
 	const Account *table;
-	int			i = g->account;
+	int i = g->account;
 
 	if (i == NO_ACCOUNT)
 		return NULL;
@@ -204,13 +204,13 @@ account_of(const ContimeGeneration *g, ContimeLevel level)
 	return i == NO_ACCOUNT ? NULL : &accounts->account[i];
 }
 
-/* ---- adding -------------------------------------------------------------------------------- */
+/* ---- adding ------------------------------------------------------------------ */
 
 /* Add to one account; *held counts the accounts that have something. */
 static void
 add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 {
-	uint64		before = pg_atomic_fetch_add_u64(&account->bytes, change);
+	uint64 before = pg_atomic_fetch_add_u64(&account->bytes, change);
 
 	if (held && change != 0 && before == 0)
 		pg_atomic_fetch_add_u32(held, 1);
@@ -222,7 +222,7 @@ add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 static void
 charge(Account *table, int64 change)
 {
-	Account    *owner;
+	Account *owner;
 
 	SpinLockAcquire(&table->mutex);
 	owner = &accounts->account[table->owner];
@@ -235,8 +235,8 @@ charge(Account *table, int64 change)
 static Size
 store_bytes(const ContimeGeneration *g, int partition)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStats		stats;
+	CtArena arena = contime_arena(partition);
+	CtStats stats;
 
 	if (g->store[partition] == 0)
 		return 0;
@@ -253,20 +253,20 @@ contime_charge_begin(const ContimeGeneration *g, int partition)
 void
 contime_charge_end(ContimeGeneration *g, int partition, Size before)
 {
-	Size		after = store_bytes(g, partition);
-	Account    *table = account_of(g, CONTIME_OF_TABLE);
+	Size after = store_bytes(g, partition);
+	Account *table = account_of(g, CONTIME_OF_TABLE);
 
 	Assert(table || after == before);
 	if (table && after != before)
 		charge(table, (int64) (after - before));
 }
 
-/* ---- quotas ----------------------------------------------------------------------------------- */
+/* ---- quotas ------------------------------------------------------------------ */
 
 Size
 contime_account_used(const ContimeGeneration *g, ContimeLevel level)
 {
-	Account    *account = account_of(g, level);
+	Account *account = account_of(g, level);
 
 	return account ? pg_atomic_read_u64(&account->bytes) : 0;
 }
@@ -274,7 +274,7 @@ contime_account_used(const ContimeGeneration *g, ContimeLevel level)
 int64
 contime_account_quota(const ContimeGeneration *g, ContimeLevel level)
 {
-	Account    *table = account_of(g, CONTIME_OF_TABLE);
+	Account *table = account_of(g, CONTIME_OF_TABLE);
 
 	if (level == CONTIME_UNLIMITED)
 		return -1;
@@ -282,9 +282,10 @@ contime_account_quota(const ContimeGeneration *g, ContimeLevel level)
 }
 
 bool
-contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b, ContimeLevel level)
+contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b,
+						  ContimeLevel level)
 {
-	Account    *account = account_of(a, level);
+	Account *account = account_of(a, level);
 
 	return account && account == account_of(b, level);
 }
@@ -292,7 +293,7 @@ contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b
 uint32
 contime_account_owners(void)
 {
-	int32		owners = (int32) pg_atomic_read_u32(&accounts->owners);
+	int32 owners = (int32) pg_atomic_read_u32(&accounts->owners);
 
 	return Max(owners, 1);
 }
@@ -300,8 +301,8 @@ contime_account_owners(void)
 uint32
 contime_account_tables(const ContimeGeneration *g)
 {
-	Account    *owner = account_of(g, CONTIME_OF_ROLE);
-	int32		tables = owner ? (int32) pg_atomic_read_u32(&owner->held) : 1;
+	Account *owner = account_of(g, CONTIME_OF_ROLE);
+	int32 tables = owner ? (int32) pg_atomic_read_u32(&owner->held) : 1;
 
 	return Max(tables, 1);
 }
@@ -309,8 +310,8 @@ contime_account_tables(const ContimeGeneration *g)
 ContimeLevel
 contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 {
-	Account    *table = account_of(g, CONTIME_OF_TABLE);
-	bool		limited = false;
+	Account *table = account_of(g, CONTIME_OF_TABLE);
+	bool limited = false;
 
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 		limited |= contime_account_quota(g, level) >= 0;
@@ -321,7 +322,7 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 	charge(table, bytes);
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 	{
-		int64		quota = contime_account_quota(g, level);
+		int64 quota = contime_account_quota(g, level);
 
 		if (quota >= 0 && contime_account_used(g, level) > (uint64) quota)
 		{
@@ -333,12 +334,12 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 	return CONTIME_UNLIMITED;
 }
 
-/* ---- whom a generation is charged to -------------------------------------------------------------- */
+/* ---- whom a generation is charged to ----------------------------------------- */
 
 static bool
 is_noted(const ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 {
-	Account    *role = account_of(g, CONTIME_OF_ROLE);
+	Account *role = account_of(g, CONTIME_OF_ROLE);
 
 	if (role == NULL || role->key.object != owner)
 		return false;
@@ -352,8 +353,8 @@ is_noted(const ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 static bool
 join_account(ContimeGeneration *g)
 {
-	int			i = open_account(g->database, g->relation);
-	Account    *table = &accounts->account[i];
+	int i = open_account(g->database, g->relation);
+	Account *table = &accounts->account[i];
 
 	if (i == NO_ACCOUNT)
 		return false;
@@ -372,9 +373,9 @@ join_account(ContimeGeneration *g)
 static bool
 give_to_owner(Account *table, Oid role)
 {
-	int			before = table->owner;
-	int			after = open_account(InvalidOid, role);
-	uint64		bytes;
+	int before = table->owner;
+	int after = open_account(InvalidOid, role);
+	uint64 bytes;
 
 	if (after == NO_ACCOUNT)
 		return false;
@@ -396,16 +397,16 @@ give_to_owner(Account *table, Oid role)
 bool
 contime_account_note(ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 {
-	Account    *table;
-	bool		noted;
+	Account *table;
+	bool noted;
 
 	if (is_noted(g, owner, quota))
 		return true;
 	contime_registry_lock(LW_EXCLUSIVE);
 	noted = g->account != NO_ACCOUNT || join_account(g);
 	table = account_of(g, CONTIME_OF_TABLE);
-	if (noted && (table->owner == NO_ACCOUNT ||
-				  accounts->account[table->owner].key.object != owner))
+	if (noted &&
+		(table->owner == NO_ACCOUNT || accounts->account[table->owner].key.object != owner))
 		noted = give_to_owner(table, owner);
 
 	/* (One that has an owner keeps it if there is no account for another.) */

@@ -35,10 +35,10 @@ agent_entry(Oid database, bool create)
 
 		if (agent->database == database)
 			return agent;
-		if (unused == NULL && (agent->database == InvalidOid ||
-							   (agent->pid == 0 && agent->loader_pid == 0 &&
-								agent->not_before < GetCurrentTimestamp() &&
-								agent->stopped_until < GetCurrentTimestamp())))
+		if (unused == NULL &&
+			(agent->database == InvalidOid || (agent->pid == 0 && agent->loader_pid == 0 &&
+											   agent->not_before < GetCurrentTimestamp() &&
+											   agent->stopped_until < GetCurrentTimestamp())))
 			unused = agent;
 	}
 	if (!create || unused == NULL)
@@ -52,7 +52,7 @@ void
 contime_agent_wake(Oid database)
 {
 	ContimeAgent *agent;
-	Latch	   *latch;
+	Latch *latch;
 
 	contime_registry_lock(LW_SHARED);
 	agent = agent_entry(database, false);
@@ -66,7 +66,7 @@ int
 contime_agent_pid(Oid database, bool loader)
 {
 	ContimeAgent *agent;
-	int			pid = 0;
+	int pid = 0;
 
 	contime_registry_lock(LW_SHARED);
 	agent = agent_entry(database, false);
@@ -94,7 +94,7 @@ contime_agent_claim_start(Oid database)
 {
 	ContimeAgent *agent;
 	TimestampTz now = GetCurrentTimestamp();
-	bool		start;
+	bool start;
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
@@ -129,7 +129,7 @@ bool
 contime_loader_attach(Oid database)
 {
 	ContimeAgent *agent;
-	bool		attached;
+	bool attached;
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);
@@ -146,7 +146,7 @@ bool
 contime_agent_attach(Oid database)
 {
 	ContimeAgent *agent;
-	bool		attached;
+	bool attached;
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	agent = agent_entry(database, true);

@@ -57,7 +57,7 @@ plain_bytes(void)
 Size
 contime_budget_share(const ContimeGeneration *g, ContimeLevel level)
 {
-	Size		share = (plain_bytes() - RESERVE(plain_bytes())) / contime_account_owners();
+	Size share = (plain_bytes() - RESERVE(plain_bytes())) / contime_account_owners();
 
 	return level == CONTIME_OF_ROLE ? share : share / contime_account_tables(g);
 }
@@ -66,10 +66,10 @@ contime_budget_share(const ContimeGeneration *g, ContimeLevel level)
 static Size
 share_left(const ContimeGeneration *g, ContimeLevel level)
 {
-	double		allocated = ct_region_allocated(contime_region);
-	double		pages_per_byte = ct_region_used(contime_region) / Max(allocated, 1);
-	Size		has = (Size) (contime_account_used(g, level) * pages_per_byte);
-	Size		share = contime_budget_share(g, level);
+	double allocated = ct_region_allocated(contime_region);
+	double pages_per_byte = ct_region_used(contime_region) / Max(allocated, 1);
+	Size has = (Size) (contime_account_used(g, level) * pages_per_byte);
+	Size share = contime_budget_share(g, level);
 
 	return share > has ? share - has : 0;
 }
@@ -77,12 +77,12 @@ share_left(const ContimeGeneration *g, ContimeLevel level)
 uint32
 contime_budget_keep(const ContimeGeneration *g)
 {
-	Size		used = ct_region_used(contime_region);
-	Size		left = plain_bytes() > used ? plain_bytes() - used : 0;
-	Size		reserve = RESERVE(plain_bytes());
-	Size		of_role;
-	Size		of_table;
-	Size		keep;
+	Size used = ct_region_used(contime_region);
+	Size left = plain_bytes() > used ? plain_bytes() - used : 0;
+	Size reserve = RESERVE(plain_bytes());
+	Size of_role;
+	Size of_table;
+	Size keep;
 
 	/* The common case: nobody is near it. */
 	if (left > 2 * reserve)
@@ -98,9 +98,10 @@ contime_budget_keep(const ContimeGeneration *g)
 static Size
 left_by_caches(void)
 {
-	Size		reserve = RESERVE(plain_bytes());
+	Size reserve = RESERVE(plain_bytes());
 
-	return Max(ct_region_total(contime_region) / 32, reserve > HALF_EMPTY ? reserve - HALF_EMPTY : 0);
+	return Max(ct_region_total(contime_region) / 32,
+			   reserve > HALF_EMPTY ? reserve - HALF_EMPTY : 0);
 }
 
 bool
@@ -112,15 +113,15 @@ contime_budget_region_holds(Size more)
 bool
 contime_budget_region_loads(Size more, bool by_keys)
 {
-	Size		total = ct_region_total(contime_region);
+	Size total = ct_region_total(contime_region);
 
 	/*
 	 * With the pages nearly all in use it is uncertain, as each has pieces of
 	 * one size: keys are tried nevertheless as long as much in them is free.
 	 */
 	return contime_budget_region_holds(more) &&
-		(ct_region_used(contime_region) + left_by_caches() < plain_bytes() ||
-		 (by_keys && ct_region_allocated(contime_region) < total / 2));
+		   (ct_region_used(contime_region) + left_by_caches() < plain_bytes() ||
+			(by_keys && ct_region_allocated(contime_region) < total / 2));
 }
 
 ContimeLevel
@@ -128,7 +129,7 @@ contime_budget_tight(const ContimeGeneration *g, Size more)
 {
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 	{
-		int64		quota = contime_account_quota(g, level);
+		int64 quota = contime_account_quota(g, level);
 
 		if (quota >= 0 && contime_account_used(g, level) + more >= LOAD_MOST((Size) quota))
 			return level;
@@ -140,18 +141,18 @@ bool
 contime_budget_loads(const ContimeGeneration *g, Size more, bool by_keys)
 {
 	return contime_budget_region_loads(more, by_keys) &&
-		(g == NULL || contime_budget_tight(g, more) == CONTIME_UNLIMITED);
+		   (g == NULL || contime_budget_tight(g, more) == CONTIME_UNLIMITED);
 }
 
 Size
 contime_budget_left(const ContimeGeneration *g)
 {
-	Size		left = PG_INT64_MAX;
+	Size left = PG_INT64_MAX;
 
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 	{
-		int64		quota = contime_account_quota(g, level);
-		Size		used = contime_account_used(g, level);
+		int64 quota = contime_account_quota(g, level);
+		Size used = contime_account_used(g, level);
 
 		if (quota >= 0)
 			left = Min(left, (Size) quota > used ? quota - used : 0);
@@ -162,18 +163,17 @@ contime_budget_left(const ContimeGeneration *g)
 bool
 contime_budget_grows(const ContimeGeneration *g)
 {
-	Size		total = ct_region_total(contime_region);
-	Size		keep = Min((Size) contime_budget_keep(g) * CT_PAGE_BYTES, left_by_caches());
+	Size total = ct_region_total(contime_region);
+	Size keep = Min((Size) contime_budget_keep(g) * CT_PAGE_BYTES, left_by_caches());
 
-	return contime_budget_left(g) > 0 &&
-		ct_region_allocated(contime_region) < GROW_MOST(total) &&
-		ct_region_used(contime_region) + Max(keep, total / 64) < plain_bytes();
+	return contime_budget_left(g) > 0 && ct_region_allocated(contime_region) < GROW_MOST(total) &&
+		   ct_region_used(contime_region) + Max(keep, total / 64) < plain_bytes();
 }
 
 Size
 contime_budget_key(const ContimeGeneration *g)
 {
-	Size		most = KEY_MOST(ct_region_total(contime_region));
+	Size most = KEY_MOST(ct_region_total(contime_region));
 
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 		if (contime_account_quota(g, level) >= 0)

@@ -34,7 +34,7 @@ contime_due_add(ContimeDue *sum, const ContimeDue *due)
 bool
 contime_make_due(ContimeGeneration *g, ContimeDue *due)
 {
-	bool		was_empty;
+	bool was_empty;
 
 	SpinLockAcquire(&g->notice_mutex);
 	was_empty = g->due.seq == 0;
@@ -47,9 +47,9 @@ contime_make_due(ContimeGeneration *g, ContimeDue *due)
 void
 contime_notice_reset(ContimeGeneration *g, bool lost)
 {
-	ContimeDue	due = {.from = PG_INT64_MIN, .to = PG_INT64_MAX, .reset = true};
+	ContimeDue due = {.from = PG_INT64_MIN, .to = PG_INT64_MAX, .reset = true};
 
-	bool		was_empty = contime_make_due(g, &due);
+	bool was_empty = contime_make_due(g, &due);
 
 	if (lost)
 		pg_atomic_write_u64(&g->lost, due.seq);

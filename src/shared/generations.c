@@ -40,18 +40,18 @@ init_oversize(ContimeOversize *oversize)
 /* What a generation is opened for. */
 typedef struct Opening
 {
-	Oid			database;
-	Oid			relation;
-	Oid			owner;
-	uint64		xid;
-	bool		reset_due;			/* the table is older than the server's start */
+	Oid database;
+	Oid relation;
+	Oid owner;
+	uint64 xid;
+	bool reset_due; /* the table is older than the server's start */
 } Opening;
 
 static Oid
 owner_of(Oid relation)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -106,11 +106,11 @@ generation_reset(ContimeGeneration *g)
 static ContimeGeneration *
 generation_new(const Opening *opening)
 {
-	int			index = contime_slots_allow(opening->owner) ? contime_slot_find() : -1;
+	int index = contime_slots_allow(opening->owner) ? contime_slot_find() : -1;
 	RegistryKey key = {opening->database, opening->relation};
 	RegistryEntry *entry;
 	ContimeGeneration *g;
-	bool		found;
+	bool found;
 
 	if (index < 0)
 		return NULL;
@@ -128,10 +128,12 @@ generation_new(const Opening *opening)
 	g->older = found ? entry->newest : -1;
 	g->since = GetCurrentTimestamp();
 	if (!found)
-		pg_atomic_write_u64(&g->read_watermark, pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
+		pg_atomic_write_u64(&g->read_watermark,
+							pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
 	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
 	g->reset_due = opening->reset_due || had_generation(g->older);
-	g->opened = Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
+	g->opened =
+		Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
 	g->seq = g->sent = g->opened;
 	pg_atomic_write_u64(&g->lost, g->reset_due ? g->opened : 0);
 	entry->newest = index;
@@ -145,14 +147,14 @@ generation_new(const Opening *opening)
  */
 typedef struct Own
 {
-	Oid			relation;
-	uint64		serial;
+	Oid relation;
+	uint64 serial;
 	SubTransactionId subid;
 } Own;
 
-static Own *own = NULL;			/* in TopTransactionContext */
-static int	nown = 0;
-static int	own_capacity = 0;
+static Own *own = NULL; /* in TopTransactionContext */
+static int nown = 0;
+static int own_capacity = 0;
 
 static void
 own_on_xact_end(XactEvent event, void *arg)
@@ -191,13 +193,13 @@ own_prepare(void)
 		return;
 	own_capacity = Max(16, own_capacity * 2);
 	own = own ? repalloc(own, own_capacity * sizeof(Own))
-		: MemoryContextAlloc(TopTransactionContext, own_capacity * sizeof(Own));
+			  : MemoryContextAlloc(TopTransactionContext, own_capacity * sizeof(Own));
 }
 
 static void
 own_note(const ContimeGeneration *g)
 {
-	own[nown++] = (Own) {g->relation, g->serial, GetCurrentSubTransactionId()};
+	own[nown++] = (Own){g->relation, g->serial, GetCurrentSubTransactionId()};
 }
 
 /* The serial of the generation of a table that this subtransaction has opened last, or 0. */
@@ -219,16 +221,17 @@ serves_as_new(const ContimeGeneration *newest, uint64 xid)
 	if (xid == 0)
 		return newest->xid == 0;
 	return contime_generation_is_opened(newest) && contime_generation_is_empty(newest) &&
-		pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache) == CONTIME_CACHE_NONE;
+		   pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache) ==
+			   CONTIME_CACHE_NONE;
 }
 
 /* One try; NULL: there is no slot for it. */
 static ContimeGeneration *
 generation_open(const Opening *opening)
 {
-	uint64		superseded = opening->xid == 0 ? 0 : own_serial(opening->relation);
+	uint64 superseded = opening->xid == 0 ? 0 : own_serial(opening->relation);
 	ContimeGeneration *g = NULL;
-	int			newest;
+	int newest;
 
 	contime_registry_lock(LW_EXCLUSIVE);
 	newest = contime_chain_newest(opening->database, opening->relation);
@@ -236,7 +239,8 @@ generation_open(const Opening *opening)
 		g = &contime_shared->generation[newest];
 
 	/* One that is decided on by the same subtransaction will not be in force again. */
-	else if (newest >= 0 && superseded != 0 && contime_shared->generation[newest].serial == superseded)
+	else if (newest >= 0 && superseded != 0 &&
+			 contime_shared->generation[newest].serial == superseded)
 		contime_chain_kill(newest);
 	if (g == NULL)
 		g = generation_new(opening);
@@ -247,13 +251,11 @@ generation_open(const Opening *opening)
 static Opening
 opening_of(Oid relation, uint64 xid)
 {
-	Opening		opening = {
-		.database = MyDatabaseId,
-		.relation = relation,
-		.owner = owner_of(relation),
-		.xid = xid,
-		.reset_due = xid == 0 && contime_is_old(relation)
-	};
+	Opening opening = {.database = MyDatabaseId,
+					   .relation = relation,
+					   .owner = owner_of(relation),
+					   .xid = xid,
+					   .reset_due = xid == 0 && contime_is_old(relation)};
 
 	return opening;
 }
@@ -262,8 +264,8 @@ opening_of(Oid relation, uint64 xid)
 static bool
 is_idle(ContimeGeneration *g)
 {
-	CtStats		stats;
-	bool		due;
+	CtStats stats;
+	bool due;
 
 	if (!g->used || g->dead || !g->agreed || g->dropped != 0 ||
 		contime_cache_state(g) == CONTIME_CACHE_LOADING ||
@@ -290,19 +292,20 @@ is_locked_by_me(const LOCKTAG *tag)
 static bool
 end_idle(ContimeGeneration *g)
 {
-	uint64		serial = g->serial;
-	LOCKTAG		tag;
-	bool		idle;
+	uint64 serial = g->serial;
+	LOCKTAG tag;
+	bool idle;
 
 	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
-	if (is_locked_by_me(&tag) ||
-		LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false, NULL) == LOCKACQUIRE_NOT_AVAIL)
+	if (is_locked_by_me(&tag) || LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false,
+													 NULL) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	contime_registry_lock(LW_EXCLUSIVE);
 	idle = g->serial == serial && is_idle(g);
 	if (idle)
 	{
-		contime_early_raise(contime_early_of(g->database, g->relation), (int64) pg_atomic_read_u64(&g->read_watermark));
+		contime_early_raise(contime_early_of(g->database, g->relation),
+							(int64) pg_atomic_read_u64(&g->read_watermark));
 		contime_chain_end(g - contime_shared->generation);
 	}
 	contime_registry_unlock();
@@ -318,7 +321,7 @@ end_idle(ContimeGeneration *g)
 static void
 slots_reclaim(void)
 {
-	int			ended = 0;
+	int ended = 0;
 
 	(void) contime_generations_sweep();
 	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsInParallelMode())
@@ -359,7 +362,7 @@ generation_try(const Opening *opening)
 ContimeGeneration *
 contime_generation_try(Oid relation, uint64 xid)
 {
-	Opening		opening = opening_of(relation, xid);
+	Opening opening = opening_of(relation, xid);
 
 	return generation_try(&opening);
 }
@@ -367,7 +370,7 @@ contime_generation_try(Oid relation, uint64 xid)
 static void CONTIME_NORETURN
 report_no_slot(const Opening *opening)
 {
-	char	   *role = GetUserNameFromId(opening->owner, true);
+	char *role = GetUserNameFromId(opening->owner, true);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -376,7 +379,8 @@ report_no_slot(const Opening *opening)
 					   "A role may own as many as are free.",
 					   role ? role : "", contime_slots_of(opening->owner), contime_shared->slots,
 					   contime_shared->slots - contime_shared->slots_used),
-			 errhint("End the transaction, drop continuous tables that are not needed, or increase contime.memory.")));
+			 errhint(
+				 "End the transaction, drop continuous tables that are not needed, or increase contime.memory.")));
 }
 
 /* Is there a slot that the workers are about to free? */
@@ -392,7 +396,7 @@ slots_return(void)
 ContimeGeneration *
 contime_generation_create(Oid relation, uint64 xid)
 {
-	Opening		opening = opening_of(relation, xid);
+	Opening opening = opening_of(relation, xid);
 	ContimeGeneration *g;
 
 	/* Slots may be on their way back: hurry the workers, and wait a little. */
@@ -425,14 +429,14 @@ contime_generation_replace(Oid relation)
 bool
 contime_generation_end(ContimeGeneration *g)
 {
-	Opening		opening = {g->database, g->relation, g->owner, 0, true};
-	int			index = g - contime_shared->generation;
-	bool		ended;
+	Opening opening = {g->database, g->relation, g->owner, 0, true};
+	int index = g - contime_shared->generation;
+	bool ended;
 
 	/* What follows it is in force already, or may be. */
 	contime_registry_lock(LW_EXCLUSIVE);
 	ended = g->used && !g->dead && g->dropped == 0 &&
-		contime_chain_newest(opening.database, opening.relation) == index;
+			contime_chain_newest(opening.database, opening.relation) == index;
 	if (ended)
 	{
 		(void) generation_new(&opening);
@@ -448,7 +452,8 @@ void
 contime_generation_drop(Oid relation, uint64 xid)
 {
 	contime_registry_lock(LW_EXCLUSIVE);
-	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
+	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0;
+		 i = contime_shared->generation[i].older)
 		contime_shared->generation[i].dropped = xid;
 	contime_registry_unlock();
 	contime_wake_workers();

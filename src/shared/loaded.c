@@ -25,7 +25,7 @@ contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot)
 bool
 contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
 {
-	CtSnapshot	load = {.xmax = loaded->xmax,.nxip = loaded->nxip,.xip = loaded->xip};
+	CtSnapshot load = {.xmax = loaded->xmax, .nxip = loaded->nxip, .xip = loaded->xip};
 
 	if (snapshot->xmin >= load.xmax)
 		return true;
@@ -50,12 +50,12 @@ contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
 bool
 contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
-	uint32		loads = pg_atomic_read_u32(&g->key_loads);
+	uint32 loads = pg_atomic_read_u32(&g->key_loads);
 	ContimeLoaded loaded;
 
 	pg_read_barrier();
 	loaded = g->key_loaded;
 	pg_read_barrier();
 	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
-		contime_sees_loaded(snapshot, &loaded);
+		   contime_sees_loaded(snapshot, &loaded);
 }

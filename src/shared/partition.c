@@ -26,7 +26,7 @@
 #define YIELD_US 400
 
 ContimeShared *contime_shared = NULL;
-char	   *contime_region = NULL;
+char *contime_region = NULL;
 LWLockPadded *contime_partition_locks = NULL;
 LWLock *contime_registry_lwlock = NULL;
 
@@ -37,7 +37,8 @@ contime_require_loaded(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contime must be loaded via shared_preload_libraries"),
-				 errhint("Add contime to shared_preload_libraries in postgresql.conf and restart the server.")));
+				 errhint(
+					 "Add contime to shared_preload_libraries in postgresql.conf and restart the server.")));
 }
 
 void
@@ -45,10 +46,9 @@ contime_require_running(void)
 {
 	contime_require_loaded();
 	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("continuous tables in memory cannot be used during recovery"),
-				 errhint("Connect to the primary server.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("continuous tables in memory cannot be used during recovery"),
+						errhint("Connect to the primary server.")));
 }
 
 /*
@@ -64,7 +64,7 @@ static bool
 poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
 {
 	TimestampTz give_up = 0;
-	long		sleep_us = 10;
+	long sleep_us = 10;
 
 	while (!LWLockConditionalAcquire(lock, mode))
 	{
@@ -97,14 +97,15 @@ poll_partition(int partition, LWLockMode mode)
 				 errmsg("partition %d of the continuous tables does not answer", partition),
 				 errdetail("Another process has held its lock for %d seconds.",
 						   LOCK_TIMEOUT_US / 1000000),
-				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
+				 errhint(
+					 "Look for a stopped process among pg_stat_activity and contime.workers.")));
 }
 
 /* Is there a request that has not lapsed? */
 static bool
 somebody_waits(pg_atomic_uint64 *waits)
 {
-	uint64		until = pg_atomic_read_u64(waits);
+	uint64 until = pg_atomic_read_u64(waits);
 
 	return until != 0 && until > (uint64) GetCurrentTimestamp();
 }
@@ -113,7 +114,7 @@ bool
 contime_yield_lock(int partition, bool for_readers)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
-	int			us;
+	int us;
 
 	for (us = 0; us < YIELD_US; us += 20)
 	{
@@ -149,7 +150,8 @@ contime_registry_lock(LWLockMode mode)
 				 errmsg("the registry of continuous tables does not answer"),
 				 errdetail("Another process has held its lock for %d seconds.",
 						   LOCK_TIMEOUT_US / 1000000),
-				 errhint("Look for a stopped process among pg_stat_activity and contime.workers.")));
+				 errhint(
+					 "Look for a stopped process among pg_stat_activity and contime.workers.")));
 }
 
 void
@@ -168,7 +170,7 @@ contime_arena(int partition)
 void
 contime_set_latch(Latch *volatile *where)
 {
-	Latch	   *latch = *where;
+	Latch *latch = *where;
 
 	if (latch)
 		SetLatch(latch);

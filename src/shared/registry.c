@@ -72,7 +72,7 @@ contime_retained(ContimeGeneration *g)
 
 HTAB *contime_registry = NULL;
 
-/* ---- what outlives a crash ------------------------------------------------------------- */
+/* ---- what outlives a crash --------------------------------------------------- */
 
 bool
 contime_is_quarantined(const ContimeGeneration *g)
@@ -88,7 +88,7 @@ contime_is_quarantined(const ContimeGeneration *g)
 	return false;
 }
 
-/* ---- generations ---------------------------------------------------------------- */
+/* ---- generations ------------------------------------------------------------- */
 
 /* The hash's entry of a table of this database. */
 static RegistryEntry *
@@ -112,7 +112,7 @@ contime_chain_newest(Oid database, Oid relation)
 bool
 contime_has_generation(Oid relation)
 {
-	bool		known;
+	bool known;
 
 	contime_registry_lock(LW_SHARED);
 	known = contime_chain_newest(MyDatabaseId, relation) >= 0;
@@ -135,7 +135,7 @@ chain_remove(int index)
 {
 	const ContimeGeneration *g = &contime_shared->generation[index];
 	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
-	int			newer = entry->newest;
+	int newer = entry->newest;
 
 	if (newer != index)
 	{
@@ -167,7 +167,7 @@ contime_chain_end(int index)
 {
 	while (index >= 0)
 	{
-		int			older = contime_shared->generation[index].older;
+		int older = contime_shared->generation[index].older;
 
 		contime_chain_kill(index);
 		index = older;
@@ -202,13 +202,15 @@ contime_settled_find(Settled *settled)
 	if (settled->dropped != 0)
 		settled->dropper = contime_xact_status(settled->dropped, settled->dropped);
 	if (settled->database_dropped != 0)
-		settled->database_dropper = contime_xact_status(settled->database_dropped, settled->database_dropped);
+		settled->database_dropper =
+			contime_xact_status(settled->database_dropped, settled->database_dropped);
 }
 
 bool
 contime_settled_is_gone(const Settled *settled)
 {
-	return settled->dropper == CONTIME_XACT_COMMITTED || settled->database_dropper == CONTIME_XACT_COMMITTED;
+	return settled->dropper == CONTIME_XACT_COMMITTED ||
+		   settled->database_dropper == CONTIME_XACT_COMMITTED;
 }
 
 void
@@ -222,7 +224,8 @@ contime_settled_enter(const Settled *settled)
 		g->agreed = true;
 	if (settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_ABORTED)
 		g->dropped = 0;
-	if (settled->database_dropped == g->database_dropped && settled->database_dropper == CONTIME_XACT_ABORTED)
+	if (settled->database_dropped == g->database_dropped &&
+		settled->database_dropper == CONTIME_XACT_ABORTED)
 		g->database_dropped = 0;
 	if (settled->opener == CONTIME_XACT_ABORTED ||
 		(settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_COMMITTED) ||
@@ -248,10 +251,11 @@ chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGenera
 {
 	*n = 0;
 	*found = NULL;
-	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0; i = contime_shared->generation[i].older)
+	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0;
+		 i = contime_shared->generation[i].older)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		bool		certain = contime_generation_is_opened(g) && g->dropped == 0;
+		bool certain = contime_generation_is_opened(g) && g->dropped == 0;
 
 		if (certain && *n == 0)
 		{
@@ -273,7 +277,7 @@ choose_generation(Settled *undecided, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		Settled    *settled = &undecided[i];
+		Settled *settled = &undecided[i];
 
 		if (settled->xid == 0 && settled->dropped != 0 &&
 			TransactionIdIsCurrentTransactionId((TransactionId) settled->dropped))
@@ -293,15 +297,15 @@ choose_generation(Settled *undecided, int n)
 ContimeGeneration *
 contime_generation(Oid relation)
 {
-	Settled		some[8];
-	Settled    *undecided = some;
-	int			capacity = lengthof(some);
+	Settled some[8];
+	Settled *undecided = some;
+	int capacity = lengthof(some);
 	ContimeGeneration *g;
 
 	for (;;)
 	{
-		bool		done;
-		int			n;
+		bool done;
+		int n;
 
 		contime_registry_lock(LW_SHARED);
 		done = chain_walk(relation, undecided, capacity, &n, &g);
@@ -335,7 +339,7 @@ contime_has_data(Oid relation)
 	return false;
 }
 
-/* ---- opening generations --------------------------------------------------------- */
+/* ---- opening generations ----------------------------------------------------- */
 
 /*
  * No command changes the catalog's row of a system column: its xmin is the
@@ -344,8 +348,8 @@ contime_has_data(Oid relation)
 bool
 contime_is_old(Oid relation)
 {
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation),
-										Int16GetDatum(TableOidAttributeNumber));
+	HeapTuple tuple =
+		SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(TableOidAttributeNumber));
 	TransactionId xmin = FrozenTransactionId;
 
 	if (HeapTupleIsValid(tuple))
@@ -354,7 +358,7 @@ contime_is_old(Oid relation)
 		ReleaseSysCache(tuple);
 	}
 	return contime_shared->first_xid == 0 || !TransactionIdIsNormal(xmin) ||
-		contime_full_xid(xmin) < contime_shared->first_xid;
+		   contime_full_xid(xmin) < contime_shared->first_xid;
 }
 
 pg_atomic_uint64 *
@@ -366,7 +370,7 @@ contime_early_of(Oid database, Oid relation)
 void
 contime_early_raise(pg_atomic_uint64 *early, int64 instant)
 {
-	uint64		latest = pg_atomic_read_u64(early);
+	uint64 latest = pg_atomic_read_u64(early);
 
 	while (instant > (int64) latest &&
 		   !pg_atomic_compare_exchange_u64(early, &latest, (uint64) instant))
@@ -379,17 +383,17 @@ contime_early(Oid relation)
 	return contime_early_of(MyDatabaseId, relation);
 }
 
-/* ---- a new generation ------------------------------------------------------------------ */
+/* ---- a new generation -------------------------------------------------------- */
 
 CtStats
 contime_generation_stats(const ContimeGeneration *g)
 {
-	CtStats		sum = {0};
+	CtStats sum = {0};
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		CtStats		stats;
+		CtArena arena = contime_arena(p);
+		CtStats stats;
 
 		if (g->store[p] == 0)
 			continue;

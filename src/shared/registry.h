@@ -14,18 +14,18 @@
 
 #include "utils/hsearch.h"
 
-/* ---- registry.c ------------------------------------------------------------------ */
+/* ---- registry.c -------------------------------------------------------------- */
 
 typedef struct RegistryKey
 {
-	Oid			database;
-	Oid			relation;
+	Oid database;
+	Oid relation;
 } RegistryKey;
 
 typedef struct RegistryEntry
 {
 	RegistryKey key;
-	int			newest;			/* index of the newest generation */
+	int newest; /* index of the newest generation */
 } RegistryEntry;
 
 extern HTAB *contime_registry;
@@ -55,11 +55,11 @@ extern bool contime_generation_is_opened(const ContimeGeneration *g);
 /* What became of transactions, for a generation as it was when it was looked at. */
 typedef struct Settled
 {
-	int			index;
-	uint64		serial;
-	uint64		xid;			/* that opened it; 0: it has been opened */
-	uint64		dropped;		/* that drops its table, or 0 */
-	uint64		database_dropped;	/* likewise, its database */
+	int index;
+	uint64 serial;
+	uint64 xid;              /* that opened it; 0: it has been opened */
+	uint64 dropped;          /* that drops its table, or 0 */
+	uint64 database_dropped; /* likewise, its database */
 	ContimeXactStatus opener;
 	ContimeXactStatus dropper;
 	ContimeXactStatus database_dropper;
@@ -79,17 +79,17 @@ extern pg_atomic_uint64 *contime_early_of(Oid database, Oid relation);
 
 extern void contime_early_raise(pg_atomic_uint64 *early, int64 instant);
 
-/* ---- stamps.c -------------------------------------------------------------------- */
+/* ---- stamps.c ---------------------------------------------------------------- */
 
 extern Size contime_stamps_bytes(void);
 
-/* ---- partition.c ----------------------------------------------------------------- */
+/* ---- partition.c ------------------------------------------------------------- */
 
 extern LWLockPadded *contime_partition_locks;
 
 extern LWLock *contime_registry_lwlock;
 
-/* ---- slots.c --------------------------------------------------------------------- */
+/* ---- slots.c ----------------------------------------------------------------- */
 
 /* More tables hold data where there is more memory for it; a slot takes 1 kB. */
 extern int contime_slots(void);
@@ -107,4 +107,4 @@ extern int contime_slots_of(Oid owner);
 /* May an owner take one more?  It has as many as are free at most. */
 extern bool contime_slots_allow(Oid owner);
 
-#endif							/* CONTIME_SHARED_REGISTRY_H */
+#endif /* CONTIME_SHARED_REGISTRY_H */

@@ -29,40 +29,40 @@
 #include "storage/latch.h"
 #include "storage/spin.h"
 
-#define CONTIME_MAX_GENERATIONS 65536	/* slots for tables with data, in all databases */
+#define CONTIME_MAX_GENERATIONS 65536 /* slots for tables with data, in all databases */
 #define CONTIME_EARLY 1024
-#define CONTIME_MAX_AGENTS 64	/* databases with an agent at a time */
-#define CONTIME_UNFLUSHED 8	/* notes of transactions with captured rows, of a table */
-#define CONTIME_LOAD_XIDS 32	/* transactions under way while a cache is loaded that are noted */
-#define CONTIME_MAX_SUSPECTS 16	/* tables that are remembered to have killed a worker */
+#define CONTIME_MAX_AGENTS 64   /* databases with an agent at a time */
+#define CONTIME_UNFLUSHED 8     /* notes of transactions with captured rows, of a table */
+#define CONTIME_LOAD_XIDS 32    /* transactions under way while a cache is loaded that are noted */
+#define CONTIME_MAX_SUSPECTS 16 /* tables that are remembered to have killed a worker */
 
 /* A durable table's events in memory; of other tables, none. */
 typedef enum ContimeCacheState
 {
 	CONTIME_CACHE_NONE = 0,
-	CONTIME_CACHE_WANTED,		/* somebody has read */
-	CONTIME_CACHE_LOADING,		/* who writes has rows captured */
-	CONTIME_CACHE_READY,		/* it may be read */
-	CONTIME_CACHE_BROKEN,		/* a row may be missing: to be replaced */
-	CONTIME_CACHE_REFUSED		/* it cannot be loaded for now */
+	CONTIME_CACHE_WANTED,  /* somebody has read */
+	CONTIME_CACHE_LOADING, /* who writes has rows captured */
+	CONTIME_CACHE_READY,   /* it may be read */
+	CONTIME_CACHE_BROKEN,  /* a row may be missing: to be replaced */
+	CONTIME_CACHE_REFUSED  /* it cannot be loaded for now */
 } ContimeCacheState;
 
 /* What is due to be told of a table; seq = 0: nothing. */
 typedef struct ContimeDue
 {
-	uint64		seq;			/* of the newest notice in it */
-	uint64		events;
-	int64		from;
-	int64		to;
-	bool		reset;			/* what was known before is no more */
+	uint64 seq; /* of the newest notice in it */
+	uint64 events;
+	int64 from;
+	int64 to;
+	bool reset; /* what was known before is no more */
 } ContimeDue;
 
 /* A snapshot by which events were loaded; nxip is more than there is room for: its xip is not known. */
 typedef struct ContimeLoaded
 {
-	uint64		xmax;
-	uint32		nxip;
-	uint64		xip[CONTIME_LOAD_XIDS];
+	uint64 xmax;
+	uint32 nxip;
+	uint64 xip[CONTIME_LOAD_XIDS];
 } ContimeLoaded;
 
 /* Of a cache: are there rows too large for memory, and of which keys (durable/oversize.c)? */
@@ -72,7 +72,7 @@ typedef struct ContimeOversize
 {
 	pg_atomic_uint32 any;
 	pg_atomic_uint64 regain_after;
-	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS];	/* by the key's hash */
+	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS]; /* by the key's hash */
 } ContimeOversize;
 
 /*
@@ -82,55 +82,55 @@ typedef struct ContimeOversize
  */
 typedef struct ContimeGeneration
 {
-	bool		used;
-	bool		agreed;			/* xid is known to have committed */
-	bool		dead;			/* in no chain any more: to be freed by the workers */
-	bool		wants_agent;	/* first data came: start the database's agent */
-	bool		truncation_logged;		/* it was logged that some fate is not known any more */
-	Oid			database;
-	Oid			relation;
-	Oid			owner;			/* of the table, when this was opened */
-	uint64		xid;			/* the transaction that opened it; 0: always in force */
-	uint64		dropped;		/* the transaction that drops its table; 0: none */
-	uint64		database_dropped;	/* likewise, its database */
-	uint64		serial;			/* order among the generations of a table */
-	int			older;			/* index of the one before it, or -1 */
-	TimestampTz since;			/* remembers from here */
-	CtRef		store[CONTIME_MAX_WORKERS];	/* by partition; 0 until needed */
-	int			account;		/* that its bytes are charged to, or -1 (accounts.c) */
-	pg_atomic_uint64 read_watermark;	/* latest instant read (as int64) */
-	bool		reset_due;			/* an earlier life of the table: a reset is due */
-	uint64		opened;			/* its notices have greater numbers */
-	pg_atomic_uint64 lost;		/* those up to here cannot be replayed */
-	slock_t		notice_mutex;	/* of what follows: notify/notices.c */
-	uint64		seq;			/* number of the last notice */
-	ContimeDue	due;
-	ContimeDue	sending;		/* what the agent is about to commit */
-	uint64		sent;			/* the agent has committed up to this number */
-	pg_atomic_uint64 retained;	/* earliest instant answered (as int64), */
-	pg_atomic_uint64 newest;	/* newest that committed, on a logical clock */
-	pg_atomic_uint64 too_late;	/* events ignored */
-	slock_t		retain_mutex;	/* of what follows: retention.c */
-	bool		ticks;			/* is its clock a logical one? */
-	int64		retain;			/* instants to be answered; 0: all of them */
-	int64		retain_next;	/* the same, once this has committed: */
-	uint64		retain_xid;		/* 0: no ALTER is under way */
-	TimestampTz retain_due;		/* raise `retained` not before */
-	pg_atomic_uint32 cache;		/* ContimeCacheState, and of a cache (cache.c): */
-	TimestampTz load_after;		/* refused until then */
-	pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
-	ContimeLoaded loaded;		/* the snapshot that was loaded */
-	pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];	/* transactions: unflushed.c; 0: free */
-	bool		partial;		/* not all keys are in it (durable/key_loader.c), */
-	uint64		whole_rows;		/* which were so many events when it lost some, */
-	Size		whole_bytes;	/* and took so much; */
-	int64		whole_net;		/* so many more have come by then; */
-	int64		newest_row;		/* it has no event after this instant */
-	TimestampTz whole_after;	/* that is not tried again until then */
-	pg_atomic_uint32 hold;		/* odd: a loader has the batches, no worker */
-	pg_atomic_uint32 key_loads;	/* odd: this is being changed: */
-	ContimeLoaded key_loaded;	/* the snapshot that keys were loaded by last */
-	ContimeOversize oversize;	/* rows that are left out of it */
+	bool used;
+	bool agreed;            /* xid is known to have committed */
+	bool dead;              /* in no chain any more: to be freed by the workers */
+	bool wants_agent;       /* first data came: start the database's agent */
+	bool truncation_logged; /* it was logged that some fate is not known any more */
+	Oid database;
+	Oid relation;
+	Oid owner;                        /* of the table, when this was opened */
+	uint64 xid;                       /* the transaction that opened it; 0: always in force */
+	uint64 dropped;                   /* the transaction that drops its table; 0: none */
+	uint64 database_dropped;          /* likewise, its database */
+	uint64 serial;                    /* order among the generations of a table */
+	int older;                        /* index of the one before it, or -1 */
+	TimestampTz since;                /* remembers from here */
+	CtRef store[CONTIME_MAX_WORKERS]; /* by partition; 0 until needed */
+	int account;                      /* that its bytes are charged to, or -1 (accounts.c) */
+	pg_atomic_uint64 read_watermark;  /* latest instant read (as int64) */
+	bool reset_due;                   /* an earlier life of the table: a reset is due */
+	uint64 opened;                    /* its notices have greater numbers */
+	pg_atomic_uint64 lost;            /* those up to here cannot be replayed */
+	slock_t notice_mutex;             /* of what follows: notify/notices.c */
+	uint64 seq;                       /* number of the last notice */
+	ContimeDue due;
+	ContimeDue sending;                            /* what the agent is about to commit */
+	uint64 sent;                                   /* the agent has committed up to this number */
+	pg_atomic_uint64 retained;                     /* earliest instant answered (as int64), */
+	pg_atomic_uint64 newest;                       /* newest that committed, on a logical clock */
+	pg_atomic_uint64 too_late;                     /* events ignored */
+	slock_t retain_mutex;                          /* of what follows: retention.c */
+	bool ticks;                                    /* is its clock a logical one? */
+	int64 retain;                                  /* instants to be answered; 0: all of them */
+	int64 retain_next;                             /* the same, once this has committed: */
+	uint64 retain_xid;                             /* 0: no ALTER is under way */
+	TimestampTz retain_due;                        /* raise `retained` not before */
+	pg_atomic_uint32 cache;                        /* ContimeCacheState, and of a cache (cache.c): */
+	TimestampTz load_after;                        /* refused until then */
+	pg_atomic_uint64 last_read;                    /* when, to the second (as TimestampTz) */
+	ContimeLoaded loaded;                          /* the snapshot that was loaded */
+	pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED]; /* transactions: unflushed.c; 0: free */
+	bool partial;                                  /* not all keys are in it (durable/key_loader.c), */
+	uint64 whole_rows;                             /* which were so many events when it lost some, */
+	Size whole_bytes;                              /* and took so much; */
+	int64 whole_net;                               /* so many more have come by then; */
+	int64 newest_row;                              /* it has no event after this instant */
+	TimestampTz whole_after;                       /* that is not tried again until then */
+	pg_atomic_uint32 hold;                         /* odd: a loader has the batches, no worker */
+	pg_atomic_uint32 key_loads;                    /* odd: this is being changed: */
+	ContimeLoaded key_loaded;                      /* the snapshot that keys were loaded by last */
+	ContimeOversize oversize;                      /* rows that are left out of it */
 } ContimeGeneration;
 
 static inline bool
@@ -146,96 +146,98 @@ contime_is_held(uint32 hold)
 /* A key that somebody missed in a cache. */
 typedef struct ContimeWanted
 {
-	slock_t		mutex;			/* of what follows: */
-	uint64		serial;			/* of the generation, 0: free; */
-	int			generation;		/* its index, */
-	Oid			database;		/* and database */
-	uint32		key_bytes;
-	char		key[CONTIME_WANTED_BYTES];
+	slock_t mutex;  /* of what follows: */
+	uint64 serial;  /* of the generation, 0: free; */
+	int generation; /* its index, */
+	Oid database;   /* and database */
+	uint32 key_bytes;
+	char key[CONTIME_WANTED_BYTES];
 } ContimeWanted;
 
 typedef struct ContimePartition
 {
-	pg_atomic_uint32 hibernating;	/* worker sleeps long: wake it */
-	pg_atomic_uint64 writer_waits;	/* for the lock, until: step back */
+	pg_atomic_uint32 hibernating;  /* worker sleeps long: wake it */
+	pg_atomic_uint64 writer_waits; /* for the lock, until: step back */
 	pg_atomic_uint64 reader_waits;
-	Latch	   *volatile latch; /* of the worker; NULL while there is none */
-	int			pid;
-	Oid			changing_database;	/* whose events the worker is changing now: */
+	Latch *volatile latch; /* of the worker; NULL while there is none */
+	int pid;
+	Oid changing_database;          /* whose events the worker is changing now: */
 	volatile Oid changing_relation; /* InvalidOid: none */
-	uint64		entered;		/* events since the start */
-	uint64		dropped;
+	uint64 entered;                 /* events since the start */
+	uint64 dropped;
 	TimestampTz last_pass;
-	uint64		ring_from;		/* its notices: notify/notices.c */
-	uint64		ring_to;
+	uint64 ring_from; /* its notices: notify/notices.c */
+	uint64 ring_to;
 } ContimePartition;
 
 /* A table whose events were being changed when a worker crashed. */
 typedef struct ContimeSuspect
 {
-	Oid			database;
-	Oid			relation;
-	int			deaths;
+	Oid database;
+	Oid relation;
+	int deaths;
 } ContimeSuspect;
 
 /* A table whose user-made code a background process runs, or runs no more: worker/background.c. */
 typedef struct ContimeSuspectCode
 {
-	Oid			relid;			/* InvalidOid: none */
-	Oid			owner;
-	TimestampTz until;			/* it is not run until then */
+	Oid relid; /* InvalidOid: none */
+	Oid owner;
+	TimestampTz until; /* it is not run until then */
 } ContimeSuspectCode;
 
 /* A database's agent; under the registry lock. */
 typedef struct ContimeAgent
 {
-	Oid			database;		/* InvalidOid: free */
-	int			pid;			/* 0: not running */
-	int			loader_pid;		/* likewise, of the loader */
-	Latch	   *latch;
-	TimestampTz not_before;		/* do not start another until then */
-	TimestampTz stopped_until;	/* none may connect until then */
+	Oid database;   /* InvalidOid: free */
+	int pid;        /* 0: not running */
+	int loader_pid; /* likewise, of the loader */
+	Latch *latch;
+	TimestampTz not_before;    /* do not start another until then */
+	TimestampTz stopped_until; /* none may connect until then */
 
 	/* Written by these two alone: */
 	ContimeSuspectCode agent_runs;
 	ContimeSuspectCode loader_runs;
-	uint32		ndistrusted;	/* so many have been, the last of them in */
+	uint32 ndistrusted; /* so many have been, the last of them in */
 	ContimeSuspectCode distrusted[16];
 } ContimeAgent;
 
 /* A session's newest stamp, and whose it is. */
 typedef struct ContimeStamp
 {
-	int			pid;
+	int pid;
 	TimestampTz stamp;
 } ContimeStamp;
 
 typedef struct ContimeShared
 {
-	int			partitions;
-	int			slots;			/* of generations */
-	int			slots_used;
-	uint64		slot_map[CONTIME_MAX_GENERATIONS / 64]; /* a bit for each slot: used */
-	uint64		next_serial;
-	int			highest;		/* generations in use are below: 0 .. highest - 1 */
-	uint64		first_xid;		/* transactions since the server's start have this or a later id; 0: not known yet */
-	Latch	   *volatile launcher_latch;
-	int			nsuspects;		/* constant between crashes */
+	int partitions;
+	int slots; /* of generations */
+	int slots_used;
+	uint64 slot_map[CONTIME_MAX_GENERATIONS / 64]; /* a bit for each slot: used */
+	uint64 next_serial;
+	int highest; /* generations in use are below: 0 .. highest - 1 */
+	uint64
+		first_xid; /* transactions since the server's start have this or a later id; 0: not known yet */
+	Latch *volatile launcher_latch;
+	int nsuspects; /* constant between crashes */
 	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
-	ContimeWanted wanted[CONTIME_WANTED];	/* by a hash of the key */
-	pg_atomic_uint64 early[CONTIME_EARLY];	/* of tables without a generation, by a hash: latest instant read */
-	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER];	/* slots of them */
+	ContimeWanted wanted[CONTIME_WANTED]; /* by a hash of the key */
+	pg_atomic_uint64
+		early[CONTIME_EARLY];                            /* of tables without a generation, by a hash: latest instant read */
+	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER]; /* slots of them */
 } ContimeShared;
 
 /* Whose use is counted, and limited. */
 typedef enum ContimeLevel
 {
 	CONTIME_OF_TABLE,
-	CONTIME_OF_ROLE,			/* all tables that a role owns, in all databases */
-	CONTIME_OF_DATABASE,		/* all tables of a database */
-	CONTIME_UNLIMITED			/* none of these */
+	CONTIME_OF_ROLE,     /* all tables that a role owns, in all databases */
+	CONTIME_OF_DATABASE, /* all tables of a database */
+	CONTIME_UNLIMITED    /* none of these */
 } ContimeLevel;
 
 #define CONTIME_LEVELS CONTIME_UNLIMITED
@@ -243,13 +245,13 @@ typedef enum ContimeLevel
 /* Limits in bytes, by level; -1: there is none. */
 typedef struct ContimeQuota
 {
-	int64		bytes[CONTIME_LEVELS];
+	int64 bytes[CONTIME_LEVELS];
 } ContimeQuota;
 
-/* ---- partition.c ----------------------------------------------------------------- */
+/* ---- partition.c ------------------------------------------------------------- */
 
 extern ContimeShared *contime_shared;
-extern ContimeStamp *contime_stamps;	/* by backend id - 1 */
+extern ContimeStamp *contime_stamps; /* by backend id - 1 */
 extern char *contime_region;
 
 static inline int
@@ -284,12 +286,12 @@ extern void contime_wake_worker(int partition);
 extern void contime_wake_workers(void);
 extern void contime_set_latch(Latch *volatile *where);
 
-/* ---- startup.c ------------------------------------------------------------------- */
+/* ---- startup.c --------------------------------------------------------------- */
 
 extern void contime_shared_request(void);
 extern void contime_shared_startup(void);
 
-/* ---- registry.c ------------------------------------------------------------------ */
+/* ---- registry.c -------------------------------------------------------------- */
 
 /* Does a relation of this database have a generation that is not dead? */
 extern bool contime_has_generation(Oid relation);
@@ -321,7 +323,7 @@ extern int64 contime_retained(ContimeGeneration *g);
 
 extern int64 contime_read_instant(pg_atomic_uint64 *instant);
 
-/* ---- generations.c --------------------------------------------------------------- */
+/* ---- generations.c ----------------------------------------------------------- */
 
 /*
  * Open a generation for a (sub)transaction, or (xid 0) one that is in force at
@@ -350,12 +352,12 @@ extern void contime_generation_drop_database(Oid database, uint64 xid);
 /* A relation of this database is being created: what had its OID before is no more. */
 extern void contime_generation_end_stale(Oid relation);
 
-/* ---- slots.c --------------------------------------------------------------------- */
+/* ---- slots.c ----------------------------------------------------------------- */
 
 /* The next slot in use after this one, or -1; begin with -1.  Without a lock: about. */
-extern int	contime_next_slot(int after);
+extern int contime_next_slot(int after);
 
-/* ---- stamps.c -------------------------------------------------------------------- */
+/* ---- stamps.c ---------------------------------------------------------------- */
 
 /* A stamp for an event without a time: the clock, increasing in a session. */
 extern int64 contime_stamp(void);
@@ -367,7 +369,7 @@ extern int64 contime_stamp(void);
  */
 extern TimestampTz contime_newest_stamp(void);
 
-/* ---- agents.c -------------------------------------------------------------------- */
+/* ---- agents.c ---------------------------------------------------------------- */
 
 /* Be the loader of a database; false: there is one, or none is wanted. */
 extern bool contime_loader_attach(Oid database);
@@ -387,7 +389,7 @@ extern bool contime_agent_claim_start(Oid database);
 /* Announce this agent; false when there is one, or none is wanted. */
 extern bool contime_agent_attach(Oid database);
 
-/* ---- due.c ----------------------------------------------------------------------- */
+/* ---- due.c ------------------------------------------------------------------- */
 
 extern void contime_due_add(ContimeDue *sum, const ContimeDue *due);
 
@@ -397,7 +399,7 @@ extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 /* Number a notice, and add it to what is due of the table; true: nothing was. */
 extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
 
-/* ---- sweep.c --------------------------------------------------------------------- */
+/* ---- sweep.c ----------------------------------------------------------------- */
 
 /*
  * Look at all generations: end those whose table was dropped or whose
@@ -406,7 +408,7 @@ extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
  */
 extern bool contime_generations_sweep(void);
 
-/* ---- loaded.c -------------------------------------------------------------------- */
+/* ---- loaded.c ---------------------------------------------------------------- */
 
 /* Note the snapshot by which a whole cache was loaded, before it is published. */
 extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
@@ -418,7 +420,7 @@ extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded 
 extern void contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot);
 extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot);
 
-/* ---- accounts.c ------------------------------------------------------------------ */
+/* ---- accounts.c -------------------------------------------------------------- */
 
 extern Size contime_accounts_bytes(void);
 
@@ -468,9 +470,9 @@ extern uint32 contime_account_owners(void);
 extern uint32 contime_account_tables(const ContimeGeneration *g);
 
 /* The quotas that hold unless a role or database has another: the postmaster's settings, in kB. */
-extern int	contime_account_default(ContimeLevel level);
+extern int contime_account_default(ContimeLevel level);
 
-/* ---- budget.c -------------------------------------------------------------------- */
+/* ---- budget.c ---------------------------------------------------------------- */
 
 /* Pages of the region that a table's inserts leave to others: for CtArena.keep. */
 extern uint32 contime_budget_keep(const ContimeGeneration *g);
@@ -498,4 +500,4 @@ extern Size contime_budget_left(const ContimeGeneration *g);
 /* The most that one key may take of a cache. */
 extern Size contime_budget_key(const ContimeGeneration *g);
 
-#endif							/* CONTIME_SHARED_H */
+#endif /* CONTIME_SHARED_H */

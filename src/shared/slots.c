@@ -26,7 +26,7 @@ contime_next_slot(int after)
 {
 	for (int i = after + 1; i < contime_shared->highest; i = (i / 64 + 1) * 64)
 	{
-		uint64		used = contime_shared->slot_map[i / 64] & (PG_UINT64_MAX << (i % 64));
+		uint64 used = contime_shared->slot_map[i / 64] & (PG_UINT64_MAX << (i % 64));
 
 		if (used != 0)
 			return i / 64 * 64 + pg_rightmost_one_pos64(used);
@@ -39,8 +39,8 @@ contime_slot_find(void)
 {
 	for (int i = 0; i < contime_shared->slots; i += 64)
 	{
-		uint64		unused = ~contime_shared->slot_map[i / 64];
-		int			found = unused == 0 ? -1 : i + pg_rightmost_one_pos64(unused);
+		uint64 unused = ~contime_shared->slot_map[i / 64];
+		int found = unused == 0 ? -1 : i + pg_rightmost_one_pos64(unused);
 
 		if (unused != 0)
 			return found < contime_shared->slots ? found : -1;
@@ -72,7 +72,7 @@ contime_slot_return(int index)
 int
 contime_slots_of(Oid owner)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		count += contime_shared->generation[i].owner == owner;
@@ -82,7 +82,7 @@ contime_slots_of(Oid owner)
 bool
 contime_slots_allow(Oid owner)
 {
-	int			unused = contime_shared->slots - contime_shared->slots_used;
+	int unused = contime_shared->slots - contime_shared->slots_used;
 
 	return contime_shared->slots_used < unused || contime_slots_of(owner) < unused;
 }

@@ -31,7 +31,7 @@ contime_stamp(void)
 TimestampTz
 contime_newest_stamp(void)
 {
-	PGPROC	   *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
+	PGPROC *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
 	const ContimeStamp *newest = &contime_stamps[leader->backendId - 1];
 
 	return newest->pid == leader->pid ? newest->stamp : DT_NOBEGIN;

@@ -27,7 +27,8 @@ region_bytes(void)
 static Size
 shared_bytes(void)
 {
-	return add_size(offsetof(ContimeShared, generation), mul_size(contime_slots(), sizeof(ContimeGeneration)));
+	return add_size(offsetof(ContimeShared, generation),
+					mul_size(contime_slots(), sizeof(ContimeGeneration)));
 }
 
 void
@@ -44,7 +45,7 @@ contime_shared_request(void)
 
 /* The postmaster's own: shared memory is made anew after a crash. */
 static ContimeSuspect suspects[CONTIME_MAX_SUSPECTS];
-static int	nsuspects = 0;
+static int nsuspects = 0;
 
 /* In the postmaster, before shared memory goes: what were those doing who crashed? */
 static void
@@ -53,7 +54,7 @@ remember_suspects(int code, Datum arg)
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		const ContimePartition *part = &contime_shared->partition[p];
-		int			i = 0;
+		int i = 0;
 
 		if (!OidIsValid(part->changing_relation))
 			continue;
@@ -63,17 +64,17 @@ remember_suspects(int code, Datum arg)
 		if (i >= CONTIME_MAX_SUSPECTS)
 			continue;
 		if (i == nsuspects)
-			suspects[nsuspects++] = (ContimeSuspect) {
-				.database = part->changing_database,
-				.relation = part->changing_relation
-			};
+			suspects[nsuspects++] = (ContimeSuspect){.database = part->changing_database,
+													 .relation = part->changing_relation};
 		if (++suspects[i].deaths == DEATHS_TO_QUARANTINE)
 			ereport(WARNING,
-					(errmsg("workers of contime leave relation %u of database %u alone", suspects[i].relation,
-							suspects[i].database),
-					 errdetail("%d of them have crashed while they changed its events.", suspects[i].deaths),
-					 errhint("It is read and written as before, but slower, and its memory does not come back; "
-							 "a restart of the server has the workers try again.")));
+					(errmsg("workers of contime leave relation %u of database %u alone",
+							suspects[i].relation, suspects[i].database),
+					 errdetail("%d of them have crashed while they changed its events.",
+							   suspects[i].deaths),
+					 errhint(
+						 "It is read and written as before, but slower, and its memory does not come back; "
+						 "a restart of the server has the workers try again.")));
 	}
 }
 
@@ -107,7 +108,7 @@ region_populate(void)
 static void
 shared_format(void)
 {
-	CtStatus	status;
+	CtStatus status;
 
 	memset(contime_shared, 0, shared_bytes());
 	memset(contime_stamps, 0, contime_stamps_bytes());
@@ -145,23 +146,23 @@ shared_format(void)
 	region_populate();
 	status = ct_region_format(contime_region, region_bytes(), contime_workers);
 	if (status != CT_OK)
-		ereport(FATAL,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("contime.memory is too small for %d workers", contime_workers),
-				 errhint("Increase contime.memory or decrease contime.workers.")));
+		ereport(FATAL, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("contime.memory is too small for %d workers", contime_workers),
+						errhint("Increase contime.memory or decrease contime.workers.")));
 }
 
 void
 contime_shared_startup(void)
 {
-	bool		found;
-	HASHCTL		info;
-	char	   *area;
+	bool found;
+	HASHCTL info;
+	char *area;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 
 	contime_shared = ShmemInitStruct("contime", shared_bytes(), &found);
-	area = ShmemInitStruct("contime region", add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
+	area = ShmemInitStruct("contime region",
+						   add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
 	contime_stamps = ShmemInitStruct("contime stamps", contime_stamps_bytes(), &found);
 	contime_partition_locks = GetNamedLWLockTranche("contime_partition");
@@ -169,7 +170,8 @@ contime_shared_startup(void)
 
 	info.keysize = sizeof(RegistryKey);
 	info.entrysize = sizeof(RegistryEntry);
-	contime_registry = ShmemInitHash("contime registry", contime_slots(), contime_slots(), &info, HASH_ELEM | HASH_BLOBS);
+	contime_registry = ShmemInitHash("contime registry", contime_slots(), contime_slots(), &info,
+									 HASH_ELEM | HASH_BLOBS);
 	contime_accounts_startup(!found);
 	if (!found)
 		shared_format();

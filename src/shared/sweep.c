@@ -24,9 +24,9 @@ static bool
 settle_generation(int index)
 {
 	ContimeGeneration *g = &contime_shared->generation[index];
-	Settled		settled;
-	bool		reset = false;
-	bool		pending;
+	Settled settled;
+	bool reset = false;
+	bool pending;
 
 	contime_settled_note(&settled, index);
 	if (!g->dead)
@@ -37,7 +37,8 @@ settle_generation(int index)
 			return true;
 		if (settled.opener == CONTIME_XACT_TRUNCATED && !contime_settled_is_gone(&settled))
 			return true;
-		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 && !g->reset_due)
+		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 &&
+			!g->reset_due)
 			return false;
 	}
 	else if (!contime_generation_is_empty(g))
@@ -67,7 +68,7 @@ settle_generation(int index)
 bool
 contime_generations_sweep(void)
 {
-	bool		pending = false;
+	bool pending = false;
 
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		pending |= settle_generation(i);

@@ -19,14 +19,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* ---- the table meant, and what may be done to it ------------------------------------- */
+/* ---- the table meant, and what may be done to it ----------------------------- */
 
 /* The continuous table whose row type the first argument has. */
 static Oid
 argument_table(FunctionCallInfo fcinfo)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	Oid			relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Oid relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
 
 	contime_require_loaded();
 	if (!OidIsValid(relid) || !contime_is_table(relid))
@@ -34,21 +34,23 @@ argument_table(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s is not the row type of a continuous table",
 						OidIsValid(type) ? format_type_be(type) : "the first argument"),
-				 errhint("Cast the first argument to the table's row type, as in ROW(...)::account or NULL::account.")));
+				 errhint(
+					 "Cast the first argument to the table's row type, as in ROW(...)::account or NULL::account.")));
 	return relid;
 }
 
 void
 contime_check_argument(FunctionCallInfo fcinfo)
 {
-	Oid			relid = argument_table(fcinfo);
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Oid relid = argument_table(fcinfo);
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 
 	if (get_typtype(type) == TYPTYPE_DOMAIN)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s is not the row type of a continuous table", format_type_be(type)),
-				 errdetail("It is a domain over a row type, whose constraints a row that is read need not satisfy."),
+				 errdetail(
+					 "It is a domain over a row type, whose constraints a row that is read need not satisfy."),
 				 errhint("Write NULL::%s.", get_rel_name(relid))));
 }
 
@@ -62,7 +64,7 @@ contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
 void
 contime_check_privilege(Relation rel, AclMode mode, uint64 columns)
 {
-	Oid			relid = RelationGetRelid(rel);
+	Oid relid = RelationGetRelid(rel);
 
 	if (pg_class_aclcheck(relid, GetUserId(), mode) == ACLCHECK_OK)
 		return;
@@ -87,7 +89,7 @@ contime_bit_of(AttrNumber attno)
 uint64
 contime_all_columns(const ContimeTable *table)
 {
-	uint64		mask = 0;
+	uint64 mask = 0;
 
 	for (int i = 0; i < table->natts; i++)
 		if (!table->attr[i].dropped)
@@ -95,7 +97,7 @@ contime_all_columns(const ContimeTable *table)
 	return mask;
 }
 
-/* ---- arguments of those that read -------------------------------------------------------------------------------------- */
+/* ---- arguments of those that read -------------------------------------------- */
 
 /*
  * Make an argument a value of the table's single key column, without changing
@@ -105,16 +107,17 @@ bool
 contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)
 {
 	const ContimeAttr *attr = &table->attr[table->key_attno[0] - 1];
-	Oid			type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, argno));
+	Oid type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, argno));
 	ContimeIdentity before;
 	CoercionPathType path;
-	Oid			function;
+	Oid function;
 
 	if (table->nkeys != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("continuous table \"%s\" has %d key columns", table->name, table->nkeys),
-				 errhint("Read it by SELECT with conditions on each of them, or by contime.at or contime.history without a key.")));
+				 errhint(
+					 "Read it by SELECT with conditions on each of them, or by contime.at or contime.history without a key.")));
 	*key = PG_GETARG_DATUM(argno);
 	if (type == attr->type)
 		return true;
@@ -134,26 +137,25 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 	/* A literal without a type arrives as text. */
 	if (type == TEXTOID)
 	{
-		before = contime_switch_to_owner(table->owner, contime_is_user_made(attr->type) ? CONTIME_CODE_OF_USERS
-										 : CONTIME_CODE_OF_CORE);
+		before = contime_switch_to_owner(table->owner, contime_is_user_made(attr->type)
+														   ? CONTIME_CODE_OF_USERS
+														   : CONTIME_CODE_OF_CORE);
 		*key = contime_owner_input(table->owner, attr->type, -1, TextDatumGetCString(*key));
 		contime_switch_back(&before);
 		return true;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("key of continuous table \"%s\" is of type %s, not %s",
-					table->name, format_type_be(attr->type), format_type_be(type)),
-			 errhint("Cast the key to %s.", format_type_be(attr->type))));
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("key of continuous table \"%s\" is of type %s, not %s", table->name,
+						   format_type_be(attr->type), format_type_be(type)),
+					errhint("Cast the key to %s.", format_type_be(attr->type))));
 }
 
 void
 contime_check_clock(const ContimeTable *table, Oid type, const char *other)
 {
 	if (table->time_type != type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("time of continuous table \"%s\" is of type %s",
-						table->name, format_type_be(table->time_type)),
-				 errhint("Use %s.", other)));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("time of continuous table \"%s\" is of type %s", table->name,
+							   format_type_be(table->time_type)),
+						errhint("Use %s.", other)));
 }

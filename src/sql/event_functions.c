@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(contime_finish);
 static uint64
 address_columns(const ContimeTable *table)
 {
-	uint64		mask = contime_bit_of(table->time_attno);
+	uint64 mask = contime_bit_of(table->time_attno);
 
 	for (int i = 0; i < table->nkeys; i++)
 		mask |= contime_bit_of(table->key_attno[i]);
@@ -37,30 +37,29 @@ address_columns(const ContimeTable *table)
 static uint64
 named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
-	uint64		mask = 0;
+	Datum *elements;
+	bool *nulls;
+	int n;
+	uint64 mask = 0;
 
 	deconstruct_array(names, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		char	   *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
-		AttrNumber	attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
+		char *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
+		AttrNumber attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
 
 		if (name == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not contain nulls", argument)));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not contain nulls", argument)));
 		if (attno <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of continuous table \"%s\" does not exist", name, table->name)));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of continuous table \"%s\" does not exist", name,
+								   table->name)));
 		if (!table->attr[attno - 1].state || table->attr[attno - 1].event_id)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("column \"%s\" of continuous table \"%s\" is not a state column", name, table->name),
-					 errhint("%s takes columns that have a rule.", argument)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("column \"%s\" of continuous table \"%s\" is not a state column",
+								   name, table->name),
+							errhint("%s takes columns that have a rule.", argument)));
 		mask |= contime_bit_of(attno);
 	}
 	return mask;
@@ -70,25 +69,25 @@ named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 static void
 check_row_type(Relation rel, HeapTupleHeader header)
 {
-	TupleDesc	ours = RelationGetDescr(rel);
-	TupleDesc	its;
-	bool		same;
+	TupleDesc ours = RelationGetDescr(rel);
+	TupleDesc its;
+	bool same;
 
 	if (HeapTupleHeaderGetTypeId(header) == rel->rd_rel->reltype)
 		return;
-	its = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	its =
+		lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
 	same = its->natts == ours->natts;
 	for (int i = 0; same && i < ours->natts; i++)
 		same = TupleDescAttr(ours, i)->attisdropped ||
-			(!TupleDescAttr(its, i)->attisdropped &&
-			 TupleDescAttr(its, i)->atttypid == TupleDescAttr(ours, i)->atttypid);
+			   (!TupleDescAttr(its, i)->attisdropped &&
+				TupleDescAttr(its, i)->atttypid == TupleDescAttr(ours, i)->atttypid);
 	ReleaseTupleDesc(its);
 	if (!same)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("row does not have the columns of continuous table \"%s\"",
-						RelationGetRelationName(rel)),
-				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("row does not have the columns of continuous table \"%s\"",
+							   RelationGetRelationName(rel)),
+						errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
 }
 
 /* Take the row apart; ERROR when it is NULL. */
@@ -99,10 +98,9 @@ deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
 	HeapTupleHeader header;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("row of an event must not be null"),
-				 errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("row of an event must not be null"),
+						errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
 	header = PG_GETARG_HEAPTUPLEHEADER(0);
 	check_row_type(rel, header);
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
@@ -115,7 +113,7 @@ deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
 static uint64
 non_null_columns(const ContimeTable *table, const bool *isnull)
 {
-	uint64		mask = 0;
+	uint64 mask = 0;
 
 	for (int i = 0; i < table->natts; i++)
 		if (!isnull[i])
@@ -127,8 +125,8 @@ non_null_columns(const ContimeTable *table, const bool *isnull)
 static void
 check_partition(Relation rel, const Datum *values, const bool *isnull)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	EState	   *estate;
+	TupleDesc desc = RelationGetDescr(rel);
+	EState *estate;
 	ResultRelInfo *rinfo;
 	TupleTableSlot *slot;
 
@@ -147,8 +145,8 @@ check_partition(Relation rel, const Datum *values, const bool *isnull)
 }
 
 static void
-record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
-	   uint64 set_null, uint64 columns)
+record(Relation rel, CtKind kind, const Datum *values, const bool *isnull, uint64 set_null,
+	   uint64 columns)
 {
 	ContimeIngest *ingest = contime_ingest_begin(rel);
 
@@ -162,11 +160,11 @@ record(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
 Datum
 contime_event(PG_FUNCTION_ARGS)
 {
-	Datum		values[MaxTupleAttributeNumber];
-	bool		isnull[MaxTupleAttributeNumber];
-	Relation	rel;
+	Datum values[MaxTupleAttributeNumber];
+	bool isnull[MaxTupleAttributeNumber];
+	Relation rel;
 	const ContimeTable *table;
-	uint64		set_null;
+	uint64 set_null;
 
 	PreventCommandIfReadOnly("contime.event()");
 	rel = contime_open_argument(fcinfo, RowExclusiveLock);
@@ -176,11 +174,10 @@ contime_event(PG_FUNCTION_ARGS)
 	contime_check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
 	for (int i = 0; i < table->natts; i++)
 		if ((set_null & contime_bit_of(i + 1)) && !isnull[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("column \"%s\" is in set_null but has a value",
-							get_attname(table->relid, i + 1, false)),
-					 errhint("Leave it NULL in the row, or take it out of set_null.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("column \"%s\" is in set_null but has a value",
+								   get_attname(table->relid, i + 1, false)),
+							errhint("Leave it NULL in the row, or take it out of set_null.")));
 	record(rel, CT_EVENT, values, isnull, set_null, 0);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -189,12 +186,12 @@ contime_event(PG_FUNCTION_ARGS)
 Datum
 contime_snapshot(PG_FUNCTION_ARGS)
 {
-	Datum		values[MaxTupleAttributeNumber];
-	bool		isnull[MaxTupleAttributeNumber];
-	Relation	rel;
+	Datum values[MaxTupleAttributeNumber];
+	bool isnull[MaxTupleAttributeNumber];
+	Relation rel;
 	const ContimeTable *table;
-	uint64		columns = 0;
-	uint64		written;
+	uint64 columns = 0;
+	uint64 written;
 
 	PreventCommandIfReadOnly("contime.snapshot()");
 	rel = contime_open_argument(fcinfo, RowExclusiveLock);
@@ -204,10 +201,9 @@ contime_snapshot(PG_FUNCTION_ARGS)
 	{
 		columns = named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
 		if (columns == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("columns of a snapshot must not be empty"),
-					 errhint("Leave the argument out to state the whole row.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("columns of a snapshot must not be empty"),
+							errhint("Leave the argument out to state the whole row.")));
 	}
 	written = columns != 0 ? columns : contime_all_columns(table) & ~address_columns(table);
 	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
@@ -221,9 +217,9 @@ contime_snapshot(PG_FUNCTION_ARGS)
 Datum
 contime_finish(PG_FUNCTION_ARGS)
 {
-	Datum		values[MaxTupleAttributeNumber];
-	bool		isnull[MaxTupleAttributeNumber];
-	Relation	rel;
+	Datum values[MaxTupleAttributeNumber];
+	bool isnull[MaxTupleAttributeNumber];
+	Relation rel;
 
 	PreventCommandIfReadOnly("contime.finish()");
 	rel = contime_open_argument(fcinfo, RowExclusiveLock);

@@ -15,24 +15,24 @@
 #include "utils/snapmgr.h"
 
 static int
-acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
-					double *totalrows, double *totaldeadrows)
+acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, double *totalrows,
+					double *totaldeadrows)
 {
 	const ContimeTable *table = contime_table(rel);
 	ContimeScan *scan = contime_scan_begin(rel, GetActiveSnapshot(), NULL);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-	int64		now = contime_now(table);
+	int64 now = contime_now(table);
 	ReservoirStateData sampler;
-	double		skip = -1;		/* rows not to be sampled; -1: not known yet */
-	double		seen = 0;
-	int			sampled = 0;
+	double skip = -1; /* rows not to be sampled; -1: not known yet */
+	double seen = 0;
+	int sampled = 0;
 
 	contime_scan_look_until(scan, now);
 	contime_scan_bind(scan, &now, 1, NULL, NULL);
 	reservoir_init_selection_state(&sampler, targrows);
 	while (contime_scan_next(scan, slot))
 	{
-		int			place = sampled;
+		int place = sampled;
 
 		vacuum_delay_point();
 		if (sampled == targrows)
@@ -55,9 +55,8 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	contime_scan_end(scan);
-	ereport(elevel,
-			(errmsg("\"%s\": %.0f keys live now; %d rows in sample",
-					RelationGetRelationName(rel), seen, sampled)));
+	ereport(elevel, (errmsg("\"%s\": %.0f keys live now; %d rows in sample",
+							RelationGetRelationName(rel), seen, sampled)));
 	*totalrows = seen;
 	*totaldeadrows = 0;
 	return sampled;
@@ -66,12 +65,13 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows,
 bool
 contimeAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
 {
-	double		keys;
-	double		events;
+	double keys;
+	double events;
 
 	contime_source_check(contime_table(rel));
 	contime_count(RelationGetRelid(rel), &keys, &events);
 	*func = acquire_sample_rows;
-	*totalpages = (BlockNumber) (keys * sizeof(Datum) * RelationGetNumberOfAttributes(rel) / BLCKSZ) + 1;
+	*totalpages =
+		(BlockNumber) (keys * sizeof(Datum) * RelationGetNumberOfAttributes(rel) / BLCKSZ) + 1;
 	return true;
 }

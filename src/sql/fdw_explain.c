@@ -24,7 +24,7 @@
 static List *
 plan_children(const Plan *plan)
 {
-	List	   *children = NIL;
+	List *children = NIL;
 
 	if (plan->lefttree)
 		children = lappend(children, plan->lefttree);
@@ -41,15 +41,15 @@ plan_children(const Plan *plan)
 
 typedef struct Caller
 {
-	int			plan_id;		/* of the subplan called */
-	SubPlan    *subplan;
-	Plan	   *plan;			/* the node whose expressions call it */
+	int plan_id; /* of the subplan called */
+	SubPlan *subplan;
+	Plan *plan; /* the node whose expressions call it */
 } Caller;
 
 static bool
 calls_subplan(Node *node, void *context)
 {
-	Caller	   *caller = context;
+	Caller *caller = context;
 
 	if (node == NULL)
 		return false;
@@ -64,7 +64,7 @@ calls_subplan(Node *node, void *context)
 static bool
 find_caller(Plan *plan, Caller *caller)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (calls_subplan((Node *) plan->targetlist, caller) ||
 		calls_subplan((Node *) plan->qual, caller))
@@ -84,7 +84,7 @@ find_caller(Plan *plan, Caller *caller)
 static bool
 find_chain(Plan *root, const Plan *plan, List **chain)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (root == plan)
 		return true;
@@ -102,16 +102,16 @@ find_chain(Plan *root, const Plan *plan, List **chain)
 static List *
 find_ancestors(PlannedStmt *stmt, const Plan *plan)
 {
-	List	   *chain = NIL;
-	ListCell   *lc;
+	List *chain = NIL;
+	ListCell *lc;
 
 	if (find_chain(stmt->planTree, plan, &chain))
 		return chain;
 	foreach(lc, stmt->subplans)
 	{
-		Caller		caller = {foreach_current_index(lc) + 1, NULL, NULL};
-		bool		found;
-		ListCell   *lc2;
+		Caller caller = {foreach_current_index(lc) + 1, NULL, NULL};
+		bool found;
+		ListCell *lc2;
 
 		if (lfirst(lc) == NULL || !find_chain(lfirst(lc), plan, &chain))
 			continue;
@@ -135,11 +135,11 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	const FdwScan *state = node->fdw_state;
 	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
 	ContimeBinding binding;
-	List	   *context;
-	bool		prefix = list_length(es->rtable) > 1 || es->verbose;
+	List *context;
+	bool prefix = list_length(es->rtable) > 1 || es->verbose;
 	StringInfoData instants;
 	StringInfoData keys;
-	ListCell   *lc;
+	ListCell *lc;
 
 	contime_binding_of(plan, &binding);
 	context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan,
@@ -148,24 +148,27 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	initStringInfo(&keys);
 	foreach(lc, plan->fdw_exprs)
 	{
-		int			i = foreach_current_index(lc);
-		int			key = i - binding.ninstants;
-		char	   *text = deparse_expression(lfirst(lc), context, prefix, false);
+		int i = foreach_current_index(lc);
+		int key = i - binding.ninstants;
+		char *text = deparse_expression(lfirst(lc), context, prefix, false);
 
 		if (list_nth_int(binding.arrays, i))
 			text = psprintf("ANY (%s)", text);
 		if (key >= 0)
 			appendStringInfo(&keys, "%s%s = %s", key > 0 ? " AND " : "",
-							 quote_identifier(get_attname(table->relid, table->key_attno[key], false)),
+							 quote_identifier(
+								 get_attname(table->relid, table->key_attno[key], false)),
 							 text);
 		else
 			appendStringInfo(&instants, "%s%s", i > 0 ? ", " : "", text);
 	}
 	if (keys.len > 0)
 		ExplainPropertyText("Key", keys.data, es);
-	ExplainPropertyText("Instant", instants.len > 0 ? instants.data :
-						binding.forbidden ? "unknown" :
-						contime_unbound_instant(table, binding.present), es);
+	ExplainPropertyText("Instant",
+						instants.len > 0    ? instants.data
+						: binding.forbidden ? "unknown"
+											: contime_unbound_instant(table, binding.present),
+						es);
 	if (state && state->scan && contime_scan_where(state->scan))
 		ExplainPropertyText("Events", contime_scan_where(state->scan), es);
 }

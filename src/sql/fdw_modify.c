@@ -27,18 +27,18 @@
 typedef struct FdwModify
 {
 	ContimeIngest *ingest;
-	AttrNumber	time_attno;
-	bool		stamp;			/* a NULL time takes the clock */
-	bool		clock;			/* the time column is a timestamptz */
-	bool		single;			/* at most one row comes */
-	bool		collect;		/* COPY: flush every BATCH_ROWS */
-	int			pending;		/* rows not flushed */
+	AttrNumber time_attno;
+	bool stamp;   /* a NULL time takes the clock */
+	bool clock;   /* the time column is a timestamptz */
+	bool single;  /* at most one row comes */
+	bool collect; /* COPY: flush every BATCH_ROWS */
+	int pending;  /* rows not flushed */
 } FdwModify;
 
 static FdwModify *
 begin_modify(ResultRelInfo *rinfo)
 {
-	Relation	rel = rinfo->ri_RelationDesc;
+	Relation rel = rinfo->ri_RelationDesc;
 	const ContimeTable *table = contime_table(rel);
 	FdwModify *state = palloc0(sizeof(FdwModify));
 
@@ -59,19 +59,19 @@ contimeAddForeignUpdateTargets(PlannerInfo *root, Index rtindex, RangeTblEntry *
 	const char *name = RelationGetRelationName(target_relation);
 
 	if (root->parse->commandType == CMD_DELETE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot delete from continuous table \"%s\"", name),
-				 errhint("Use contime.finish() to end the life of a key at an instant.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot delete from continuous table \"%s\"", name),
+						errhint("Use contime.finish() to end the life of a key at an instant.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot update continuous table \"%s\"", name),
-			 errhint("Use contime.snapshot() to set the state at an instant, or INSERT to add an event.")));
+			 errhint(
+				 "Use contime.snapshot() to set the state at an instant, or INSERT to add an event.")));
 }
 
 void
-contimeBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
-						  List *fdw_private, int subplan_index, int eflags)
+contimeBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List *fdw_private,
+						  int subplan_index, int eflags)
 {
 	FdwModify *state;
 
@@ -98,8 +98,8 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 static void
 stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
-	AttrNumber	attno = state->time_attno;
-	HeapTuple	tuple;
+	AttrNumber attno = state->time_attno;
+	HeapTuple tuple;
 
 	if (!slot->tts_isnull[attno - 1] || !state->stamp || !state->clock ||
 		(rinfo->ri_projectReturning == NULL && rinfo->ri_TrigDesc == NULL &&
@@ -136,8 +136,8 @@ ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSl
 	slot_getallattrs(slot);
 	stamp_row(state, rinfo, slot);
 	check_row(estate, rinfo, slot);
-	contime_ingest_row(state->ingest, CT_EVENT, slot->tts_values, slot->tts_isnull,
-					   0, 0, state->stamp);
+	contime_ingest_row(state->ingest, CT_EVENT, slot->tts_values, slot->tts_isnull, 0, 0,
+					   state->stamp);
 	state->pending++;
 }
 
@@ -178,10 +178,9 @@ contimeGetForeignModifyBatchSize(ResultRelInfo *rinfo)
 	FdwModify *state = rinfo->ri_FdwState;
 	TriggerDesc *triggers = rinfo->ri_TrigDesc;
 
-	if (state == NULL || state->single ||
-		rinfo->ri_projectReturning != NULL || rinfo->ri_WithCheckOptions != NIL ||
-		(triggers != NULL &&
-		 (triggers->trig_insert_before_row || triggers->trig_insert_after_row)))
+	if (state == NULL || state->single || rinfo->ri_projectReturning != NULL ||
+		rinfo->ri_WithCheckOptions != NIL ||
+		(triggers != NULL && (triggers->trig_insert_before_row || triggers->trig_insert_after_row)))
 		return 1;
 	return BATCH_ROWS;
 }
@@ -207,7 +206,7 @@ contimeIsForeignRelUpdatable(Relation rel)
 void
 contimeExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, rels)
 		contime_truncate((Relation) lfirst(lc));

@@ -20,14 +20,14 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-/* ---- "now" ------------------------------------------------------------------ */
+/* ---- "now" ------------------------------------------------------------------- */
 
 static Now *nows = NULL;
 
 static void
 forget_now(void *arg)
 {
-	Now		  **link = &nows;
+	Now **link = &nows;
 
 	while (*link != NULL && *link != arg)
 		link = &(*link)->next;
@@ -39,7 +39,7 @@ static int64
 latched_now(EState *estate, const ContimeTable *table)
 {
 	MemoryContextCallback *callback;
-	Now		   *now;
+	Now *now;
 
 	for (now = nows; now != NULL; now = now->next)
 	{
@@ -60,14 +60,14 @@ latched_now(EState *estate, const ContimeTable *table)
 	return now->instant;
 }
 
-/* ---- SELECT ------------------------------------------------------------------- */
+/* ---- SELECT ------------------------------------------------------------------ */
 
 void
 contimeBeginForeignScan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	const ContimeTable *table;
-	FdwScan  *state;
+	FdwScan *state;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
@@ -79,7 +79,8 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a generic plan of this statement cannot read continuous table \"%s\"",
 						RelationGetRelationName(node->ss.ss_currentRelation)),
-				 errdetail("Whether its instants are known depends on the values of the parameters."),
+				 errdetail(
+					 "Whether its instants are known depends on the values of the parameters."),
 				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
 	table = contime_table(node->ss.ss_currentRelation);
 	if (state->binding.ninstants == 0)
@@ -111,12 +112,12 @@ add_instant(FdwScan *state, int64 instant)
 static void
 add_instants(FdwScan *state, ArrayType *array, Oid time_type)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
+	Datum *values;
+	bool *nulls;
+	int n;
 
-	deconstruct_array(array, time_type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &values, &nulls, &n);
+	deconstruct_array(array, time_type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
+					  &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (!nulls[i])
@@ -138,36 +139,36 @@ convert_key(Datum *value, Oid from, Oid to)
 
 typedef struct KeyOrder
 {
-	FmgrInfo   *compare;
-	Oid			collation;
+	FmgrInfo *compare;
+	Oid collation;
 } KeyOrder;
 
 static int
 compare_keys(const void *a, const void *b, void *arg)
 {
-	KeyOrder   *order = arg;
+	KeyOrder *order = arg;
 
-	return DatumGetInt32(FunctionCall2Coll(order->compare, order->collation,
-										   *(const Datum *) a, *(const Datum *) b));
+	return DatumGetInt32(FunctionCall2Coll(order->compare, order->collation, *(const Datum *) a,
+										   *(const Datum *) b));
 }
 
 /* Take a key column's values from an array. */
 static void
 set_keys(KeyValues *key, ArrayType *array, Oid from)
 {
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	bool	   *nulls;
-	KeyOrder	order;
-	int			n;
+	int16 typlen;
+	bool typbyval;
+	char typalign;
+	bool *nulls;
+	KeyOrder order;
+	int n;
 
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign,
-					  &key->values, &nulls, &n);
+	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &key->values, &nulls,
+					  &n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		value = key->values[i];
+		Datum value = key->values[i];
 
 		if (!nulls[i] && convert_key(&value, from, key->type))
 			key->values[key->n++] = value;
@@ -182,10 +183,10 @@ set_keys(KeyValues *key, ArrayType *array, Oid from)
 static void
 evaluate(FdwScan *state, int i, ExprContext *econtext)
 {
-	int			key = i - state->binding.ninstants;
-	bool		array = list_nth_int(state->binding.arrays, i);
-	bool		isnull;
-	Datum		value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
+	int key = i - state->binding.ninstants;
+	bool array = list_nth_int(state->binding.arrays, i);
+	bool isnull;
+	Datum value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
 
 	if (key < 0)
 	{
@@ -196,8 +197,8 @@ evaluate(FdwScan *state, int i, ExprContext *econtext)
 	}
 	else
 	{
-		KeyValues  *keys = &state->keys[key];
-		Oid			from = list_nth_oid(state->binding.key_types, key);
+		KeyValues *keys = &state->keys[key];
+		Oid from = list_nth_oid(state->binding.key_types, key);
 
 		keys->n = keys->at = 0;
 		if (array && !isnull)
@@ -214,9 +215,9 @@ evaluate(FdwScan *state, int i, ExprContext *econtext)
 static void
 bind_key(FdwScan *state)
 {
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS] = {0};
-	int			ninstants = state->ninstants;
+	Datum values[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS] = {0};
+	int ninstants = state->ninstants;
 
 	for (int i = 0; i < state->nkeys; i++)
 	{
@@ -264,17 +265,17 @@ bind_scan(ForeignScanState *node, FdwScan *state)
 static void
 begin_scan(ForeignScanState *node, FdwScan *state)
 {
-	EState	   *estate = node->ss.ps.state;
-	Relation	rel = node->ss.ss_currentRelation;
+	EState *estate = node->ss.ps.state;
+	Relation rel = node->ss.ss_currentRelation;
 	const ContimeTable *table = contime_table(rel);
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
 	state->scan = contime_scan_begin(rel, estate->es_snapshot, state->held);
-	state->held = NULL;			/* the scan's, now */
+	state->held = NULL; /* the scan's, now */
 	if (state->share)
 		contime_scan_share(state->scan, &state->share->next);
-	state->context = AllocSetContextCreate(estate->es_query_cxt, "contime binding",
-										   ALLOCSET_SMALL_SIZES);
+	state->context =
+		AllocSetContextCreate(estate->es_query_cxt, "contime binding", ALLOCSET_SMALL_SIZES);
 	state->time_type = table->time_type;
 	state->keys = palloc0(state->nkeys * sizeof(KeyValues));
 	for (int i = 0; i < state->nkeys; i++)
@@ -295,7 +296,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 TupleTableSlot *
 contimeIterateForeignScan(ForeignScanState *node)
 {
-	FdwScan  *state = node->fdw_state;
+	FdwScan *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	if (state->scan == NULL)
@@ -314,7 +315,7 @@ contimeIterateForeignScan(ForeignScanState *node)
 void
 contimeReScanForeignScan(ForeignScanState *node)
 {
-	FdwScan  *state = node->fdw_state;
+	FdwScan *state = node->fdw_state;
 
 	state->bound = false;
 }
@@ -322,7 +323,7 @@ contimeReScanForeignScan(ForeignScanState *node)
 void
 contimeEndForeignScan(ForeignScanState *node)
 {
-	FdwScan  *state = node->fdw_state;
+	FdwScan *state = node->fdw_state;
 
 	if (state == NULL)
 		return;
@@ -347,13 +348,13 @@ contimeEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
 void
 contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
 {
-	FdwScan  *state = node->fdw_state;
+	FdwScan *state = node->fdw_state;
 
 	state->share = coordinate;
 	pg_atomic_init_u32(&state->share->next, 0);
 	if (state->binding.ninstants == 0)
-		state->share->now = latched_now(node->ss.ps.state,
-										contime_table(node->ss.ss_currentRelation));
+		state->share->now =
+			latched_now(node->ss.ps.state, contime_table(node->ss.ss_currentRelation));
 }
 
 void
@@ -365,7 +366,7 @@ contimeReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt,
 void
 contimeInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coordinate)
 {
-	FdwScan  *state = node->fdw_state;
+	FdwScan *state = node->fdw_state;
 
 	state->share = coordinate;
 }

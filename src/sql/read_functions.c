@@ -40,34 +40,33 @@ PG_FUNCTION_INFO_V1(contime_events);
 #define FIRST_INSTANTS 1024
 #define MOST_INSTANTS (1024 * 1024)
 
-/* ---- the instants of a series ----------------------------------------------------------------- */
+/* ---- the instants of a series ------------------------------------------------ */
 
 typedef struct Steps
 {
-	bool		ticks;
-	int64		at;
-	int64		to;
-	int64		step;			/* of a logical clock */
-	Interval	interval;		/* else */
-	bool		forward;
-	bool		ended;
+	bool ticks;
+	int64 at;
+	int64 to;
+	int64 step;        /* of a logical clock */
+	Interval interval; /* else */
+	bool forward;
+	bool ended;
 } Steps;
 
 static void CONTIME_NORETURN
 report_step(const char *what)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("step of a series must not be %s", what),
-			 errhint("Give a step that leads from the first instant to the last.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("step of a series must not be %s", what),
+					errhint("Give a step that leads from the first instant to the last.")));
 }
 
 static Steps
 steps_begin(FunctionCallInfo fcinfo, bool ticks)
 {
-	Steps		steps = {.ticks = ticks, .at = PG_GETARG_INT64(2), .to = PG_GETARG_INT64(3)};
-	Interval	zero = {0};
-	int			sign;
+	Steps steps = {.ticks = ticks, .at = PG_GETARG_INT64(2), .to = PG_GETARG_INT64(3)};
+	Interval zero = {0};
+	int sign;
 
 	if (ticks)
 	{
@@ -80,9 +79,8 @@ steps_begin(FunctionCallInfo fcinfo, bool ticks)
 		sign = DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(&steps.interval),
 												 IntervalPGetDatum(&zero)));
 		if (TIMESTAMP_NOT_FINITE(steps.at) || TIMESTAMP_NOT_FINITE(steps.to))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-					 errmsg("a series must not be infinite")));
+			ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+							errmsg("a series must not be infinite")));
 	}
 	if (sign == 0)
 		report_step("zero");
@@ -110,43 +108,44 @@ steps_next(Steps *steps, int64 *instant)
 	return true;
 }
 
-/* ---- a read ------------------------------------------------------------------------------- */
+/* ---- a read ------------------------------------------------------------------ */
 
 /* The table that the arguments of all of them begin with, and perhaps a key. */
 typedef struct Subject
 {
-	Relation	rel;
+	Relation rel;
 	const ContimeTable *table;
-	bool		ticks;			/* it has a logical clock */
-	Datum		key;
-	bool		exists;			/* can there be such a key? */
+	bool ticks; /* it has a logical clock */
+	Datum key;
+	bool exists; /* can there be such a key? */
 } Subject;
 
 typedef struct Read Read;
 
 struct Read
 {
-	Subject		subject;
-	Snapshot	snapshot;
+	Subject subject;
+	Snapshot snapshot;
 	ResourceOwner owner;
-	ContimeScan *scan;			/* NULL: there are no rows */
-	TupleTableSlot *row;		/* of the table */
-	TupleTableSlot *result;		/* NULL: rows of the table are the result */
-	MemoryContext values;		/* of the result */
-	bool		(*next) (Read *read);	/* false: no more rows */
+	ContimeScan *scan;        /* NULL: there are no rows */
+	TupleTableSlot *row;      /* of the table */
+	TupleTableSlot *result;   /* NULL: rows of the table are the result */
+	MemoryContext values;     /* of the result */
+	bool (*next)(Read *read); /* false: no more rows */
 
-	TypeCacheEntry *range;		/* of a history */
-	Steps		steps;			/* of a series */
-	int64	   *instants;
-	int			room;
-	bool		last;			/* the last of them are bound */
+	TypeCacheEntry *range; /* of a history */
+	Steps steps;           /* of a series */
+	int64 *instants;
+	int room;
+	bool last; /* the last of them are bound */
 };
 
 /* Open the table; key: its argument, or -1.  The clock is known by another one's type. */
 static Subject
-open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instants, const char *of_ticks)
+open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instants,
+			 const char *of_ticks)
 {
-	Subject		subject = {.exists = true};
+	Subject subject = {.exists = true};
 
 	contime_check_argument(fcinfo);
 	subject.ticks = get_fn_expr_argtype(fcinfo->flinfo, clock) == INT8OID;
@@ -156,8 +155,8 @@ open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instant
 	contime_check_clock(subject.table, subject.ticks ? INT8OID : TIMESTAMPTZOID,
 						subject.ticks ? of_instants : of_ticks);
 	if (key >= 0)
-		subject.exists = !PG_ARGISNULL(key) &&
-			contime_key_argument(fcinfo, key, subject.table, &subject.key);
+		subject.exists =
+			!PG_ARGISNULL(key) && contime_key_argument(fcinfo, key, subject.table, &subject.key);
 	return subject;
 }
 
@@ -175,19 +174,19 @@ begin_scan(Read *read)
 static void
 begin_result(FunctionCallInfo fcinfo, Read *read)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	read->result = MakeSingleTupleTableSlot(BlessTupleDesc(desc), &TTSOpsVirtual);
-	read->values = AllocSetContextCreate(CurrentMemoryContext, "contime result",
-										 ALLOCSET_SMALL_SIZES);
+	read->values =
+		AllocSetContextCreate(CurrentMemoryContext, "contime result", ALLOCSET_SMALL_SIZES);
 }
 
 static void
 end_read(Datum arg)
 {
-	Read	   *read = (Read *) DatumGetPointer(arg);
+	Read *read = (Read *) DatumGetPointer(arg);
 
 	if (read->scan)
 	{
@@ -209,13 +208,13 @@ next_row(Read *read)
 	return read->result ? read->result : read->row;
 }
 
-typedef void (*Begin) (FunctionCallInfo fcinfo, Read *read);
+typedef void (*Begin)(FunctionCallInfo fcinfo, Read *read);
 
 static void
 return_all(FunctionCallInfo fcinfo, Begin begin)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Read		read = {0};
+	Read read = {0};
 	TupleTableSlot *slot;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -230,7 +229,7 @@ return_one(FunctionCallInfo fcinfo, Begin begin)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	FuncCallContext *call;
-	Read	   *read;
+	Read *read;
 	TupleTableSlot *slot;
 
 	if (SRF_IS_FIRSTCALL())
@@ -274,7 +273,7 @@ return_rows(FunctionCallInfo fcinfo, Begin begin)
 /* Keys that are bound are not NULL. */
 static const bool nokey = false;
 
-/* ---- at --------------------------------------------------------------------------------------- */
+/* ---- at ---------------------------------------------------------------------- */
 
 static bool
 next_at(Read *read)
@@ -285,8 +284,8 @@ next_at(Read *read)
 static void
 begin_at(FunctionCallInfo fcinfo, Read *read)
 {
-	bool		by_key = PG_NARGS() > 2;
-	int64		instant;
+	bool by_key = PG_NARGS() > 2;
+	int64 instant;
 
 	read->subject = open_subject(fcinfo, by_key ? 2 : -1, 1, "contime.at()", "contime.at_tick()");
 	if (!read->subject.exists || PG_ARGISNULL(1))
@@ -304,13 +303,13 @@ contime_at(PG_FUNCTION_ARGS)
 	return return_rows(fcinfo, begin_at);
 }
 
-/* ---- history ---------------------------------------------------------------------------------- */
+/* ---- history ----------------------------------------------------------------- */
 
 static Datum
 make_during(const Read *read, int64 from, int64 to)
 {
-	RangeBound	lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
-	RangeBound	upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
+	RangeBound lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
+	RangeBound upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
 
 	lower.infinite = !read->subject.ticks && from == DT_NOBEGIN;
 	upper.infinite = !read->subject.ticks && to == DT_NOEND;
@@ -321,8 +320,8 @@ static bool
 next_history(Read *read)
 {
 	MemoryContext caller;
-	int64		from;
-	int64		to;
+	int64 from;
+	int64 to;
 
 	if (!contime_scan_next_state(read->scan, read->row, &from, &to))
 		return false;
@@ -340,27 +339,26 @@ next_history(Read *read)
 static void
 begin_history(FunctionCallInfo fcinfo, Read *read)
 {
-	bool		by_key = PG_NARGS() > 3;
-	int			start = by_key ? 2 : 1;
-	int64		from;
-	int64		to;
+	bool by_key = PG_NARGS() > 3;
+	int start = by_key ? 2 : 1;
+	int64 from;
+	int64 to;
 
-	read->subject = open_subject(fcinfo, by_key ? 1 : -1, start,
-								 "contime.history()", "contime.history_tick()");
+	read->subject =
+		open_subject(fcinfo, by_key ? 1 : -1, start, "contime.history()", "contime.history_tick()");
 	if (PG_ARGISNULL(start) || PG_ARGISNULL(start + 1))
 		return;
 	from = PG_GETARG_INT64(start);
 	to = PG_GETARG_INT64(start + 1);
 	if (from > to)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("start of a history must not be after its end")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+						errmsg("start of a history must not be after its end")));
 	if (!read->subject.exists)
 		return;
 	begin_scan(read);
 	begin_result(fcinfo, read);
-	read->range = lookup_type_cache(read->subject.ticks ? INT8RANGEOID : TSTZRANGEOID,
-									TYPECACHE_RANGE_INFO);
+	read->range =
+		lookup_type_cache(read->subject.ticks ? INT8RANGEOID : TSTZRANGEOID, TYPECACHE_RANGE_INFO);
 	contime_scan_bind_history(read->scan, by_key ? &read->subject.key : NULL, &nokey, from, to);
 	read->next = next_history;
 }
@@ -372,12 +370,12 @@ contime_history(PG_FUNCTION_ARGS)
 	return return_rows(fcinfo, begin_history);
 }
 
-/* ---- series ----------------------------------------------------------------------------------- */
+/* ---- series ------------------------------------------------------------------ */
 
 static void
 bind_series(Read *read)
 {
-	int			n = 0;
+	int n = 0;
 
 	while (n < read->room && steps_next(&read->steps, &read->instants[n]))
 		n++;
@@ -426,15 +424,15 @@ contime_series(PG_FUNCTION_ARGS)
 	return return_rows(fcinfo, begin_series);
 }
 
-/* ---- since ---------------------------------------------------------------------------------- */
+/* ---- since ------------------------------------------------------------------- */
 
 /* contime.since and contime.since_tick: NULL when there is no row at the instant */
 Datum
 contime_since(PG_FUNCTION_ARGS)
 {
-	Read		read = {.subject = open_subject(fcinfo, 1, 2, "contime.since()", "contime.since_tick()")};
-	int64		instant = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
-	bool		found = false;
+	Read read = {.subject = open_subject(fcinfo, 1, 2, "contime.since()", "contime.since_tick()")};
+	int64 instant = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	bool found = false;
 
 	if (read.subject.exists && !PG_ARGISNULL(2))
 	{
@@ -447,15 +445,15 @@ contime_since(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(instant);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------ */
 
 /* The names of attributes, as a name[]. */
 static Datum
 names_of(const Subject *subject, uint64 columns)
 {
-	TupleDesc	desc = RelationGetDescr(subject->rel);
-	Datum		names[CT_MAX_ATTRS];
-	int			n = 0;
+	TupleDesc desc = RelationGetDescr(subject->rel);
+	Datum names[CT_MAX_ATTRS];
+	int n = 0;
 
 	for (int i = 0; i < desc->natts; i++)
 		if ((columns >> i & 1) && !TupleDescAttr(desc, i)->attisdropped)
@@ -466,9 +464,8 @@ names_of(const Subject *subject, uint64 columns)
 static bool
 next_event(Read *read)
 {
-	static const char *const kinds[] = {
-		[CT_FINISH] = "finish", [CT_EVENT] = "event", [CT_SNAPSHOT] = "snapshot"
-	};
+	static const char *const kinds[] =
+		{[CT_FINISH] = "finish", [CT_EVENT] = "event", [CT_SNAPSHOT] = "snapshot"};
 	TupleTableSlot *result = read->result;
 	MemoryContext caller;
 	ContimeRawEvent told;
@@ -494,8 +491,8 @@ next_event(Read *read)
 static void
 begin_events(FunctionCallInfo fcinfo, Read *read)
 {
-	int64		from;
-	int64		to;
+	int64 from;
+	int64 to;
 
 	read->subject = open_subject(fcinfo, 1, 2, "contime.events()", "contime.events_tick()");
 	if (!read->subject.exists || PG_ARGISNULL(2) || PG_ARGISNULL(3))
@@ -503,9 +500,8 @@ begin_events(FunctionCallInfo fcinfo, Read *read)
 	from = PG_GETARG_INT64(2);
 	to = PG_GETARG_INT64(3);
 	if (from > to)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("start of a range of events must not be after its end")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+						errmsg("start of a range of events must not be after its end")));
 	if (from == to)
 		return;
 	begin_scan(read);

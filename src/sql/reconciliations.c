@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(contime_reconciliations);
 typedef struct Reconciliations
 {
 	ReturnSetInfo *rsinfo;
-	TupleDesc	row;			/* of the table */
+	TupleDesc row; /* of the table */
 	TypeCacheEntry *range;
 } Reconciliations;
 
@@ -31,17 +31,17 @@ static void
 put_reconciliation(const Reconciliations *result, const ContimeTable *table, uint64 seq,
 				   const ContimeNotice *notice)
 {
-	Datum		out[5];
-	bool		nulls[5] = {0};
-	RangeBound	lower = {.inclusive = true,.lower = true,.infinite = true};
-	RangeBound	upper = {.infinite = true};
+	Datum out[5];
+	bool nulls[5] = {0};
+	RangeBound lower = {.inclusive = true, .lower = true, .infinite = true};
+	RangeBound upper = {.infinite = true};
 
 	out[0] = Int64GetDatum(seq);
 	nulls[1] = nulls[3] = notice == NULL;
 	if (notice)
 	{
-		Datum	   *values = palloc0(table->natts * sizeof(Datum));
-		bool	   *isnull = palloc(table->natts * sizeof(bool));
+		Datum *values = palloc0(table->natts * sizeof(Datum));
+		bool *isnull = palloc(table->natts * sizeof(bool));
 
 		memset(isnull, true, table->natts * sizeof(bool));
 		contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
@@ -65,10 +65,10 @@ static void
 put_reconciliations(const Reconciliations *result, const ContimeTable *table, ContimeGeneration *g,
 					uint64 since)
 {
-	uint64		newest = contime_notices_newest(g);
+	uint64 newest = contime_notices_newest(g);
 	ContimeNotice **notices;
-	uint64		lost;
-	int			count;
+	uint64 lost;
+	int count;
 
 	notices = contime_notices_between(g, since > newest ? 0 : since, newest, &count);
 	lost = pg_atomic_read_u64(&g->lost);
@@ -85,11 +85,11 @@ put_reconciliations(const Reconciliations *result, const ContimeTable *table, Co
 Datum
 contime_reconciliations(PG_FUNCTION_ARGS)
 {
-	Relation	rel;
+	Relation rel;
 	const ContimeTable *table;
 	Reconciliations result;
 	ContimeGeneration *g;
-	Oid			range;
+	Oid range;
 
 	contime_check_argument(fcinfo);
 	rel = contime_open_argument(fcinfo, AccessShareLock);
@@ -100,7 +100,8 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 	result.row = RelationGetDescr(rel);
 	range = TupleDescAttr(result.rsinfo->setDesc, 2)->atttypid;
 	contime_check_clock(table, range == INT8RANGEOID ? INT8OID : TIMESTAMPTZOID,
-				range == INT8RANGEOID ? "contime.reconciliations()" : "contime.reconciliations_tick()");
+						range == INT8RANGEOID ? "contime.reconciliations()"
+											  : "contime.reconciliations_tick()");
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
 
 	/* What changes of a durable table is known while it is in memory. */

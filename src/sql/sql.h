@@ -23,7 +23,7 @@
 
 #include "table/table.h"
 
-/* ---- args.c ---------------------------------------------------------------------- */
+/* ---- args.c ------------------------------------------------------------------ */
 
 /*
  * The continuous table whose row type the first argument has.  Where rows of
@@ -45,4 +45,4 @@ extern void contime_check_clock(const ContimeTable *table, Oid type, const char 
 
 extern uint64 contime_bit_of(AttrNumber attno);
 
-#endif							/* CONTIME_SQL_H */
+#endif /* CONTIME_SQL_H */

@@ -22,21 +22,21 @@ PG_FUNCTION_INFO_V1(contime_worker_stats);
 /* Labels and sizes of the batches of recent events. */
 typedef struct Batches
 {
-	CtBatch    *batch;
-	int			n;
-	int			capacity;
+	CtBatch *batch;
+	int n;
+	int capacity;
 } Batches;
 
 /* Copy a store's batches under the lock, again with more room if need be. */
 static void
 copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches, CtStats *stats)
 {
-	bool		complete;
+	bool complete;
 
 	do
 	{
 		const CtBatch *found;
-		CtRef		ref = 0;
+		CtRef ref = 0;
 
 		complete = true;
 		batches->n = 0;
@@ -65,14 +65,14 @@ copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches
 static void
 sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 {
-	Batches		batches = {.capacity = 64};
+	Batches batches = {.capacity = 64};
 
 	memset(sum, 0, sizeof(*sum));
 	batches.batch = palloc(batches.capacity * sizeof(CtBatch));
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		CtArena		arena = contime_arena(p);
-		CtStats		stats = {0};
+		CtArena arena = contime_arena(p);
+		CtStats stats = {0};
 
 		copy_batches(&arena, p, &g->store[p], &batches, &stats);
 		for (int i = 0; i < batches.n; i++)
@@ -99,11 +99,11 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 static bool
 may_see_counters(Oid relid)
 {
-	bool		missing = false;
+	bool missing = false;
 
 	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
-		pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &missing) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+		   pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &missing) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
 static const char *const cache_states[] = {
@@ -119,7 +119,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ContimeView *view;
-	List	   *shown = NIL;
+	List *shown = NIL;
 
 	contime_require_running();
 	InitMaterializedSRF(fcinfo, 0);
@@ -128,13 +128,13 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 		ContimeCacheState cache = contime_cache_state(g);
-		Datum		values[15];
-		bool		nulls[15] = {0};
-		CtStats		stats;
-		int64		retained = contime_retained(g);
+		Datum values[15];
+		bool nulls[15] = {0};
+		CtStats stats;
+		int64 retained = contime_retained(g);
 
-		if (!g->used || g->dead || g->database != MyDatabaseId ||
-			!may_see_counters(g->relation) || contime_generation(g->relation) != g)
+		if (!g->used || g->dead || g->database != MyDatabaseId || !may_see_counters(g->relation) ||
+			contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);
 		if (stats.bytes == 0 && cache == CONTIME_CACHE_NONE)
@@ -162,8 +162,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		nulls[13] = !g->ticks || retained == PG_INT64_MIN;
 		nulls[14] = cache == CONTIME_CACHE_NONE;
 		if (!nulls[14])
-			values[14] = CStringGetTextDatum(cache == CONTIME_CACHE_READY && g->partial ? "partial"
-											 : cache_states[cache]);
+			values[14] = CStringGetTextDatum(
+				cache == CONTIME_CACHE_READY && g->partial ? "partial" : cache_states[cache]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);
@@ -183,9 +183,9 @@ contime_worker_stats(PG_FUNCTION_ARGS)
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		ContimePartition *part = &contime_shared->partition[p];
-		CtArena		arena = contime_arena(p);
-		Datum		values[6];
-		bool		nulls[6] = {0};
+		CtArena arena = contime_arena(p);
+		Datum values[6];
+		bool nulls[6] = {0};
 
 		values[0] = Int32GetDatum(p);
 		values[1] = Int32GetDatum(part->pid);

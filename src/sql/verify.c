@@ -29,14 +29,14 @@ PG_FUNCTION_INFO_V1(contime_verify);
 /* Events in any order. */
 typedef struct Sum
 {
-	uint64		events;
-	uint64		hash[2];
+	uint64 events;
+	uint64 hash[2];
 	const char *where;
 } Sum;
 
 static void
-add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot, const ContimeRawEvent *told,
-		  StringInfo image)
+add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot,
+		  const ContimeRawEvent *told, StringInfo image)
 {
 	XXH128_hash_t hash;
 
@@ -47,8 +47,8 @@ add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot, const
 		if (!slot->tts_isnull[i] && !table->attr[i].dropped)
 		{
 			appendStringInfoChar(image, (char) i);
-			(void) contime_encode_image(&table->attr[i], &table->schema->attr[i], slot->tts_values[i],
-										image, true);
+			(void) contime_encode_image(&table->attr[i], &table->schema->attr[i],
+										slot->tts_values[i], image, true);
 		}
 	hash = XXH3_128bits(image->data, image->len);
 	sum->events++;
@@ -62,19 +62,20 @@ typedef struct Side
 	const ContimeTable *table;
 	ContimeScan *scan;
 	TupleTableSlot *slot;
-	MemoryContext context;		/* of an event */
+	MemoryContext context; /* of an event */
 	StringInfoData image;
-	Sum			sum;
+	Sum sum;
 } Side;
 
 static Side
 side_begin(Relation rel, bool from_heap)
 {
-	Side		side = {.table = contime_table(rel)};
+	Side side = {.table = contime_table(rel)};
 
 	side.scan = contime_scan_begin(rel, GetActiveSnapshot(), NULL);
 	side.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-	side.context = AllocSetContextCreate(CurrentMemoryContext, "contime verify", ALLOCSET_SMALL_SIZES);
+	side.context =
+		AllocSetContextCreate(CurrentMemoryContext, "contime verify", ALLOCSET_SMALL_SIZES);
 	initStringInfo(&side.image);
 	if (from_heap)
 		contime_scan_use_heap(side.scan);
@@ -115,16 +116,16 @@ static void
 add_up(Relation rel, Sum *memory, Sum *heap)
 {
 	ContimeGeneration *g = contime_generation(RelationGetRelid(rel));
-	Side		one = side_begin(rel, false);
-	Side		other = side_begin(rel, true);
-	Datum		keys[INDEX_MAX_KEYS];
-	ContimeKey	key;
-	int			partition = 0;
-	uint32		position = 0;
+	Side one = side_begin(rel, false);
+	Side other = side_begin(rel, true);
+	Datum keys[INDEX_MAX_KEYS];
+	ContimeKey key;
+	int partition = 0;
+	uint32 position = 0;
 
 	initStringInfo(&key.data);
-	if (g && (g->partial ||
-			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
+	if (g &&
+		(g->partial || (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
 		while (contime_next_loaded_key(g, &partition, &position, &key))
 		{
 			if (contime_oversize_key(g, &key))
@@ -149,24 +150,24 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 Datum
 contime_verify(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel;
+	Oid relid = PG_GETARG_OID(0);
+	Relation rel;
 	const ContimeTable *table;
-	TupleDesc	desc;
-	Datum		values[3];
-	bool		isnull[3] = {0};
-	Sum			heap;
-	Sum			memory;
+	TupleDesc desc;
+	Datum values[3];
+	bool isnull[3] = {0};
+	Sum heap;
+	Sum memory;
 
 	contime_require_table(relid);
 	rel = contime_open_relation(relid, AccessShareLock);
 	table = contime_table(rel);
 	contime_check_privilege(rel, ACL_SELECT, contime_all_columns(table));
 	if (table->source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("continuous table \"%s\" has no event tables to be compared with", table->name),
-				 errhint("What it holds is in memory only.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("continuous table \"%s\" has no event tables to be compared with",
+							   table->name),
+						errhint("What it holds is in memory only.")));
 	contime_source_check(table);
 	add_up(rel, &memory, &heap);
 	values[0] = CStringGetTextDatum(memory.where);
@@ -178,10 +179,12 @@ contime_verify(PG_FUNCTION_ARGS)
 		contime_cache_break(relid, "contime.verify() found a difference");
 		ereport(WARNING,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("memory of continuous table \"%s\" does not hold what its event tables do", table->name),
-				 errdetail("It held %llu events, they hold %llu.", (unsigned long long) memory.events,
-						   (unsigned long long) heap.events),
-				 errhint("It is given up, and loaded again. Was the event table changed in a way that fires no trigger?")));
+				 errmsg("memory of continuous table \"%s\" does not hold what its event tables do",
+						table->name),
+				 errdetail("It held %llu events, they hold %llu.",
+						   (unsigned long long) memory.events, (unsigned long long) heap.events),
+				 errhint(
+					 "It is given up, and loaded again. Was the event table changed in a way that fires no trigger?")));
 	}
 	relation_close(rel, AccessShareLock);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -86,8 +86,8 @@ may_take(const ContimeGeneration *g, uint32 hold)
 static bool
 may_enter(const ContimeGeneration *g, int partition, Size left)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStats		stats;
+	CtArena arena = contime_arena(partition);
+	CtStats stats;
 
 	if (left > 0)
 		return true;
@@ -110,7 +110,7 @@ static uint32
 give_way(int partition)
 {
 	static TimestampTz waited = 0;
-	bool		waits = contime_yield_lock(partition, true);
+	bool waits = contime_yield_lock(partition, true);
 
 	if (waits)
 		waited = GetCurrentTimestamp();
@@ -134,24 +134,25 @@ static CtStatus
 run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
-	CtArena		arena = contime_arena(partition);
-	CtRef		store = g->store[partition];
+	CtArena arena = contime_arena(partition);
+	CtRef store = g->store[partition];
 	const CtBatch *batch = ct_ptr(&arena, task->batch);
-	uint32		count;
+	uint32 count;
 	const int64_t *served = (const int64_t *) &g->read_watermark.value;
 	CtKeyChanged keys[EVENTS_PER_LOCK];
-	CtChanged	changed = {.keys = keys};
-	CtStatus	status = CT_OK;
-	uint32		most;
-	Size		left;
-	Size		before;
-	bool		wake;
+	CtChanged changed = {.keys = keys};
+	CtStatus status = CT_OK;
+	uint32 most;
+	Size left;
+	Size before;
+	bool wake;
 
 	most = give_way(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
 	left = contime_budget_left(g);
-	if (task->batch != 0 && (!may_take(g, task->hold) ||
-							 (task->op == CONTIME_STORE_ENTER && own_partition && !may_enter(g, partition, left))))
+	if (task->batch != 0 &&
+		(!may_take(g, task->hold) ||
+		 (task->op == CONTIME_STORE_ENTER && own_partition && !may_enter(g, partition, left))))
 	{
 		contime_unlock(partition);
 		return CT_NO_MEMORY;
@@ -203,7 +204,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 bool
 contime_store_run_to_end(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
-	CtStatus	status;
+	CtStatus status;
 
 	do
 		status = run_step(task, partition, g);
@@ -215,13 +216,13 @@ bool
 contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef *batch,
 				   CtBatch *copy)
 {
-	CtArena		arena = contime_arena(partition);
+	CtArena arena = contime_arena(partition);
 	const CtBatch *found = NULL;
 
 	contime_lock(partition, LW_SHARED);
 	if (may_take(g, hold))
 		found = *batch == 0 ? ct_store_first_batch(&arena, g->store[partition], batch)
-			: ct_store_next_batch(&arena, batch);
+							: ct_store_next_batch(&arena, batch);
 	if (found)
 		*copy = *found;
 	contime_unlock(partition);
@@ -231,7 +232,8 @@ contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef
 bool
 contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch, bool committed)
 {
-	ContimeStoreTask task = {committed ? CONTIME_STORE_ENTER : CONTIME_STORE_DROP, .batch = batch, .hold = hold};
+	ContimeStoreTask task = {committed ? CONTIME_STORE_ENTER : CONTIME_STORE_DROP, .batch = batch,
+							 .hold = hold};
 
 	return contime_store_run_to_end(&task, partition, g);
 }

@@ -23,14 +23,15 @@ contime_report(CtStatus status, const ContimeTable *table)
 					 errmsg("out of memory for continuous table \"%s\"", table->name),
 					 errdetail("The %d MB of contime.memory are in use; what was accepted before is kept.",
 							   contime_memory_mb),
-					 errhint("Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
+					 errhint(
+						 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
 			break;
 		case CT_LIMIT:
 			contime_report_too_large(table);
 			break;
 		default:
-			elog(ERROR, "unexpected engine status %d for continuous table \"%s\"",
-				 (int) status, table->name);
+			elog(ERROR, "unexpected engine status %d for continuous table \"%s\"", (int) status,
+				 table->name);
 	}
 	pg_unreachable();
 }
@@ -43,5 +44,5 @@ bool
 contime_is_interrupt(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
-		strcmp(error->funcname, "ProcessInterrupts") == 0;
+		   strcmp(error->funcname, "ProcessInterrupts") == 0;
 }

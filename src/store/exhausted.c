@@ -60,8 +60,7 @@ is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
 bool
 contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_ms)
 {
-	if (*waited_ms >= MOST_WAITED_MS ||
-		!(is_being_freed(g, level) || is_being_dropped(g, level)))
+	if (*waited_ms >= MOST_WAITED_MS || !(is_being_freed(g, level) || is_being_dropped(g, level)))
 		return false;
 	for (int p = 0; p < contime_shared->partitions; p++)
 		contime_wake_worker(p);
@@ -75,8 +74,8 @@ contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_
 static char *
 pretty(Size bytes)
 {
-	return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
-															  Int64GetDatum((int64) bytes))));
+	return text_to_cstring(
+		DatumGetTextPP(DirectFunctionCall1(pg_size_pretty, Int64GetDatum((int64) bytes))));
 }
 
 static void CONTIME_NORETURN
@@ -89,8 +88,10 @@ report_table(const ContimeTable *table, ContimeGeneration *g)
 					   pretty(contime_account_used(g, CONTIME_OF_TABLE)),
 					   pretty(table->memory_limit)),
 			 table->retain != 0
-			 ? errhint("TRUNCATE the table, let it retain less, or raise its option memory_limit.")
-			 : errhint("TRUNCATE the table, give it the option retain, or raise its option memory_limit.")));
+				 ? errhint(
+					   "TRUNCATE the table, let it retain less, or raise its option memory_limit.")
+				 : errhint(
+					   "TRUNCATE the table, give it the option retain, or raise its option memory_limit.")));
 }
 
 static void CONTIME_NORETURN
@@ -106,7 +107,8 @@ report_role(const ContimeTable *table, ContimeGeneration *g)
 					   pretty(contime_account_used(g, CONTIME_OF_ROLE)),
 					   pretty(contime_account_quota(g, CONTIME_OF_ROLE)),
 					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
-			 errhint("TRUNCATE or DROP continuous tables of the role, give them the option retain, or have a superuser raise the limit with ALTER ROLE.")));
+			 errhint(
+				 "TRUNCATE or DROP continuous tables of the role, give them the option retain, or have a superuser raise the limit with ALTER ROLE.")));
 }
 
 static void CONTIME_NORETURN
@@ -122,7 +124,8 @@ report_database(const ContimeTable *table, ContimeGeneration *g)
 					   pretty(contime_account_used(g, CONTIME_OF_DATABASE)),
 					   pretty(contime_account_quota(g, CONTIME_OF_DATABASE)),
 					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
-			 errhint("TRUNCATE or DROP continuous tables of the database, give them the option retain, or have a superuser raise the limit with ALTER DATABASE.")));
+			 errhint(
+				 "TRUNCATE or DROP continuous tables of the database, give them the option retain, or have a superuser raise the limit with ALTER DATABASE.")));
 }
 
 /* Only the reserve is left, and it is for others. */
@@ -133,10 +136,10 @@ report_share(const ContimeTable *table, ContimeGeneration *g)
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("out of memory for continuous table \"%s\"", table->name),
 			 errdetail("Of the %d MB of contime.memory only the reserve is free, and this table has had its share: it uses %s, the tables of its owner %s. What was accepted before is kept.",
-					   contime_memory_mb,
-					   pretty(contime_account_used(g, CONTIME_OF_TABLE)),
+					   contime_memory_mb, pretty(contime_account_used(g, CONTIME_OF_TABLE)),
 					   pretty(contime_account_used(g, CONTIME_OF_ROLE))),
-			 errhint("Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
+			 errhint(
+				 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
 }
 
 void

@@ -32,11 +32,11 @@
 /* The result of one hold of the lock. */
 typedef enum LinkResult
 {
-	LINK_DONE,					/* these rows are linked, or ignored as too late */
-	LINK_NOT_READY,				/* the store does not take rows of this description yet */
-	LINK_TOO_LATE,				/* a row is older than the table retains: the one before *next */
-	LINK_OVER_LIMIT,			/* a memory limit would be exceeded; none is linked */
-	LINK_FAILED					/* the engine could not link all of them */
+	LINK_DONE,       /* these rows are linked, or ignored as too late */
+	LINK_NOT_READY,  /* the store does not take rows of this description yet */
+	LINK_TOO_LATE,   /* a row is older than the table retains: the one before *next */
+	LINK_OVER_LIMIT, /* a memory limit would be exceeded; none is linked */
+	LINK_FAILED      /* the engine could not link all of them */
 } LinkResult;
 
 /* A run of rows of one partition. */
@@ -44,11 +44,11 @@ typedef struct Run
 {
 	ContimeRows *rows;
 	ContimeGeneration *g;
-	int			partition;
+	int partition;
 	const CtLabel *label;
-	int			next;			/* the first row that has not been looked at */
-	ContimeLevel limit;			/* of LINK_OVER_LIMIT */
-	CtStatus	status;			/* of LINK_FAILED */
+	int next;           /* the first row that has not been looked at */
+	ContimeLevel limit; /* of LINK_OVER_LIMIT */
+	CtStatus status;    /* of LINK_FAILED */
 } Run;
 
 static void CONTIME_NORETURN
@@ -63,9 +63,10 @@ report_failure(const Run *run)
 static void
 prepare_store(Run *run, bool *first)
 {
-	int			conflict = -1;
+	int conflict = -1;
 
-	run->status = contime_stored_prepare(run->rows->table, run->g, run->partition, first, &conflict);
+	run->status =
+		contime_stored_prepare(run->rows->table, run->g, run->partition, first, &conflict);
 	if (conflict >= 0)
 		contime_report_conflict(run->rows->table, conflict);
 	if (run->status == CT_OK)
@@ -78,8 +79,8 @@ void
 contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partition)
 {
 	ContimeRows rows = {.table = table};
-	Run			run = {.rows = &rows,.g = g,.partition = partition};
-	bool		first;
+	Run run = {.rows = &rows, .g = g, .partition = partition};
+	bool first;
 
 	if (g->store[partition] == 0)
 		prepare_store(&run, &first);
@@ -89,8 +90,8 @@ contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partit
 static CtStatus
 add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const CtLabel *label)
 {
-	CtWriter	writer;
-	uint32		done;
+	CtWriter writer;
+	uint32 done;
 
 	if (label)
 		return ct_store_add_all(arena, store, load, count, label, &done);
@@ -102,8 +103,8 @@ add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const Ct
 static Size
 rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
 {
-	Size		head = label ? offsetof(CtEvent, record) : 0;
-	Size		bytes = 0;
+	Size head = label ? offsetof(CtEvent, record) : 0;
+	Size bytes = 0;
 
 	for (uint32 k = 0; k < count; k++)
 		bytes += ct_alloc_size(head + load[k].change.payload_bytes);
@@ -115,8 +116,8 @@ static LinkResult
 add_charged_rows(Run *run, const CtLoad *load, uint32 count)
 {
 	ContimeGeneration *g = run->g;
-	CtArena		arena = contime_arena(run->partition);
-	Size		before = contime_charge_begin(g, run->partition);
+	CtArena arena = contime_arena(run->partition);
+	Size before = contime_charge_begin(g, run->partition);
 
 	/* What a cache may take has been decided before. */
 	arena.keep = contime_cache_state(g) == CONTIME_CACHE_NONE ? contime_budget_keep(g) : 0;
@@ -135,14 +136,14 @@ link_some(Run *run)
 {
 	const ContimeTable *table = run->rows->table;
 	ContimeGeneration *g = run->g;
-	CtArena		arena = contime_arena(run->partition);
-	CtLoad		load[ROWS_PER_LOCK];
-	int			place[ROWS_PER_LOCK];	/* among the rows */
-	uint32		count = 0;
-	uint32		kept = 0;
-	LinkResult	result = LINK_DONE;
-	int64		retained;
-	int			i;
+	CtArena arena = contime_arena(run->partition);
+	CtLoad load[ROWS_PER_LOCK];
+	int place[ROWS_PER_LOCK]; /* among the rows */
+	uint32 count = 0;
+	uint32 kept = 0;
+	LinkResult result = LINK_DONE;
+	int64 retained;
+	int i;
 
 	for (i = run->next; i < run->rows->count && count < ROWS_PER_LOCK; i++)
 	{
@@ -192,12 +193,12 @@ static void
 link_partition(Run *run)
 {
 	const ContimeTable *table = run->rows->table;
-	int			prepared = 0;
-	int			waited_ms = 0;
+	int prepared = 0;
+	int waited_ms = 0;
 
 	while (run->next < run->rows->count)
 	{
-		bool		first = false;
+		bool first = false;
 
 		CHECK_FOR_INTERRUPTS();
 		switch (link_some(run))
@@ -243,7 +244,7 @@ note_left_out(ContimeRows *rows, ContimeGeneration *g)
 void
 contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
 {
-	bool		present[CONTIME_MAX_WORKERS] = {0};
+	bool present[CONTIME_MAX_WORKERS] = {0};
 	MemoryContext caller;
 
 	note_left_out(rows, g);
@@ -252,7 +253,7 @@ contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
 		present[contime_partition_of(rows->row[i].load.hash)] = true;
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
-		Run			run = {.rows = rows,.g = g,.partition = p,.label = label};
+		Run run = {.rows = rows, .g = g, .partition = p, .label = label};
 
 		if (!present[p])
 			continue;

@@ -51,7 +51,7 @@ void
 contime_oversize_note(ContimeGeneration *g, const uint64 *hash)
 {
 	ContimeOversize *oversize = &g->oversize;
-	uint32		bit = hash ? bit_number(*hash) : 0;
+	uint32 bit = hash ? bit_number(*hash) : 0;
 
 	if (hash)
 		pg_atomic_fetch_or_u64(&oversize->bit[bit / 64], UINT64CONST(1) << (bit % 64));
@@ -73,7 +73,7 @@ contime_oversize_any(const ContimeGeneration *g)
 bool
 contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key)
 {
-	uint32		bit = bit_number(key->hash);
+	uint32 bit = bit_number(key->hash);
 
 	if (key->data.len > CT_MAX_KEY_BYTES)
 		return true;
@@ -81,5 +81,6 @@ contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key)
 		return false;
 	pg_read_barrier();
 	return (pg_atomic_read_u64(&unconstify(ContimeGeneration *, g)->oversize.bit[bit / 64]) >>
-			(bit % 64) & 1) != 0;
+				(bit % 64) &
+			1) != 0;
 }

@@ -37,15 +37,14 @@
 /* An ALTER was rolled back, or is forgotten: the next use says what holds. */
 #define UNTIL_USED PG_UINT64_MAX
 
-/* ---- raising it ----------------------------------------------------------------------------- */
+/* ---- raising it -------------------------------------------------------------- */
 
 static void
 raise_instant(pg_atomic_uint64 *instant, int64 to)
 {
-	uint64		now = pg_atomic_read_u64(instant);
+	uint64 now = pg_atomic_read_u64(instant);
 
-	while (to > (int64) now &&
-		   !pg_atomic_compare_exchange_u64(instant, &now, (uint64) to))
+	while (to > (int64) now && !pg_atomic_compare_exchange_u64(instant, &now, (uint64) to))
 		;
 }
 
@@ -58,8 +57,8 @@ advance(ContimeGeneration *g)
 	SpinLockAcquire(&g->retain_mutex);
 	if (g->retain_xid == 0 && g->retain != 0 && now >= g->retain_due)
 	{
-		int64		edge = g->ticks ? contime_read_instant(&g->newest) : now;
-		int64		from;
+		int64 edge = g->ticks ? contime_read_instant(&g->newest) : now;
+		int64 from;
 
 		if (!pg_sub_s64_overflow(edge, g->retain, &from) && (g->ticks || from >= MIN_TIMESTAMP))
 		{
@@ -86,7 +85,7 @@ altering_xid(const ContimeTable *table)
 void
 contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 {
-	uint64		xid;
+	uint64 xid;
 
 	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
 	if (g->retain_xid == 0 && g->retain == table->retain)
@@ -117,9 +116,9 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 static bool
 resolve_retention(ContimeGeneration *g)
 {
-	uint64		xid = g->retain_xid;
+	uint64 xid = g->retain_xid;
 	ContimeXactStatus xact_status;
-	bool		committed;
+	bool committed;
 
 	if (xid == 0 || xid == UNTIL_USED)
 		return false;
@@ -141,7 +140,7 @@ resolve_retention(ContimeGeneration *g)
 bool
 contime_retention_resolve_all(void)
 {
-	bool		pending = false;
+	bool pending = false;
 
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		pending |= resolve_retention(&contime_shared->generation[i]);
@@ -161,7 +160,7 @@ contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
 	return *from > PG_INT64_MIN;
 }
 
-/* ---- who asks for more ------------------------------------------------------------------------ */
+/* ---- who asks for more ------------------------------------------------------- */
 
 static char *
 show_instant(const ContimeTable *table, int64 instant)
@@ -175,14 +174,14 @@ static int
 sqlstate_of(const ContimeTable *table)
 {
 	return table->time_type == INT8OID ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
-		: ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
+									   : ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
 }
 
 /* A table that has no generation yet would retain as much if it had one. */
 static int64
 retained_of(const ContimeTable *table, ContimeGeneration *g)
 {
-	int64		from;
+	int64 from;
 
 	if (g)
 		return contime_retained(g);
@@ -195,16 +194,16 @@ retained_of(const ContimeTable *table, ContimeGeneration *g)
 void
 contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 {
-	int64		retained = retained_of(table, g);
+	int64 retained = retained_of(table, g);
 
 	if (instant >= retained)
 		return;
-	ereport(ERROR,
-			(errcode(sqlstate_of(table)),
-			 errmsg("instant %s is older than what continuous table \"%s\" retains",
-					show_instant(table, instant), table->name),
-			 errdetail("The earliest instant that can be answered is %s.", show_instant(table, retained)),
-			 errhint("Ask for that instant or a later one.")));
+	ereport(ERROR, (errcode(sqlstate_of(table)),
+					errmsg("instant %s is older than what continuous table \"%s\" retains",
+						   show_instant(table, instant), table->name),
+					errdetail("The earliest instant that can be answered is %s.",
+							  show_instant(table, retained)),
+					errhint("Ask for that instant or a later one.")));
 }
 
 void
@@ -216,5 +215,6 @@ contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 i
 					show_instant(table, instant), table->name),
 			 errdetail("The earliest instant an event can still have is %s.",
 					   show_instant(table, contime_retained(g))),
-			 errhint("Give the table the option too_late 'ignore' to have such events dropped and counted, or a longer retain.")));
+			 errhint(
+				 "Give the table the option too_late 'ignore' to have such events dropped and counted, or a longer retain.")));
 }

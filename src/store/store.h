@@ -19,7 +19,7 @@
 
 #include "table/table.h"
 
-/* ---- shape.c --------------------------------------------------------------------- */
+/* ---- shape.c ----------------------------------------------------------------- */
 
 /* May the table's rows be written to a store of this shape, as it is?  Under the partition's lock. */
 extern bool contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored);
@@ -29,20 +29,21 @@ extern bool contime_stored_is_ready(const ContimeTable *table, const CtSchema *s
  * one (*first); the caller looks again whether it is.  *conflict: the attribute
  * that keeps it from that, or -1.  Not under a lock.
  */
-extern CtStatus contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
-									  bool *first, int *conflict);
+extern CtStatus contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g,
+									   int partition, bool *first, int *conflict);
 
 /* Are there events of transactions that were rolled back, which the worker has still to drop? */
 extern bool contime_stored_has_aborted(const ContimeGeneration *g, int partition);
 
 /* For DDL: the attribute that conflicts with the data there is, or -1. */
-extern int	contime_stored_check(const ContimeTable *table, const ContimeGeneration *g, int partition);
+extern int contime_stored_check(const ContimeTable *table, const ContimeGeneration *g,
+								int partition);
 
 /* For readers: likewise.  Attributes from *usable on have no value in memory. */
-extern int	contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int partition,
-								 int *usable);
+extern int contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g,
+								 int partition, int *usable);
 
-/* ---- oversize.c ------------------------------------------------------------------ */
+/* ---- oversize.c -------------------------------------------------------------- */
 
 /* A row is left out of a cache: of the key with this hash, or (NULL) of one that is too long. */
 extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
@@ -51,7 +52,7 @@ extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
 extern bool contime_oversize_any(const ContimeGeneration *g);
 extern bool contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key);
 
-/* ---- link.c ---------------------------------------------------------------------- */
+/* ---- link.c ------------------------------------------------------------------ */
 
 /*
  * Link rows into a generation with a label, or (label NULL) as events that
@@ -64,15 +65,15 @@ extern void contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel 
 /* Make a store in a partition that rows can be added to, if there is none. */
 extern void contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partition);
 
-/* ---- batch.c --------------------------------------------------------------------- */
+/* ---- batch.c ----------------------------------------------------------------- */
 
 /*
  * The next batch after *batch (0: the first), under a short shared lock; end
  * one, of a transaction that has committed or not.  False: there is none, there
  * is no memory; or the batches are not held as they were.
  */
-extern bool contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold,
-							   CtRef *batch, CtBatch *copy);
+extern bool contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef *batch,
+							   CtBatch *copy);
 extern bool contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch,
 							  bool committed);
 
@@ -96,15 +97,16 @@ typedef enum ContimeStoreOp
 typedef struct ContimeStoreTask
 {
 	ContimeStoreOp op;
-	CtRef		batch;			/* entered or dropped, */
-	uint32		hold;			/* while this is what it was */
-	uint64		before;			/* settled: what is of transactions before */
+	CtRef batch;   /* entered or dropped, */
+	uint32 hold;   /* while this is what it was */
+	uint64 before; /* settled: what is of transactions before */
 } ContimeStoreTask;
 
 /* Do a task to its end; false when memory did not suffice, or it is not ours any more. */
-extern bool contime_store_run_to_end(const ContimeStoreTask *task, int partition, ContimeGeneration *g);
+extern bool contime_store_run_to_end(const ContimeStoreTask *task, int partition,
+									 ContimeGeneration *g);
 
-/* ---- retention.c ----------------------------------------------------------------- */
+/* ---- retention.c ------------------------------------------------------------- */
 
 /* Who uses a table says what its options are.  Not under a lock. */
 extern void contime_retention_note(const ContimeTable *table, ContimeGeneration *g);
@@ -120,10 +122,10 @@ extern bool contime_retention_from(ContimeGeneration *g, int64 newest, int64 *fr
 
 /* ERROR when an instant cannot be answered, or could not while it was read. */
 extern void contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant);
-extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g,
-									int64 instant) CONTIME_NORETURN;
+extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
+	CONTIME_NORETURN;
 
-/* ---- error.c --------------------------------------------------------------------- */
+/* ---- error.c ----------------------------------------------------------------- */
 
 /* Report an engine status as an ERROR; `what` was being done. */
 extern void contime_report(CtStatus status, const ContimeTable *table) CONTIME_NORETURN;
@@ -131,7 +133,7 @@ extern void contime_report(CtStatus status, const ContimeTable *table) CONTIME_N
 /* Did PostgreSQL cancel the statement, by itself or on request?  Then a caught error is thrown again. */
 extern bool contime_is_interrupt(const ErrorData *error);
 
-/* ---- exhausted.c ----------------------------------------------------------------- */
+/* ---- exhausted.c ------------------------------------------------------------- */
 
 /*
  * Is memory on its way back to the account whose limit was hit?  Then wait a
@@ -143,4 +145,4 @@ extern bool contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, 
 extern void contime_limits_report(const ContimeTable *table, ContimeGeneration *g,
 								  ContimeLevel level) CONTIME_NORETURN;
 
-#endif							/* CONTIME_STORE_H */
+#endif /* CONTIME_STORE_H */

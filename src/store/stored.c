@@ -74,20 +74,20 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 	return true;
 }
 
-/* ---- what there is ---------------------------------------------------------------------- */
+/* ---- what there is ----------------------------------------------------------- */
 
 /* A store's shape, as it was when it was looked at. */
 typedef struct Shape
 {
-	CtSchema   *stored;			/* a private copy; NULL: there is no store */
-	bool		empty;			/* the store has no event */
-	uint64		aborted;		/* attributes defined by what was rolled back */
+	CtSchema *stored; /* a private copy; NULL: there is no store */
+	bool empty;       /* the store has no event */
+	uint64 aborted;   /* attributes defined by what was rolled back */
 } Shape;
 
 static bool
 store_is_empty(const CtArena *arena, CtRef store)
 {
-	CtStats		stats;
+	CtStats stats;
 
 	ct_store_stats(arena, store, &stats);
 	return stats.keys == 0 && stats.recent == 0;
@@ -96,9 +96,9 @@ store_is_empty(const CtArena *arena, CtRef store)
 static void
 copy_stored(Shape *shape, const ContimeGeneration *g, int partition)
 {
-	CtArena		arena = contime_arena(partition);
-	uint32		capacity = 0;
-	uint32		size;
+	CtArena arena = contime_arena(partition);
+	uint32 capacity = 0;
+	uint32 size;
 
 	shape->stored = NULL;
 	shape->empty = false;
@@ -132,7 +132,7 @@ resolve_stored(Shape *shape)
 	shape->aborted = 0;
 	for (int i = 0; shape->stored && i < shape->stored->nattrs; i++)
 	{
-		CtAttr	   *attr = &shape->stored->attr[i];
+		CtAttr *attr = &shape->stored->attr[i];
 		ContimeXactStatus xact_status;
 
 		if (attr->added == 0 || is_own(attr->added))
@@ -150,7 +150,7 @@ static int
 find_stored_conflict(const ContimeTable *table, const Shape *shape)
 {
 	const CtSchema *schema = table->schema;
-	int			n;
+	int n;
 
 	if (shape->stored == NULL || shape->empty)
 		return -1;
@@ -158,34 +158,35 @@ find_stored_conflict(const ContimeTable *table, const Shape *shape)
 	/* Where something that moves would have been is not known of the events that there are. */
 	n = Min(schema->nattrs, shape->stored->nattrs);
 	for (int i = 0; i < n; i++)
-		if ((shape->aborted & bit_of(i)) != 0 && !table->attr[i].dropped && is_active(&schema->attr[i]))
+		if ((shape->aborted & bit_of(i)) != 0 && !table->attr[i].dropped &&
+			is_active(&schema->attr[i]))
 			return i;
 	return contime_schema_conflict(table, shape->stored, shape->aborted);
 }
 
-/* ---- events of what was rolled back -------------------------------------------------------- */
+/* ---- events of what was rolled back ------------------------------------------ */
 
 typedef struct Labels
 {
-	CtLabel    *label;
-	int			n;
-	int			capacity;
+	CtLabel *label;
+	int n;
+	int capacity;
 } Labels;
 
 /* The labels of all batches; false: there are more than there is room for. */
 static bool
 labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
 {
-	CtArena		arena = contime_arena(partition);
-	CtRef		ref = 0;
+	CtArena arena = contime_arena(partition);
+	CtRef ref = 0;
 
 	labels->n = 0;
 	contime_lock(partition, LW_SHARED);
 	if (g->store[partition] != 0)
-		for (const CtBatch *batch = ct_store_first_batch(&arena, g->store[partition], &ref);
-			 batch; batch = ct_store_next_batch(&arena, &ref), labels->n++)
+		for (const CtBatch *batch = ct_store_first_batch(&arena, g->store[partition], &ref); batch;
+			 batch = ct_store_next_batch(&arena, &ref), labels->n++)
 			if (labels->n < labels->capacity)
-				labels->label[labels->n] = (CtLabel) {.top = batch->top,.xid = batch->xid};
+				labels->label[labels->n] = (CtLabel){.top = batch->top, .xid = batch->xid};
 	contime_unlock(partition);
 	return labels->n <= labels->capacity;
 }
@@ -193,8 +194,8 @@ labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
 bool
 contime_stored_has_aborted(const ContimeGeneration *g, int partition)
 {
-	Labels		labels = {.capacity = 64};
-	bool		found = false;
+	Labels labels = {.capacity = 64};
+	bool found = false;
 
 	labels.label = palloc(labels.capacity * sizeof(CtLabel));
 	while (!labels_copy(&labels, g, partition))
@@ -203,7 +204,8 @@ contime_stored_has_aborted(const ContimeGeneration *g, int partition)
 		labels.label = repalloc_huge(labels.label, labels.capacity * sizeof(CtLabel));
 	}
 	for (int i = 0; i < labels.n && !found; i++)
-		found = contime_xact_status(labels.label[i].top, labels.label[i].xid) == CONTIME_XACT_ABORTED;
+		found =
+			contime_xact_status(labels.label[i].top, labels.label[i].xid) == CONTIME_XACT_ABORTED;
 	pfree(labels.label);
 	return found;
 }
@@ -213,7 +215,7 @@ static bool
 wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DROPPED_TIMEOUT_MS);
-	bool		waited = false;
+	bool waited = false;
 
 	for (; contime_stored_has_aborted(g, partition); waited = true)
 	{
@@ -236,7 +238,7 @@ wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partit
 static int
 look_at_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
-	int			conflict;
+	int conflict;
 
 	copy_stored(shape, g, partition);
 	resolve_stored(shape);
@@ -253,21 +255,22 @@ look_at_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration 
 int
 contime_stored_check(const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
-	CtArena		arena = contime_arena(partition);
-	Shape		shape;
-	bool		fits;
+	CtArena arena = contime_arena(partition);
+	Shape shape;
+	bool fits;
 
 	contime_lock(partition, LW_SHARED);
 	fits = g->store[partition] == 0 ||
-		contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]), 0) < 0;
+		   contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]), 0) < 0;
 	contime_unlock(partition);
 	return fits ? -1 : look_at_stored(&shape, table, g, partition);
 }
 
 int
-contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int partition, int *usable)
+contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int partition,
+					  int *usable)
 {
-	Shape		shape;
+	Shape shape;
 
 	copy_stored(&shape, g, partition);
 	resolve_stored(&shape);
@@ -277,13 +280,14 @@ contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int
 	return find_stored_conflict(table, &shape);
 }
 
-/* ---- a new shape ------------------------------------------------------------------------------ */
+/* ---- a new shape ------------------------------------------------------------- */
 
 /* The transaction that defined an attribute of a table, while it is under way; or 0. */
 static uint64
 definer(const ContimeTable *table, int attr)
 {
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(table->relid), Int16GetDatum(attr + 1));
+	HeapTuple tuple =
+		SearchSysCache2(ATTNUM, ObjectIdGetDatum(table->relid), Int16GetDatum(attr + 1));
 	TransactionId xmin = InvalidTransactionId;
 
 	if (HeapTupleIsValid(tuple))
@@ -291,7 +295,9 @@ definer(const ContimeTable *table, int attr)
 		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 		ReleaseSysCache(tuple);
 	}
-	return TransactionIdIsNormal(xmin) && TransactionIdIsCurrentTransactionId(xmin) ? contime_full_xid(xmin) : 0;
+	return TransactionIdIsNormal(xmin) && TransactionIdIsCurrentTransactionId(xmin)
+			   ? contime_full_xid(xmin)
+			   : 0;
 }
 
 /* Is an attribute of the table what it is in the store? */
@@ -305,11 +311,12 @@ attr_fits_stored(const ContimeTable *table, const CtSchema *stored, int attr)
 static void
 append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
 {
-	CtAttr	   *attr = &schema->attr[index];
+	CtAttr *attr = &schema->attr[index];
 
 	*attr = from->attr[index];
 	attr->added = added;
-	memcpy((char *) schema + schema->size, (const char *) from + attr->initial_offset, attr->initial_bytes);
+	memcpy((char *) schema + schema->size, (const char *) from + attr->initial_offset,
+		   attr->initial_bytes);
 	attr->initial_offset = schema->size;
 	schema->size += attr->initial_bytes;
 	schema->has_rates |= attr->rate_attr >= 0;
@@ -326,10 +333,10 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 {
 	const CtSchema *stored = shape->stored;
 	const CtSchema *wide = table->schema;
-	int			nstored = stored ? stored->nattrs : 0;
-	int			nattrs = Max(wide->nattrs, nstored);
-	Size		head = offsetof(CtSchema, attr) + nattrs * sizeof(CtAttr);
-	CtSchema   *merged = palloc0(head + wide->size + (stored ? stored->size : 0));
+	int nstored = stored ? stored->nattrs : 0;
+	int nattrs = Max(wide->nattrs, nstored);
+	Size head = offsetof(CtSchema, attr) + nattrs * sizeof(CtAttr);
+	CtSchema *merged = palloc0(head + wide->size + (stored ? stored->size : 0));
 
 	*merged = *wide;
 	merged->nattrs = nattrs;
@@ -337,14 +344,15 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	merged->has_rates = false;
 	for (int i = 0; i < nattrs; i++)
 	{
-		bool		anew = i >= nstored || shape->empty || (shape->aborted & bit_of(i)) != 0;
+		bool anew = i >= nstored || shape->empty || (shape->aborted & bit_of(i)) != 0;
 
-		if (i < wide->nattrs && anew && i < nstored && !shape->empty && attr_fits_stored(table, stored, i))
+		if (i < wide->nattrs && anew && i < nstored && !shape->empty &&
+			attr_fits_stored(table, stored, i))
 			append_attr(merged, i, stored, definer(table, i));
 		else if (i < wide->nattrs && anew)
 			append_attr(merged, i, wide, definer(table, i));
 		else if (i >= wide->nattrs && anew && is_active(&stored->attr[i]))
-			merged->attr[i] = (CtAttr) {.rate_attr = -1,.added = stored->attr[i].added};
+			merged->attr[i] = (CtAttr){.rate_attr = -1, .added = stored->attr[i].added};
 		else
 			append_attr(merged, i, stored, stored->attr[i].added);
 	}
@@ -355,7 +363,7 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 static CtStatus
 make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
 {
-	CtArena		arena = contime_arena(partition);
+	CtArena arena = contime_arena(partition);
 	const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
 
 	if (shape->stored == NULL || shape->empty != store_is_empty(&arena, g->store[partition]) ||
@@ -365,14 +373,14 @@ make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSche
 }
 
 CtStatus
-contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition,
-					  bool *first, int *conflict)
+contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition, bool *first,
+					   int *conflict)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStatus	status = CT_OK;
-	CtSchema   *merged;
-	Shape		shape;
-	Size		before;
+	CtArena arena = contime_arena(partition);
+	CtStatus status = CT_OK;
+	CtSchema *merged;
+	Shape shape;
+	Size before;
 
 	*first = false;
 	*conflict = look_at_stored(&shape, table, g, partition);
@@ -387,7 +395,7 @@ contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 		status = make_store(g, partition, &shape, merged);
 	else if (shape.stored == NULL)
 	{
-		CtRef		store;
+		CtRef store;
 
 		*first = true;
 		status = ct_store_create(&arena, merged, &store);

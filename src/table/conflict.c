@@ -22,8 +22,8 @@
 void
 contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before)
 {
-	TupleDesc	now = RelationGetDescr(rel);
-	bool		same = now->natts == before->natts;
+	TupleDesc now = RelationGetDescr(rel);
+	bool same = now->natts == before->natts;
 
 	for (int i = 0; same && now != before && i < now->natts; i++)
 		same = TupleDescAttr(now, i)->atttypid == TupleDescAttr(before, i)->atttypid;
@@ -32,7 +32,8 @@ contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc befor
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("table \"%s\" was altered while the definition of continuous table \"%s\" was read",
 						RelationGetRelationName(rel), table->name),
-				 errdetail("Code that the definition runs, such as a domain's check, has done that."),
+				 errdetail(
+					 "Code that the definition runs, such as a domain's check, has done that."),
 				 errhint("Alter the table in a statement of its own.")));
 }
 
@@ -41,14 +42,12 @@ static bool
 values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr *y)
 {
 	return x->has_initial == y->has_initial && x->has_lower == y->has_lower &&
-		x->has_upper == y->has_upper &&
-		ct_wide_cmp(x->lower, y->lower) == 0 &&
-		ct_wide_cmp(x->upper, y->upper) == 0 &&
-		ct_wide_cmp(x->initial, y->initial) == 0 &&
-		ct_wide_cmp(x->initial_extra, y->initial_extra) == 0 &&
-		x->initial_bytes == y->initial_bytes &&
-		memcmp((const char *) a + x->initial_offset,
-			   (const char *) b + y->initial_offset, x->initial_bytes) == 0;
+		   x->has_upper == y->has_upper && ct_wide_cmp(x->lower, y->lower) == 0 &&
+		   ct_wide_cmp(x->upper, y->upper) == 0 && ct_wide_cmp(x->initial, y->initial) == 0 &&
+		   ct_wide_cmp(x->initial_extra, y->initial_extra) == 0 &&
+		   x->initial_bytes == y->initial_bytes &&
+		   memcmp((const char *) a + x->initial_offset, (const char *) b + y->initial_offset,
+				  x->initial_bytes) == 0;
 }
 
 /* Does an attribute mean the same in two descriptions? */
@@ -56,10 +55,9 @@ static bool
 attr_equal(const CtAttr *x, const CtAttr *y)
 {
 	return x->rule == y->rule && x->image == y->image && x->number == y->number &&
-		x->scale == y->scale && x->length == y->length && x->wide == y->wide &&
-		x->linear == y->linear && x->rate_attr == y->rate_attr &&
-		x->role == y->role && x->type == y->type && x->typmod == y->typmod &&
-		x->collation == y->collation;
+		   x->scale == y->scale && x->length == y->length && x->wide == y->wide &&
+		   x->linear == y->linear && x->rate_attr == y->rate_attr && x->role == y->role &&
+		   x->type == y->type && x->typmod == y->typmod && x->collation == y->collation;
 }
 
 /*
@@ -70,9 +68,9 @@ attr_equal(const CtAttr *x, const CtAttr *y)
 static CtAttr
 attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
 {
-	CtAttr		rate = *attr;
+	CtAttr rate = *attr;
 	const char *image = (const char *) schema + attr->initial_offset;
-	int64		word;
+	int64 word;
 
 	rate.number = stored->number;
 	rate.scale = stored->scale;
@@ -91,7 +89,7 @@ static bool
 attr_fits(const CtSchema *schema, const CtSchema *stored, int i)
 {
 	const CtAttr *y = &stored->attr[i];
-	CtAttr		x = schema->attr[i];
+	CtAttr x = schema->attr[i];
 
 	if (x.rule == CT_RULE_LAST && x.number == CT_NUMBER_NONE && !y->linear &&
 		(y->number == CT_NUMBER_INT || y->number == CT_NUMBER_NUMERIC))
@@ -117,7 +115,7 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint6
 	for (int i = 0; i < Min(stored->nattrs, schema->nattrs); i++)
 		if ((aborted & UINT64CONST(1) << i) == 0 &&
 			(table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
-			 : !attr_fits(schema, stored, i)))
+									: !attr_fits(schema, stored, i)))
 			return i;
 	return -1;
 }
@@ -125,15 +123,15 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint6
 void
 contime_report_conflict(const ContimeTable *table, int index)
 {
-	const char *name = table->attr[index].dropped ? NULL
-		: get_attname(table->relid, index + 1, true);
+	const char *name =
+		table->attr[index].dropped ? NULL : get_attname(table->relid, index + 1, true);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 name
-			 ? errmsg("column \"%s\" of continuous table \"%s\" cannot be changed while the table holds data",
-					  name, table->name)
-			 : errmsg("a key, time or event id column of continuous table \"%s\" cannot be dropped while the table holds data",
-					  table->name),
+				 ? errmsg("column \"%s\" of continuous table \"%s\" cannot be changed while the table holds data",
+						  name, table->name)
+				 : errmsg("a key, time or event id column of continuous table \"%s\" cannot be dropped while the table holds data",
+						  table->name),
 			 errhint("TRUNCATE the table first, or create a new one and copy the events.")));
 }

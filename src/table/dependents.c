@@ -25,11 +25,11 @@
 static List *
 related(Oid relid, bool dependents)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	List	   *found = NIL;
+	Relation depend = table_open(DependRelationId, AccessShareLock);
+	List *found = NIL;
 	ScanKeyData key[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], dependents ? Anum_pg_depend_refclassid : Anum_pg_depend_classid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
@@ -53,11 +53,11 @@ related(Oid relid, bool dependents)
 char *
 contime_table_option(Oid relid, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, GetForeignTable(relid)->options)
 	{
-		DefElem    *def = lfirst_node(DefElem, lc);
+		DefElem *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, name) == 0)
 			return defGetString(def);
@@ -69,11 +69,11 @@ contime_table_option(Oid relid, const char *name)
 static bool
 inherits_from(Oid relid, Oid parent)
 {
-	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	Relation catalog = table_open(InheritsRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		inherits = false;
+	HeapTuple tuple;
+	bool inherits = false;
 
 	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -98,12 +98,12 @@ has_events(Oid relid)
 List *
 contime_source_dependents(Oid events)
 {
-	List	   *tables = NIL;
-	ListCell   *lc;
+	List *tables = NIL;
+	ListCell *lc;
 
 	foreach(lc, related(events, true))
 	{
-		Oid			relid = lfirst_oid(lc);
+		Oid relid = lfirst_oid(lc);
 
 		if (contime_is_table(relid) && !inherits_from(relid, events) && has_events(relid))
 			tables = list_append_unique_oid(tables, relid);
@@ -115,8 +115,8 @@ contime_source_dependents(Oid events)
 List *
 contime_source_bound(Oid relid)
 {
-	List	   *bound = NIL;
-	ListCell   *lc;
+	List *bound = NIL;
+	ListCell *lc;
 
 	foreach(lc, related(relid, false))
 		if (!inherits_from(relid, lfirst_oid(lc)))
@@ -127,7 +127,7 @@ contime_source_bound(Oid relid)
 void
 contime_source_lock(Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, contime_source_bound(relid))
 		LockRelationOid(lfirst_oid(lc), AccessShareLock);

@@ -30,32 +30,29 @@
 #include "utils/syscache.h"
 
 /* The parts of a numeric's type modifier, as numerictypmodout() shows them. */
-#define NUMERIC_PRECISION(typmod) ((int) ((((typmod) - VARHDRSZ) >> 16) & 0xffff))
-#define NUMERIC_SCALE(typmod) ((int) (((((typmod) - VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
+#define NUMERIC_PRECISION(typmod) ((int) ((((typmod) -VARHDRSZ) >> 16) & 0xffff))
+#define NUMERIC_SCALE(typmod) ((int) (((((typmod) -VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
 
-/* ---- one column ----------------------------------------------------------------------- */
+/* ---- one column -------------------------------------------------------------- */
 
 /* Everything known of a column while its table's description is derived. */
 typedef struct Column
 {
 	const char *table;
-	Oid			owner;			/* of the table */
-	bool	   *calls;			/* set when the table's user-made code runs */
+	Oid owner;   /* of the table */
+	bool *calls; /* set when the table's user-made code runs */
 	Form_pg_attribute form;
-	List	   *options;
-	Oid			base;			/* base type of a domain */
-	int32		basemod;
-	CtRule		rule;
-	bool		linear;			/* interpolate 'linear' */
-	const struct Column *rate;	/* the column its option rate names */
+	List *options;
+	Oid base; /* base type of a domain */
+	int32 basemod;
+	CtRule rule;
+	bool linear;                /* interpolate 'linear' */
+	const struct Column *rate;  /* the column its option rate names */
 	const struct Column *moved; /* a column whose option rate names it */
 } Column;
 
 #define DEFINITION_ERROR(col, ...) \
-	ereport(ERROR, \
-			(errcode(ERRCODE_INVALID_TABLE_DEFINITION), \
-			 errcolumn_name(col), \
-			 __VA_ARGS__))
+	ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION), errcolumn_name(col), __VA_ARGS__))
 
 static void
 errcolumn_name(const Column *col)
@@ -67,10 +64,10 @@ errcolumn_name(const Column *col)
 static bool
 has_equalimage(Oid type, Oid collation)
 {
-	Oid			opclass;
-	Oid			family;
-	Oid			input;
-	Oid			proc;
+	Oid opclass;
+	Oid family;
+	Oid input;
+	Oid proc;
 
 	/* Kept trimmed, bpchar is as good as text. */
 	if (type == BPCHAROID)
@@ -82,7 +79,7 @@ has_equalimage(Oid type, Oid collation)
 	input = get_opclass_input_type(opclass);
 	proc = get_opfamily_proc(family, input, input, BTEQUALIMAGE_PROC);
 	return OidIsValid(proc) &&
-		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(input)));
+		   DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(input)));
 }
 
 static void
@@ -93,12 +90,12 @@ derive_key(const Column *col, ContimeTable *table)
 						 errmsg("column \"%s\" of type %s cannot be a key",
 								NameStr(col->form->attname), format_type_be(col->form->atttypid)),
 						 errdetail("Equal values of a key must be bitwise equal."),
-						 errhint("Use an integer, text with a deterministic collation, uuid, date, timestamptz or enum."));
+						 errhint(
+							 "Use an integer, text with a deterministic collation, uuid, date, timestamptz or enum."));
 	if (table->nkeys >= INDEX_MAX_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_TOO_MANY_COLUMNS),
-				 errmsg("continuous table \"%s\" has more than %d key columns",
-						col->table, INDEX_MAX_KEYS)));
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+						errmsg("continuous table \"%s\" has more than %d key columns", col->table,
+							   INDEX_MAX_KEYS)));
 	table->key_attno[table->nkeys++] = col->form->attnum;
 }
 
@@ -106,8 +103,7 @@ static void
 derive_time(const Column *col, ContimeTable *table)
 {
 	if (table->time_attno != InvalidAttrNumber)
-		DEFINITION_ERROR(col,
-						 errmsg("continuous table \"%s\" has two time columns", col->table),
+		DEFINITION_ERROR(col, errmsg("continuous table \"%s\" has two time columns", col->table),
 						 errhint("Give the option time 'true' to exactly one column."));
 	if (col->form->atttypid != TIMESTAMPTZOID && col->form->atttypid != INT8OID)
 		DEFINITION_ERROR(col,
@@ -149,7 +145,7 @@ id_order_of(Oid type)
 static void
 derive_event_id(const Column *col, ContimeTable *table)
 {
-	CtSchema   *schema = table->schema;
+	CtSchema *schema = table->schema;
 
 	if (schema->id_attr >= 0)
 		DEFINITION_ERROR(col,
@@ -160,11 +156,12 @@ derive_event_id(const Column *col, ContimeTable *table)
 		DEFINITION_ERROR(col,
 						 errmsg("event id column \"%s\" cannot be of type %s",
 								NameStr(col->form->attname), format_type_be(col->form->atttypid)),
-						 errhint("Use an integer, text, varchar, bytea, uuid, oid, date or timestamptz."));
+						 errhint(
+							 "Use an integer, text, varchar, bytea, uuid, oid, date or timestamptz."));
 	schema->id_attr = col->form->attnum - 1;
 }
 
-/* ---- numbers ---------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------- */
 
 /* What a column's values are computed with, as the subject of a message. */
 static char *
@@ -175,11 +172,12 @@ use_of(const Column *col)
 	if (col->rate)
 		return psprintf("rate of column \"%s\"", name);
 	if (col->moved)
-		return psprintf("use of column \"%s\" as the rate of column \"%s\"",
-						name, NameStr(col->moved->form->attname));
+		return psprintf("use of column \"%s\" as the rate of column \"%s\"", name,
+						NameStr(col->moved->form->attname));
 	if (col->linear)
 		return psprintf("linear interpolation of column \"%s\"", name);
-	return psprintf("rule \"%s\" of column \"%s\"", contime_option_value(col->options, "rule"), name);
+	return psprintf("rule \"%s\" of column \"%s\"", contime_option_value(col->options, "rule"),
+					name);
 }
 
 static void CONTIME_NORETURN
@@ -188,15 +186,14 @@ report_misfit(const Column *col)
 	const char *type = format_type_be(col->form->atttypid);
 
 	if (col->rate || col->moved || col->linear)
-		DEFINITION_ERROR(col,
-						 errmsg("%s does not fit type %s", use_of(col), type),
-						 errhint("Use smallint, integer, bigint, numeric(p,s), or real or double precision with a scale."));
+		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
+						 errhint(
+							 "Use smallint, integer, bigint, numeric(p,s), or real or double precision with a scale."));
 	if (col->rule == CT_RULE_SUM)
-		DEFINITION_ERROR(col,
-						 errmsg("%s does not fit type %s", use_of(col), type),
-						 errhint("sum takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, and interval; rule 'last' takes any type."));
-	DEFINITION_ERROR(col,
-					 errmsg("%s does not fit type %s", use_of(col), type),
+		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
+						 errhint(
+							 "sum takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, and interval; rule 'last' takes any type."));
+	DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
 					 errhint("%s takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, date, timestamp, timestamptz, and text with collation \"C\"; rule 'last' takes any type.",
 							 contime_option_value(col->options, "rule")));
 }
@@ -204,16 +201,18 @@ report_misfit(const Column *col)
 static void
 derive_numeric(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
-	int			digits = col->rate || col->moved ? CONTIME_NARROW_DIGITS : CONTIME_MAX_DIGITS;
+	int digits = col->rate || col->moved ? CONTIME_NARROW_DIGITS : CONTIME_MAX_DIGITS;
 
 	if (attr->precision == 0)
-		DEFINITION_ERROR(col,
-						 errmsg("%s needs a numeric with precision and scale", use_of(col)),
-						 errhint("Write numeric(p,s) with at most %d digits, for example numeric(18,2).", digits));
+		DEFINITION_ERROR(col, errmsg("%s needs a numeric with precision and scale", use_of(col)),
+						 errhint("Write numeric(p,s) with at most %d digits, for example numeric(18,2).",
+								 digits));
 	if (attr->precision > digits || attr->scale < 0 || attr->scale > digits)
 		DEFINITION_ERROR(col,
-						 errmsg("%s does not fit type numeric(%d,%d)", use_of(col), attr->precision, attr->scale),
-						 errhint("Use at most %d digits and a scale between 0 and %d.", digits, digits));
+						 errmsg("%s does not fit type numeric(%d,%d)", use_of(col), attr->precision,
+								attr->scale),
+						 errhint("Use at most %d digits and a scale between 0 and %d.", digits,
+								 digits));
 	ct->number = CT_NUMBER_NUMERIC;
 	ct->scale = attr->scale;
 	ct->wide = attr->precision > CONTIME_NARROW_DIGITS;
@@ -223,9 +222,9 @@ static void
 derive_float(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
 	if (contime_option_value(col->options, "scale") == NULL)
-		DEFINITION_ERROR(col,
-						 errmsg("%s needs the option scale", use_of(col)),
-						 errdetail("Floats are computed with as decimals, so that the order of events cannot matter."),
+		DEFINITION_ERROR(col, errmsg("%s needs the option scale", use_of(col)),
+						 errdetail(
+							 "Floats are computed with as decimals, so that the order of events cannot matter."),
 						 errhint("Give column \"%s\" the option scale 'n': so many decimal digits are kept, from 0 to 15.",
 								 NameStr(col->form->attname)));
 	ct->number = CT_NUMBER_SCALED;
@@ -237,8 +236,7 @@ static void
 check_bytewise(const Column *col)
 {
 	if (!lc_collate_is_c(col->form->attcollation))
-		DEFINITION_ERROR(col,
-						 errmsg("%s needs the collation \"C\"", use_of(col)),
+		DEFINITION_ERROR(col, errmsg("%s needs the collation \"C\"", use_of(col)),
 						 errdetail("The least and the greatest text are found by comparing bytes."),
 						 errhint("Write COLLATE \"C\" after the options of column \"%s\".",
 								 NameStr(col->form->attname)));
@@ -248,7 +246,7 @@ check_bytewise(const Column *col)
 static void
 derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
-	bool		extreme = ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX;
+	bool extreme = ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX;
 
 	switch (col->base)
 	{
@@ -288,7 +286,7 @@ derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 	report_misfit(col);
 }
 
-/* ---- interpolation and movement ------------------------------------------------------ */
+/* ---- interpolation and movement ---------------------------------------------- */
 
 static bool
 is_arithmetic(Oid type)
@@ -303,24 +301,28 @@ check_interpolation(const Column *col)
 	const char *name = NameStr(col->form->attname);
 	const char *type = format_type_be(col->form->atttypid);
 
-	if (contime_option_value(col->options, "scale") && col->base != FLOAT4OID && col->base != FLOAT8OID)
+	if (contime_option_value(col->options, "scale") && col->base != FLOAT4OID &&
+		col->base != FLOAT8OID)
 		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" of type %s cannot have the option scale", name, type),
-						 errhint("scale belongs to real and double precision; the scale of numeric(p,s) is part of its type."));
+						 errmsg("column \"%s\" of type %s cannot have the option scale", name,
+								type),
+						 errhint(
+							 "scale belongs to real and double precision; the scale of numeric(p,s) is part of its type."));
 	if (contime_option_value(col->options, "interpolate") == NULL)
 		return;
 	if (col->rule != CT_RULE_LAST)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" interpolates but has no rule \"last\"", name),
-						 errhint("interpolate belongs to rule 'last'; other rules hold their value from event to event."));
+		DEFINITION_ERROR(col, errmsg("column \"%s\" interpolates but has no rule \"last\"", name),
+						 errhint(
+							 "interpolate belongs to rule 'last'; other rules hold their value from event to event."));
 	if (col->rate)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" has both interpolate and rate", name),
-						 errhint("A column either lies between the values that events give it, or moves on from them."));
+		DEFINITION_ERROR(col, errmsg("column \"%s\" has both interpolate and rate", name),
+						 errhint(
+							 "A column either lies between the values that events give it, or moves on from them."));
 	if (!is_arithmetic(col->base))
 		DEFINITION_ERROR(col,
 						 errmsg("interpolation of column \"%s\" does not fit type %s", name, type),
-						 errhint("interpolate takes integers, numeric, real and double precision."));
+						 errhint(
+							 "interpolate takes integers, numeric, real and double precision."));
 }
 
 /* Is it of rule last or sum, without bounds? */
@@ -328,7 +330,8 @@ static bool
 is_unbounded(const Column *col)
 {
 	return (col->rule == CT_RULE_LAST || col->rule == CT_RULE_SUM) &&
-		contime_option_value(col->options, "lower") == NULL && contime_option_value(col->options, "upper") == NULL;
+		   contime_option_value(col->options, "lower") == NULL &&
+		   contime_option_value(col->options, "upper") == NULL;
 }
 
 /* A column's rate must be known whatever the column itself is. */
@@ -339,26 +342,32 @@ check_rate(const Column *col, const Column *rate)
 	const char *rate_name = NameStr(rate->form->attname);
 
 	if (rate == col)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" cannot be its own rate", name),
+		DEFINITION_ERROR(col, errmsg("column \"%s\" cannot be its own rate", name),
 						 errhint("Name the column that says how fast it changes."));
 	if (contime_option_flag(rate->options, "key") || contime_option_flag(rate->options, "time") ||
 		contime_option_flag(rate->options, "event_id"))
 		DEFINITION_ERROR(col,
-						 errmsg("rate \"%s\" of column \"%s\" is not a state column", rate_name, name),
+						 errmsg("rate \"%s\" of column \"%s\" is not a state column", rate_name,
+								name),
 						 errhint("Name a column of rule 'last' or 'sum'."));
 	if (!is_unbounded(rate))
 		DEFINITION_ERROR(col,
-						 errmsg("rate \"%s\" of column \"%s\" has a rule or bounds that do not fit", rate_name, name),
-						 errhint("The rule of a rate is 'last', or 'sum' without lower and upper."));
+						 errmsg("rate \"%s\" of column \"%s\" has a rule or bounds that do not fit",
+								rate_name, name),
+						 errhint(
+							 "The rule of a rate is 'last', or 'sum' without lower and upper."));
 	if (rate->linear || contime_option_value(rate->options, "rate"))
 		DEFINITION_ERROR(col,
-						 errmsg("rate \"%s\" of column \"%s\" changes between events itself", rate_name, name),
-						 errhint("A rate holds its value from event to event: leave out its options interpolate and rate."));
+						 errmsg("rate \"%s\" of column \"%s\" changes between events itself",
+								rate_name, name),
+						 errhint(
+							 "A rate holds its value from event to event: leave out its options interpolate and rate."));
 	if (!is_unbounded(col))
 		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" has a rate, and a rule or bounds that do not fit", name),
-						 errhint("The rule of a column with a rate is 'last', or 'sum' without lower and upper."));
+						 errmsg("column \"%s\" has a rate, and a rule or bounds that do not fit",
+								name),
+						 errhint(
+							 "The rule of a column with a rate is 'last', or 'sum' without lower and upper."));
 }
 
 /* Find the columns that options rate name. */
@@ -367,9 +376,9 @@ resolve_rates(Column *cols, int ncols)
 {
 	for (int i = 0; i < ncols; i++)
 	{
-		Column	   *col = &cols[i];
-		char	   *name = col->form->attisdropped ? NULL : contime_option_value(col->options, "rate");
-		Column	   *rate = NULL;
+		Column *col = &cols[i];
+		char *name = col->form->attisdropped ? NULL : contime_option_value(col->options, "rate");
+		Column *rate = NULL;
 
 		for (int j = 0; name && j < ncols; j++)
 			if (!cols[j].form->attisdropped && strcmp(NameStr(cols[j].form->attname), name) == 0)
@@ -378,8 +387,8 @@ resolve_rates(Column *cols, int ncols)
 			continue;
 		if (rate == NULL)
 			DEFINITION_ERROR(col,
-							 errmsg("rate \"%s\" of column \"%s\" does not exist",
-									name, NameStr(col->form->attname)),
+							 errmsg("rate \"%s\" of column \"%s\" does not exist", name,
+									NameStr(col->form->attname)),
 							 errhint("Name a column of continuous table \"%s\"; a rate can be dropped with column \"%s\" or after it.",
 									 col->table, NameStr(col->form->attname)));
 		check_rate(col, rate);
@@ -388,7 +397,7 @@ resolve_rates(Column *cols, int ncols)
 	}
 }
 
-/* ---- initial values and bounds ---------------------------------------------------------- */
+/* ---- initial values and bounds ----------------------------------------------- */
 
 /* Literals whose value depends on when they are read. */
 static bool
@@ -406,7 +415,8 @@ is_moving(const char *value)
 static void
 set_locally(const char *name, const char *value)
 {
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
 }
 
 /*
@@ -416,10 +426,10 @@ set_locally(const char *name, const char *value)
 static Datum
 option_datum(const Column *col, const char *value)
 {
-	Oid			type = col->form->atttypid;
+	Oid type = col->form->atttypid;
 	ContimeIdentity before;
-	int			level;
-	Datum		datum;
+	int level;
+	Datum datum;
 
 	if (TypeCategory(col->base) == TYPCATEGORY_DATETIME && is_moving(value))
 		DEFINITION_ERROR(col,
@@ -428,7 +438,7 @@ option_datum(const Column *col, const char *value)
 						 errhint("Write the value out."));
 	*col->calls |= contime_is_user_made(type);
 	before = contime_switch_to_owner(col->owner, contime_is_user_made(type) ? CONTIME_CODE_OF_USERS
-									 : CONTIME_CODE_OF_CORE);
+																			: CONTIME_CODE_OF_CORE);
 	level = NewGUCNestLevel();
 	set_locally("timezone", "UTC");
 	set_locally("datestyle", "ISO, YMD");
@@ -443,26 +453,27 @@ static void CONTIME_NORETURN
 report_option_range(const Column *col, const char *name, const char *hint)
 {
 	DEFINITION_ERROR(col,
-					 errmsg("option \"%s\" of column \"%s\" is out of range",
-							name, NameStr(col->form->attname)),
+					 errmsg("option \"%s\" of column \"%s\" is out of range", name,
+							NameStr(col->form->attname)),
 					 errhint("%s", hint));
 }
 
 static CtWide
-option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct,
-			  const char *name, const char *value)
+option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct, const char *name,
+			  const char *value)
 {
-	CtWide		number = contime_number(ct, attr, option_datum(col, value));
+	CtWide number = contime_number(ct, attr, option_datum(col, value));
 
 	if (ct_wide_cmp(number, CT_WIDE_NAN) == 0)
 		DEFINITION_ERROR(col,
-						 errmsg("option \"%s\" of column \"%s\" cannot be NaN",
-								name, NameStr(col->form->attname)),
+						 errmsg("option \"%s\" of column \"%s\" cannot be NaN", name,
+								NameStr(col->form->attname)),
 						 errhint("Give a finite number."));
 	if (ct_wide_cmp(number, CT_WIDE_MINUS_INFINITY) == 0 ||
 		ct_wide_cmp(number, CT_WIDE_PLUS_INFINITY) == 0)
-		report_option_range(col, name, psprintf("Give a value of at most %d digits, %d of them after the point.",
-												CONTIME_NARROW_DIGITS, attr->scale));
+		report_option_range(col, name,
+							psprintf("Give a value of at most %d digits, %d of them after the point.",
+									 CONTIME_NARROW_DIGITS, attr->scale));
 	return number;
 }
 
@@ -470,19 +481,18 @@ static void
 derive_bounds(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
 	const char *name = NameStr(col->form->attname);
-	char	   *lower = contime_option_value(col->options, "lower");
-	char	   *upper = contime_option_value(col->options, "upper");
+	char *lower = contime_option_value(col->options, "lower");
+	char *upper = contime_option_value(col->options, "upper");
 
 	ct->lower = CT_WIDE_MINUS_INFINITY;
 	ct->upper = CT_WIDE_PLUS_INFINITY;
 	if ((lower || upper) && ct->rule != CT_RULE_SUM)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" has bounds but no rule \"sum\"", name),
+		DEFINITION_ERROR(col, errmsg("column \"%s\" has bounds but no rule \"sum\"", name),
 						 errhint("lower and upper clamp a sum; leave them out for other rules."));
 	if ((lower || upper) && ct->number == CT_NUMBER_INTERVAL)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" of type interval cannot have bounds", name),
-						 errdetail("Months, days and microseconds are added apart, so intervals have no one order."),
+		DEFINITION_ERROR(col, errmsg("column \"%s\" of type interval cannot have bounds", name),
+						 errdetail(
+							 "Months, days and microseconds are added apart, so intervals have no one order."),
 						 errhint("Leave out lower and upper."));
 	ct->has_lower = lower != NULL;
 	ct->has_upper = upper != NULL;
@@ -510,9 +520,9 @@ schema_append(CtSchema *schema, int index, const void *image, uint32 bytes)
 static void
 derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 {
-	int			index = col->form->attnum - 1;
-	CtAttr	   *ct = &table->schema->attr[index];
-	char	   *value = contime_option_value(col->options, "initial");
+	int index = col->form->attnum - 1;
+	CtAttr *ct = &table->schema->attr[index];
+	char *value = contime_option_value(col->options, "initial");
 
 	ct->initial = ct->rule == CT_RULE_SUM ? CT_WIDE_ZERO : ct->initial;
 	if (value == NULL)
@@ -539,7 +549,7 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 	}
 	if (ct->number == CT_NUMBER_INTERVAL)
 	{
-		Datum		interval = option_datum(col, value);
+		Datum interval = option_datum(col, value);
 
 		if (!contime_is_finite(ct, attr, interval))
 			report_option_range(col, "initial", "Give a finite interval.");
@@ -557,7 +567,7 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 static void
 derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 {
-	CtAttr	   *ct = &table->schema->attr[col->form->attnum - 1];
+	CtAttr *ct = &table->schema->attr[col->form->attnum - 1];
 
 	ct->rule = col->rule;
 	ct->linear = col->linear;
@@ -578,12 +588,12 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 static bool
 is_not_null(Form_pg_attribute form)
 {
-	bool		not_null = form->attnotnull;
-	Oid			type = form->atttypid;
+	bool not_null = form->attnotnull;
+	Oid type = form->atttypid;
 
 	while (!not_null)
 	{
-		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 		Form_pg_type typ;
 
 		if (!HeapTupleIsValid(tuple))
@@ -601,7 +611,8 @@ is_not_null(Form_pg_attribute form)
 static bool
 has_state_option(List *list)
 {
-	static const char *const names[] = {"rule", "initial", "lower", "upper", "scale", "interpolate", "rate"};
+	static const char *const names[] = {"rule", "initial", "lower", "upper",
+										"scale", "interpolate", "rate"};
 
 	for (int i = 0; i < lengthof(names); i++)
 		if (contime_option_value(list, names[i]))
@@ -634,15 +645,16 @@ check_reach(const Column *col, const ContimeTable *table)
 {
 	const char *name = NameStr(col->form->attname);
 	const char *rate = NameStr(col->rate->form->attname);
-	int			digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
-	int			most = ct_rate_digits(table->schema, col->form->attnum - 1);
+	int digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
+	int most = ct_rate_digits(table->schema, col->form->attnum - 1);
 
 	if (digits > most)
 		DEFINITION_ERROR(col,
 						 errmsg("rate \"%s\" of column \"%s\" has too many digits", rate, name),
 						 errdetail("Beside the decimals of column \"%s\", a sum of rates can have %d digits, and type %s has %d.",
 								   name, most,
-								   format_type_with_typemod(col->rate->form->atttypid, col->rate->form->atttypmod),
+								   format_type_with_typemod(col->rate->form->atttypid,
+															col->rate->form->atttypmod),
 								   digits),
 						 errhint("Use fewer decimals for column \"%s\", or fewer digits or rule 'last' for column \"%s\".",
 								 name, rate));
@@ -653,40 +665,39 @@ static void
 check_roles(const Column *col, const ContimeAttr *attr)
 {
 	const char *name = NameStr(col->form->attname);
-	int			roles = (int) attr->key + (int) attr->time + (int) attr->event_id;
+	int roles = (int) attr->key + (int) attr->time + (int) attr->event_id;
 
 	if (roles > 1)
 		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" has more than one of the options key, time and event_id", name));
+						 errmsg("column \"%s\" has more than one of the options key, time and event_id",
+								name));
 	if (roles == 1 && has_state_option(col->options))
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" cannot have a rule", name),
-						 errhint("rule, initial, lower, upper, scale, interpolate and rate belong to state columns."));
+		DEFINITION_ERROR(col, errmsg("column \"%s\" cannot have a rule", name),
+						 errhint(
+							 "rule, initial, lower, upper, scale, interpolate and rate belong to state columns."));
 	if (col->form->attgenerated)
 		DEFINITION_ERROR(col,
 						 errmsg("column \"%s\" of a continuous table cannot be generated", name),
 						 errhint("Compute it in a view over the continuous table."));
 	if (roles == 0 && col->form->atthasdef)
-		DEFINITION_ERROR(col,
-						 errmsg("state column \"%s\" cannot have a default", name),
-						 errdetail("NULL in an event means unchanged, and a default would take its place."),
+		DEFINITION_ERROR(col, errmsg("state column \"%s\" cannot have a default", name),
+						 errdetail(
+							 "NULL in an event means unchanged, and a default would take its place."),
 						 errhint("Use the option initial for the value a key starts with."));
 	if (roles == 0 && is_not_null(col->form))
-		DEFINITION_ERROR(col,
-						 errmsg("state column \"%s\" cannot be NOT NULL", name),
+		DEFINITION_ERROR(col, errmsg("state column \"%s\" cannot be NOT NULL", name),
 						 errdetail("NULL in an event means unchanged."),
 						 errhint("Use the option initial for the value a key starts with."));
 	if (attr->typlen == -2 || get_typtype(col->base) == TYPTYPE_PSEUDO)
-		DEFINITION_ERROR(col,
-						 errmsg("column \"%s\" cannot be of type %s",
-								name, format_type_be(col->form->atttypid)));
+		DEFINITION_ERROR(col, errmsg("column \"%s\" cannot be of type %s", name,
+									 format_type_be(col->form->atttypid)));
 }
 
 /* The digits of a type or option, as the values are decoded with. */
 static void
 derive_digits(const Column *col, ContimeAttr *attr)
 {
-	char	   *scale = contime_option_value(col->options, "scale");
+	char *scale = contime_option_value(col->options, "scale");
 
 	if (col->base == NUMERICOID && col->basemod >= (int32) VARHDRSZ)
 	{
@@ -702,8 +713,8 @@ static void
 begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *col)
 {
 	ContimeAttr *attr = &table->attr[form->attnum - 1];
-	CtAttr	   *ct = &table->schema->attr[form->attnum - 1];
-	char	   *option;
+	CtAttr *ct = &table->schema->attr[form->attnum - 1];
+	char *option;
 
 	col->table = table->name;
 	col->owner = table->owner;
@@ -741,17 +752,19 @@ derive_column(const Column *col, ContimeTable *table)
 {
 	Form_pg_attribute form = col->form;
 	ContimeAttr *attr = &table->attr[form->attnum - 1];
-	CtAttr	   *ct = &table->schema->attr[form->attnum - 1];
+	CtAttr *ct = &table->schema->attr[form->attnum - 1];
 
 	if (attr->dropped)
 		return;
-	ct->role = attr->key ? CONTIME_KEY : attr->time ? CONTIME_TIME
-		: attr->event_id ? CONTIME_EVENT_ID : CONTIME_STATE;
+	ct->role = attr->key        ? CONTIME_KEY
+			   : attr->time     ? CONTIME_TIME
+			   : attr->event_id ? CONTIME_EVENT_ID
+								: CONTIME_STATE;
 	ct->type = form->atttypid;
 	ct->typmod = form->atttypmod;
 	ct->collation = form->attcollation;
-	ct->image = attr->typbyval ? CT_IMAGE_WORD
-		: attr->typlen > 0 ? CT_IMAGE_FIXED : CT_IMAGE_VAR;
+	ct->image = attr->typbyval ? CT_IMAGE_WORD : attr->typlen > 0 ? CT_IMAGE_FIXED
+																  : CT_IMAGE_VAR;
 	ct->length = attr->typbyval ? 0 : attr->typlen;
 	if (attr->key)
 		derive_key(col, table);
@@ -765,7 +778,7 @@ derive_column(const Column *col, ContimeTable *table)
 	}
 }
 
-/* ---- the whole table ---------------------------------------------------------------- */
+/* ---- the whole table --------------------------------------------------------- */
 
 static void
 check_relation(Relation rel)
@@ -788,21 +801,23 @@ check_relation(Relation rel)
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("continuous table \"%s\" cannot have CHECK constraints", name),
 				 errdetail("A constraint on events cannot hold for the states between them."),
-				 errhint("Use the options lower and upper of a sum, or a BEFORE INSERT trigger on events.")));
+				 errhint(
+					 "Use the options lower and upper of a sum, or a BEFORE INSERT trigger on events.")));
 }
 
 static void
 derive_retention(ContimeTable *table)
 {
-	List	   *list = GetForeignTable(table->relid)->options;
+	List *list = GetForeignTable(table->relid)->options;
 
-	contime_retention_derive(table, contime_option_value(list, "retain"), contime_option_value(list, "too_late"));
+	contime_retention_derive(table, contime_option_value(list, "retain"),
+							 contime_option_value(list, "too_late"));
 }
 
 static void
 derive_memory_limit(ContimeTable *table)
 {
-	char	   *limit = contime_option_value(GetForeignTable(table->relid)->options, "memory_limit");
+	char *limit = contime_option_value(GetForeignTable(table->relid)->options, "memory_limit");
 
 	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
 }
@@ -811,23 +826,25 @@ derive_memory_limit(ContimeTable *table)
 static void
 derive_source(ContimeTable *table, Relation rel)
 {
-	List	   *list = GetForeignTable(table->relid)->options;
+	List *list = GetForeignTable(table->relid)->options;
 
 	contime_source_derive(table, rel, contime_option_value(list, "events"));
 	if (table->source && table->retain != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("continuous table \"%s\" cannot have both an event table and option retain", table->name),
+				 errmsg("continuous table \"%s\" cannot have both an event table and option retain",
+						table->name),
 				 errdetail("Every row of its event table is an event."),
-				 errhint("Leave out the option retain; what is not to be kept is deleted from the event table.")));
+				 errhint(
+					 "Leave out the option retain; what is not to be kept is deleted from the event table.")));
 }
 
 ContimeTable *
 contime_table_derive(Relation rel)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	Size		size = offsetof(CtSchema, attr) + desc->natts * sizeof(CtAttr);
-	Column	   *cols = palloc0(desc->natts * sizeof(Column));
+	TupleDesc desc = RelationGetDescr(rel);
+	Size size = offsetof(CtSchema, attr) + desc->natts * sizeof(CtAttr);
+	Column *cols = palloc0(desc->natts * sizeof(Column));
 	ContimeTable *table;
 
 	check_relation(rel);
@@ -857,12 +874,14 @@ contime_table_derive(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("continuous table \"%s\" has no key", table->name),
-				 errhint("Give the option key 'true' to the columns that identify what changes over time.")));
+				 errhint(
+					 "Give the option key 'true' to the columns that identify what changes over time.")));
 	if (table->time_attno == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("continuous table \"%s\" has no time column", table->name),
-				 errhint("Give the option time 'true' to one column of type timestamptz or bigint.")));
+				 errhint(
+					 "Give the option time 'true' to one column of type timestamptz or bigint.")));
 	derive_retention(table);
 	derive_memory_limit(table);
 	derive_source(table, rel);

@@ -11,7 +11,7 @@
 
 #include "table/table.h"
 
-/* ---- options.c ------------------------------------------------------------------- */
+/* ---- options.c --------------------------------------------------------------- */
 
 typedef enum OptionForm
 {
@@ -28,8 +28,8 @@ typedef enum OptionForm
 typedef struct Option
 {
 	const char *name;
-	Oid			catalog;		/* where it may stand */
-	OptionForm	form;
+	Oid catalog; /* where it may stand */
+	OptionForm form;
 } Option;
 
 /* The rule of a name, or CT_RULE_NONE. */
@@ -40,8 +40,8 @@ extern int contime_scale_of(const char *value);
 
 extern bool contime_option_flag(List *list, const char *name);
 
-/* ---- derive.c -------------------------------------------------------------------- */
+/* ---- derive.c ---------------------------------------------------------------- */
 
 extern ContimeTable *contime_table_derive(Relation rel);
 
-#endif							/* CONTIME_TABLE_DERIVE_H */
+#endif /* CONTIME_TABLE_DERIVE_H */

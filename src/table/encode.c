@@ -25,17 +25,29 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* ---- floats with a scale ------------------------------------------------------------ */
+/* ---- floats with a scale ----------------------------------------------------- */
 
 #define SIGN_BIT (UINT64CONST(1) << 63)
 
-static const int64 powers_of_ten[] = {
-	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
-	INT64CONST(10000000000), INT64CONST(100000000000), INT64CONST(1000000000000),
-	INT64CONST(10000000000000), INT64CONST(100000000000000), INT64CONST(1000000000000000),
-	INT64CONST(10000000000000000), INT64CONST(100000000000000000),
-	INT64CONST(1000000000000000000)
-};
+static const int64 powers_of_ten[] = {1,
+									  10,
+									  100,
+									  1000,
+									  10000,
+									  100000,
+									  1000000,
+									  10000000,
+									  100000000,
+									  1000000000,
+									  INT64CONST(10000000000),
+									  INT64CONST(100000000000),
+									  INT64CONST(1000000000000),
+									  INT64CONST(10000000000000),
+									  INT64CONST(100000000000000),
+									  INT64CONST(1000000000000000),
+									  INT64CONST(10000000000000000),
+									  INT64CONST(100000000000000000),
+									  INT64CONST(1000000000000000000)};
 
 static double
 float_of(const ContimeAttr *attr, Datum value)
@@ -53,7 +65,7 @@ round_decimal(uint64 digits, int exponent, uint64 *units)
 		digits = 0;
 	else if (exponent < 0)
 		digits = digits / powers_of_ten[-exponent] +
-			(digits % powers_of_ten[-exponent] >= (uint64) powers_of_ten[-exponent] / 2);
+				 (digits % powers_of_ten[-exponent] >= (uint64) powers_of_ten[-exponent] / 2);
 	for (; exponent > 0 && digits != 0 && digits < limit; exponent--)
 		digits *= 10;
 	*units = digits;
@@ -67,11 +79,11 @@ round_decimal(uint64 digits, int exponent, uint64 *units)
 static bool
 scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 {
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char text[DOUBLE_SHORTEST_DECIMAL_LEN];
 	const char *p = text;
-	uint64		digits = 0;
-	int			exponent = attr->scale;
-	bool		point = false;
+	uint64 digits = 0;
+	int exponent = attr->scale;
+	bool point = false;
 
 	if (!isfinite(float_of(attr, value)))
 		return false;
@@ -99,7 +111,7 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 	return true;
 }
 
-/* ---- images ----------------------------------------------------------------------- */
+/* ---- images ------------------------------------------------------------------ */
 
 /* A by-value datum as tuple deforming would give it, whatever its upper bits. */
 static uint64
@@ -127,14 +139,14 @@ append_var(StringInfo buf, const void *data, uint32 bytes, bool with_length)
 }
 
 bool
-contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
-					 StringInfo buf, bool with_length)
+contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value, StringInfo buf,
+					 bool with_length)
 {
-	bool		fits = true;
+	bool fits = true;
 
 	if (attr->typbyval)
 	{
-		uint64		word = 0;
+		uint64 word = 0;
 
 		if (ct->number == CT_NUMBER_SCALED)
 			fits = scale_float(attr, value, &word);
@@ -161,10 +173,11 @@ contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 	switch (ct->number)
 	{
 		case CT_NUMBER_NUMERIC:
-			return !numeric_is_nan(DatumGetNumeric(value)) && !numeric_is_inf(DatumGetNumeric(value));
+			return !numeric_is_nan(DatumGetNumeric(value)) &&
+				   !numeric_is_inf(DatumGetNumeric(value));
 		case CT_NUMBER_SCALED:
 			return isfinite(float_of(attr, value));
-#ifdef INTERVAL_NOT_FINITE		/* since PostgreSQL 17 */
+#ifdef INTERVAL_NOT_FINITE /* since PostgreSQL 17 */
 		case CT_NUMBER_INTERVAL:
 			return !INTERVAL_NOT_FINITE(DatumGetIntervalP(value));
 #endif
@@ -176,8 +189,8 @@ contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 static CtWide
 scaled_number(const ContimeAttr *attr, Datum value)
 {
-	double		v = float_of(attr, value);
-	uint64		units;
+	double v = float_of(attr, value);
+	uint64 units;
 
 	if (isnan(v))
 		return CT_WIDE_NAN;
@@ -215,7 +228,7 @@ contime_interval(Datum value, CtWide *extra)
 	return ct_wide_from_int64(interval->time);
 }
 
-/* ---- keys --------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------- */
 
 void
 contime_hash_key(ContimeKey *key)
@@ -224,8 +237,8 @@ contime_hash_key(ContimeKey *key)
 }
 
 bool
-contime_encode_key(const ContimeTable *table, const Datum *values,
-				   const bool *isnull, ContimeKey *key)
+contime_encode_key(const ContimeTable *table, const Datum *values, const bool *isnull,
+				   ContimeKey *key)
 {
 	resetStringInfo(&key->data);
 	for (int i = 0; i < table->nkeys; i++)
@@ -237,8 +250,8 @@ contime_encode_key(const ContimeTable *table, const Datum *values,
 			return false;
 		if (attr->type == BPCHAROID)
 		{
-			BpChar	   *flat = DatumGetBpCharPP(values[i]);
-			char	   *data = VARDATA_ANY(flat);
+			BpChar *flat = DatumGetBpCharPP(values[i]);
+			char *data = VARDATA_ANY(flat);
 
 			append_var(&key->data, data, bpchartruelen(data, VARSIZE_ANY_EXHDR(flat)), true);
 		}
@@ -275,11 +288,11 @@ decode_key_column(const ContimeTable *table, const ContimeAttr *attr, const char
 				  const char *end)
 {
 	struct varlena *value;
-	uint32		bytes;
+	uint32 bytes;
 
 	if (attr->typbyval)
 	{
-		uint64		word;
+		uint64 word;
 
 		memcpy(&word, take_bytes(table, p, end, sizeof(word)), sizeof(word));
 		return (Datum) word;
@@ -287,7 +300,7 @@ decode_key_column(const ContimeTable *table, const ContimeAttr *attr, const char
 	if (attr->typlen > 0)
 	{
 		const char *image = take_bytes(table, p, end, attr->typlen);
-		char	   *fixed = palloc(attr->typlen);
+		char *fixed = palloc(attr->typlen);
 
 		memcpy(fixed, image, attr->typlen);
 		return PointerGetDatum(fixed);
@@ -298,20 +311,20 @@ decode_key_column(const ContimeTable *table, const ContimeAttr *attr, const char
 	SET_VARSIZE(value, bytes + VARHDRSZ);
 	memcpy(VARDATA(value), *p - bytes, bytes);
 	if (attr->type == BPCHAROID && attr->typmod >= (int32) VARHDRSZ)
-		return DirectFunctionCall3(bpchar, PointerGetDatum(value),
-								   Int32GetDatum(attr->typmod), BoolGetDatum(false));
+		return DirectFunctionCall3(bpchar, PointerGetDatum(value), Int32GetDatum(attr->typmod),
+								   BoolGetDatum(false));
 	return PointerGetDatum(value);
 }
 
 void
-contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
-				   Datum *values, bool *isnull)
+contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes, Datum *values,
+				   bool *isnull)
 {
 	const char *p = key;
 
 	for (int i = 0; i < table->nkeys; i++)
 	{
-		int			index = table->key_attno[i] - 1;
+		int index = table->key_attno[i] - 1;
 
 		values[index] = decode_key_column(table, &table->attr[index], &p, key + bytes);
 		isnull[index] = false;
@@ -323,15 +336,15 @@ contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 void
 contime_decode_keys(const ContimeTable *table, const ContimeKey *key, Datum *keys)
 {
-	Datum		values[CT_MAX_ATTRS];
-	bool		isnull[CT_MAX_ATTRS];
+	Datum values[CT_MAX_ATTRS];
+	bool isnull[CT_MAX_ATTRS];
 
 	contime_decode_key(table, key->data.data, key->data.len, values, isnull);
 	for (int i = 0; i < table->nkeys; i++)
 		keys[i] = values[table->key_attno[i] - 1];
 }
 
-/* ---- integers -------------------------------------------------------------------------- */
+/* ---- integers ---------------------------------------------------------------- */
 
 bool
 contime_is_integer(Oid type)
@@ -363,18 +376,19 @@ contime_convert_integer(Datum *value, Oid from, Oid to)
 	return integer_datum((int64) word_of(*value, get_typlen(from)), get_typlen(to), value);
 }
 
-/* ---- states ------------------------------------------------------------------------- */
+/* ---- states ------------------------------------------------------------------ */
 
 static void CONTIME_NORETURN
 report_out_of_range(const ContimeTable *table, const ContimeAttr *attr)
 {
 	ereport(ERROR,
 			(errcode(attr->type == INTERVALOID ? ERRCODE_DATETIME_VALUE_OUT_OF_RANGE
-					 : ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+											   : ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("value of column \"%s\" of continuous table \"%s\" is out of range for type %s",
 					get_attname(table->relid, attr->attno, false), table->name,
 					format_type_with_typemod(attr->type, attr->typmod)),
-			 errhint("The events are kept; record corrections, or a snapshot with a value in range.")));
+			 errhint(
+				 "The events are kept; record corrections, or a snapshot with a value in range.")));
 }
 
 /* A fixed-point number as numeric(precision, scale); false: out of range. */
@@ -382,12 +396,12 @@ static bool
 decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 {
 	static const char ZEROS[] = "000000000000000000000000000000000000";
-	char		digits[80];
-	char		text[160];
-	bool		negative;
-	char	   *p = digits;
-	int			len;
-	int			whole;
+	char digits[80];
+	char text[160];
+	bool negative;
+	char *p = digits;
+	int len;
+	int whole;
 
 	if (ct_wide_cmp(number, CT_WIDE_NAN) == 0)
 	{
@@ -404,10 +418,10 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 
 	/* Insert the point, with zeros before it where there are too few digits. */
 	whole = Max(len - attr->scale, 0);
-	snprintf(text, sizeof(text), "%s%.*s.%.*s%s", negative ? "-" : "",
-			 whole, p, attr->scale - (len - whole), ZEROS, p + whole);
-	*value = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-								 ObjectIdGetDatum(InvalidOid), Int32GetDatum(attr->typmod));
+	snprintf(text, sizeof(text), "%s%.*s.%.*s%s", negative ? "-" : "", whole, p,
+			 attr->scale - (len - whole), ZEROS, p + whole);
+	*value = DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+								 Int32GetDatum(attr->typmod));
 	return true;
 }
 
@@ -415,8 +429,8 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 static bool
 decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 {
-	char		text[80];
-	int64		narrow;
+	char text[80];
+	int64 narrow;
 
 	/* Both exact in a double, and divided with one rounding. */
 	if (attr->type == FLOAT8OID && ct_wide_to_int64(number, &narrow) &&
@@ -429,7 +443,7 @@ decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 	snprintf(text + strlen(text), 8, "e-%d", attr->scale);
 	if (attr->type == FLOAT4OID)
 	{
-		float		f = strtof(text, NULL);
+		float f = strtof(text, NULL);
 
 		*value = Float4GetDatum(f);
 		return isfinite(f);
@@ -441,14 +455,13 @@ decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 static bool
 decode_interval(const CtValue *state, Datum *value)
 {
-	int64		days = (int64) state->extra.word[0];
-	int64		months = (int64) state->extra.word[1];
-	Interval   *interval = palloc(sizeof(Interval));
+	int64 days = (int64) state->extra.word[0];
+	int64 months = (int64) state->extra.word[1];
+	Interval *interval = palloc(sizeof(Interval));
 
 	*value = IntervalPGetDatum(interval);
-	if (!ct_wide_to_int64(state->number, &interval->time) ||
-		days < PG_INT32_MIN || days > PG_INT32_MAX ||
-		months < PG_INT32_MIN || months > PG_INT32_MAX)
+	if (!ct_wide_to_int64(state->number, &interval->time) || days < PG_INT32_MIN ||
+		days > PG_INT32_MAX || months < PG_INT32_MIN || months > PG_INT32_MAX)
 		return false;
 	interval->day = (int32) days;
 	interval->month = (int32) months;
@@ -466,16 +479,18 @@ decode_interval(const CtValue *state, Datum *value)
 static bool
 decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 {
-	int64		narrow;
+	int64 narrow;
 
 	switch (attr->type)
 	{
 		case NUMERICOID:
 			/* What fits in 64 bits goes the short way. */
-			if (attr->precision > CONTIME_NARROW_DIGITS || !ct_wide_to_int64(state->number, &narrow))
+			if (attr->precision > CONTIME_NARROW_DIGITS ||
+				!ct_wide_to_int64(state->number, &narrow))
 				return decode_numeric(state->number, attr, value);
 			*value = NumericGetDatum(int64_div_fast_to_numeric(narrow, attr->scale));
-			return narrow > -powers_of_ten[attr->precision] && narrow < powers_of_ten[attr->precision];
+			return narrow > -powers_of_ten[attr->precision] &&
+				   narrow < powers_of_ten[attr->precision];
 		case FLOAT4OID:
 		case FLOAT8OID:
 			return decode_scaled(state->number, attr, value);
@@ -483,7 +498,7 @@ decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 			return decode_interval(state, value);
 		default:
 			return ct_wide_to_int64(state->number, &narrow) &&
-				integer_datum(narrow, attr->typlen, value);
+				   integer_datum(narrow, attr->typlen, value);
 	}
 }
 
@@ -492,7 +507,7 @@ decode_image(const CtValue *value, const ContimeAttr *attr)
 {
 	if (attr->typbyval)
 	{
-		uint64		word;
+		uint64 word;
 
 		memcpy(&word, value->image, sizeof(word));
 		return (Datum) word;
@@ -503,8 +518,8 @@ decode_image(const CtValue *value, const ContimeAttr *attr)
 }
 
 void
-contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
-					 Datum *values, bool *isnull)
+contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate, Datum *values,
+					 bool *isnull)
 {
 	for (int i = 0; i < table->natts; i++)
 	{

@@ -53,7 +53,7 @@ at_hand(ContimeAgent *agent)
 static void
 distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
 {
-	int			i = agent->ndistrusted++ % lengthof(agent->distrusted);
+	int i = agent->ndistrusted++ % lengthof(agent->distrusted);
 	const char *name = IsTransactionState() ? get_rel_name(code->relid) : NULL;
 
 	agent->distrusted[i] = *code;
@@ -70,7 +70,7 @@ bool
 contime_guard_trusts(Oid relid, Oid owner)
 {
 	ContimeAgent *agent = own_agent();
-	int			of_owner = 0;
+	int of_owner = 0;
 
 	if (agent == NULL)
 		return true;
@@ -95,7 +95,7 @@ contime_guard_trusts(Oid relid, Oid owner)
 }
 
 static TimestampTz guard_start;
-static bool guard_read_rows;	/* rows have been read since then */
+static bool guard_read_rows; /* rows have been read since then */
 
 void
 contime_guard_begin(Oid relid, Oid owner)
@@ -103,7 +103,7 @@ contime_guard_begin(Oid relid, Oid owner)
 	ContimeAgent *agent = own_agent();
 
 	if (agent)
-		*at_hand(agent) = (ContimeSuspectCode) {.relid = relid, .owner = owner};
+		*at_hand(agent) = (ContimeSuspectCode){.relid = relid, .owner = owner};
 	guard_start = GetCurrentTimestamp();
 	guard_read_rows = false;
 	contime_limit_begin(CONTIME_GUARD_MS);
@@ -112,7 +112,8 @@ contime_guard_begin(Oid relid, Oid owner)
 void
 contime_guard_extend(uint64 rows)
 {
-	TimestampTz until = guard_start + CONTIME_GUARD_MS * INT64CONST(1000) + rows * CONTIME_GUARD_ROW_US;
+	TimestampTz until =
+		guard_start + CONTIME_GUARD_MS * INT64CONST(1000) + rows * CONTIME_GUARD_ROW_US;
 
 	guard_read_rows = true;
 	contime_limit_extend(Max((until - GetCurrentTimestamp()) / 1000, 1));
@@ -127,7 +128,8 @@ static bool
 was_too_slow(void)
 {
 	return contime_limit_is_exceeded() ||
-		(!guard_read_rows && GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
+		   (!guard_read_rows &&
+			GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
 }
 
 /* (An error of the code is that of its table, and tried again.) */

@@ -38,13 +38,13 @@
 /* How long a backend relies on what it has read. */
 #define FRESH_MS 1000
 
-/* ---- settings --------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------- */
 
 static const struct
 {
 	ContimeLevel level;
 	const char *name;
-}			setting[] = {
+} setting[] = {
 	{CONTIME_OF_ROLE, "contime.role_memory"},
 	{CONTIME_OF_DATABASE, "contime.database_memory"},
 };
@@ -52,34 +52,34 @@ static const struct
 int64
 contime_limits_parse(const char *value)
 {
-	int			kb;
+	int kb;
 
 	if (!parse_int(value, &kb, GUC_UNIT_KB, NULL) || kb < 0 || kb > MAX_KILOBYTES)
 		return -1;
 	return (int64) kb * 1024;
 }
 
-/* ---- pg_db_role_setting --------------------------------------------------------------- */
+/* ---- pg_db_role_setting ------------------------------------------------------ */
 
 /* What a backend has read of an owner, in kB. */
 typedef struct Known
 {
-	Oid			owner;
+	Oid owner;
 	TimestampTz fresh_until;
-	int			kb[CONTIME_LEVELS];
+	int kb[CONTIME_LEVELS];
 } Known;
 
 /* The value of an element "name=value"; false: it is another setting, or not valid. */
 static bool
 read_element(const char *element, const char *name, int *kb)
 {
-	Size		length = strlen(name);
-	int			value;
+	Size length = strlen(name);
+	int value;
 
 	if (pg_strncasecmp(element, name, length) != 0 || element[length] != '=')
 		return false;
-	if (!parse_int(element + length + 1, &value, GUC_UNIT_KB, NULL) ||
-		value < -1 || value > MAX_KILOBYTES)
+	if (!parse_int(element + length + 1, &value, GUC_UNIT_KB, NULL) || value < -1 ||
+		value > MAX_KILOBYTES)
 		return false;
 	*kb = value;
 	return true;
@@ -89,9 +89,9 @@ read_element(const char *element, const char *name, int *kb)
 static void
 read_settings(ArrayType *array, int *kb, bool *found)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
+	Datum *elements;
+	bool *nulls;
+	int count;
 
 	if (ARR_ELEMTYPE(array) != TEXTOID || ARR_NDIM(array) > 1)
 		return;
@@ -99,7 +99,7 @@ read_settings(ArrayType *array, int *kb, bool *found)
 	for (int s = 0; s < lengthof(setting); s++)
 	{
 		ContimeLevel level = setting[s].level;
-		bool		here = false;
+		bool here = false;
 
 		for (int i = 0; i < count && !found[level]; i++)
 			if (!nulls[i])
@@ -113,7 +113,7 @@ read_row(Relation catalog, Oid database, Oid role, int *kb, bool *found)
 {
 	ScanKeyData key[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(database));
@@ -122,9 +122,9 @@ read_row(Relation catalog, Oid database, Oid role, int *kb, bool *found)
 	scan = systable_beginscan(catalog, DbRoleSettingDatidRolidIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
-										  RelationGetDescr(catalog), &isnull);
+		bool isnull;
+		Datum config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
+									RelationGetDescr(catalog), &isnull);
 
 		if (!isnull)
 			read_settings(DatumGetArrayTypeP(config), kb, found);
@@ -136,12 +136,12 @@ read_row(Relation catalog, Oid database, Oid role, int *kb, bool *found)
 static void
 read_limits(Known *known)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime limits",
-												  ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "contime limits", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Relation	catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
-	bool		found[CONTIME_LEVELS] = {false};
-	int			kb[CONTIME_LEVELS] = {-1};
+	Relation catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
+	bool found[CONTIME_LEVELS] = {false};
+	int kb[CONTIME_LEVELS] = {-1};
 
 	for (int s = 0; s < lengthof(setting); s++)
 		kb[setting[s].level] = contime_account_default(setting[s].level);
@@ -163,11 +163,11 @@ limits_of(Oid owner)
 	static HTAB *owners = NULL;
 	static Known *last = NULL;
 	TimestampTz now = GetCurrentTimestamp();
-	bool		found;
+	bool found;
 
 	if (owners == NULL)
 	{
-		HASHCTL		info;
+		HASHCTL info;
 
 		info.keysize = sizeof(Oid);
 		info.entrysize = sizeof(Known);
@@ -182,8 +182,7 @@ limits_of(Oid owner)
 	}
 
 	/* (A clock that was set back does not keep it for ever.) */
-	if (now >= last->fresh_until ||
-		last->fresh_until > TimestampTzPlusMilliseconds(now, FRESH_MS))
+	if (now >= last->fresh_until || last->fresh_until > TimestampTzPlusMilliseconds(now, FRESH_MS))
 		read_limits(last);
 	return last;
 }
@@ -204,8 +203,7 @@ contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must)
 	quota.bytes[CONTIME_OF_ROLE] = bytes_of(known->kb[CONTIME_OF_ROLE]);
 	quota.bytes[CONTIME_OF_DATABASE] = bytes_of(known->kb[CONTIME_OF_DATABASE]);
 	if (!contime_account_note(g, table->owner, &quota) && must)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many continuous tables, owners and databases to account for"),
-				 errhint("Drop continuous tables that are not needed.")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many continuous tables, owners and databases to account for"),
+						errhint("Drop continuous tables that are not needed.")));
 }

@@ -48,9 +48,9 @@
 static Oid
 wrapper_of(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
-	Oid			server;
-	Oid			wrapper = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	Oid server;
+	Oid wrapper = InvalidOid;
 
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
@@ -67,7 +67,7 @@ wrapper_of(Oid relid)
 bool
 contime_is_table(Oid relid)
 {
-	Oid			wrapper;
+	Oid wrapper;
 
 	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return false;
@@ -77,12 +77,12 @@ contime_is_table(Oid relid)
 
 #define EXTENSION_NAME "contime"
 
-static Oid	cached[CONTIME_MEMBERS];
+static Oid cached[CONTIME_MEMBERS];
 static bool cache_valid = false;
-static uint32 capture_hash;		/* of the cached function in PROCOID */
+static uint32 capture_hash; /* of the cached function in PROCOID */
 static uint64 invalidations = 0;
 
-/* ---- invalidation ---------------------------------------------------------------- */
+/* ---- invalidation ------------------------------------------------------------ */
 
 static void
 forget_members(void)
@@ -124,16 +124,16 @@ register_callbacks(void)
 	registered = true;
 }
 
-/* ---- the scan -------------------------------------------------------------------- */
+/* ---- the scan ---------------------------------------------------------------- */
 
 /* Is it the function whose body is this C symbol? */
 static bool
 is_function(Oid function, const char *symbol)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Datum		source;
-	bool		isnull;
-	bool		is = false;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Datum source;
+	bool isnull;
+	bool is = false;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -147,7 +147,7 @@ is_function(Oid function, const char *symbol)
 static bool
 is_table(Oid relation, const char *name)
 {
-	char	   *its = get_rel_name(relation);
+	char *its = get_rel_name(relation);
 
 	return its && strcmp(its, name) == 0 && get_rel_relkind(relation) == RELKIND_RELATION;
 }
@@ -168,10 +168,10 @@ note_member(const FormData_pg_depend *row, Oid found[])
 static void
 scan_members(Oid extension, Oid found[])
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	Relation depend = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData key[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(ExtensionRelationId));
@@ -187,10 +187,10 @@ scan_members(Oid extension, Oid found[])
 Oid
 contime_member(ContimeMember member)
 {
-	Oid			found[CONTIME_MEMBERS] = {InvalidOid};
-	uint64		before;
-	Oid			extension;
-	int			n = 0;
+	Oid found[CONTIME_MEMBERS] = {InvalidOid};
+	uint64 before;
+	Oid extension;
+	int n = 0;
 
 	if (cache_valid)
 		return cached[member];
@@ -206,7 +206,8 @@ contime_member(ContimeMember member)
 	if ((n == CONTIME_MEMBERS || (n == 0 && !OidIsValid(extension))) && invalidations == before)
 	{
 		memcpy(cached, found, sizeof(cached));
-		capture_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(found[CONTIME_MEMBER_CAPTURE]));
+		capture_hash =
+			GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(found[CONTIME_MEMBER_CAPTURE]));
 		cache_valid = true;
 	}
 	return found[member];
@@ -215,7 +216,7 @@ contime_member(ContimeMember member)
 Oid
 contime_require_member(ContimeMember member)
 {
-	Oid			object = contime_member(member);
+	Oid object = contime_member(member);
 
 	if (!OidIsValid(object))
 		ereport(ERROR,

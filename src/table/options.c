@@ -43,8 +43,8 @@ static const Option options[] = {
 static const struct
 {
 	const char *name;
-	CtRule		rule;
-}			rules[] = {
+	CtRule rule;
+} rules[] = {
 	{"last", CT_RULE_LAST},
 	{"sum", CT_RULE_SUM},
 	{"min", CT_RULE_MIN},
@@ -69,12 +69,9 @@ report_unknown_option(const char *name, Oid catalog)
 	for (int i = 0; i < lengthof(options); i++)
 		if (options[i].catalog == catalog)
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", options[i].name);
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-			 errmsg("invalid option \"%s\"", name),
-			 valid.len > 0
-			 ? errhint("Valid options in this context are: %s", valid.data)
-			 : errhint("There are no valid options in this context.")));
+	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("invalid option \"%s\"", name),
+					valid.len > 0 ? errhint("Valid options in this context are: %s", valid.data)
+								  : errhint("There are no valid options in this context.")));
 }
 
 int
@@ -88,18 +85,17 @@ contime_scale_of(const char *value)
 static void CONTIME_NORETURN
 report_invalid_value(const DefElem *def, const char *value, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
-			 errhint("%s", hint)));
+	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
+					errhint("%s", hint)));
 }
 
 static void
 check_option(const DefElem *def, Oid catalog)
 {
 	const Option *option = NULL;
-	char	   *value = defGetString(unconstify(DefElem *, def));
-	bool		flag;
+	char *value = defGetString(unconstify(DefElem *, def));
+	bool flag;
 
 	for (int i = 0; i < lengthof(options) && option == NULL; i++)
 		if (options[i].catalog == catalog && strcmp(options[i].name, def->defname) == 0)
@@ -115,10 +111,9 @@ check_option(const DefElem *def, Oid catalog)
 			break;
 		case FORM_RULE:
 			if (contime_rule_of(value) == CT_RULE_NONE)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						 errmsg("unknown rule \"%s\"", value),
-						 errhint("Valid rules are: last, sum, min, max")));
+				ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+								errmsg("unknown rule \"%s\"", value),
+								errhint("Valid rules are: last, sum, min, max")));
 			break;
 		case FORM_NOTIFY:
 			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "key") != 0)
@@ -130,7 +125,8 @@ check_option(const DefElem *def, Oid catalog)
 			break;
 		case FORM_SCALE:
 			if (contime_scale_of(value) < 0)
-				report_invalid_value(def, value, "Give the number of decimal digits to keep, from 0 to 15.");
+				report_invalid_value(def, value,
+									 "Give the number of decimal digits to keep, from 0 to 15.");
 			break;
 		case FORM_TOO_LATE:
 			if (strcmp(value, "error") != 0 && strcmp(value, "ignore") != 0)
@@ -141,7 +137,8 @@ check_option(const DefElem *def, Oid catalog)
 			break;
 		case FORM_MEMORY:
 			if (contime_limits_parse(value) < 0)
-				report_invalid_value(def, value, "Give an amount of memory, for example '64MB'; leave the option out for no limit.");
+				report_invalid_value(def, value,
+									 "Give an amount of memory, for example '64MB'; leave the option out for no limit.");
 			break;
 		case FORM_ANY:
 			break;
@@ -154,9 +151,9 @@ check_option(const DefElem *def, Oid catalog)
 Datum
 contime_fdw_validator(PG_FUNCTION_ARGS)
 {
-	List	   *list = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
-	ListCell   *lc;
+	List *list = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid catalog = PG_GETARG_OID(1);
+	ListCell *lc;
 
 	/* pg_upgrade restores definitions into a server without settings. */
 	if (!IsBinaryUpgrade)
@@ -169,11 +166,11 @@ contime_fdw_validator(PG_FUNCTION_ARGS)
 char *
 contime_option_value(List *list, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, list)
 	{
-		DefElem    *def = lfirst_node(DefElem, lc);
+		DefElem *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, name) == 0)
 			return defGetString(def);
@@ -184,8 +181,8 @@ contime_option_value(List *list, const char *name)
 bool
 contime_option_flag(List *list, const char *name)
 {
-	char	   *value = contime_option_value(list, name);
-	bool		flag = false;
+	char *value = contime_option_value(list, name);
+	bool flag = false;
 
 	if (value)
 		(void) parse_bool(value, &flag);

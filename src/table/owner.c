@@ -65,7 +65,7 @@ contime_source_path_end(void)
 	PopOverrideSearchPath();
 }
 
-/* ---- the switch ------------------------------------------------------------------ */
+/* ---- the switch -------------------------------------------------------------- */
 
 ContimeIdentity
 contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
@@ -74,7 +74,7 @@ contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
 
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+									  SECURITY_RESTRICTED_OPERATION);
 	if (code == CONTIME_CODE_OF_CORE)
 		return before;
 
@@ -102,13 +102,12 @@ static void
 check_switched(Oid owner)
 {
 	if (GetUserId() != owner || !InSecurityRestrictedOperation() || !InLocalUserIdChange())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("user-made code cannot run with these privileges"),
-				 errdetail("It runs as the owner of its continuous table only.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("user-made code cannot run with these privileges"),
+						errdetail("It runs as the owner of its continuous table only.")));
 }
 
-/* ---- user-made code ----------------------------------------------------------------- */
+/* ---- user-made code ---------------------------------------------------------- */
 
 bool
 contime_is_user_made(Oid object)
@@ -150,13 +149,13 @@ contime_runs_user_code(Node *expr)
 	return find_user_code(expr, NULL);
 }
 
-/* ---- the calls ------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------- */
 
 Datum
 contime_owner_input(Oid owner, Oid type, int32 typmod, const char *text)
 {
-	Oid			input;
-	Oid			param;
+	Oid input;
+	Oid param;
 
 	check_switched(owner);
 	getTypeInputInfo(type, &input, &param);
@@ -166,8 +165,8 @@ contime_owner_input(Oid owner, Oid type, int32 typmod, const char *text)
 char *
 contime_owner_output(Oid owner, Oid type, Datum value)
 {
-	Oid			output;
-	bool		varlena;
+	Oid output;
+	bool varlena;
 
 	check_switched(owner);
 	getTypeOutputInfo(type, &output, &varlena);
@@ -185,7 +184,7 @@ contime_owner_cast(Oid owner, Oid function, Datum value)
 Node *
 contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 {
-	Node	   *expr;
+	Node *expr;
 
 	check_switched(owner);
 	expr = transformExpr(pstate, raw, EXPR_KIND_GENERATED_COLUMN);
@@ -197,7 +196,7 @@ contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 Node *
 contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod)
 {
-	Node	   *coerced;
+	Node *coerced;
 
 	check_switched(owner);
 	coerced = coerce_to_target_type(NULL, expr, exprType(expr), type, typmod, COERCION_ASSIGNMENT,
@@ -222,13 +221,13 @@ contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool 
 	return ExecEvalExprSwitchContext(state, econtext, isnull);
 }
 
-/* ---- the time limit ------------------------------------------------------------------------ */
+/* ---- the time limit ---------------------------------------------------------- */
 
 /* Code that catches the cancellation is cancelled again so often, and then the process ends. */
 #define LIMIT_REPEAT_MS 1000
 #define MOST_CANCELS 3
 
-static TimeoutId limit = MAX_TIMEOUTS;	/* not registered yet */
+static TimeoutId limit = MAX_TIMEOUTS; /* not registered yet */
 static volatile sig_atomic_t cancels = 0;
 
 static void
@@ -245,7 +244,8 @@ on_limit(void)
 void
 contime_limit_extend(int ms)
 {
-	enable_timeout_every(limit, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms), LIMIT_REPEAT_MS);
+	enable_timeout_every(limit, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms),
+						 LIMIT_REPEAT_MS);
 }
 
 void

@@ -21,9 +21,9 @@
 static int64
 interval_us(const Interval *interval)
 {
-	int128		days = (int128) interval->day + interval->month % 12 * 31 +
-		(int128) (interval->month / 12) * 366;
-	int128		us = interval->time + days * USECS_PER_DAY;
+	int128 days =
+		(int128) interval->day + interval->month % 12 * 31 + (int128) (interval->month / 12) * 366;
+	int128 us = interval->time + days * USECS_PER_DAY;
 
 	if (us < 0)
 		return -1;
@@ -34,28 +34,30 @@ interval_us(const Interval *interval)
 static int64
 parse_retain(const ContimeTable *table, char *value)
 {
-	int64		retain;
+	int64 retain;
 
 	if (table->time_type == INT8OID)
 		retain = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(value)));
 	else
-		retain = interval_us(DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(value),
-																   ObjectIdGetDatum(InvalidOid),
-																   Int32GetDatum(-1))));
+		retain = interval_us(DatumGetIntervalP(
+			DirectFunctionCall3(interval_in, CStringGetDatum(value), ObjectIdGetDatum(InvalidOid),
+								Int32GetDatum(-1))));
 	if (retain <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", "retain", value),
 				 table->time_type == INT8OID
-				 ? errhint("Give the number of ticks to retain, more than 0; without the option everything is retained.")
-				 : errhint("Give an interval to retain, longer than 0; without the option everything is retained.")));
+					 ? errhint(
+						   "Give the number of ticks to retain, more than 0; without the option everything is retained.")
+					 : errhint(
+						   "Give an interval to retain, longer than 0; without the option everything is retained.")));
 	return retain;
 }
 
 uint64
 contime_options_xid(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
 	TransactionId xid;
 
 	if (!HeapTupleIsValid(tuple))

@@ -27,8 +27,8 @@
 ContimeRows *
 contime_rows_begin(const ContimeTable *table)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contime rows",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "contime rows", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	ContimeRows *rows = palloc0(sizeof(ContimeRows));
 
@@ -58,17 +58,19 @@ contime_report_too_large(const ContimeTable *table)
 			 errdetail("A key takes at most %d bytes, the values of an event at most %d.",
 					   CT_MAX_KEY_BYTES, CT_MAX_PAYLOAD_BYTES),
 			 table->source
-			 ? errhint("Shorten the row in the event table, or delete it. Reads of other keys, one by one, do not meet it.")
-			 : errhint("Keep large values in an ordinary table, and a reference to them here.")));
+				 ? errhint(
+					   "Shorten the row in the event table, or delete it. Reads of other keys, one by one, do not meet it.")
+				 : errhint(
+					   "Keep large values in an ordinary table, and a reference to them here.")));
 }
 
-/* ---- one row ---------------------------------------------------------------------- */
+/* ---- one row ----------------------------------------------------------------- */
 
 static int64
 row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, bool stamp)
 {
-	int			index = table->time_attno - 1;
-	int64		instant;
+	int index = table->time_attno - 1;
+	int64 instant;
 
 	if (isnull[index])
 	{
@@ -79,15 +81,14 @@ row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, 
 				 errmsg("null value in time column \"%s\" of continuous table \"%s\"",
 						get_attname(table->relid, table->time_attno, false), table->name),
 				 table->time_type == INT8OID
-				 ? errhint("A logical clock does not advance by itself: give the event's tick.")
-				 : errhint("COPY takes no clock reading: give every event its time.")));
+					 ? errhint("A logical clock does not advance by itself: give the event's tick.")
+					 : errhint("COPY takes no clock reading: give every event its time.")));
 	}
 	instant = DatumGetInt64(values[index]);
 	if (table->time_type == TIMESTAMPTZOID && TIMESTAMP_NOT_FINITE(instant))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("time of an event cannot be infinite"),
-				 errhint("Give the instant from which the event holds, or NULL for now.")));
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("time of an event cannot be infinite"),
+						errhint("Give the instant from which the event holds, or NULL for now.")));
 	return instant;
 }
 
@@ -95,21 +96,20 @@ static void
 row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
 {
 	const ContimeTable *table = rows->table;
-	Datum		keys[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
+	Datum keys[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS];
 
 	for (int i = 0; i < table->nkeys; i++)
 	{
-		int			index = table->key_attno[i] - 1;
+		int index = table->key_attno[i] - 1;
 
 		keys[i] = values[index];
 		nulls[i] = isnull[index];
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("null value in key column \"%s\" of continuous table \"%s\"",
-							get_attname(table->relid, index + 1, false), table->name),
-					 errhint("Every event belongs to a key.")));
+			ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+							errmsg("null value in key column \"%s\" of continuous table \"%s\"",
+								   get_attname(table->relid, index + 1, false), table->name),
+							errhint("Every event belongs to a key.")));
 	}
 	(void) contime_encode_key(table, keys, nulls, &rows->key);
 }
@@ -117,13 +117,15 @@ row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
 static void CONTIME_NORETURN
 report_not_finite(const ContimeTable *table, const ContimeAttr *attr, CtRule rule)
 {
-	char	   *name = get_attname(table->relid, attr->attno, false);
+	char *name = get_attname(table->relid, attr->attno, false);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 rule == CT_RULE_SUM
-			 ? errmsg("column \"%s\" of continuous table \"%s\" cannot sum NaN or infinity", name, table->name)
-			 : errmsg("column \"%s\" of continuous table \"%s\" cannot hold NaN or infinity", name, table->name),
+				 ? errmsg("column \"%s\" of continuous table \"%s\" cannot sum NaN or infinity",
+						  name, table->name)
+				 : errmsg("column \"%s\" of continuous table \"%s\" cannot hold NaN or infinity",
+						  name, table->name),
 			 errhint("Use NULL for a value that is not known.")));
 }
 
@@ -133,9 +135,11 @@ report_too_long(const ContimeTable *table, const ContimeAttr *attr)
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("value for column \"%s\" of continuous table \"%s\" has more than %d digits",
-					get_attname(table->relid, attr->attno, false), table->name, CONTIME_NARROW_DIGITS),
+					get_attname(table->relid, attr->attno, false), table->name,
+					CONTIME_NARROW_DIGITS),
 			 errdetail("The column's scale keeps %d of them after the point.", attr->scale),
-			 errhint("Use a smaller scale, or numeric(p,s) with up to %d digits.", CONTIME_MAX_DIGITS)));
+			 errhint("Use a smaller scale, or numeric(p,s) with up to %d digits.",
+					 CONTIME_MAX_DIGITS)));
 }
 
 /* What computed columns refuse, and what a snapshot must respect. */
@@ -144,9 +148,9 @@ check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 {
 	const ContimeAttr *attr = &table->attr[index];
 	const CtAttr *ct = &table->schema->attr[index];
-	bool		ordered = ct->number == CT_NUMBER_NUMERIC &&
-		(ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX);
-	CtWide		number;
+	bool ordered =
+		ct->number == CT_NUMBER_NUMERIC && (ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX);
+	CtWide number;
 
 	if (!ordered && !contime_is_finite(ct, attr, value))
 		report_not_finite(table, attr, ct->rule);
@@ -167,13 +171,13 @@ check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
  * with each.
  */
 static void
-row_masks(const ContimeTable *table, CtKind kind, const bool *isnull,
-		  uint64 set_null, uint64 columns, CtChange *change)
+row_masks(const ContimeTable *table, CtKind kind, const bool *isnull, uint64 set_null,
+		  uint64 columns, CtChange *change)
 {
 	for (int i = 0; i < table->natts; i++)
 	{
-		uint64		bit = UINT64CONST(1) << i;
-		bool		touched;
+		uint64 bit = UINT64CONST(1) << i;
+		bool touched;
 
 		if (!table->attr[i].state || table->attr[i].dropped)
 			continue;
@@ -196,7 +200,7 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 {
 	const ContimeTable *table = rows->table;
 	MemoryContext caller;
-	CtChange   *change;
+	CtChange *change;
 	ContimeRow *row;
 
 	if (rows->count >= rows->capacity)
@@ -222,7 +226,7 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 	row->payload_offset = rows->buffer.len;
 	for (int i = 0; i < table->natts; i++)
 	{
-		uint64		bit = UINT64CONST(1) << i;
+		uint64 bit = UINT64CONST(1) << i;
 
 		if ((change->set & ~change->null & bit) == 0)
 			continue;
@@ -238,7 +242,7 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 	rows->count++;
 }
 
-/* ---- rows of event tables ---------------------------------------------------------- */
+/* ---- rows of event tables ---------------------------------------------------- */
 
 /* Removes the row that was encoded last, and keeps its key's hash. */
 static void
@@ -256,17 +260,17 @@ leave_out_last(ContimeRows *rows)
 		return;
 	if (rows->nleft_out % 64 == 0)
 	{
-		Size		bytes = (rows->nleft_out + 64) * sizeof(uint64);
+		Size bytes = (rows->nleft_out + 64) * sizeof(uint64);
 
 		rows->left_out = rows->left_out ? repalloc_huge(rows->left_out, bytes)
-			: MemoryContextAlloc(rows->context, bytes);
+										: MemoryContextAlloc(rows->context, bytes);
 	}
 	rows->left_out[rows->nleft_out++] = row->load.hash;
 }
 
 bool
-contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 columns,
-						   const Datum *values, const bool *isnull, bool retracts)
+contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 columns, const Datum *values,
+						   const bool *isnull, bool retracts)
 {
 	const CtLoad *load;
 
@@ -291,10 +295,9 @@ contime_rows_cancel(ContimeRows *rows)
 	a = contime_rows_load(rows, rows->count - 2);
 	b = contime_rows_load(rows, rows->count - 1);
 	if (a->hash == b->hash && a->key_bytes == b->key_bytes &&
-		memcmp(a->key, b->key, a->key_bytes) == 0 &&
-		a->change.time == b->change.time && a->change.kind == b->change.kind &&
-		a->change.set == b->change.set && a->change.null == b->change.null &&
-		a->change.payload_bytes == b->change.payload_bytes &&
+		memcmp(a->key, b->key, a->key_bytes) == 0 && a->change.time == b->change.time &&
+		a->change.kind == b->change.kind && a->change.set == b->change.set &&
+		a->change.null == b->change.null && a->change.payload_bytes == b->change.payload_bytes &&
 		memcmp(a->change.payload, b->change.payload, a->change.payload_bytes) == 0)
 		rows->count -= 2;
 }

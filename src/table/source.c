@@ -37,7 +37,7 @@
 #include "utils/rls.h"
 #include "utils/ruleutils.h"
 
-/* ---- the event table ------------------------------------------------------------- */
+/* ---- the event table --------------------------------------------------------- */
 
 /* Which relations can be event tables. */
 void
@@ -47,11 +47,11 @@ contime_check_event_table(const ContimeTable *table, Relation events)
 
 	if (events->rd_rel->relkind != RELKIND_RELATION &&
 		events->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" cannot be the event table of continuous table \"%s\"", name, table->name),
-				 errdetail("It is not an ordinary or partitioned table."),
-				 errhint("Name the table into which events are inserted.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" cannot be the event table of continuous table \"%s\"", name,
+							   table->name),
+						errdetail("It is not an ordinary or partitioned table."),
+						errhint("Name the table into which events are inserted.")));
 	if (events->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
@@ -60,7 +60,7 @@ contime_check_event_table(const ContimeTable *table, Relation events)
 				 errhint("Name a table that outlives the session.")));
 }
 
-/* ---- expressions ------------------------------------------------------------------ */
+/* ---- expressions ------------------------------------------------------------- */
 
 static void CONTIME_NORETURN
 report_no_source(const ContimeTable *table, Relation events, const char *column)
@@ -68,24 +68,25 @@ report_no_source(const ContimeTable *table, Relation events, const char *column)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 			 errmsg("column \"%s\" of continuous table \"%s\" has no source", column, table->name),
-			 errdetail("Event table \"%s\" has no column of that name.", RelationGetRelationName(events)),
-			 errhint("Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
+			 errdetail("Event table \"%s\" has no column of that name.",
+					   RelationGetRelationName(events)),
+			 errhint(
+				 "Give the column the option source, or in contime.add_source() an entry: an expression over the event table's columns.")));
 }
 
 static void CONTIME_NORETURN
 report_no_expression(const char *text)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", "source", text),
-			 errhint("Give one expression over the event table's columns.")));
+	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					errmsg("invalid value for option \"%s\": \"%s\"", "source", text),
+					errhint("Give one expression over the event table's columns.")));
 }
 
 /* Is it `*` or `t.*`, which stand for several columns? */
 static bool
 is_star(Node *node)
 {
-	List	   *names = NIL;
+	List *names = NIL;
 
 	if (IsA(node, ColumnRef))
 		names = ((ColumnRef *) node)->fields;
@@ -101,17 +102,16 @@ is_star(Node *node)
 static Node *
 parse_source(const char *text)
 {
-	List	   *raw = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	List *raw = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
 	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
-	ResTarget  *target;
+	ResTarget *target;
 
 	if (list_length(raw) != 1 || !IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
-		select->distinctClause != NIL || select->intoClause != NULL ||
-		select->fromClause != NIL || select->whereClause != NULL ||
-		select->groupClause != NIL || select->havingClause != NULL ||
-		select->windowClause != NIL || select->valuesLists != NIL ||
-		select->sortClause != NIL || select->limitCount != NULL || select->limitOffset != NULL ||
-		select->lockingClause != NIL || select->withClause != NULL || select->op != SETOP_NONE)
+		select->distinctClause != NIL || select->intoClause != NULL || select->fromClause != NIL ||
+		select->whereClause != NULL || select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->valuesLists != NIL || select->sortClause != NIL ||
+		select->limitCount != NULL || select->limitOffset != NULL || select->lockingClause != NIL ||
+		select->withClause != NULL || select->op != SETOP_NONE)
 		report_no_expression(text);
 	target = linitial_node(ResTarget, select->targetList);
 	if (target->name != NULL || target->indirection != NIL || is_star(target->val))
@@ -138,25 +138,25 @@ add_place(void *arg)
 static void
 check_columns(Relation events, Node *expr)
 {
-	Bitmapset  *attnos = NULL;
-	int			attno = bms_next_member((pull_varattnos(expr, 1, &attnos), attnos), -1);
+	Bitmapset *attnos = NULL;
+	int attno = bms_next_member((pull_varattnos(expr, 1, &attnos), attnos), -1);
 
 	if (attno >= 0 && attno + FirstLowInvalidHeapAttributeNumber <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("a source cannot use system columns or whole rows of table \"%s\"",
-						RelationGetRelationName(events)),
-				 errhint("Name its columns.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+						errmsg("a source cannot use system columns or whole rows of table \"%s\"",
+							   RelationGetRelationName(events)),
+						errhint("Name its columns.")));
 }
 
 Node *
 contime_transform_source(Oid owner, Relation events, const char *text)
 {
 	ParseState *pstate = make_parsestate(NULL);
-	Node	   *expr;
+	Node *expr;
 
 	addNSItemToQuery(pstate,
-					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false, true),
+					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false,
+												   true),
 					 false, true, true);
 	expr = contime_owner_transform(owner, pstate, parse_source(text));
 	check_columns(events, expr);
@@ -185,7 +185,7 @@ show_casts(Node *node)
 		}
 		else if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST)
 		{
-			FuncExpr   *cast = (FuncExpr *) node;
+			FuncExpr *cast = (FuncExpr *) node;
 
 			node = linitial(cast->args);
 			if (!contime_is_integer(cast->funcresulttype) ||
@@ -199,14 +199,13 @@ show_casts(Node *node)
 
 /* A column's expression over the event table's row, of the column's type. */
 static Node *
-cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column,
-			const char *text)
+cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column, const char *text)
 {
-	Place		place = {table->name, NameStr(column->attname)};
+	Place place = {table->name, NameStr(column->attname)};
 	ErrorContextCallback context = {error_context_stack, add_place, &place};
-	bool		key = table->attr[column->attnum - 1].key;
-	Node	   *expr;
-	Node	   *coerced;
+	bool key = table->attr[column->attnum - 1].key;
+	Node *expr;
+	Node *coerced;
 
 	error_context_stack = &context;
 	expr = contime_transform_source(table->owner, events, text);
@@ -215,8 +214,8 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of continuous table \"%s\" is of type %s but its source is of type %s",
-						NameStr(column->attname), table->name,
-						format_type_be(column->atttypid), format_type_be(exprType(expr))),
+						NameStr(column->attname), table->name, format_type_be(column->atttypid),
+						format_type_be(exprType(expr))),
 				 errhint("Cast the source.")));
 	if (coerced != expr)
 		show_casts(coerced);
@@ -235,27 +234,28 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 				 errmsg("source of column \"%s\" of continuous table \"%s\" is not immutable",
 						NameStr(column->attname), table->name),
 				 errdetail("What a row of the event table means must not change."),
-				 errhint("Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
+				 errhint(
+					 "Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
 	error_context_stack = context.previous;
 	return coerced;
 }
 
-/* ---- as the owner ------------------------------------------------------------------------ */
+/* ---- as the owner ------------------------------------------------------------ */
 
 ContimeIdentity
 contime_source_switch(const ContimeTable *table)
 {
-	return contime_switch_to_owner(table->owner, table->calls ? CONTIME_CODE_OF_USERS
-								   : CONTIME_CODE_OF_CORE);
+	return contime_switch_to_owner(table->owner,
+								   table->calls ? CONTIME_CODE_OF_USERS : CONTIME_CODE_OF_CORE);
 }
 
-/* ---- names ------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------- */
 
 char *
 contime_deparse_qualified(Relation events, Node *expr)
 {
-	List	   *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
-	char	   *text;
+	List *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	char *text;
 
 	contime_source_path_begin();
 	text = deparse_expression(expr, context, false, false);
@@ -266,13 +266,13 @@ contime_deparse_qualified(Relation events, Node *expr)
 char *
 contime_qualified_source(Relation rel, const char *column, Relation events, const char *text)
 {
-	Place		place = {RelationGetRelationName(rel), column};
+	Place place = {RelationGetRelationName(rel), column};
 	ErrorContextCallback context = {error_context_stack, add_place, &place};
-	List	   *names = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	List *names = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
 	ContimeIdentity before;
-	Node	   *expr;
-	char	   *safe;
-	bool		same;
+	Node *expr;
+	char *safe;
+	bool same;
 
 	error_context_stack = &context;
 	before = contime_switch_to_owner(rel->rd_rel->relowner, CONTIME_CODE_BEING_DEFINED);
@@ -284,7 +284,7 @@ contime_qualified_source(Relation rel, const char *column, Relation events, cons
 	return same ? NULL : safe;
 }
 
-/* ---- deriving ---------------------------------------------------------------------------------- */
+/* ---- deriving ---------------------------------------------------------------- */
 
 /*
  * A column's expression over a source's rows; NULL: it is not fed.  The table
@@ -295,7 +295,8 @@ derive_expression(const ContimeTable *table, Relation events, const ContimeSourc
 				  Form_pg_attribute column, const Jsonb *columns)
 {
 	const char *name = NameStr(column->attname);
-	char	   *text = columns ? contime_mapping_of(columns, name) : contime_source_option(table->relid, column->attnum);
+	char *text = columns ? contime_mapping_of(columns, name)
+						 : contime_source_option(table->relid, column->attnum);
 
 	if (text == NULL && columns == NULL && get_attnum(source->events, name) > 0)
 		text = pstrdup(quote_identifier(name));
@@ -325,15 +326,16 @@ free_plans(void *arg)
 static void
 check_binding(const ContimeTable *table, Relation events)
 {
-	Oid			relid = RelationGetRelid(events);
-	List	   *bound = contime_source_bound(table->relid);
+	Oid relid = RelationGetRelid(events);
+	List *bound = contime_source_bound(table->relid);
 
 	if (bound != NIL && !list_member_oid(bound, relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not the one that continuous table \"%s\" was bound to",
 						RelationGetRelationName(events), table->name),
-				 errhint("Set the option events of the continuous table again, by ALTER FOREIGN TABLE.")));
+				 errhint(
+					 "Set the option events of the continuous table again, by ALTER FOREIGN TABLE.")));
 	if (!contime_source_may_bind(relid, table->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -343,11 +345,10 @@ check_binding(const ContimeTable *table, Relation events)
 }
 
 static ContimeSource *
-derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
-			  const Jsonb *columns)
+derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind, const Jsonb *columns)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	TupleDesc	events_desc = RelationGetDescr(events);
+	TupleDesc desc = RelationGetDescr(rel);
+	TupleDesc events_desc = RelationGetDescr(events);
 	ContimeSource *source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
@@ -383,11 +384,11 @@ derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
 void
 contime_source_derive(ContimeTable *table, Relation rel, const char *events_name)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc desc = RelationGetDescr(rel);
 	ContimeSource **end = &table->source;
 	ContimeIdentity before;
-	Relation	events;
-	ListCell   *lc;
+	Relation events;
+	ListCell *lc;
 
 	for (int i = 0; i < desc->natts && events_name == NULL; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped && contime_source_option(table->relid, i + 1))
@@ -407,7 +408,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	}
 	foreach(lc, contime_added_sources(table->relid))
 	{
-		Added	   *added = lfirst(lc);
+		Added *added = lfirst(lc);
 
 		events = relation_open(added->events, AccessShareLock);
 		*end = derive_source(table, rel, events, added->kind, added->columns);
@@ -418,7 +419,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	contime_switch_back(&before);
 }
 
-/* ---- queries -------------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------- */
 
 /* An expression of core's functions alone can take as long as a user's function. */
 bool
@@ -433,13 +434,13 @@ contime_source_is_limited(const ContimeTable *table)
 	return false;
 }
 
-/* ---- who may read it -------------------------------------------------------------------- */
+/* ---- who may read it --------------------------------------------------------- */
 
 bool
 contime_source_may_bind(Oid events, Oid owner)
 {
 	return pg_class_aclcheck(events, owner, ACL_SELECT) == ACLCHECK_OK &&
-		pg_class_aclcheck(events, owner, ACL_TRIGGER) == ACLCHECK_OK;
+		   pg_class_aclcheck(events, owner, ACL_TRIGGER) == ACLCHECK_OK;
 }
 
 static void
@@ -458,7 +459,8 @@ check_source(const ContimeTable *table, const ContimeSource *source)
 				 errmsg("event table \"%s\" of continuous table \"%s\" has row-level security",
 						source->name, table->name),
 				 errdetail("A state that lacks some of its events is none."),
-				 errhint("Have the continuous table belong to a role that policies do not apply to.")));
+				 errhint(
+					 "Have the continuous table belong to a role that policies do not apply to.")));
 }
 
 void
@@ -486,10 +488,10 @@ contime_source_refuse(const ContimeTable *table)
 		if (other == source)
 			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", source->name);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("cannot change continuous table \"%s\" directly", table->name),
-			 errdetail_plural("Its events are the rows of table %s.", "Its events are the rows of tables %s.",
-							  strchr(names.data, ',') ? 2 : 1, names.data),
-			 errhint("INSERT, UPDATE or DELETE rows of %s.", names.data)));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("cannot change continuous table \"%s\" directly", table->name),
+					errdetail_plural("Its events are the rows of table %s.",
+									 "Its events are the rows of tables %s.",
+									 strchr(names.data, ',') ? 2 : 1, names.data),
+					errhint("INSERT, UPDATE or DELETE rows of %s.", names.data)));
 }

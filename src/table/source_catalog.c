@@ -28,8 +28,8 @@
 RangeVar *
 contime_event_table_name(Relation rel, const char *name)
 {
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
-	RangeVar   *range = makeRangeVarFromNameList(names);
+	List *names = textToQualifiedNameList(cstring_to_text(name));
+	RangeVar *range = makeRangeVarFromNameList(names);
 
 	if (range->schemaname == NULL)
 		range->schemaname = get_namespace_name(RelationGetNamespace(rel));
@@ -39,11 +39,11 @@ contime_event_table_name(Relation rel, const char *name)
 char *
 contime_source_option(Oid relid, AttrNumber attno)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, GetForeignColumnOptions(relid, attno))
 	{
-		DefElem    *def = lfirst_node(DefElem, lc);
+		DefElem *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "source") == 0)
 			return defGetString(def);
@@ -54,8 +54,8 @@ contime_source_option(Oid relid, AttrNumber attno)
 static const struct
 {
 	const char *name;
-	CtKind		kind;
-}			kinds[] = {
+	CtKind kind;
+} kinds[] = {
 	{"event", CT_EVENT},
 	{"snapshot", CT_SNAPSHOT},
 	{"finish", CT_FINISH},
@@ -91,13 +91,14 @@ sources_have_columns(TupleDesc desc)
 Relation
 contime_open_sources(LOCKMODE mode)
 {
-	Oid			relid = contime_member(CONTIME_MEMBER_SOURCES);
-	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+	Oid relid = contime_member(CONTIME_MEMBER_SOURCES);
+	Relation rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
 
 	if (rel && !sources_have_columns(RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table contime.source does not have the columns that this version of contime needs"),
+				 errmsg(
+					 "table contime.source does not have the columns that this version of contime needs"),
 				 errhint("Run ALTER EXTENSION contime UPDATE.")));
 	return rel;
 }
@@ -105,11 +106,11 @@ contime_open_sources(LOCKMODE mode)
 List *
 contime_added_sources(Oid relid)
 {
-	Relation	rel = contime_open_sources(AccessShareLock);
-	List	   *found = NIL;
+	Relation rel = contime_open_sources(AccessShareLock);
+	List *found = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	if (rel == NULL)
 		return NIL;
@@ -117,9 +118,9 @@ contime_added_sources(Oid relid)
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Added	   *added = palloc(sizeof(Added));
-		Datum		values[Natts_source];
-		bool		isnull[Natts_source];
+		Added *added = palloc(sizeof(Added));
+		Datum values[Natts_source];
+		bool isnull[Natts_source];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
 		added->tid = tuple->t_self;
@@ -137,10 +138,10 @@ contime_added_sources(Oid relid)
 void
 contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPointer tid)
 {
-	Relation	rel;
-	Datum		values[Natts_source];
-	bool		isnull[Natts_source] = {0};
-	HeapTuple	tuple;
+	Relation rel;
+	Datum values[Natts_source];
+	bool isnull[Natts_source] = {0};
+	HeapTuple tuple;
 
 	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
 	rel = contime_open_sources(RowExclusiveLock);
@@ -163,16 +164,16 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 void
 contime_source_delete_rows(Oid relid, bool stale)
 {
-	List	   *added = contime_added_sources(relid);
-	Relation	rel;
-	ListCell   *lc;
+	List *added = contime_added_sources(relid);
+	Relation rel;
+	ListCell *lc;
 
 	if (added == NIL)
 		return;
 	rel = contime_open_sources(RowExclusiveLock);
 	foreach(lc, added)
 	{
-		Added	   *row = lfirst(lc);
+		Added *row = lfirst(lc);
 
 		if (!stale || !row->fresh)
 			simple_heap_delete(rel, &row->tid);
@@ -185,7 +186,7 @@ contime_source_delete_rows(Oid relid, bool stale)
 char *
 contime_mapping_of(const Jsonb *columns, const char *column)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &columns->root), column,
 									 strlen(column), &value) == NULL ||

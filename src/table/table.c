@@ -21,8 +21,8 @@
 
 typedef struct CacheEntry
 {
-	Oid			relid;
-	bool		valid;
+	Oid relid;
+	bool valid;
 	MemoryContext context;
 	ContimeTable *table;
 } CacheEntry;
@@ -48,7 +48,8 @@ cache_invalidate(Datum arg, Oid relid)
 	{
 		if (!OidIsValid(relid))
 			entry->valid = false;
-		for (ContimeSource *source = entry->valid ? entry->table->source : NULL; source; source = source->next)
+		for (ContimeSource *source = entry->valid ? entry->table->source : NULL; source;
+			 source = source->next)
 			if (source->events == relid)
 				entry->valid = false;
 	}
@@ -58,11 +59,11 @@ static CacheEntry *
 cache_entry(Oid relid)
 {
 	CacheEntry *entry;
-	bool		found;
+	bool found;
 
 	if (cache == NULL)
 	{
-		HASHCTL		info;
+		HASHCTL info;
 
 		info.keysize = sizeof(Oid);
 		info.entrysize = sizeof(CacheEntry);
@@ -104,30 +105,28 @@ cache_purge(void)
 void
 contime_report_no_relation(Oid relid)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("relation with OID %u does not exist", relid)));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+					errmsg("relation with OID %u does not exist", relid)));
 }
 
 void
 contime_require_table(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	contime_require_loaded();
 	if (name == NULL)
 		contime_report_no_relation(relid);
 	if (!contime_is_table(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a continuous table", name),
-				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a continuous table", name),
+						errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
 }
 
 Relation
 contime_open_relation(Oid relid, LOCKMODE mode)
 {
-	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
+	Relation rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
 
 	if (rel == NULL)
 		contime_report_no_relation(relid);
@@ -137,8 +136,8 @@ contime_open_relation(Oid relid, LOCKMODE mode)
 Oid
 contime_owner_of(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -151,7 +150,7 @@ contime_owner_of(Oid relid)
 ContimeNotify
 contime_table_notify(Oid relid)
 {
-	char	   *notify;
+	char *notify;
 
 	/* (Nobody keeps it from being dropped.) */
 	if (!SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)))
@@ -172,10 +171,9 @@ cache_fill(Relation rel)
 	CacheEntry *entry;
 
 	if (!contime_is_table(RelationGetRelid(rel)))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a continuous table", RelationGetRelationName(rel)),
-				 errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a continuous table", RelationGetRelationName(rel)),
+						errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
 
 	/* Derived first where an error frees it, then kept. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "contime table", ALLOCSET_SMALL_SIZES);

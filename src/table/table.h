@@ -31,27 +31,27 @@
 #include "parser/parse_node.h"
 #include "utils/jsonb.h"
 
-#define CONTIME_MAX_DIGITS 36	/* of a numeric that is computed with */
-#define CONTIME_NARROW_DIGITS 18	/* of a float with a scale, of what moves, and of rates */
-#define CONTIME_MAX_SCALE 15	/* option scale: what a double precision can tell */
+#define CONTIME_MAX_DIGITS 36    /* of a numeric that is computed with */
+#define CONTIME_NARROW_DIGITS 18 /* of a float with a scale, of what moves, and of rates */
+#define CONTIME_MAX_SCALE 15     /* option scale: what a double precision can tell */
 
 /* How one attribute is encoded. */
 typedef struct ContimeAttr
 {
-	AttrNumber	attno;
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	bool		dropped;
-	bool		key;
-	bool		time;
-	bool		event_id;
-	bool		state;			/* has a rule; the event id has one, too */
-	int			precision;		/* of a numeric; 0: as many digits as it takes */
-	int			scale;			/* of a numeric, or the option of a float */
+	AttrNumber attno;
+	Oid type;
+	int32 typmod;
+	Oid collation;
+	int16 typlen;
+	bool typbyval;
+	char typalign;
+	bool dropped;
+	bool key;
+	bool time;
+	bool event_id;
+	bool state;    /* has a rule; the event id has one, too */
+	int precision; /* of a numeric; 0: as many digits as it takes */
+	int scale;     /* of a numeric, or the option of a float */
 } ContimeAttr;
 
 /* What a column is, as kept in CtAttr.role. */
@@ -67,32 +67,32 @@ typedef enum ContimeRole
 typedef struct ContimeSource
 {
 	struct ContimeSource *next;
-	Oid			events;			/* the event table */
-	char	   *name;			/* for messages */
-	CtKind		kind;
-	uint64		columns;		/* state attributes that it feeds, for snapshots */
-	struct _SPI_plan *plan[3][2];	/* of durable/heap_read.c: by ContimeRowOrder; up to an instant? */
-	Node	   *expr[FLEXIBLE_ARRAY_MEMBER];	/* by attribute - 1, over its rows; NULL: not fed */
+	Oid events; /* the event table */
+	char *name; /* for messages */
+	CtKind kind;
+	uint64 columns;                    /* state attributes that it feeds, for snapshots */
+	struct _SPI_plan *plan[3][2];      /* of durable/heap_read.c: by ContimeRowOrder; up to an instant? */
+	Node *expr[FLEXIBLE_ARRAY_MEMBER]; /* by attribute - 1, over its rows; NULL: not fed */
 } ContimeSource;
 
 /* A continuous table's description, derived from the catalogs. */
 typedef struct ContimeTable
 {
-	Oid			relid;
-	char	   *name;			/* for messages */
-	int			natts;
-	AttrNumber	time_attno;
-	Oid			time_type;		/* timestamptz or int8 */
-	int			nkeys;
-	AttrNumber	key_attno[INDEX_MAX_KEYS];
-	int64		retain;			/* option retain, in instants; 0: not given */
-	bool		ignores_late;	/* option too_late 'ignore' */
-	uint64		options_xid;	/* who gave the options, if it has not ended */
-	Oid			owner;			/* reads event tables; memory is charged to it */
-	int64		memory_limit;	/* option memory_limit, in bytes; -1: not given */
-	bool		calls;			/* its sources, or what options say of its columns, run user-made code */
-	ContimeSource *source;		/* a durable table's, in a list; NULL: it is written to directly */
-	CtSchema   *schema;
+	Oid relid;
+	char *name; /* for messages */
+	int natts;
+	AttrNumber time_attno;
+	Oid time_type; /* timestamptz or int8 */
+	int nkeys;
+	AttrNumber key_attno[INDEX_MAX_KEYS];
+	int64 retain;          /* option retain, in instants; 0: not given */
+	bool ignores_late;     /* option too_late 'ignore' */
+	uint64 options_xid;    /* who gave the options, if it has not ended */
+	Oid owner;             /* reads event tables; memory is charged to it */
+	int64 memory_limit;    /* option memory_limit, in bytes; -1: not given */
+	bool calls;            /* its sources, or what options say of its columns, run user-made code */
+	ContimeSource *source; /* a durable table's, in a list; NULL: it is written to directly */
+	CtSchema *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
 
@@ -101,40 +101,40 @@ typedef enum ContimeNotify
 {
 	CONTIME_NOTIFY_OFF,
 	CONTIME_NOTIFY_ON,
-	CONTIME_NOTIFY_KEY			/* with the key */
+	CONTIME_NOTIFY_KEY /* with the key */
 } ContimeNotify;
 
 typedef struct ContimeKey
 {
-	uint64		hash;
+	uint64 hash;
 	StringInfoData data;
 } ContimeKey;
 
 /* A row encoded: its key and payload are at these offsets in the buffer. */
 typedef struct ContimeRow
 {
-	CtLoad		load;
-	Size		key_offset;
-	Size		payload_offset;
+	CtLoad load;
+	Size key_offset;
+	Size payload_offset;
 } ContimeRow;
 
 /* Rows encoded in this process's memory (rows.c). */
 typedef struct ContimeRows
 {
 	const ContimeTable *table;
-	MemoryContext context;		/* of everything below */
-	MemoryContext scratch;		/* of one row */
-	ContimeKey	key;
+	MemoryContext context; /* of everything below */
+	MemoryContext scratch; /* of one row */
+	ContimeKey key;
 	StringInfoData buffer;
 	ContimeRow *row;
-	int			count;
-	int			capacity;
+	int count;
+	int capacity;
 
 	/* Rows that are too large, if the caller has them left out: */
-	bool		leaves_out;
-	bool		long_keys;		/* the keys of some exceed the limit; */
-	uint64	   *left_out;		/* of the others, the hashes of their keys */
-	int			nleft_out;
+	bool leaves_out;
+	bool long_keys;   /* the keys of some exceed the limit; */
+	uint64 *left_out; /* of the others, the hashes of their keys */
+	int nleft_out;
 } ContimeRows;
 
 /* The instant of a non-null time value. */
@@ -147,27 +147,27 @@ contime_instant(Datum value)
 /* The objects of the extension that contime's code has to recognise. */
 typedef enum ContimeMember
 {
-	CONTIME_MEMBER_WRAPPER,		/* the foreign data wrapper */
-	CONTIME_MEMBER_SOURCES,		/* table contime.source */
-	CONTIME_MEMBER_CAPTURE,		/* trigger function contime.capture() */
+	CONTIME_MEMBER_WRAPPER, /* the foreign data wrapper */
+	CONTIME_MEMBER_SOURCES, /* table contime.source */
+	CONTIME_MEMBER_CAPTURE, /* trigger function contime.capture() */
 	CONTIME_MEMBERS
 } ContimeMember;
 
 /* What may run between contime_switch_to_owner() and contime_switch_back(). */
 typedef enum ContimeOwnerCode
 {
-	CONTIME_CODE_OF_CORE,		/* nothing that a user made: only the privileges matter */
-	CONTIME_CODE_OF_USERS,		/* functions, casts, domains' checks, operators of users */
-	CONTIME_CODE_BEING_DEFINED	/* the same, while the session's search_path resolves names */
+	CONTIME_CODE_OF_CORE,      /* nothing that a user made: only the privileges matter */
+	CONTIME_CODE_OF_USERS,     /* functions, casts, domains' checks, operators of users */
+	CONTIME_CODE_BEING_DEFINED /* the same, while the session's search_path resolves names */
 } ContimeOwnerCode;
 
 /* The identity and settings that were in force before a switch. */
 typedef struct ContimeIdentity
 {
-	Oid			user;
-	int			context;		/* as SetUserIdAndSecContext() takes it */
-	int			settings;		/* nest level of settings; 0: there is none */
-	bool		snapshot;		/* a snapshot was pushed */
+	Oid user;
+	int context;   /* as SetUserIdAndSecContext() takes it */
+	int settings;  /* nest level of settings; 0: there is none */
+	bool snapshot; /* a snapshot was pushed */
 } ContimeIdentity;
 
 /* How long user-made code of a table may run, before its rows count; for each row more. */
@@ -187,13 +187,13 @@ enum
 typedef struct Added
 {
 	ItemPointerData tid;
-	bool		fresh;			/* this transaction wrote it */
-	Oid			events;
-	CtKind		kind;
-	Jsonb	   *columns;
+	bool fresh; /* this transaction wrote it */
+	Oid events;
+	CtKind kind;
+	Jsonb *columns;
 } Added;
 
-/* ---- table.c --------------------------------------------------------------------- */
+/* ---- table.c ----------------------------------------------------------------- */
 
 /*
  * The description of a continuous table, cached until its definition
@@ -203,7 +203,7 @@ typedef struct Added
 extern const ContimeTable *contime_table(Relation rel);
 
 /* The owner of a relation, or InvalidOid: it was dropped. */
-extern Oid	contime_owner_of(Oid relid);
+extern Oid contime_owner_of(Oid relid);
 
 /*
  * For OIDs that a user gave: ERROR 42809 unless it is that of a continuous
@@ -216,7 +216,7 @@ extern void contime_report_no_relation(Oid relid) CONTIME_NORETURN;
 
 extern ContimeNotify contime_table_notify(Oid relid);
 
-/* ---- members.c ------------------------------------------------------------------- */
+/* ---- members.c --------------------------------------------------------------- */
 
 /* Is it a foreign table of contime's? */
 extern bool contime_is_table(Oid relid);
@@ -225,31 +225,32 @@ extern bool contime_is_table(Oid relid);
  * The OID of a member of the extension in this database.  InvalidOid: the
  * extension is not there, or it is being created or dropped.
  */
-extern Oid	contime_member(ContimeMember member);
+extern Oid contime_member(ContimeMember member);
 
 /* Likewise, but ERROR 55000 in place of InvalidOid. */
-extern Oid	contime_require_member(ContimeMember member);
+extern Oid contime_require_member(ContimeMember member);
 
-/* ---- conflict.c ------------------------------------------------------------------ */
+/* ---- conflict.c -------------------------------------------------------------- */
 
 /*
  * The first attribute (number - 1) that differs from what data was written
  * with, or -1; but for those in the mask `aborted`, which were rolled back.
  */
-extern int	contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted);
+extern int contime_schema_conflict(const ContimeTable *table, const CtSchema *stored,
+								   uint64 aborted);
 extern void contime_report_conflict(const ContimeTable *table, int index) CONTIME_NORETURN;
 
 /* ERROR if columns of a relation were dropped while the table's description is derived. */
 extern void contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before);
 
-/* ---- encode.c -------------------------------------------------------------------- */
+/* ---- encode.c ---------------------------------------------------------------- */
 
 /*
  * Encode key values, in the order of key_attno, into key->data (initialised
  * by the caller, overwritten here); false if one is NULL.
  */
-extern bool contime_encode_key(const ContimeTable *table, const Datum *values,
-							   const bool *isnull, ContimeKey *key);
+extern bool contime_encode_key(const ContimeTable *table, const Datum *values, const bool *isnull,
+							   ContimeKey *key);
 
 /* What follows from the bytes of a key. */
 extern void contime_hash_key(ContimeKey *key);
@@ -291,7 +292,7 @@ extern CtWide contime_interval(Datum value, CtWide *extra);
 extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
 								 Datum *values, bool *isnull);
 
-/* ---- rows.c ---------------------------------------------------------------------- */
+/* ---- rows.c ------------------------------------------------------------------ */
 
 /* Begin an empty set of rows; end it with everything that it holds. */
 extern ContimeRows *contime_rows_begin(const ContimeTable *table);
@@ -329,7 +330,7 @@ extern void contime_rows_cancel(ContimeRows *rows);
 /* Remove all rows. */
 extern void contime_rows_reset(ContimeRows *rows);
 
-/* ---- source.c -------------------------------------------------------------------- */
+/* ---- source.c ---------------------------------------------------------------- */
 
 /*
  * The sources of a table: the event table of its option events (NULL: it has
@@ -364,9 +365,10 @@ extern char *contime_deparse_qualified(Relation events, Node *expr);
  * The text of a column's source in that form, if in the one given a search_path
  * matters to it, or NULL.
  */
-extern char *contime_qualified_source(Relation rel, const char *column, Relation events, const char *text);
+extern char *contime_qualified_source(Relation rel, const char *column, Relation events,
+									  const char *text);
 
-/* ---- source_catalog.c ------------------------------------------------------------ */
+/* ---- source_catalog.c -------------------------------------------------------- */
 
 /*
  * Delete the rows that contime.source has of a table, which is dropped.  Or
@@ -382,7 +384,7 @@ extern RangeVar *contime_event_table_name(Relation rel, const char *name);
 extern char *contime_source_option(Oid relid, AttrNumber attno);
 
 /* The kind of a name, or -1. */
-extern int	contime_kind_of(const char *name);
+extern int contime_kind_of(const char *name);
 
 /* contime.source, or NULL: the extension is just being created or dropped. */
 extern Relation contime_open_sources(LOCKMODE mode);
@@ -397,7 +399,7 @@ extern char *contime_mapping_of(const Jsonb *columns, const char *column);
 extern void contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns,
 								 ItemPointer tid);
 
-/* ---- owner.c --------------------------------------------------------------------- */
+/* ---- owner.c ----------------------------------------------------------------- */
 
 /*
  * What names mean in such a query depends on nobody's search_path: it is
@@ -425,7 +427,8 @@ extern Datum contime_owner_cast(Oid owner, Oid function, Datum value);
 extern Node *contime_owner_transform(Oid owner, ParseState *pstate, Node *raw);
 extern Node *contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod);
 extern ExprState *contime_owner_prepare(Oid owner, Node *expr, EState *estate);
-extern Datum contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool *isnull);
+extern Datum contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext,
+									bool *isnull);
 
 /*
  * In a background process: a time limit for what is between begin and end, in
@@ -437,7 +440,7 @@ extern void contime_limit_extend(int ms);
 extern void contime_limit_end(void);
 extern bool contime_limit_is_exceeded(void);
 
-/* ---- dependents.c ---------------------------------------------------------------- */
+/* ---- dependents.c ------------------------------------------------------------ */
 
 /* Lock those that a table is bound to, though it may have no valid description. */
 extern void contime_source_lock(Oid relid);
@@ -450,7 +453,7 @@ extern List *contime_source_bound(Oid relid);
 
 extern char *contime_table_option(Oid relid, const char *name);
 
-/* ---- retain.c -------------------------------------------------------------------- */
+/* ---- retain.c ---------------------------------------------------------------- */
 
 /* The options retain and too_late (or NULL) of a table whose time is known. */
 extern void contime_retention_derive(ContimeTable *table, char *retain, const char *too_late);
@@ -458,7 +461,7 @@ extern void contime_retention_derive(ContimeTable *table, char *retain, const ch
 /* The transaction that wrote the options, if it is our own; or 0. */
 extern uint64 contime_options_xid(Oid relid);
 
-/* ---- limits.c -------------------------------------------------------------------- */
+/* ---- limits.c ---------------------------------------------------------------- */
 
 /* A value of the option memory_limit in bytes; -1: it is none. */
 extern int64 contime_limits_parse(const char *value);
@@ -469,7 +472,7 @@ extern int64 contime_limits_parse(const char *value);
  */
 extern void contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must);
 
-/* ---- guard.c --------------------------------------------------------------------- */
+/* ---- guard.c ----------------------------------------------------------------- */
 
 /*
  * User-made code of a table is about to run; so many of the table's rows have
@@ -482,9 +485,9 @@ extern void contime_guard_extend(uint64 rows);
 extern void contime_guard_end(void);
 extern bool contime_guard_trusts(Oid relid, Oid owner);
 
-/* ---- options.c ------------------------------------------------------------------- */
+/* ---- options.c --------------------------------------------------------------- */
 
 /* The value of an option, or NULL. */
 extern char *contime_option_value(List *list, const char *name);
 
-#endif							/* CONTIME_TABLE_H */
+#endif /* CONTIME_TABLE_H */

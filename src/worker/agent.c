@@ -79,7 +79,7 @@
 /* A table of which nothing could be sent is left alone for so long. */
 #define FAILED_INTERVAL_MS 5000
 
-/* ---- an agent -------------------------------------------------------------------------------- */
+/* ---- an agent ---------------------------------------------------------------- */
 
 /* Move what is due of a table to what is being sent; false: nothing. */
 static bool
@@ -97,7 +97,7 @@ take_due(ContimeGeneration *g, ContimeDue *taken)
 static void
 append_instant(StringInfo json, const char *name, int64 instant, Oid type)
 {
-	char		buf[MAXDATELEN + 1];
+	char buf[MAXDATELEN + 1];
 
 	appendStringInfo(json, ", \"%s\": ", name);
 	if (instant == PG_INT64_MIN || instant == PG_INT64_MAX)
@@ -106,7 +106,7 @@ append_instant(StringInfo json, const char *name, int64 instant, Oid type)
 		appendStringInfo(json, INT64_FORMAT, instant);
 	else
 	{
-		Datum		value = TimestampTzGetDatum(instant);
+		Datum value = TimestampTzGetDatum(instant);
 
 		JsonEncodeDateTime(buf, value, TIMESTAMPTZOID, NULL);
 		appendStringInfo(json, "\"%s\"", buf);
@@ -117,11 +117,11 @@ append_instant(StringInfo json, const char *name, int64 instant, Oid type)
 static Oid
 time_type_of(ContimeGeneration *g)
 {
-	Oid			type = InvalidOid;
+	Oid type = InvalidOid;
 
 	for (int p = 0; p < contime_shared->partitions && !OidIsValid(type); p++)
 	{
-		CtArena		arena = contime_arena(p);
+		CtArena arena = contime_arena(p);
 
 		contime_lock(p, LW_SHARED);
 		if (g->store[p] != 0)
@@ -141,7 +141,7 @@ time_type_of(ContimeGeneration *g)
 static void
 append_value(StringInfo json, Oid owner, Datum value, Oid type)
 {
-	char		buf[MAXDATELEN + 1];
+	char buf[MAXDATELEN + 1];
 
 	switch (type)
 	{
@@ -166,14 +166,14 @@ append_value(StringInfo json, Oid owner, Datum value, Oid type)
 static void
 append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *notice)
 {
-	Datum	   *values = palloc(table->natts * sizeof(Datum));
-	bool	   *isnull = palloc(table->natts * sizeof(bool));
+	Datum *values = palloc(table->natts * sizeof(Datum));
+	bool *isnull = palloc(table->natts * sizeof(bool));
 	ContimeIdentity before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 
 	contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
 	for (int i = 0; i < table->nkeys; i++)
 	{
-		AttrNumber	attno = table->key_attno[i];
+		AttrNumber attno = table->key_attno[i];
 
 		appendStringInfoString(json, i == 0 ? ", \"key\": {" : ", ");
 		escape_json(json, get_attname(table->relid, attno, false));
@@ -186,8 +186,8 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 
 /* One notice's payload: of all keys, or of the one that `of` names. */
 static char *
-make_payload(const char *name, Oid time_type, const ContimeDue *due,
-			 const ContimeTable *table, const ContimeNotice *of)
+make_payload(const char *name, Oid time_type, const ContimeDue *due, const ContimeTable *table,
+			 const ContimeNotice *of)
 {
 	StringInfoData json;
 
@@ -198,8 +198,8 @@ make_payload(const char *name, Oid time_type, const ContimeDue *due,
 		append_key(&json, table, of);
 	append_instant(&json, "from", due->from, time_type);
 	append_instant(&json, "to", due->to, time_type);
-	appendStringInfo(&json, ", \"events\": " UINT64_FORMAT ", \"seq\": " UINT64_FORMAT,
-					 due->events, due->seq);
+	appendStringInfo(&json, ", \"events\": " UINT64_FORMAT ", \"seq\": " UINT64_FORMAT, due->events,
+					 due->seq);
 	if (due->reset)
 		appendStringInfoString(&json, ", \"reset\": true");
 	appendStringInfoChar(&json, '}');
@@ -210,7 +210,7 @@ make_payload(const char *name, Oid time_type, const ContimeDue *due,
 typedef struct DueKey
 {
 	const ContimeNotice *notice;
-	ContimeDue	due;
+	ContimeDue due;
 } DueKey;
 
 /* Notices by key, at most MOST_KEYS of them; false: there are more. */
@@ -221,8 +221,8 @@ gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *n
 	for (int i = 0; i < count; i++)
 	{
 		const ContimeNotice *notice = notices[i];
-		ContimeDue	due = {seq, notice->events, notice->from, notice->to, false};
-		int			k = 0;
+		ContimeDue due = {seq, notice->events, notice->from, notice->to, false};
+		int k = 0;
 
 		while (k < *nkeys && (keys[k].notice->key_bytes != notice->key_bytes ||
 							  memcmp(keys[k].notice->key, notice->key, notice->key_bytes) != 0))
@@ -247,13 +247,13 @@ gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *n
 static bool
 send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const ContimeDue *due)
 {
-	DueKey		keys[MOST_KEYS];
-	char	   *payloads[MOST_KEYS];
-	int			nkeys;
-	int			count;
+	DueKey keys[MOST_KEYS];
+	char *payloads[MOST_KEYS];
+	int nkeys;
+	int count;
 	ContimeNotice **notices;
-	Relation	rel;
-	bool		sent;
+	Relation rel;
+	bool sent;
 
 	if (due->reset || !ConditionalLockRelationOid(g->relation, AccessShareLock))
 		return false;
@@ -262,10 +262,11 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 		return false;
 	notices = contime_notices_between(g, g->sent, due->seq, &count);
 	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->lost) <= g->sent &&
-		gather_keys(notices, count, due->seq, keys, &nkeys);
+		   gather_keys(notices, count, due->seq, keys, &nkeys);
 	for (int k = 0; sent && k < nkeys; k++)
 	{
-		payloads[k] = make_payload(name, time_type, &keys[k].due, contime_table(rel), keys[k].notice);
+		payloads[k] =
+			make_payload(name, time_type, &keys[k].due, contime_table(rel), keys[k].notice);
 		sent = strlen(payloads[k]) < MOST_BYTES;
 	}
 	for (int k = 0; sent && k < nkeys; k++)
@@ -278,8 +279,8 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 static void
 send_due(ContimeGeneration *g, const ContimeDue *due, bool by_key)
 {
-	char	   *name = get_rel_name(g->relation);
-	Oid			type;
+	char *name = get_rel_name(g->relation);
+	Oid type;
 
 	/* Dropped meanwhile: nobody to tell. */
 	if (name == NULL || contime_table_notify(g->relation) == CONTIME_NOTIFY_OFF)
@@ -293,29 +294,28 @@ send_due(ContimeGeneration *g, const ContimeDue *due, bool by_key)
 /* Of generations, by their slots: which error of theirs was logged, and when to try again. */
 static struct
 {
-	uint64		serial;
-	int			sqlerrcode;
+	uint64 serial;
+	int sqlerrcode;
 	TimestampTz until;
-}			failed[CONTIME_MAX_GENERATIONS];
+} failed[CONTIME_MAX_GENERATIONS];
 
 /* Each error once. */
 static void
 log_failure(ContimeGeneration *g, ErrorData *error, bool by_key)
 {
-	int			index = g - contime_shared->generation;
+	int index = g - contime_shared->generation;
 	const char *name = get_rel_name(g->relation);
 
 	if (failed[index].serial == g->serial && failed[index].sqlerrcode == error->sqlerrcode)
 		return;
 	failed[index].serial = g->serial;
 	failed[index].sqlerrcode = error->sqlerrcode;
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("%s of continuous table \"%s\" cannot be sent: %s",
-					by_key ? "notices with keys" : "notices", name ? name : psprintf("%u", g->relation),
-					error->message),
-			 by_key ? errdetail("Notices without keys are sent in their place.")
-			 : errdetail("They are kept, and tried again.")));
+	ereport(LOG, (errcode(error->sqlerrcode),
+				  errmsg("%s of continuous table \"%s\" cannot be sent: %s",
+						 by_key ? "notices with keys" : "notices",
+						 name ? name : psprintf("%u", g->relation), error->message),
+				  by_key ? errdetail("Notices without keys are sent in their place.")
+						 : errdetail("They are kept, and tried again.")));
 }
 
 /* In a subtransaction; false: it failed, and nothing was sent. */
@@ -324,7 +324,7 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
-	bool		by_key = OidIsValid(owner);
+	bool by_key = OidIsValid(owner);
 	volatile bool sent = false;
 
 	BeginInternalSubTransaction(NULL);
@@ -339,7 +339,7 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
@@ -361,7 +361,7 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 static Oid
 owner_by_key(const ContimeGeneration *g)
 {
-	Oid			owner;
+	Oid owner;
 
 	if (contime_table_notify(g->relation) != CONTIME_NOTIFY_KEY)
 		return InvalidOid;
@@ -373,8 +373,8 @@ owner_by_key(const ContimeGeneration *g)
 static bool
 is_due(ContimeGeneration *g)
 {
-	int			index = g - contime_shared->generation;
-	bool		due;
+	int index = g - contime_shared->generation;
+	bool due;
 
 	if (!g->used || g->dead || g->database != MyDatabaseId ||
 		failed[index].until > GetCurrentTimestamp())
@@ -409,15 +409,15 @@ static bool
 send_notices(bool by_key)
 {
 	static ContimeDue taken[CONTIME_MAX_GENERATIONS];
-	int			highest = contime_shared->highest;
-	bool		any = false;
+	int highest = contime_shared->highest;
+	bool any = false;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		Oid			owner;
+		Oid owner;
 
 		taken[i].seq = 0;
 		if (!is_due(g))
@@ -460,8 +460,8 @@ start_loader(void)
 void
 contime_agent_main(Datum arg)
 {
-	Oid			database = DatumGetObjectId(arg);
-	bool		by_key = false;
+	Oid database = DatumGetObjectId(arg);
+	bool by_key = false;
 	MemoryContext context;
 
 	pqsignal(SIGTERM, die);
@@ -477,7 +477,7 @@ contime_agent_main(Datum arg)
 
 	for (int idle_ms = 0; idle_ms < AGENT_IDLE_MS;)
 	{
-		bool		busy = send_notices(by_key);
+		bool busy = send_notices(by_key);
 
 		by_key = !by_key;
 		CHECK_FOR_INTERRUPTS();

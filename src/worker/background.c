@@ -48,7 +48,8 @@ contime_start_process(const char *what, Oid database)
 		ereport(LOG,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start the contime %s of database %u", what, database),
-				 errdetail("Notices of continuous tables are held back, and those with event tables are not cached."),
+				 errdetail(
+					 "Notices of continuous tables are held back, and those with event tables are not cached."),
 				 errhint("You may need to increase max_worker_processes.")));
 }
 
@@ -64,7 +65,7 @@ contime_background_connect(Oid database)
 	SetUserIdAndSecContext(ROLE_PG_MONITOR, 0);
 }
 
-/* ---- rule 3 ---------------------------------------------------------------------- */
+/* ---- rule 3 ------------------------------------------------------------------ */
 
 bool
 contime_background_is_in_the_way(void)
@@ -72,8 +73,8 @@ contime_background_is_in_the_way(void)
 	static VirtualTransactionId holder = {.backendId = InvalidBackendId};
 	static TimestampTz since = 0;
 	VirtualTransactionId *holders;
-	LOCKTAG		tag;
-	bool		same = false;
+	LOCKTAG tag;
+	bool same = false;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	holders = GetLockConflicts(&tag, RowExclusiveLock, NULL);

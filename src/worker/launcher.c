@@ -25,7 +25,7 @@
 static bool
 wants_agent(ContimeGeneration *g)
 {
-	bool		wants;
+	bool wants;
 
 	if (!g->used || g->dead)
 		return false;
@@ -54,7 +54,7 @@ contime_launcher_main(Datum unused)
 
 	for (;;)
 	{
-		bool		waiting = false;
+		bool waiting = false;
 
 		for (int i = 0; i < contime_shared->highest; i++)
 		{

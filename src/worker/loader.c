@@ -69,7 +69,7 @@
 /* Events of ended transactions dropped under one hold of a lock. */
 #define DROPS_PER_LOCK 256
 
-/* ---- loading ------------------------------------------------------------------------------------ */
+/* ---- loading ----------------------------------------------------------------- */
 
 /*
  * Who waits for us may be who we wait for: let him go first.  (Locks of the
@@ -78,7 +78,7 @@
 static void
 give_way(List *relations)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (contime_background_is_in_the_way())
 		contime_agent_leave();
@@ -100,12 +100,12 @@ static void
 wait_for_writers(List *relations)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WRITERS_MS);
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, relations)
 	{
 		VirtualTransactionId *writers;
-		LOCKTAG		tag;
+		LOCKTAG tag;
 
 		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
 		writers = GetLockConflicts(&tag, ShareLock, NULL);
@@ -132,7 +132,8 @@ find_obstacle(const ContimeTable *table, List **relations)
 	const char *obstacle = table->source ? NULL : "it has no event table";
 
 	*relations = list_make1_oid(table->relid);
-	for (const ContimeSource *source = table->source; source && obstacle == NULL; source = source->next)
+	for (const ContimeSource *source = table->source; source && obstacle == NULL;
+		 source = source->next)
 		obstacle = contime_capture_obstacle(table->relid, source->events, relations);
 	return obstacle;
 }
@@ -141,14 +142,14 @@ find_obstacle(const ContimeTable *table, List **relations)
 static void
 drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 {
-	CtArena		arena = contime_arena(partition);
-	CtRef		previous = 0;
-	CtRef		batch = 0;
-	CtBatch		copy;
+	CtArena arena = contime_arena(partition);
+	CtRef previous = 0;
+	CtRef batch = 0;
+	CtBatch copy;
 
 	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
 	{
-		CtStatus	status = CT_MORE;
+		CtStatus status = CT_MORE;
 
 		if (!contime_view_sees(view, copy.top, copy.xid))
 		{
@@ -157,7 +158,7 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 		}
 		while (status == CT_MORE)
 		{
-			Size		before;
+			Size before;
 
 			contime_lock(partition, LW_EXCLUSIVE);
 			START_CRIT_SECTION();
@@ -174,18 +175,18 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 /* What has come of loading. */
 typedef struct Filling
 {
-	bool		room;			/* there still is; else the rest is only counted */
-	uint64		skipped;		/* so many, */
-	int64		newest;			/* and the latest of them */
+	bool room;      /* there still is; else the rest is only counted */
+	uint64 skipped; /* so many, */
+	int64 newest;   /* and the latest of them */
 } Filling;
 
 /* Every row of an event table that the snapshot sees. */
 static void
-load_source(Relation rel, const ContimeTable *table, const ContimeSource *source,
-			Snapshot snapshot, ContimeGeneration *g, List *relations, Filling *filling)
+load_source(Relation rel, const ContimeTable *table, const ContimeSource *source, Snapshot snapshot,
+			ContimeGeneration *g, List *relations, Filling *filling)
 {
 	ContimeHeapLoad *load;
-	bool		more = true;
+	bool more = true;
 
 	/* (Preparing an expression evaluates what is constant in it.) */
 	if (contime_source_is_limited(table))
@@ -198,7 +199,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 		if (n % GIVE_WAY_LOADS == 0)
 			give_way(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
-			: contime_heap_load_skip(load, &filling->skipped, &filling->newest);
+							 : contime_heap_load_skip(load, &filling->skipped, &filling->newest);
 		if (contime_source_is_limited(table))
 			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
 		filling->room = filling->room && contime_evict(g, 0, 0);
@@ -227,22 +228,22 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot)
 static bool
 publish_partial(ContimeGeneration *g, const Filling *filling)
 {
-	CtStats		stats = contime_generation_stats(g);
-	uint64		rows = stats.frozen + filling->skipped;
-	double		row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
+	CtStats stats = contime_generation_stats(g);
+	uint64 rows = stats.frozen + filling->skipped;
+	double row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
 
 	/* (From few rows little is known: twice the room that there was is worth another try.) */
 	contime_make_partial(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
 	contime_unload_keys(g);
 	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	return publish(g, &(CtSnapshot) {0});
+	return publish(g, &(CtSnapshot){0});
 }
 
 /* What is known of the rows now: NULL, or why it cannot be. */
 static const char *
 fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
 {
-	Filling		filling = {.room = true,.newest = PG_INT64_MIN};
+	Filling filling = {.room = true, .newest = PG_INT64_MIN};
 	ContimeView *view;
 	const char *reason = NULL;
 
@@ -259,11 +260,12 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 	else if (!filling.room)
 		ereport(LOG,
 				(contime_budget_left(g) == PG_INT64_MAX
-				 ? errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
-						  table->name)
-				 : errmsg("continuous table \"%s\" is cached in part: it does not fit into its memory limits",
-						  table->name),
-				 errdetail("Keys that are not there, and reads of all keys, are answered from its event tables.")));
+					 ? errmsg("continuous table \"%s\" is cached in part: it does not fit into contime.memory",
+							  table->name)
+					 : errmsg("continuous table \"%s\" is cached in part: it does not fit into its memory limits",
+							  table->name),
+				 errdetail(
+					 "Keys that are not there, and reads of all keys, are answered from its event tables.")));
 	PopActiveSnapshot();
 	contime_view_end(view);
 	return reason;
@@ -282,9 +284,8 @@ lock_alone(Oid relid)
 	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return;
 	if (now < TimestampTzPlusMilliseconds(queued, QUEUE_MS))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("continuous table with OID %u is in use", relid)));
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("continuous table with OID %u is in use", relid)));
 	queued = now;
 	LockRelationOid(relid, AccessExclusiveLock);
 }
@@ -294,7 +295,7 @@ static ContimeGeneration *
 generation_to_load(const ContimeTable *table)
 {
 	ContimeGeneration *g = contime_generation(table->relid);
-	bool		empty = g != NULL && contime_cache_state(g) == CONTIME_CACHE_WANTED;
+	bool empty = g != NULL && contime_cache_state(g) == CONTIME_CACHE_WANTED;
 
 	for (int p = 0; empty && p < contime_shared->partitions; p++)
 		empty = g->store[p] == 0;
@@ -309,16 +310,16 @@ generation_to_load(const ContimeTable *table)
 /* The error that the last of these ended with. */
 static struct
 {
-	uint64		serial;
-	char		message[256];
-}			last_error;
+	uint64 serial;
+	char message[256];
+} last_error;
 
 /* Say once why a table is not cached. */
 static void
 log_refused(Oid relid, uint64 serial, const char *reason)
 {
 	if (reason == contime_reason_slow_code)
-		return;					/* it was logged when that was noticed */
+		return; /* it was logged when that was noticed */
 	if (reason == contime_reason_failed && last_error.serial == serial)
 		reason = last_error.message;
 	ereport(LOG,
@@ -330,10 +331,13 @@ log_refused(Oid relid, uint64 serial, const char *reason)
 static void
 refuse(Oid relid, ContimeGeneration *g, const char *reason)
 {
-	int			retry_ms = reason == contime_reason_duplicates || reason == contime_reason_failed || reason == contime_reason_slow_code ? RETRY_DEAR_MS
-		: reason == contime_reason_given_up ? RETRY_GIVEN_UP_MS : RETRY_MS;
-	int			index = g - contime_shared->generation;
-	uint64		serial = g->serial;
+	int retry_ms = reason == contime_reason_duplicates || reason == contime_reason_failed ||
+						   reason == contime_reason_slow_code
+					   ? RETRY_DEAR_MS
+				   : reason == contime_reason_given_up ? RETRY_GIVEN_UP_MS
+													   : RETRY_MS;
+	int index = g - contime_shared->generation;
+	uint64 serial = g->serial;
 
 	/* Should the lock not be had now. */
 	contime_unfit[index].serial = g->serial;
@@ -358,12 +362,12 @@ static ContimeGeneration *at_hand;
 static void
 load(Oid relid)
 {
-	Relation	rel;
+	Relation rel;
 	const ContimeTable *table;
 	const char *reason;
-	List	   *relations;
+	List *relations;
 	ContimeGeneration *g;
-	int			index;
+	int index;
 
 	LockRelationOid(relid, AccessShareLock);
 	if (!contime_is_table(relid))
@@ -419,7 +423,7 @@ load(Oid relid)
 	relation_close(rel, NoLock);
 }
 
-/* ---- the loader ----------------------------------------------------------------------------------- */
+/* ---- the loader -------------------------------------------------------------- */
 
 /* Its last failure, by the slot of a generation: not again at once. */
 static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
@@ -428,11 +432,11 @@ static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
 static bool
 would_fit(ContimeGeneration *g)
 {
-	Size		whole = contime_keys_whole_bytes(g);
-	Size		bytes = contime_generation_bytes(g);
+	Size whole = contime_keys_whole_bytes(g);
+	Size bytes = contime_generation_bytes(g);
 
 	return GetCurrentTimestamp() >= g->whole_after &&
-		contime_eviction_would_do(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
+		   contime_eviction_would_do(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
 }
 
 /*
@@ -442,11 +446,10 @@ would_fit(ContimeGeneration *g)
 static void
 put_off(void)
 {
-	int			index = at_hand - contime_shared->generation;
-	ErrorData  *error = CopyErrorData();
-	bool		passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		contime_is_interrupt(error);
+	int index = at_hand - contime_shared->generation;
+	ErrorData *error = CopyErrorData();
+	bool passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+				  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || contime_is_interrupt(error);
 
 	/* What the cache before this one took is still charged until it is freed. */
 	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_memory_is_freeing(at_hand, 0);
@@ -455,7 +458,9 @@ put_off(void)
 		last_error.serial = at_hand->serial;
 		strlcpy(last_error.message, error->message, sizeof(last_error.message));
 		contime_unfit[index].serial = at_hand->serial;
-		contime_unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ? contime_reason_no_memory : contime_reason_failed;
+		contime_unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY
+										  ? contime_reason_no_memory
+										  : contime_reason_failed;
 	}
 	(void) contime_cache_change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
 	FlushErrorState();
@@ -494,7 +499,7 @@ try_load(ContimeGeneration *g)
 static bool
 load_tables(MemoryContext context)
 {
-	bool		busy = false;
+	bool busy = false;
 
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
@@ -512,7 +517,7 @@ load_tables(MemoryContext context)
 static bool
 load_keys(void)
 {
-	bool		busy = false;
+	bool busy = false;
 
 	for (int i = 0; i < LOADS_OF_KEYS && contime_keys_load(); i++)
 	{
@@ -527,8 +532,8 @@ run_eviction(void)
 {
 	static TimestampTz next = 0;
 	ContimeGeneration *tight = NULL;
-	Size		spare = ct_region_total(contime_region) / SPARE_SHARE;
-	bool		made;
+	Size spare = ct_region_total(contime_region) / SPARE_SHARE;
+	bool made;
 
 	if (contime_eviction_is_wanted() != MyDatabaseId &&
 		(tight = contime_tight_cache(MyDatabaseId)) == NULL)
@@ -553,18 +558,19 @@ run_eviction(void)
 static bool
 prefer_whole(void)
 {
-	bool		busy = false;
+	bool busy = false;
 
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->last_read);
-		bool		read_lately;
+		bool read_lately;
 
 		if (!g->used || g->dead || g->database != MyDatabaseId || !g->partial ||
 			contime_cache_state(g) != CONTIME_CACHE_READY)
 			continue;
-		read_lately = GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
+		read_lately =
+			GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
 		busy |= read_lately;
 		if (!read_lately || !would_fit(g))
 			continue;
@@ -577,8 +583,8 @@ prefer_whole(void)
 void
 contime_loader_main(Datum arg)
 {
-	Oid			database = DatumGetObjectId(arg);
-	TimestampTz until = 0;		/* there may be something to load again */
+	Oid database = DatumGetObjectId(arg);
+	TimestampTz until = 0; /* there may be something to load again */
 	MemoryContext context;
 
 	pqsignal(SIGTERM, die);

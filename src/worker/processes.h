@@ -9,9 +9,9 @@
 
 #include "postgres.h"
 
-/* ---- background.c ---------------------------------------------------------------- */
+/* ---- background.c ------------------------------------------------------------ */
 
 /* Start the "agent" or the "loader" of a database. */
 extern void contime_start_process(const char *what, Oid database);
 
-#endif							/* CONTIME_WORKER_PROCESSES_H */
+#endif /* CONTIME_WORKER_PROCESSES_H */

@@ -53,8 +53,8 @@
 /* What a pass over a partition found. */
 typedef enum Activity
 {
-	IDLE,						/* nothing until somebody writes */
-	PENDING,					/* waiting for transactions and snapshots to end */
+	IDLE,    /* nothing until somebody writes */
+	PENDING, /* waiting for transactions and snapshots to end */
 	WORKED
 } Activity;
 
@@ -80,7 +80,7 @@ horizon(void)
 /* This worker's partition. */
 static ContimePartition *mine = NULL;
 
-/* ---- one generation -------------------------------------------------------------------- */
+/* ---- one generation ---------------------------------------------------------- */
 
 /*
  * Events whose fate cannot be known stay recent for ever: whoever needs them
@@ -108,11 +108,11 @@ log_truncated(int partition, ContimeGeneration *g, uint64 xid)
 static bool
 process_batches(int partition, ContimeGeneration *g)
 {
-	uint32		hold = pg_atomic_read_u32(&g->hold);
-	CtRef		previous = 0;
-	CtRef		batch = 0;
-	CtBatch		copy;
-	bool		worked = false;
+	uint32 hold = pg_atomic_read_u32(&g->hold);
+	CtRef previous = 0;
+	CtRef batch = 0;
+	CtBatch copy;
+	bool worked = false;
 
 	if (contime_is_held(hold))
 		return false;
@@ -121,7 +121,8 @@ process_batches(int partition, ContimeGeneration *g)
 		ContimeXactStatus xact_status = contime_xact_status(copy.top, copy.xid);
 
 #ifdef USE_ASSERT_CHECKING
-		if (xact_status == CONTIME_XACT_IN_PROGRESS && contime_debug_visibility == CONTIME_VISIBILITY_ENTER_EARLY)
+		if (xact_status == CONTIME_XACT_IN_PROGRESS &&
+			contime_debug_visibility == CONTIME_VISIBILITY_ENTER_EARLY)
 			xact_status = CONTIME_XACT_COMMITTED;
 #endif
 		if (xact_status == CONTIME_XACT_TRUNCATED)
@@ -142,9 +143,9 @@ process_batches(int partition, ContimeGeneration *g)
 static void
 process_retention(int partition, ContimeGeneration *g)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStats		stats;
-	int64		from;
+	CtArena arena = contime_arena(partition);
+	CtStats stats;
+	int64 from;
 
 	if (g->retain == 0)
 		return;
@@ -152,15 +153,15 @@ process_retention(int partition, ContimeGeneration *g)
 	ct_store_stats(&arena, g->store[partition], &stats);
 	contime_unlock(partition);
 	if (contime_retention_from(g, stats.newest_entered, &from))
-		(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_RETAIN}, partition, g);
+		(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_RETAIN}, partition, g);
 }
 
 /* Is anything not entered or not frozen yet? */
 static bool
 is_pending(int partition, CtRef store)
 {
-	CtArena		arena = contime_arena(partition);
-	CtStats		stats;
+	CtArena arena = contime_arena(partition);
+	CtStats stats;
 
 	contime_lock(partition, LW_SHARED);
 	ct_store_stats(&arena, store, &stats);
@@ -172,9 +173,9 @@ is_pending(int partition, CtRef store)
 static void
 validate(int partition, CtRef store)
 {
-	CtArena		arena = contime_arena(partition);
+	CtArena arena = contime_arena(partition);
 	const char *reason = NULL;
-	CtStatus	status;
+	CtStatus status;
 
 	contime_lock(partition, LW_SHARED);
 	status = ct_store_validate(&arena, store, &reason);
@@ -187,15 +188,16 @@ validate(int partition, CtRef store)
 static Activity
 process_generation(int partition, ContimeGeneration *g, uint64 before)
 {
-	bool		worked;
+	bool worked;
 
 	if (g->dead)
 	{
-		(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_FREE}, partition, g);
+		(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_FREE}, partition, g);
 		return WORKED;
 	}
 	worked = process_batches(partition, g);
-	(void) contime_store_run_to_end(&(ContimeStoreTask) {CONTIME_STORE_SETTLE, .before = before}, partition, g);
+	(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_SETTLE, .before = before},
+									partition, g);
 	process_retention(partition, g);
 	if (contime_cache_state(g) == CONTIME_CACHE_READY)
 		contime_cache_check(g, partition);
@@ -208,7 +210,7 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 	return is_pending(partition, g->store[partition]) ? PENDING : IDLE;
 }
 
-/* ---- the worker's life ------------------------------------------------------------------ */
+/* ---- the worker's life ------------------------------------------------------- */
 
 /* A cache that is being loaded, or was given up, is nobody's business but the loader's. */
 static bool
@@ -224,7 +226,7 @@ static void
 request_eviction(void)
 {
 	static TimestampTz not_before = 0;
-	Oid			database = contime_eviction_is_wanted();
+	Oid database = contime_eviction_is_wanted();
 	ContimeGeneration *tight = OidIsValid(database) ? NULL : contime_tight_cache(InvalidOid);
 
 	if (tight)
@@ -239,8 +241,8 @@ request_eviction(void)
 static Activity
 pass(int partition)
 {
-	uint64		before = horizon();
-	Activity	activity = IDLE;
+	uint64 before = horizon();
+	Activity activity = IDLE;
 
 	if (partition == 0)
 	{
@@ -254,7 +256,7 @@ pass(int partition)
 
 		if (g->store[partition] != 0 && is_in_use(g) && !contime_is_quarantined(g))
 		{
-			Activity	found = process_generation(partition, g, before);
+			Activity found = process_generation(partition, g, before);
 
 			activity = Max(activity, found);
 		}
@@ -281,8 +283,8 @@ worker_quickdie(SIGNAL_ARGS)
 static void
 nap(long ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 ms, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
@@ -311,8 +313,8 @@ hibernate(int partition)
 void
 contime_worker_main(Datum arg)
 {
-	int			partition = DatumGetInt32(arg);
-	long		nap_ms = SHORTEST_NAP_MS;
+	int partition = DatumGetInt32(arg);
+	long nap_ms = SHORTEST_NAP_MS;
 
 	mine = &contime_shared->partition[partition];
 	contime_batch_attach(mine);
@@ -331,7 +333,7 @@ contime_worker_main(Datum arg)
 
 	for (;;)
 	{
-		Activity	activity = pass(partition);
+		Activity activity = pass(partition);
 
 		if (activity == WORKED)
 			nap_ms = SHORTEST_NAP_MS;

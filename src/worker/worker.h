@@ -20,11 +20,11 @@ extern PGDLLEXPORT void contime_launcher_main(Datum unused);
 extern PGDLLEXPORT void contime_agent_main(Datum database);
 extern PGDLLEXPORT void contime_loader_main(Datum database);
 
-/* ---- worker.c -------------------------------------------------------------------- */
+/* ---- worker.c ---------------------------------------------------------------- */
 
 extern void contime_register_workers(void);
 
-/* ---- background.c ---------------------------------------------------------------- */
+/* ---- background.c ------------------------------------------------------------ */
 
 /* Connect this process to a database, with few privileges. */
 extern void contime_background_connect(Oid database);
@@ -35,4 +35,4 @@ extern void contime_background_connect(Oid database);
  */
 extern bool contime_background_is_in_the_way(void);
 
-#endif							/* CONTIME_WORKER_H */
+#endif /* CONTIME_WORKER_H */

@@ -26,7 +26,7 @@
 
 struct ContimeIngest
 {
-	Relation	rel;
+	Relation rel;
 	ContimeRows *rows;
 };
 
@@ -49,8 +49,7 @@ contime_ingest_end(ContimeIngest *ingest)
 }
 
 void
-contime_ingest_row(ContimeIngest *ingest, CtKind kind,
-				   const Datum *values, const bool *isnull,
+contime_ingest_row(ContimeIngest *ingest, CtKind kind, const Datum *values, const bool *isnull,
 				   uint64 set_null, uint64 columns, bool stamp)
 {
 	contime_rows_encode(ingest->rows, kind, values, isnull, set_null, columns, stamp, false);
@@ -62,9 +61,9 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind,
 static ContimeGeneration *
 open_generation(ContimeIngest *ingest)
 {
-	Oid			relid = RelationGetRelid(ingest->rel);
+	Oid relid = RelationGetRelid(ingest->rel);
 	ContimeGeneration *g = contime_generation(relid);
-	uint64		xid = 0;
+	uint64 xid = 0;
 
 	if (g)
 		return g;
@@ -78,7 +77,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 {
 	ContimeRows *rows = ingest->rows;
 	ContimeGeneration *g;
-	CtLabel		label;
+	CtLabel label;
 
 	if (rows->count == 0)
 		return;

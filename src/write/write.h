@@ -16,7 +16,7 @@
 /* Rows that a statement or a function writes into memory. */
 typedef struct ContimeIngest ContimeIngest;
 
-/* ---- ingest.c -------------------------------------------------------------------- */
+/* ---- ingest.c ---------------------------------------------------------------- */
 
 extern ContimeIngest *contime_ingest_begin(Relation rel);
 
@@ -25,10 +25,9 @@ extern ContimeIngest *contime_ingest_begin(Relation rel);
  * number - 1 (columns = 0 with all = true: the whole state).  stamp: may a
  * NULL time take the clock?
  */
-extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind,
-							   const Datum *values, const bool *isnull,
-							   uint64 set_null, uint64 columns, bool stamp);
-extern void contime_ingest_flush(ContimeIngest *ingest);	/* rows become visible to later commands */
+extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind, const Datum *values,
+							   const bool *isnull, uint64 set_null, uint64 columns, bool stamp);
+extern void contime_ingest_flush(ContimeIngest *ingest); /* rows become visible to later commands */
 extern void contime_ingest_end(ContimeIngest *ingest);
 
-#endif							/* CONTIME_WRITE_H */
+#endif /* CONTIME_WRITE_H */

@@ -13,8 +13,7 @@
 #include "algebra.h"
 
 void
-made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int64_t *value,
-		Made *made)
+made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int64_t *value, Made *made)
 {
 	uint32_t bytes = 0;
 
@@ -29,8 +28,8 @@ made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int6
 }
 
 void
-made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count,
-			 int attr, CtCell *cell)
+made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count, int attr,
+			 CtCell *cell)
 {
 	uint32_t left = count > 1 ? 1 + oracle_below(source, count - 1) : 0;
 	CtCell right;

@@ -19,12 +19,11 @@ typedef struct Made
 } Made;
 
 /* value has one for each attribute; those that are not set, or NULL, do not count. */
-void made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int64_t *value,
-			 Made *made);
+void made_of(const CtSchema *schema, const CtChange *change, int64_t time, const int64_t *value, Made *made);
 
 /* The composition of a run in one attribute, associated at random. */
-void made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count,
-				  int attr, CtCell *cell);
+void made_compose(const CtReadContext *context, OracleSource *source, const Made *event, uint32_t count, int attr,
+				  CtCell *cell);
 
 CtWide wide_of(__int128 number);
 

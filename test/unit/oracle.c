@@ -59,7 +59,6 @@ oracle_operations(void)
 	return operations;
 }
 
-
 typedef struct ModelValue
 {
 	bool set; /* in an event: touched */
@@ -78,9 +77,9 @@ typedef struct ModelEvent
 	uint8_t kind;
 	uint64_t top;
 	uint64_t xid;
-	uint32_t cid; /* no other event has it */
-	bool entered; /* or waits, since its twin has */
-	uint8_t late; /* when it entered; or UNKNOWN */
+	uint32_t cid;       /* no other event has it */
+	bool entered;       /* or waits, since its twin has */
+	uint8_t late;       /* when it entered; or UNKNOWN */
 	uint64_t taken_top; /* who took it back last, perhaps in vain; 0: nobody */
 	uint64_t taken_xid;
 	uint64_t set;
@@ -94,8 +93,8 @@ typedef struct ModelState
 {
 	bool present;
 	ModelValue value[MAX_ATTRS];
-	int64_t time;			/* of the last event */
-	Big place[MAX_ATTRS];	/* where what moves was then, in the finest units */
+	int64_t time;           /* of the last event */
+	Big place[MAX_ATTRS];   /* where what moves was then, in the finest units */
 	bool is_set[MAX_ATTRS]; /* in this life, to a value */
 	int64_t since[MAX_ATTRS];
 } ModelState;
@@ -131,8 +130,8 @@ typedef struct Transaction
 	uint64_t xid; /* the current (sub)transaction */
 	uint64_t subxid[8];
 	int nsubxids;
-	uint64_t wrote;  /* the one that wrote last, */
-	bool wrote_once; /* and had not before others did */
+	uint64_t wrote;   /* the one that wrote last, */
+	bool wrote_once;  /* and had not before others did */
 	uint32_t writers; /* that have written: bits of `subxid`, and the top one's */
 } Transaction;
 
@@ -199,7 +198,7 @@ oracle_fail(const char *file, int line, const char *what)
 	abort();
 }
 
-/* ---- memory that runs out ----------------------------------------------------------- */
+/* ---- memory that runs out ---------------------------------------------------- */
 
 /*
  * The linker sends the engine's allocations here (-Wl,--wrap=ct_alloc): after
@@ -230,7 +229,7 @@ __wrap_ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	return __real_ct_alloc(arena, bytes, upkeep);
 }
 
-/* ---- choices ---------------------------------------------------------------------- */
+/* ---- choices ----------------------------------------------------------------- */
 
 static uint64_t
 next_random(uint64_t *state)
@@ -311,14 +310,13 @@ instant(const Oracle *o, int64_t n)
 	return time < INT64_MAX ? (int64_t) time : INT64_MAX - 1;
 }
 
-/* ---- big numbers -------------------------------------------------------------------- */
+/* ---- big numbers ------------------------------------------------------------- */
 
 static Big
 big_of(__int128 number)
 {
 	Big big = {.minus = number < 0};
-	unsigned __int128 rest =
-		number < 0 ? -(unsigned __int128) number : (unsigned __int128) number;
+	unsigned __int128 rest = number < 0 ? -(unsigned __int128) number : (unsigned __int128) number;
 
 	for (int i = 0; i < BIG_LIMBS; i++, rest /= BIG_BASE)
 		big.limb[i] = (uint32_t) (rest % BIG_BASE);
@@ -432,7 +430,7 @@ big_wide(const Big *a)
 	return wide;
 }
 
-/* ---- values ------------------------------------------------------------------------ */
+/* ---- values ------------------------------------------------------------------ */
 
 uint32_t
 oracle_numeric(__int128 value, int scale, uint8_t *image)
@@ -455,8 +453,7 @@ oracle_numeric(__int128 value, int scale, uint8_t *image)
 		first++;
 	if (ndigits == 0)
 		weight = 0;
-	header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | scale << 7 | (weight < 0 ? 0x40 : 0) |
-						 (weight & 0x3F));
+	header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | scale << 7 | (weight < 0 ? 0x40 : 0) | (weight & 0x3F));
 	memcpy(image, &header, 2);
 	for (int i = ndigits - 1; i >= first; i--)
 		memcpy(image + 2 + 2 * (ndigits - 1 - i), &digit[i], 2);
@@ -470,8 +467,8 @@ random_number(Oracle *o, const ModelAttr *attr)
 
 	if (!one_in(o, o->plain ? 400 : 8))
 		return small;
-	if (attr->number == CT_NUMBER_NUMERIC && attr->rule == CT_RULE_LAST && one_in(o, 3) &&
-		!attr->linear && !attr->is_rate && attr->rate == 0)
+	if (attr->number == CT_NUMBER_NUMERIC && attr->rule == CT_RULE_LAST && one_in(o, 3) && !attr->linear &&
+		!attr->is_rate && attr->rate == 0)
 		return NUMBER_NAN;
 	if (attr->number == CT_NUMBER_INT || attr->number == CT_NUMBER_INTERVAL)
 		return (one_in(o, 2) ? INT64_MAX - pick(o, 3) : INT64_MIN + pick(o, 3)) >> pick(o, 4);
@@ -545,7 +542,7 @@ random_value(Oracle *o, const ModelAttr *attr, ModelValue *value)
 		value->image[i] = (uint8_t) (pick(o, 3) * 127);
 }
 
-/* ---- descriptions -------------------------------------------------------------------- */
+/* ---- descriptions ------------------------------------------------------------ */
 
 static CtSchema *make_schema(const Oracle *o, int nattrs);
 
@@ -723,8 +720,7 @@ random_schema(Oracle *o)
 								 .length = 1 + (int) pick(o, 2),
 								 .initial.null = true};
 	for (uint32_t i = !o->plain && one_in(o, 2) ? 1 + pick(o, 4) : 0; i > 0 && o->nattrs > 4; i--)
-		random_motion(o, 3 + (int) pick(o, (uint32_t) o->nattrs - 3),
-					  3 + (int) pick(o, (uint32_t) o->nattrs - 3));
+		random_motion(o, 3 + (int) pick(o, (uint32_t) o->nattrs - 3), 3 + (int) pick(o, (uint32_t) o->nattrs - 3));
 	o->schema = make_schema(o, o->nattrs);
 }
 
@@ -740,7 +736,7 @@ random_clock(Oracle *o)
 	o->origin = kind < 3 ? (int64_t) pick(o, 3) * -10 * o->stride : INT64_MIN;
 }
 
-/* ---- the naive fold --------------------------------------------------------------------- */
+/* ---- the naive fold ---------------------------------------------------------- */
 
 static int
 cmp_values(const ModelAttr *attr, const ModelValue *a, const ModelValue *b)
@@ -784,8 +780,8 @@ cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 static bool
 is_duplicate(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
-	return o->id_attr >= 0 && a->time == b->time && a->kind == b->kind &&
-		   a->value[o->id_attr].set && !a->value[o->id_attr].null && cmp_ids(o, a, b) == 0;
+	return o->id_attr >= 0 && a->time == b->time && a->kind == b->kind && a->value[o->id_attr].set &&
+		   !a->value[o->id_attr].null && cmp_ids(o, a, b) == 0;
 }
 
 static const Oracle *sorting;
@@ -807,8 +803,7 @@ cmp_events(const void *a_ref, const void *b_ref)
 		bool a_has = a->value[i].set && !a->value[i].null;
 		bool b_has = b->value[i].set && !b->value[i].null;
 
-		order = a_has && b_has ? cmp_values(&sorting->attr[i], &a->value[i], &b->value[i])
-							   : b_has - a_has;
+		order = a_has && b_has ? cmp_values(&sorting->attr[i], &a->value[i], &b->value[i]) : b_has - a_has;
 	}
 	if (order == 0)
 		order = (a->null > b->null) - (a->null < b->null);
@@ -840,8 +835,7 @@ static bool
 sees(const Oracle *o, const CtSnapshot *snapshot, const ModelEvent *event)
 {
 	return sees_writer(o, snapshot, event->top, event->xid) &&
-		   (event->taken_top == 0 ||
-			!sees_writer(o, snapshot, event->taken_top, event->taken_xid));
+		   (event->taken_top == 0 || !sees_writer(o, snapshot, event->taken_top, event->taken_xid));
 }
 
 /* Digits of a position, its hidden ones included. */
@@ -886,8 +880,7 @@ move_state(const Oracle *o, ModelState *state, int64_t time)
 
 		if (attr->rate == 0 || state->value[i].null || rate->null)
 			continue;
-		state->place[i] = big_add(
-			state->place[i], big_shift(big_times(big_of(rate->number), span), digits));
+		state->place[i] = big_add(state->place[i], big_shift(big_times(big_of(rate->number), span), digits));
 	}
 	state->time = time;
 }
@@ -899,8 +892,7 @@ static void
 apply_operand(const ModelAttr *attr, ModelValue *value, const ModelValue *operand)
 {
 	int order = attr->number == CT_NUMBER_NONE ? cmp_values(attr, operand, value)
-											   : (operand->number > value->number) -
-													 (operand->number < value->number);
+											   : (operand->number > value->number) - (operand->number < value->number);
 
 	if (attr->rule == CT_RULE_MIN ? order < 0 : attr->rule == CT_RULE_MAX && order > 0)
 		*value = *operand;
@@ -947,8 +939,7 @@ apply_place(const Oracle *o, ModelState *state, const ModelEvent *event, int i)
 	if (event->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
 		state->place[i] = operand;
 	else if (was_null)
-		state->place[i] = big_add(
-			operand, fine_place(o, attr, attr->initial.null ? 0 : attr->initial.number));
+		state->place[i] = big_add(operand, fine_place(o, attr, attr->initial.null ? 0 : attr->initial.number));
 	else
 		state->place[i] = big_add(state->place[i], operand);
 }
@@ -1001,7 +992,7 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 	return kept;
 }
 
-/* ---- what changes between events ------------------------------------------------------------ */
+/* ---- what changes between events --------------------------------------------- */
 
 /* A state after its last event at or before an instant, and the events behind. */
 typedef struct Sight
@@ -1031,10 +1022,9 @@ linear_at(const Sight *sight, int i)
 		if (event->kind != CT_FINISH && !event->value[i].set)
 			continue;
 		if (event->kind != CT_FINISH && !event->value[i].null)
-			here = big_over(
-				big_add(big_times(here, big_of(whole - part)),
-						big_times(big_of(event->value[i].number), big_of(part))),
-				(unsigned __int128) whole);
+			here = big_over(big_add(big_times(here, big_of(whole - part)),
+									big_times(big_of(event->value[i].number), big_of(part))),
+							(unsigned __int128) whole);
 		break;
 	}
 	return big_wide(&here);
@@ -1053,7 +1043,7 @@ place_at(const Oracle *o, const Sight *sight, int i)
 	return big_wide(&place);
 }
 
-/* ---- comparing ----------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------- */
 
 static void
 compare_number(const Oracle *o, const Sight *sight, int i, const CtValue *value)
@@ -1164,8 +1154,8 @@ make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot, CtRuns *m
 
 /* Between two events: in the middle, and right before the second. */
 static void
-compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end,
-				const CtSnapshot *snapshot, const CtRuns *runs)
+compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end, const CtSnapshot *snapshot,
+				const CtRuns *runs)
 {
 	int64_t middle = sight.time + (int64_t) (((uint64_t) end - (uint64_t) sight.time) / 2);
 	int64_t instants[] = {middle, end > sight.time ? end - 1 : end};
@@ -1179,7 +1169,7 @@ compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end,
 	}
 }
 
-/* ---- who was late ------------------------------------------------------------------------- */
+/* ---- who was late ------------------------------------------------------------ */
 
 /* Is b, which is not its twin, after a? */
 static bool
@@ -1214,8 +1204,7 @@ may_be_visited(const Oracle *o, const ModelEvent *event, const CtRawEvent *told)
 
 		if (other->key != event->key || cmp_events(&other, &event) != 0)
 			continue;
-		if (other->late == UNKNOWN ||
-			told->late == (other->entered ? other->late != 0 : has_later(o, other)))
+		if (other->late == UNKNOWN || told->late == (other->entered ? other->late != 0 : has_later(o, other)))
 			return true;
 	}
 	return false;
@@ -1267,7 +1256,7 @@ enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
 	return status;
 }
 
-/* ---- events as they were told ---------------------------------------------------------------- */
+/* ---- events as they were told ------------------------------------------------ */
 
 /* The events that are to be told, and how many of them before enough is. */
 typedef struct Listener
@@ -1320,8 +1309,8 @@ hear(void *arg, const CtRawEvent *told)
 
 /* What is told of a key at the instants [from, to]; and the latest before `from`. */
 static void
-compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, int64_t from,
-			   int64_t to, const CtSnapshot *snapshot, const CtRuns *runs)
+compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, int64_t from, int64_t to,
+			   const CtSnapshot *snapshot, const CtRuns *runs)
 {
 	Listener listener = {.oracle = o, .enough = UINT32_MAX};
 	uint32_t before = 0;
@@ -1335,15 +1324,13 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 		end++;
 	listener.event = event + before;
 	listener.n = end - before;
-	ORACLE_REQUIRE(ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear,
-									&listener));
+	ORACLE_REQUIRE(ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear, &listener));
 	ORACLE_REQUIRE(listener.heard == listener.n);
 	if (listener.n > 0)
 	{
 		listener.heard = 0;
 		listener.enough = 1 + listener.n / 2;
-		ORACLE_REQUIRE(!ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs,
-										 hear, &listener));
+		ORACLE_REQUIRE(!ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear, &listener));
 		ORACLE_REQUIRE(listener.heard == listener.enough);
 	}
 
@@ -1353,8 +1340,8 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 	if (runs->retracts)
 		ORACLE_REQUIRE(!found || latest <= from); /* what is retracted may count */
 	if (before > 0 && event[before - 1]->time >= o->retained)
-		ORACLE_REQUIRE(found && (latest == event[before - 1]->time ||
-								 (runs->retracts && latest > event[before - 1]->time)));
+		ORACLE_REQUIRE(found &&
+					   (latest == event[before - 1]->time || (runs->retracts && latest > event[before - 1]->time)));
 	else
 		ORACLE_REQUIRE(!found || latest < o->retained || runs->retracts);
 }
@@ -1364,8 +1351,8 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
  * retracted it may stop, too: nothing is another there.
  */
 static bool
-step(const Oracle *o, CtRef timeline, int64_t *time, int64_t next, int64_t until,
-	 const CtSnapshot *snapshot, const CtRuns *runs, const ModelState *before, CtState *state)
+step(const Oracle *o, CtRef timeline, int64_t *time, int64_t next, int64_t until, const CtSnapshot *snapshot,
+	 const CtRuns *runs, const ModelState *before, CtState *state)
 {
 	while (ct_timeline_step(&o->arena, o->store, timeline, time, until, snapshot, runs, state))
 	{
@@ -1421,19 +1408,17 @@ compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSna
 		int64_t next = event[i]->time;
 		Sight sight;
 
-		ORACLE_REQUIRE(
-			step(o, timeline, &time, next, until, snapshot, &runs, &expected, &state));
+		ORACLE_REQUIRE(step(o, timeline, &time, next, until, snapshot, &runs, &expected, &state));
 		ORACLE_REQUIRE(time == next);
 		for (; i < n && event[i]->time == next; i++)
 			apply_event(o, &expected, event[i]);
 		sight = (Sight){&expected, time, snapshot->until, event + i, n - i};
 		compare_state(o, &sight, &state);
 		if (o->stride > 1)
-			compare_between(o, timeline, sight, i < n ? event[i]->time : instant(o, first + steps + 1),
-							snapshot, &runs);
+			compare_between(o, timeline, sight, i < n ? event[i]->time : instant(o, first + steps + 1), snapshot,
+							&runs);
 	}
-	ORACLE_REQUIRE(
-		!step(o, timeline, &time, INT64_MAX, until, snapshot, &runs, &expected, &state));
+	ORACLE_REQUIRE(!step(o, timeline, &time, INT64_MAX, until, snapshot, &runs, &expected, &state));
 	for (; i < n; i++)
 		apply_event(o, &expected, event[i]);
 	ct_timeline_fold(&o->arena, o->store, timeline, INT64_MAX, snapshot, &runs, &state);
@@ -1612,13 +1597,15 @@ payload_of(const Oracle *o, const ModelEvent *event, uint8_t *payload)
 static void
 random_event(Oracle *o, ModelEvent *event)
 {
-	uint32_t density = o->alike ? 1 : o->sparse ? 10 + pick(o, 20) : 1 + pick(o, 3);
+	uint32_t density = o->alike ? 1 : o->sparse ? 10 + pick(o, 20)
+												: 1 + pick(o, 3);
 	bool usual = o->plain && !one_in(o, 200);
 
 	memset(event, 0, sizeof(*event));
 	event->key = pick(o, o->settings.keys);
 	event->time = instant(o, o->start + pick(o, o->settings.instants));
-	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT : CT_EVENT;
+	event->kind = one_in(o, 12) ? CT_FINISH : one_in(o, 6) ? CT_SNAPSHOT
+														   : CT_EVENT;
 	if (usual)
 		event->kind = CT_EVENT;
 	for (int i = 2; i < o->nattrs; i++)
@@ -1670,8 +1657,8 @@ write_event(Oracle *o, Transaction *transaction, const ModelEvent *event, bool r
 						.kind = event->kind,
 						.retracts = retracts};
 	change.payload_bytes = payload_of(o, event, payload);
-	status = ct_store_add(&o->arena, o->store, hash_of(o, event->key), key,
-						  key_bytes_of(event->key, key), &change, &label);
+	status =
+		ct_store_add(&o->arena, o->store, hash_of(o, event->key), key, key_bytes_of(event->key, key), &change, &label);
 	ORACLE_REQUIRE((status == CT_TOO_LATE) == (event->time < o->retained));
 	ORACLE_REQUIRE(status == CT_OK || status == CT_NO_MEMORY || status == CT_TOO_LATE);
 	if (status == CT_OK)
@@ -1697,11 +1684,11 @@ is_refused(const Oracle *o, const Transaction *transaction, const ModelEvent *ev
 	{
 		const ModelEvent *other = &o->event[i];
 
-		if (other->key != event->key || !is_duplicate(o, event, other) ||
-			o->xact_status[other->top] == ABORTED || o->xact_status[other->xid] == ABORTED)
+		if (other->key != event->key || !is_duplicate(o, event, other) || o->xact_status[other->top] == ABORTED ||
+			o->xact_status[other->xid] == ABORTED)
 			continue;
-		if (!is_taken(o, other) || (!has_committed(o, other->taken_top, other->taken_xid) &&
-									other->taken_top != transaction->top))
+		if (!is_taken(o, other) ||
+			(!has_committed(o, other->taken_top, other->taken_xid) && other->taken_top != transaction->top))
 			return true;
 	}
 	return false;
@@ -1773,9 +1760,8 @@ some_live_event(Oracle *o, const Transaction *transaction)
 		uint32_t i = one_in(o, 2) ? pick(o, o->nevents) : o->nevents - 1 - pick(o, recent);
 		ModelEvent *event = &o->event[i];
 
-		if (!is_taken(o, event) &&
-			(has_committed(o, event->top, event->xid) ||
-			 (event->top == transaction->top && o->xact_status[event->xid] == RUNNING)))
+		if (!is_taken(o, event) && (has_committed(o, event->top, event->xid) ||
+									(event->top == transaction->top && o->xact_status[event->xid] == RUNNING)))
 			return event;
 	}
 	return NULL;
@@ -1879,8 +1865,7 @@ entered_states(const Oracle *o, CtRef timeline, CtState *states)
 	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX, .until = INT64_MAX};
 
 	for (uint32_t i = 0; i < samples(o); i++)
-		ct_timeline_fold(&o->arena, o->store, timeline, sample(o, i), &everything, NULL,
-						 &states[i]);
+		ct_timeline_fold(&o->arena, o->store, timeline, sample(o, i), &everything, NULL, &states[i]);
 }
 
 /*
@@ -1943,8 +1928,8 @@ is_overtaken(const Oracle *o, const CtEvent *event)
 	{
 		const CtEvent *other = ct_ptr(&o->arena, ref);
 
-		overtaken |= other->state == CT_RECENT && other->time > event->time &&
-					 other->top != event->top && event->top >= other->top - other->span;
+		overtaken |= other->state == CT_RECENT && other->time > event->time && other->top != event->top &&
+					 event->top >= other->top - other->span;
 		ref = other->next;
 	}
 	return overtaken;
@@ -1984,9 +1969,8 @@ answer_hash(const Oracle *o, uint32_t key, int64_t time, int nattrs, const CtSna
 				hash = next_random(&hash) + value->image[k];
 			continue;
 		}
-		number = attr->rate > 0 ? place_at(o, &sight, j)
-				 : attr->linear ? linear_at(&sight, j)
-								: wide_of(value->number);
+		number = attr->rate > 0 ? place_at(o, &sight, j) : attr->linear ? linear_at(&sight, j)
+																		: wide_of(value->number);
 		for (int k = 0; k < 3; k++)
 			hash = next_random(&hash) + number.word[k];
 		hash = next_random(&hash) + (uint64_t) value->days;
@@ -2025,8 +2009,7 @@ compare_reading(const Oracle *o, const Reading *reading)
 	if (reading->told || reading->time < o->retained || !has_entered(o, reading->key))
 		return;
 	take_snapshot(o, &now);
-	ORACLE_REQUIRE(answer_hash(o, reading->key, reading->time, reading->nattrs, &now.snapshot) ==
-				   reading->hash);
+	ORACLE_REQUIRE(answer_hash(o, reading->key, reading->time, reading->nattrs, &now.snapshot) == reading->hash);
 }
 
 /* Somebody reads, who noted that he does before; what was read long ago is forgotten. */
@@ -2039,11 +2022,10 @@ note_reading(Oracle *o, uint32_t key, int64_t time)
 	if (o->nreadings++ >= MAX_READINGS)
 		compare_reading(o, reading);
 	take_snapshot(o, &now);
-	*reading =
-		(Reading){.key = key,
-				  .time = time,
-				  .nattrs = o->nattrs,
-				  .hash = answer_hash(o, key, time, o->nattrs, &now.snapshot)};
+	*reading = (Reading){.key = key,
+						 .time = time,
+						 .nattrs = o->nattrs,
+						 .hash = answer_hash(o, key, time, o->nattrs, &now.snapshot)};
 }
 
 /* It is told what has changed. */
@@ -2059,8 +2041,8 @@ hear_changes(Oracle *o, const CtChanged *changed)
 		{
 			Reading *reading = &o->reading[j];
 
-			reading->told |= find_timeline(o, reading->key) == key->timeline &&
-							 key->from <= reading->time && reading->time < key->to;
+			reading->told |= find_timeline(o, reading->key) == key->timeline && key->from <= reading->time &&
+							 reading->time < key->to;
 		}
 	}
 }
@@ -2101,8 +2083,7 @@ enter_one(Oracle *o, CtRef batch)
 	due = late || time <= o->served;
 	ORACLE_REQUIRE(changed.events == 0 || late || changed.from <= o->served);
 	ORACLE_REQUIRE(changed.events == 0 || changed.from < changed.to);
-	ORACLE_REQUIRE(changed.events == 0 || changed.from == time ||
-				   (looks_back && changed.from < time));
+	ORACLE_REQUIRE(changed.events == 0 || changed.from == time || (looks_back && changed.from < time));
 	for (uint32_t i = 0; i < samples(o); i++)
 	{
 		int64_t at = sample(o, i);
@@ -2215,8 +2196,7 @@ is_single(const Oracle *o, const ModelEvent *event)
 		const ModelEvent *other = &o->event[i];
 
 		if (other != event && other->key == event->key &&
-			(is_duplicate(o, event, other) ||
-			 (o->settings.retract && cmp_events(&other, &event) == 0)))
+			(is_duplicate(o, event, other) || (o->settings.retract && cmp_events(&other, &event) == 0)))
 			return false;
 	}
 	return true;
@@ -2268,8 +2248,7 @@ do_unload(Oracle *o)
 						.payload_bytes = payload_of(o, event, payload),
 						.kind = event->kind};
 	status = ct_timeline_unload(&writer, timeline, &change);
-	ORACLE_REQUIRE(status == CT_OK || status == CT_GONE || status == CT_NOT_YET ||
-				   status == CT_NO_MEMORY);
+	ORACLE_REQUIRE(status == CT_OK || status == CT_GONE || status == CT_NOT_YET || status == CT_NO_MEMORY);
 	if (status != CT_OK)
 		return;
 	if (event->key < 64 && find_timeline(o, event->key) == 0)
@@ -2299,8 +2278,7 @@ retain_from(Oracle *o, int64_t from, int limit)
 static void
 do_retain(Oracle *o)
 {
-	retain_from(o, instant(o, o->start + pick(o, 2 + o->settings.instants / 3)),
-				1 + (int) pick(o, 100));
+	retain_from(o, instant(o, o->start + pick(o, 2 + o->settings.instants / 3)), 1 + (int) pick(o, 100));
 }
 
 /* A walk over all timelines goes on; each is met once, none is missed. */
@@ -2374,8 +2352,7 @@ oracle_step(Oracle *o)
 	else if (what < 32)
 		(void) do_settle(o, current_horizon(o), 1 + (int) pick(o, 20));
 	else if (what < 35 && o->ntransactions > 0)
-		end_transaction(o, (int) pick(o, (uint32_t) o->ntransactions),
-						one_in(o, 4) ? ABORTED : COMMITTED);
+		end_transaction(o, (int) pick(o, (uint32_t) o->ntransactions), one_in(o, 4) ? ABORTED : COMMITTED);
 	else if (what == 35 && o->ntransactions > 0)
 		rollback_subtransaction(o, &o->transaction[pick(o, (uint32_t) o->ntransactions)]);
 	else if (what == 36)

@@ -62,8 +62,7 @@ void oracle_destroy(Oracle *oracle);
 uint32_t oracle_numeric(__int128 value, int scale, uint8_t *image);
 
 /* A call that may not fail. */
-#define ORACLE_REQUIRE(condition)                                                                  \
-	((condition) ? (void) 0 : oracle_fail(__FILE__, __LINE__, #condition))
+#define ORACLE_REQUIRE(condition) ((condition) ? (void) 0 : oracle_fail(__FILE__, __LINE__, #condition))
 
 _Noreturn void oracle_fail(const char *file, int line, const char *what);
 

@@ -143,8 +143,7 @@ table_add(Table *table, uint64_t key, const Event *event, uint64_t top)
 	CtLabel label = {.top = top, .xid = top};
 
 	change.payload = event->payload;
-	return ct_store_add(&table->arena, table->store, hash_of(key), &key, sizeof(key), &change,
-						&label);
+	return ct_store_add(&table->arena, table->store, hash_of(key), &key, sizeof(key), &change, &label);
 }
 
 CtChanged
@@ -155,8 +154,7 @@ table_enter(Table *table, uint64_t key, const Event *event, uint64_t top, int64_
 
 	assert_int_equal(table_add(table, key, event, top), CT_OK);
 	assert_non_null(ct_store_first_batch(&table->arena, table->store, &batch));
-	assert_int_equal(ct_store_enter(&table->arena, table->store, batch, 10, &served, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_enter(&table->arena, table->store, batch, 10, &served, &changed), CT_OK);
 	return changed;
 }
 
@@ -168,8 +166,7 @@ table_enter_all(Table *table)
 
 	while (ct_store_first_batch(&table->arena, table->store, &batch) != NULL)
 	{
-		CtStatus status =
-			ct_store_enter(&table->arena, table->store, batch, 1000, NULL, &changed);
+		CtStatus status = ct_store_enter(&table->arena, table->store, batch, 1000, NULL, &changed);
 
 		if (status == CT_NO_MEMORY)
 			return status;
@@ -200,8 +197,7 @@ table_state(const Table *table, uint64_t key, int64_t time)
 	CtSnapshot everything = {.xmin = UINT64_MAX, .xmax = UINT64_MAX, .until = INT64_MAX};
 	CtState state;
 
-	ct_timeline_fold(&table->arena, table->store, table_find(table, key), time, &everything, NULL,
-					 &state);
+	ct_timeline_fold(&table->arena, table->store, table_find(table, key), time, &everything, NULL, &state);
 	return state;
 }
 

@@ -216,8 +216,11 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(limits),  cmocka_unit_test(classes),      cmocka_unit_test(churn),
-		cmocka_unit_test(reserve), cmocka_unit_test(side_by_side),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(classes),
+		cmocka_unit_test(churn),
+		cmocka_unit_test(reserve),
+		cmocka_unit_test(side_by_side),
 	};
 
 	seed = oracle_seed(argc, argv);

@@ -80,16 +80,16 @@ value_at(const Table *table, int attr, int64_t time)
 
 #define assert_nothing(changed) assert_int_equal((changed).events, 0)
 
-#define assert_changed(changed_, from_, to_)                                                       \
-	do                                                                                             \
-	{                                                                                              \
-		CtChanged c_ = (changed_);                                                                 \
-		assert_int_equal(c_.events, 1);                                                            \
-		assert_int_equal(c_.from, from_);                                                          \
-		assert_int_equal(c_.to, to_);                                                              \
+#define assert_changed(changed_, from_, to_) \
+	do                                       \
+	{                                        \
+		CtChanged c_ = (changed_);           \
+		assert_int_equal(c_.events, 1);      \
+		assert_int_equal(c_.from, from_);    \
+		assert_int_equal(c_.to, to_);        \
 	} while (0)
 
-/* ---- what is shown ------------------------------------------------------------------- */
+/* ---- what is shown ----------------------------------------------------------- */
 
 static void
 lines(void **state)
@@ -149,7 +149,7 @@ motion(void **state)
 	enter(&table, 60, PUSHED_ATTR, 7, NEVER);
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 61), 106);
 	assert_int_equal(value_at(&table, PLACE_ATTR, OPEN), 1020); /* where the last one found it */
-	enter(&table, 0, SPEED_ATTR, 1, NEVER); /* late */
+	enter(&table, 0, SPEED_ATTR, 1, NEVER);                     /* late */
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 9), 109);
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 20), 145);
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 61), 106);
@@ -157,7 +157,7 @@ motion(void **state)
 	table_free(&table);
 }
 
-/* ---- what changes ---------------------------------------------------------------------- */
+/* ---- what changes ------------------------------------------------------------ */
 
 static void
 changed_lines(void **state)
@@ -297,10 +297,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines),          cmocka_unit_test(motion),
-		cmocka_unit_test(changed_lines),  cmocka_unit_test(changed_motion),
+		cmocka_unit_test(lines),
+		cmocka_unit_test(motion),
+		cmocka_unit_test(changed_lines),
+		cmocka_unit_test(changed_motion),
 		cmocka_unit_test(changed_far),
-		cmocka_unit_test(changed_duplicates),  cmocka_unit_test(added),
+		cmocka_unit_test(changed_duplicates),
+		cmocka_unit_test(added),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

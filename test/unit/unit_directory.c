@@ -15,8 +15,8 @@ batch_of(const Table *table, uint64_t xid)
 {
 	CtRef ref;
 
-	for (const CtBatch *batch = ct_store_first_batch(&table->arena, table->store, &ref);
-		 batch != NULL; batch = ct_store_next_batch(&table->arena, &ref))
+	for (const CtBatch *batch = ct_store_first_batch(&table->arena, table->store, &ref); batch != NULL;
+		 batch = ct_store_next_batch(&table->arena, &ref))
 	{
 		if (batch->xid == xid)
 			return ref;
@@ -91,9 +91,7 @@ walk(void **state)
 
 				if (alive[key])
 				{
-					assert_int_equal(
-						ct_store_drop(&table.arena, table.store, batch_of(&table, key + 3), 1),
-						CT_OK);
+					assert_int_equal(ct_store_drop(&table.arena, table.store, batch_of(&table, key + 3), 1), CT_OK);
 					steady[key] = false;
 				}
 				else
@@ -144,9 +142,7 @@ full(void **state)
 		assert_int_not_equal(table_find(&table, i), 0);
 
 	for (int i = 0; i < 500; i++)
-		assert_int_equal(
-			ct_store_drop(&table.arena, table.store, batch_of(&table, 3 + (uint64_t) i % 100), 1),
-			CT_OK);
+		assert_int_equal(ct_store_drop(&table.arena, table.store, batch_of(&table, 3 + (uint64_t) i % 100), 1), CT_OK);
 	for (int i = 0; i < 300; i++)
 		assert_int_equal(table_add(&table, key + (uint64_t) i, &event, 3), CT_OK);
 	table_validate(&table);

@@ -19,7 +19,8 @@
 #include "engine/timeline.h"
 #include "table.h"
 
-static const uint32_t lengths[] = {0, 1, 8, 15, 16, 17, 2047, 2048, 2049, 2056, 3000, 65535, 65536, 65537, 65544, 67584, 100000};
+static const uint32_t lengths[] = {0, 1, 8, 15, 16, 17, 2047, 2048, 2049,
+								   2056, 3000, 65535, 65536, 65537, 65544, 67584, 100000};
 
 #define LENGTHS (sizeof(lengths) / sizeof(lengths[0]))
 #define LONGEST 100000
@@ -77,8 +78,7 @@ check_found(const Table *table, uint32_t n)
 	const void *key;
 
 	assert_int_equal(ref != 0, n <= CT_MAX_KEY_BYTES);
-	assert_int_equal(ct_read_key(&table->arena, table->store, hash_of_length(n), bytes, n, &read),
-					 CT_OK);
+	assert_int_equal(ct_read_key(&table->arena, table->store, hash_of_length(n), bytes, n, &read), CT_OK);
 	assert_int_equal(read.timeline, ref);
 	if (ref == 0)
 		return;
@@ -116,8 +116,11 @@ change_of(uint32_t total)
 	uint32_t length = total - (uint32_t) sizeof(length);
 
 	memcpy(bytes, &length, sizeof(length));
-	return (CtChange){.time = 10, .kind = CT_EVENT, .set = UINT64_C(1) << NAME_ATTR,
-					  .payload = bytes, .payload_bytes = total};
+	return (CtChange){.time = 10,
+					  .kind = CT_EVENT,
+					  .set = UINT64_C(1) << NAME_ATTR,
+					  .payload = bytes,
+					  .payload_bytes = total};
 }
 
 static void
@@ -132,15 +135,14 @@ test_payloads(void **unused __attribute__((unused)))
 			CtChange change = change_of((uint32_t) (CT_MAX_PAYLOAD_BYTES + more));
 
 			assert_int_equal(ways[w](&table, 8, &change), more <= 0 ? CT_OK : CT_LIMIT);
-			assert_int_equal(ct_store_find(&table.arena, table.store, hash_of_length(8), bytes, 8) != 0,
-							 more <= 0);
+			assert_int_equal(ct_store_find(&table.arena, table.store, hash_of_length(8), bytes, 8) != 0, more <= 0);
 			assert_int_equal(ct_is_too_large(8, change.payload_bytes), more > 0);
 			table_validate(&table);
 			table_free(&table);
 		}
 }
 
-/* ---- memory that is not to be believed ------------------------------------------------ */
+/* ---- memory that is not to be believed --------------------------------------- */
 
 #define KEYS 40
 #define EVENTS 400
@@ -177,9 +179,28 @@ any(uint64_t *seed, uint32_t n)
 static uint64_t
 any_number(uint64_t *seed)
 {
-	static const uint64_t numbers[] = {0, 1, 15, 16, 17, 95, 96, 97, 255, 2047, 2048, 2049, 4096, 16384, 65535,
-									   65536, CT_MAX_PAYLOAD_BYTES - 1, CT_MAX_PAYLOAD_BYTES,
-									   CT_MAX_PAYLOAD_BYTES + 1, INT32_MAX, UINT32_MAX - 3, UINT32_MAX};
+	static const uint64_t numbers[] = {0,
+									   1,
+									   15,
+									   16,
+									   17,
+									   95,
+									   96,
+									   97,
+									   255,
+									   2047,
+									   2048,
+									   2049,
+									   4096,
+									   16384,
+									   65535,
+									   65536,
+									   CT_MAX_PAYLOAD_BYTES - 1,
+									   CT_MAX_PAYLOAD_BYTES,
+									   CT_MAX_PAYLOAD_BYTES + 1,
+									   INT32_MAX,
+									   UINT32_MAX - 3,
+									   UINT32_MAX};
 	uint64_t high = any(seed, 4) == 0 ? (uint64_t) any(seed, UINT32_MAX) << 32 : 0;
 
 	switch (any(seed, 3))
@@ -245,7 +266,8 @@ make_world(World *w)
 		assert_int_equal(ct_region_format(w->table.base, (PAGES + 2) * CT_PAGE_BYTES, 1), CT_OK);
 		w->table.arena = ct_arena_attach(w->table.base, 0);
 		assert_int_equal(ct_store_create(&w->table.arena, ct_store_schema(&schema.arena, schema.store),
-										 &w->table.store), CT_OK);
+										 &w->table.store),
+						 CT_OK);
 		table_free(&schema);
 	}
 	for (int k = 0; k < KEYS; k++)
@@ -260,14 +282,15 @@ make_world(World *w)
 		event_text(&event, NAME_ATTR, any(&w->seed, 2) ? "a name" : "a name that is somewhat longer than the other");
 		event.change.payload = event.payload;
 		assert_int_equal(ct_store_add(&w->table.arena, w->table.store, hash_of_length(w->key_bytes[k]), bytes,
-									  w->key_bytes[k], &event.change, &label), CT_OK);
+									  w->key_bytes[k], &event.change, &label),
+						 CT_OK);
 		if (i % 7 != 0 || i < EVENTS * KEYS / 2)
 			assert_int_equal(table_enter_all(&w->table), CT_OK);
 	}
 	for (int k = 0; k < KEYS; k++)
 	{
-		CtRef ref = ct_store_find(&w->table.arena, w->table.store, hash_of_length(w->key_bytes[k]), bytes,
-								  w->key_bytes[k]);
+		CtRef ref =
+			ct_store_find(&w->table.arena, w->table.store, hash_of_length(w->key_bytes[k]), bytes, w->key_bytes[k]);
 
 		if (ref != 0)
 			note_timeline(w, ct_ptr(&w->table.arena, ref));
@@ -293,8 +316,8 @@ vandalise(void *arg)
 		if (at + count <= place->bytes)
 			memcpy(place->at + at, &number, count);
 		t = ct_ptr(&w->table.arena,
-				   ct_directory_at(&w->table.arena,
-								   &((CtStore *) ct_ptr(&w->table.arena, w->table.store))->directory, slot));
+				   ct_directory_at(&w->table.arena, &((CtStore *) ct_ptr(&w->table.arena, w->table.store))->directory,
+								   slot));
 		if (n % 16 == 0)
 			atomic_fetch_add(&t->sequence, 2);
 		if (n % 64 == 0)
@@ -360,7 +383,8 @@ read_timeline(World *w, CtRef timeline)
 	ct_timeline_merge(arena, w->table.store, timeline, &snapshot, &runs);
 	ct_timeline_fold(arena, w->table.store, timeline, time, &snapshot, &runs, &state);
 	copy_state(w, &state);
-	for (int i = 0; i < 4 && ct_timeline_step(arena, w->table.store, timeline, &time, INT64_MAX, &snapshot, &runs, &state); i++)
+	for (int i = 0;
+		 i < 4 && ct_timeline_step(arena, w->table.store, timeline, &time, INT64_MAX, &snapshot, &runs, &state); i++)
 		copy_state(w, &state);
 	(void) ct_timeline_latest(arena, w->table.store, timeline, &time, &snapshot, &runs);
 	(void) ct_timeline_visit(arena, w->table.store, timeline, 0, 1000, &snapshot, &runs, copy_raw_event, w);

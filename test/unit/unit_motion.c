@@ -85,7 +85,7 @@ schema_make(int position_scale, int rate_scale, int clock_digits)
 	return schema;
 }
 
-/* ---- a naive row ------------------------------------------------------------------ */
+/* ---- a naive row ------------------------------------------------------------- */
 
 typedef struct Step
 {
@@ -167,9 +167,7 @@ apply(Row *row, Units units, const Step *step)
 		if ((step->set >> i & 1) == 0)
 			continue;
 		if (row->null[i] || step->kind == CT_SNAPSHOT || !is_sum(i))
-			row->value[i] = step->kind == CT_SNAPSHOT || !is_sum(i) || !has_initial(i)
-								? 0
-								: initial[is_rate(i)] * unit;
+			row->value[i] = step->kind == CT_SNAPSHOT || !is_sum(i) || !has_initial(i) ? 0 : initial[is_rate(i)] * unit;
 		row->value[i] += step->value[i] * unit;
 		row->null[i] = (step->null >> i & 1) != 0;
 	}
@@ -192,12 +190,11 @@ compare(const CtSchema *schema, Row row, Units units, const CtState *state, int6
 		ct_motion_show(schema, &schema->attr[i], &value, time);
 		assert_int_equal(value.kind == CT_VALUE_NULL, row.null[i]);
 		if (!row.null[i])
-			assert_int_equal(
-				ct_wide_cmp(value.number, wide_of(half_away(row.value[i], units.hidden))), 0);
+			assert_int_equal(ct_wide_cmp(value.number, wide_of(half_away(row.value[i], units.hidden))), 0);
 	}
 }
 
-/* ---- the engine's ------------------------------------------------------------------ */
+/* ---- the engine's ------------------------------------------------------------ */
 
 static Step
 random_step(OracleSource *source, int64_t time, uint32_t density)
@@ -205,7 +202,8 @@ random_step(OracleSource *source, int64_t time, uint32_t density)
 	Step step = {.kind = CT_EVENT, .time = time};
 	uint32_t kind = oracle_below(source, 24);
 
-	step.kind = kind == 0 ? CT_FINISH : kind < 4 ? CT_SNAPSHOT : CT_EVENT;
+	step.kind = kind == 0 ? CT_FINISH : kind < 4 ? CT_SNAPSHOT
+												 : CT_EVENT;
 	for (int i = 0; i < NATTRS && step.kind != CT_FINISH; i++)
 	{
 		if (oracle_below(source, density) != 0)
@@ -279,9 +277,8 @@ algebra(void **state)
 	(void) state;
 	for (int n = 0; n < 20000; n++)
 	{
-		CtSchema *schema =
-			schema_make((int) oracle_below(&source, 4), (int) oracle_below(&source, 3),
-						oracle_below(&source, 2) == 0 ? 0 : 3);
+		CtSchema *schema = schema_make((int) oracle_below(&source, 4), (int) oracle_below(&source, 3),
+									   oracle_below(&source, 2) == 0 ? 0 : 3);
 
 		assert_int_equal(ct_schema_check(schema), CT_OK);
 		algebra_run(schema, &source);
@@ -289,7 +286,7 @@ algebra(void **state)
 	}
 }
 
-/* ---- how far it reaches --------------------------------------------------------------- */
+/* ---- how far it reaches ------------------------------------------------------ */
 
 /* 2^33 equal events at the first instant of all, as they are composed. */
 static void
@@ -328,8 +325,7 @@ farthest(void **state)
 	CtValue value;
 
 	(void) state;
-	assert_true(is_sum(attr) && has_initial(attr) && rate_of(attr) == rate && is_sum(rate) &&
-				!has_initial(rate));
+	assert_true(is_sum(attr) && has_initial(attr) && rate_of(attr) == rate && is_sum(rate) && !has_initial(rate));
 	schema->attr[attr].initial = CT_WIDE_ZERO;
 	assert_int_equal(ct_schema_check(schema), CT_OK);
 	assert_int_equal(ct_rate_digits(schema, attr), 18);
@@ -366,7 +362,7 @@ finest(void **state)
 	free(schema);
 }
 
-/* ---- descriptions ----------------------------------------------------------------------- */
+/* ---- descriptions ------------------------------------------------------------ */
 
 static void
 descriptions(void **state)
@@ -377,12 +373,12 @@ descriptions(void **state)
 
 	(void) state;
 	assert_int_equal(ct_schema_check(good), CT_OK);
-#define REFUSED(status, change)                                                                    \
-	do                                                                                             \
-	{                                                                                              \
-		memcpy(bad, good, good->size);                                                             \
-		change;                                                                                    \
-		assert_int_equal(ct_schema_check(bad), status);                                            \
+#define REFUSED(status, change)                         \
+	do                                                  \
+	{                                                   \
+		memcpy(bad, good, good->size);                  \
+		change;                                         \
+		assert_int_equal(ct_schema_check(bad), status); \
 	} while (0)
 	REFUSED(CT_BROKEN, bad->has_rates = false);
 	REFUSED(CT_BROKEN, bad->clock_digits = 10);
@@ -396,8 +392,8 @@ descriptions(void **state)
 	REFUSED(CT_BROKEN, bad->attr[0].rule = CT_RULE_MIN);
 	REFUSED(CT_BROKEN, bad->attr[0].linear = true);
 	REFUSED(CT_BROKEN, bad->attr[0].number = CT_NUMBER_NONE);
-	REFUSED(CT_BROKEN, (bad->attr[0].number = CT_NUMBER_NUMERIC, bad->attr[0].wide = true,
-						bad->attr[0].image = CT_IMAGE_VAR));
+	REFUSED(CT_BROKEN,
+			(bad->attr[0].number = CT_NUMBER_NUMERIC, bad->attr[0].wide = true, bad->attr[0].image = CT_IMAGE_VAR));
 	REFUSED(CT_OK, bad->attr[0].number = CT_NUMBER_SCALED);
 	REFUSED(CT_OK, bad->attr[moves].rule = CT_RULE_NONE);
 #undef REFUSED

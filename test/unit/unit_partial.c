@@ -83,7 +83,7 @@ hash_of(uint64_t key)
 	return key * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-/* ---- transactions and snapshots ------------------------------------------------------- */
+/* ---- transactions and snapshots ---------------------------------------------- */
 
 static bool
 sees(const World *w, const CtSnapshot *snapshot, uint64_t xid)
@@ -137,7 +137,7 @@ horizon(const World *w)
 	return oldest;
 }
 
-/* ---- rows -------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------- */
 
 static Event
 event_of(const World *w, uint32_t i, bool retracts)
@@ -162,8 +162,7 @@ insert(World *w, uint64_t xid)
 	assert_int_equal(table_add(&w->table, w->row[i].key, &event, xid), CT_OK);
 }
 
-static void
-delete(World *w, uint64_t xid)
+static void delete (World *w, uint64_t xid)
 {
 	uint32_t i = any(w, w->nrows);
 	Row *row = &w->row[i];
@@ -201,7 +200,7 @@ transact(World *w)
 		insert(w, xid);
 }
 
-/* ---- the worker ---------------------------------------------------------------------------- */
+/* ---- the worker -------------------------------------------------------------- */
 
 /* Whose transactions have ended enter or go; while something is loaded, only what that sees. */
 static bool
@@ -241,7 +240,7 @@ settle(World *w)
 	assert_true(ct_store_settle(&w->table.arena, w->table.store, horizon(w), 5) != CT_NO_MEMORY);
 }
 
-/* ---- keys go and come ------------------------------------------------------------------------ */
+/* ---- keys go and come -------------------------------------------------------- */
 
 static bool
 is_partial(const World *w)
@@ -303,20 +302,20 @@ load(World *w)
 	else if (w->looked < w->nrows)
 	{
 		for (uint32_t n = 0; n < 200 && w->looked < w->nrows; n++, w->looked++)
-			if (w->row[w->looked].key == w->key &&
-				is_visible(w, plain(&w->seen), &w->row[w->looked]))
+			if (w->row[w->looked].key == w->key && is_visible(w, plain(&w->seen), &w->row[w->looked]))
 				load_row(w, w->looked);
 	}
 	else
 	{
 		assert_int_equal(ct_store_mark_key_loaded(arena, store, hash_of(w->key), &w->key, sizeof(w->key),
-									   w->seen.plain.xmax), CT_OK);
+												  w->seen.plain.xmax),
+						 CT_OK);
 		w->loading = false;
 		w->loads++;
 	}
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------- */
 
 static void
 compare(World *w, uint64_t key, int64_t time, const CtSnapshot *snapshot, CtRef timeline)
@@ -329,8 +328,7 @@ compare(World *w, uint64_t key, int64_t time, const CtSnapshot *snapshot, CtRef 
 	int64_t sum = 0;
 	bool present = false;
 
-	for (CtRef ref = timeline == 0 ? 0 : ct_timeline_recent(&w->table.arena, timeline, &count);
-		 ref != 0;)
+	for (CtRef ref = timeline == 0 ? 0 : ct_timeline_recent(&w->table.arena, timeline, &count); ref != 0;)
 	{
 		const CtEvent *event = ct_ptr(&w->table.arena, ref);
 
@@ -372,8 +370,7 @@ read_one(World *w)
 	take(w, &fresh);
 	snapshot = plain(i < w->nsnapshots ? &w->snapshot[i] : &fresh);
 	w->reads++;
-	assert_int_equal(ct_read_key(arena, w->table.store, hash_of(key), &key, sizeof(key), &read),
-					 CT_OK);
+	assert_int_equal(ct_read_key(arena, w->table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
 	if (read.timeline == 0 && is_partial(w))
 		return;
 	if (read.timeline != 0 && !ct_timeline_is_loaded(arena, w->table.store, read.timeline, snapshot))
@@ -439,10 +436,9 @@ live(uint64_t seed)
 	}
 	stats = table_stats(&w->table);
 	printf("%llu reads, of %llu everything was known, of %llu for others only; %llu loads (seed %llu)\n",
-		   (unsigned long long) w->reads, (unsigned long long) w->known,
-		   (unsigned long long) w->too_old, (unsigned long long) w->loads, (unsigned long long) seed);
-	assert_true(w->known > w->reads / 10 && w->known < w->reads && w->loads > STEPS / 1000 &&
-				w->too_old > 0);
+		   (unsigned long long) w->reads, (unsigned long long) w->known, (unsigned long long) w->too_old,
+		   (unsigned long long) w->loads, (unsigned long long) seed);
+	assert_true(w->known > w->reads / 10 && w->known < w->reads && w->loads > STEPS / 1000 && w->too_old > 0);
 	assert_int_equal(stats.unmatched, 0);
 	assert_int_equal(stats.duplicates + stats.conflicts, 0);
 	table_free(&w->table);
@@ -462,7 +458,7 @@ known_is_right(void **unused)
 			live(i);
 }
 
-/* ---- by hand ------------------------------------------------------------------------------ */
+/* ---- by hand ----------------------------------------------------------------- */
 
 /* What is not there changes everything from its instant on, for who may have read it. */
 static void
@@ -584,8 +580,7 @@ clock_spares_what_is_used(void **unused)
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	table_settle_all(&table);
 	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
-	assert_int_equal(
-		ct_read_key(&table.arena, table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
+	assert_int_equal(ct_read_key(&table.arena, table.store, hash_of(key), &key, sizeof(key), &read), CT_OK);
 	ct_read_note(&read);
 	assert_int_equal(ct_store_evict(&table.arena, table.store, 1000, &half), CT_OK);
 	assert_int_equal(table_stats(&table).keys, 1);
@@ -617,15 +612,13 @@ goes_while_others_are_under_way(void **unused)
 	for (int i = 0; i < 2; i++)
 	{
 		assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
-		assert_int_equal(
-			ct_store_mark_key_loaded(&table.arena, table.store, load.hash, &key, sizeof(key), 1000), CT_OK);
-		assert_true(
-			ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
+		assert_int_equal(ct_store_mark_key_loaded(&table.arena, table.store, load.hash, &key, sizeof(key), 1000),
+						 CT_OK);
+		assert_true(ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
 		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000, &half), CT_OK);
 		assert_int_equal(ct_store_evict(&table.arena, table.store, 1000, &half), CT_OK);
 		assert_int_equal(table_stats(&table).frozen, 0);
-		assert_false(
-			ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
+		assert_false(ct_timeline_is_loaded(&table.arena, table.store, table_find(&table, key), NULL));
 		table_validate(&table);
 	}
 	table_settle_all(&table);

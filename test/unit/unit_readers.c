@@ -69,7 +69,7 @@ typedef struct Shared
 	_Atomic uint64_t retries;
 	_Atomic uint64_t longest; /* tries of one read */
 	CtRef store;
-	bool partial; /* keys go and come */
+	bool partial;                /* keys go and come */
 	_Atomic uint64_t born[KEYS]; /* the first transaction that committed an event */
 	_Atomic uint8_t aborted[TRANSACTIONS];
 } Shared;
@@ -78,7 +78,7 @@ static uint64_t seed;
 static Shared *shared;
 static void *base;
 
-/* ---- the writer ------------------------------------------------------------------ */
+/* ---- the writer -------------------------------------------------------------- */
 
 static CtSchema *
 make_schema(void)
@@ -96,8 +96,7 @@ make_schema(void)
 		bool moves = i >= FORTH_ATTR;
 
 		schema->attr[i].rule = i <= TO_ATTR || moves ? CT_RULE_SUM : CT_RULE_LAST;
-		schema->attr[i].number =
-			i == TEXT_ATTR || i == ID_ATTR ? CT_NUMBER_NONE : CT_NUMBER_INT;
+		schema->attr[i].number = i == TEXT_ATTR || i == ID_ATTR ? CT_NUMBER_NONE : CT_NUMBER_INT;
 		schema->attr[i].image = i == TEXT_ATTR ? CT_IMAGE_VAR : CT_IMAGE_WORD;
 		schema->attr[i].linear = i == UP_ATTR || i == DOWN_ATTR;
 		schema->attr[i].has_initial = moves;
@@ -146,8 +145,7 @@ add_change(CtArena *arena, uint64_t key, const CtChange *change, uint64_t top)
 		if (n == elsewhere[key].capacity)
 		{
 			elsewhere[key].capacity = n == 0 ? 16 : 2 * n;
-			elsewhere[key].told =
-				realloc(elsewhere[key].told, elsewhere[key].capacity * sizeof(Told));
+			elsewhere[key].told = realloc(elsewhere[key].told, elsewhere[key].capacity * sizeof(Told));
 		}
 		told = &elsewhere[key].told[elsewhere[key].count++];
 		*told = (Told){.top = top, .change = *change};
@@ -160,8 +158,7 @@ add_change(CtArena *arena, uint64_t key, const CtChange *change, uint64_t top)
 static CtStatus
 add_event(CtArena *arena, OracleSource *source, uint64_t key, uint64_t top, int64_t id)
 {
-	int64_t time = oracle_below(source, 4) == 0 ? (int64_t) oracle_below(source, INSTANTS)
-												: (int64_t) (top % INSTANTS);
+	int64_t time = oracle_below(source, 4) == 0 ? (int64_t) oracle_below(source, INSTANTS) : (int64_t) (top % INSTANTS);
 	int64_t amount = (int64_t) oracle_below(source, 1000) - 500;
 	int64_t back = -amount;
 	uint32_t length = (uint32_t) (time % 60) + 8;
@@ -251,7 +248,8 @@ fold_past(CtArena *arena)
 {
 	int64_t from = atomic_load(&shared->retained);
 
-	from = from < 0 ? 0 : from < INSTANTS / 2 ? from + 7 : from;
+	from = from < 0 ? 0 : from < INSTANTS / 2 ? from + 7
+											  : from;
 	atomic_store(&shared->retained, from);
 	ORACLE_REQUIRE(ct_store_retain(arena, shared->store, from, 200) != CT_BROKEN);
 }
@@ -284,8 +282,7 @@ go_and_come(CtArena *arena, OracleSource *source, uint64_t next)
 		if (ct_store_load(&writer, &load, 1, &done) != CT_OK)
 			return;
 	}
-	ORACLE_REQUIRE(ct_store_mark_key_loaded(arena, shared->store, key * 77, &key, sizeof(key), next) !=
-				   CT_BROKEN);
+	ORACLE_REQUIRE(ct_store_mark_key_loaded(arena, shared->store, key * 77, &key, sizeof(key), next) != CT_BROKEN);
 }
 
 static double
@@ -315,8 +312,7 @@ write_until(double seconds)
 			atomic_store(&shared->next, top + 1);
 			end_some(&arena, oracle_below(&source, 4));
 			if (oracle_below(&source, 8) == 0)
-				ORACLE_REQUIRE(ct_store_settle(&arena, shared->store, advance_horizon(top + 1),
-											   50) != CT_BROKEN);
+				ORACLE_REQUIRE(ct_store_settle(&arena, shared->store, advance_horizon(top + 1), 50) != CT_BROKEN);
 		}
 		if (shared->partial)
 			go_and_come(&arena, &source, top);
@@ -326,7 +322,7 @@ write_until(double seconds)
 	atomic_store(&shared->stop, 1);
 }
 
-/* ---- readers ---------------------------------------------------------------------- */
+/* ---- readers ----------------------------------------------------------------- */
 
 typedef struct Seen
 {
@@ -353,9 +349,8 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 	memset(seen, 0, sizeof(*seen));
 	if (ct_read_key(arena, shared->store, key * 77, &key, sizeof(key), &read) != CT_OK)
 		return false;
-	seen->missed = read.timeline == 0
-					   ? shared->partial
-					   : !ct_timeline_is_loaded(arena, shared->store, read.timeline, snapshot);
+	seen->missed =
+		read.timeline == 0 ? shared->partial : !ct_timeline_is_loaded(arena, shared->store, read.timeline, snapshot);
 	if (read.timeline == 0 || seen->missed)
 		return ct_read_valid(&read);
 	ref = ct_timeline_recent(arena, read.timeline, &count);
@@ -363,8 +358,7 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 	{
 		const CtEvent *event = ct_ptr(arena, ref);
 
-		if (event->top < snapshot->xmax &&
-			!atomic_load(&shared->aborted[event->top % TRANSACTIONS]))
+		if (event->top < snapshot->xmax && !atomic_load(&shared->aborted[event->top % TRANSACTIONS]))
 			extra[runs.nextra++] = ref;
 		ref = event->next;
 	}
@@ -380,8 +374,7 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 	if (state.value[TEXT_ATTR].kind == CT_VALUE_IMAGE)
 	{
 		seen->bytes = state.value[TEXT_ATTR].bytes;
-		memcpy(seen->text, state.value[TEXT_ATTR].image,
-			   seen->bytes < sizeof(seen->text) ? seen->bytes : 0);
+		memcpy(seen->text, state.value[TEXT_ATTR].image, seen->bytes < sizeof(seen->text) ? seen->bytes : 0);
 	}
 	if (!ct_read_valid(&read) || count > MOST_RECENTS)
 		return false;
@@ -391,8 +384,7 @@ look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapsho
 }
 
 static void
-look_until_valid(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapshot,
-				 Seen *seen)
+look_until_valid(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapshot, Seen *seen)
 {
 	uint64_t tries = 1;
 	uint64_t longest = atomic_load(&shared->longest);
@@ -415,8 +407,7 @@ check(const Seen *seen, uint64_t key, int64_t time, const CtSnapshot *snapshot)
 	uint64_t born = atomic_load(&shared->born[key]);
 	int64_t set;
 
-	ORACLE_REQUIRE(seen->found || born == 0 || born >= snapshot->xmax ||
-				   atomic_load(&shared->retained) >= 0);
+	ORACLE_REQUIRE(seen->found || born == 0 || born >= snapshot->xmax || atomic_load(&shared->retained) >= 0);
 
 	if (!seen->present)
 		return;
@@ -468,14 +459,13 @@ read_until_stopped(int reader)
 			ORACLE_REQUIRE(first.present == again.present);
 			if (first.present)
 				ORACLE_REQUIRE(memcmp(first.number, again.number, sizeof(first.number)) == 0 &&
-							   first.bytes == again.bytes &&
-							   memcmp(first.text, again.text, first.bytes) == 0);
+							   first.bytes == again.bytes && memcmp(first.text, again.text, first.bytes) == 0);
 		}
 		atomic_store(&shared->reading[reader], UINT64_MAX);
 	}
 }
 
-/* ---- both --------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------- */
 
 static void
 set_up(bool partial)
@@ -483,8 +473,7 @@ set_up(bool partial)
 	CtSchema *schema = make_schema();
 	CtArena arena;
 
-	base = mmap(NULL, REGION_BYTES + CT_GUARD_BYTES, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	base = mmap(NULL, REGION_BYTES + CT_GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(base != MAP_FAILED && shared != MAP_FAILED);
 	assert_int_equal(ct_region_format(base, REGION_BYTES, 1), CT_OK);
@@ -560,10 +549,9 @@ beside_a_writer(bool partial)
 	arena = ct_arena_attach(base, 0);
 	assert_int_equal(ct_store_validate(&arena, shared->store, &reason), CT_OK);
 	ct_store_stats(&arena, shared->store, &stats);
-	printf("# %llu reads, %llu retries (at most %llu), %llu missed, %llu events\n",
-		   (unsigned long long) shared->reads, (unsigned long long) shared->retries,
-		   (unsigned long long) shared->longest, (unsigned long long) shared->missed,
-		   (unsigned long long) (stats.young + stats.frozen));
+	printf("# %llu reads, %llu retries (at most %llu), %llu missed, %llu events\n", (unsigned long long) shared->reads,
+		   (unsigned long long) shared->retries, (unsigned long long) shared->longest,
+		   (unsigned long long) shared->missed, (unsigned long long) (stats.young + stats.frozen));
 	assert_true(shared->reads > shared->missed + 100 && partial == (shared->missed > 0));
 	assert_int_equal(stats.duplicates + stats.conflicts, 0);
 }

@@ -52,7 +52,7 @@ is_text(const CtValue *value, const char *text)
 		   memcmp(value->image, text, value->bytes) == 0;
 }
 
-/* ---- what is folded ----------------------------------------------------------------- */
+/* ---- what is folded ---------------------------------------------------------- */
 
 /* A hundred thousand events at the instants from 0 on, each adding 1. */
 static void
@@ -252,8 +252,7 @@ redefined(void **state)
 
 	/* As the name: the form of the events that are gone is laid out anew. */
 	schema = calloc(1, ct_store_schema(&table.arena, table.store)->size);
-	memcpy(schema, ct_store_schema(&table.arena, table.store),
-		   ct_store_schema(&table.arena, table.store)->size);
+	memcpy(schema, ct_store_schema(&table.arena, table.store), ct_store_schema(&table.arena, table.store)->size);
 	schema->attr[ADDED_ATTR] = schema->attr[NAME_ATTR];
 	schema->nattrs--;
 	assert_int_equal(ct_store_redefine(&table.arena, table.store, schema), CT_BROKEN);
@@ -347,7 +346,7 @@ effects(void **state)
 	table_free(&table);
 }
 
-/* ---- what holds it back ---------------------------------------------------------------- */
+/* ---- what holds it back ------------------------------------------------------ */
 
 static void
 too_late(void **state)
@@ -362,8 +361,7 @@ too_late(void **state)
 	assert_int_equal(table_add(&table, 1, &event, 5), CT_TOO_LATE);
 	assert_int_equal(table_add(&table, 2, &event, 5), CT_TOO_LATE);
 	writer = ct_writer(&table.arena, table.store);
-	assert_int_equal(ct_timeline_load(&writer, ct_writer_timeline(&writer, 7, "key", 3),
-									  &event.change, 0),
+	assert_int_equal(ct_timeline_load(&writer, ct_writer_timeline(&writer, 7, "key", 3), &event.change, 0),
 					 CT_TOO_LATE);
 	assert_int_equal(table_stats(&table).keys, 1);
 	event.change.time = 10;
@@ -402,8 +400,7 @@ held_back(void **state)
 
 	/* Now the duplicate waits. */
 	assert_non_null(ct_store_first_batch(&table.arena, table.store, &batch));
-	assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 10, NULL, &changed),
-					 CT_OK);
+	assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 10, NULL, &changed), CT_OK);
 	retain(&table, 1000);
 	assert_int_equal(table_stats(&table).retained, 20);
 	table_validate(&table);
@@ -511,7 +508,7 @@ no_memory(void **state)
 	table_free(&table);
 }
 
-/* ---- long lives ----------------------------------------------------------------------------- */
+/* ---- long lives -------------------------------------------------------------- */
 
 enum
 {
@@ -524,7 +521,8 @@ static Event
 churn_event(OracleSource *source, int64_t time)
 {
 	uint32_t what = oracle_below(source, 100);
-	Event event = event_at(time, what < 3 ? CT_FINISH : what < 6 ? CT_SNAPSHOT : CT_EVENT);
+	Event event = event_at(time, what < 3 ? CT_FINISH : what < 6 ? CT_SNAPSHOT
+																 : CT_EVENT);
 	char name[120];
 
 	if (event.change.kind == CT_FINISH)
@@ -591,9 +589,8 @@ churn(void **state)
 	}
 	printf("# churn: after %d events %zu KiB of the region for %zu KiB in use (%zu for %zu after "
 		   "a third), at worst %.2f times\n",
-		   ROUNDS * WINDOW / 2, ct_region_used(table.base) / 1024,
-		   (size_t) table_stats(&table).bytes / 1024, steady_used / 1024,
-		   (size_t) steady_bytes / 1024, worst);
+		   ROUNDS * WINDOW / 2, ct_region_used(table.base) / 1024, (size_t) table_stats(&table).bytes / 1024,
+		   steady_used / 1024, (size_t) steady_bytes / 1024, worst);
 
 	/* Rows of keys that never finish stay: one base each. */
 	assert_true(table_stats(&table).frozen < WINDOW * 2);
@@ -615,8 +612,8 @@ churn(void **state)
 	retain(&table, INT64_MAX);
 	table_validate(&table);
 	assert_int_equal(table_stats(&table).keys, 0);
-	printf("# churn: without a key %zu KiB of the region for %zu KiB in use\n",
-		   ct_region_used(table.base) / 1024, (size_t) table_stats(&table).bytes / 1024);
+	printf("# churn: without a key %zu KiB of the region for %zu KiB in use\n", ct_region_used(table.base) / 1024,
+		   (size_t) table_stats(&table).bytes / 1024);
 	assert_true(ct_region_used(table.base) < steady_used);
 	table_free(&table);
 }
@@ -625,13 +622,19 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(long_timeline), cmocka_unit_test(slow_keys),
-		cmocka_unit_test(values),        cmocka_unit_test(widened),
+		cmocka_unit_test(long_timeline),
+		cmocka_unit_test(slow_keys),
+		cmocka_unit_test(values),
+		cmocka_unit_test(widened),
 		cmocka_unit_test(redefined),
-		cmocka_unit_test(finished),      cmocka_unit_test(effects),
-		cmocka_unit_test(too_late),      cmocka_unit_test(held_back),
-		cmocka_unit_test(young),         cmocka_unit_test(in_order),
-		cmocka_unit_test(no_memory),     cmocka_unit_test(churn),
+		cmocka_unit_test(finished),
+		cmocka_unit_test(effects),
+		cmocka_unit_test(too_late),
+		cmocka_unit_test(held_back),
+		cmocka_unit_test(young),
+		cmocka_unit_test(in_order),
+		cmocka_unit_test(no_memory),
+		cmocka_unit_test(churn),
 	};
 
 	seed = oracle_seed(argc, argv);

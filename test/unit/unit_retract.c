@@ -47,9 +47,7 @@ enter(Table *table, uint32_t i, int64_t served)
 {
 	CtChanged changed = {0};
 
-	assert_int_equal(
-		ct_store_enter(&table->arena, table->store, batch_at(table, i), 10, &served, &changed),
-		CT_OK);
+	assert_int_equal(ct_store_enter(&table->arena, table->store, batch_at(table, i), 10, &served, &changed), CT_OK);
 	return changed;
 }
 
@@ -71,8 +69,7 @@ live(const Write *write, uint32_t count, uint32_t order, bool eagerly)
 		assert_int_equal(table_add(&table, 2, &other, 1000 + i), CT_OK); /* ends the batch */
 	}
 	for (uint32_t i = 0; i < count; i++)
-		assert_int_equal(
-			ct_store_drop(&table.arena, table.store, batch_at(&table, i + 1), 1), CT_OK);
+		assert_int_equal(ct_store_drop(&table.arena, table.store, batch_at(&table, i + 1), 1), CT_OK);
 	for (uint32_t left = count; left > 0; left--)
 	{
 		(void) enter(&table, order % left, NEVER);
@@ -97,8 +94,7 @@ live(const Write *write, uint32_t count, uint32_t order, bool eagerly)
 static void
 any_order(void **state)
 {
-	static const int64_t values[][3] = {
-		{10, 20, 30}, {30, 20, 10}, {10, 30, 20}, {10, 20, 10}, {10, 10, 20}, {10, 10, 10}};
+	static const int64_t values[][3] = {{10, 20, 30}, {30, 20, 10}, {10, 30, 20}, {10, 20, 10}, {10, 10, 20}, {10, 10, 10}};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -171,7 +167,7 @@ kept(void **state)
 	table_free(&table);
 }
 
-/* ---- what is told ------------------------------------------------------------------- */
+/* ---- what is told ------------------------------------------------------------ */
 
 enum
 {
@@ -216,13 +212,13 @@ line(Table *table, int64_t time, int64_t value, bool has_id, bool retracts, int6
 	return table_enter(table, 1, &event, 10, served);
 }
 
-#define assert_changed(changed_, from_, to_)                                                       \
-	do                                                                                             \
-	{                                                                                              \
-		CtChanged c_ = (changed_);                                                                 \
-		assert_int_equal(c_.events, 1);                                                            \
-		assert_int_equal(c_.from, from_);                                                          \
-		assert_int_equal(c_.to, to_);                                                              \
+#define assert_changed(changed_, from_, to_) \
+	do                                       \
+	{                                        \
+		CtChanged c_ = (changed_);           \
+		assert_int_equal(c_.events, 1);      \
+		assert_int_equal(c_.from, from_);    \
+		assert_int_equal(c_.to, to_);        \
 	} while (0)
 
 /* The line that went there goes elsewhere, from where it begins. */

@@ -72,9 +72,8 @@ wides(void **state)
 static void
 infinities(void **state)
 {
-	const CtWide ordered[] = {
-		CT_WIDE_MINUS_INFINITY, wide_of(-1), CT_WIDE_ZERO, wide_of(1), CT_WIDE_NAN,
-		CT_WIDE_PLUS_INFINITY};
+	const CtWide ordered[] = {CT_WIDE_MINUS_INFINITY, wide_of(-1), CT_WIDE_ZERO, wide_of(1), CT_WIDE_NAN,
+							  CT_WIDE_PLUS_INFINITY};
 	char buf[64];
 
 	(void) state;
@@ -126,12 +125,10 @@ numerics(void **state)
 	}
 	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xC0", 2, 2), CT_WIDE_NAN), 0);
 	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xD0", 2, 2), CT_WIDE_PLUS_INFINITY), 0);
-	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xF0", 2, 2), CT_WIDE_MINUS_INFINITY),
-					 0);
+	assert_int_equal(ct_wide_cmp(ct_wide_from_numeric("\x00\xF0", 2, 2), CT_WIDE_MINUS_INFINITY), 0);
 	/* too large for any column: saturated, not wrapped */
 	assert_true(ct_wide_cmp(ct_wide_from_numeric("\x00\x00\xFF\x7F\x01\x00", 6, 2), above) > 0);
-	assert_true(ct_wide_cmp(ct_wide_from_numeric("\x00\x40\x30\x00\x01\x00", 6, 2), CT_WIDE_ZERO) <
-				0);
+	assert_true(ct_wide_cmp(ct_wide_from_numeric("\x00\x40\x30\x00\x01\x00", 6, 2), CT_WIDE_ZERO) < 0);
 }
 
 static void
@@ -150,8 +147,7 @@ random_numerics(void **state)
 
 		number %= (__int128) 1000000000000000000 * 10000000000000000;
 		bytes = oracle_numeric(number, scale, image);
-		assert_int_equal(ct_wide_cmp(ct_wide_from_numeric(image, bytes, scale), wide_of(number)),
-						 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_from_numeric(image, bytes, scale), wide_of(number)), 0);
 		assert_int_equal(ct_wide_to_numeric(wide_of(number), scale, again), bytes);
 		assert_memory_equal(again, image, bytes);
 	}
@@ -173,15 +169,12 @@ between(void **state)
 		uint64_t whole = 1 + oracle_below(&source, 40);
 		uint64_t part = oracle_below(&source, (uint32_t) whole);
 		__int128 exact = (__int128) a * whole + (__int128) (b - a) * part; /* times whole */
-		__int128 rounded = exact < 0 ? -((-2 * exact + whole) / (2 * (__int128) whole))
-									 : (2 * exact + whole) / (2 * (__int128) whole);
+		__int128 rounded =
+			exact < 0 ? -((-2 * exact + whole) / (2 * (__int128) whole)) : (2 * exact + whole) / (2 * (__int128) whole);
 
-		assert_int_equal(ct_wide_cmp(ct_wide_between(wide_of(a), wide_of(b), part, whole),
-									 wide_of(rounded)),
-						 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_between(wide_of(a), wide_of(b), part, whole), wide_of(rounded)), 0);
 	}
-	assert_int_equal(ct_wide_cmp(ct_wide_between(wide_of(INT64_MIN), wide_of(INT64_MAX),
-												 UINT64_MAX - 1, UINT64_MAX),
+	assert_int_equal(ct_wide_cmp(ct_wide_between(wide_of(INT64_MIN), wide_of(INT64_MAX), UINT64_MAX - 1, UINT64_MAX),
 								 wide_of(INT64_MAX - 1)),
 					 0);
 }
@@ -203,27 +196,18 @@ products(void **state)
 
 		for (int j = 0; j < digits; j++)
 			power *= 10;
-		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(small), wide_of(b)),
-									 wide_of(small * b)),
+		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(small), wide_of(b)), wide_of(small * b)), 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(b), wide_of(small)), wide_of(small * b)), 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_shift(wide_of(small), digits), wide_of(small * power)), 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_round(wide_of(a), digits),
+									 wide_of(a < 0 ? -((-a + power / 2) / power) : (a + power / 2) / power)),
 						 0);
-		assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(b), wide_of(small)),
-									 wide_of(small * b)),
-						 0);
-		assert_int_equal(ct_wide_cmp(ct_wide_shift(wide_of(small), digits),
-									 wide_of(small * power)),
-						 0);
-		assert_int_equal(
-			ct_wide_cmp(ct_wide_round(wide_of(a), digits),
-						wide_of(a < 0 ? -((-a + power / 2) / power) : (a + power / 2) / power)),
-			0);
 		/* 10^36 does not fit beside it: back and forth, and half a unit off. */
 		small >>= 6;
-		assert_int_equal(
-			ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(small), 36), 36), wide_of(small)), 0);
-		assert_int_equal(
-			ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(10 * small + 5), 35), 36),
-						wide_of(small + (small >= 0))),
-			0);
+		assert_int_equal(ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(small), 36), 36), wide_of(small)), 0);
+		assert_int_equal(ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(10 * small + 5), 35), 36),
+									 wide_of(small + (small >= 0))),
+						 0);
 	}
 	/* a product that needs all 192 bits */
 	assert_int_equal(ct_wide_cmp(ct_wide_times(wide_of(INT64_MIN), wide_of((__int128) 1 << 100)),
@@ -231,7 +215,7 @@ products(void **state)
 					 0);
 }
 
-/* ---- the algebra ------------------------------------------------------------------ */
+/* ---- the algebra ------------------------------------------------------------- */
 
 enum
 {
@@ -283,7 +267,8 @@ apply(Row *row, const Step *step)
 		else if (i == BOUNDED)
 		{
 			*value = (*value == NONE ? 3 : *value) + operand;
-			*value = *value < -20 ? -20 : *value > 20 ? 20 : *value;
+			*value = *value < -20 ? -20 : *value > 20 ? 20
+													  : *value;
 		}
 		else if (i == LEAST)
 			*value = *value == NONE || operand < *value ? operand : *value;
@@ -301,14 +286,14 @@ random_step(OracleSource *source)
 	Step step = {.kind = CT_EVENT};
 	uint32_t kind = oracle_below(source, 24);
 
-	step.kind = kind == 0 ? CT_FINISH : kind < 4 ? CT_SNAPSHOT : CT_EVENT;
+	step.kind = kind == 0 ? CT_FINISH : kind < 4 ? CT_SNAPSHOT
+												 : CT_EVENT;
 	for (int i = 0; i < NATTRS && step.kind != CT_FINISH; i++)
 	{
 		if (oracle_below(source, 2) == 0)
 			continue;
 		step.set |= UINT64_C(1) << i;
-		step.value[i] =
-			oracle_below(source, 8) == 0 ? NONE : (int64_t) oracle_below(source, 31) - 15;
+		step.value[i] = oracle_below(source, 8) == 0 ? NONE : (int64_t) oracle_below(source, 31) - 15;
 	}
 	return step;
 }
@@ -316,8 +301,7 @@ random_step(OracleSource *source)
 static CtSchema *
 algebra_schema(void)
 {
-	static const uint8_t rule[] = {CT_RULE_SUM, CT_RULE_SUM, CT_RULE_MIN, CT_RULE_MAX,
-								   CT_RULE_LAST};
+	static const uint8_t rule[] = {CT_RULE_SUM, CT_RULE_SUM, CT_RULE_MIN, CT_RULE_MAX, CT_RULE_LAST};
 	size_t size = sizeof(CtSchema) + NATTRS * sizeof(CtAttr);
 	CtSchema *schema = calloc(1, size + sizeof(int64_t));
 
@@ -437,12 +421,12 @@ descriptions(void **state)
 
 	(void) state;
 	assert_int_equal(ct_schema_check(good), CT_OK);
-#define REFUSED(status, change)                                                                    \
-	do                                                                                             \
-	{                                                                                              \
-		memcpy(bad, good, good->size);                                                             \
-		change;                                                                                    \
-		assert_int_equal(ct_schema_check(bad), status);                                            \
+#define REFUSED(status, change)                         \
+	do                                                  \
+	{                                                   \
+		memcpy(bad, good, good->size);                  \
+		change;                                         \
+		assert_int_equal(ct_schema_check(bad), status); \
 	} while (0)
 	REFUSED(CT_LIMIT, bad->nattrs = CT_MAX_ATTRS + 1);
 	REFUSED(CT_BROKEN, bad->size = sizeof(CtSchema));
@@ -466,10 +450,14 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(wides),    cmocka_unit_test(infinities),
-		cmocka_unit_test(numerics), cmocka_unit_test(random_numerics),
-		cmocka_unit_test(between),  cmocka_unit_test(products),
-		cmocka_unit_test(algebra),  cmocka_unit_test(descriptions),
+		cmocka_unit_test(wides),
+		cmocka_unit_test(infinities),
+		cmocka_unit_test(numerics),
+		cmocka_unit_test(random_numerics),
+		cmocka_unit_test(between),
+		cmocka_unit_test(products),
+		cmocka_unit_test(algebra),
+		cmocka_unit_test(descriptions),
 	};
 
 	seed = oracle_seed(argc, argv);

@@ -46,7 +46,7 @@ shuffle(OracleSource *source, uint32_t *order, uint32_t count)
 	}
 }
 
-/* ---- long timelines -------------------------------------------------------------- */
+/* ---- long timelines ---------------------------------------------------------- */
 
 enum
 {
@@ -114,15 +114,14 @@ in_no_order(void **state)
 	free(order);
 }
 
-/* ---- arrival does not matter ------------------------------------------------------- */
+/* ---- arrival does not matter ------------------------------------------------- */
 
 static Event
 some_event(OracleSource *source)
 {
-	Event event =
-		event_at((int64_t) oracle_below(source, 12), oracle_below(source, 12) == 0  ? CT_FINISH
-													 : oracle_below(source, 5) == 0 ? CT_SNAPSHOT
-																					: CT_EVENT);
+	Event event = event_at((int64_t) oracle_below(source, 12), oracle_below(source, 12) == 0  ? CT_FINISH
+															   : oracle_below(source, 5) == 0 ? CT_SNAPSHOT
+																							  : CT_EVENT);
 
 	if (event.change.kind != CT_FINISH)
 	{
@@ -201,7 +200,7 @@ permutations(void **state)
 	}
 }
 
-/* ---- what is told ---------------------------------------------------------------------- */
+/* ---- what is told ------------------------------------------------------------ */
 
 static Event
 named(int64_t time, const char *name)
@@ -237,8 +236,7 @@ told_in_any_order(void **state)
 	for (int i = 0; i < 2; i++)
 	{
 		assert_non_null(ct_store_first_batch(&table.arena, table.store, &batch));
-		assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 1, &served, &changed),
-						 CT_OK);
+		assert_int_equal(ct_store_enter(&table.arena, table.store, batch, 1, &served, &changed), CT_OK);
 	}
 	assert_int_equal(changed.events, 2);
 	assert_int_equal(keys[0].from, 8);
@@ -287,7 +285,7 @@ work_is_bounded(void **state)
 	table_free(&table);
 }
 
-/* ---- twins --------------------------------------------------------------------------- */
+/* ---- twins ------------------------------------------------------------------- */
 
 static void
 duplicates(void **state)
@@ -301,7 +299,7 @@ duplicates(void **state)
 
 	(void) state;
 	table_enter(&table, 1, &five, 10, INT64_MIN);
-	table_enter(&table, 1, &five, 11, INT64_MIN); /* a duplicate */
+	table_enter(&table, 1, &five, 11, INT64_MIN);    /* a duplicate */
 	changed = table_enter(&table, 1, &four, 12, 10); /* a conflict it wins */
 	assert_int_equal(changed.events, 1);
 	assert_int_equal(changed.from, 10);
@@ -334,7 +332,7 @@ duplicates(void **state)
 	table_free(&table);
 }
 
-/* ---- who was late --------------------------------------------------------------------- */
+/* ---- who was late ------------------------------------------------------------ */
 
 #define TOLD 3000
 
@@ -369,8 +367,8 @@ tell(const Table *table, CtRef *extra, uint32_t nextra)
 	Told told = {0};
 
 	ct_timeline_merge(&table->arena, table->store, timeline, &all, &runs);
-	assert_true(ct_timeline_visit(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all,
-								 &runs, hear, &told));
+	assert_true(
+		ct_timeline_visit(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all, &runs, hear, &told));
 	return told;
 }
 
@@ -424,8 +422,7 @@ lateness(void **state)
 
 			event.change.payload = event.payload;
 			if (i % 4 != 0)
-				assert_int_equal(ct_timeline_unload(&writer, table_find(&table, 1), &event.change),
-								 CT_OK);
+				assert_int_equal(ct_timeline_unload(&writer, table_find(&table, 1), &event.change), CT_OK);
 		}
 		table_validate(&table);
 	}
@@ -563,7 +560,7 @@ equality(void **state)
 	table_free(&table);
 }
 
-/* ---- notices --------------------------------------------------------------------------- */
+/* ---- notices ----------------------------------------------------------------- */
 
 static void
 expect_changed(CtChanged changed, uint64_t events, int64_t from, int64_t to)
@@ -633,7 +630,7 @@ notices(void **state)
 	table_free(&table);
 }
 
-/* ---- memory and limits --------------------------------------------------------------------- */
+/* ---- memory and limits ------------------------------------------------------- */
 
 /* What was accepted stays, is readable, and enters when there is room again. */
 static void
@@ -718,30 +715,24 @@ too_much(void **state)
 
 	(void) state;
 	memcpy(big, &bytes, sizeof(bytes));
-	assert_int_equal(
-		ct_store_add(&table.arena, table.store, 1, big, CT_MAX_KEY_BYTES + 1, &change, &label),
-		CT_LIMIT);
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, CT_MAX_KEY_BYTES + 1, &change, &label), CT_LIMIT);
 	change.payload_bytes++;
 	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_LIMIT);
 	change.payload_bytes -= 2;
-	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
-					 CT_BROKEN);
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_BROKEN);
 	change.payload_bytes++;
 	change.set |= 1 << KEY_ATTR;
-	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
-					 CT_BROKEN);
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_BROKEN);
 	change.set = 1 << NAME_ATTR | 1 << ADDED_ATTR;
-	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
-					 CT_BROKEN);
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_BROKEN);
 	change.set = 1 << NAME_ATTR;
 	change.null = 1 << SUM_ATTR;
-	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label),
-					 CT_BROKEN);
+	assert_int_equal(ct_store_add(&table.arena, table.store, 1, big, 1, &change, &label), CT_BROKEN);
 	change.null = 0;
 	assert_int_equal(table_stats(&table).keys, 0);
 
-	assert_int_equal(ct_store_add(&table.arena, table.store, UINT64_C(0x9E3779B97F4A7C15),
-								  "\1\0\0\0\0\0\0", 8, &change, &label),
+	assert_int_equal(ct_store_add(&table.arena, table.store, UINT64_C(0x9E3779B97F4A7C15), "\1\0\0\0\0\0\0", 8, &change,
+								  &label),
 					 CT_OK);
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	got = table_state(&table, 1, 1);
@@ -795,7 +786,7 @@ widen(void **state)
 	table_free(&table);
 }
 
-/* ---- where everything adds up ------------------------------------------------------------ */
+/* ---- where everything adds up ------------------------------------------------ */
 
 /* A key, a time and a sum: with retracted and with many recent events, too. */
 static void
@@ -860,8 +851,7 @@ plain_sums(void **state)
 		for (int64_t time = 0; time < 500; time++)
 		{
 			ct_timeline_fold(&table.arena, table.store, timeline, time, &all, &runs, &got);
-			assert_int_equal(state_int(&got, SUM_ATTR),
-							 time + 1 - (retracted && time >= 17) + 1000 * (1 + time / 50));
+			assert_int_equal(state_int(&got, SUM_ATTR), time + 1 - (retracted && time >= 17) + 1000 * (1 + time / 50));
 		}
 	}
 	table_free(&table);
@@ -872,15 +862,22 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_order),      cmocka_unit_test(in_no_order),
+		cmocka_unit_test(in_order),
+		cmocka_unit_test(in_no_order),
 		cmocka_unit_test(work_is_bounded),
-		cmocka_unit_test(permutations),  cmocka_unit_test(told_in_any_order),
-		cmocka_unit_test(duplicates),         cmocka_unit_test(lateness),
+		cmocka_unit_test(permutations),
+		cmocka_unit_test(told_in_any_order),
+		cmocka_unit_test(duplicates),
+		cmocka_unit_test(lateness),
 		cmocka_unit_test(lateness_of_duplicates),
-		cmocka_unit_test(duplicates_seen),    cmocka_unit_test(snapshots),
-		cmocka_unit_test(equality),      cmocka_unit_test(notices),
-		cmocka_unit_test(out_of_memory), cmocka_unit_test(no_memory_for_schema),
-		cmocka_unit_test(too_much),      cmocka_unit_test(widen),
+		cmocka_unit_test(duplicates_seen),
+		cmocka_unit_test(snapshots),
+		cmocka_unit_test(equality),
+		cmocka_unit_test(notices),
+		cmocka_unit_test(out_of_memory),
+		cmocka_unit_test(no_memory_for_schema),
+		cmocka_unit_test(too_much),
+		cmocka_unit_test(widen),
 		cmocka_unit_test(plain_sums),
 	};
 

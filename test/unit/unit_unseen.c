@@ -14,8 +14,8 @@
 
 enum
 {
-	EVENTS = 20000,  /* enough for a tree of two levels */
-	IDS = 300,       /* transactions in flight at a time */
+	EVENTS = 20000, /* enough for a tree of two levels */
+	IDS = 300,      /* transactions in flight at a time */
 	ROUNDS = 40
 };
 
@@ -61,8 +61,7 @@ compare(const Table *table, const CtSnapshot *snapshot, uint64_t next)
 	static uint64_t top[EVENTS];
 	static bool found[EVENTS + IDS];
 	CtRef timeline = table_find(table, 1);
-	uint32_t count =
-		ct_timeline_unseen(&table->arena, table->store, timeline, snapshot, top, EVENTS);
+	uint32_t count = ct_timeline_unseen(&table->arena, table->store, timeline, snapshot, top, EVENTS);
 	uint64_t few[3] = {0, 0, 77};
 
 	assert_true(count <= EVENTS);
@@ -76,8 +75,7 @@ compare(const Table *table, const CtSnapshot *snapshot, uint64_t next)
 		assert_int_equal(found[id - FIRST_ID], entered[id - FIRST_ID] && !sees(snapshot, id));
 
 	/* With too little room it says how much it takes, and no more. */
-	assert_int_equal(
-		ct_timeline_unseen(&table->arena, table->store, timeline, snapshot, few, 2), count);
+	assert_int_equal(ct_timeline_unseen(&table->arena, table->store, timeline, snapshot, few, 2), count);
 	assert_int_equal(few[2], 77);
 	for (uint32_t i = 0; i < 2 && i < count; i++)
 		assert_true(few[i] == top[i]);
