@@ -72,7 +72,7 @@ try:
 	@test/try.sh
 
 test:
-	@test/setup.sh
+	@test/setup.sh clang-format
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@test/run.sh $(SUITES)
 

@@ -30,6 +30,12 @@ check 'an include by a path, or of PostgreSQL in the engine' < <(grep -nE '#incl
 check 'the second line does not name the file' < <(for file in $product $tests; do sed -n 2p "$file" | grep -qF " * ${file##*/}" || echo "$file"; done)
 check 'a line of more than 100 columns' < <(longer_than 100 $product)
 check 'a line of more than 120 columns' < <(longer_than 120 $tests)
+# Another version may lay out otherwise.
+if [[ $(clang-format --version 2>&1) =~ version\ 14\. ]]; then
+	check 'not as clang-format has it' < <(clang-format --dry-run -Werror $product $tests 2>&1 | sed -n 's/: error: .*//p' | cut -d: -f 1,2 | uniq)
+else
+	echo 'the style is not checked, as clang-format 14 is not installed'
+fi
 # A line that begins with a name and a parenthesis begins a definition: its return type is on the line before.
 check 'a function has the name of another' < <(grep -oE '^[a-z_][A-Za-z0-9_]*\(.*' $source | grep -v ';$' | sed 's/(.*//' | sort -u | awk -F: '
 	$2 in home { print $1 ": " $2 "() is in " home[$2], "too" } { home[$2] = $1 }')
