@@ -271,8 +271,8 @@ enter_seen(ContimeGeneration *g, ContimeView *view)
 
 /* A key's rows of one source; false: there is no room for them. */
 static bool
-load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g,
-		  const ContimeKey *key, Snapshot snapshot)
+load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g,
+			  const ContimeKey *key, Snapshot snapshot)
 {
 	Size before = contime_generation_bytes(g);
 	Size bytes;
@@ -301,7 +301,7 @@ load_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g
 
 /* All of the keys at hand that there is room for, under one snapshot. */
 static void
-load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
+load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 {
 	ContimeView *view;
 
@@ -328,7 +328,7 @@ load_keys(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		{
 			hand.at = i;
 			if (hand.loaded[i])
-				hand.loaded[i] = load_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
+				hand.loaded[i] = load_key_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
 			if (!hand.loaded[i])
 				unload_key(g, &hand.key[i]);
 		}
@@ -419,7 +419,7 @@ load_wanted(void)
 	contime_source_check(table);
 	alone = is_hard(&hand.key[0]);
 	if (contime_evict(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
-		load_keys(rel, table, g);
+		load_hand(rel, table, g);
 	else if (alone)
 		note_hard(&hand.key[0], bytes, RETRY_LARGE_MS);
 	else
@@ -432,7 +432,7 @@ load_wanted(void)
  * are still held: the cache is what it was.
  */
 static void
-give_up(void)
+put_off_keys(void)
 {
 	ErrorData *error = CopyErrorData();
 	bool passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
@@ -486,7 +486,7 @@ contime_keys_load(void)
 	{
 		MemoryContextSwitchTo(caller);
 		contime_guard_end();
-		give_up();
+		put_off_keys();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

@@ -38,7 +38,7 @@ fold_before(const CtReadContext *context, const CtTimeline *timeline, const CtSp
 }
 
 static inline bool
-touches(const CtReadContext *context, const CtItem *item, int attr)
+touches_attr(const CtReadContext *context, const CtItem *item, int attr)
 {
 	return ct_layout_sets(item->layout, attr) ||
 		   (item->layout->kind == CT_FINISH && context->schema->attr[attr].rule != CT_RULE_NONE);
@@ -96,7 +96,7 @@ ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, con
 			continue;
 		if (widely)
 			differs =
-				i < 0 || touches(context, item, i) || (instead && touches(context, &duplicate, i));
+				i < 0 || touches_attr(context, item, i) || (instead && touches_attr(context, &duplicate, i));
 		else
 			differs = i < 0 ? with.present != without.present
 							: !ct_value_equal(&with.value[i], &without.value[i]);

@@ -302,7 +302,7 @@ fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_
  * it up to there: ask for all of it at once.
  */
 static inline void
-tail_ahead(const CtRun *run, int64_t time)
+tail_lies_ahead(const CtRun *run, int64_t time)
 {
 	const char *rows = (const char *) run->base;
 	size_t bytes = (size_t) run->count * run->stride;
@@ -330,7 +330,7 @@ fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 		fold_clean_tree(context, timeline, time, lasts, state);
 		return;
 	}
-	tail_ahead(&run, time);
+	tail_lies_ahead(&run, time);
 	root = timeline->root == 0 ? NULL : ct_ptr(context->arena, timeline->root);
 	if (root != NULL && ct_node_count(root) > 0)
 		apply_numbers(context, root, ct_node_count(root), state);
@@ -457,7 +457,7 @@ add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, 
 		const CtInner *root = ct_ptr(context->arena, ref);
 
 		ct_tail_run(context, timeline, &way->run);
-		tail_ahead(&way->run, time);
+		tail_lies_ahead(&way->run, time);
 		if (ref != 0 && ct_node_count(root) > 0)
 		{
 			way->inner[0] = root;

@@ -23,7 +23,7 @@
 #include <string.h>
 
 static CtColumn *
-column_of(const CtReadContext *context, const CtInner *inner, int attr)
+column_at(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	return ct_ptr(context->arena, ct_node_column(inner)[attr]);
 }
@@ -99,12 +99,12 @@ ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, u
 			CtCell *cell)
 {
 	CT_ASSERT(has_column(inner, attr)); /* N2 */
-	cell_load(&context->schema->attr[attr], column_of(context, inner, attr), inner->capacity, which,
+	cell_load(&context->schema->attr[attr], column_at(context, inner, attr), inner->capacity, which,
 			  i, cell);
 }
 
 static inline uint32_t
-with_bit(uint32_t mask, uint32_t i, bool value)
+with_attr(uint32_t mask, uint32_t i, bool value)
 {
 	return (mask & ~(UINT32_C(1) << i)) | (uint32_t) value << i;
 }
@@ -113,12 +113,12 @@ with_bit(uint32_t mask, uint32_t i, bool value)
 void
 ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtCell *cell)
 {
-	CtColumn *column = column_of(context, inner, attr);
+	CtColumn *column = column_at(context, inner, attr);
 
 	CT_ASSERT(i < inner->capacity && has_column(inner, attr)); /* N2 */
 	cell_store(&context->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
-	column->overrides = with_bit(column->overrides, i, ct_tag_overrides(cell->tag));
-	column->sets = with_bit(column->sets, i, cell->tag != CT_KEEP);
+	column->overrides = with_attr(column->overrides, i, ct_tag_overrides(cell->tag));
+	column->sets = with_attr(column->sets, i, cell->tag != CT_KEEP);
 }
 
 /* The composition of a group: up to its last child. */
@@ -198,7 +198,7 @@ ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int at
 {
 	static const CtCell keep = {.tag = CT_KEEP};
 	const CtAttr *attr = &context->schema->attr[attr_number];
-	CtColumn *column = column_of(context, inner, attr_number);
+	CtColumn *column = column_at(context, inner, attr_number);
 	uint32_t capacity = inner->capacity;
 	uint32_t first = i / CT_GROUP;
 	CtCell sum;
@@ -281,7 +281,7 @@ static void __attribute__((noinline)) add_broad(const CtReadContext *context, Ct
 												uint32_t i, int attr_number, const CtWide *delta)
 {
 	const CtAttr *attr = &context->schema->attr[attr_number];
-	CtColumn *column = column_of(context, inner, attr_number);
+	CtColumn *column = column_at(context, inner, attr_number);
 	CtCell total;
 
 	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
@@ -295,7 +295,7 @@ static void __attribute__((noinline)) add_broad(const CtReadContext *context, Ct
 void
 ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
 {
-	CtColumn *column = column_of(context, inner, attr);
+	CtColumn *column = column_at(context, inner, attr);
 
 	CT_ASSERT(i < inner->count && column->overrides == 0);
 	CT_ASSERT(ct_only_adds(&context->schema->attr[attr]));
@@ -321,7 +321,7 @@ ct_node_total(const CtReadContext *context, const CtInner *inner, int attr_numbe
 			ct_cell_reset(attr, cell);
 		return;
 	}
-	column = column_of(context, inner, attr_number);
+	column = column_at(context, inner, attr_number);
 	if (ct_is_last(attr))
 	{
 		uint32_t sets = column->sets & ct_bits_below(inner->count);
@@ -468,8 +468,8 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 		}
 		column = ct_ptr(writer->arena, wide);
 		memset(column, 0, bytes);
-		*column = *column_of(&writer->context, old, i);
-		column_copy(&schema->attr[i], column, capacity, 0, column_of(&writer->context, old, i),
+		*column = *column_at(&writer->context, old, i);
+		column_copy(&schema->attr[i], column, capacity, 0, column_at(&writer->context, old, i),
 					old->capacity, 0, old->count);
 		ct_node_column(inner)[i] = wide;
 		inner->columns |= rest & -rest;
@@ -546,7 +546,7 @@ ct_node_open(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t 
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(context, inner, attr);
+		CtColumn *column = column_at(context, inner, attr);
 
 		column_copy(&context->schema->attr[attr], column, inner->capacity, i + n, column,
 					inner->capacity, i, behind);
@@ -573,7 +573,7 @@ ct_node_close(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(context, inner, attr);
+		CtColumn *column = column_at(context, inner, attr);
 
 		column_copy(&context->schema->attr[attr], column, inner->capacity, i, column,
 					inner->capacity, i + n, behind);
@@ -601,8 +601,8 @@ ct_node_move(const CtReadContext *context, CtInner *to, CtInner *from, uint32_t 
 	for (uint64_t rest = to->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_of(context, to, attr);
-		const CtColumn *old = column_of(context, from, attr);
+		CtColumn *column = column_at(context, to, attr);
+		const CtColumn *old = column_at(context, from, attr);
 
 		column_copy(&context->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
 					first, n);

@@ -113,7 +113,7 @@ typedef struct CtNumeric
 } CtNumeric;
 
 static uint16_t
-read_word(const unsigned char *at)
+load_word(const unsigned char *at)
 {
 	uint16_t word;
 
@@ -125,7 +125,7 @@ read_word(const unsigned char *at)
 static bool
 numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
 {
-	uint16_t header = bytes >= 2 ? read_word(image) : 0xC000;
+	uint16_t header = bytes >= 2 ? load_word(image) : 0xC000;
 	uint32_t start = 2;
 
 	if ((header & 0xC000) == 0xC000)
@@ -142,7 +142,7 @@ numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
 		if (bytes < 4)
 			return false;
 		number->negative = (header & 0x4000) != 0;
-		number->weight = (int16_t) read_word(image + 2);
+		number->weight = (int16_t) load_word(image + 2);
 		start = 4;
 	}
 	number->digits = image + start;
@@ -153,7 +153,7 @@ numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
 static CtWide
 numeric_special(const unsigned char *image, uint32_t bytes)
 {
-	uint16_t header = bytes >= 2 ? read_word(image) : 0xC000;
+	uint16_t header = bytes >= 2 ? load_word(image) : 0xC000;
 
 	if ((header & 0xF000) == 0xD000)
 		return CT_WIDE_PLUS_INFINITY;
@@ -179,7 +179,7 @@ ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
 		return numeric_special(image, bytes);
 
 	for (uint32_t i = 0; i < number.ndigits && fits; i++)
-		fits = multiply(&value, 10000, read_word(number.digits + (size_t) i * 2));
+		fits = multiply(&value, 10000, load_word(number.digits + (size_t) i * 2));
 	shift = 4 * ((int64_t) number.weight - number.ndigits + 1) + scale;
 	if (!same(value, CT_WIDE_ZERO))
 	{

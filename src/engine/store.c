@@ -482,8 +482,8 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 }
 
 static CtStatus
-add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const CtChange *change,
-	const CtLabel *label)
+link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const CtChange *change,
+		   const CtLabel *label)
 {
 	CtArena *arena = writer->arena;
 	CtStatus status;
@@ -527,7 +527,7 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 {
 	CtWriter writer = ct_writer(arena, ref);
 
-	return add(&writer, hash, key, key_bytes, change, label);
+	return link_event(&writer, hash, key, key_bytes, change, label);
 }
 
 /* ---- asking for memory ahead ------------------------------------------------- */
@@ -627,7 +627,7 @@ ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
 
 		if (*done % AHEAD == 0)
 			timelines_ahead(&writer, l, count - *done < AHEAD ? count - *done : AHEAD, timeline);
-		status = add(&writer, l->hash, l->key, l->key_bytes, &l->change, label);
+		status = link_event(&writer, l->hash, l->key, l->key_bytes, &l->change, label);
 		if (status != CT_OK)
 			return status;
 	}

@@ -98,7 +98,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 
 /* Find them all and leave each one's ContimeRel in its fdw_private. */
 static List *
-collect(PlannerInfo *root, const FdwRoutine *ours)
+collect_rels(PlannerInfo *root, const FdwRoutine *ours)
 {
 	List *rels = NIL;
 
@@ -678,7 +678,7 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 void
 contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 {
-	List *rels = collect(root, ours);
+	List *rels = collect_rels(root, ours);
 	List *problems = NIL;
 	bool injected = false;
 	bool progress;

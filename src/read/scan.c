@@ -158,7 +158,7 @@ cmp_int64_backward(const void *a, const void *b)
 }
 
 static int64
-latest(const ContimeScan *scan)
+latest_bound(const ContimeScan *scan)
 {
 	return scan->instants[scan->backward ? 0 : scan->ninstants - 1];
 }
@@ -291,7 +291,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		return;
 	if (scan->watched)
 	{
-		raise_watermark(&scan->watched->read_watermark, latest(scan));
+		raise_watermark(&scan->watched->read_watermark, latest_bound(scan));
 		raise_watermark(&scan->watched->read_watermark, until);
 	}
 	if (scan->memory && !keys)
@@ -299,7 +299,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		scan->partition = contime_scan_next_partition(scan, -1);
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
-	scan->until = Max(until, latest(scan));
+	scan->until = Max(until, latest_bound(scan));
 	if (!scan->from_heap)
 		return;
 	contime_scan_notify_missed(scan);

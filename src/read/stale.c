@@ -88,7 +88,7 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 
 /* Not what has been told in this transaction; key_bytes 0, or too many: of whatever keys. */
 static void
-tell(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
+notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
 	int64 to = last == PG_INT64_MAX ? PG_INT64_MAX : last + 1;
 	uint64 what = hash_bytes_extended(key, key_bytes, scan->watched->serial);
@@ -115,7 +115,7 @@ contime_scan_notify_stale(ContimeScan *scan)
 	if (stale == NULL || !stale->any)
 		return;
 	stale->any = false;
-	tell(scan, stale->key, stale->key_bytes, stale->from, stale->last);
+	notify_once(scan, stale->key, stale->key_bytes, stale->from, stale->last);
 }
 
 /* Has something gone from a partition, untold, that this snapshot does not see? */
@@ -154,6 +154,6 @@ contime_scan_notify_missed(ContimeScan *scan)
 	for (int p = 0; !scan->by_key && !missed && p < contime_shared->partitions; p++)
 		missed = has_missed(scan, p);
 	if (missed)
-		tell(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0,
-			 contime_scan_earliest(scan), scan->until);
+		notify_once(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0,
+					contime_scan_earliest(scan), scan->until);
 }

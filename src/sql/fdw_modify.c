@@ -142,7 +142,7 @@ ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSl
 }
 
 static void
-flush(FdwModify *state)
+flush_rows(FdwModify *state)
 {
 	contime_ingest_flush(state->ingest);
 	state->pending = 0;
@@ -156,7 +156,7 @@ contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *s
 
 	ingest_slot(estate, state, rinfo, slot);
 	if (!state->collect || state->pending >= BATCH_ROWS)
-		flush(state);
+		flush_rows(state);
 	return slot;
 }
 
@@ -168,7 +168,7 @@ contimeExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSl
 
 	for (int i = 0; i < *numSlots; i++)
 		ingest_slot(estate, state, rinfo, slots[i]);
-	flush(state);
+	flush_rows(state);
 	return slots;
 }
 
@@ -193,7 +193,7 @@ contimeEndForeignModify(EState *estate, ResultRelInfo *rinfo)
 	if (state == NULL)
 		return;
 	if (state->pending > 0)
-		flush(state);
+		flush_rows(state);
 	contime_ingest_end(state->ingest);
 }
 

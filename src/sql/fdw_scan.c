@@ -144,7 +144,7 @@ typedef struct KeyOrder
 } KeyOrder;
 
 static int
-compare_keys(const void *a, const void *b, void *arg)
+compare_key_values(const void *a, const void *b, void *arg)
 {
 	KeyOrder *order = arg;
 
@@ -175,8 +175,8 @@ set_keys(KeyValues *key, ArrayType *array, Oid from)
 	}
 	order.compare = &lookup_type_cache(key->type, TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
 	order.collation = key->collation;
-	qsort_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
-	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_keys, &order);
+	qsort_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
+	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
 }
 
 /* Evaluate the i'th expression that is bound. */
@@ -213,7 +213,7 @@ evaluate(FdwScan *state, int i, ExprContext *econtext)
 
 /* Start the scan over with the key that is to be read now. */
 static void
-bind_key(FdwScan *state)
+bind_key_values(FdwScan *state)
 {
 	Datum values[INDEX_MAX_KEYS];
 	bool nulls[INDEX_MAX_KEYS] = {0};
@@ -256,7 +256,7 @@ bind_scan(ForeignScanState *node, FdwScan *state)
 		add_instant(state, state->now);
 	for (int i = 0; i < list_length(state->exprs); i++)
 		evaluate(state, i, node->ss.ps.ps_ExprContext);
-	bind_key(state);
+	bind_key_values(state);
 	state->bound = true;
 	MemoryContextSwitchTo(caller);
 }
@@ -307,7 +307,7 @@ contimeIterateForeignScan(ForeignScanState *node)
 	{
 		if (!next_key(state))
 			return ExecClearTuple(slot);
-		bind_key(state);
+		bind_key_values(state);
 	}
 	return slot;
 }

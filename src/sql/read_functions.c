@@ -162,7 +162,7 @@ open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instant
 
 /* Begin a scan: there may be rows. */
 static void
-begin_scan(Read *read)
+begin_function_scan(Read *read)
 {
 	read->owner = CurrentResourceOwner;
 	read->snapshot = RegisterSnapshotOnOwner(GetActiveSnapshot(), read->owner);
@@ -201,7 +201,7 @@ end_read(Datum arg)
 
 /* The slot with the next row; NULL: there are no more. */
 static TupleTableSlot *
-next_row(Read *read)
+next_result(Read *read)
 {
 	if (read->scan == NULL || !read->next(read))
 		return NULL;
@@ -219,7 +219,7 @@ return_all(FunctionCallInfo fcinfo, Begin begin)
 
 	InitMaterializedSRF(fcinfo, 0);
 	begin(fcinfo, &read);
-	while ((slot = next_row(&read)) != NULL)
+	while ((slot = next_result(&read)) != NULL)
 		tuplestore_puttupleslot(rsinfo->setResult, slot);
 	end_read(PointerGetDatum(&read));
 }
@@ -247,7 +247,7 @@ return_one(FunctionCallInfo fcinfo, Begin begin)
 	}
 	call = SRF_PERCALL_SETUP();
 	read = call->user_fctx;
-	slot = next_row(read);
+	slot = next_result(read);
 	if (slot != NULL)
 		SRF_RETURN_NEXT(call, ExecFetchSlotHeapTupleDatum(slot));
 	UnregisterExprContextCallback(rsinfo->econtext, end_read, PointerGetDatum(read));
@@ -291,7 +291,7 @@ begin_at(FunctionCallInfo fcinfo, Read *read)
 	if (!read->subject.exists || PG_ARGISNULL(1))
 		return;
 	instant = PG_GETARG_INT64(1);
-	begin_scan(read);
+	begin_function_scan(read);
 	contime_scan_bind(read->scan, &instant, 1, by_key ? &read->subject.key : NULL, &nokey);
 	read->next = next_at;
 }
@@ -355,7 +355,7 @@ begin_history(FunctionCallInfo fcinfo, Read *read)
 						errmsg("start of a history must not be after its end")));
 	if (!read->subject.exists)
 		return;
-	begin_scan(read);
+	begin_function_scan(read);
 	begin_result(fcinfo, read);
 	read->range =
 		lookup_type_cache(read->subject.ticks ? INT8RANGEOID : TSTZRANGEOID, TYPECACHE_RANGE_INFO);
@@ -408,7 +408,7 @@ begin_series(FunctionCallInfo fcinfo, Read *read)
 	if (!read->subject.exists || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		return;
 	read->steps = steps_begin(fcinfo, read->subject.ticks);
-	begin_scan(read);
+	begin_function_scan(read);
 	if (!read->steps.forward)
 		contime_scan_backward(read->scan);
 	read->room = FIRST_INSTANTS;
@@ -436,7 +436,7 @@ contime_since(PG_FUNCTION_ARGS)
 
 	if (read.subject.exists && !PG_ARGISNULL(2))
 	{
-		begin_scan(&read);
+		begin_function_scan(&read);
 		found = contime_scan_since(read.scan, &read.subject.key, &nokey, &instant);
 	}
 	end_read(PointerGetDatum(&read));
@@ -504,7 +504,7 @@ begin_events(FunctionCallInfo fcinfo, Read *read)
 						errmsg("start of a range of events must not be after its end")));
 	if (from == to)
 		return;
-	begin_scan(read);
+	begin_function_scan(read);
 	begin_result(fcinfo, read);
 	contime_scan_bind_events(read->scan, &read->subject.key, &nokey, from,
 							 to == PG_INT64_MAX ? to : to - 1);

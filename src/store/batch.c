@@ -107,7 +107,7 @@ events_per_lock(Size left, uint32 most)
  * lately.  How many events the hold is for, at most.
  */
 static uint32
-give_way(int partition)
+yield_to_others(int partition)
 {
 	static TimestampTz waited = 0;
 	bool waits = contime_yield_lock(partition, true);
@@ -147,7 +147,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	Size before;
 	bool wake;
 
-	most = give_way(partition);
+	most = yield_to_others(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
 	left = contime_budget_left(g);
 	if (task->batch != 0 &&

@@ -30,8 +30,8 @@
 #include "utils/syscache.h"
 
 /* The parts of a numeric's type modifier, as numerictypmodout() shows them. */
-#define NUMERIC_PRECISION(typmod) ((int) ((((typmod) -VARHDRSZ) >> 16) & 0xffff))
-#define NUMERIC_SCALE(typmod) ((int) (((((typmod) -VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
+#define NUMERIC_PRECISION(typmod) ((int) ((((typmod) - (int) VARHDRSZ) >> 16) & 0xffff))
+#define NUMERIC_SCALE(typmod) ((int) (((((typmod) - (int) VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
 
 /* ---- one column -------------------------------------------------------------- */
 

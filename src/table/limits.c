@@ -188,7 +188,7 @@ limits_of(Oid owner)
 }
 
 static int64
-bytes_of(int kb)
+limit_bytes(int kb)
 {
 	return kb < 0 ? -1 : (int64) kb * 1024;
 }
@@ -200,8 +200,8 @@ contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must)
 	ContimeQuota quota;
 
 	quota.bytes[CONTIME_OF_TABLE] = table->memory_limit;
-	quota.bytes[CONTIME_OF_ROLE] = bytes_of(known->kb[CONTIME_OF_ROLE]);
-	quota.bytes[CONTIME_OF_DATABASE] = bytes_of(known->kb[CONTIME_OF_DATABASE]);
+	quota.bytes[CONTIME_OF_ROLE] = limit_bytes(known->kb[CONTIME_OF_ROLE]);
+	quota.bytes[CONTIME_OF_DATABASE] = limit_bytes(known->kb[CONTIME_OF_DATABASE]);
 	if (!contime_account_note(g, table->owner, &quota) && must)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("too many continuous tables, owners and databases to account for"),

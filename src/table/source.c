@@ -345,7 +345,7 @@ check_binding(const ContimeTable *table, Relation events)
 }
 
 static ContimeSource *
-derive_source(ContimeTable *table, Relation rel, Relation events, CtKind kind, const Jsonb *columns)
+derive_one_source(ContimeTable *table, Relation rel, Relation events, CtKind kind, const Jsonb *columns)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	TupleDesc events_desc = RelationGetDescr(events);
@@ -402,7 +402,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	if (events_name)
 	{
 		events = relation_openrv(contime_event_table_name(rel, events_name), AccessShareLock);
-		*end = derive_source(table, rel, events, CT_EVENT, NULL);
+		*end = derive_one_source(table, rel, events, CT_EVENT, NULL);
 		end = &(*end)->next;
 		relation_close(events, NoLock);
 	}
@@ -411,7 +411,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 		Added *added = lfirst(lc);
 
 		events = relation_open(added->events, AccessShareLock);
-		*end = derive_source(table, rel, events, added->kind, added->columns);
+		*end = derive_one_source(table, rel, events, added->kind, added->columns);
 		end = &(*end)->next;
 		relation_close(events, NoLock);
 	}

@@ -76,7 +76,7 @@
  * mode asked for here are refused if somebody waits for an exclusive one.)
  */
 static void
-give_way(List *relations)
+yield_to_ddl(List *relations)
 {
 	ListCell *lc;
 
@@ -117,7 +117,7 @@ wait_for_writers(List *relations)
 					ereport(ERROR,
 							(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 							 errmsg("transactions that write to the event tables take long")));
-				give_way(relations);
+				yield_to_ddl(relations);
 				(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
 								 PG_WAIT_EXTENSION);
 				ResetLatch(MyLatch);
@@ -197,7 +197,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (n % GIVE_WAY_LOADS == 0)
-			give_way(relations);
+			yield_to_ddl(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
 							 : contime_heap_load_skip(load, &filling->skipped, &filling->newest);
 		if (contime_source_is_limited(table))
@@ -515,7 +515,7 @@ load_tables(MemoryContext context)
 
 /* (Some at a time: others are to be loaded, too.) */
 static bool
-load_keys(void)
+load_wanted_keys(void)
 {
 	bool busy = false;
 
@@ -605,7 +605,7 @@ contime_loader_main(Datum arg)
 	{
 		if (contime_background_is_in_the_way())
 			contime_agent_leave();
-		if (load_tables(context) | load_keys() | run_eviction() | prefer_whole())
+		if (load_tables(context) | load_wanted_keys() | run_eviction() | prefer_whole())
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 		MemoryContextReset(context);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,

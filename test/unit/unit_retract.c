@@ -94,7 +94,8 @@ live(const Write *write, uint32_t count, uint32_t order, bool eagerly)
 static void
 any_order(void **state)
 {
-	static const int64_t values[][3] = {{10, 20, 30}, {30, 20, 10}, {10, 30, 20}, {10, 20, 10}, {10, 10, 20}, {10, 10, 10}};
+	static const int64_t values[][3] = {
+		{10, 20, 30}, {30, 20, 10}, {10, 30, 20}, {10, 20, 10}, {10, 10, 20}, {10, 10, 10}};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
