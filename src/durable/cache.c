@@ -2,33 +2,51 @@
  * cache.c
  *	  The life of a durable table's cache: its events in memory.
  *
- *	  none ─ read ─► wanted ─ loader ─► loading ─► ready ──┬─► broken ─► wanted
- *	    ▲                       └─ it does not fit ────────┴─► refused ─ later ─┘
- *	    └── not read for a while, and another one wants its memory ── ready
+ * The event tables are the truth.  A generation (shared/registry.c) of a durable
+ * table holds the same events in memory, where reads are fast.  A query gives the
+ * same answer from either.
  *
- * The heap is the truth.  A generation (shared/registry.c) of a durable table
- * holds the same events in memory, where reads are fast, and nobody can tell from
- * an answer where it came from.
+ *	  NONE ── want ──► WANTED ── load ──► LOADING ── publish ──────────► READY
+ *	    ▲                │ refuse            │ publish_partial             │ part_cache
+ *	    │                ▼                   ▼                             ▼
+ *	    │             REFUSED ─ want ─►   TRIMMING ── publish_partial ► PARTIAL
+ *	    │                                    │                             │
+ *	    └── a new generation ── BROKEN ◄─────┴──────── break_cache ────────┘
+ *	                                                 (from LOADING and READY, too)
  *
- * A cache is given up (broken) when a row was not captured, when a transaction
- * has committed captured rows that the cache lacks (unflushed.c), when
- * two events have one identity (of which only one is kept: should it be
- * retracted, the other is missing), or when a retraction has found nothing.
- * What changes rows otherwise, TRUNCATE and ALTER, opens a new generation in
- * its own transaction.
+ *	  state      what holds
+ *	  NONE       no backend has read the table; tables in memory stay here
+ *	  WANTED     a backend has read it, and a loader is to load it
+ *	  LOADING    rows that are written are captured; the loader adds all others
+ *	  TRIMMING   not all rows fit: the loader removes what it loaded
+ *	  READY      snapshots that see what was loaded find all their events
+ *	  PARTIAL    likewise, for the keys that are loaded (partial.c)
+ *	  BROKEN     an event may be missing; the event tables are read until the
+ *	             loader has loaded a new generation
+ *	  REFUSED    the table is not loaded before `load_after`
  *
- * Locks: a generation is replaced by who holds AccessExclusiveLock on the
- * continuous table or on one of its event tables.  Who reads it has locks on
- * all of them, who adds to it on the event table and the continuous table, to
- * the end of the transaction.  Neither locks partitions for its own sake: there
- * may be many.  So what needs a partition for itself (ddl/hooks.c) takes the event
- * table before, as its readers would otherwise not be waited for; before, since
- * everybody locks downwards.  What does not keep others out (a partition is
- * attached, or detached concurrently, a trigger disabled) must not replace
- * anything: then the cache is given up, as long as there is a lock that the
- * loader waits for.
+ * contime_cache_change_state() makes every change.  Loading itself, and the
+ * functions named in the upper half, are in worker/loader.c; `want` and
+ * `break_cache` are here, `part_cache` in eviction.c.
  *
- * Not here: how it is loaded (worker/loader.c).
+ * A cache breaks when a row was not captured; when a transaction has committed
+ * captured rows that the cache lacks (unflushed.c); when two events have one
+ * identity, of which the engine keeps only one, so that the other would be missing
+ * if that one is retracted; and when a retraction has found no event.  TRUNCATE and
+ * ALTER open a new generation in their own transaction instead.
+ *
+ * Locks: a generation is replaced by a process that holds AccessExclusiveLock on the
+ * continuous table or on one of its event tables.  A backend that reads the cache has
+ * locks on all of these, and one that adds rows to it on the event table and the
+ * continuous table, until the end of the transaction.  Neither locks partitions of an
+ * event table for its own sake, since there may be many.  So a command that needs a
+ * partition for itself takes the lock on the event table first (ddl/hooks.c): it must
+ * wait for the event table's readers, and every process locks downwards.  A command
+ * that does not keep other processes out (a partition is attached, or detached
+ * concurrently, or a trigger is disabled) must not replace a generation: it breaks
+ * the cache, and holds a lock that the loader waits for.
+ *
+ * Not here: how a cache is loaded (worker/loader.c).
  */
 #include "postgres.h"
 
@@ -47,35 +65,40 @@
 /* How long a backend does without when there is no slot for a table's cache. */
 #define RETRY_SLOT_MS 1000
 
-/* Why a cache is given up. */
+/* Why a cache breaks. */
 static const char rows_lost[] = "a transaction has committed rows that did not reach it";
-
-const char contime_reason_duplicates[] = "two events have one identity";
-const char contime_reason_failed[] = "it could not be loaded";
-const char contime_reason_given_up[] = "it was given up meanwhile";
-const char contime_reason_no_memory[] = "memory was used up meanwhile";
-const char contime_reason_slow_code[] = "user-made code that it uses took too long";
 
 bool
 contime_cache_is_ready(Oid relid)
 {
 	ContimeGeneration *g = RecoveryInProgress() ? NULL : contime_generation(relid);
 
-	return g && contime_cache_state(g) == CONTIME_CACHE_READY && !g->partial;
+	return g && contime_cache_state(g) == CONTIME_CACHE_READY;
 }
+
+#define TO(state) (1 << CONTIME_CACHE_##state)
 
 bool
 contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from, ContimeCacheState to)
 {
+	static const char *const name[CONTIME_CACHE_STATES] = {
+		"none", "wanted", "loading", "trimming", "ready", "partial", "broken", "refused"};
+	static const uint16 allowed[CONTIME_CACHE_STATES] PG_USED_FOR_ASSERTS_ONLY = {
+		[CONTIME_CACHE_NONE] = TO(WANTED) | TO(LOADING) | TO(REFUSED),
+		[CONTIME_CACHE_WANTED] = TO(LOADING) | TO(REFUSED),
+		[CONTIME_CACHE_LOADING] = TO(TRIMMING) | TO(READY) | TO(BROKEN),
+		[CONTIME_CACHE_TRIMMING] = TO(PARTIAL) | TO(BROKEN),
+		[CONTIME_CACHE_READY] = TO(PARTIAL) | TO(BROKEN),
+		[CONTIME_CACHE_PARTIAL] = TO(BROKEN),
+		[CONTIME_CACHE_REFUSED] = TO(WANTED),
+	};
 	uint32 expected = from;
 
-	return pg_atomic_compare_exchange_u32(&g->cache, &expected, to);
-}
-
-static bool
-is_captured(ContimeCacheState state)
-{
-	return state == CONTIME_CACHE_LOADING || state == CONTIME_CACHE_READY;
+	Assert(allowed[from] & 1 << to);
+	if (!pg_atomic_compare_exchange_u32(&g->cache.state, &expected, to))
+		return false;
+	elog(DEBUG2, "cache of relation %u: %s -> %s", g->relation, name[from], name[to]);
+	return true;
 }
 
 ContimeGeneration *
@@ -83,7 +106,7 @@ contime_cache_capturing(Oid relid)
 {
 	ContimeGeneration *g = contime_generation(relid);
 
-	return g && is_captured(contime_cache_state(g)) ? g : NULL;
+	return g && contime_cache_is_captured(contime_cache_state(g)) ? g : NULL;
 }
 
 const char *
@@ -94,13 +117,25 @@ contime_cache_name(Oid relid)
 	return name ? psprintf("\"%s\"", name) : psprintf("with OID %u", relid);
 }
 
+/* Returns false if there is nothing to break. */
+static bool
+break_cache(ContimeGeneration *g)
+{
+	ContimeCacheState state;
+
+	do
+		state = contime_cache_state(g);
+	while (contime_cache_is_captured(state) &&
+		   !contime_cache_change_state(g, state, CONTIME_CACHE_BROKEN));
+	return contime_cache_is_captured(state);
+}
+
 void
 contime_cache_break(Oid relid, const char *reason)
 {
 	ContimeGeneration *g = contime_generation(relid);
 
-	if (g == NULL || !(contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN) ||
-					   contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN)))
+	if (g == NULL || !break_cache(g))
 		return;
 	ereport(LOG, (errmsg("cache of continuous table %s is given up: %s", contime_cache_name(relid),
 						 reason),
@@ -120,13 +155,13 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	if (stats.unmatched > 0)
 		reason = "a retraction found no event";
 	else if (stats.duplicates + stats.conflicts > 0)
-		reason = contime_reason_duplicates;
+		reason = "two events have one identity";
 	else if (contime_unflushed_found(g, NULL))
 		reason = rows_lost;
 	else
 		return;
 	contime_pause("giving up", g->database);
-	if (!contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN))
+	if (!break_cache(g))
 		return;
 	ereport(LOG, (errmsg("cache of relation %u of database %u is given up: %s", g->relation,
 						 g->database, reason),
@@ -164,7 +199,7 @@ contime_cache_change(Oid relid, Oid events)
 
 	/* What stood in its way may be gone. */
 	if (g && contime_cache_state(g) == CONTIME_CACHE_REFUSED)
-		g->load_after = 0;
+		g->cache.load_after = 0;
 }
 
 /* Have it loaded, unless that has just been tried in vain. */
@@ -173,7 +208,7 @@ want(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
-	if (state == CONTIME_CACHE_REFUSED && GetCurrentTimestamp() < g->load_after)
+	if (state == CONTIME_CACHE_REFUSED && GetCurrentTimestamp() < g->cache.load_after)
 		return;
 	if ((state == CONTIME_CACHE_NONE || state == CONTIME_CACHE_REFUSED) &&
 		contime_cache_change_state(g, state, CONTIME_CACHE_WANTED))
@@ -207,9 +242,10 @@ first_generation(Oid relid)
 }
 
 ContimeGeneration *
-contime_cache_watched(const ContimeTable *table)
+contime_cache_watched(const ContimeTable *table, bool *partial)
 {
 	ContimeGeneration *g;
+	ContimeCacheState state;
 
 	if (RecoveryInProgress())
 		return NULL;
@@ -218,11 +254,13 @@ contime_cache_watched(const ContimeTable *table)
 		g = first_generation(table->relid);
 	if (g == NULL)
 		return NULL;
-	if (contime_cache_state(g) != CONTIME_CACHE_READY)
+	state = contime_cache_state(g);
+	if (!contime_cache_is_readable(state))
 	{
 		want(g);
 		return NULL;
 	}
+	*partial = state == CONTIME_CACHE_PARTIAL;
 	pg_read_barrier();
 	contime_limits_note(table, g, false);
 	return g;
@@ -233,8 +271,8 @@ contime_cache_note_read(ContimeGeneration *g)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now > (TimestampTz) pg_atomic_read_u64(&g->last_read) + USECS_PER_SEC)
-		pg_atomic_write_u64(&g->last_read, (uint64) now);
+	if (now > (TimestampTz) pg_atomic_read_u64(&g->cache.last_read) + USECS_PER_SEC)
+		pg_atomic_write_u64(&g->cache.last_read, (uint64) now);
 }
 
 bool
@@ -247,7 +285,7 @@ contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view)
 }
 
 bool
-contime_cache_find_duplicates(ContimeGeneration *g)
+contime_cache_has_duplicates(ContimeGeneration *g)
 {
 	bool found = false;
 
@@ -266,18 +304,45 @@ contime_cache_find_duplicates(ContimeGeneration *g)
 	return found;
 }
 
-ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
+static struct
+{
+	uint64 serial;
+	ContimeRefusal reason;
+	const char *obstacle;
+} refusal[CONTIME_MAX_GENERATIONS]; /* by slot */
 
-bool
-contime_cache_has_duplicates(ContimeGeneration *g)
+void
+contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
 {
 	int index = g - contime_shared->generation;
 
-	if (!contime_cache_find_duplicates(g))
+	refusal[index].serial = g->serial;
+	refusal[index].reason = reason;
+	refusal[index].obstacle = obstacle;
+}
+
+ContimeRefusal
+contime_refusal_of(const ContimeGeneration *g, const char **obstacle)
+{
+	int index = g - contime_shared->generation;
+
+	*obstacle = refusal[index].obstacle;
+	return refusal[index].serial == g->serial ? refusal[index].reason : CONTIME_REFUSAL_NONE;
+}
+
+void
+contime_refusal_clear(const ContimeGeneration *slot)
+{
+	refusal[slot - contime_shared->generation].serial = 0;
+}
+
+bool
+contime_cache_break_if_duplicates(ContimeGeneration *g)
+{
+	if (!contime_cache_has_duplicates(g))
 		return false;
-	contime_unfit[index].serial = g->serial;
-	contime_unfit[index].reason = contime_reason_duplicates;
-	(void) contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_BROKEN);
+	contime_refusal_note(g, CONTIME_REFUSAL_DUPLICATES, NULL);
+	(void) break_cache(g);
 	return true;
 }
 
@@ -288,8 +353,8 @@ contime_cache_has_duplicates(ContimeGeneration *g)
 void
 contime_oversize_regain(ContimeGeneration *g)
 {
-	if (!contime_oversize_any(g) || g->partial ||
-		GetCurrentTimestamp() < (TimestampTz) pg_atomic_read_u64(&g->oversize.regain_after))
+	if (!contime_oversize_any(g) || contime_cache_state(g) != CONTIME_CACHE_READY ||
+		GetCurrentTimestamp() < (TimestampTz) pg_atomic_read_u64(&g->cache.oversize.regain_after))
 		return;
 	contime_cache_break(g->relation, "rows that were too large are no more");
 }

@@ -16,21 +16,21 @@ is_to_load(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
-	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING ||
+	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING || state == CONTIME_CACHE_TRIMMING ||
 		   state == CONTIME_CACHE_BROKEN;
 }
 
 bool
 contime_cache_is_wanted(ContimeGeneration *g)
 {
-	return is_to_load(g) || (g->partial && contime_keys_are_wanted(g->database)) ||
+	return is_to_load(g) || (contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_keys_are_wanted(g->database)) ||
 		   contime_cache_is_tight(g) || contime_eviction_is_wanted() == g->database;
 }
 
 bool
 contime_cache_load_is_due(ContimeGeneration *g)
 {
-	return g->used && !g->dead && g->database == MyDatabaseId && is_to_load(g);
+	return contime_generation_is_live(g) && g->database == MyDatabaseId && is_to_load(g);
 }
 
 bool

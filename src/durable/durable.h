@@ -64,6 +64,18 @@ typedef struct ContimeHeapRead ContimeHeapRead;
  */
 typedef struct ContimeHeapLoad ContimeHeapLoad;
 
+/* Why a table is not cached. */
+typedef enum ContimeRefusal
+{
+	CONTIME_REFUSAL_NONE,
+	CONTIME_REFUSAL_OBSTACLE,    /* its rows cannot be captured; a text says why */
+	CONTIME_REFUSAL_DUPLICATES,  /* two events have one identity */
+	CONTIME_REFUSAL_FAILED,      /* an error, which was logged */
+	CONTIME_REFUSAL_INVALIDATED, /* it was broken while it was loaded */
+	CONTIME_REFUSAL_NO_MEMORY,   /* memory was exhausted while it was loaded */
+	CONTIME_REFUSAL_SLOW_CODE    /* user-made code took too long, which was logged */
+} ContimeRefusal;
+
 /* ---- source_query.c ---------------------------------------------------------- */
 
 extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
@@ -148,10 +160,10 @@ extern bool contime_cache_is_ready(Oid relid);
  * The cache of a table whose sources are locked, or NULL: there is none, and it
  * will be loaded.
  */
-extern ContimeGeneration *contime_cache_watched(const ContimeTable *table);
+extern ContimeGeneration *contime_cache_watched(const ContimeTable *table, bool *partial);
 
 /* By a loader: do two of its events have one identity?  Then it is given up, and refused. */
-extern bool contime_cache_has_duplicates(ContimeGeneration *g);
+extern bool contime_cache_break_if_duplicates(ContimeGeneration *g);
 
 /* The one that rows are to be added to, or NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
@@ -173,17 +185,10 @@ extern void contime_cache_change(Oid relid, Oid events);
 /* A read of all keys has met no such row. */
 extern void contime_oversize_regain(ContimeGeneration *g);
 
-/* Why a table is not cached. */
-extern const char contime_reason_duplicates[];
-
-extern const char contime_reason_failed[];
-
-extern const char contime_reason_given_up[];
-
-extern const char contime_reason_no_memory[];
-
-extern const char contime_reason_slow_code[];
-
+/*
+ * Change the state of a cache, as the diagram in cache.c allows.  Returns false
+ * if it is not `from` any more.
+ */
 extern bool contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from,
 									   ContimeCacheState to);
 
@@ -197,16 +202,16 @@ extern void contime_cache_note_read(ContimeGeneration *g);
 extern bool contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view);
 
 /* Two events of one identity: of one of them nothing is known any more. */
-extern bool contime_cache_find_duplicates(ContimeGeneration *g);
+extern bool contime_cache_has_duplicates(ContimeGeneration *g);
 
-/* Generations that this loader could not fill, and has yet to refuse, by their slots: serials, and why. */
-typedef struct ContimeUnfit
-{
-	uint64 serial;
-	const char *reason;
-} ContimeUnfit;
-
-extern ContimeUnfit contime_unfit[CONTIME_MAX_GENERATIONS];
+/*
+ * Notes of this loader: why it could not load a generation.  It refuses the table
+ * as soon as it has the lock that this needs.
+ */
+extern void contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reason,
+								 const char *obstacle);
+extern ContimeRefusal contime_refusal_of(const ContimeGeneration *g, const char **obstacle);
+extern void contime_refusal_clear(const ContimeGeneration *slot);
 
 /* ---- demand.c ---------------------------------------------------------------- */
 

@@ -81,7 +81,7 @@ is_partial_little(void)
 		ContimeGeneration *g = &contime_shared->generation[i];
 
 		if (contime_is_cache(g))
-			bytes[g->partial] += contime_generation_bytes(g);
+			bytes[contime_cache_state(g) == CONTIME_CACHE_PARTIAL] += contime_generation_bytes(g);
 	}
 	return bytes[true] < bytes[false] / 4;
 }
@@ -105,7 +105,8 @@ part_cache(const ContimeGeneration *but, Size more)
 	if (!locked)
 		return;
 	stats = contime_generation_stats(g);
-	contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
+	if (contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_PARTIAL))
+		contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
 
@@ -121,13 +122,13 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 
 	(void) contime_yield_lock(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
-	if (contime_is_cache(g) && g->partial && !contime_is_held(pg_atomic_read_u32(&g->hold)) &&
+	if (contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && !contime_is_held(pg_atomic_read_u32(&g->partial.hold)) &&
 		g->store[partition] != 0)
 	{
 		/* (Who made it such a cache may have been interrupted before he said so here.) */
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, partition);
-		ct_store_make_partial(&arena, g->store[partition], g->newest_row);
+		ct_store_make_partial(&arena, g->store[partition], g->partial.newest_row);
 		status = ct_store_evict(&arena, g->store[partition], WORK_PER_LOCK, half);
 		contime_charge_end(g, partition, before);
 		END_CRIT_SECTION();
@@ -156,7 +157,7 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 			if (!half && contime_budget_loads(but, more, true))
 				return true;
 			half = false;
-			status = contime_is_cache(g) && g->partial && contime_would_help(but, g, more)
+			status = contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_would_help(but, g, more)
 						 ? evict_some(g, at % contime_shared->partitions, &half)
 						 : CT_OK;
 		} while (status == CT_MORE);

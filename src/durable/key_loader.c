@@ -162,7 +162,7 @@ note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 static void
 hold(ContimeGeneration *g)
 {
-	pg_atomic_fetch_add_u32(&g->hold, 1);
+	pg_atomic_fetch_add_u32(&g->partial.hold, 1);
 	hand.held = true;
 }
 
@@ -171,7 +171,7 @@ release(void)
 {
 	if (!hand.held)
 		return;
-	pg_atomic_fetch_add_u32(&hand.g->hold, 1);
+	pg_atomic_fetch_add_u32(&hand.g->partial.hold, 1);
 	hand.held = false;
 	for (int p = 0; p < contime_shared->partitions; p++)
 		contime_wake_worker(p);
@@ -249,7 +249,7 @@ mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKe
 static void
 enter_seen(ContimeGeneration *g, ContimeView *view)
 {
-	uint32 held = pg_atomic_read_u32(&g->hold);
+	uint32 held = pg_atomic_read_u32(&g->partial.hold);
 
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
@@ -338,7 +338,7 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	hand.at = -1;
 
 	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
-	if (!contime_cache_has_duplicates(g))
+	if (!contime_cache_break_if_duplicates(g))
 	{
 		contime_note_key_load(g, &view->plain);
 		for (int i = 0; i < hand.nkeys; i++)
@@ -398,8 +398,8 @@ load_wanted(void)
 	if (!contime_is_table(relid))
 		return;
 	contime_source_lock(relid);
-	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_READY ||
-		!g->partial || contime_is_quarantined(g))
+	if (contime_generation(relid) != g || contime_cache_state(g) != CONTIME_CACHE_PARTIAL ||
+		contime_is_quarantined(g))
 		return;
 
 	/* (Where little is allowed, keys that turn out to be small fit nevertheless.) */
@@ -409,7 +409,7 @@ load_wanted(void)
 	rel = relation_open(relid, NoLock);
 	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
 	{
-		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ERROR_MS);
+		g->cache.load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ERROR_MS);
 		relation_close(rel, NoLock);
 		return;
 	}
@@ -423,7 +423,7 @@ load_wanted(void)
 	else if (alone)
 		note_hard(&hand.key[0], bytes, RETRY_LARGE_MS);
 	else
-		g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
+		g->cache.load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	relation_close(rel, NoLock);
 }
 
@@ -449,7 +449,7 @@ put_off_keys(void)
 	for (int i = 0; hand.held && i < hand.nkeys; i++)
 		unload_key(hand.g, &hand.key[i]);
 	release();
-	hand.g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
+	hand.g->cache.load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	FlushErrorState();
 	AbortCurrentTransaction();
 }

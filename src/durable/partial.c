@@ -21,12 +21,13 @@
 void
 contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest)
 {
-	g->whole_rows = rows;
-	g->whole_bytes = bytes;
-	g->whole_net = contime_generation_stats(g).net;
-	g->whole_after = 0;
-	g->newest_row = newest;
-	g->partial = true;
+	g->partial.rows = rows;
+	g->partial.bytes = bytes;
+	g->partial.net = contime_generation_stats(g).net;
+	g->partial.retry_after = 0;
+	g->partial.newest_row = newest;
+	Assert(contime_cache_state(g) == CONTIME_CACHE_TRIMMING ||
+		   contime_cache_state(g) == CONTIME_CACHE_PARTIAL);
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		CtArena arena = contime_arena(p);
@@ -72,9 +73,9 @@ contime_unload_keys(ContimeGeneration *g)
 Size
 contime_keys_whole_bytes(ContimeGeneration *g)
 {
-	double rows = (double) g->whole_rows + contime_generation_stats(g).net - g->whole_net;
+	double rows = (double) g->partial.rows + contime_generation_stats(g).net - g->partial.net;
 
-	return (Size) (g->whole_bytes / (double) Max(g->whole_rows, 1) * Max(rows, 0));
+	return (Size) (g->partial.bytes / (double) Max(g->partial.rows, 1) * Max(rows, 0));
 }
 
 bool

@@ -34,7 +34,7 @@ contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other, S
 bool
 contime_is_cache(ContimeGeneration *g)
 {
-	return g->used && !g->dead && contime_cache_state(g) == CONTIME_CACHE_READY;
+	return contime_generation_is_live(g) && contime_cache_is_readable(contime_cache_state(g));
 }
 
 ContimeGeneration *
@@ -47,10 +47,10 @@ contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int m
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		uint64 read = pg_atomic_read_u64(&g->last_read);
+		uint64 read = pg_atomic_read_u64(&g->cache.last_read);
 
 		if (g != but && contime_is_cache(g) && read < before && read > *last_read &&
-			(!whole || !g->partial) && contime_generation_bytes(g) >= LEAST_BYTES &&
+			(!whole || contime_cache_state(g) == CONTIME_CACHE_READY) && contime_generation_bytes(g) >= LEAST_BYTES &&
 			contime_would_help(but, g, more))
 		{
 			before = read;
@@ -68,7 +68,7 @@ contime_memory_is_freeing(const ContimeGeneration *but, Size more)
 	{
 		const ContimeGeneration *g = &contime_shared->generation[i];
 
-		for (int p = 0; g->used && g->dead && p < contime_shared->partitions; p++)
+		for (int p = 0; contime_generation_state(g) == CONTIME_GENERATION_DEAD && p < contime_shared->partitions; p++)
 			if (g->store[p] != 0 && contime_would_help(but, g, more))
 				return true;
 	}
@@ -86,7 +86,7 @@ cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (g != but && contime_is_cache(g) && pg_atomic_read_u64(&g->last_read) < before &&
+		if (g != but && contime_is_cache(g) && pg_atomic_read_u64(&g->cache.last_read) < before &&
 			(level == CONTIME_UNLIMITED || contime_account_is_shared(but, g, level)) &&
 			contime_generation_bytes(g) >= LEAST_BYTES)
 			cold += contime_generation_bytes(g);
@@ -123,7 +123,7 @@ contime_eviction_is_wanted(void)
 bool
 contime_cache_is_tight(ContimeGeneration *g)
 {
-	return g->partial && contime_is_cache(g) && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
+	return contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
 }
 
 ContimeGeneration *

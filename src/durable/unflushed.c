@@ -38,7 +38,7 @@ contime_unflushed_note(ContimeGeneration *g)
 
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
-		pg_atomic_uint64 *note = &g->unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
+		pg_atomic_uint64 *note = &g->cache.unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
 		uint64 expected = 0;
 
 		if (pg_atomic_read_u64(note) == 0 && pg_atomic_compare_exchange_u64(note, &expected, xid))
@@ -73,10 +73,10 @@ contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
-		uint64 xid = pg_atomic_read_u64(&g->unflushed[i]);
+		uint64 xid = pg_atomic_read_u64(&g->cache.unflushed[i]);
 
 		if (xid != 0 && (snapshot == NULL || ct_snapshot_sees(snapshot, xid)) &&
-			check_note(&g->unflushed[i], xid))
+			check_note(&g->cache.unflushed[i], xid))
 			return true;
 	}
 	return false;

@@ -21,7 +21,7 @@ contime_wanted_generation(const ContimeWanted *wanted)
 {
 	ContimeGeneration *g = &contime_shared->generation[wanted->generation];
 
-	return g->used && !g->dead && g->serial == wanted->serial ? g : NULL;
+	return contime_generation_is_live(g) && g->serial == wanted->serial ? g : NULL;
 }
 
 void
@@ -31,8 +31,8 @@ contime_want_key(ContimeGeneration *g, const ContimeKey *key)
 	bool noted;
 
 	/* (Looked at without the lock: there will be other readers.) */
-	if (!g->partial || key->data.len > CONTIME_WANTED_BYTES || wanted->serial != 0 ||
-		GetCurrentTimestamp() < g->load_after)
+	if (contime_cache_state(g) != CONTIME_CACHE_PARTIAL || key->data.len > CONTIME_WANTED_BYTES || wanted->serial != 0 ||
+		GetCurrentTimestamp() < g->cache.load_after)
 		return;
 	SpinLockAcquire(&wanted->mutex);
 	noted = wanted->serial == 0;

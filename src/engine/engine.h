@@ -133,7 +133,7 @@ ct_ptr(const CtArena *arena, CtRef ref)
 #define CT_GUARD_BYTES (256 * 1024)
 
 /*
- * Format a region of `bytes` at `base` (page aligned) for `arenas` arenas.
+ * Format a region of `bytes` at `base` (aligned to 8 bytes) for `arenas` arenas.
  * CT_LIMIT when it is too small for one page per arena, or too large.  Where
  * there are readers without the lock, CT_GUARD_BYTES behind the region must be
  * readable, too.

@@ -86,10 +86,10 @@ ring_forget(int partition)
 	if (oldest->key_bytes != FILLER)
 	{
 		ContimeGeneration *g = &contime_shared->generation[oldest->generation];
-		uint64 lost = pg_atomic_read_u64(&g->lost);
+		uint64 lost = pg_atomic_read_u64(&g->notice.lost);
 
 		while (g->serial == oldest->serial && lost < oldest->seq &&
-			   !pg_atomic_compare_exchange_u64(&g->lost, &lost, oldest->seq))
+			   !pg_atomic_compare_exchange_u64(&g->notice.lost, &lost, oldest->seq))
 			;
 	}
 	part->ring_from += oldest->bytes;
@@ -200,9 +200,9 @@ contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to)
 {
 	ContimeDue due = {.from = from, .to = to};
 	bool was_empty = contime_make_due(g, &due);
-	uint64 lost = pg_atomic_read_u64(&g->lost);
+	uint64 lost = pg_atomic_read_u64(&g->notice.lost);
 
-	while (lost < due.seq && !pg_atomic_compare_exchange_u64(&g->lost, &lost, due.seq))
+	while (lost < due.seq && !pg_atomic_compare_exchange_u64(&g->notice.lost, &lost, due.seq))
 		;
 	if (was_empty)
 		contime_agent_wake(g->database);
@@ -276,8 +276,8 @@ contime_notices_newest(ContimeGeneration *g)
 {
 	uint64 seq;
 
-	SpinLockAcquire(&g->notice_mutex);
-	seq = g->seq;
-	SpinLockRelease(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
+	seq = g->notice.seq;
+	SpinLockRelease(&g->notice.mutex);
 	return seq;
 }

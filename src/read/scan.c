@@ -55,7 +55,7 @@ cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView 
 	 */
 	return !IsolationIsSerializable() && !IsParallelWorker() &&
 		   !contime_capture_pending(table->relid) && !view->snapshot->takenDuringRecovery &&
-		   contime_sees_loaded(&view->plain, &g->loaded) && !contime_cache_lost_rows(g, view);
+		   contime_sees_loaded(&view->plain, &g->cache.loaded) && !contime_cache_lost_rows(g, view);
 }
 
 ContimeScan *
@@ -74,7 +74,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 	if (scan->table->source)
 	{
 		contime_source_check(scan->table);
-		scan->watched = contime_cache_watched(scan->table);
+		scan->watched = contime_cache_watched(scan->table, &scan->partial);
 		if (scan->watched && cache_serves(scan->watched, scan->table, scan->view))
 			scan->generation = scan->watched;
 	}
@@ -245,7 +245,7 @@ is_in_memory(const ContimeScan *scan)
 	if (g == NULL)
 		return false;
 	return scan->by_key ? !contime_oversize_key(g, &scan->key)
-						: !g->partial && !contime_oversize_any(g);
+						: !scan->partial && !contime_oversize_any(g);
 }
 
 /* Start over, for these instants and perhaps others that are not after `until`. */

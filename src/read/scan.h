@@ -77,6 +77,7 @@ struct ContimeScan
 	Relation rel;
 	const ContimeTable *table;
 	ContimeGeneration *generation; /* NULL: nothing is in memory */
+	bool partial;                  /* `watched` lacks keys */
 	ContimeGeneration *watched;    /* where what is read is noted; or NULL */
 	ContimeReferences *held;       /* to its event tables; NULL: it has none */
 	ContimeHeapRead *heap;         /* of a durable table, once it is needed */

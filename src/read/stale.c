@@ -145,7 +145,7 @@ contime_scan_notify_missed(ContimeScan *scan)
 {
 	bool missed = false;
 
-	if (scan->watched == NULL || !scan->watched->partial ||
+	if (scan->watched == NULL || !scan->partial ||
 		contime_scan_earliest(scan) == PG_INT64_MAX)
 		return;
 	pg_memory_barrier(); /* what is read has been noted */

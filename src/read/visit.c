@@ -117,7 +117,7 @@ contime_scan_go_back(ContimeScan *scan, const Mark *mark)
 static ContimeFoldResult
 absent(const ContimeScan *scan)
 {
-	return scan->generation->partial ? CONTIME_FOLD_INCOMPLETE : CONTIME_FOLD_DONE;
+	return scan->partial ? CONTIME_FOLD_INCOMPLETE : CONTIME_FOLD_DONE;
 }
 
 /* A visit to the bound key, as fold.c calls it. */

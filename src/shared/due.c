@@ -36,11 +36,11 @@ contime_make_due(ContimeGeneration *g, ContimeDue *due)
 {
 	bool was_empty;
 
-	SpinLockAcquire(&g->notice_mutex);
-	was_empty = g->due.seq == 0;
-	due->seq = ++g->seq;
-	contime_due_add(&g->due, due);
-	SpinLockRelease(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
+	was_empty = g->notice.due.seq == 0;
+	due->seq = ++g->notice.seq;
+	contime_due_add(&g->notice.due, due);
+	SpinLockRelease(&g->notice.mutex);
 	return was_empty;
 }
 
@@ -52,7 +52,7 @@ contime_notice_reset(ContimeGeneration *g, bool lost)
 	bool was_empty = contime_make_due(g, &due);
 
 	if (lost)
-		pg_atomic_write_u64(&g->lost, due.seq);
+		pg_atomic_write_u64(&g->notice.lost, due.seq);
 	if (was_empty)
 		contime_agent_wake(g->database);
 }

@@ -75,31 +75,28 @@ had_generation(int index)
 static void
 generation_reset(ContimeGeneration *g)
 {
-	g->agreed = false;
-	g->dead = false;
 	g->wants_agent = false;
 	g->truncation_logged = false;
 	g->dropped = g->database_dropped = 0;
 	memset(g->store, 0, sizeof(g->store));
 	g->account = -1;
 	pg_atomic_write_u64(&g->read_watermark, (uint64) PG_INT64_MIN);
-	memset(&g->due, 0, sizeof(g->due));
-	memset(&g->sending, 0, sizeof(g->sending));
+	memset(&g->notice.due, 0, sizeof(g->notice.due));
+	memset(&g->notice.sending, 0, sizeof(g->notice.sending));
 	pg_atomic_write_u64(&g->retained, (uint64) PG_INT64_MIN);
 	pg_atomic_write_u64(&g->newest, (uint64) PG_INT64_MIN);
 	pg_atomic_write_u64(&g->too_late, 0);
-	g->retain = 0;
-	g->retain_xid = 0;
-	g->retain_due = 0;
-	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_NONE);
-	g->load_after = 0;
-	g->partial = false;
+	g->retain.period = 0;
+	g->retain.xid = 0;
+	g->retain.raise_after = 0;
+	pg_atomic_write_u32(&g->cache.state, CONTIME_CACHE_NONE);
+	g->cache.load_after = 0;
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
-		pg_atomic_write_u64(&g->unflushed[i], 0);
-	g->newest_row = PG_INT64_MIN;
-	pg_atomic_write_u32(&g->hold, 0);
-	pg_atomic_write_u32(&g->key_loads, 0);
-	init_oversize(&g->oversize);
+		pg_atomic_write_u64(&g->cache.unflushed[i], 0);
+	g->partial.newest_row = PG_INT64_MIN;
+	pg_atomic_write_u32(&g->partial.hold, 0);
+	pg_atomic_write_u32(&g->partial.loads, 0);
+	init_oversize(&g->cache.oversize);
 }
 
 /* Fill a free slot, and put it on top of the chain; NULL: there is none for this owner. */
@@ -119,7 +116,6 @@ generation_new(const Opening *opening)
 		return NULL;
 	g = &contime_shared->generation[index];
 	generation_reset(g);
-	g->agreed = opening->xid == 0;
 	g->database = opening->database;
 	g->relation = opening->relation;
 	g->owner = opening->owner;
@@ -130,14 +126,15 @@ generation_new(const Opening *opening)
 	if (!found)
 		pg_atomic_write_u64(&g->read_watermark,
 							pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
-	pg_atomic_write_u64(&g->last_read, (uint64) g->since);
+	pg_atomic_write_u64(&g->cache.last_read, (uint64) g->since);
 	g->reset_due = opening->reset_due || had_generation(g->older);
-	g->opened =
-		Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].seq + 1);
-	g->seq = g->sent = g->opened;
-	pg_atomic_write_u64(&g->lost, g->reset_due ? g->opened : 0);
+	g->notice.opened =
+		Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].notice.seq + 1);
+	g->notice.seq = g->notice.sent = g->notice.opened;
+	pg_atomic_write_u64(&g->notice.lost, g->reset_due ? g->notice.opened : 0);
 	entry->newest = index;
 	contime_slot_take(index);
+	contime_generation_change_state(index, opening->xid == 0 ? CONTIME_GENERATION_OPEN : CONTIME_GENERATION_OPENING);
 	return g;
 }
 
@@ -221,7 +218,7 @@ serves_as_new(const ContimeGeneration *newest, uint64 xid)
 	if (xid == 0)
 		return newest->xid == 0;
 	return contime_generation_is_opened(newest) && contime_generation_is_empty(newest) &&
-		   pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache) ==
+		   pg_atomic_read_u32(&unconstify(ContimeGeneration *, newest)->cache.state) ==
 			   CONTIME_CACHE_NONE;
 }
 
@@ -267,13 +264,14 @@ is_idle(ContimeGeneration *g)
 	CtStats stats;
 	bool due;
 
-	if (!g->used || g->dead || !g->agreed || g->dropped != 0 ||
+	if (contime_generation_state(g) != CONTIME_GENERATION_OPEN || g->dropped != 0 ||
 		contime_cache_state(g) == CONTIME_CACHE_LOADING ||
-		(g->ticks && contime_retained(g) != PG_INT64_MIN))
+		contime_cache_state(g) == CONTIME_CACHE_TRIMMING ||
+		(g->retain.ticks && contime_retained(g) != PG_INT64_MIN))
 		return false;
-	SpinLockAcquire(&g->notice_mutex);
-	due = g->due.seq != 0 || g->sending.seq != 0;
-	SpinLockRelease(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
+	due = g->notice.due.seq != 0 || g->notice.sending.seq != 0;
+	SpinLockRelease(&g->notice.mutex);
 	stats = contime_generation_stats(g);
 	return !due && stats.keys == 0 && stats.recent == 0;
 }
@@ -388,7 +386,7 @@ static bool
 slots_return(void)
 {
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
-		if (contime_shared->generation[i].dead)
+		if (contime_generation_state(&contime_shared->generation[i]) == CONTIME_GENERATION_DEAD)
 			return true;
 	return false;
 }
@@ -419,7 +417,7 @@ contime_generation_replace(Oid relation)
 	if (g)
 	{
 		contime_registry_lock(LW_EXCLUSIVE);
-		if (!g->dead)
+		if (contime_generation_is_live(g))
 			contime_chain_end(g - contime_shared->generation);
 		contime_registry_unlock();
 	}
@@ -435,7 +433,7 @@ contime_generation_end(ContimeGeneration *g)
 
 	/* What follows it is in force already, or may be. */
 	contime_registry_lock(LW_EXCLUSIVE);
-	ended = g->used && !g->dead && g->dropped == 0 &&
+	ended = contime_generation_is_live(g) && g->dropped == 0 &&
 			contime_chain_newest(opening.database, opening.relation) == index;
 	if (ended)
 	{

@@ -41,21 +41,21 @@ contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
 void
 contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
-	pg_atomic_fetch_add_u32(&g->key_loads, 1);
-	contime_note_loaded(&g->key_loaded, snapshot);
-	pg_atomic_fetch_add_u32(&g->key_loads, 1);
+	pg_atomic_fetch_add_u32(&g->partial.loads, 1);
+	contime_note_loaded(&g->partial.loaded, snapshot);
+	pg_atomic_fetch_add_u32(&g->partial.loads, 1);
 }
 
 /* A later snapshot sees all that earlier ones did: only the last one counts. */
 bool
 contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
-	uint32 loads = pg_atomic_read_u32(&g->key_loads);
+	uint32 loads = pg_atomic_read_u32(&g->partial.loads);
 	ContimeLoaded loaded;
 
 	pg_read_barrier();
-	loaded = g->key_loaded;
+	loaded = g->partial.loaded;
 	pg_read_barrier();
-	return loads % 2 == 0 && pg_atomic_read_u32(&g->key_loads) == loads &&
+	return loads % 2 == 0 && pg_atomic_read_u32(&g->partial.loads) == loads &&
 		   contime_sees_loaded(snapshot, &loaded);
 }

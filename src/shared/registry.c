@@ -1,41 +1,47 @@
 /*
  * registry.c
- *	  Shared memory: one region of events, a lock per partition, and the
- *	  registry of generations.
+ *	  Which generation of a table is in force.
  *
- *	  ContimeShared ─ generation[]: one table's events since its first use or TRUNCATE
- *	  │                 └ store[p]: its share of partition p, in the region
- *	  ├ partition[]: lock, worker
- *	  └ agent[]: one per database that has one
- *	  contime_region: what the engine allocates from, an arena per partition
- *	  rings: notices, one for each partition (notify/notices.c)
- *	  registry hash: (database, relation) -> newest generation
+ * A generation holds a table's events from its first use or a TRUNCATE on.  The
+ * generations of one table form a chain, the newest first; a hash table in shared
+ * memory finds it by database and relation.
  *
- * A slot for a generation is taken when a table first gets an event, when a
- * durable table is first read, and when a table that has a generation is
- * truncated.  CREATE and DROP take none.  An owner of tables may have as many
- * slots as are free: one role can take half of them, two a third each, and some
- * are always left for another role.
+ *	  FREE ── generation_new ──► OPENING ── contime_settled_enter ──► OPEN
+ *	    ▲           └─ without a transaction ───────────────────────► OPEN
+ *	    │                           │ rolled back       replaced, dropped │
+ *	    └── contime_slot_return ── DEAD ◄────── contime_chain_kill ───────┘
  *
- * Locks, in the order in which they may be taken; nobody holds two partitions:
- *	  registry lock: the hash, the chains, generation[].used and the map of slots
- *	  partition lock p: arena p and everything in it, generation[].store[p]
+ *	  state     what holds
+ *	  FREE      the slot is in no chain, and its stores are 0
+ *	  OPENING   in a chain; in force for the transaction that opened it alone
+ *	  OPEN      in a chain; in force unless a newer one is, or the table is dropped
+ *	  DEAD      in no chain; the workers free its stores
+ *
+ * contime_generation_change_state() (slots.c) makes every change.
+ *
+ * A slot is taken when a table first gets an event, when a durable table is first
+ * read, and when a table that has a generation is truncated.  CREATE and DROP take
+ * none.  A role may own as many tables with a slot as there are free slots: one
+ * role can take half of all slots, two roles a third each, and some are always
+ * left for another role.
  *
  * Invariants:
- *	  1. generation[].store[p] is set by an inserting backend that holds
- *	     partition p exclusively, and cleared only by worker p.
- *	  2. A generation's slot is reused only when it is dead and all its stores
- *	     are 0, so a worker may look at a store without the registry lock.  A
- *	     process that decides on a generation without the lock compares its
- *	     serial under the lock before it acts.
- *	  3. The generation in force is the newest whose transaction is the
- *	     reader's own or committed.  Everybody who uses one holds a lock on
- *	     the relation until the end of the transaction, so no other
- *	     transaction's TRUNCATE or DROP is pending meanwhile.
- *	  4. A chain has no dead generation.
+ *	  1. generation[].store[p] is set by an inserting backend that holds the lock
+ *	     of partition p in exclusive mode, and cleared by worker p alone.
+ *	  2. A slot is reused only when its generation is DEAD and all its stores are
+ *	     0, so a worker may look at a store without the registry lock.  A process
+ *	     that decides on a generation without the lock compares its serial under
+ *	     the lock before it acts.
+ *	  3. The generation in force is the newest whose transaction is the reader's
+ *	     own or has committed.  Every process that uses one holds a lock on the
+ *	     relation until the end of its transaction, so no other transaction's
+ *	     TRUNCATE or DROP is pending meanwhile.
+ *	  4. A chain has no DEAD generation.
  *
- * Not here: what is in the region (engine/), who frees dead generations
- * (worker.c), what a table looks like (table.c).
+ * Concurrency: chains, states and the map of slots change under the registry lock.
+ *
+ * Not here: how generations are opened and ended (generations.c), who frees DEAD
+ * ones (sweep.c, worker/worker.c), what a table looks like (table/).
  */
 #include "postgres.h"
 
@@ -55,7 +61,7 @@
 ContimeCacheState
 contime_cache_state(ContimeGeneration *g)
 {
-	return (ContimeCacheState) pg_atomic_read_u32(&g->cache);
+	return (ContimeCacheState) pg_atomic_read_u32(&g->cache.state);
 }
 
 int64
@@ -154,10 +160,11 @@ contime_chain_kill(int index)
 {
 	ContimeGeneration *g = &contime_shared->generation[index];
 
-	if (!g->dead)
+	if (contime_generation_is_live(g))
 		chain_remove(index);
 	g->older = -1;
-	g->dead = true;
+	if (contime_generation_state(g) != CONTIME_GENERATION_DEAD)
+		contime_generation_change_state(index, CONTIME_GENERATION_DEAD);
 	if (contime_generation_is_empty(g))
 		contime_slot_return(index);
 }
@@ -177,7 +184,7 @@ contime_chain_end(int index)
 bool
 contime_generation_is_opened(const ContimeGeneration *g)
 {
-	return g->agreed || TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
+	return contime_generation_state(g) == CONTIME_GENERATION_OPEN || TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
 }
 
 void
@@ -218,10 +225,10 @@ contime_settled_enter(const Settled *settled)
 {
 	ContimeGeneration *g = &contime_shared->generation[settled->index];
 
-	if (!g->used || g->serial != settled->serial || g->dead)
+	if (g->serial != settled->serial || !contime_generation_is_live(g))
 		return;
 	if (settled->xid != 0 && settled->opener == CONTIME_XACT_COMMITTED)
-		g->agreed = true;
+		contime_generation_change_state(settled->index, CONTIME_GENERATION_OPEN);
 	if (settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_ABORTED)
 		g->dropped = 0;
 	if (settled->database_dropped == g->database_dropped &&

@@ -99,6 +99,12 @@ extern int contime_slot_find(void);
 
 extern void contime_slot_take(int index);
 
+/*
+ * Change the state of the generation in a slot, as the diagram in registry.c
+ * allows.  Under the registry lock in exclusive mode.
+ */
+extern void contime_generation_change_state(int index, ContimeGenerationState to);
+
 extern void contime_slot_return(int index);
 
 /* How many slots the tables of an owner take. */

@@ -36,16 +36,36 @@
 #define CONTIME_LOAD_XIDS 32    /* transactions under way while a cache is loaded that are noted */
 #define CONTIME_MAX_SUSPECTS 16 /* tables that are remembered to have killed a worker */
 
-/* A durable table's events in memory; of other tables, none. */
+/*
+ * The cache of a durable table (durable/cache.c has the diagram); tables in
+ * memory stay in the first state.
+ */
 typedef enum ContimeCacheState
 {
 	CONTIME_CACHE_NONE = 0,
-	CONTIME_CACHE_WANTED,  /* somebody has read */
-	CONTIME_CACHE_LOADING, /* who writes has rows captured */
-	CONTIME_CACHE_READY,   /* it may be read */
-	CONTIME_CACHE_BROKEN,  /* a row may be missing: to be replaced */
-	CONTIME_CACHE_REFUSED  /* it cannot be loaded for now */
+	CONTIME_CACHE_WANTED,   /* a backend has read the table: a loader is to load it */
+	CONTIME_CACHE_LOADING,  /* rows that are written are captured, and the others loaded */
+	CONTIME_CACHE_TRIMMING, /* not all fits: what was loaded is removed, rows are captured */
+	CONTIME_CACHE_READY,    /* readable: it has all keys */
+	CONTIME_CACHE_PARTIAL,  /* readable: keys that it lacks are read from the event tables */
+	CONTIME_CACHE_BROKEN,   /* a row may be missing: to be replaced */
+	CONTIME_CACHE_REFUSED   /* it cannot be loaded for now */
 } ContimeCacheState;
+#define CONTIME_CACHE_STATES (CONTIME_CACHE_REFUSED + 1)
+
+/* Readers may find in it what their snapshots see. */
+static inline bool
+contime_cache_is_readable(ContimeCacheState state)
+{
+	return state == CONTIME_CACHE_READY || state == CONTIME_CACHE_PARTIAL;
+}
+
+/* Rows that are written to the event tables are added to it. */
+static inline bool
+contime_cache_is_captured(ContimeCacheState state)
+{
+	return state >= CONTIME_CACHE_LOADING && state <= CONTIME_CACHE_PARTIAL;
+}
 
 /* What is due to be told of a table; seq = 0: nothing. */
 typedef struct ContimeDue
@@ -76,62 +96,112 @@ typedef struct ContimeOversize
 } ContimeOversize;
 
 /*
- * The events of one table from its first use or a TRUNCATE on.  The newest
- * whose transaction is the reader's own or committed is in force, unless such
- * a transaction has dropped it.
+ * The life of a generation (shared/registry.c has the diagram).
+ */
+typedef enum ContimeGenerationState
+{
+	CONTIME_GENERATION_FREE = 0, /* the slot is free */
+	CONTIME_GENERATION_OPENING,  /* the transaction that opened it is not known to have committed */
+	CONTIME_GENERATION_OPEN,     /* that transaction has committed */
+	CONTIME_GENERATION_DEAD      /* in no chain: workers free its stores, then its slot */
+} ContimeGenerationState;
+
+/*
+ * The events of one table from its first use or a TRUNCATE on.  In force is the
+ * newest one whose transaction is the reader's own or has committed, unless
+ * such a transaction has dropped the table.
  */
 typedef struct ContimeGeneration
 {
-	bool used;
-	bool agreed;            /* xid is known to have committed */
-	bool dead;              /* in no chain any more: to be freed by the workers */
-	bool wants_agent;       /* first data came: start the database's agent */
-	bool truncation_logged; /* it was logged that some fate is not known any more */
+	/* Changed under the registry lock.  Without it, what is read may be outdated. */
+	pg_atomic_uint32 state; /* ContimeGenerationState */
 	Oid database;
 	Oid relation;
-	Oid owner;                        /* of the table, when this was opened */
-	uint64 xid;                       /* the transaction that opened it; 0: always in force */
-	uint64 dropped;                   /* the transaction that drops its table; 0: none */
-	uint64 database_dropped;          /* likewise, its database */
-	uint64 serial;                    /* order among the generations of a table */
-	int older;                        /* index of the one before it, or -1 */
-	TimestampTz since;                /* remembers from here */
-	CtRef store[CONTIME_MAX_WORKERS]; /* by partition; 0 until needed */
-	int account;                      /* that its bytes are charged to, or -1 (accounts.c) */
-	pg_atomic_uint64 read_watermark;  /* latest instant read (as int64) */
-	bool reset_due;                   /* an earlier life of the table: a reset is due */
-	uint64 opened;                    /* its notices have greater numbers */
-	pg_atomic_uint64 lost;            /* those up to here cannot be replayed */
-	slock_t notice_mutex;             /* of what follows: notify/notices.c */
-	uint64 seq;                       /* number of the last notice */
-	ContimeDue due;
-	ContimeDue sending;                            /* what the agent is about to commit */
-	uint64 sent;                                   /* the agent has committed up to this number */
-	pg_atomic_uint64 retained;                     /* earliest instant answered (as int64), */
-	pg_atomic_uint64 newest;                       /* newest that committed, on a logical clock */
-	pg_atomic_uint64 too_late;                     /* events ignored */
-	slock_t retain_mutex;                          /* of what follows: retention.c */
-	bool ticks;                                    /* is its clock a logical one? */
-	int64 retain;                                  /* instants to be answered; 0: all of them */
-	int64 retain_next;                             /* the same, once this has committed: */
-	uint64 retain_xid;                             /* 0: no ALTER is under way */
-	TimestampTz retain_due;                        /* raise `retained` not before */
-	pg_atomic_uint32 cache;                        /* ContimeCacheState, and of a cache (cache.c): */
-	TimestampTz load_after;                        /* refused until then */
-	pg_atomic_uint64 last_read;                    /* when, to the second (as TimestampTz) */
-	ContimeLoaded loaded;                          /* the snapshot that was loaded */
-	pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED]; /* transactions: unflushed.c; 0: free */
-	bool partial;                                  /* not all keys are in it (durable/key_loader.c), */
-	uint64 whole_rows;                             /* which were so many events when it lost some, */
-	Size whole_bytes;                              /* and took so much; */
-	int64 whole_net;                               /* so many more have come by then; */
-	int64 newest_row;                              /* it has no event after this instant */
-	TimestampTz whole_after;                       /* that is not tried again until then */
-	pg_atomic_uint32 hold;                         /* odd: a loader has the batches, no worker */
-	pg_atomic_uint32 key_loads;                    /* odd: this is being changed: */
-	ContimeLoaded key_loaded;                      /* the snapshot that keys were loaded by last */
-	ContimeOversize oversize;                      /* rows that are left out of it */
+	Oid owner;               /* of the table, when this was opened */
+	uint64 xid;              /* the transaction that opened it; 0: always in force */
+	uint64 dropped;          /* the transaction that drops its table; 0: none */
+	uint64 database_dropped; /* likewise, its database */
+	uint64 serial;           /* order among the generations of a table */
+	int older;               /* index of the next older one in the chain, or -1 */
+	int account;             /* that its bytes are charged to, or -1 (accounts.c) */
+	bool reset_due;          /* the table had an earlier life: listeners get a reset */
+	TimestampTz since;       /* when it was opened */
+
+	/* Changed under the partition's lock. */
+	CtRef store[CONTIME_MAX_WORKERS]; /* 0 until needed */
+
+	/* Changed without a lock: hints, and instants that only grow (as int64). */
+	bool wants_agent;                /* the first data came: start the database's agent */
+	bool truncation_logged;          /* a transaction's status is truncated, which was logged */
+	pg_atomic_uint64 read_watermark; /* the latest instant that was read */
+	pg_atomic_uint64 retained;       /* the earliest instant that is answered */
+	pg_atomic_uint64 newest;         /* of a logical clock: the newest event that committed */
+	pg_atomic_uint64 too_late;       /* events that were ignored as too late */
+
+	/* What listeners have yet to be notified of (due.c). */
+	struct
+	{
+		slock_t mutex;         /* protects all but `lost` */
+		uint64 opened;         /* the numbers of this generation's notices are greater */
+		uint64 seq;            /* number of the last notice */
+		ContimeDue due;        /* not sent yet */
+		ContimeDue sending;    /* the agent is about to commit it */
+		uint64 sent;           /* the agent has committed up to this number */
+		pg_atomic_uint64 lost; /* notices up to this number cannot be replayed */
+	} notice;
+
+	/* How far back the table goes (store/retention.c). */
+	struct
+	{
+		slock_t mutex;
+		bool ticks;              /* a logical clock */
+		int64 period;            /* in instants; 0: all of them are retained */
+		int64 next_period;       /* once this transaction has committed: */
+		uint64 xid;              /* 0: no ALTER is under way */
+		TimestampTz raise_after; /* `retained` is raised no earlier */
+	} retain;
+
+	/* The cache of a durable table (durable/cache.c). */
+	struct
+	{
+		pg_atomic_uint32 state;     /* ContimeCacheState: changed by compare-and-exchange */
+		TimestampTz load_after;     /* refused until then */
+		pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
+		ContimeLoaded loaded;       /* written before the cache becomes readable */
+		ContimeOversize oversize;   /* rows that are left out */
+
+		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
+		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];
+	} cache;
+
+	/* A cache that has not all keys (durable/partial.c); changed by its loader. */
+	struct
+	{
+		uint64 rows;             /* of all keys, when it became partial; */
+		Size bytes;              /* that they would take; */
+		int64 net;               /* the engine's count of events then */
+		int64 newest_row;        /* no event that was not captured is later than this */
+		TimestampTz retry_after; /* it is not loaded whole before */
+		pg_atomic_uint32 hold;   /* odd: the loader has the batches, no worker takes any */
+		pg_atomic_uint32 loads;  /* odd: `loaded` is being changed */
+		ContimeLoaded loaded;    /* the snapshot by which keys were loaded last */
+	} partial;
 } ContimeGeneration;
+
+static inline ContimeGenerationState
+contime_generation_state(const ContimeGeneration *g)
+{
+	return (ContimeGenerationState) pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->state);
+}
+
+/* In a chain: it is in force for somebody, or may be. */
+static inline bool
+contime_generation_is_live(const ContimeGeneration *g)
+{
+	ContimeGenerationState state = contime_generation_state(g);
+
+	return state == CONTIME_GENERATION_OPENING || state == CONTIME_GENERATION_OPEN;
+}
 
 static inline bool
 contime_is_held(uint32 hold)

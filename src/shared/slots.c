@@ -51,21 +51,41 @@ contime_slot_find(void)
 void
 contime_slot_take(int index)
 {
-	contime_shared->generation[index].used = true;
 	contime_shared->slot_map[index / 64] |= UINT64CONST(1) << (index % 64);
 	contime_shared->slots_used++;
 	contime_shared->highest = Max(contime_shared->highest, index + 1);
 }
 
 void
+contime_generation_change_state(int index, ContimeGenerationState to)
+{
+	static const char *const name[] = {"free", "opening", "open", "dead"};
+	static const uint8 allowed[] = {
+		[CONTIME_GENERATION_FREE] = 1 << CONTIME_GENERATION_OPENING | 1 << CONTIME_GENERATION_OPEN,
+		[CONTIME_GENERATION_OPENING] = 1 << CONTIME_GENERATION_OPEN | 1 << CONTIME_GENERATION_DEAD,
+		[CONTIME_GENERATION_OPEN] = 1 << CONTIME_GENERATION_DEAD,
+		[CONTIME_GENERATION_DEAD] = 1 << CONTIME_GENERATION_FREE,
+	};
+	ContimeGeneration *g = &contime_shared->generation[index];
+	ContimeGenerationState from = contime_generation_state(g);
+
+	Assert(LWLockHeldByMeInMode(contime_registry_lwlock, LW_EXCLUSIVE));
+	if ((allowed[from] & 1 << to) == 0)
+		elog(PANIC, "generation %d cannot change from %s to %s", index, name[from], name[to]);
+	pg_atomic_write_u32(&g->state, to);
+	elog(DEBUG2, "generation " UINT64_FORMAT " of relation %u: %s -> %s", g->serial, g->relation,
+		 name[from], name[to]);
+}
+
+void
 contime_slot_return(int index)
 {
 	contime_account_release(&contime_shared->generation[index]);
-	contime_shared->generation[index].used = false;
+	contime_generation_change_state(index, CONTIME_GENERATION_FREE);
 	contime_shared->slot_map[index / 64] &= ~(UINT64CONST(1) << (index % 64));
 	contime_shared->slots_used--;
 	while (contime_shared->highest > 0 &&
-		   !contime_shared->generation[contime_shared->highest - 1].used)
+		   contime_generation_state(&contime_shared->generation[contime_shared->highest - 1]) == CONTIME_GENERATION_FREE)
 		contime_shared->highest--;
 }
 

@@ -119,14 +119,15 @@ shared_format(void)
 	on_shmem_exit(remember_suspects, (Datum) 0);
 	for (int i = 0; i < contime_shared->slots; i++)
 	{
-		SpinLockInit(&contime_shared->generation[i].notice_mutex);
-		SpinLockInit(&contime_shared->generation[i].retain_mutex);
+		pg_atomic_init_u32(&contime_shared->generation[i].state, CONTIME_GENERATION_FREE);
+		SpinLockInit(&contime_shared->generation[i].notice.mutex);
+		SpinLockInit(&contime_shared->generation[i].retain.mutex);
 		pg_atomic_init_u64(&contime_shared->generation[i].read_watermark, 0);
-		pg_atomic_init_u32(&contime_shared->generation[i].cache, CONTIME_CACHE_NONE);
-		pg_atomic_init_u32(&contime_shared->generation[i].hold, 0);
-		pg_atomic_init_u32(&contime_shared->generation[i].key_loads, 0);
-		pg_atomic_init_u64(&contime_shared->generation[i].last_read, 0);
-		pg_atomic_init_u64(&contime_shared->generation[i].lost, 0);
+		pg_atomic_init_u32(&contime_shared->generation[i].cache.state, CONTIME_CACHE_NONE);
+		pg_atomic_init_u32(&contime_shared->generation[i].partial.hold, 0);
+		pg_atomic_init_u32(&contime_shared->generation[i].partial.loads, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].cache.last_read, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].notice.lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].too_late, 0);

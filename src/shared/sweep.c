@@ -29,7 +29,7 @@ settle_generation(int index)
 	bool pending;
 
 	contime_settled_note(&settled, index);
-	if (!g->dead)
+	if (contime_generation_is_live(g))
 	{
 		/* One that is forgotten stays until its table is truncated or dropped. */
 		contime_settled_find(&settled);
@@ -37,7 +37,7 @@ settle_generation(int index)
 			return true;
 		if (settled.opener == CONTIME_XACT_TRUNCATED && !contime_settled_is_gone(&settled))
 			return true;
-		if (g->agreed && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 &&
+		if (contime_generation_state(g) == CONTIME_GENERATION_OPEN && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 &&
 			!g->reset_due)
 			return false;
 	}
@@ -45,16 +45,16 @@ settle_generation(int index)
 		return true;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	if (g->used && g->serial == settled.serial && g->dead && contime_generation_is_empty(g))
+	if (g->serial == settled.serial && contime_generation_state(g) == CONTIME_GENERATION_DEAD && contime_generation_is_empty(g))
 		contime_slot_return(index);
 	contime_settled_enter(&settled);
-	if (g->used && g->serial == settled.serial && !g->dead && g->agreed)
+	if (g->serial == settled.serial && contime_generation_state(g) == CONTIME_GENERATION_OPEN)
 	{
 		contime_chain_end(g->older);
 		reset = g->reset_due;
 		g->reset_due = false;
 	}
-	pending = g->used && (g->dead || g->dropped != 0 || g->database_dropped != 0 || !g->agreed);
+	pending = contime_generation_state(g) != CONTIME_GENERATION_FREE && (contime_generation_state(g) != CONTIME_GENERATION_OPEN || g->dropped != 0 || g->database_dropped != 0);
 	contime_registry_unlock();
 	if (reset)
 		contime_notice_reset(g, false);

@@ -71,9 +71,9 @@ put_reconciliations(const Reconciliations *result, const ContimeTable *table, Co
 	int count;
 
 	notices = contime_notices_between(g, since > newest ? 0 : since, newest, &count);
-	lost = pg_atomic_read_u64(&g->lost);
-	if (since < lost || since > newest || (since != 0 && since < g->opened))
-		put_reconciliation(result, table, Max(lost, g->opened), NULL);
+	lost = pg_atomic_read_u64(&g->notice.lost);
+	if (since < lost || since > newest || (since != 0 && since < g->notice.opened))
+		put_reconciliation(result, table, Max(lost, g->notice.opened), NULL);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -85,6 +85,7 @@ put_reconciliations(const Reconciliations *result, const ContimeTable *table, Co
 Datum
 contime_reconciliations(PG_FUNCTION_ARGS)
 {
+	bool partial;
 	Relation rel;
 	const ContimeTable *table;
 	Reconciliations result;
@@ -106,7 +107,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 
 	/* What changes of a durable table is known while it is in memory. */
 	contime_source_check(table);
-	g = table->source ? contime_cache_watched(table) : contime_generation(table->relid);
+	g = table->source ? contime_cache_watched(table, &partial) : contime_generation(table->relid);
 	if (PG_ARGISNULL(1))
 		;
 	else if (g)

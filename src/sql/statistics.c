@@ -109,7 +109,9 @@ may_see_counters(Oid relid)
 static const char *const cache_states[] = {
 	[CONTIME_CACHE_WANTED] = "wanted",
 	[CONTIME_CACHE_LOADING] = "loading",
+	[CONTIME_CACHE_TRIMMING] = "loading",
 	[CONTIME_CACHE_READY] = "ready",
+	[CONTIME_CACHE_PARTIAL] = "partial",
 	[CONTIME_CACHE_BROKEN] = "broken",
 	[CONTIME_CACHE_REFUSED] = "refused",
 };
@@ -133,7 +135,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		CtStats stats;
 		int64 retained = contime_retained(g);
 
-		if (!g->used || g->dead || g->database != MyDatabaseId || !may_see_counters(g->relation) ||
+		if (!contime_generation_is_live(g) || g->database != MyDatabaseId || !may_see_counters(g->relation) ||
 			contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);
@@ -157,13 +159,13 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		values[10] = UInt64GetDatum(stats.bytes);
 		values[11] = TimestampTzGetDatum(g->since);
 		values[12] = TimestampTzGetDatum(retained);
-		nulls[12] = g->ticks || retained == PG_INT64_MIN;
+		nulls[12] = g->retain.ticks || retained == PG_INT64_MIN;
 		values[13] = Int64GetDatum(retained);
-		nulls[13] = !g->ticks || retained == PG_INT64_MIN;
+		nulls[13] = !g->retain.ticks || retained == PG_INT64_MIN;
 		nulls[14] = cache == CONTIME_CACHE_NONE;
 		if (!nulls[14])
 			values[14] = CStringGetTextDatum(
-				cache == CONTIME_CACHE_READY && g->partial ? "partial" : cache_states[cache]);
+				cache_states[cache]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

@@ -76,7 +76,7 @@ note_changing(const ContimeGeneration *g)
 static inline bool
 may_take(const ContimeGeneration *g, uint32 hold)
 {
-	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->hold) == hold;
+	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->partial.hold) == hold;
 }
 
 /*

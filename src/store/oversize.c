@@ -50,7 +50,7 @@ bit_number(uint64 hash)
 void
 contime_oversize_note(ContimeGeneration *g, const uint64 *hash)
 {
-	ContimeOversize *oversize = &g->oversize;
+	ContimeOversize *oversize = &g->cache.oversize;
 	uint32 bit = hash ? bit_number(*hash) : 0;
 
 	if (hash)
@@ -67,7 +67,7 @@ contime_oversize_note(ContimeGeneration *g, const uint64 *hash)
 bool
 contime_oversize_any(const ContimeGeneration *g)
 {
-	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->oversize.any) != 0;
+	return pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->cache.oversize.any) != 0;
 }
 
 bool
@@ -80,7 +80,7 @@ contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key)
 	if (!contime_oversize_any(g))
 		return false;
 	pg_read_barrier();
-	return (pg_atomic_read_u64(&unconstify(ContimeGeneration *, g)->oversize.bit[bit / 64]) >>
+	return (pg_atomic_read_u64(&unconstify(ContimeGeneration *, g)->cache.oversize.bit[bit / 64]) >>
 				(bit % 64) &
 			1) != 0;
 }

@@ -54,20 +54,20 @@ advance(ContimeGeneration *g)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	SpinLockAcquire(&g->retain_mutex);
-	if (g->retain_xid == 0 && g->retain != 0 && now >= g->retain_due)
+	SpinLockAcquire(&g->retain.mutex);
+	if (g->retain.xid == 0 && g->retain.period != 0 && now >= g->retain.raise_after)
 	{
-		int64 edge = g->ticks ? contime_read_instant(&g->newest) : now;
+		int64 edge = g->retain.ticks ? contime_read_instant(&g->newest) : now;
 		int64 from;
 
-		if (!pg_sub_s64_overflow(edge, g->retain, &from) && (g->ticks || from >= MIN_TIMESTAMP))
+		if (!pg_sub_s64_overflow(edge, g->retain.period, &from) && (g->retain.ticks || from >= MIN_TIMESTAMP))
 		{
 			/* Ticks may come to an end: the last step may be a small one. */
 			raise_instant(&g->retained, from);
-			g->retain_due = now + (g->ticks ? USECS_PER_SEC : Max(g->retain / 100, USECS_PER_SEC));
+			g->retain.raise_after = now + (g->retain.ticks ? USECS_PER_SEC : Max(g->retain.period / 100, USECS_PER_SEC));
 		}
 	}
-	SpinLockRelease(&g->retain_mutex);
+	SpinLockRelease(&g->retain.mutex);
 }
 
 /* The transaction whose ALTER it is, while it is under way; or 0. */
@@ -88,24 +88,24 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 	uint64 xid;
 
 	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
-	if (g->retain_xid == 0 && g->retain == table->retain)
+	if (g->retain.xid == 0 && g->retain.period == table->retain)
 	{
-		if (g->retain != 0 && g->retain_due == 0)
+		if (g->retain.period != 0 && g->retain.raise_after == 0)
 			advance(g);
 		return;
 	}
 	xid = altering_xid(table);
-	if (xid != 0 && g->retain_xid == xid && g->retain_next == table->retain)
+	if (xid != 0 && g->retain.xid == xid && g->retain.next_period == table->retain)
 		return;
-	SpinLockAcquire(&g->retain_mutex);
-	g->ticks = table->time_type == INT8OID;
-	g->retain_xid = xid;
-	g->retain_due = 0;
+	SpinLockAcquire(&g->retain.mutex);
+	g->retain.ticks = table->time_type == INT8OID;
+	g->retain.xid = xid;
+	g->retain.raise_after = 0;
 	if (xid == 0)
-		g->retain = table->retain;
+		g->retain.period = table->retain;
 	else
-		g->retain_next = table->retain;
-	SpinLockRelease(&g->retain_mutex);
+		g->retain.next_period = table->retain;
+	SpinLockRelease(&g->retain.mutex);
 	if (xid == 0)
 		advance(g);
 	for (int p = 0; p < contime_shared->partitions; p++)
@@ -116,7 +116,7 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 static bool
 resolve_retention(ContimeGeneration *g)
 {
-	uint64 xid = g->retain_xid;
+	uint64 xid = g->retain.xid;
 	ContimeXactStatus xact_status;
 	bool committed;
 
@@ -126,14 +126,14 @@ resolve_retention(ContimeGeneration *g)
 	if (xact_status == CONTIME_XACT_IN_PROGRESS)
 		return true;
 	committed = xact_status == CONTIME_XACT_COMMITTED;
-	SpinLockAcquire(&g->retain_mutex);
-	if (g->retain_xid == xid)
+	SpinLockAcquire(&g->retain.mutex);
+	if (g->retain.xid == xid)
 	{
-		g->retain_xid = committed ? 0 : UNTIL_USED;
+		g->retain.xid = committed ? 0 : UNTIL_USED;
 		if (committed)
-			g->retain = g->retain_next;
+			g->retain.period = g->retain.next_period;
 	}
-	SpinLockRelease(&g->retain_mutex);
+	SpinLockRelease(&g->retain.mutex);
 	return false;
 }
 
@@ -153,7 +153,7 @@ bool
 contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
 {
 	raise_instant(&g->newest, newest);
-	if (g->retain == 0)
+	if (g->retain.period == 0)
 		return false;
 	advance(g);
 	*from = contime_read_instant(&g->retained);

@@ -372,6 +372,19 @@ make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSche
 	return ct_store_redefine(&arena, g->store[partition], merged);
 }
 
+/*
+ * True if a new store must not claim to have all events of its keys.  A broken
+ * cache may have been a partial one, which some scans still read.
+ */
+static bool
+may_lack_keys(ContimeGeneration *g)
+{
+	ContimeCacheState state = contime_cache_state(g);
+
+	return state == CONTIME_CACHE_TRIMMING || state == CONTIME_CACHE_PARTIAL ||
+		   state == CONTIME_CACHE_BROKEN;
+}
+
 CtStatus
 contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int partition, bool *first,
 					   int *conflict)
@@ -401,8 +414,8 @@ contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 		status = ct_store_create(&arena, merged, &store);
 		if (status == CT_OK && table->source)
 			ct_store_keep(&arena, store);
-		if (status == CT_OK && g->partial)
-			ct_store_make_partial(&arena, store, g->newest_row);
+		if (status == CT_OK && may_lack_keys(g))
+			ct_store_make_partial(&arena, store, g->partial.newest_row);
 		if (status == CT_OK)
 			g->store[partition] = store;
 	}

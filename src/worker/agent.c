@@ -85,12 +85,12 @@
 static bool
 take_due(ContimeGeneration *g, ContimeDue *taken)
 {
-	SpinLockAcquire(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
 	g->wants_agent = false;
-	contime_due_add(&g->sending, &g->due);
-	g->due.seq = 0;
-	*taken = g->sending;
-	SpinLockRelease(&g->notice_mutex);
+	contime_due_add(&g->notice.sending, &g->notice.due);
+	g->notice.due.seq = 0;
+	*taken = g->notice.sending;
+	SpinLockRelease(&g->notice.mutex);
 	return taken->seq != 0;
 }
 
@@ -260,8 +260,8 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	rel = try_relation_open(g->relation, NoLock);
 	if (rel == NULL)
 		return false;
-	notices = contime_notices_between(g, g->sent, due->seq, &count);
-	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->lost) <= g->sent &&
+	notices = contime_notices_between(g, g->notice.sent, due->seq, &count);
+	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->notice.lost) <= g->notice.sent &&
 		   gather_keys(notices, count, due->seq, keys, &nkeys);
 	for (int k = 0; sent && k < nkeys; k++)
 	{
@@ -376,13 +376,13 @@ is_due(ContimeGeneration *g)
 	int index = g - contime_shared->generation;
 	bool due;
 
-	if (!g->used || g->dead || g->database != MyDatabaseId ||
+	if (!contime_generation_is_live(g) || g->database != MyDatabaseId ||
 		failed[index].until > GetCurrentTimestamp())
 		return false;
-	SpinLockAcquire(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
 	g->wants_agent = false;
-	due = g->due.seq != 0 || g->sending.seq != 0;
-	SpinLockRelease(&g->notice_mutex);
+	due = g->notice.due.seq != 0 || g->notice.sending.seq != 0;
+	SpinLockRelease(&g->notice.mutex);
 	return due;
 }
 
@@ -435,10 +435,10 @@ send_notices(bool by_key)
 
 		if (taken[i].seq == 0)
 			continue;
-		SpinLockAcquire(&g->notice_mutex);
-		g->sending.seq = 0;
-		g->sent = taken[i].seq;
-		SpinLockRelease(&g->notice_mutex);
+		SpinLockAcquire(&g->notice.mutex);
+		g->notice.sending.seq = 0;
+		g->notice.sent = taken[i].seq;
+		SpinLockRelease(&g->notice.mutex);
 	}
 	return any;
 }

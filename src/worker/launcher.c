@@ -27,11 +27,11 @@ wants_agent(ContimeGeneration *g)
 {
 	bool wants;
 
-	if (!g->used || g->dead)
+	if (!contime_generation_is_live(g))
 		return false;
-	SpinLockAcquire(&g->notice_mutex);
-	wants = g->wants_agent || g->due.seq != 0 || g->sending.seq != 0;
-	SpinLockRelease(&g->notice_mutex);
+	SpinLockAcquire(&g->notice.mutex);
+	wants = g->wants_agent || g->notice.due.seq != 0 || g->notice.sending.seq != 0;
+	SpinLockRelease(&g->notice.mutex);
 	return wants || contime_cache_is_wanted(g);
 }
 

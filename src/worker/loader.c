@@ -213,12 +213,13 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
  * wanted it has read the event tables: it is not one that nobody reads.
  */
 static bool
-publish(ContimeGeneration *g, const CtSnapshot *snapshot)
+publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
+		ContimeCacheState to)
 {
-	contime_note_loaded(&g->loaded, snapshot);
-	pg_atomic_write_u64(&g->last_read, (uint64) GetCurrentTimestamp());
+	contime_note_loaded(&g->cache.loaded, snapshot);
+	pg_atomic_write_u64(&g->cache.last_read, (uint64) GetCurrentTimestamp());
 	pg_write_barrier();
-	return contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY);
+	return contime_cache_change_state(g, from, to);
 }
 
 /*
@@ -232,20 +233,23 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	uint64 rows = stats.frozen + filling->skipped;
 	double row_bytes = stats.bytes / (double) Max(stats.frozen + stats.recent, 1);
 
+	if (!contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_TRIMMING))
+		return false;
+
 	/* (From few rows little is known: twice the room that there was is worth another try.) */
 	contime_make_partial(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
 	contime_unload_keys(g);
-	g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	return publish(g, &(CtSnapshot){0});
+	g->partial.retry_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	return publish(g, &(CtSnapshot){0}, CONTIME_CACHE_TRIMMING, CONTIME_CACHE_PARTIAL);
 }
 
-/* What is known of the rows now: NULL, or why it cannot be. */
-static const char *
+/* Load the rows that a snapshot taken now sees. */
+static ContimeRefusal
 fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
 {
 	Filling filling = {.room = true, .newest = PG_INT64_MIN};
 	ContimeView *view;
-	const char *reason = NULL;
+	ContimeRefusal reason = CONTIME_REFUSAL_NONE;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
@@ -253,10 +257,11 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
 	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
 		drop_loaded(g, p, view);
-	if (contime_cache_find_duplicates(g))
-		reason = contime_reason_duplicates;
-	else if (!(filling.room ? publish(g, &view->plain) : publish_partial(g, &filling)))
-		reason = contime_reason_given_up;
+	if (contime_cache_has_duplicates(g))
+		reason = CONTIME_REFUSAL_DUPLICATES;
+	else if (!(filling.room ? publish(g, &view->plain, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY)
+							: publish_partial(g, &filling)))
+		reason = CONTIME_REFUSAL_INVALIDATED;
 	else if (!filling.room)
 		ereport(LOG,
 				(contime_budget_left(g) == PG_INT64_MAX
@@ -314,34 +319,51 @@ static struct
 	char message[256];
 } last_error;
 
-/* Say once why a table is not cached. */
-static void
-log_refused(Oid relid, uint64 serial, const char *reason)
+/* What is logged of a refusal, and when the table is tried again. */
+static const struct
 {
-	if (reason == contime_reason_slow_code)
+	const char *text;
+	int retry_ms;
+} refusals[] = {
+	[CONTIME_REFUSAL_OBSTACLE] = {NULL, RETRY_MS},
+	[CONTIME_REFUSAL_DUPLICATES] = {"two events have one identity", RETRY_DEAR_MS},
+	[CONTIME_REFUSAL_FAILED] = {"it could not be loaded", RETRY_DEAR_MS},
+	[CONTIME_REFUSAL_INVALIDATED] = {"it was given up meanwhile", RETRY_GIVEN_UP_MS},
+	[CONTIME_REFUSAL_NO_MEMORY] = {"memory was used up meanwhile", RETRY_MS},
+	[CONTIME_REFUSAL_SLOW_CODE] = {"user-made code that it uses took too long", RETRY_DEAR_MS},
+};
+
+/* Log once why a table is not cached. */
+static void
+log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacle)
+{
+	const char *text = reason == CONTIME_REFUSAL_OBSTACLE ? obstacle : refusals[reason].text;
+
+	if (reason == CONTIME_REFUSAL_SLOW_CODE)
 		return; /* it was logged when that was noticed */
-	if (reason == contime_reason_failed && last_error.serial == serial)
-		reason = last_error.message;
-	ereport(LOG,
-			(errmsg("continuous table %s is not cached: %s", contime_cache_name(relid), reason),
-			 errdetail("Its event tables are read.")));
+	if (reason == CONTIME_REFUSAL_FAILED && last_error.serial == serial)
+		text = last_error.message;
+	ereport(LOG, (errmsg("continuous table %s is not cached: %s", contime_cache_name(relid), text),
+				  errdetail("Its event tables are read.")));
+}
+
+/* Change the state of a generation that no other process changes but from `none` to `wanted`. */
+static void
+enter_state(ContimeGeneration *g, ContimeCacheState to)
+{
+	while (!contime_cache_change_state(g, contime_cache_state(g), to))
+		;
 }
 
 /* Free what there is of it, and leave it for a while. */
 static void
-refuse(Oid relid, ContimeGeneration *g, const char *reason)
+refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
 {
-	int retry_ms = reason == contime_reason_duplicates || reason == contime_reason_failed ||
-						   reason == contime_reason_slow_code
-					   ? RETRY_DEAR_MS
-				   : reason == contime_reason_given_up ? RETRY_GIVEN_UP_MS
-													   : RETRY_MS;
-	int index = g - contime_shared->generation;
+	const ContimeGeneration *slot = g;
 	uint64 serial = g->serial;
 
 	/* Should the lock not be had now. */
-	contime_unfit[index].serial = g->serial;
-	contime_unfit[index].reason = reason;
+	contime_refusal_note(g, reason, obstacle);
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
 		lock_alone(relid);
@@ -349,11 +371,12 @@ refuse(Oid relid, ContimeGeneration *g, const char *reason)
 	}
 	if (g == NULL)
 		return;
-	g->load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_ms);
+	g->cache.load_after =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), refusals[reason].retry_ms);
 	pg_write_barrier();
-	pg_atomic_write_u32(&g->cache, CONTIME_CACHE_REFUSED);
-	contime_unfit[index].serial = 0;
-	log_refused(relid, serial, reason);
+	enter_state(g, CONTIME_CACHE_REFUSED);
+	contime_refusal_clear(slot);
+	log_refused(relid, serial, reason, obstacle);
 }
 
 /* The one that is being loaded. */
@@ -364,10 +387,10 @@ load(Oid relid)
 {
 	Relation rel;
 	const ContimeTable *table;
-	const char *reason;
+	ContimeRefusal reason;
+	const char *obstacle;
 	List *relations;
 	ContimeGeneration *g;
-	int index;
 
 	LockRelationOid(relid, AccessShareLock);
 	if (!contime_is_table(relid))
@@ -376,18 +399,18 @@ load(Oid relid)
 	g = contime_generation(relid);
 	if (g == NULL)
 		return;
-	index = g - contime_shared->generation;
 
 	/* Looked at before anything that may have been the reason. */
-	if (contime_unfit[index].serial == g->serial)
+	reason = contime_refusal_of(g, &obstacle);
+	if (reason != CONTIME_REFUSAL_NONE)
 	{
-		refuse(relid, g, contime_unfit[index].reason);
+		refuse(relid, g, reason, obstacle);
 		return;
 	}
 	rel = relation_open(relid, NoLock);
 	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
 	{
-		refuse(relid, g, contime_reason_slow_code);
+		refuse(relid, g, CONTIME_REFUSAL_SLOW_CODE, NULL);
 		relation_close(rel, NoLock);
 		return;
 	}
@@ -395,8 +418,8 @@ load(Oid relid)
 	table = contime_table(rel);
 	contime_guard_end();
 	contime_source_check(table);
-	reason = find_obstacle(table, &relations);
-	if (reason == NULL)
+	obstacle = find_obstacle(table, &relations);
+	if (obstacle == NULL)
 	{
 		g = generation_to_load(table);
 		if (g == NULL)
@@ -406,18 +429,17 @@ load(Oid relid)
 		}
 		at_hand = g;
 		contime_limits_note(table, g, true);
-		pg_atomic_write_u32(&g->cache, CONTIME_CACHE_LOADING);
+		enter_state(g, CONTIME_CACHE_LOADING);
 		pg_memory_barrier();
 		wait_for_writers(relations);
 
 		/* Those who were waited for may have changed what there is; others give the cache up. */
 		AcceptInvalidationMessages();
-		reason = find_obstacle(table, &relations);
+		obstacle = find_obstacle(table, &relations);
 	}
-	if (reason == NULL)
-		reason = fill(rel, table, g, relations);
-	if (reason)
-		refuse(relid, g, reason);
+	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : fill(rel, table, g, relations);
+	if (reason != CONTIME_REFUSAL_NONE)
+		refuse(relid, g, reason, obstacle);
 	else
 		contime_notice_reset(g, true);
 	relation_close(rel, NoLock);
@@ -435,7 +457,7 @@ would_fit(ContimeGeneration *g)
 	Size whole = contime_keys_whole_bytes(g);
 	Size bytes = contime_generation_bytes(g);
 
-	return GetCurrentTimestamp() >= g->whole_after &&
+	return GetCurrentTimestamp() >= g->partial.retry_after &&
 		   contime_eviction_would_do(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
 }
 
@@ -457,12 +479,13 @@ put_off(void)
 	{
 		last_error.serial = at_hand->serial;
 		strlcpy(last_error.message, error->message, sizeof(last_error.message));
-		contime_unfit[index].serial = at_hand->serial;
-		contime_unfit[index].reason = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY
-										  ? contime_reason_no_memory
-										  : contime_reason_failed;
+		contime_refusal_note(at_hand,
+							 error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ? CONTIME_REFUSAL_NO_MEMORY
+																		: CONTIME_REFUSAL_FAILED,
+							 NULL);
 	}
-	(void) contime_cache_change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN);
+	if (!contime_cache_change_state(at_hand, CONTIME_CACHE_LOADING, CONTIME_CACHE_BROKEN))
+		(void) contime_cache_change_state(at_hand, CONTIME_CACHE_TRIMMING, CONTIME_CACHE_BROKEN);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
@@ -563,18 +586,18 @@ prefer_whole(void)
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->last_read);
+		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->cache.last_read);
 		bool read_lately;
 
-		if (!g->used || g->dead || g->database != MyDatabaseId || !g->partial ||
-			contime_cache_state(g) != CONTIME_CACHE_READY)
+		if (!contime_generation_is_live(g) || g->database != MyDatabaseId ||
+			contime_cache_state(g) != CONTIME_CACHE_PARTIAL)
 			continue;
 		read_lately =
 			GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
 		busy |= read_lately;
 		if (!read_lately || !would_fit(g))
 			continue;
-		g->whole_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
+		g->partial.retry_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
 		try_load(g);
 	}
 	return busy;

@@ -108,7 +108,7 @@ log_truncated(int partition, ContimeGeneration *g, uint64 xid)
 static bool
 process_batches(int partition, ContimeGeneration *g)
 {
-	uint32 hold = pg_atomic_read_u32(&g->hold);
+	uint32 hold = pg_atomic_read_u32(&g->partial.hold);
 	CtRef previous = 0;
 	CtRef batch = 0;
 	CtBatch copy;
@@ -147,7 +147,7 @@ process_retention(int partition, ContimeGeneration *g)
 	CtStats stats;
 	int64 from;
 
-	if (g->retain == 0)
+	if (g->retain.period == 0)
 		return;
 	contime_lock(partition, LW_SHARED);
 	ct_store_stats(&arena, g->store[partition], &stats);
@@ -190,7 +190,7 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 {
 	bool worked;
 
-	if (g->dead)
+	if (contime_generation_state(g) == CONTIME_GENERATION_DEAD)
 	{
 		(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_FREE}, partition, g);
 		return WORKED;
@@ -199,7 +199,7 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 	(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_SETTLE, .before = before},
 									partition, g);
 	process_retention(partition, g);
-	if (contime_cache_state(g) == CONTIME_CACHE_READY)
+	if (contime_cache_is_readable(contime_cache_state(g)))
 		contime_cache_check(g, partition);
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_validate && worked)
@@ -218,7 +218,8 @@ is_in_use(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
-	return g->dead || state == CONTIME_CACHE_NONE || state == CONTIME_CACHE_READY;
+	return contime_generation_state(g) == CONTIME_GENERATION_DEAD || state == CONTIME_CACHE_NONE ||
+		   contime_cache_is_readable(state);
 }
 
 /* If memory is short, somebody's loader is to make room; not too often. */
