@@ -34,7 +34,8 @@
  *	  snapshot   which transactions a snapshot sees
  *	  event      events as bytes, their order           event.h
  *	  motion     the algebra of what moves              motion.h, cell.h
- *	  rule       the algebra of the other rules         rule.h, cell.h
+ *	  rules      each rule: a row of operations         rules.h, cell.h
+ *	  rule       the algebra of cells and values        rule.h, cell.h
  *	  writer     a store under change                   writer.h, slot.h
  *	  layout, record   how a store lays out events, and their values   layout.h
  *	  directory  key -> timeline                        directory.h, slot.h
@@ -205,6 +206,11 @@ typedef enum CtRule
 	CT_RULE_MIN,
 	CT_RULE_MAX
 } CtRule;
+#define CT_RULES (CT_RULE_MAX + 1)
+
+/* The rule of a name, or CT_RULE_NONE; and the name of a rule. */
+CtRule ct_rule_named(const char *name);
+const char *ct_rule_name(CtRule rule);
 
 /* How the bytes of a value are kept: as record_image_cmp() would see them. */
 typedef enum CtImage

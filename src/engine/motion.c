@@ -39,6 +39,7 @@
  * Not here: which events touch a position (event.c, ct_form_make()).
  */
 #include "engine/motion.h"
+#include "engine/rules.h"
 
 #include <string.h>
 
@@ -97,7 +98,7 @@ ct_rate_digits(const CtSchema *schema, int i)
 static bool
 is_plain_number(const CtAttr *attr)
 {
-	return (attr->rule == CT_RULE_LAST || attr->rule == CT_RULE_SUM) && ct_is_number(attr) &&
+	return ct_rule_ops[attr->rule].moves && ct_is_number(attr) &&
 		   attr->number != CT_NUMBER_INTERVAL && !attr->wide && !attr->linear && !attr->has_lower &&
 		   !attr->has_upper && attr->scale <= MOST_SCALE;
 }

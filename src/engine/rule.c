@@ -5,9 +5,7 @@
  * An event is a function on the state of its key; so is a run of events, and
  * the functions of one rule compose to one of the same size:
  *
- *	 last		keep | set to v | NULL | initial
- *	 sum		keep | set to v | NULL | f(x) = min(max(x + a, lo), hi)
- *	 min, max	keep | set to v | NULL | f(x) = min(x, v), max(x, v)
+ *	 keep | set to v | NULL | initial | a change by an operand (rules.c)
  *	 what moves, a last or a sum: see motion.c
  *
  *	 g after f, both sums: a = a1 + a2, lo = g(lo1), hi = g(hi1), where g(x)
@@ -30,6 +28,7 @@
  * show between events (between.c).
  */
 #include "engine/rule.h"
+#include "engine/rules.h"
 
 #include <string.h>
 
@@ -47,7 +46,7 @@ number_sound(const CtAttr *attr)
 			return attr->image == CT_IMAGE_VAR;
 		case CT_NUMBER_INTERVAL:
 			return attr->image == CT_IMAGE_FIXED && attr->length == 16 && !attr->wide &&
-				   attr->rule == CT_RULE_SUM && !attr->has_lower && !attr->has_upper;
+				   ct_rule_ops[attr->rule].intervals && !attr->has_lower && !attr->has_upper;
 		default:
 			return false;
 	}
@@ -56,21 +55,26 @@ number_sound(const CtAttr *attr)
 static bool
 attr_sound(const CtSchema *schema, const CtAttr *attr)
 {
-	if (attr->rule > CT_RULE_MAX || attr->image > CT_IMAGE_VAR)
+	const CtRuleOps *rule;
+
+	if (attr->rule >= CT_RULES || attr->image > CT_IMAGE_VAR)
 		return false;
+	rule = &ct_rule_ops[attr->rule];
 	if (attr->rule == CT_RULE_NONE)
 		return true;
 	if (attr->image == CT_IMAGE_FIXED && attr->length <= 0)
 		return false;
-	if ((attr->has_lower || attr->has_upper) && attr->rule != CT_RULE_SUM)
+	if ((attr->has_lower || attr->has_upper) && !rule->bounds)
 		return false;
-	if (attr->linear && (attr->rule != CT_RULE_LAST || !ct_is_number(attr)))
+	if (attr->linear && (!rule->linear || !ct_is_number(attr)))
 		return false;
 	if (ct_moves(attr) && !ct_motion_sound(schema, attr))
 		return false;
+	if (attr->has_initial && rule->no_initial)
+		return false;
 	if (ct_is_number(attr))
-		return number_sound(attr);
-	if (attr->rule == CT_RULE_SUM || (attr->rule != CT_RULE_LAST && attr->image != CT_IMAGE_VAR))
+		return rule->numbers && number_sound(attr);
+	if (!rule->images && (!rule->texts || attr->image != CT_IMAGE_VAR))
 		return false;
 	return !attr->has_initial ||
 		   ((uint64_t) attr->initial_offset + attr->initial_bytes <= schema->size &&
@@ -106,15 +110,6 @@ ct_schema_check(const CtSchema *schema)
 
 /* ---- numbers ----------------------------------------------------------------- */
 
-/* Days and months of an interval, added apart. */
-static inline CtWide
-add_lanes(CtWide a, CtWide b)
-{
-	a.word[0] += b.word[0];
-	a.word[1] += b.word[1];
-	return a;
-}
-
 /* What a value has no use for, where what is added has its bounds: kept, so defined. */
 static inline void
 no_bounds(const CtAttr *attr, CtWide *w)
@@ -146,7 +141,7 @@ number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *
 	operand(attr, image, cell->w);
 	if (attr->linear)
 		cell->w[1] = wide_from_int64(item->time);
-	if (item->layout->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST)
+	if (item->layout->kind == CT_SNAPSHOT || ct_rule_ops[attr->rule].sets)
 	{
 		no_bounds(attr, cell->w);
 		return;
@@ -174,27 +169,17 @@ initial_number(const CtAttr *attr, CtWide *w)
 static inline void
 number_change(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
-	switch (attr->rule)
-	{
-		case CT_RULE_SUM:
-			x[0] = ct_clamp(attr, wide_add(x[0], by[0]), &by[1]);
-			if (attr->number == CT_NUMBER_INTERVAL)
-				x[1] = add_lanes(x[1], by[1]);
-			break;
-		case CT_RULE_MIN:
-			x[0] = wide_less(by[0], x[0]) ? by[0] : x[0];
-			break;
-		default:
-			x[0] = wide_less(x[0], by[0]) ? by[0] : x[0];
-			break;
-	}
+	if (attr->rule == CT_RULE_SUM)
+		ct_sum_change(attr, x, by);
+	else
+		ct_rule_ops[attr->rule].change(attr, x, by);
 }
 
 /* What NULL becomes by a CT_CHANGE. */
 static void
 number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
-	if (!attr->has_initial && attr->rule != CT_RULE_SUM)
+	if (!attr->has_initial && !ct_rule_ops[attr->rule].null_is_0)
 	{
 		x[0] = by[0];
 		return;
@@ -205,73 +190,53 @@ number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
 	number_change(attr, x, by);
 }
 
-/* A change after a change. */
-static void
-number_compose(const CtAttr *attr, CtWide *f, const CtWide *g)
-{
-	CT_ASSERT(ct_cell_wides(attr) <= 3);
-	if (attr->rule != CT_RULE_SUM || attr->number == CT_NUMBER_INTERVAL)
-	{
-		number_change(attr, f, g);
-		return;
-	}
-	f[0] = wide_add(f[0], g[0]);
-	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
-		f[i] = ct_clamp(attr, wide_add(f[i], g[0]), &g[1]);
-	if (attr->has_lower && attr->has_upper && wide_same(f[1], f[2]))
-		f[0] = CT_WIDE_ZERO; /* R4 */
-}
+/* ---- other values ------------------------------------------------------------ */
 
-/* ---- values kept apart ------------------------------------------------------- */
-
-typedef struct Bytes
-{
-	const void *data;
-	uint32_t bytes;
-} Bytes;
-
-static Bytes
+static CtBytes
 bytes_of(const CtReadContext *context, CtRef ref)
 {
 	const CtApart *apart;
 
 	if (ref == 0)
-		return (Bytes){"", 0};
+		return (CtBytes){"", 0};
 	apart = ct_ptr(context->arena, ref);
-	return (Bytes){apart->data, ct_apart_bytes(context->arena, apart)};
+	return (CtBytes){apart->data, ct_apart_bytes(context->arena, apart)};
 }
 
-static Bytes
+/* The value in the payload of a cell: the bytes themselves, or a reference to them. */
+static CtBytes
+operand_bytes(const CtReadContext *context, const CtAttr *attr, const void *payload)
+{
+	CtRef ref;
+
+	if (!ct_is_apart(attr))
+		return (CtBytes){payload, ct_cell_bytes(attr)};
+	memcpy(&ref, payload, sizeof(ref));
+	return bytes_of(context, ref);
+}
+
+static CtBytes
 initial_bytes(const CtReadContext *context, const CtAttr *attr)
 {
-	return (Bytes){(const char *) context->schema + attr->initial_offset, attr->initial_bytes};
+	return (CtBytes){(const char *) context->schema + attr->initial_offset, attr->initial_bytes};
 }
 
-/* Does a min or max take b rather than a? */
-static bool
-takes(const CtAttr *attr, Bytes b, Bytes a)
-{
-	int order = memcmp(a.data, b.data, a.bytes < b.bytes ? a.bytes : b.bytes);
-
-	if (order == 0)
-		order = (a.bytes > b.bytes) - (a.bytes < b.bytes);
-	return attr->rule == CT_RULE_MIN ? order > 0 : order < 0;
-}
-
+/* f becomes "g after f", where g changes a value that is no number. */
 static void
-apart_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
+bytes_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
-	CT_ASSERT(attr->rule == CT_RULE_MIN || attr->rule == CT_RULE_MAX);
+	bool (*takes)(CtBytes, CtBytes) = ct_rule_ops[attr->rule].takes;
+	CtBytes value = operand_bytes(context, attr, g->bytes);
+
 	if (f->tag == CT_SET_INITIAL || f->tag == CT_SET_NULL)
 	{
-		bool initial = attr->has_initial &&
-					   !takes(attr, bytes_of(context, g->ref), initial_bytes(context, attr));
+		bool initial = attr->has_initial && !takes(initial_bytes(context, attr), value);
 
 		f->tag = initial ? CT_SET_INITIAL : CT_SET;
-		f->ref = g->ref;
+		memcpy(f->bytes, g->bytes, sizeof(f->bytes));
 	}
-	else if (takes(attr, bytes_of(context, g->ref), bytes_of(context, f->ref)))
-		f->ref = g->ref;
+	else if (takes(operand_bytes(context, attr, f->bytes), value))
+		memcpy(f->bytes, g->bytes, sizeof(f->bytes));
 }
 
 /* ---- cells ------------------------------------------------------------------- */
@@ -297,7 +262,8 @@ ct_cell_of(const CtReadContext *context, const CtItem *item, int i, CtCell *cell
 		number_of(attr, item, at, cell);
 	else
 	{
-		cell->tag = ct_is_last(attr) || item->layout->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE;
+		cell->tag = ct_rule_ops[attr->rule].sets || item->layout->kind == CT_SNAPSHOT ? CT_SET
+																					  : CT_CHANGE;
 		memset(cell->bytes, 0, sizeof(cell->bytes)); /* payloads are rounded up */
 		memcpy(cell->bytes, at, ct_cell_bytes(attr));
 	}
@@ -340,9 +306,9 @@ ct_cell_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const 
 	else if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
 		cell_copy(f, g);
 	else if (!ct_is_number(attr))
-		apart_then(context, attr, f, g);
+		bytes_then(context, attr, f, g);
 	else if (f->tag == CT_CHANGE)
-		number_compose(attr, f->w, g->w);
+		ct_rule_ops[attr->rule].compose(attr, f->w, g->w);
 	else if (f->tag == CT_SET)
 		number_change(attr, f->w, g->w);
 	else
@@ -449,7 +415,7 @@ value_apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWid
 }
 
 static void
-value_set_bytes(CtValue *value, Bytes bytes)
+value_set_bytes(CtValue *value, CtBytes bytes)
 {
 	value->kind = CT_VALUE_IMAGE;
 	value->image = bytes.data;
@@ -461,18 +427,12 @@ value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t 
 				  const void *payload)
 {
 	const CtAttr *attr = &context->schema->attr[i];
-	Bytes bytes = {payload, ct_cell_bytes(attr)};
-	CtRef ref;
+	CtBytes bytes = operand_bytes(context, attr, payload);
 
-	if (ct_is_apart(attr))
-	{
-		memcpy(&ref, payload, sizeof(ref));
-		bytes = bytes_of(context, ref);
-	}
 	if (tag == CT_CHANGE && value->kind == CT_VALUE_NULL)
 		ct_value_initial(context->schema, i, value);
 	if (tag == CT_SET || value->kind == CT_VALUE_NULL ||
-		takes(attr, bytes, (Bytes){value->image, value->bytes}))
+		ct_rule_ops[attr->rule].takes((CtBytes){value->image, value->bytes}, bytes))
 		value_set_bytes(value, bytes);
 }
 
@@ -510,7 +470,7 @@ ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uin
 	const CtAttr *attr = &context->schema->attr[i];
 
 	if (attr->image == CT_IMAGE_WORD && !ct_is_number(attr))
-		value_set_bytes(value, (Bytes){cell, sizeof(uint64_t)});
+		value_set_bytes(value, (CtBytes){cell, sizeof(uint64_t)});
 	else if (!ct_is_number(attr))
 		value_apply_bytes(context, i, value, CT_SET, cell);
 	else

@@ -189,13 +189,8 @@ report_misfit(const Column *col)
 		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
 						 errhint(
 							 "Use smallint, integer, bigint, numeric(p,s), or real or double precision with a scale."));
-	if (col->rule == CT_RULE_SUM)
-		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
-						 errhint(
-							 "sum takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, and interval; rule 'last' takes any type."));
 	DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
-					 errhint("%s takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, date, timestamp, timestamptz, and text with collation \"C\"; rule 'last' takes any type.",
-							 contime_option_value(col->options, "rule")));
+					 errhint("%s", contime_rule(col->rule)->hint));
 }
 
 static void
@@ -246,7 +241,7 @@ check_bytewise(const Column *col)
 static void
 derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
-	bool extreme = ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX;
+	const ContimeRule *rule = contime_rule(col->rule);
 
 	switch (col->base)
 	{
@@ -265,18 +260,18 @@ derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			if (!extreme)
+			if (!rule->datetimes)
 				break;
 			ct->number = CT_NUMBER_INT;
 			return;
 		case TEXTOID:
 		case VARCHAROID:
-			if (!extreme)
+			if (!rule->texts)
 				break;
 			check_bytewise(col);
 			return;
 		case INTERVALOID:
-			if (ct->rule != CT_RULE_SUM || col->moved || col->rate)
+			if (!rule->intervals || col->moved || col->rate)
 				break;
 			ct->number = CT_NUMBER_INTERVAL;
 			return;
@@ -577,7 +572,7 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 		table->schema->has_rates = true;
 	}
 	check_interpolation(col);
-	if (col->rule != CT_RULE_LAST || col->linear || col->rate || col->moved ||
+	if (!contime_rule(col->rule)->any_type || col->linear || col->rate || col->moved ||
 		contime_option_value(col->options, "scale"))
 		derive_number(col, attr, ct);
 	derive_bounds(col, attr, ct);
@@ -730,7 +725,7 @@ begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *
 	col->basemod = form->atttypmod;
 	col->base = getBaseTypeAndTypmod(form->atttypid, &col->basemod);
 	option = contime_option_value(col->options, "rule");
-	col->rule = option ? contime_rule_of(option) : CT_RULE_LAST;
+	col->rule = option ? ct_rule_named(option) : CT_RULE_LAST;
 	option = contime_option_value(col->options, "interpolate");
 	col->linear = option && strcmp(option, "linear") == 0;
 

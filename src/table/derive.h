@@ -11,6 +11,20 @@
 
 #include "table/table.h"
 
+/* ---- rules.c ----------------------------------------------------------------- */
+
+/* The types that a rule takes, besides integers, numeric(p,s) and floats with a scale. */
+typedef struct ContimeRule
+{
+	bool any_type;  /* every type; a value is only kept */
+	bool datetimes; /* date, timestamp, timestamptz */
+	bool texts;     /* text and varchar, ordered by their bytes */
+	bool intervals;
+	const char *hint; /* for a type that it does not take */
+} ContimeRule;
+
+extern const ContimeRule *contime_rule(CtRule rule);
+
 /* ---- options.c --------------------------------------------------------------- */
 
 typedef enum OptionForm
@@ -31,9 +45,6 @@ typedef struct Option
 	Oid catalog; /* where it may stand */
 	OptionForm form;
 } Option;
-
-/* The rule of a name, or CT_RULE_NONE. */
-extern CtRule contime_rule_of(const char *name);
 
 /* The decimal digits that an option scale asks for, or -1. */
 extern int contime_scale_of(const char *value);

@@ -40,24 +40,16 @@ static const Option options[] = {
 	{"source", AttributeRelationId, FORM_ANY},
 };
 
-static const struct
+/* The names of all rules, for a hint. */
+static char *
+rule_names(void)
 {
-	const char *name;
-	CtRule rule;
-} rules[] = {
-	{"last", CT_RULE_LAST},
-	{"sum", CT_RULE_SUM},
-	{"min", CT_RULE_MIN},
-	{"max", CT_RULE_MAX},
-};
+	StringInfoData names;
 
-CtRule
-contime_rule_of(const char *name)
-{
-	for (int i = 0; i < lengthof(rules); i++)
-		if (strcmp(rules[i].name, name) == 0)
-			return rules[i].rule;
-	return CT_RULE_NONE;
+	initStringInfo(&names);
+	for (int rule = CT_RULE_LAST; rule < CT_RULES; rule++)
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", ct_rule_name(rule));
+	return names.data;
 }
 
 static void CONTIME_NORETURN
@@ -110,10 +102,10 @@ check_option(const DefElem *def, Oid catalog)
 				report_invalid_value(def, value, "Write 'true' or leave the option out.");
 			break;
 		case FORM_RULE:
-			if (contime_rule_of(value) == CT_RULE_NONE)
+			if (ct_rule_named(value) == CT_RULE_NONE)
 				ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 								errmsg("unknown rule \"%s\"", value),
-								errhint("Valid rules are: last, sum, min, max")));
+								errhint("Valid rules are: %s", rule_names())));
 			break;
 		case FORM_NOTIFY:
 			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "key") != 0)

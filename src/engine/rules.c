@@ -1,0 +1,116 @@
+/*
+ * rules.c
+ *	  The rules: one row each, and the functions of the row.
+ *
+ *	 last		set to v
+ *	 sum		f(x) = min(max(x + a, lo), hi)
+ *	 min, max	f(x) = min(x, v), max(x, v)
+ *
+ * A new rule is a value of CtRule, a row here with its functions, and a row in
+ * table/rules.c with the types it takes.
+ *
+ * Called by rule.c, for cells and values.  Pure functions.
+ *
+ * Not here: NULL, initial values, snapshots and finishes, which are the same for
+ * all rules (rule.c); values that move (motion.c).
+ */
+#include "engine/rules.h"
+
+#include <string.h>
+
+static void
+compose_sum(const CtAttr *attr, CtWide *f, const CtWide *g)
+{
+	if (attr->number == CT_NUMBER_INTERVAL)
+	{
+		ct_sum_change(attr, f, g);
+		return;
+	}
+	f[0] = wide_add(f[0], g[0]);
+	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
+		f[i] = ct_clamp(attr, wide_add(f[i], g[0]), &g[1]);
+	if (attr->has_lower && attr->has_upper && wide_same(f[1], f[2]))
+		f[0] = CT_WIDE_ZERO; /* R4 */
+}
+
+static void
+change_min(const CtAttr *attr, CtWide *x, const CtWide *by)
+{
+	(void) attr;
+	if (wide_less(by[0], x[0]))
+		x[0] = by[0];
+}
+
+static void
+change_max(const CtAttr *attr, CtWide *x, const CtWide *by)
+{
+	(void) attr;
+	if (wide_less(x[0], by[0]))
+		x[0] = by[0];
+}
+
+/* memcmp() of the common part, then the shorter first. */
+static int
+compare_bytes(CtBytes a, CtBytes b)
+{
+	int order = memcmp(a.data, b.data, a.bytes < b.bytes ? a.bytes : b.bytes);
+
+	return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
+static bool
+takes_less(CtBytes in_place, CtBytes value)
+{
+	return compare_bytes(in_place, value) > 0;
+}
+
+static bool
+takes_greater(CtBytes in_place, CtBytes value)
+{
+	return compare_bytes(in_place, value) < 0;
+}
+
+const CtRuleOps ct_rule_ops[CT_RULES] = {
+	[CT_RULE_NONE] = {.name = ""},
+	[CT_RULE_LAST] = {.name = "last",
+					  .sets = true,
+					  .numbers = true,
+					  .images = true,
+					  .linear = true,
+					  .moves = true},
+	[CT_RULE_SUM] = {.name = "sum",
+					 .null_is_0 = true,
+					 .numbers = true,
+					 .intervals = true,
+					 .bounds = true,
+					 .moves = true,
+					 .change = ct_sum_change,
+					 .compose = compose_sum},
+	[CT_RULE_MIN] = {.name = "min",
+					 .numbers = true,
+					 .texts = true,
+					 .change = change_min,
+					 .compose = change_min,
+					 .takes = takes_less},
+	[CT_RULE_MAX] = {.name = "max",
+					 .numbers = true,
+					 .texts = true,
+					 .change = change_max,
+					 .compose = change_max,
+					 .takes = takes_greater},
+};
+
+CtRule
+ct_rule_named(const char *name)
+{
+	for (int i = CT_RULE_LAST; i < CT_RULES; i++)
+		if (strcmp(ct_rule_ops[i].name, name) == 0)
+			return (CtRule) i;
+	return CT_RULE_NONE;
+}
+
+const char *
+ct_rule_name(CtRule rule)
+{
+	return ct_rule_ops[rule].name;
+}
