@@ -295,7 +295,8 @@ store_create(ContimeHeapRead *read)
 	{
 		Size bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
 
-		read->region = MemoryContextAllocHuge(read->context, bytes);
+		read->region = MemoryContextAllocHuge(read->context, bytes + CT_REGION_ALIGN);
+		read->region = (char *) TYPEALIGN(CT_REGION_ALIGN, read->region);
 		status = ct_region_format(read->region, bytes, 1);
 		read->arena = ct_arena_attach(read->region, 0);
 	}

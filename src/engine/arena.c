@@ -146,7 +146,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	size_t pages;
 	size_t first_page;
 
-	CT_ASSERT(base != NULL && (uintptr_t) base % sizeof(uint64_t) == 0);
+	CT_ASSERT(base != NULL && (uintptr_t) base % CT_REGION_ALIGN == 0);
 	if (arenas == 0 || arenas > CT_MAX_ARENAS || bytes > limit ||
 		bytes < sizeof(CtRegion) + per_page)
 		return CT_LIMIT;

@@ -133,11 +133,13 @@ ct_ptr(const CtArena *arena, CtRef ref)
 /* Who reads without the lock may look so far behind the end of a region. */
 #define CT_GUARD_BYTES (256 * 1024)
 
+#define CT_REGION_ALIGN 64
+
 /*
- * Format a region of `bytes` at `base` (aligned to 8 bytes) for `arenas` arenas.
- * CT_LIMIT when it is too small for one page per arena, or too large.  Where
- * there are readers without the lock, CT_GUARD_BYTES behind the region must be
- * readable, too.
+ * Format a region of `bytes` at `base` for `arenas` arenas.  The base is aligned
+ * to CT_REGION_ALIGN bytes, or to a page if the region is shared.  CT_LIMIT if it
+ * is too small for one page per arena, or too large.  If there are readers
+ * without the lock, CT_GUARD_BYTES behind the region must be readable, too.
  */
 CtStatus ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
 CtArena ct_arena_attach(void *base, uint32_t index);
