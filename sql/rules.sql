@@ -698,3 +698,52 @@ DROP FUNCTION gauge_at, ship_at, probe_at, probe_value, touches, between_, micro
 DROP TABLE gauge_instants, gauge_wanted, probe_events, probe_instants, probe_wanted, ship_instants, ship_wanted;
 DROP FOREIGN TABLE gauge, floats, copies, spans, probe, ramp, ship, frame;
 DROP PROCEDURE until_frozen, record, complete;
+
+-- ---- first ----------------------------------------------------------------------------------
+
+CREATE FOREIGN TABLE origin (
+    id     int         OPTIONS (key 'true'),
+    at     timestamptz OPTIONS (time 'true'),
+    place  text        OPTIONS (rule 'first'),
+    amount numeric     OPTIONS (rule 'first'),
+    data   jsonb       OPTIONS (rule 'first'),
+    level  float8      OPTIONS (rule 'first', scale '1'),
+    times  int         OPTIONS (rule 'sum')
+) SERVER contime;
+INSERT INTO origin VALUES (1, '2020-01-03', 'Rome', NULL, '{"n": 3}', 0.3, 1), (1, '2020-01-05', 'Oslo', 5, '{"n": 5}', 0.5, 1);
+SELECT * FROM origin WHERE id = 1 AND at = '2020-01-04';
+SELECT * FROM origin WHERE id = 1 AND at = '2020-01-06';
+-- A late event is the first one now.
+INSERT INTO origin VALUES (1, '2020-01-01', 'Paris', 1.25, NULL, NULL, 1);
+SELECT during, (state).place, (state).amount, (state).data, (state).level, (state).times
+    FROM contime.history(NULL::origin, 1, '2020-01-01', '2020-02-01');
+-- NULL and a snapshot change the value; a finish begins anew.
+SELECT contime.event(ROW(1, '2020-01-07', NULL, NULL, NULL, NULL, NULL)::origin, set_null => '{place}');
+INSERT INTO origin VALUES (1, '2020-01-08', 'Bern', 8, NULL, NULL, 1);
+SELECT contime.snapshot(ROW(1, '2020-01-09', 'Lima', 9, NULL, NULL, NULL)::origin, columns => '{place,amount}');
+INSERT INTO origin VALUES (1, '2020-01-10', 'Kyiv', 10, NULL, NULL, 1);
+SELECT contime.finish(ROW(1, '2020-01-11', NULL, NULL, NULL, NULL, NULL)::origin);
+INSERT INTO origin VALUES (1, '2020-01-12', 'Riga', 12, NULL, 1.2, 1);
+SELECT lower(during), (state).place, (state).amount, (state).data, (state).level, (state).times
+    FROM contime.history(NULL::origin, 1, '2020-01-06', '2020-02-01');
+-- Many events, compared with the first of each stretch.
+INSERT INTO origin SELECT 2, timestamptz '2020-01-01' + n * interval '1 minute', 'p' || n, n, NULL, n / 10.0, 1
+    FROM generate_series(1, 3000) n ORDER BY md5(n::text);
+SELECT count(*) AS wrong FROM generate_series(1, 3000, 7) n
+    JOIN origin o ON o.id = 2 AND o.at = timestamptz '2020-01-01' + n * interval '1 minute'
+    WHERE (o.place, o.amount, o.level, o.times) IS DISTINCT FROM ('p1', 1, 0.1, n);
+-- Of an event table, the first row may be deleted.
+CREATE TABLE visit (id int, at timestamptz, place text);
+CREATE FOREIGN TABLE visitor (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), place text OPTIONS (rule 'first'))
+    SERVER contime OPTIONS (events 'visit');
+INSERT INTO visit VALUES (1, '2020-01-01', 'a'), (1, '2020-01-02', 'b'), (1, '2020-01-03', 'c');
+SELECT place FROM visitor WHERE id = 1 AND at = '2020-01-04';
+DELETE FROM visit WHERE place = 'a';
+SELECT place FROM visitor WHERE id = 1 AND at = '2020-01-04';
+UPDATE visit SET at = '2020-01-05' WHERE place = 'b';
+SELECT place FROM visitor WHERE id = 1 AND at = '2020-01-06';
+CREATE FOREIGN TABLE refused (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'first', initial '1')) SERVER contime;
+CREATE FOREIGN TABLE refused (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'first', lower '1')) SERVER contime;
+CREATE FOREIGN TABLE refused (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'first', interpolate 'linear')) SERVER contime;
+DROP FOREIGN TABLE origin, visitor;
+DROP TABLE visit;

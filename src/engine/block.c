@@ -367,17 +367,9 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 	for (uint32_t j = from; j < to; j++)
 	{
 		CtItem item = ct_run_item(run, j, &scratch);
-		CtCell cell;
 
-		if (!ct_layout_touches(item.layout, i))
-			continue;
-		if (ct_moves(attr))
-		{
-			ct_motion_add(run->context->schema, i, &item, value);
-			continue;
-		}
-		ct_cell_of(run->context, &item, i, &cell);
-		ct_value_apply(run->context, i, value, cell.tag, cell.w);
+		if (ct_layout_touches(item.layout, i))
+			ct_value_add_item(run->context, &item, i, value);
 	}
 }
 

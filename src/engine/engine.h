@@ -206,9 +206,10 @@ typedef enum CtRule
 	CT_RULE_LAST,
 	CT_RULE_SUM,
 	CT_RULE_MIN,
-	CT_RULE_MAX
+	CT_RULE_MAX,
+	CT_RULE_FIRST
 } CtRule;
-#define CT_RULES (CT_RULE_MAX + 1)
+#define CT_RULES (CT_RULE_FIRST + 1)
 
 /* The rule of a name, or CT_RULE_NONE; and the name of a rule. */
 CtRule ct_rule_named(const char *name);

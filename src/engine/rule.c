@@ -504,10 +504,31 @@ ct_value_raw(const CtReadContext *context, const CtItem *item, int i, CtValue *v
 }
 
 void
-ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item)
+ct_value_add_item(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
 {
+	const CtAttr *attr = &context->schema->attr[i];
+	const uint8_t *at = item->record + ct_layout_offset(item->layout, i);
 	CtCell cell;
 
+	if (ct_moves(attr))
+		ct_motion_add(context->schema, i, item, value);
+	else if (ct_layout_nulls(item->layout, i))
+		value->kind = CT_VALUE_NULL;
+	else if (ct_is_last(attr))
+		ct_value_set_cell(context, i, value, at, item->time);
+	else if (ct_is_number(attr))
+	{
+		ct_cell_of(context, item, i, &cell);
+		ct_value_apply(context, i, value, cell.tag, cell.w);
+	}
+	else
+		ct_value_apply(context, i, value, item->layout->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE,
+					   at);
+}
+
+void
+ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item)
+{
 	if (item->layout->kind == CT_FINISH)
 	{
 		ct_state_initial(context->schema, state);
@@ -517,22 +538,7 @@ ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *it
 	{
 		int i = __builtin_ctzll(rest);
 
-		if (ct_moves(&context->schema->attr[i]))
-			ct_motion_add(context->schema, i, item, &state->value[i]);
-		else if (ct_layout_nulls(item->layout, i))
-			state->value[i].kind = CT_VALUE_NULL;
-		else if (ct_is_last(&context->schema->attr[i]))
-			ct_value_set_cell(context, i, &state->value[i],
-							  item->record + ct_layout_offset(item->layout, i), item->time);
-		else if (ct_is_number(&context->schema->attr[i]))
-		{
-			ct_cell_of(context, item, i, &cell);
-			ct_value_apply(context, i, &state->value[i], cell.tag, cell.w);
-		}
-		else
-			ct_value_apply(context, i, &state->value[i],
-						   item->layout->kind == CT_SNAPSHOT ? CT_SET : CT_CHANGE,
-						   item->record + ct_layout_offset(item->layout, i));
+		ct_value_add_item(context, item, i, &state->value[i]);
 	}
 	state->present = true;
 }

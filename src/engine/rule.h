@@ -33,6 +33,11 @@ void ct_value_apply(const CtReadContext *context, int attr, CtValue *value, uint
 void ct_value_set_cell(const CtReadContext *context, int attr, CtValue *value, const uint8_t *cell,
 					   int64_t time);
 void ct_value_raw(const CtReadContext *context, const CtItem *item, int attr, CtValue *value);
+/*
+ * What an event that is no finish does to one value.  An image stays where the
+ * event's record is.
+ */
+void ct_value_add_item(const CtReadContext *context, const CtItem *item, int attr, CtValue *value);
 void ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item);
 void ct_state_show(const CtReadContext *context, CtState *state);
 bool ct_value_equal(const CtValue *a, const CtValue *b);

@@ -5,6 +5,7 @@
  *	 last		set to v
  *	 sum		f(x) = min(max(x + a, lo), hi)
  *	 min, max	f(x) = min(x, v), max(x, v)
+ *	 first		f(x) = x, and v where x is NULL
  *
  * A new rule is a value of CtRule, a row here with its functions, and a row in
  * table/rules.c with the types it takes.
@@ -49,6 +50,14 @@ change_max(const CtAttr *attr, CtWide *x, const CtWide *by)
 		x[0] = by[0];
 }
 
+static void
+keep_value(const CtAttr *attr, CtWide *x, const CtWide *by)
+{
+	(void) attr;
+	(void) x;
+	(void) by;
+}
+
 /* memcmp() of the common part, then the shorter first. */
 static int
 compare_bytes(CtBytes a, CtBytes b)
@@ -70,14 +79,29 @@ takes_greater(CtBytes in_place, CtBytes value)
 	return compare_bytes(in_place, value) < 0;
 }
 
+static bool
+takes_none(CtBytes in_place, CtBytes value)
+{
+	(void) in_place;
+	(void) value;
+	return false;
+}
+
+/*
+ * Of a rule by which an event does not change a value that is there.  Every rule
+ * has all three functions: a reader without the lock may find any tag.
+ */
+#define NO_CHANGE .change = keep_value, .compose = keep_value, .takes = takes_none
+
 const CtRuleOps ct_rule_ops[CT_RULES] = {
-	[CT_RULE_NONE] = {.name = ""},
+	[CT_RULE_NONE] = {.name = "", NO_CHANGE},
 	[CT_RULE_LAST] = {.name = "last",
 					  .sets = true,
 					  .numbers = true,
 					  .images = true,
 					  .linear = true,
-					  .moves = true},
+					  .moves = true,
+					  NO_CHANGE},
 	[CT_RULE_SUM] = {.name = "sum",
 					 .null_is_0 = true,
 					 .numbers = true,
@@ -85,7 +109,8 @@ const CtRuleOps ct_rule_ops[CT_RULES] = {
 					 .bounds = true,
 					 .moves = true,
 					 .change = ct_sum_change,
-					 .compose = compose_sum},
+					 .compose = compose_sum,
+					 .takes = takes_none},
 	[CT_RULE_MIN] = {.name = "min",
 					 .numbers = true,
 					 .texts = true,
@@ -98,6 +123,11 @@ const CtRuleOps ct_rule_ops[CT_RULES] = {
 					 .change = change_max,
 					 .compose = change_max,
 					 .takes = takes_greater},
+	[CT_RULE_FIRST] = {.name = "first",
+					   .numbers = true,
+					   .images = true,
+					   .no_initial = true,
+					   NO_CHANGE},
 };
 
 CtRule

@@ -532,6 +532,12 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 		return;
 	}
 
+	if (contime_rule(col->rule)->no_initial)
+		DEFINITION_ERROR(col,
+						 errmsg("column \"%s\" has rule \"%s\" and an initial value",
+								NameStr(col->form->attname), ct_rule_name(col->rule)),
+						 errdetail("No event would change a value that is there from the start."),
+						 errhint("Leave out the option initial."));
 	ct->has_initial = true;
 	if (ct->number == CT_NUMBER_NONE)
 	{

@@ -20,6 +20,7 @@ typedef struct ContimeRule
 	bool datetimes; /* date, timestamp, timestamptz */
 	bool texts;     /* text and varchar, ordered by their bytes */
 	bool intervals;
+	bool no_initial;  /* an initial value would never be left */
 	const char *hint; /* for a type that it does not take */
 } ContimeRule;
 

@@ -23,6 +23,7 @@ static const ContimeRule rules[CT_RULES] = {
 	[CT_RULE_MAX] = {.datetimes = true,
 					 .texts = true,
 					 .hint = "max takes smallint, integer, bigint, numeric(p,s), real and double precision with a scale, date, timestamp, timestamptz, and text with collation \"C\"; rule 'last' takes any type."},
+	[CT_RULE_FIRST] = {.any_type = true, .no_initial = true},
 };
 
 const ContimeRule *

@@ -29,6 +29,7 @@ sub create_fold
 			return $sum;
 		},
 		min => sub { 'least(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' },
+		first => sub { 'coalesce(x.%1$s, e.%1$s)' },
 		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
 
 	# Beside a linear column, when it was set; of what moves, where it was at the last event, and when that was.

@@ -89,6 +89,7 @@ my @specs = (
 			{ name => 'b', type => 'numeric(12,2)', rule => 'sum', initial => '10', lower => '-5', upper => '100' },
 			{ name => 'lo', type => 'int', rule => 'min' },
 			{ name => 'hi', type => 'numeric(10,3)', rule => 'max', initial => '1.5' },
+			{ name => 'fi', type => 'text', rule => 'first' },
 			{ name => 'l', type => 'text', rule => 'last' },
 			{ name => 'n', type => 'int', rule => 'last', initial => '7' } ]
 	},
@@ -112,6 +113,7 @@ my @specs = (
 			{ name => 'u', type => 'smallint', rule => 'sum', upper => '9', initial => '0' },
 			{ name => 'v', type => 'numeric(18,4)', rule => 'sum', initial => '-2.5' },
 			{ name => 'a', type => 'int[]', rule => 'last' },
+			{ name => 'c', type => 'int', rule => 'first' },
 			{ name => 'q', type => 'boolean', rule => 'last' },
 			{ name => 'd', type => 'numeric(30,0)', rule => 'min', initial => '5' } ]
 	},

@@ -561,7 +561,7 @@ static void
 random_attr(Oracle *o, ModelAttr *attr)
 {
 	memset(attr, 0, sizeof(*attr));
-	attr->rule = (uint8_t) (CT_RULE_LAST + pick(o, 4));
+	attr->rule = (uint8_t) (CT_RULE_LAST + pick(o, 5));
 	attr->image = (uint8_t) pick(o, 3);
 	attr->length = one_in(o, 2) ? 5 : 33;
 	attr->initial.null = true;
@@ -569,7 +569,7 @@ random_attr(Oracle *o, ModelAttr *attr)
 		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 4));
 	else if (one_in(o, 2))
 		attr->number = (uint8_t) (CT_NUMBER_INT + pick(o, 3));
-	else if (attr->rule != CT_RULE_LAST)
+	else if (attr->rule == CT_RULE_MIN || attr->rule == CT_RULE_MAX)
 		attr->image = CT_IMAGE_VAR;
 	if (attr->number != CT_NUMBER_NONE)
 	{
@@ -589,6 +589,8 @@ random_attr(Oracle *o, ModelAttr *attr)
 	}
 	attr->linear = attr->rule == CT_RULE_LAST && attr->number != CT_NUMBER_NONE && one_in(o, 2);
 	random_initial(o, attr);
+	if (attr->rule == CT_RULE_FIRST)
+		attr->initial.null = true;
 }
 
 /* One that only adds up, or the last value. */

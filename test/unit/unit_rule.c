@@ -430,7 +430,7 @@ descriptions(void **state)
 	} while (0)
 	REFUSED(CT_LIMIT, bad->nattrs = CT_MAX_ATTRS + 1);
 	REFUSED(CT_BROKEN, bad->size = sizeof(CtSchema));
-	REFUSED(CT_BROKEN, bad->attr[PLAIN].rule = CT_RULE_MAX + 1);
+	REFUSED(CT_BROKEN, bad->attr[PLAIN].rule = CT_RULES);
 	REFUSED(CT_BROKEN, bad->attr[PLAIN].number = CT_NUMBER_NONE);
 	REFUSED(CT_BROKEN, bad->attr[PLAIN].image = CT_IMAGE_VAR);
 	REFUSED(CT_BROKEN, bad->attr[PLAIN].number = CT_NUMBER_NUMERIC);
