@@ -227,7 +227,8 @@ contime_settled_enter(const Settled *settled)
 
 	if (g->serial != settled->serial || !contime_generation_is_live(g))
 		return;
-	if (settled->xid != 0 && settled->opener == CONTIME_XACT_COMMITTED)
+	if (settled->xid != 0 && settled->opener == CONTIME_XACT_COMMITTED &&
+		contime_generation_state(g) == CONTIME_GENERATION_OPENING)
 		contime_generation_change_state(settled->index, CONTIME_GENERATION_OPEN);
 	if (settled->dropped == g->dropped && settled->dropper == CONTIME_XACT_ABORTED)
 		g->dropped = 0;

@@ -60,7 +60,7 @@ void
 contime_generation_change_state(int index, ContimeGenerationState to)
 {
 	static const char *const name[] = {"free", "opening", "open", "dead"};
-	static const uint8 allowed[] = {
+	static const uint8 allowed[] PG_USED_FOR_ASSERTS_ONLY = {
 		[CONTIME_GENERATION_FREE] = 1 << CONTIME_GENERATION_OPENING | 1 << CONTIME_GENERATION_OPEN,
 		[CONTIME_GENERATION_OPENING] = 1 << CONTIME_GENERATION_OPEN | 1 << CONTIME_GENERATION_DEAD,
 		[CONTIME_GENERATION_OPEN] = 1 << CONTIME_GENERATION_DEAD,
@@ -70,8 +70,7 @@ contime_generation_change_state(int index, ContimeGenerationState to)
 	ContimeGenerationState from = contime_generation_state(g);
 
 	Assert(LWLockHeldByMeInMode(contime_registry_lwlock, LW_EXCLUSIVE));
-	if ((allowed[from] & 1 << to) == 0)
-		elog(PANIC, "generation %d cannot change from %s to %s", index, name[from], name[to]);
+	Assert(allowed[from] & 1 << to);
 	pg_atomic_write_u32(&g->state, to);
 	elog(DEBUG2, "generation " UINT64_FORMAT " of relation %u: %s -> %s", g->serial, g->relation,
 		 name[from], name[to]);
