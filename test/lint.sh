@@ -41,6 +41,7 @@ check 'a function has the name of another' < <(grep -oE '^[a-z_][A-Za-z0-9_]*\(.
 	$2 in home { print $1 ": " $2 "() is in " home[$2], "too" } { home[$2] = $1 }')
 check 'a file of more than 60 kB' < <(find $source -size +60k)
 check 'blanks at the end of a line' < <(grep -nE '[[:space:]]+$' $product $tests $scripts $programs sql/*.sql Makefile)
+check 'docs and README' < <(test/docs.sh)
 check bash < <(for file in $scripts; do bash -n "$file" 2>&1; done)
 check perl < <(for file in test/law/*.pl test/planner/*.pl test/fuzz/*.pl; do perl -c "$file" 2>&1 | grep -v 'syntax OK$'; done)
 
