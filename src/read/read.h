@@ -42,52 +42,63 @@ typedef struct ContimeRawEvent
 /* ---- scan.c ------------------------------------------------------------------ */
 
 /*
- * held: the references to its event tables, which the scan is to end, if the
- * caller began them before; or NULL.
+ * Begin a scan of a table under a snapshot. held: references to the event
+ * tables that the caller began and the scan is to end, or NULL. ERROR 42501 if
+ * the owner may not read an event table.
  */
 extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot,
 									   struct ContimeReferences *held);
 
-/* Of a durable table: read event tables only.  Where has it read?  NULL: it is no such table. */
+/* Have a scan of a durable table read its event tables only. */
 extern void contime_scan_use_heap(ContimeScan *scan);
+
+/*
+ * Where a scan of a durable table has read, for EXPLAIN; NULL for a table in
+ * memory.
+ */
 extern const char *contime_scan_where(const ContimeScan *scan);
 
-/* Interpolate with nothing after this instant: "now" does not know what is to come. */
+/*
+ * Interpolate with no event after this instant: "now" does not know later
+ * ones.
+ */
 extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
-/* Rows of a key come the latest instant first; before anything is bound. */
+/*
+ * Return the rows of a key from the latest instant to the earliest. Before
+ * anything is bound.
+ */
 extern void contime_scan_backward(ContimeScan *scan);
 
 /*
- * Start over for these instants (any order, doubles allowed; the scan sorts
- * and removes doubles; copied).  keys: nkeys values in the order of
- * table->key_attno, or NULL for all keys.  A NULL key or zero instants give
- * no rows.
+ * Bind instants (any order; duplicates are removed; copied) and a key: nkeys
+ * values in the order of table->key_attno, or NULL for all keys. A NULL in the
+ * key, or no instant, gives no rows.
  */
 extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 							  const Datum *keys, const bool *keynulls);
 
 /*
- * Share the keys with scans of other processes: each gets whole partitions,
+ * Share the keys with scans of other processes: each takes whole partitions,
  * the next one from this counter.
  */
 extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
 extern void contime_scan_end(ContimeScan *scan);
 
-/* Keys and events in memory, for estimates; cheap. */
+/* The number of keys and of events in memory, for estimates; approximate. */
 extern void contime_count(Oid relid, double *keys, double *events);
 
 /* ---- slice.c ----------------------------------------------------------------- */
 
-/* The next row of what is bound; false: there are no more. */
+/* Return the next row of what is bound in a slot; false: there are no more. */
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 
 /* ---- history.c --------------------------------------------------------------- */
 
 /*
- * The states in [from, to) of one key, or of all keys one after the other
- * (keys NULL), each key's in order of time.  next: one of them, and the part of
- * [from, to) in which it held.
+ * Bind the range [from, to) of one key, or (NULL) of all keys, one after the
+ * other. contime_scan_next_state() returns a state in the order of time, and
+ * the part of the range in which it holds.
  */
 extern void contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									  int64 from, int64 to);
@@ -95,13 +106,16 @@ extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int
 									int64 *to);
 
 /*
- * The instant at or before *instant since which one key's row is what it is
- * then; false: it has none.
+ * Set *instant to the instant since which the row of a key has been what it is
+ * at *instant. Returns false if there is no row.
  */
 extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 							   int64 *instant);
 
-/* Events of one key, or (keys NULL) of all, at the instants [from, to], as they were told. */
+/*
+ * Bind raw events of one key, or (NULL) of all keys, at the instants [from,
+ * to].
+ */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *told);
@@ -109,25 +123,28 @@ extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, Con
 /* ---- instant.c --------------------------------------------------------------- */
 
 /*
- * Is a read that names no instant of another one than now?  present: it is in
- * a policy.
+ * True if a read that names no instant is of the instant of contime.at, which
+ * is set in *instant. present: the read is in a policy, to which contime.at
+ * does not apply.
  */
 extern bool contime_travels(const ContimeTable *table, bool present, int64 *instant);
 
-/* What EXPLAIN says of such a read. */
+/* What EXPLAIN shows as the instant of a read that names none. */
 extern const char *contime_unbound_instant(const ContimeTable *table, bool present);
 
-/* ERROR when a read without a condition on the time is not allowed. */
+/*
+ * ERROR 55000 if contime.require_instant forbids a read without a condition on
+ * the time.
+ */
 extern void contime_check_unbound(const ContimeTable *table);
 
-/* ERROR when the session looks at the past, where nothing is written. */
+/* ERROR 55000 if contime.at is set: nothing is written then. */
 extern void contime_check_present(const ContimeTable *table);
 
 /*
- * The instant of "now" for an unbound read: statement_timestamp(), or the
- * transaction's start under REPEATABLE READ and above, or the session's own
- * newest stamp if later; the greatest bigint for logical
- * clocks.
+ * The instant of "now" for an unbound read: the statement's start, or the
+ * transaction's under REPEATABLE READ and above, or the session's newest stamp
+ * if that is later; the greatest bigint for a logical clock.
  */
 extern int64 contime_now(const ContimeTable *table);
 

@@ -330,21 +330,27 @@ contime_partition_of(uint64 hash)
 	return (int) ((hash >> 32) % contime_shared->partitions);
 }
 
-/* ERROR 55000 unless the library was preloaded; and unless this is no standby, too. */
+/*
+ * ERROR 55000 unless the library was preloaded. contime_require_running():
+ * also if the server is in recovery.
+ */
 extern void contime_require_loaded(void);
 extern void contime_require_running(void);
 
 /*
- * Take a partition's lock, cancellably; 55P03 after some seconds.  While it
- * is held nothing is raised and nothing waited for.
+ * Take the lock of a partition; the wait can be cancelled. ERROR 55P03 after
+ * 10 s. While the lock is held, raise no error and wait for nothing.
  */
 extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
-/* Wait a moment if a writer, or even a reader, waits for the lock.  True: one did. */
+/*
+ * Wait a moment if a writer (for_readers: or a reader) waits for a partition's
+ * lock. Returns true if one did. Not under the lock.
+ */
 extern bool contime_yield_lock(int partition, bool for_readers);
 
-/* Likewise the registry's lock. */
+/* Take and release the registry lock; errors as contime_lock(). */
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
 
@@ -358,115 +364,163 @@ extern void contime_set_latch(Latch *volatile *where);
 
 /* ---- startup.c --------------------------------------------------------------- */
 
+/* Request shared memory, and make or attach it. Called by module.c. */
 extern void contime_shared_request(void);
 extern void contime_shared_startup(void);
 
 /* ---- registry.c -------------------------------------------------------------- */
 
-/* Does a relation of this database have a generation that is not dead? */
+/* True if a relation of this database has a generation that is not DEAD. */
 extern bool contime_has_generation(Oid relation);
 
-/* The generation in force, or NULL when nothing was ever written. */
+/*
+ * The generation of a relation of this database that is in force for this
+ * transaction. NULL: nothing was ever written.
+ */
 extern ContimeGeneration *contime_generation(Oid relation);
+
+/* True if the table has a generation in force with data. */
 extern bool contime_has_data(Oid relation);
 
 /*
- * The latest instant read of a relation of this database while it has no
- * generation (as int64), or of another one: the first generation begins with it.
+ * The watermark of reads (as int64) of a relation that has no generation.
+ * Relations share it by a hash. The first generation of a relation begins with
+ * it.
  */
 extern pg_atomic_uint64 *contime_early(Oid relation);
 
-/* May the relation be older than the server's start?  Then it may have lost what it knew. */
+/*
+ * True if the relation may be older than the server's start, so that events of
+ * it may have been lost.
+ */
 extern bool contime_is_old(Oid relation);
 
-/* What it takes of the memory, and other counts, about: without the locks. */
+/*
+ * The engine's counts of a generation over all partitions, and the bytes it
+ * takes. Read without the locks, so they are approximate.
+ */
 extern CtStats contime_generation_stats(const ContimeGeneration *g);
 extern Size contime_generation_bytes(const ContimeGeneration *g);
 
-/* Has a table killed workers, so that they leave it alone? */
+/*
+ * True if workers crashed repeatedly while they changed this table: they leave
+ * it alone.
+ */
 extern bool contime_is_quarantined(const ContimeGeneration *g);
 
+/* The state of a table's cache, which may change at any time. */
 extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
 
-/* The earliest instant that can be answered, or written to. */
+/* The earliest instant that can be answered and written to. */
 extern int64 contime_retained(ContimeGeneration *g);
 
+/* The value of an atomic that holds an instant. */
 extern int64 contime_read_instant(pg_atomic_uint64 *instant);
 
 /* ---- generations.c ----------------------------------------------------------- */
 
 /*
- * Open a generation for a (sub)transaction, or (xid 0) one that is in force at
- * once.  ERROR 54000 when the table's owner has as many as it may have; the
- * other function returns NULL then, and waits for nothing.
+ * Open a generation of a table for a (sub)transaction; with xid 0 it is in
+ * force at once. ERROR 54000 if the table's owner has as many as it may have.
+ * contime_generation_try() returns NULL instead, and does not wait.
  */
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid);
 extern ContimeGeneration *contime_generation_try(Oid relation, uint64 xid);
 
 /*
- * Replace what there is, which no other backend uses, by a generation that is
- * in force at once.  NULL: what there was is gone, and there is no slot.
+ * Replace the table's generations by a new one that is in force at once. The
+ * caller holds AccessExclusiveLock on the table. Returns NULL if there is no
+ * slot; the old ones are ended all the same.
  */
 extern ContimeGeneration *contime_generation_replace(Oid relation);
 
 /*
- * Free one in favour of another, which is empty: of a cache that no other
- * backend uses, in any database.  False: there is a newer one already.
+ * End the generation of a cache that no backend uses, in any database, in
+ * favour of an empty one. The caller holds AccessExclusiveLock on the table.
+ * Returns false if there is a newer generation already.
  */
 extern bool contime_generation_end(ContimeGeneration *g);
 
-/* The table, or each table of a database, goes with the (sub)transaction that drops it. */
+/*
+ * Note that a (sub)transaction drops a table, or a database with all its
+ * tables.
+ */
 extern void contime_generation_drop(Oid relation, uint64 xid);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 
-/* A relation of this database is being created: what had its OID before is no more. */
+/*
+ * A relation of this database is being created: end the generations of a
+ * former one with the same OID.
+ */
 extern void contime_generation_end_stale(Oid relation);
 
 /* ---- slots.c ----------------------------------------------------------------- */
 
-/* The next slot in use after this one, or -1; begin with -1.  Without a lock: about. */
+/*
+ * The next slot in use after this one, or -1. Begin with -1. Without the
+ * registry lock the walk may miss changes.
+ */
 extern int contime_next_slot(int after);
 
 /* ---- stamps.c ---------------------------------------------------------------- */
 
-/* A stamp for an event without a time: the clock, increasing in a session. */
+/*
+ * The time for an event that gives none: the clock, strictly increasing within
+ * a session.
+ */
 extern int64 contime_stamp(void);
 
 /*
- * The newest stamp of this session, or the beginning of time: stamps may run
- * ahead of the clock, and what was written is not to be in the future.  A
- * parallel worker looks at its leader's, which takes none meanwhile.
+ * The newest stamp of this session, or -infinity. Stamps may run ahead of the
+ * clock, and a session must see what it wrote. A parallel worker takes its
+ * leader's.
  */
 extern TimestampTz contime_newest_stamp(void);
 
 /* ---- agents.c ---------------------------------------------------------------- */
 
-/* Be the loader of a database; false: there is one, or none is wanted. */
+/*
+ * Register this process as the loader of a database. Returns false if there is
+ * one, or if none may be there now.
+ */
 extern bool contime_loader_attach(Oid database);
 
-/* Have a database's agent look for notices, starting it if need be. */
+/* Wake the agent of a database, or the launcher, which starts it. */
 extern void contime_agent_wake(Oid database);
 
-/* This process is in the way of a command on its database: end it, and keep its successors away for some seconds. */
+/*
+ * End this process, since a command waits for all sessions to leave its
+ * database; keep agents and loaders away for some seconds.
+ */
 extern void contime_agent_leave(void) CONTIME_NORETURN;
 
-/* Is somebody there?  The agent, or (loader) the loader. */
+/* The pid of the agent or the loader of a database; 0 if there is none. */
 extern int contime_agent_pid(Oid database, bool loader);
 
-/* May one be started now?  If so, note that it was. */
+/* True if an agent may be started now, which is noted. */
 extern bool contime_agent_claim_start(Oid database);
 
-/* Announce this agent; false when there is one, or none is wanted. */
+/*
+ * Register this process as the agent of a database. Returns false if there is
+ * one, or if none may be there now.
+ */
 extern bool contime_agent_attach(Oid database);
 
 /* ---- due.c ------------------------------------------------------------------- */
 
+/* Add what is due to a sum: one range and a count. */
 extern void contime_due_add(ContimeDue *sum, const ContimeDue *due);
 
-/* A table remembers nothing of what was before: tell it.  lost: nor what there was to tell. */
+/*
+ * Notify listeners that what they knew of a table is void. lost: earlier
+ * notices cannot be replayed either.
+ */
 extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 
-/* Number a notice, and add it to what is due of the table; true: nothing was. */
+/*
+ * Give a notice the table's next number, and add it to what is due. Returns
+ * true if nothing was due before.
+ */
 extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
 
 /* ---- sweep.c ----------------------------------------------------------------- */
@@ -492,82 +546,105 @@ extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapsh
 
 /* ---- accounts.c -------------------------------------------------------------- */
 
+/* Shared memory that accounts take, in bytes. */
 extern Size contime_accounts_bytes(void);
 
-/* Called with AddinShmemInitLock held; format: by the first process. */
+/* Make or attach the accounts; format: make them. Under AddinShmemInitLock. */
 extern void contime_accounts_startup(bool format);
 
 /*
  * Charge a generation to its table, the table's owner and its database, and
- * note the table's quotas.  Cheap when nothing has changed.  False: there are
- * too many accounts; the generation may not take memory then.  ERROR 55P03 as
- * contime_registry_lock().  Not under a lock.
+ * note the table's quotas. Returns false if there are too many accounts: then
+ * the generation may not take memory. ERROR 55P03 as contime_registry_lock().
+ * Not under a lock.
  */
 extern bool contime_account_note(ContimeGeneration *g, Oid owner, const ContimeQuota *quota);
 
-/* A generation without memory leaves its account.  Under the registry lock. */
+/*
+ * Take a generation without memory out of its account. Under the registry
+ * lock.
+ */
 extern void contime_account_release(ContimeGeneration *g);
 
 /*
- * Under a partition's lock and in a critical section: what a change of a
- * generation's store there does to its accounts.
- *
- *	before = contime_charge_begin(g, partition);
- *	... change g->store[partition] ...
- *	contime_charge_end(g, partition, before);
+ * Charge a change of a generation's store in a partition to its accounts.
+ * Under the partition's lock, in a critical section: before =
+ * contime_charge_begin(g, partition); then the change; then
+ * contime_charge_end(g, partition, before).
  */
 extern Size contime_charge_begin(const ContimeGeneration *g, int partition);
 extern void contime_charge_end(ContimeGeneration *g, int partition, Size before);
 
 /*
  * Set bytes aside before they are taken: they count as used until
- * contime_charge_end(), which then charges what was taken instead.
- * CONTIME_UNLIMITED, or the level whose quota would be exceeded: nothing is set
- * aside then.
+ * contime_charge_end(). Returns CONTIME_UNLIMITED, or the level whose quota
+ * would be exceeded; then nothing is set aside.
  */
 extern ContimeLevel contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before);
 
-/* The bytes used by all tables that share the generation's account of a level, and the quota or -1. */
+/*
+ * The bytes used by all tables that share the generation's account at a level;
+ * contime_account_quota() gives its quota, or -1.
+ */
 extern Size contime_account_used(const ContimeGeneration *g, ContimeLevel level);
 extern int64 contime_account_quota(const ContimeGeneration *g, ContimeLevel level);
 
-/* Are both charged to the same account at this level? */
+/* True if both generations are charged to the same account at this level. */
 extern bool contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b,
 									  ContimeLevel level);
 
-/* Owners whose tables have memory, and tables of this one's owner that have. */
+/*
+ * The number of owners whose tables have memory; contime_account_tables(): of
+ * tables of this one's owner.
+ */
 extern uint32 contime_account_owners(void);
 extern uint32 contime_account_tables(const ContimeGeneration *g);
 
-/* The quotas that hold unless a role or database has another: the postmaster's settings, in kB. */
+/*
+ * The quota in kB of roles and databases that have no other one: the
+ * postmaster's settings.
+ */
 extern int contime_account_default(ContimeLevel level);
 
 /* ---- budget.c ---------------------------------------------------------------- */
 
-/* Pages of the region that a table's inserts leave to others: for CtArena.keep. */
+/*
+ * Pages of the region that inserts into a table leave to others, for
+ * CtArena.keep.
+ */
 extern uint32 contime_budget_keep(const ContimeGeneration *g);
+
+/* The bytes that a table may take at a level when memory is short. */
 extern Size contime_budget_share(const ContimeGeneration *g, ContimeLevel level);
 
 /*
- * May a cache (NULL: some cache) load so many bytes?  by_keys: key by key, so
- * that holes in pages that are taken serve, too.  May it take what is written?
+ * True if a cache (NULL: any cache) may load so many bytes. by_keys: key by
+ * key, so that holes in pages in use count, too.
  */
 extern bool contime_budget_loads(const ContimeGeneration *g, Size more, bool by_keys);
+
+/* True if a cache may take the rows that are written now. */
 extern bool contime_budget_grows(const ContimeGeneration *g);
 
-/* contime_budget_loads() by the region alone. */
+/* contime_budget_loads() by the region alone, without quotas. */
 extern bool contime_budget_region_loads(Size more, bool by_keys);
 
-/* The same once pages have been tidied. */
+/* True if the region would hold so much once its pages have been tidied. */
 extern bool contime_budget_region_holds(Size more);
 
-/* The level of a quota of which a cache that loads so much would have three quarters. */
+/*
+ * The level of a quota of which a cache would use three quarters if it loaded
+ * so many bytes, or CONTIME_UNLIMITED.
+ */
 extern ContimeLevel contime_budget_tight(const ContimeGeneration *g, Size more);
 
-/* Bytes until the first of its quotas is reached, 0 beyond that; without quotas, PG_INT64_MAX. */
+/*
+ * Bytes until the first quota of a generation is reached; PG_INT64_MAX without
+ * quotas.
+ */
 extern Size contime_budget_left(const ContimeGeneration *g);
 
-/* The most that one key may take of a cache. */
+/* The most that a single key may take of a cache, in bytes. */
 extern Size contime_budget_key(const ContimeGeneration *g);
 
 #endif /* CONTIME_SHARED_H */

@@ -21,34 +21,52 @@
 
 /* ---- shape.c ----------------------------------------------------------------- */
 
-/* May the table's rows be written to a store of this shape, as it is?  Under the partition's lock. */
+/*
+ * True if rows of the table's description can be added to a store that was
+ * written with this schema. Under the partition's lock.
+ */
 extern bool contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored);
 
 /*
- * Make a partition's store ready for rows of the table's present shape, or make
- * one (*first); the caller looks again whether it is.  *conflict: the attribute
- * that keeps it from that, or -1.  Not under a lock.
+ * Make a partition's store ready for rows of the table's description, or
+ * create it (*first). The caller checks again whether it is ready. *conflict:
+ * the attribute that prevents it, or -1. Not under a lock.
  */
 extern CtStatus contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g,
 									   int partition, bool *first, int *conflict);
 
-/* Are there events of transactions that were rolled back, which the worker has still to drop? */
+/*
+ * True if a partition has events of transactions that were rolled back, which
+ * its worker has not dropped yet.
+ */
 extern bool contime_stored_has_aborted(const ContimeGeneration *g, int partition);
 
-/* For DDL: the attribute that conflicts with the data there is, or -1. */
+/*
+ * For DDL: the attribute of the description that conflicts with the data of a
+ * partition, or -1.
+ */
 extern int contime_stored_check(const ContimeTable *table, const ContimeGeneration *g,
 								int partition);
 
-/* For readers: likewise.  Attributes from *usable on have no value in memory. */
+/*
+ * For readers: the attribute that conflicts, or -1. Attributes from *usable on
+ * have no values in memory.
+ */
 extern int contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g,
 								 int partition, int *usable);
 
 /* ---- oversize.c -------------------------------------------------------------- */
 
-/* A row is left out of a cache: of the key with this hash, or (NULL) of one that is too long. */
+/*
+ * A row was left out of a cache as too large: of the key with this hash, or
+ * (NULL) of a key that is too long.
+ */
 extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
 
-/* Does memory lack rows that are too large: of any key; of this one, perhaps? */
+/*
+ * True if memory lacks rows that are too large; contime_oversize_key():
+ * perhaps of this key.
+ */
 extern bool contime_oversize_any(const ContimeGeneration *g);
 extern bool contime_oversize_key(const ContimeGeneration *g, const ContimeKey *key);
 
@@ -68,12 +86,16 @@ extern void contime_link_prepare(const ContimeTable *table, ContimeGeneration *g
 /* ---- batch.c ----------------------------------------------------------------- */
 
 /*
- * The next batch after *batch (0: the first), under a short shared lock; end
- * one, of a transaction that has committed or not.  False: there is none, there
- * is no memory; or the batches are not held as they were.
+ * Copy the batch after *batch (0: the first). Returns false if there is none,
+ * or if the loader has taken or released the batches since `hold` was read.
  */
 extern bool contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef *batch,
 							   CtBatch *copy);
+
+/*
+ * Enter (committed) or drop the events of a batch. Returns false if memory is
+ * exhausted, or as contime_next_batch().
+ */
 extern bool contime_end_batch(int partition, ContimeGeneration *g, uint32 hold, CtRef batch,
 							  bool committed);
 
@@ -102,46 +124,65 @@ typedef struct ContimeStoreTask
 	uint64 before; /* settled: what is of transactions before */
 } ContimeStoreTask;
 
-/* Do a task to its end; false when memory did not suffice, or it is not ours any more. */
+/*
+ * Run an operation to its end. Returns false if memory is exhausted, or the
+ * batches are not this process's any more.
+ */
 extern bool contime_store_run_to_end(const ContimeStoreTask *task, int partition,
 									 ContimeGeneration *g);
 
 /* ---- retention.c ------------------------------------------------------------- */
 
-/* Who uses a table says what its options are.  Not under a lock. */
+/*
+ * Note the options of a table in its generation. Called by every backend that
+ * uses the table. Not under a lock.
+ */
 extern void contime_retention_note(const ContimeTable *table, ContimeGeneration *g);
 
-/* Has an ALTER that was noted, of any table, ended?  True: look again. */
+/*
+ * Look whether transactions that altered retention have ended. Returns true if
+ * some have not.
+ */
 extern bool contime_retention_resolve_all(void);
 
 /*
- * Before which instant may a partition whose newest committed event is this
- * one fold?  False: nothing.
+ * Raise what is retained, given the newest event that committed in a
+ * partition. Sets *from to the instant before which events may be folded;
+ * false: none.
  */
 extern bool contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from);
 
-/* ERROR when an instant cannot be answered, or could not while it was read. */
+/*
+ * ERROR if an instant is older than what is retained, or became so while it
+ * was read.
+ */
 extern void contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant);
 extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 	CONTIME_NORETURN;
 
 /* ---- error.c ----------------------------------------------------------------- */
 
-/* Report an engine status as an ERROR; `what` was being done. */
+/* Report an engine status as an ERROR. */
 extern void contime_report(CtStatus status, const ContimeTable *table) CONTIME_NORETURN;
 
-/* Did PostgreSQL cancel the statement, by itself or on request?  Then a caught error is thrown again. */
+/*
+ * True if the statement was cancelled, by the user or by a timeout: then a
+ * caught error must be thrown again.
+ */
 extern bool contime_is_interrupt(const ErrorData *error);
 
 /* ---- exhausted.c ------------------------------------------------------------- */
 
 /*
- * Is memory on its way back to the account whose limit was hit?  Then wait a
- * moment, as long as *waited_ms (0 at first) allows.
+ * If memory of the account whose limit was hit is being freed, wait a moment,
+ * as long as *waited_ms (0 at first) allows. Returns false if it is not.
  */
 extern bool contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_ms);
 
-/* ERROR 53200: the limit of this level, or (CONTIME_UNLIMITED) the memory there is. */
+/*
+ * ERROR 53200: the limit of this level, or (CONTIME_UNLIMITED) contime.memory,
+ * is reached.
+ */
 extern void contime_limits_report(const ContimeTable *table, ContimeGeneration *g,
 								  ContimeLevel level) CONTIME_NORETURN;
 

@@ -18,15 +18,17 @@ typedef struct ContimeIngest ContimeIngest;
 
 /* ---- ingest.c ---------------------------------------------------------------- */
 
+/* Collect rows of a table, to be written as events. */
 extern ContimeIngest *contime_ingest_begin(Relation rel);
 
-/*
- * An event, snapshot or finish.  set_null/columns are masks by attribute
- * number - 1 (columns = 0 with all = true: the whole state).  stamp: may a
- * NULL time take the clock?
- */
+/* Add an event, a snapshot or a finish; arguments as contime_rows_encode(). */
 extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind, const Datum *values,
 							   const bool *isnull, uint64 set_null, uint64 columns, bool stamp);
+
+/*
+ * Write the rows: later commands of the transaction see them. Errors as
+ * contime_link().
+ */
 extern void contime_ingest_flush(ContimeIngest *ingest); /* rows become visible to later commands */
 extern void contime_ingest_end(ContimeIngest *ingest);
 
