@@ -71,7 +71,10 @@ extern void contime_define_settings(void);
 /* ---- pause.c ----------------------------------------------------------------- */
 
 #ifdef USE_ASSERT_CHECKING
-/* Wait while somebody has asked for it.  ERROR only when cancelled. */
+/*
+ * Wait while a test holds the advisory lock of that name (pause.c). ERROR only
+ * if cancelled.
+ */
 extern void contime_pause(const char *name, Oid database);
 #else
 #define contime_pause(name, database) ((void) 0)

@@ -1,26 +1,25 @@
 /*
  * pause.c
- *	  Named places where a process can be made to wait: for tests of races.
+ *	  Named places where a test can make a process wait.
  *
- * Who holds the advisory lock hashtext(name) in a database stops everybody else
- * who comes to the place of that name on behalf of that database, until it is
- * released:
+ * A test that holds the advisory lock hashtext(name) in a database stops every other
+ * process that comes to the place of that name for that database, until it releases
+ * the lock:
  *
  *	  SELECT pg_advisory_lock(hashtext('gathered'));
  *
  *	  bound      a reader is about to announce what it reads
- *	  gathered   a reader knows the visible recent events, and folds next
- *	  batch      a reader has some of what it reads, and goes on
+ *	  gathered   a reader has the visible recent events, and folds next
+ *	  batch      a reader has some of its rows, and goes on
  *	  linked     a writer has linked its events of one partition
  *	  entering   a worker has entered a part of a batch
- *	  giving up  a worker knows that a cache cannot be relied on any more
+ *	  giving up  a worker is about to break a cache
  *	  held keys, loading keys, loaded keys
- *				 a loader holds the batches of a cache; it has a snapshot, and what
- *				 that sees has entered; it has made the keys known
+ *				 a loader holds the batches of a cache; it has a snapshot, and the
+ *				 events that this sees have entered; it has marked the keys loaded
  *
- * Only in builds with assertions; in others contime_pause() is nothing.  Who
- * holds a partition's lock does not stop; and lock_timeout, which a loader has,
- * is not for this.
+ * These places exist only in builds with assertions.  A process that holds a
+ * partition's lock does not stop.  lock_timeout, which a loader sets, does not apply.
  */
 #include "postgres.h"
 

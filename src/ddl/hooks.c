@@ -265,8 +265,8 @@ check_renamed(Node *stmt, Oid relid)
 }
 
 /*
- * Before a command that needs a partition for itself: those who read a cache
- * lock the event table only.
+ * Before a command that needs a partition for itself: backends that read a
+ * cache lock the event table only, so lock that.
  */
 static void
 lock_event_table_of(Oid relid)
@@ -566,7 +566,10 @@ follow_rename(const RenameStmt *stmt)
 			contime_table_rename_rate(lfirst_oid(lc), stmt->subname, stmt->newname);
 }
 
-/* The relation that a command gives another name or schema, or one of its columns; or InvalidOid. */
+/*
+ * The relation of which a command changes the name, the schema or a column
+ * name; or InvalidOid.
+ */
 static Oid
 relation_to_rename(Node *stmt)
 {

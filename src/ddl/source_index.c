@@ -84,11 +84,10 @@ index_command(const ContimeTable *table, const ContimeSource *source)
 }
 
 /*
- * Find an index on an event table, or create it.
- *
- * Its expressions will run in whatever writes to the event table, as the owner
- * of that.  So it is created only if that is who owns the continuous table, and
- * as that role: not for whom runs the command, who may be a superuser.
+ * Find an index on an event table, or create it. Its expressions will run in
+ * every process that writes to the event table, as the owner of that. So it is
+ * created only if that role owns the continuous table, and as that role: the
+ * role that runs the command may be a superuser.
  */
 static void
 provide_index(const ContimeTable *table, const ContimeSource *source)

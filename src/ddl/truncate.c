@@ -21,7 +21,10 @@ contime_truncate(Relation rel)
 	contime_check_present(table);
 	contime_serializable_clear(table->relid);
 
-	/* (Not contime_generation(): TRUNCATE is the way out when the status of a transaction is lost.) */
+	/*
+	 * (Not contime_generation(): TRUNCATE must work if the status of a
+	 * transaction is truncated.)
+	 */
 	if (contime_has_generation(table->relid))
 		(void) contime_generation_create(table->relid,
 										 U64FromFullTransactionId(GetCurrentFullTransactionId()));

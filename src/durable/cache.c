@@ -202,7 +202,7 @@ contime_cache_change(Oid relid, Oid events)
 		g->cache.load_after = 0;
 }
 
-/* Have it loaded, unless that has just been tried in vain. */
+/* Ask for the cache to be loaded, unless it was refused lately. */
 static void
 want(ContimeGeneration *g)
 {

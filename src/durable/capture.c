@@ -249,8 +249,8 @@ on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 }
 
 /*
- * Not for long: DDL may wait for who writes.  But a loader that wants a table
- * for itself soon lets go again.
+ * Wait a short time only, since DDL may wait for this writer. A loader that
+ * holds the lock releases it soon.
  */
 static bool
 lock_briefly(Oid relid)
@@ -376,8 +376,8 @@ link_rows(const Capture *capture, const Rows *rows)
 }
 
 /*
- * Link the rows in a subtransaction.  If that raises an error, the cache is
- * given up and the writer goes on; a reader of the event table meets the same
+ * Link the rows in a subtransaction. If that raises an error, the cache is
+ * broken and the writer goes on; a reader of the event table meets the same
  * error.
  */
 static void

@@ -16,14 +16,16 @@ is_to_load(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
-	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING || state == CONTIME_CACHE_TRIMMING ||
-		   state == CONTIME_CACHE_BROKEN;
+	return state == CONTIME_CACHE_WANTED || state == CONTIME_CACHE_LOADING ||
+		   state == CONTIME_CACHE_TRIMMING || state == CONTIME_CACHE_BROKEN;
 }
 
 bool
 contime_cache_is_wanted(ContimeGeneration *g)
 {
-	return is_to_load(g) || (contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_keys_are_wanted(g->database)) ||
+	return is_to_load(g) ||
+		   (contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
+			contime_keys_are_wanted(g->database)) ||
 		   contime_cache_is_tight(g) || contime_eviction_is_wanted() == g->database;
 }
 

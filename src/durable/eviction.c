@@ -1,24 +1,24 @@
 /*
  * eviction.c
- *	  Memory for caches: who makes room for others.  How much they may take
- *	  is said by the formula in shared/budget.c.
+ *	  Eviction: caches and keys that are not read make way for others.
  *
- * Room is made by what is on its way out; then by a cache that nobody reads any
- * more, whose table is loaded again when somebody does; then by keys that nobody
- * reads, of caches that have not all keys (durable/key_loader.c).  Where these have little,
- * another one becomes one of them, while nobody uses it: a walk over all keys
- * must not miss one.
+ * In this order: memory that is being freed anyway; a cache that no backend has read
+ * lately, whose table is loaded again when it is read; keys of partial caches that
+ * were not read.  If partial caches use a small share of the memory, another cache is
+ * turned into a partial one first, while no backend uses it: a walk over all keys must
+ * not miss one.
  *
- * Where the region has room, and a quota is in the way, only caches that are
- * charged to the same account make room.
+ * If the region has room and a quota is in the way, only caches that are charged to the
+ * same account are evicted.
  *
- * Memory is shared by all databases, and so is what can be evicted: nothing
- * here needs a catalog.
+ * Memory is shared by all databases, and so is what can be evicted: nothing here needs
+ * a catalog.  Allocated bytes count.  Keys that are unloaded leave holes in pages that
+ * they share with others; these are filled again.
  *
- * What counts is what is allocated.  Keys that go leave holes in pages that
- * others have a part in: those are filled again.
+ * Called by loaders.
  *
- * Called by loaders, but for the questions.
+ * Not here: whether memory is short (shortage.c), how much a cache may take
+ * (shared/budget.c).
  */
 #include "postgres.h"
 
@@ -86,7 +86,10 @@ is_partial_little(void)
 	return bytes[true] < bytes[false] / 4;
 }
 
-/* Make a cache one of those: the coldest, but for those that are in use though nobody reads them. */
+/*
+ * Turn the coldest cache into a partial one; caches that are in use are passed
+ * over.
+ */
 static void
 part_cache(const ContimeGeneration *but, Size more)
 {
@@ -112,7 +115,10 @@ part_cache(const ContimeGeneration *but, Size more)
 
 /* ---- keys -------------------------------------------------------------------- */
 
-/* Let some keys go, if there may be some; CT_MORE: there are more to look at, or (*half) one has gone in part. */
+/*
+ * Unload some keys. CT_MORE: there are more to look at, or (*half) a key was
+ * unloaded in part.
+ */
 static CtStatus
 evict_some(ContimeGeneration *g, int partition, bool *half)
 {
@@ -122,10 +128,13 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 
 	(void) contime_yield_lock(partition, true);
 	contime_lock(partition, LW_EXCLUSIVE);
-	if (contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && !contime_is_held(pg_atomic_read_u32(&g->partial.hold)) &&
-		g->store[partition] != 0)
+	if (contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
+		!contime_is_held(pg_atomic_read_u32(&g->partial.hold)) && g->store[partition] != 0)
 	{
-		/* (Who made it such a cache may have been interrupted before he said so here.) */
+		/*
+		 * (The process that made it partial may have been interrupted before
+		 * it had marked this store.)
+		 */
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, partition);
 		ct_store_make_partial(&arena, g->store[partition], g->partial.newest_row);
@@ -157,7 +166,8 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 			if (!half && contime_budget_loads(but, more, true))
 				return true;
 			half = false;
-			status = contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_would_help(but, g, more)
+			status = contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
+							 contime_would_help(but, g, more)
 						 ? evict_some(g, at % contime_shared->partitions, &half)
 						 : CT_OK;
 		} while (status == CT_MORE);

@@ -1,24 +1,27 @@
 /*
  * key_loader.c
- *	  Caches that do not have all keys: which are missed, and how they come.
+ *	  Wanted keys are loaded into partial caches.
  *
- *	  a reader misses a key, reads it from the event tables, and notes that it
- *	  is wanted; the loader takes the wanted keys of a cache together:
+ *	  hold ─► snapshot ─► events it sees enter ─► rows are loaded ─► marked loaded
  *
- *	  hold ─► snapshot ─► what it sees enters ─► rows are loaded ─► known
+ * The loader takes the wanted keys of one cache together.  While it holds the batches,
+ * no worker enters any.  Of a key's events, those that entered before are seen by the
+ * loader's snapshot, so they are among the rows it loads (the engine drops events of
+ * keys that are not loaded); those that the snapshot does not see are still recent, or
+ * are written later.  A key is complete for snapshots that see as much as the loader's:
+ * all newer ones do, and of the others those that see every transaction below its xmax
+ * (shared/loaded.c, engine/partial.c).
  *
- * While batches are held no worker enters any.  What has entered before, and
- * was passed over as its key was not there, the snapshot sees; what it does not
- * see is still recent when the key is known, or was written since.  Known is a
- * key to snapshots that see as much as this one: all that are newer do, and of
- * the others those that see every transaction below its xmax (partial.c).
+ *	  state of a key   from where to where
+ *	  unknown          ─ contime_want_key() ─► wanted
+ *	  wanted           ─ take_wanted() ─► loading
+ *	  loading          ─ mark_key_loaded() ─► loaded, or put off
+ *	  put off          a time passes ─► unknown: there was no memory, or an error
+ *	  loaded           ─ ct_store_evict() ─► unknown
  *
- * A table that does not fit into memory has such a cache, and one that makes
- * room for others (durable/eviction.c).  Who reads all keys reads the event tables.
+ * Called by the loader (worker/loader.c).
  *
- * Called by scan.c (noting), the loader (the rest).
- *
- * Not here: tables loaded whole, and the loader itself (cache.c).
+ * Not here: how readers note keys (wanted.c), tables that are loaded whole.
  */
 #include "postgres.h"
 
@@ -49,7 +52,10 @@
 #define ROUNDS 3
 #define ROUNDS_FOR_LARGE 1
 
-/* When to try again: there was no room; none for a large one; it is too large, or there was an error. */
+/*
+ * When to try again: there was no memory; none for a large key; the key is too
+ * large, or an error occurred.
+ */
 #define RETRY_ROOM_MS 1000
 #define RETRY_LARGE_MS 10000
 #define RETRY_ERROR_MS 600000
@@ -183,7 +189,7 @@ release_at_exit(int code, Datum arg)
 	release();
 }
 
-/* Is it there?  (Known to whoever has a snapshot that is new enough.) */
+/* True if the key is loaded, for snapshots that are new enough. */
 static bool
 is_there(const ContimeGeneration *g, const ContimeKey *key)
 {
@@ -337,7 +343,10 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	}
 	hand.at = -1;
 
-	/* One of two twins is all there is of both: once one of them goes, nothing is right. */
+	/*
+	 * The engine keeps one of two duplicates: if that one is retracted, the
+	 * other is missing.
+	 */
 	if (!contime_cache_break_if_duplicates(g))
 	{
 		contime_note_key_load(g, &view->plain);

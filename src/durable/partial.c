@@ -1,12 +1,14 @@
 /*
  * partial.c
- *	  Caches that have not all keys: how they become so, and what they have.
+ *	  Partial caches: how a cache becomes one, and which keys it has.
  *
- * A table that does not fit into memory has such a cache, and one that makes
- * room for others (eviction.c).  A backend that reads all keys reads the event
- * tables.
+ * A table that does not fit into memory has a partial cache, and so has one that was
+ * evicted in part (eviction.c).  A backend that reads all keys reads the event tables.
  *
- * Not here: which keys are wanted (wanted.c) and how they come (key_loader.c).
+ * A key is unknown, wanted, loading or loaded; key_loader.c has the diagram.  Whether
+ * it is loaded is kept in its timeline (engine/partial.c).
+ *
+ * Not here: which keys are wanted (wanted.c) and how they are loaded (key_loader.c).
  */
 #include "postgres.h"
 
@@ -69,7 +71,10 @@ contime_unload_keys(ContimeGeneration *g)
 	}
 }
 
-/* (Who writes has changed how many they are; that they take as much as before is a guess.) */
+/*
+ * (Writers have changed the number of rows; that each takes as much as before
+ * is a guess.)
+ */
 Size
 contime_keys_whole_bytes(ContimeGeneration *g)
 {

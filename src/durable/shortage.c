@@ -50,8 +50,8 @@ contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole, int m
 		uint64 read = pg_atomic_read_u64(&g->cache.last_read);
 
 		if (g != but && contime_is_cache(g) && read < before && read > *last_read &&
-			(!whole || contime_cache_state(g) == CONTIME_CACHE_READY) && contime_generation_bytes(g) >= LEAST_BYTES &&
-			contime_would_help(but, g, more))
+			(!whole || contime_cache_state(g) == CONTIME_CACHE_READY) &&
+			contime_generation_bytes(g) >= LEAST_BYTES && contime_would_help(but, g, more))
 		{
 			before = read;
 			found = g;
@@ -68,14 +68,19 @@ contime_memory_is_freeing(const ContimeGeneration *but, Size more)
 	{
 		const ContimeGeneration *g = &contime_shared->generation[i];
 
-		for (int p = 0; contime_generation_state(g) == CONTIME_GENERATION_DEAD && p < contime_shared->partitions; p++)
+		for (int p = 0; contime_generation_state(g) == CONTIME_GENERATION_DEAD &&
+						p < contime_shared->partitions;
+			 p++)
 			if (g->store[p] != 0 && contime_would_help(but, g, more))
 				return true;
 	}
 	return false;
 }
 
-/* Bytes of caches that nobody reads, and that are charged to a cache's account of this level. */
+/*
+ * Bytes of caches that no backend has read lately, charged to the same account
+ * as a cache at a level.
+ */
 static Size
 cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 {
@@ -123,7 +128,8 @@ contime_eviction_is_wanted(void)
 bool
 contime_cache_is_tight(ContimeGeneration *g)
 {
-	return contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL && contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
+	return contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
+		   contime_budget_tight(g, 0) != CONTIME_UNLIMITED;
 }
 
 ContimeGeneration *

@@ -13,25 +13,26 @@
 
 /* ---- eviction.c -------------------------------------------------------------- */
 
-/*
- * Who has not been read for so long makes room for others; how long that may
- * take, for a whole table, and for keys, which can make room themselves.
- */
+/* A cache that was not read for so long may be evicted. */
 #define COLD_MS 5000
 
 /* ---- shortage.c -------------------------------------------------------------- */
 
-/* Would it help a cache (NULL: whatever may come) to load so much if another one had less? */
+/*
+ * True if a cache (NULL: any cache) could load so many bytes more if the other
+ * one had less.
+ */
 extern bool contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other,
 							   Size more);
 
-/* Is it one that is in force, and read? */
+/* True if the generation is a readable cache. */
 extern bool contime_is_cache(ContimeGeneration *g);
 
 /*
- * The cache, with all keys or not, that nobody has read for longest but for
- * those last read until *last_read, which moves on, and for so long, and that
- * helps another one to load so much; or NULL.
+ * The cache that was not read for longest, and not for `ms`; NULL: there is
+ * none. whole: only caches with all keys. Caches read at or before *last_read
+ * are passed over, which then moves on. It must help `but` to load so many
+ * bytes more.
  */
 extern ContimeGeneration *contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole,
 												int ms, uint64 *last_read);

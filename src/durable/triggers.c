@@ -29,7 +29,10 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-/* Sorts before the triggers of users, who may read what was captured. */
+/*
+ * Sorts before the triggers of users, which may read rows that must be
+ * captured by then.
+ */
 #define TRIGGER_NAME "!contime_%s"
 
 /* One that a relation has: whose it is, and about which event table. */

@@ -38,7 +38,8 @@ contime_unflushed_note(ContimeGeneration *g)
 
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
-		pg_atomic_uint64 *note = &g->cache.unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
+		pg_atomic_uint64 *note =
+			&g->cache.unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
 		uint64 expected = 0;
 
 		if (pg_atomic_read_u64(note) == 0 && pg_atomic_compare_exchange_u64(note, &expected, xid))

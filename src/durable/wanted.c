@@ -31,8 +31,8 @@ contime_want_key(ContimeGeneration *g, const ContimeKey *key)
 	bool noted;
 
 	/* (Looked at without the lock: there will be other readers.) */
-	if (contime_cache_state(g) != CONTIME_CACHE_PARTIAL || key->data.len > CONTIME_WANTED_BYTES || wanted->serial != 0 ||
-		GetCurrentTimestamp() < g->cache.load_after)
+	if (contime_cache_state(g) != CONTIME_CACHE_PARTIAL || key->data.len > CONTIME_WANTED_BYTES ||
+		wanted->serial != 0 || GetCurrentTimestamp() < g->cache.load_after)
 		return;
 	SpinLockAcquire(&wanted->mutex);
 	noted = wanted->serial == 0;

@@ -95,8 +95,8 @@ ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, con
 		if (i >= 0 && (between >> i & 1) != 0)
 			continue;
 		if (widely)
-			differs =
-				i < 0 || touches_attr(context, item, i) || (instead && touches_attr(context, &duplicate, i));
+			differs = i < 0 || touches_attr(context, item, i) ||
+					  (instead && touches_attr(context, &duplicate, i));
 		else
 			differs = i < 0 ? with.present != without.present
 							: !ct_value_equal(&with.value[i], &without.value[i]);

@@ -138,7 +138,10 @@ run_insert(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
 	run[count] = ref;
 }
 
-/* Is the entered event retracted?  *next: the first retraction that may be of it, or of a later one. */
+/*
+ * True if the entered event is retracted.  *next is the first retraction that may be of it or
+ * of a later event.
+ */
 static bool
 is_retracted(const CtReadContext *context, const CtRuns *runs, const CtItem *item, uint32_t *next)
 {

@@ -482,8 +482,8 @@ event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 }
 
 static CtStatus
-link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes, const CtChange *change,
-		   const CtLabel *label)
+link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes,
+		   const CtChange *change, const CtLabel *label)
 {
 	CtArena *arena = writer->arena;
 	CtStatus status;

@@ -37,11 +37,11 @@ typedef struct ContimeView
 	CtRuns runs;     /* visible recent events of the timeline at hand */
 	uint32 capacity; /* of the runs and of unknown[] */
 	uint32 wanted;
-	bool overtaken; /* a hidden one waits for its twin: others see it */
+	bool overtaken; /* an invisible event waits for its duplicate: newer snapshots see it */
 	uint32 nunknown;
 	uint64 *unknown;        /* transactions to look up */
 	bool tracks;            /* of a serializable transaction: */
-	uint32 nunseen;         /* who wrote what was met and not seen, at */
+	uint32 nunseen;         /* transactions whose events were met and not seen, in unseen[], */
 	uint32 unseen_capacity; /* most so many of them in unseen[] */
 	uint64 *unseen;
 } ContimeView;
@@ -49,8 +49,8 @@ typedef struct ContimeView
 /* ---- xact.c ------------------------------------------------------------------ */
 
 /*
- * The fate of a (sub)transaction by its 64-bit id and that of its top-level
- * transaction.  Not under a lock.
+ * The status of a (sub)transaction by its 64-bit id and that of its top-level
+ * transaction. Not under a lock.
  */
 extern ContimeXactStatus contime_xact_status(uint64 top, uint64 xid);
 
@@ -91,8 +91,9 @@ extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
 /* ---- serializable.c ---------------------------------------------------------- */
 
 /*
- * A key, or all of them (NULL), will be read.  True: whoever wrote an event
- * that the snapshot does not see is to be told of.
+ * A key, or (NULL) all keys will be read: take core's predicate lock. Returns
+ * true if the transactions whose events the snapshot does not see must be
+ * reported by contime_serializable_unseen().
  */
 extern bool contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash);
 extern void contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid,

@@ -67,7 +67,7 @@ contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid, 
 
 	for (uint32 i = 0; i < count; i++)
 	{
-		/* What was rolled back is nobody's write. */
+		/* Events that were rolled back are no writes. */
 		if (!TransactionIdDidAbort((TransactionId) xid[i]))
 			CheckForSerializableConflictOut(&copy,
 											SubTransGetTopmostTransaction((TransactionId) xid[i]),

@@ -31,7 +31,10 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* Forget fates beyond this many, at the start of a view. */
+/*
+ * Transaction statuses that a backend remembers, at most; checked at the start
+ * of a view.
+ */
 #define MAX_FATES 65536
 
 typedef enum Sight
@@ -166,7 +169,10 @@ note_unseen(ContimeView *view, uint64 xid)
 	view->nunseen++;
 }
 
-/* Those who wrote what has entered; false: there is not enough room. */
+/*
+ * Collect the transactions whose events have entered. Returns false if there
+ * is not enough room.
+ */
 static bool
 note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
 {
@@ -227,7 +233,10 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	return true;
 }
 
-/* Without the lock: tell whose events were met and not seen. */
+/*
+ * Report the transactions whose events were met and not seen. Not under the
+ * lock.
+ */
 void
 contime_view_report(ContimeView *view, Relation rel)
 {

@@ -1,14 +1,14 @@
 /*
  * notices.c
- *	  What changed of the past: what is due to be told, and a ring to replay it.
+ *	  Notices: the past of a key changed.  A ring replays them.
  *
  *	  worker, or reader ─► notice ─┬─► generation[].due   one range, cannot overflow ─► agent.c
  *	  with an old snapshot         └─► ring of its partition: key and range
  *	                                    └─► contime.reconciliations(), and the agent for keys
  *
  * Workers give notice when an event enters, which is when new snapshots see
- * it.  A reader gives notice when what he read with an old snapshot is another
- * state for new ones: as that event entered, nobody had read its instant.
+ * it.  A reader gives notice when what it read with an old snapshot is another
+ * state for new ones: when that event entered, no reader had read its instant.
  *
  * A notice's number is the next of its table.  Numbers begin with the clock (in
  * us, like a timestamptz), above those of the generation before: so they grow,
@@ -27,6 +27,7 @@
  *	  2. Notices of a generation that have a number above `lost` are in a ring.
  *
  * Not here: which instants changed (engine/), sending (agent.c).
+ *
  */
 #include "postgres.h"
 

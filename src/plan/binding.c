@@ -229,10 +229,10 @@ is_clients_own(void)
 }
 
 /*
- * Does the planner only try something here that it can do without?  Then
- * nothing is to be raised, but a prohibitive cost to be told.  It tries to
- * replace min() and max() by ORDER BY ... LIMIT 1, and to hash what a
- * correlated EXISTS reads by taking the conditions that correlate it out.
+ * True if the planner only tries something that it can do without: replacing
+ * min() and max() by ORDER BY ... LIMIT 1, or hashing what a correlated EXISTS
+ * reads without the conditions that correlate it. Then no error is raised, and
+ * the path gets a prohibitive cost.
  */
 static bool
 is_trial(PlannerInfo *root)

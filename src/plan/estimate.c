@@ -47,7 +47,7 @@ typedef struct Call
 /* How many rows does a call give? */
 typedef double (*CountRows)(const Call *call);
 
-/* EXPLAIN is nobody's way to learn of a table what he may not read. */
+/* EXPLAIN must not reveal anything about a table that the user may not read. */
 static bool
 may_read(Oid relid)
 {

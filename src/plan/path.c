@@ -412,9 +412,9 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 }
 
 /*
- * fdw_exprs are the instants, then the key; fdw_private tells which of both
- * are arrays and what types the key's values have, holds an Integer when
- * the plan must not be run, and tells whether it stays in the present.
+ * fdw_exprs are the instants, then the key values. fdw_private has which of
+ * them are arrays, the types of the key values, an Integer if the plan must
+ * not be run, and whether the scan stays in the present.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,

@@ -1,19 +1,19 @@
 /*
  * history.c
- *	  What is read of one key along its time, or of one key after the other.
+ *	  What is read of a key along its time: histories, since, raw events.
  *
- *	  history  its states in [from, to), each with the part in which it holds
- *	  since    since when its state at an instant is what it is
- *	  events   those at [from, to], as they were told
+ *	  history  the states in [from, to), each with the range in which it holds
+ *	  since    the instant since when the state at an instant has been the same
+ *	  events   the raw events at [from, to]
  *
- * Each is a visit (scan.h): it walks a timeline as far as one look, or one hold
- * of a lock, allows, holds what it finds (row_buffer.c), and leaves in its argument
- * from where to go on.  What it holds may be torn, and is then forgotten and
- * the argument put back: so a visit keeps nothing elsewhere, raises nothing,
- * and allocates nothing.
+ * Each is a visit (scan.h): it walks a timeline for a limited number of steps, holds what
+ * it finds (row_buffer.c), and leaves the position in its argument.  What it holds may be
+ * torn; then it is discarded and the argument is restored.  So a visit keeps nothing
+ * elsewhere, raises no error and allocates nothing.
  *
- * Called by sql/read_functions.c.  Not here: how a timeline is observed, which keys there
- * are (scan.c), privileges and the arguments' types (sql/read_functions.c).
+ * Called by sql/read_functions.c.
+ *
+ * Not here: how a timeline is observed (visit.c), privileges and argument types (sql/).
  */
 #include "postgres.h"
 
@@ -214,7 +214,10 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 	return since.found;
 }
 
-/* ---- events as they were told ------------------------------------------------ */
+/*
+ * ---- raw events
+ * ---------------------------------------------------------------
+ */
 
 static bool
 take_raw_event(void *arg, const CtRawEvent *told)

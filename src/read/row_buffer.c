@@ -1,17 +1,18 @@
 /*
  * row_buffer.c
- *	  States and events copied out of shared memory, and as tuples.
+ *	  States and raw events copied out of shared memory, and turned into tuples.
  *
- *	  timeline ──► fold, tell ──► a chunk of held rows ──► one tuple after the other
- *	               under a lock, or of memory that may      in a context that is
- *	               be torn: nothing fails here              reset for each: may fail
+ *	  timeline ──► fold, or raw event ──► chunk of held rows ──► tuples, one by one
+ *	               under a lock, or of memory that may          in a context that is
+ *	               be torn: no error can occur                  reset for each
  *
- * A chunk's memory is there before anything is copied.  When that does not
- * suffice the row at hand is left out and the caller comes again: with an empty
- * chunk, or, if not a single row fits, with a larger one.
+ * A chunk's memory is allocated before anything is copied.  If it does not suffice, the
+ * row is left out, and the caller comes again with an empty chunk, or, if a single row
+ * does not fit, with a larger one.
  *
- * Called by scan.c and history.c.  Not here: what is folded, and whether what
- * was copied is whole (scan.c), what values mean (encode.c).
+ * Called by slice.c and history.c.
+ *
+ * Not here: whether what was copied is whole (visit.c), what values mean (table/encode.c).
  */
 #include "postgres.h"
 

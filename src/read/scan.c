@@ -315,7 +315,10 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants, const
 
 /* ---- estimates --------------------------------------------------------------- */
 
-/* Without the locks: a planner waits for nobody, and a number that is just changing will do. */
+/*
+ * Without the locks: a planner must not wait, and an approximate number is
+ * enough.
+ */
 void
 contime_count(Oid relid, double *keys, double *events)
 {

@@ -46,21 +46,21 @@ typedef struct Walk
 	CtState *previous;
 } Walk;
 
-/* Where the telling of one key's events stands. */
+/* The position of a walk over the raw events of a key. */
 typedef struct EventWalk
 {
 	int64 at;  /* events up to here are held, */
 	int taken; /* so many of this instant */
 	int64 to;
 	ContimeScan *scan;
-	int skip; /* of those told now */
+	int skip; /* raw events of this instant that were returned before */
 	int left; /* before it is enough for one visit */
 } EventWalk;
 
 /*
- * What was read of a key and is not what new snapshots see, since something has
- * entered that this one does not see.  When that entered nobody had read here,
- * so it was not told: the reader does it.
+ * A range of a key that was read and that new snapshots see otherwise, as an
+ * event has entered that this snapshot does not see. When the event entered,
+ * no reader had read there, so no notice was due: this reader gives it.
  */
 typedef struct Stale
 {
@@ -102,8 +102,9 @@ struct ContimeScan
 	ContimeKey key;
 	bool done;
 
-	pg_atomic_uint32 *next; /* partition nobody reads yet, or NULL: all are ours */
-	uint32 checked;         /* partitions whose data fits the description */
+	pg_atomic_uint32
+		*next;      /* the next partition that no process reads yet; NULL: all are read here */
+	uint32 checked; /* partitions whose data fits the description */
 	uint8 usable
 		[CONTIME_MAX_WORKERS]; /* by partition: attributes from this one on are initial (shape.c) */
 

@@ -96,7 +96,7 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 			return fill;
 		}
 		if (scan->stale && scan->stale->any)
-			return CONTIME_FOLD_MORE; /* tell that first */
+			return CONTIME_FOLD_MORE; /* give the notice first */
 	}
 }
 

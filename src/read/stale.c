@@ -24,7 +24,7 @@
 #include "common/hashfn.h"
 #include "storage/proc.h"
 
-/* Ranges of keys told in this transaction, by their hash. */
+/* Notices that this transaction has given, by a hash of key and range. */
 #define TOLD 64
 
 static uint64 told[TOLD];
@@ -86,7 +86,10 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 	return true;
 }
 
-/* Not what has been told in this transaction; key_bytes 0, or too many: of whatever keys. */
+/*
+ * Give a notice, unless this transaction has given it already. key_bytes 0, or
+ * too many: for all keys.
+ */
 static void
 notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
@@ -137,8 +140,8 @@ has_missed(const ContimeScan *scan, int partition)
 }
 
 /*
- * What is bound is read from the event tables, as the cache has not all keys.
- * What it would be to new snapshots is not known: it is told to be another one.
+ * What is bound is read from the event tables, as the cache lacks keys.
+ * Whether new snapshots see another state is not known, so a notice is given.
  */
 void
 contime_scan_notify_missed(ContimeScan *scan)

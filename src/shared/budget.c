@@ -45,7 +45,10 @@
 /* A key takes at most this part of a whole: all others would have to go. */
 #define KEY_MOST(whole) ((whole) / 4)
 
-/* Pages that caches may have to themselves for pieces of sizes that nobody else has. */
+/*
+ * Pages of which caches may be the only user, for pieces of sizes that no
+ * other table has.
+ */
 #define HALF_EMPTY ((Size) 16 * CT_PAGE_BYTES)
 
 static Size
@@ -84,7 +87,7 @@ contime_budget_keep(const ContimeGeneration *g)
 	Size of_table;
 	Size keep;
 
-	/* The common case: nobody is near it. */
+	/* The common case: no owner is near its share. */
 	if (left > 2 * reserve)
 		return reserve / CT_PAGE_BYTES;
 	of_role = share_left(g, CONTIME_OF_ROLE);

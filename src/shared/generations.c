@@ -128,13 +128,14 @@ generation_new(const Opening *opening)
 							pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
 	pg_atomic_write_u64(&g->cache.last_read, (uint64) g->since);
 	g->reset_due = opening->reset_due || had_generation(g->older);
-	g->notice.opened =
-		Max((uint64) g->since, g->older < 0 ? 0 : contime_shared->generation[g->older].notice.seq + 1);
+	g->notice.opened = Max((uint64) g->since,
+						   g->older < 0 ? 0 : contime_shared->generation[g->older].notice.seq + 1);
 	g->notice.seq = g->notice.sent = g->notice.opened;
 	pg_atomic_write_u64(&g->notice.lost, g->reset_due ? g->notice.opened : 0);
 	entry->newest = index;
 	contime_slot_take(index);
-	contime_generation_change_state(index, opening->xid == 0 ? CONTIME_GENERATION_OPEN : CONTIME_GENERATION_OPENING);
+	contime_generation_change_state(index, opening->xid == 0 ? CONTIME_GENERATION_OPEN
+															 : CONTIME_GENERATION_OPENING);
 	return g;
 }
 
@@ -209,7 +210,10 @@ own_serial(Oid relation)
 	return 0;
 }
 
-/* Will it do as the new one of a table?  (Two backends may be the first to write to a table at the same time.) */
+/*
+ * True if the newest generation serves as the new one: two backends may be the
+ * first to write to a table at the same time.
+ */
 static bool
 serves_as_new(const ContimeGeneration *newest, uint64 xid)
 {
@@ -286,7 +290,10 @@ is_locked_by_me(const LOCKTAG *tag)
 	return false;
 }
 
-/* End a generation that no transaction uses and that has no event; false: it is in use, or not idle. */
+/*
+ * End a generation that no transaction uses and that has no event. Returns
+ * false if it is in use.
+ */
 static bool
 end_idle(ContimeGeneration *g)
 {
@@ -458,8 +465,9 @@ contime_generation_drop(Oid relation, uint64 xid)
 }
 
 /*
- * Noted apart from who drops the tables: this is called before core refuses
- * the command, and must not take the place of a DROP TABLE that is under way.
+ * Kept apart from the transaction that drops a table: this is called before
+ * core has checked the command, and must not overwrite the note of a DROP
+ * TABLE that is under way.
  */
 void
 contime_generation_drop_database(Oid database, uint64 xid)

@@ -19,10 +19,10 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-/* How long somebody waits for a partition before giving up. */
+/* How long a process waits for a partition before an error. */
 #define LOCK_TIMEOUT_US 10000000
 
-/* How long somebody steps back for who waits, at most. */
+/* How long a holder yields to waiters, at most. */
 #define YIELD_US 400
 
 ContimeShared *contime_shared = NULL;
@@ -52,13 +52,11 @@ contime_require_running(void)
 }
 
 /*
- * Wait for a lock in short cancellable sleeps, since LWLockAcquire() cannot be
- * interrupted and a stopped holder would hang everyone.  False: it was not to
- * be had for some seconds.
- *
- * Such a wait has no place in a queue, so who waits asks the others to step
- * back: readers for writers, the worker for everybody.  A request lapses by
- * itself, should this process be terminated.
+ * Wait for a lock in short sleeps, since LWLockAcquire() cannot be cancelled,
+ * and a stopped holder would block every process. Returns false if the lock
+ * could not be had for some seconds. Such a waiter is not in the lock's queue,
+ * so it asks holders to yield: readers to writers, the worker to all. A
+ * request expires by itself if the waiter is terminated.
  */
 static bool
 poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)

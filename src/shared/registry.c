@@ -184,7 +184,8 @@ contime_chain_end(int index)
 bool
 contime_generation_is_opened(const ContimeGeneration *g)
 {
-	return contime_generation_state(g) == CONTIME_GENERATION_OPEN || TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
+	return contime_generation_state(g) == CONTIME_GENERATION_OPEN ||
+		   TransactionIdIsCurrentTransactionId((TransactionId) g->xid);
 }
 
 void

@@ -67,7 +67,7 @@ contime_cache_is_captured(ContimeCacheState state)
 	return state >= CONTIME_CACHE_LOADING && state <= CONTIME_CACHE_PARTIAL;
 }
 
-/* What is due to be told of a table; seq = 0: nothing. */
+/* What listeners of a table are to be notified of; seq = 0: nothing. */
 typedef struct ContimeDue
 {
 	uint64 seq; /* of the newest notice in it */
@@ -77,7 +77,10 @@ typedef struct ContimeDue
 	bool reset; /* what was known before is no more */
 } ContimeDue;
 
-/* A snapshot by which events were loaded; nxip is more than there is room for: its xip is not known. */
+/*
+ * A snapshot by which events were loaded. If nxip exceeds the room in xip, its
+ * transactions are not known.
+ */
 typedef struct ContimeLoaded
 {
 	uint64 xmax;
@@ -194,7 +197,7 @@ contime_generation_state(const ContimeGeneration *g)
 	return (ContimeGenerationState) pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->state);
 }
 
-/* In a chain: it is in force for somebody, or may be. */
+/* In a chain: it is in force for some transaction, or may be. */
 static inline bool
 contime_generation_is_live(const ContimeGeneration *g)
 {
@@ -213,7 +216,7 @@ contime_is_held(uint32 hold)
 #define CONTIME_WANTED_BYTES 128
 #define CONTIME_WANTED 1024
 
-/* A key that somebody missed in a cache. */
+/* A key that a reader missed in a partial cache. */
 typedef struct ContimeWanted
 {
 	slock_t mutex;  /* of what follows: */
@@ -227,7 +230,7 @@ typedef struct ContimeWanted
 typedef struct ContimePartition
 {
 	pg_atomic_uint32 hibernating;  /* worker sleeps long: wake it */
-	pg_atomic_uint64 writer_waits; /* for the lock, until: step back */
+	pg_atomic_uint64 writer_waits; /* a writer waits for the lock until then: holders yield it */
 	pg_atomic_uint64 reader_waits;
 	Latch *volatile latch; /* of the worker; NULL while there is none */
 	int pid;
@@ -248,7 +251,10 @@ typedef struct ContimeSuspect
 	int deaths;
 } ContimeSuspect;
 
-/* A table whose user-made code a background process runs, or runs no more: worker/background.c. */
+/*
+ * A table whose user-made code a background process runs, or does not run for
+ * a while (table/guard.c).
+ */
 typedef struct ContimeSuspectCode
 {
 	Oid relid; /* InvalidOid: none */
@@ -266,10 +272,10 @@ typedef struct ContimeAgent
 	TimestampTz not_before;    /* do not start another until then */
 	TimestampTz stopped_until; /* none may connect until then */
 
-	/* Written by these two alone: */
+	/* Written by the agent and the loader alone. */
 	ContimeSuspectCode agent_runs;
 	ContimeSuspectCode loader_runs;
-	uint32 ndistrusted; /* so many have been, the last of them in */
+	uint32 ndistrusted; /* how many tables were distrusted; the last ones are in */
 	ContimeSuspectCode distrusted[16];
 } ContimeAgent;
 
@@ -288,20 +294,20 @@ typedef struct ContimeShared
 	uint64 slot_map[CONTIME_MAX_GENERATIONS / 64]; /* a bit for each slot: used */
 	uint64 next_serial;
 	int highest; /* generations in use are below: 0 .. highest - 1 */
-	uint64
-		first_xid; /* transactions since the server's start have this or a later id; 0: not known yet */
+	/* Transactions since the server's start have this id or a later one; 0: not known yet. */
+	uint64 first_xid;
 	Latch *volatile launcher_latch;
 	int nsuspects; /* constant between crashes */
 	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	ContimePartition partition[CONTIME_MAX_WORKERS];
 	ContimeWanted wanted[CONTIME_WANTED]; /* by a hash of the key */
-	pg_atomic_uint64
-		early[CONTIME_EARLY];                            /* of tables without a generation, by a hash: latest instant read */
+	/* Of tables without a generation, by a hash: the latest instant that was read. */
+	pg_atomic_uint64 early[CONTIME_EARLY];
 	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER]; /* slots of them */
 } ContimeShared;
 
-/* Whose use is counted, and limited. */
+/* The levels at which the use of memory is counted and limited. */
 typedef enum ContimeLevel
 {
 	CONTIME_OF_TABLE,

@@ -84,7 +84,8 @@ contime_slot_return(int index)
 	contime_shared->slot_map[index / 64] &= ~(UINT64CONST(1) << (index % 64));
 	contime_shared->slots_used--;
 	while (contime_shared->highest > 0 &&
-		   contime_generation_state(&contime_shared->generation[contime_shared->highest - 1]) == CONTIME_GENERATION_FREE)
+		   contime_generation_state(&contime_shared->generation[contime_shared->highest - 1]) ==
+			   CONTIME_GENERATION_FREE)
 		contime_shared->highest--;
 }
 

@@ -47,7 +47,10 @@ contime_shared_request(void)
 static ContimeSuspect suspects[CONTIME_MAX_SUSPECTS];
 static int nsuspects = 0;
 
-/* In the postmaster, before shared memory goes: what were those doing who crashed? */
+/*
+ * In the postmaster, before shared memory is made anew: count the tables that
+ * crashed workers were changing.
+ */
 static void
 remember_suspects(int code, Datum arg)
 {
@@ -79,9 +82,9 @@ remember_suspects(int code, Datum arg)
 }
 
 /*
- * Take all memory now, in huge pages where the system gives them: later each
- * first touch of a page would cost somebody's insert a microsecond, and a
- * system without so much memory should say so at the start.
+ * Take all memory now, in huge pages if the system has them: otherwise each
+ * first touch of a page would cost an insert a microsecond, and a system
+ * without so much memory should fail at the start.
  */
 static void
 region_populate(void)

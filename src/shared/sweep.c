@@ -37,15 +37,16 @@ settle_generation(int index)
 			return true;
 		if (settled.opener == CONTIME_XACT_TRUNCATED && !contime_settled_is_gone(&settled))
 			return true;
-		if (contime_generation_state(g) == CONTIME_GENERATION_OPEN && g->older < 0 && g->dropped == 0 && g->database_dropped == 0 &&
-			!g->reset_due)
+		if (contime_generation_state(g) == CONTIME_GENERATION_OPEN && g->older < 0 &&
+			g->dropped == 0 && g->database_dropped == 0 && !g->reset_due)
 			return false;
 	}
 	else if (!contime_generation_is_empty(g))
 		return true;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	if (g->serial == settled.serial && contime_generation_state(g) == CONTIME_GENERATION_DEAD && contime_generation_is_empty(g))
+	if (g->serial == settled.serial && contime_generation_state(g) == CONTIME_GENERATION_DEAD &&
+		contime_generation_is_empty(g))
 		contime_slot_return(index);
 	contime_settled_enter(&settled);
 	if (g->serial == settled.serial && contime_generation_state(g) == CONTIME_GENERATION_OPEN)
@@ -54,7 +55,9 @@ settle_generation(int index)
 		reset = g->reset_due;
 		g->reset_due = false;
 	}
-	pending = contime_generation_state(g) != CONTIME_GENERATION_FREE && (contime_generation_state(g) != CONTIME_GENERATION_OPEN || g->dropped != 0 || g->database_dropped != 0);
+	pending = contime_generation_state(g) != CONTIME_GENERATION_FREE &&
+			  (contime_generation_state(g) != CONTIME_GENERATION_OPEN || g->dropped != 0 ||
+			   g->database_dropped != 0);
 	contime_registry_unlock();
 	if (reset)
 		contime_notice_reset(g, false);

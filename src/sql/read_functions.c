@@ -2,17 +2,17 @@
  * read_functions.c
  *	  The SQL functions that read: at, history, series, since, events.
  *
- *	  begin:  whose table, who may, which key; a scan is bound
- *	  next:   a row from the scan
- *	  end:    when there are no more, or nobody wants more
+ *	  begin:  check the arguments and privileges, bind a scan
+ *	  next:   return a row of the scan
+ *	  end:    when there are no more rows, or the query ends
  *
- * In FROM the rows go into a tuplestore, which spills to disk.  In a select
- * list they are handed over one by one: what a LIMIT leaves is not read.  Then
- * the read outlives the call, and belongs to whom the query belongs to: it is
- * ended by a callback when the query is.
+ * In FROM the rows go into a tuplestore, which spills to disk.  In a select list they are
+ * returned one by one, so that rows beyond a LIMIT are not read.  Then the read outlives
+ * the call and belongs to the query's resource owner: a callback ends it with the query.
  *
- * Beside sql/args.c, which has what is meant by the arguments.  Not here:
- * what the planner is told of them (estimate.c).
+ * The arguments are checked in args.c.
+ *
+ * Not here: what the planner knows of these functions (plan/estimate.c).
  */
 #include "postgres.h"
 
@@ -255,7 +255,7 @@ return_one(FunctionCallInfo fcinfo, Begin begin)
 	SRF_RETURN_DONE(call);
 }
 
-/* All rows to who would rather have all of them, else one a call. */
+/* All rows if the caller prefers them materialised, else one row a call. */
 static Datum
 return_rows(FunctionCallInfo fcinfo, Begin begin)
 {
@@ -481,7 +481,7 @@ next_event(Read *read)
 	result->tts_values[3] = BoolGetDatum(told.late);
 	memset(result->tts_isnull, false, 3 * sizeof(bool));
 
-	/* The rows of an event table do not tell when they came. */
+	/* An event table does not say when its rows came. */
 	result->tts_isnull[3] = read->subject.table->source != NULL;
 	ExecStoreVirtualTuple(result);
 	MemoryContextSwitchTo(caller);

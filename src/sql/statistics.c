@@ -135,8 +135,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		CtStats stats;
 		int64 retained = contime_retained(g);
 
-		if (!contime_generation_is_live(g) || g->database != MyDatabaseId || !may_see_counters(g->relation) ||
-			contime_generation(g->relation) != g)
+		if (!contime_generation_is_live(g) || g->database != MyDatabaseId ||
+			!may_see_counters(g->relation) || contime_generation(g->relation) != g)
 			continue;
 		sum_stats(g, view, &stats);
 		if (stats.bytes == 0 && cache == CONTIME_CACHE_NONE)
@@ -164,8 +164,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		nulls[13] = !g->retain.ticks || retained == PG_INT64_MIN;
 		nulls[14] = cache == CONTIME_CACHE_NONE;
 		if (!nulls[14])
-			values[14] = CStringGetTextDatum(
-				cache_states[cache]);
+			values[14] = CStringGetTextDatum(cache_states[cache]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

@@ -124,8 +124,8 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 	uint32 position = 0;
 
 	initStringInfo(&key.data);
-	if (g &&
-		(contime_cache_state(g) == CONTIME_CACHE_PARTIAL || (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
+	if (g && (contime_cache_state(g) == CONTIME_CACHE_PARTIAL ||
+			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
 		while (contime_next_loaded_key(g, &partition, &position, &key))
 		{
 			if (contime_oversize_key(g, &key))

@@ -192,7 +192,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	note_changing(NULL);
 	contime_unlock(partition);
 
-	/* Tell the agent, or whoever starts it. */
+	/* Wake the agent, or the launcher that starts it. */
 	if (wake)
 		contime_agent_wake(g->database);
 	CHECK_FOR_INTERRUPTS();

@@ -32,10 +32,12 @@ is_being_freed(const ContimeGeneration *g, ContimeLevel level)
 	{
 		const ContimeGeneration *other = &contime_shared->generation[i];
 
-		if (other != g && contime_generation_state(other) != CONTIME_GENERATION_FREE && contime_account_is_shared(g, other, level) &&
+		if (other != g && contime_generation_state(other) != CONTIME_GENERATION_FREE &&
+			contime_account_is_shared(g, other, level) &&
 			(contime_generation_state(other) == CONTIME_GENERATION_DEAD ||
-			 (contime_generation_state(g) == CONTIME_GENERATION_OPEN && other->relation == g->relation &&
-			  other->database == g->database && other->serial < g->serial)))
+			 (contime_generation_state(g) == CONTIME_GENERATION_OPEN &&
+			  other->relation == g->relation && other->database == g->database &&
+			  other->serial < g->serial)))
 			return true;
 	}
 	return false;
@@ -49,7 +51,8 @@ is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
 	{
 		const ContimeGeneration *other = &contime_shared->generation[i];
 
-		if (contime_generation_state(other) == CONTIME_GENERATION_FREE || !contime_account_is_shared(g, other, level))
+		if (contime_generation_state(other) == CONTIME_GENERATION_FREE ||
+			!contime_account_is_shared(g, other, level))
 			continue;
 		for (int p = 0; p < contime_shared->partitions; p++)
 			if (contime_stored_has_aborted(other, p))

@@ -59,7 +59,7 @@ contime_oversize_note(ContimeGeneration *g, const uint64 *hash)
 		pg_atomic_write_u64(&oversize->regain_after,
 							(uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REGAIN_MS));
 
-	/* (A full barrier: whoever finds this finds the bit.) */
+	/* (A full barrier: a reader that finds this finds the bit, too.) */
 	(void) pg_atomic_fetch_or_u32(&oversize->any, 1);
 }
 

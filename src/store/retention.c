@@ -6,22 +6,21 @@
  *	                    (seconds, or ticks)    that is answered, never lowered
  *	                                             └► each partition folds up to it
  *
- * `retained` follows the clock, or on a logical clock the newest event that
- * has committed, at a distance of the period.  It is raised by a worker, at
- * most once a second, by the clock once in a hundredth of the period, before
- * any partition folds what is older.  So who reads an instant, and looks at `retained` when it has the
- * answer, knows whether it was one; it takes no lock for that.
+ * `retained` follows the clock, or on a logical clock the newest event that has
+ * committed, at a distance of the period.  A worker raises it, at most once a second
+ * and by the clock once in a hundredth of the period, before any partition folds
+ * older events.  So a reader that compares its instant with `retained` after it has
+ * the answer knows whether the answer is right; it needs no lock for that.
  *
- * The period is an option in the catalogs, which workers cannot read.  Whoever
- * uses the table notes it in the generation: it holds a lock on the relation,
- * so no ALTER by others is pending.  An ALTER notes it with the transaction's
- * id, and nothing more is given up until a worker finds that it committed, or
- * somebody uses the table.
+ * The period is an option in the catalogs, which workers cannot read.  Each backend
+ * that uses the table notes it in the generation: the backend holds a lock on the
+ * relation, so no other transaction's ALTER is pending.  An ALTER notes it with its
+ * transaction id; nothing more is folded until a worker finds that it has committed,
+ * or a backend uses the table.
  *
- * Called by scan.c, history.c and ingest.c (using), ddl/hooks.c through table.c (ALTER), and
- * worker.c.
+ * Called by readers and writers, by DDL through ddl/check.c, and by workers.
  *
- * Not here: what folding does (engine/retain.c).
+ * Not here: how old events are folded (engine/retain.c).
  */
 #include "postgres.h"
 
@@ -60,11 +59,14 @@ advance(ContimeGeneration *g)
 		int64 edge = g->retain.ticks ? contime_read_instant(&g->newest) : now;
 		int64 from;
 
-		if (!pg_sub_s64_overflow(edge, g->retain.period, &from) && (g->retain.ticks || from >= MIN_TIMESTAMP))
+		if (!pg_sub_s64_overflow(edge, g->retain.period, &from) &&
+			(g->retain.ticks || from >= MIN_TIMESTAMP))
 		{
 			/* Ticks may come to an end: the last step may be a small one. */
 			raise_instant(&g->retained, from);
-			g->retain.raise_after = now + (g->retain.ticks ? USECS_PER_SEC : Max(g->retain.period / 100, USECS_PER_SEC));
+			g->retain.raise_after =
+				now +
+				(g->retain.ticks ? USECS_PER_SEC : Max(g->retain.period / 100, USECS_PER_SEC));
 		}
 	}
 	SpinLockRelease(&g->retain.mutex);
@@ -160,7 +162,10 @@ contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
 	return *from > PG_INT64_MIN;
 }
 
-/* ---- who asks for more ------------------------------------------------------- */
+/*
+ * ---- reading and writing what is older
+ * ----------------------------------------
+ */
 
 static char *
 show_instant(const ContimeTable *table, int64 instant)

@@ -25,7 +25,10 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* For how long a table's code is not run; so many tables of an owner, and that of all others is not either. */
+/*
+ * How long code of a distrusted table is not run, and after how many tables of
+ * one owner all code of that owner is not.
+ */
 #define DISTRUST_MS 600000
 #define MOST_DISTRUSTED 3
 
@@ -42,7 +45,10 @@ own_agent(void)
 	return NULL;
 }
 
-/* For which table this process runs code; or (if it is this one's predecessor's) did when it ended. */
+/*
+ * The table whose code this process runs; or, of a predecessor, ran when it
+ * ended.
+ */
 static ContimeSuspectCode *
 at_hand(ContimeAgent *agent)
 {

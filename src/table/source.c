@@ -345,7 +345,8 @@ check_binding(const ContimeTable *table, Relation events)
 }
 
 static ContimeSource *
-derive_one_source(ContimeTable *table, Relation rel, Relation events, CtKind kind, const Jsonb *columns)
+derive_one_source(ContimeTable *table, Relation rel, Relation events, CtKind kind,
+				  const Jsonb *columns)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	TupleDesc events_desc = RelationGetDescr(events);
@@ -434,7 +435,10 @@ contime_source_is_limited(const ContimeTable *table)
 	return false;
 }
 
-/* ---- who may read it --------------------------------------------------------- */
+/*
+ * ---- privileges
+ * ---------------------------------------------------------------
+ */
 
 bool
 contime_source_may_bind(Oid events, Oid owner)

@@ -33,7 +33,7 @@
 
 #define CONTIME_MAX_DIGITS 36    /* of a numeric that is computed with */
 #define CONTIME_NARROW_DIGITS 18 /* of a float with a scale, of what moves, and of rates */
-#define CONTIME_MAX_SCALE 15     /* option scale: what a double precision can tell */
+#define CONTIME_MAX_SCALE 15     /* option scale: decimal digits of a double precision */
 
 /* How one attribute is encoded. */
 typedef struct ContimeAttr
@@ -71,7 +71,7 @@ typedef struct ContimeSource
 	char *name; /* for messages */
 	CtKind kind;
 	uint64 columns;                    /* state attributes that it feeds, for snapshots */
-	struct _SPI_plan *plan[3][2];      /* of durable/heap_read.c: by ContimeRowOrder; up to an instant? */
+	struct _SPI_plan *plan[3][2];      /* by ContimeRowOrder, bounded or not (heap_read.c) */
 	Node *expr[FLEXIBLE_ARRAY_MEMBER]; /* by attribute - 1, over its rows; NULL: not fed */
 } ContimeSource;
 
@@ -87,7 +87,7 @@ typedef struct ContimeTable
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	int64 retain;          /* option retain, in instants; 0: not given */
 	bool ignores_late;     /* option too_late 'ignore' */
-	uint64 options_xid;    /* who gave the options, if it has not ended */
+	uint64 options_xid;    /* the transaction that changed the options, if it has not ended */
 	Oid owner;             /* reads event tables; memory is charged to it */
 	int64 memory_limit;    /* option memory_limit, in bytes; -1: not given */
 	bool calls;            /* its sources, or what options say of its columns, run user-made code */
@@ -402,8 +402,8 @@ extern void contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *colu
 /* ---- owner.c ----------------------------------------------------------------- */
 
 /*
- * What names mean in such a query depends on nobody's search_path: it is
- * prepared, and planned, between these.
+ * Between these, names in a query are resolved without the session's
+ * search_path: such a query is prepared and planned here.
  */
 extern void contime_source_path_begin(void);
 extern void contime_source_path_end(void);

@@ -241,8 +241,9 @@ gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *n
 }
 
 /*
- * Send a notice for each key; false, with nothing sent, when that cannot be.
- * Nobody is waited for, lest others' notices wait, too.
+ * Send a notice for each key. Returns false, with nothing sent, if that is not
+ * possible. It waits for no lock, so that notices of other tables are not
+ * delayed.
  */
 static bool
 send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const ContimeDue *due)
@@ -261,7 +262,8 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	if (rel == NULL)
 		return false;
 	notices = contime_notices_between(g, g->notice.sent, due->seq, &count);
-	sent = contime_generation(g->relation) == g && pg_atomic_read_u64(&g->notice.lost) <= g->notice.sent &&
+	sent = contime_generation(g->relation) == g &&
+		   pg_atomic_read_u64(&g->notice.lost) <= g->notice.sent &&
 		   gather_keys(notices, count, due->seq, keys, &nkeys);
 	for (int k = 0; sent && k < nkeys; k++)
 	{
@@ -282,7 +284,7 @@ send_due(ContimeGeneration *g, const ContimeDue *due, bool by_key)
 	char *name = get_rel_name(g->relation);
 	Oid type;
 
-	/* Dropped meanwhile: nobody to tell. */
+	/* The table was dropped meanwhile: there is nothing to send. */
 	if (name == NULL || contime_table_notify(g->relation) == CONTIME_NOTIFY_OFF)
 		return;
 	type = time_type_of(g);

@@ -2,16 +2,21 @@
  * loader.c
  *	  A database's loader: it loads the caches of durable tables.
  *
- * Loading is like CREATE INDEX CONCURRENTLY: from `loading` on whoever writes
- * has his rows captured (durable/capture.c).  Then everyone who may have written
- * before is waited for, a snapshot is taken, what it sees is loaded, and what
- * was captured and it sees is dropped.  Until then the worker leaves the
- * generation alone.  Who has an older snapshot than that reads the heap.
+ *	  lock ─► LOADING: writers capture ─► wait for writers that do not capture
+ *	       ─► snapshot ─► load all rows it sees ─► drop captured rows it sees ─► READY
  *
- * One loader works in a database at a time; the agent starts it (agent.c).
+ * This works like CREATE INDEX CONCURRENTLY.  Until the cache is readable, the
+ * partition's worker leaves the generation alone.  A backend whose snapshot is older
+ * than the loader's reads the event tables.
+ *
+ * One loader works in a database at a time; the agent starts it (agent.c).  It also
+ * loads wanted keys, evicts if memory is short, and loads partial caches whole when
+ * they fit.
+ *
+ * Locks: a loader waits for a lock for 100 ms only, since DDL goes first.
  *
  * Not here: the states of a cache (durable/cache.c), keys of partial caches
- * (durable/key_loader.c).
+ * (durable/key_loader.c), what is evicted (durable/eviction.c).
  */
 #include "postgres.h"
 
@@ -35,7 +40,10 @@
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
 
-/* How long a loader waits for a lock, as DDL goes first; how often for one that all others wait behind; for who writes. */
+/*
+ * How long a loader waits for a lock, as DDL goes first; how often it queues
+ * for a lock that blocks others; how long it waits for writers.
+ */
 #define LOADER_LOCK_MS 100
 #define QUEUE_MS 5000
 #define WRITERS_MS 10000
@@ -44,10 +52,13 @@
 #define LOADER_NAP_MS 20
 #define LOADER_IDLE_MS 2000
 
-/* How often it looks whether somebody waits for it. */
+/* After how many loads it looks whether a backend waits for it. */
 #define GIVE_WAY_LOADS 64
 
-/* It makes so much room when it is short, as a share of all, and so often; or when there was none to be made. */
+/*
+ * How much is evicted at a time, as a share of the region, and how often; or
+ * if nothing could be evicted.
+ */
 #define SPARE_SHARE 64
 #define ROUNDS_TO_SPARE 3
 #define ROOM_INTERVAL_MS 100
@@ -56,7 +67,10 @@
 /* Wanted keys are loaded so many times before it looks at tables again. */
 #define LOADS_OF_KEYS 16
 
-/* A cache without all keys that was read so lately keeps it from leaving; how often it tries to load it whole. */
+/*
+ * How long a loader stays for a partial cache that was read; how often it
+ * tries to load it whole.
+ */
 #define READ_LATELY_MS 5000
 #define WHOLE_INTERVAL_MS 10000
 
@@ -72,8 +86,9 @@
 /* ---- loading ----------------------------------------------------------------- */
 
 /*
- * Who waits for us may be who we wait for: let him go first.  (Locks of the
- * mode asked for here are refused if somebody waits for an exclusive one.)
+ * Avoid deadlock with queued DDL: if a backend waits for an exclusive lock on
+ * one of these relations, fail with LOCK_NOT_AVAILABLE and let the load be
+ * retried.
  */
 static void
 yield_to_ddl(List *relations)
@@ -93,8 +108,9 @@ yield_to_ddl(List *relations)
 }
 
 /*
- * Everyone who writes to these relations now and may not capture, or changes
- * what they are.  (Not for ever: other tables are to be loaded, too.)
+ * Wait for all transactions that write to these relations and may not capture,
+ * or that change them; for a limited time, since other tables are to be
+ * loaded, too.
  */
 static void
 wait_for_writers(List *relations)
@@ -209,8 +225,9 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 }
 
 /*
- * From here on it can be read.  The snapshot is the one that was loaded.  Who
- * wanted it has read the event tables: it is not one that nobody reads.
+ * Make the cache readable. The snapshot is the one by which it was loaded. The
+ * backend that wanted it has read the event tables, so the cache counts as
+ * read just now.
  */
 static bool
 publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
@@ -223,8 +240,8 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from
 }
 
 /*
- * Not all of it can be: so nothing is known of any key yet.  What was loaded
- * goes, and those come that are wanted.
+ * Not all rows fit: remove what was loaded, and make the cache readable as a
+ * partial one without any key.
  */
 static bool
 publish_partial(ContimeGeneration *g, const Filling *filling)
@@ -277,8 +294,8 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 }
 
 /*
- * Have a continuous table to oneself.  Who queues for that has all others wait
- * behind him, so it is done rarely.
+ * Lock a continuous table exclusively. Waiting for that lock blocks all other
+ * users of the table, so it is done rarely.
  */
 static void
 lock_alone(Oid relid)
@@ -295,7 +312,10 @@ lock_alone(Oid relid)
 	LockRelationOid(relid, AccessExclusiveLock);
 }
 
-/* A table's generation to be loaded into; one that holds something is replaced.  NULL: there is no slot. */
+/*
+ * The generation to load a table into; one that has events is replaced. NULL:
+ * there is no slot.
+ */
 static ContimeGeneration *
 generation_to_load(const ContimeTable *table)
 {
@@ -433,7 +453,10 @@ load(Oid relid)
 		pg_memory_barrier();
 		wait_for_writers(relations);
 
-		/* Those who were waited for may have changed what there is; others give the cache up. */
+		/*
+		 * The transactions that were waited for may have changed the
+		 * relations; later changes break the cache.
+		 */
 		AcceptInvalidationMessages();
 		obstacle = find_obstacle(table, &relations);
 	}
@@ -574,9 +597,8 @@ run_eviction(void)
 }
 
 /*
- * Caches that are read and have not all keys: as soon as they would fit, they
- * are loaded whole.  Until somebody who uses one lets go of it, it is of use as
- * it is.
+ * Load partial caches whole as soon as they would fit. While a backend uses
+ * such a cache it stays as it is.
  */
 static bool
 prefer_whole(void)
@@ -597,7 +619,8 @@ prefer_whole(void)
 		busy |= read_lately;
 		if (!read_lately || !would_fit(g))
 			continue;
-		g->partial.retry_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
+		g->partial.retry_after =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
 		try_load(g);
 	}
 	return busy;

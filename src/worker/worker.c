@@ -47,13 +47,13 @@
 #define LONGEST_NAP_MS 80
 #define HIBERNATION_MS 10000
 
-/* How often a loader is told that memory is short. */
+/* How often a loader is woken because memory is short. */
 #define ROOM_INTERVAL_MS 100
 
 /* What a pass over a partition found. */
 typedef enum Activity
 {
-	IDLE,    /* nothing until somebody writes */
+	IDLE,    /* nothing to do until a backend writes */
 	PENDING, /* waiting for transactions and snapshots to end */
 	WORKED
 } Activity;
@@ -83,8 +83,8 @@ static ContimePartition *mine = NULL;
 /* ---- one generation ---------------------------------------------------------- */
 
 /*
- * Events whose fate cannot be known stay recent for ever: whoever needs them
- * gets an error, everything else goes on.
+ * If the status of a transaction is truncated, its events stay recent for
+ * ever. A reader that needs them gets an error; everything else goes on.
  */
 static void
 log_truncated(int partition, ContimeGeneration *g, uint64 xid)
@@ -212,7 +212,7 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 
 /* ---- the worker's life ------------------------------------------------------- */
 
-/* A cache that is being loaded, or was given up, is nobody's business but the loader's. */
+/* A cache that is being loaded, or is broken, is left to the loader. */
 static bool
 is_in_use(ContimeGeneration *g)
 {
@@ -222,7 +222,7 @@ is_in_use(ContimeGeneration *g)
 		   contime_cache_is_readable(state);
 }
 
-/* If memory is short, somebody's loader is to make room; not too often. */
+/* If memory is short, wake a loader that can evict; not too often. */
 static void
 request_eviction(void)
 {
