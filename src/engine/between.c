@@ -37,7 +37,7 @@ attrs_of(const CtReadContext *context, uint64_t mask)
 
 /* ---- the next event that touches --------------------------------------------- */
 
-/* Does a recent twin take the place of an entered event? */
+/* True if a recent duplicate replaces an entered event. */
 static bool
 has_recent_duplicate(const CtSight *sight, const CtItem *item)
 {

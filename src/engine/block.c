@@ -9,13 +9,13 @@
  *
  * Invariants:
  *	 B1  The first `count` times, slots and labels of a leaf are its events', in
- *		 their order.  Records lie within `used`; `holes` of it is nobody's.
- *	 B2  `form`, if it is not 0, is that of all of them; `set` covers what they
+ *		 their order.  Records lie within `used`; `holes` bytes of it are unused.
+ *	 B2  `layout`, if it is not 0, is that of all of them; `set` covers what they
  *		 touch; `finish` is true exactly if one of them is one; `packed` only if
  *		 records lie one after the other in the order of events.
  *	 B3  A leaf without labels has frozen events only.
  *	 B4  `late` of a slot or row is what it was when the event entered, or, if it
- *		 had to wait for the place of its twin, when it began to wait.
+ *		 had to wait for the place of its duplicate, when it began to wait.
  *
  * Not here: where an event belongs (timeline.c).
  */
@@ -73,7 +73,7 @@ behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
 	return from;
 }
 
-/* All events have this form, and it only adds to the attribute: its offset. */
+/* All events have this layout, and it only adds to the attribute: its offset. */
 static bool
 only_adds(const CtRun *run, int attr, uint32_t *offset)
 {
@@ -628,7 +628,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		note_finishes(writer, leaf);
 }
 
-/* Where events of one form go that have so many bytes each. */
+/* Where events of one layout go that have so many bytes each. */
 typedef struct Place
 {
 	int64_t *time;
@@ -677,7 +677,7 @@ copy_events(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t 
 		copy_rows(to, from, first, end, bytes);
 }
 
-/* The same when all events have the leaf's form, which is not an explicit one. */
+/* The same when all events have the leaf's layout, which is not an explicit one. */
 static void
 copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {

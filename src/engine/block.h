@@ -2,15 +2,15 @@
  * block.h
  *	  Events side by side: the tail of a timeline, and closed leaves.
  *
- *	  tail   | time top form record | time top form record | ...   rows of one
+ *	  tail   | time top layout record | time top layout record | ...   rows of one
  *			 size: what comes in order touches one line of memory
  *	  leaf   | time ... | slot ... | records |   and, while one of them is
  *			 young, labels elsewhere: what is searched lies together
  *
- * Beside the form stands whether the event was late: one that comes after it in
+ * Beside the layout stands whether the event was late: one that comes after it in
  * their order had entered before it did.  It is no part of what it says.
  *
- * To who folds, both are a CtRun.
+ * A fold sees both as a CtRun.
  */
 #ifndef CT_BLOCK_H
 #define CT_BLOCK_H
@@ -229,7 +229,7 @@ typedef struct CtEntry
 	uint64_t top; /* 0: frozen */
 	uint32_t layout;
 	uint32_t bytes; /* of the record */
-	bool waited;    /* for its twin: whether it was late is known from then */
+	bool waited;    /* for its duplicate: whether it was late is known from then */
 	bool late;
 	const uint8_t *record;
 } CtEntry;

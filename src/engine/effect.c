@@ -46,7 +46,7 @@ touches_attr(const CtReadContext *context, const CtItem *item, int attr)
 
 /*
  * What would change if the event, which has not entered, entered now,
- * `instead` of its twin or beside all: nothing (false), or states at the
+ * `instead` of its duplicate or beside all: nothing (false), or states at the
  * instants of the effect, which begins before the event only for what is
  * interpolated.  `widely`: or could change, if more events were there than
  * have entered.

@@ -26,7 +26,7 @@ typedef struct CtEntering
 	bool widely;             /* whatever the states: some may not be known yet */
 	const CtState *before;
 	const CtState *with;
-	const CtState *without; /* with the twin */
+	const CtState *without; /* with the duplicate */
 } CtEntering;
 
 /* override.c */

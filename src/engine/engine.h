@@ -76,7 +76,7 @@
  * CT_OK		 all that was asked for is done
  * CT_MORE		 the limit of steps was reached: some of it is done, and the same
  *				 call does the next steps
- * CT_NOT_YET	 it cannot be done before something else is, as a twin that is
+ * CT_NOT_YET	 something must happen first: a duplicate must be
  *				 frozen, or a transaction that everyone sees
  * CT_DUPLICATE	 an event of that identity has entered, and stays
  * CT_RETRY		 of a read without the lock: a writer was at it meanwhile; it may
@@ -130,7 +130,7 @@ ct_ptr(const CtArena *arena, CtRef ref)
 	return arena->base + (size_t) (ref < arena->limit ? ref : 0) * CT_GRANULE;
 }
 
-/* Who reads without the lock may look so far behind the end of a region. */
+/* A reader without the lock may look so far beyond the end of a region. */
 #define CT_GUARD_BYTES (256 * 1024)
 
 #define CT_REGION_ALIGN 64
@@ -364,7 +364,7 @@ typedef struct CtChange
 	bool retracts; /* it takes one such event back */
 } CtChange;
 
-/* Who wrote it. */
+/* The transaction and command that wrote an event. */
 typedef struct CtLabel
 {
 	uint64_t top;   /* top-level transaction, 64 bits */
@@ -398,7 +398,7 @@ typedef struct CtEvent
 typedef enum CtEventState
 {
 	CT_RECENT = 0,
-	CT_WAITING /* committed, twin of an entered event or a retraction */
+	CT_WAITING /* committed, duplicate of an entered event or a retraction */
 } CtEventState;
 
 /* Events of one (sub)transaction, in the order they were added. */
@@ -441,7 +441,7 @@ typedef struct CtReadContext
 	const CtArena *arena;
 	const CtSchema *schema;
 	const CtRef *layout; /* by number; [0] is unused */
-	uint32_t nforms;
+	uint32_t nlayouts;
 	uint64_t lasts;   /* attributes for which ct_is_last(), */
 	uint64_t hidden;  /* that are not folded as they are shown, */
 	uint64_t linear;  /* that are interpolated, */
@@ -452,15 +452,15 @@ typedef struct CtReadContext
 } CtReadContext;
 
 /*
- * A store resolved for many calls by its one writer, who holds the lock from
- * ct_writer() to the last of them.  What is in it is the engine's own.
+ * A store prepared for many calls by its one writer, which holds the lock from
+ * ct_writer() to the last of them. Its fields are private to the engine.
  */
 typedef struct CtWriter
 {
 	CtArena *arena;
 	CtStore *store;
 	CtReadContext context;
-	const CtLayout *last; /* form looked up last */
+	const CtLayout *last; /* layout looked up last */
 	uint32_t last_number;
 } CtWriter;
 
@@ -471,9 +471,9 @@ CtWriter ct_writer(CtArena *arena, CtRef store);
 CtStatus ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
 
 /*
- * Have a store lose nothing that it was given.  When it comes to decide between
- * twins, or to a retraction of what is not there, ct_store_settle() counts that
- * (a conflict, or astray), and settles nothing more: reads stay right.
+ * Have a store keep every event that it was given. If ct_store_settle() meets
+ * duplicates, or a retraction of an event that is not there, it counts that
+ * (conflicts, unmatched) and settles nothing more: reads stay right.
  */
 void ct_store_keep(CtArena *arena, CtRef store);
 
@@ -481,9 +481,9 @@ void ct_store_keep(CtArena *arena, CtRef store);
 CtStatus ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /*
- * Replace the description by one that has as many attributes or more, and others
- * where no event of the store, recent or not, sets one.  Those that move must be
- * as they are, if the store has events.
+ * Replace the schema by one that has at least as many attributes. Attributes
+ * that no event of the store sets may differ. If the store has events,
+ * attributes that move must not.
  */
 CtStatus ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
@@ -523,9 +523,9 @@ CtRef ct_store_find(const CtArena *arena, CtRef store, uint64_t hash, const void
 					uint32_t key_bytes);
 
 /*
- * All timelines, each once: start with *position = 0; 0 at the end.  A
- * timeline made while the walk is under way may be missed, none that was
- * there before is, though the lock be released between calls.
+ * Walk over all timelines, each once: start with *position = 0; returns 0 at
+ * the end. The lock may be released between calls. A timeline that is made
+ * during the walk may be missed.
  */
 CtRef ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
 
@@ -534,14 +534,12 @@ const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_
 /* ---- stores: the life of events (store.c) ------------------------------------ */
 
 /*
- * Link one recent event of the key (hash: XXH3 of the key's bytes).  On
- * CT_NO_MEMORY, CT_LIMIT or CT_TOO_LATE nothing has changed.
- *
- * A retraction is linked likewise: a change that takes back an event of its
- * instant, kind and content, whose transaction had committed when it was
- * written, or is its own.  Both go once everyone sees them.  Until then a fold
- * leaves out what it is told is retracted, but not where ct_store_cancels() is
- * false: states between events are looked for beyond it.
+ * Link one recent event of a key (hash: XXH3 of the key's bytes). On
+ * CT_NO_MEMORY, CT_LIMIT or CT_TOO_LATE nothing has changed. A retraction is
+ * linked in the same way: it takes back an event of its instant, kind and
+ * content, whose transaction had committed when the retraction was written, or
+ * is its own. Both are removed once every snapshot sees them. Until then a
+ * fold leaves out retracted events, unless ct_store_cancels() is false.
  */
 CtStatus ct_store_add(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 					  uint32_t key_bytes, const CtChange *change, const CtLabel *label)
@@ -558,13 +556,13 @@ typedef struct CtLoad
 } CtLoad;
 
 /*
- * Link many recent events of one transaction; *done of them are, when it ends
- * with another status than CT_OK.
+ * Link many recent events of one transaction. *done is their number, also if
+ * the status is not CT_OK.
  */
 CtStatus ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
 						  const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
 
-/* What of one key an event changed, at the instants [from, to). */
+/* The instants [from, to) of a key whose state an event changed. */
 typedef struct CtKeyChanged
 {
 	CtRef timeline;
@@ -575,36 +573,34 @@ typedef struct CtKeyChanged
 /* The past changed: in [from, to) states that may have been read differ. */
 typedef struct CtChanged
 {
-	uint64_t events;    /* 0: nothing to tell */
+	uint64_t events;    /* 0: there is nothing to notify */
 	int64_t from;       /* INT64_MIN: open */
 	int64_t to;         /* INT64_MAX: open */
 	CtKeyChanged *keys; /* room for one for each event, or NULL */
 } CtChanged;
 
 /*
- * Enter up to `limit` events of a committed batch.  An event whose twin (same
- * instant, kind and id) has entered waits for ct_store_settle(), and so does a
- * retraction.  CT_OK: the
- * batch is done and gone.  CT_NO_MEMORY: the rest, which was not entered, stays recent.  *served is
- * the latest instant that was read, raised by readers before they begin (a
- * full barrier between); NULL: none was.
- *
- * `changed` is added to.  Someone who read when only some of what is entered
- * had committed, in whatever order, finds every instant whose state has become
- * another since among the changes told since.  They are exact but where the
- * order of commits is not known.
+ * Enter up to `limit` events of a committed batch. An event whose duplicate
+ * (same instant, kind and id) has entered waits for ct_store_settle(), and so
+ * does a retraction. CT_OK: the batch is done and freed. CT_NO_MEMORY: the
+ * events that were not entered stay recent. *served is the latest instant that
+ * was read (NULL: none); readers raise it before they begin, with a full
+ * barrier. The changes of the past are added to `changed`: a reader that read
+ * before an event was entered finds every instant whose state has changed
+ * since in the ranges reported since. The ranges are exact, unless the order
+ * of commits is not known.
  */
 CtStatus ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit, const int64_t *served,
 						CtChanged *changed) CT_MUST_CHECK;
 
-/* Forget up to `limit` events of an aborted batch; CT_OK when it is gone. */
+/* Remove up to `limit` events of an aborted batch; CT_OK when it is freed. */
 CtStatus ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_MUST_CHECK;
 
 /*
- * Freeze young events whose transaction precedes `horizon` (everyone sees
- * it), decide between twins and take back what is retracted where everyone
- * sees both.  CT_MORE when `limit` events were looked at and more may be
- * ready.
+ * Freeze young events whose transaction precedes `horizon`, so that every
+ * snapshot sees it; decide between duplicates, and remove retracted events
+ * with their retractions, where every snapshot sees both. CT_MORE: `limit`
+ * events were looked at, and more may be ready.
  */
 CtStatus ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
@@ -614,31 +610,31 @@ CtRef ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
 /* ---- stores: events that need not be recent first (store.c) ------------------ */
 
 /*
- * The timeline of a key, made if there is none; 0: no memory, or the key is
+ * The timeline of a key, made if there is none. 0: no memory, or the key is
  * longer than CT_MAX_KEY_BYTES.
  */
 CtRef ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 	CT_MUST_CHECK;
 
 /*
- * Enter a committed event at once.  `top` as in a label; 0: everyone sees it.
- * A twin that everyone sees, too, is decided about; CT_NOT_YET: its twin has
- * entered but cannot be decided about yet.  A timeline that has no event
- * after a failure is gone.
+ * Enter a committed event at once. `top` as in a label; 0: every snapshot sees
+ * it. A duplicate that every snapshot sees is decided on. CT_NOT_YET: its
+ * duplicate has entered but cannot be decided on yet. After a failure, a
+ * timeline without events is removed.
  */
 CtStatus ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top)
 	CT_MUST_CHECK;
 
 /*
- * Take a frozen event of that instant, kind and content out again, in O(log n).
- * CT_GONE: there is none.  CT_NOT_YET: it is not frozen, or a twin of it waits to
- * be decided about.  The timeline is gone when it has no event left.
+ * Remove a frozen event of that instant, kind and content, in O(log n).
+ * CT_GONE: there is none. CT_NOT_YET: it is not frozen, or a duplicate of it
+ * waits. A timeline without events is removed.
  */
 CtStatus ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
 
 /*
- * Enter many, asking for memory ahead of its use; *done of them are, when it
- * ends with another status than CT_OK.
+ * Enter many events, and prefetch memory. *done is their number, also if the
+ * status is not CT_OK.
  */
 CtStatus ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
 	CT_MUST_CHECK;
@@ -646,11 +642,11 @@ CtStatus ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uin
 /* ---- what is old (retain.c) -------------------------------------------------- */
 
 /*
- * Instants before `from` need not be answered any more: fold older events that
- * everyone sees into the state their key begins with.  No state at or after
- * `from` changes.  Less is given up while an event that has not entered is
- * older; what is given up stays so, and events before it are CT_TOO_LATE.
- * CT_MORE when about `limit` pieces of work were done and there are more.
+ * Give up the instants before `from`: fold older events that every snapshot
+ * sees into the base of their keys. No state at or after `from` changes. Less
+ * is given up while an older event has not entered. Events before what is
+ * given up are CT_TOO_LATE from then on. CT_MORE: about `limit` pieces of work
+ * were done, and there are more.
  */
 CtStatus ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
@@ -665,88 +661,88 @@ typedef struct CtRead
 } CtRead;
 
 /*
- * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
- * none, for certain.  CT_RETRY: something is being changed; a reader who gets
- * this often should take the lock, where it cannot happen.
+ * Begin to read the timeline of a key. CT_OK with read->timeline 0: there is
+ * certainly none. CT_RETRY: it is being changed; after some tries the reader
+ * should take the lock.
  */
 CtStatus ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
 					 uint32_t key_bytes, CtRead *read) CT_MUST_CHECK;
 
 /*
- * Begin to read the next timeline from *position on, which is moved to it (and
- * is to be raised by one for the one behind).  CT_OK with read->timeline 0:
- * there is no other.  CT_RETRY: the one at *position is being changed.
+ * Begin to read the next timeline from *position on, which is moved to it; the
+ * caller adds one to go on. CT_OK with read->timeline 0: there are no more.
+ * CT_RETRY: the timeline at *position is being changed.
  */
 CtStatus ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read)
 	CT_MUST_CHECK;
 
-/* Ask for the memory of the timeline at a position, which will be read soon. */
+/* Prefetch the timeline at a position, which will be read soon. */
 void ct_read_ahead(const CtArena *arena, CtRef store, uint32_t position);
 
-/* Has nothing changed since: was all that was read whole? */
+/* True if the timeline has not changed since: what was read is whole. */
 bool ct_read_valid(const CtRead *read);
 
 /* ---- keys that are elsewhere (partial.c) ------------------------------------- */
 
 /*
- * From now on keys may be missing in a store: of one that is not there nothing
- * is known, and of one that is not ct_timeline_is_loaded() neither.  Events of
- * those are not kept when they enter; they are told to change everything that
- * was read from their instant on, unless they are after `newest` and whatever
- * has entered: nothing is later.
- *
- * And, where nothing has entered but by loading: forget all of that, since it is
- * not all there is.  CT_MORE: call again, *position is 0 at first.
+ * From now on the store may lack keys: ct_timeline_is_loaded() says whether it
+ * has all events of one. Events of other keys are not kept when they enter;
+ * they are reported to change everything that was read from their instant on,
+ * unless they are later than `newest` and than all entered events.
+ * ct_store_unload_all() removes all events, of a store into which events were
+ * only loaded. CT_MORE: call again; *position is 0 at first.
  */
 void ct_store_make_partial(CtArena *arena, CtRef store, int64_t newest);
 CtStatus ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, int limit)
 	CT_MUST_CHECK;
 
 /*
- * The highest id of a transaction that wrote what was not kept and perhaps not
- * told; 0: there is none.  Who reads an instant elsewhere notes that first, then
- * looks here: what his snapshot does not see of it he is the one to tell.
+ * The highest id of a transaction whose events were not kept and perhaps not
+ * reported; 0: there is none. A reader that reads an instant elsewhere raises
+ * the watermark first, then looks here: if its snapshot does not see that
+ * transaction, the reader reports the change.
  */
 uint64_t ct_store_unnotified(const CtArena *arena, CtRef store);
 
 /*
- * Let go of keys that were not read since the last round; about `limit` pieces
- * of work.  CT_MORE: the round is not over; or (*half) one has gone in part,
- * and the rest is of no use.
+ * Unload keys that were not read since the last round; about `limit` pieces of
+ * work. CT_MORE: the round is not over, or (*half) a key was unloaded in part.
  */
 CtStatus ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
 
 /*
- * Bring a key back: forget what an earlier attempt may have left (CT_MORE:
- * call again); then load all its events that a snapshot sees; then it is known
- * to all who see each transaction below `xmax`, which the snapshot's is.
- * Between the first and the last everything enters that the snapshot sees, and
- * nothing else, and nothing is evicted.
+ * Load a key: first ct_store_unload_key() removes what an earlier attempt may
+ * have left (CT_MORE: call again); then all its events that a snapshot sees
+ * are loaded; then ct_store_mark_key_loaded() makes it complete for snapshots
+ * that see every transaction below `xmax`, which is the snapshot's. Between
+ * the first and the last call the events that the snapshot sees enter, and no
+ * others, and nothing is evicted.
  */
 CtStatus ct_store_unload_key(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 							 uint32_t key_bytes, int limit) CT_MUST_CHECK;
 CtStatus ct_store_mark_key_loaded(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 								  uint32_t key_bytes, uint64_t xmax) CT_MUST_CHECK;
 
-/* It was read, and valid: it is not evicted soon. */
+/* Note that a timeline was read, so that it is not evicted soon. */
 void ct_read_note(const CtRead *read);
 
 /*
- * Is all there that the snapshot sees of it (NULL: that one sees who has a new
- * enough snapshot)?  Else neither folds nor events are right.
+ * True if the timeline has all events that the snapshot sees (NULL: that a
+ * snapshot which is new enough sees). If not, neither folds nor raw events are
+ * right.
  */
 bool ct_timeline_is_loaded(const CtArena *arena, CtRef store, CtRef timeline,
 						   const CtSnapshot *snapshot);
 
 /* ---- recent events beside entered ones (merge.c) ----------------------------- */
 
-/* Do folds know of retractions? */
+/* True if folds leave out retracted events by themselves. */
 bool ct_store_cancels(const CtArena *arena, CtRef store);
 
 /*
- * Sorted runs of recent events: those the caller found visible, to be folded
- * beside the entered ones, and those whose entered twins are to be left out, or
- * which retract an entered event.
+ * Sorted runs of recent events: those that the caller found visible, to be
+ * folded beside the entered ones; and those whose entered duplicates are to be
+ * left out, or which retract an entered event.
  */
 typedef struct CtRuns
 {
@@ -758,9 +754,9 @@ typedef struct CtRuns
 } CtRuns;
 
 /*
- * Given visible recent events in runs->extra (any order): sort them, drop those
- * that are retracted with what retracts them, keep one of each identity, and
- * cancel or yield to the entered twin if the snapshot sees it.
+ * Given visible recent events in runs->extra, in any order: sort them, remove
+ * retracted ones with their retractions, keep one of each identity, and decide
+ * between a recent event and its entered duplicate, if the snapshot sees that.
  */
 void ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
 					   const CtSnapshot *snapshot, CtRuns *runs);
@@ -783,7 +779,7 @@ bool ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t
 					  int64_t until, const CtSnapshot *snapshot, const CtRuns *runs,
 					  CtState *state);
 
-/* An event as it was told: values of what it sets and does not make NULL. */
+/* A raw event: the values of what it sets and does not make NULL. */
 typedef struct CtRawEvent
 {
 	int64_t time;
@@ -797,15 +793,16 @@ typedef struct CtRawEvent
 	CtValue value[CT_MAX_ATTRS];
 } CtRawEvent;
 
-/* Takes an event; false: no more of them. */
-typedef bool (*CtVisitor)(void *arg, const CtRawEvent *told);
+/* Takes a raw event; returns false to end the visit. */
+typedef bool (*CtVisitor)(void *arg, const CtRawEvent *event);
 
 /*
- * Every visible event at the instants [from, to], in order.  False: the teller
- * had enough.
+ * Visit every visible event at the instants [from, to], in order. Returns
+ * false if the visitor ended it.
  */
 bool ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-					   const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg);
+					   const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor,
+					   void *arg);
 
 /*
  * The latest instant at or before *time that has a visible event (or one that
@@ -816,7 +813,7 @@ bool ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64
 
 /* ---- what is not seen (unseen.c) --------------------------------------------- */
 
-/* Does the snapshot see all that has entered? */
+/* True if the snapshot sees all events that have entered. */
 bool ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
 
 /*

@@ -7,7 +7,7 @@
  * Pure functions of records and their description.
  *
  * Invariants:
- *	 E1  A record is exactly the cells of set & ~null of its form, in attribute
+ *	 E1  A record is exactly the cells of set & ~null of its layout, in attribute
  *		 order.  (ct_change_check() lets nothing else in.)
  *	 E2  The order is total up to equal content: time, kind, event id (none
  *		 last), content, null mask, set mask.  It never looks at arrival.
@@ -139,7 +139,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 	}
 }
 
-/* ---- forms ------------------------------------------------------------------- */
+/* ---- layouts ------------------------------------------------------------------- */
 
 /* CT_BROKEN: the payload is not what the masks say. */
 CtStatus
@@ -223,7 +223,7 @@ ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, Ct
 	CT_ASSERT(layout->nattrs <= schema->nattrs && (layout->null & ~layout->set) == 0); /* E1 */
 }
 
-/* The form of a record that says it itself; whatever it says is survived. */
+/* The layout of a record that says it itself; whatever it says is survived. */
 void
 ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout)
 {
@@ -318,7 +318,7 @@ cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 	}
 }
 
-/* Time, kind and event id: 0 for events with an id means twins. */
+/* Time, kind and event id: 0 for events with an id means duplicates. */
 int
 ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {

@@ -1,27 +1,27 @@
 /*
  * event.h
- *	  Events as bytes: forms, records, and which event comes first.
+ *	  Events as bytes: layouts, records, and which event comes first.
  *
  * The inside of event.c, for the rest of the engine.
  *
- * What an event sets is its *form*: kind, set mask, null mask.  A table has
+ * What an event sets is its *layout*: kind, set mask, null mask.  A table has
  * few of them, so they are kept once, and an event is its time, the number of
- * its form and a *record*: the cells of what it has values for, packed.  A
+ * its layout and a *record*: the cells of what it has values for, packed.  A
  * cell has the same size for every value of an attribute: a word, a number of
  * 8 or 16 bytes, up to 24 bytes, or a reference to an image kept apart, which
  * the event owns.
  *
- *	  form 7: event, sets {2, 3}   ─►  record: | sum 8 bytes | id 8 bytes |
- *	  form 0: says it in the record   ─►  | set | null | kind | cells ... |
+ *	  layout 7: event, sets {2, 3}   ─►  record: | sum 8 bytes | id 8 bytes |
+ *	  layout 0: says it in the record   ─►  | set | null | kind | cells ... |
  *
- * Form 0 is for events whose form is one too many.
+ * Layout 0 is for events for whose layout there is no number left.
  */
 #ifndef CT_EVENT_H
 #define CT_EVENT_H
 
 #include "engine/number.h"
 
-/* Forms a store keeps; tests set it low. */
+/* Layouts a store keeps; tests set it low. */
 #ifndef CT_MAX_FORMS
 #define CT_MAX_FORMS 4096
 #endif
@@ -105,13 +105,13 @@ ct_layout_offset(const CtLayout *layout, int attr)
 
 void ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout);
 
-/* The form of a record; an explicit one is put together in `scratch`. */
+/* The layout of a record; an explicit one is put together in `scratch`. */
 static inline const CtLayout *
 ct_layout_of(const CtReadContext *context, uint32_t number, const uint8_t *record,
 			 CtLayout *scratch)
 {
 	if (number != 0)
-		return ct_ptr(context->arena, context->layout[number < context->nforms ? number : 1]);
+		return ct_ptr(context->arena, context->layout[number < context->nlayouts ? number : 1]);
 	ct_layout_explicit(context->schema, record, scratch);
 	return scratch;
 }

@@ -1,6 +1,6 @@
 /*
  * fold.c
- *	  Reading a timeline: fold at an instant, step onward, tell events.
+ *	  Reading a timeline: fold at an instant, step onward, visit raw events.
  *
  * A fold applies, from left to right, what is known of whole subtrees where it
  * may, and single events where it must: where the snapshot sees only some of
@@ -15,7 +15,7 @@
  * sets a sum or ends a life, the order does not matter to sums.  They are added
  * up on the way down, and many recent events apart from what has entered.
  *
- * The same walk (walk.h) tells the events themselves, as they were told to us.
+ * The same walk (walk.h) visits raw events.
  *
  * Called by scan.c, history.c and visible.c (all in ../) through engine.h; by
  * effect.c for ct_children_apply().
@@ -32,7 +32,7 @@
 #include "engine/base.h"
 #include "engine/between.h"
 
-/* Who is told events, and whether he had enough. */
+/* A visitor of raw events, and whether it has ended the visit. */
 typedef struct CtRawWalk
 {
 	CtVisitor teller;
@@ -96,8 +96,8 @@ precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 }
 
 /*
- * The same of what ends a subtree.  An event whose twin has entered counts as
- * being where the twin is.  What is retracted may be any of those alike, which
+ * The same of what ends a subtree.  An event whose duplicate has entered counts as
+ * being where the duplicate is.  What is retracted may be any of those alike, which
  * may lie on both sides.
  */
 static bool
@@ -1067,7 +1067,7 @@ ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *t
 	return ct_sight_latest(&sight, *time, time);
 }
 
-/* ---- events as they were told ------------------------------------------------ */
+/* ---- raw events -------------------------------------------------------------- */
 
 bool
 ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,

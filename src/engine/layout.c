@@ -1,8 +1,8 @@
 /*
  * layout.c
- *	  Forms of a store.
+ *	  Layouts of a store.
  *
- * The form (event.h) of a change is looked up, or kept if it is new and there is
+ * The layout (event.h) of a change is looked up, or kept if it is new and there is
  * room for one more.
  *
  * Called by store.c.
@@ -26,11 +26,12 @@ layout_bucket(const CtChange *change)
 static CtRef *
 layout_at(const CtWriter *writer, uint32_t number)
 {
-	CT_ASSERT(number < writer->store->layouts_capacity && number <= writer->store->nforms); /* S7 */
+	/* S7 */
+	CT_ASSERT(number < writer->store->layouts_capacity && number <= writer->store->nlayouts);
 	return (CtRef *) ct_ptr(writer->arena, writer->store->layouts) + number;
 }
 
-/* Room for the number of one form more. */
+/* Room for the number of one layout more. */
 static bool
 layouts_grow(CtWriter *writer)
 {
@@ -38,7 +39,7 @@ layouts_grow(CtWriter *writer)
 	uint32_t capacity = store->layouts_capacity == 0 ? 8 : store->layouts_capacity * 2;
 	CtRef ref;
 
-	if (store->nforms < store->layouts_capacity)
+	if (store->nlayouts < store->layouts_capacity)
 		return true;
 	ref = ct_take(writer, capacity * sizeof(CtRef), false);
 	if (ref == 0)
@@ -51,7 +52,7 @@ layouts_grow(CtWriter *writer)
 			ct_give(writer, ref, capacity * sizeof(CtRef));
 			return false;
 		}
-		memcpy(ct_ptr(writer->arena, ref), layout_at(writer, 0), store->nforms * sizeof(CtRef));
+		memcpy(ct_ptr(writer->arena, ref), layout_at(writer, 0), store->nlayouts * sizeof(CtRef));
 	}
 	__atomic_store_n(&store->layouts, ref, __ATOMIC_RELEASE);
 	store->layouts_capacity = capacity;
@@ -65,9 +66,9 @@ layout_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	CtLayout layout;
 	CtRef ref;
 
-	CT_ASSERT(store->nforms > 0); /* S7 */
+	CT_ASSERT(store->nlayouts > 0); /* S7 */
 	*number = 0;
-	if (store->nforms >= CT_MAX_FORMS)
+	if (store->nlayouts >= CT_MAX_FORMS)
 		return CT_OK;
 	ct_layout_make(writer->context.schema, change, 0, &layout);
 	if (!layouts_grow(writer))
@@ -77,16 +78,16 @@ layout_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 		return CT_NO_MEMORY;
 	layout.next = store->bucket[layout_bucket(change)];
 	memcpy(ct_ptr(writer->arena, ref), &layout, ct_layout_bytes(&layout));
-	*number = store->nforms;
+	*number = store->nlayouts;
 	CT_ASSERT(*number < store->layouts_capacity && *number < CT_MAX_FORMS); /* S7 */
 	*layout_at(writer, *number) = ref;
-	__atomic_store_n(&store->nforms, *number + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->nlayouts, *number + 1, __ATOMIC_RELEASE);
 	store->bucket[layout_bucket(change)] = (uint16_t) *number;
 	writer->context = ct_store_read_context(writer->arena, store);
 	return CT_OK;
 }
 
-/* The number of a change's form, which is kept if it is new; 0: too many. */
+/* The number of a change's layout, which is kept if it is new; 0: too many. */
 static CtStatus
 layout_find(CtWriter *writer, const CtChange *change, uint32_t *number)
 {
@@ -103,7 +104,7 @@ layout_find(CtWriter *writer, const CtChange *change, uint32_t *number)
 
 /*
  * The description has changed, but not for attributes of events that there are:
- * their forms come out as they were.  A form of others is laid out anew in place;
+ * their layouts come out as they were.  A layout of others is laid out anew in place;
  * its size says how many attributes it has, which are the same.
  */
 void
@@ -112,7 +113,7 @@ ct_layouts_renew(CtWriter *writer)
 	CtStore *store = writer->store;
 	const CtSchema *schema = ct_ptr(writer->arena, store->schema);
 
-	for (uint32_t i = 1; i < store->nforms; i++)
+	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
 		CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
 		CtChange change = {.set = layout->set, .null = layout->null, .kind = layout->kind};
@@ -130,7 +131,7 @@ ct_layouts_free(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 
-	for (uint32_t i = 1; i < store->nforms; i++)
+	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
 		const CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
 
@@ -139,11 +140,11 @@ ct_layouts_free(CtWriter *writer)
 	if (store->layouts != 0)
 		ct_give(writer, store->layouts, store->layouts_capacity * sizeof(CtRef));
 	store->layouts = 0;
-	store->nforms = 1;
+	store->nlayouts = 1;
 }
 
 /*
- * Check a change and find its form; one put together for it is in *scratch.
+ * Check a change and find its layout; one put together for it is in *scratch.
  */
 CtStatus
 ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,

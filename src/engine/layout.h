@@ -1,8 +1,8 @@
 /*
  * layout.h
- *	  Forms of a store, and the records of its events.
+ *	  Layouts of a store, and the records of its events.
  *
- * Shared by form.c (forms) and record.c (records), for what takes changes in
+ * Shared by layout.c (layouts) and record.c (records), for what takes changes in
  * (store.c) and what frees events (block.c, timeline.c).
  */
 #ifndef CT_FORM_H
@@ -10,7 +10,7 @@
 
 #include "engine/writer.h"
 
-/* form.c */
+/* layout.c */
 CtStatus ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,
 						  CtLayout *scratch, uint32_t *number) CT_MUST_CHECK;
 void ct_layouts_free(CtWriter *writer);

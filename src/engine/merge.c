@@ -1,6 +1,6 @@
 /*
  * merge.c
- *	  Recent events beside entered ones: sorted, retracted, and with their twins.
+ *	  Recent events beside entered ones: sorted, retracted, and with their duplicates.
  *
  * The caller has found which recent events of a timeline its snapshot sees.
  * Here they become two sorted runs: those to be folded beside what has entered,
@@ -52,7 +52,7 @@ run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t coun
 	}
 }
 
-/* Of twins, which lie side by side now, the first by content stays. */
+/* Of duplicates, which lie side by side now, the first by content stays. */
 static uint32_t
 run_unique(const CtReadContext *context, CtRef *run, uint32_t count)
 {
@@ -126,7 +126,7 @@ run_retract(const CtReadContext *context, CtRuns *runs)
 	runs->nextra = kept;
 }
 
-/* A cancelled twin finds its place among the retractions, which are few if there are twins. */
+/* A cancelled duplicate is inserted among the retractions, which are few in such a store. */
 static void
 run_insert(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
 {

@@ -2,7 +2,7 @@
  * number.c
  *	  192-bit fixed-point numbers: what sums, minima and maxima are kept in.
  *
- * Called by rule.c, and by whoever turns a state back into a value.
+ * Called by rule.c, and to turn a state back into a value.
  *
  * Overflow: a value has at most 36 decimal digits, less than 2^120.  A region
  * of at most 2^36 bytes holds fewer than 2^33 events, so every sum of them,

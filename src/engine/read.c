@@ -10,7 +10,7 @@
  *	  writer	sequence+1 | fence | change		| sequence+1 (release)
  *	  reader	sequence (acquire) | read, copy | fence | sequence
  *
- * Everything that events refer to -- forms, descriptions, the newest label --
+ * Everything that events refer to -- layouts, descriptions, the newest label --
  * is published before the first event that needs it, and lives as long as the
  * store, so a reader takes it after it has noted the number.
  *

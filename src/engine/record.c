@@ -9,7 +9,7 @@
  *
  * Concurrency: as store.c.
  *
- * Not here: which form a change has (form.c), what records mean (event.c), the
+ * Not here: which layout a change has (layout.c), what records mean (event.c), the
  * values of bases (base.c).
  */
 #include <string.h>

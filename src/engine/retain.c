@@ -14,7 +14,7 @@
  *
  * What has not entered holds the walk back: `retained` never passes a recent
  * or waiting event, so whatever enters later is behind the base.  An event
- * whose twin has been folded is before `retained`, too, and refused; so that
+ * whose duplicate has been folded is before `retained`, too, and refused; so that
  * nothing is counted twice.
  *
  * A walk over all timelines goes on from call to call.

@@ -7,7 +7,7 @@
  *		 │ root: CtInner ── CtInner ── CtLeaf	closed: all before the tail
  *		 └ tail: rows							what comes in order goes here
  *
- * For whoever finds, makes or removes timelines (directory.c, read.c, store.c),
+ * For files that find, make or remove timelines (directory.c, read.c, store.c),
  * and below all that looks into them.  Only types and what must be inlined.
  */
 #ifndef CT_SLOT_H

@@ -2,7 +2,7 @@
  * snapshot.h
  *	  What a PostgreSQL snapshot sees of a range of transactions.
  *
- *	 sees all	hi < xmin, or hi < xmax and nobody in progress in [lo, hi]
+ *	 sees all	hi < xmin, or hi < xmax and no transaction in progress in [lo, hi]
  *	 sees none	no event is frozen, and lo >= xmax
  *
  * Beside snapshot.c, inlined since a read asks for each child of the nodes it

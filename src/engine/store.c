@@ -4,7 +4,7 @@
  *
  *	  ct_store_add ── batch (recent) ─┬─ ct_store_drop		aborted
  *									  └─ ct_store_enter		committed
- *											 │ its twin has entered, or it is a
+ *											 │ its duplicate has entered, or it is a
  *											 │ retraction: waiting
  *											 ▼
  *										   young ── ct_store_settle ── frozen
@@ -24,15 +24,15 @@
  *		 linked both ways, `recents` of them.
  *	 S2  Every recent event is in one batch of its own top and xid, every
  *		 waiting one in the store's waiting queue: a retraction, or one whose
- *		 twin has entered, perhaps to be taken back; every timeline with young
+ *		 duplicate has entered, perhaps to be taken back; every timeline with young
  *		 events is in the list of those.
  *	 S3  The counters are the lengths of these.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
  *	 S5  A timeline in the directory has an event or a base, or is to be settled;
  *		 or it is known that there is none (partial.c).
  *	 S6  No batch is empty.
- *	 S7  Forms are numbered from 1, each once; a record's form says what is in it.
- *	 S8  Descriptions, forms and lists of them stay where they are as long as the
+ *	 S7  Layouts are numbered from 1, each once; a record's layout says what is in it.
+ *	 S8  Descriptions, layouts and lists of them stay where they are as long as the
  *		 store, and are there before an event needs them.
  *
  * Not here: order and summaries (timeline.c), memory (arena.c), keys whose events
@@ -298,7 +298,7 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	writer.store->bytes = ct_alloc_size(sizeof(CtStore));
 	writer.store->newest = writer.store->newest_entered = INT64_MIN;
 	writer.store->retained = INT64_MIN;
-	writer.store->nforms = 1; /* number 0 is for those that say it themselves */
+	writer.store->nlayouts = 1; /* number 0 is for those that say it themselves */
 	if (!schema_keep(&writer, schema))
 	{
 		ct_free(arena, *ref, sizeof(CtStore));
@@ -723,7 +723,10 @@ typedef struct Others
 /* By timeline: within a call the events of others stay as they are. */
 #define OTHERS_KEPT 128
 
-/* Not more are looked at, lest entering takes the square of what is behind. */
+/*
+ * Bounds the cost: comparing with every waiting event would be quadratic in
+ * the backlog.
+ */
 #define MOST_OTHERS 4096
 
 /*
@@ -809,7 +812,7 @@ find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *ite
 }
 
 /*
- * A committed event will wait, since its twin, before the spot, has entered.
+ * A committed event will wait, since its duplicate, before the spot, has entered.
  * New snapshots see whichever comes first by content, from now on.
  */
 static bool
@@ -830,7 +833,7 @@ duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item,
 
 	/*
 	 * Alike, they make no difference, and the one that yields was seen if it
-	 * committed first; but not while the twin may be taken back.
+	 * committed first; but not while the duplicate may be taken back.
 	 */
 	if (!others->waiting && order >= 0 &&
 		(order == 0 || label == 0 ||
@@ -863,7 +866,7 @@ retraction_news(const CtWriter *writer, const CtEvent *event, const Others *othe
 }
 
 /*
- * A committed event enters, and is a recent one no more.  CT_DUPLICATE: its twin
+ * A committed event enters, and is a recent one no more.  CT_DUPLICATE: its duplicate
  * has.
  */
 static CtStatus
@@ -882,7 +885,7 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	CtEffect effect;
 	CtStatus status;
 
-	/* (A twin may look back, too.) */
+	/* (A duplicate may look back, too.) */
 	if (event->time <= latest || looks_back(&writer->context, layout) ||
 		(writer->context.linear != 0 && layout->has_id))
 	{
@@ -944,7 +947,7 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 	store->round = store->nyoung_timelines;
 }
 
-/* Its twin has entered; whether it was late is decided now, not when it takes its place. */
+/* Its duplicate has entered; whether it was late is decided now, not when it takes its place. */
 static void
 event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 {
@@ -1117,9 +1120,9 @@ find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 }
 
 /*
- * A waiting event everyone sees, and its twin, which everyone sees too: the
+ * A waiting event everyone sees, and its duplicate, which everyone sees too: the
  * one that comes first by content stays.  New snapshots have seen it so since
- * both had committed, and it was told then.  CT_DUPLICATE: the twin stays.
+ * both had committed, and it was told then.  CT_DUPLICATE: the duplicate stays.
  */
 static CtStatus
 decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
@@ -1193,7 +1196,7 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 }
 
 /*
- * Decide about an event everyone sees, and its twin, which is frozen.  Events
+ * Decide about an event everyone sees, and its duplicate, which is frozen.  Events
  * may have entered in another order than they committed in, so that one of the
  * two may have made room for the other: then what retracts it is here, and
  * comes first.
@@ -1251,8 +1254,8 @@ decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEnt
 }
 
 /*
- * Decide about an event everyone sees, once its twin is frozen.  What has
- * entered is only ever replaced by its twin, or taken back: then there is none
+ * Decide about an event everyone sees, once its duplicate is frozen.  What has
+ * entered is only ever replaced by its duplicate, or taken back: then there is none
  * (T7).
  */
 static CtStatus
@@ -1372,7 +1375,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 
 /* ---- loading ----------------------------------------------------------------- */
 
-/* A change that has a twin among what has entered. */
+/* A change that has a duplicate among what has entered. */
 static CtStatus
 load_duplicate(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 {
@@ -1501,7 +1504,7 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	return status;
 }
 
-/* Does a recent event wait for its entered twin to be decided about? */
+/* True if a recent event waits until its entered duplicate can be decided on. */
 static bool
 has_waiting_duplicate(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item)
 {

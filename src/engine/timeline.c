@@ -105,7 +105,10 @@ probe_cmp(const CtReadContext *context, const CtItem *probe, const CtItem *other
 								 : ct_item_cmp(context, probe, other);
 }
 
-/* Has an event entered that comes after this one, its twin aside? */
+/*
+ * True if an event has entered that comes after this one, except its
+ * duplicate.
+ */
 bool
 ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item)
 {
@@ -188,7 +191,7 @@ in_tail(const CtReadContext *context, const CtTimeline *timeline, const CtItem *
 	return probe_cmp(context, probe, &first) >= 0;
 }
 
-/* Is the event before the spot the probe's twin? */
+/* True if the event before the spot is the probe's duplicate. */
 static bool
 is_duplicate(const CtRun *run, uint32_t position, const CtItem *probe)
 {
@@ -203,7 +206,7 @@ is_duplicate(const CtRun *run, uint32_t position, const CtItem *probe)
 
 /*
  * The spot behind everything that is at or before the event.  True: right
- * before the spot is its twin.
+ * before the spot is its duplicate.
  */
 bool
 ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
@@ -451,7 +454,7 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 	}
 }
 
-/* Are there events behind the one that was put in, and all of one form? */
+/* Are there events behind the one that was put in, and all of one layout? */
 static inline bool
 is_behind_alike(const CtReadContext *context, const CtSpot *spot)
 {
@@ -990,7 +993,7 @@ insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSp
 
 /*
  * An event enters; what its record owns is the timeline's from then on.
- * CT_DUPLICATE: its twin has entered, and it has not.
+ * CT_DUPLICATE: its duplicate has entered, and it has not.
  */
 CtStatus
 ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
@@ -1004,7 +1007,7 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	return insert(writer, timeline, *entry, false, &spot);
 }
 
-/* An event enters in the place of its twin, which is freed. */
+/* An event enters in the place of its duplicate, which is freed. */
 CtStatus
 ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 {

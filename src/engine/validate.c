@@ -2,7 +2,7 @@
  * validate.c
  *	  Every numbered invariant, checked; the first that is broken is named.
  *
- * Called by tests, fuzzers and whoever wants to be sure.  Its time is that of
+ * Called by tests and fuzzers, and by workers under contime.debug_validate.  Its time is that of
  * reading everything, O(n log n) in a store's events.
  *
  * Concurrency: under the partition's lock, shared, for a store; with no arena
@@ -94,16 +94,16 @@ check_layouts(CtCheck *check)
 	const CtStore *store = check->store;
 	const CtRef *layouts = at(check, store->layouts);
 
-	require(check, store->nforms <= CT_MAX_FORMS, "S7: too many forms");
+	require(check, store->nlayouts <= CT_MAX_FORMS, "S7: too many layouts");
 	if (store->layouts != 0)
 		count_bytes(check, store->layouts_capacity * sizeof(CtRef));
-	for (uint32_t i = 1; i < store->nforms; i++)
+	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
 		const CtLayout *layout = at(check, layouts[i]);
 
 		count_bytes(check, ct_layout_bytes(layout));
 		require(check, layout->nattrs <= check->context.schema->nattrs,
-				"S7: a form sets what is not there");
+				"S7: a layout sets what is not there");
 		for (uint32_t j = 1; j < i; j++)
 		{
 			const CtLayout *other = at(check, layouts[j]);
@@ -111,7 +111,7 @@ check_layouts(CtCheck *check)
 			require(check,
 					layout->set != other->set || layout->null != other->null ||
 						layout->kind != other->kind,
-					"S7: a form is kept twice");
+					"S7: a layout is kept twice");
 		}
 	}
 }
@@ -280,7 +280,7 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 
 	check_record(check, item.layout, item.record);
 	require(check, run->layout == 0 || run->layout == ct_run_layout(run, i),
-			"B2: a form is another's");
+			"B2: a layout is another's");
 	require(check, run->finish || item.layout->kind != CT_FINISH, "B2: a finish is not known");
 	require(check, (item.layout->touched & ~run->set) == 0, "B2: what is touched is not known");
 	check->frozen += top == 0;
@@ -294,7 +294,7 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 		require(check,
 				!item.layout->has_id ||
 					ct_item_cmp_identity(&check->context, &check->previous, &item) != 0,
-				"T7: twins have entered");
+				"T7: duplicates have entered");
 	}
 	check_way(check, way, top, item.layout->kind == CT_FINISH);
 	check->has_previous = true;
@@ -594,7 +594,7 @@ check_waiting(CtCheck *check)
 		require(check,
 				event->retracts || retracted ||
 					ct_timeline_locate(&check->context, at(check, event->timeline), &item, &spot),
-				"S2: a waiting event has no twin, and none was taken back");
+				"S2: a waiting event has no duplicate, and none was taken back");
 		last = ref;
 		ref = event->queue;
 	}

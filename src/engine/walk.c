@@ -74,7 +74,7 @@ ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64
 
 /*
  * The first instant in [from, until] that has a visible event.  (A cancelled
- * one will do, for its twin is an extra of the same instant.)
+ * one will do, for its duplicate is an extra of the same instant.)
  */
 bool
 ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)

@@ -23,12 +23,12 @@
 CtReadContext
 ct_store_read_context(const CtArena *arena, const CtStore *store)
 {
-	uint32_t nforms = __atomic_load_n(&store->nforms, __ATOMIC_ACQUIRE);
+	uint32_t nlayouts = __atomic_load_n(&store->nlayouts, __ATOMIC_ACQUIRE);
 	CtReadContext context = {.arena = arena,
 							 .schema = ct_ptr(arena, store->schema),
 							 .layout =
 								 ct_ptr(arena, __atomic_load_n(&store->layouts, __ATOMIC_ACQUIRE)),
-							 .nforms = nforms,
+							 .nlayouts = nlayouts,
 							 .lasts = store->lasts,
 							 .hidden = store->hidden,
 							 .linear = store->linear,

@@ -21,7 +21,7 @@ struct CtStore
 {
 	CtRef schema;
 	CtRef layouts;  /* references by number */
-	CtRef retired;  /* descriptions and lists of forms before these (S8) */
+	CtRef retired;  /* descriptions and lists of layouts before these (S8) */
 	uint64_t lasts; /* masks of attributes, as in CtReadContext */
 	uint64_t hidden;
 	uint64_t linear;
@@ -29,12 +29,12 @@ struct CtStore
 	uint64_t sums;
 	uint64_t initial;
 	uint64_t plain;
-	uint32_t nforms;
+	uint32_t nlayouts;
 	uint32_t layouts_capacity;
-	uint16_t bucket[CT_FORM_BUCKETS]; /* of forms */
+	uint16_t bucket[CT_FORM_BUCKETS]; /* of layouts */
 	CtRef first_batch;
 	CtRef last_batch;
-	CtQueue waiting; /* committed twins and retractions, in order of arrival */
+	CtQueue waiting; /* committed duplicates and retractions, in order of arrival */
 	CtQueue young;   /* timelines with young events */
 	uint32_t nyoung_timelines;
 	uint32_t round; /* of them to look at before all are settled */
@@ -62,9 +62,9 @@ struct CtStore
 	bool retaining;             /* such a walk is under way */
 	bool retain_left;           /* it met something it had to leave */
 	uint64_t retain_frozen;     /* events that had frozen when it began */
-	bool keeps;                 /* twins are not decided about: see ct_store_keep() */
+	bool keeps;                 /* duplicates are not decided about: see ct_store_keep() */
 	bool partial;               /* keys may be missing: partial.c */
-	uint64_t newest_unnotified; /* highest id of an event that went and was not told: partial.c */
+	uint64_t newest_unnotified; /* highest id of events neither kept nor reported (partial.c) */
 	uint32_t evict_slot;        /* the next one a walk of ct_store_evict() looks at */
 };
 
@@ -99,7 +99,7 @@ ct_is_layout_of(const CtLayout *layout, const CtChange *change)
 		   layout->kind == change->kind;
 }
 
-/* Of the form that the change before had, and its payload is the record? */
+/* Of the layout that the change before had, and its payload is the record? */
 static inline bool
 ct_is_verbatim(const CtWriter *writer, const CtChange *change)
 {

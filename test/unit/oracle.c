@@ -78,7 +78,7 @@ typedef struct ModelEvent
 	uint64_t top;
 	uint64_t xid;
 	uint32_t cid;       /* no other event has it */
-	bool entered;       /* or waits, since its twin has */
+	bool entered;       /* or waits, since its duplicate has */
 	uint8_t late;       /* when it entered; or UNKNOWN */
 	uint64_t taken_top; /* who took it back last, perhaps in vain; 0: nobody */
 	uint64_t taken_xid;
@@ -1173,7 +1173,7 @@ compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end, const
 
 /* ---- who was late ------------------------------------------------------------ */
 
-/* Is b, which is not its twin, after a? */
+/* Is b, which is not its duplicate, after a? */
 static bool
 comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
@@ -1871,7 +1871,7 @@ entered_states(const Oracle *o, CtRef timeline, CtState *states)
 }
 
 /*
- * Images point into events, which a replaced twin's may be gone: compare by
+ * Images point into events, which a replaced duplicate's may be gone: compare by
  * hash.
  */
 static uint64_t
@@ -2188,7 +2188,7 @@ do_read(Oracle *o)
 		note_reading(o, key, behind(o, instant(o, first)));
 }
 
-/* Nobody else in the model is its twin; nor alike, and perhaps taken back. */
+/* Nobody else in the model is its duplicate; nor alike, and perhaps taken back. */
 static bool
 is_single(const Oracle *o, const ModelEvent *event)
 {

@@ -31,7 +31,7 @@ typedef struct OracleSettings
 	uint32_t ids;            /* and have so many event ids */
 	uint32_t validate_every; /* steps between validations of the store */
 	bool retain;             /* old events are folded as time goes on */
-	bool retract;            /* events are taken back, and there are no twins */
+	bool retract;            /* events are taken back, and there are no duplicates */
 } OracleSettings;
 
 typedef struct Oracle Oracle;

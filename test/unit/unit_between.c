@@ -247,7 +247,7 @@ changed_far(void **state)
 	table_free(&table);
 }
 
-/* Of twins the first by content stays; it is told when both have committed. */
+/* Of duplicates the first by content stays; it is told when both have committed. */
 static void
 changed_duplicates(void **state)
 {

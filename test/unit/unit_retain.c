@@ -250,7 +250,7 @@ redefined(void **state)
 		while (ct_store_drop(&table.arena, table.store, batch, 2) == CT_MORE)
 			;
 
-	/* As the name: the form of the events that are gone is laid out anew. */
+	/* As the name: the layout of the events that are gone is laid out anew. */
 	schema = calloc(1, ct_store_schema(&table.arena, table.store)->size);
 	memcpy(schema, ct_store_schema(&table.arena, table.store), ct_store_schema(&table.arena, table.store)->size);
 	schema->attr[ADDED_ATTR] = schema->attr[NAME_ATTR];
@@ -372,7 +372,7 @@ too_late(void **state)
 	table_free(&table);
 }
 
-/* Recent events, and committed ones that wait for their twin to freeze. */
+/* Recent events, and committed ones that wait for their duplicate to freeze. */
 static void
 held_back(void **state)
 {

@@ -135,7 +135,7 @@ unmatched(void **state)
 	table_free(&table);
 }
 
-/* A store that is to lose nothing: a twin stays until one of the two is taken back, and so does what is astray. */
+/* In a store that keeps everything a duplicate stays until one of the two is retracted, and so does an unmatched one. */
 static void
 kept(void **state)
 {

@@ -1,6 +1,6 @@
 /*
  * unit_timeline.c
- *	  One key's events: order, late ones, twins, notices, limits; by hand.
+ *	  One key's events: order, late ones, duplicates, notices, limits; by hand.
  *
  * Random lives are in unit_random.c.
  */
@@ -285,7 +285,7 @@ work_is_bounded(void **state)
 	table_free(&table);
 }
 
-/* ---- twins ------------------------------------------------------------------- */
+/* ---- duplicates ------------------------------------------------------------------- */
 
 static void
 duplicates(void **state)
@@ -430,7 +430,7 @@ lateness(void **state)
 }
 
 /*
- * An event that waits for the place of its twin was late if it was when it began
+ * An event that waits for the place of its duplicate was late if it was when it began
  * to wait; one that has not entered is late if one behind it has.
  */
 static void
@@ -475,7 +475,7 @@ lateness_of_duplicates(void **state)
 	}
 }
 
-/* What a snapshot sees of twins of which one has entered, others are recent. */
+/* What a snapshot sees of duplicates of which one has entered, others are recent. */
 static void
 duplicates_seen(void **state)
 {
