@@ -137,7 +137,7 @@ contime_cache_break(Oid relid, const char *reason)
 
 	if (g == NULL || !break_cache(g))
 		return;
-	ereport(LOG, (errmsg("cache of continuous table %s is given up: %s", contime_cache_name(relid),
+	ereport(LOG, (errmsg("cache of continuous table %s is invalidated: %s", contime_cache_name(relid),
 						 reason),
 				  errdetail("Its event tables are read until it is loaded again.")));
 	contime_agent_wake(MyDatabaseId);
@@ -163,7 +163,7 @@ contime_cache_check(ContimeGeneration *g, int partition)
 	contime_pause("giving up", g->database);
 	if (!break_cache(g))
 		return;
-	ereport(LOG, (errmsg("cache of relation %u of database %u is given up: %s", g->relation,
+	ereport(LOG, (errmsg("cache of relation %u of database %u is invalidated: %s", g->relation,
 						 g->database, reason),
 				  errdetail("Its event tables are read.")));
 	contime_agent_wake(g->database);
@@ -175,7 +175,7 @@ contime_cache_renew(Oid relid)
 	ContimeGeneration *g = contime_generation(relid);
 
 	/*
-	 * Without a slot the cache is given up: then the event tables answer,
+	 * Without a slot the cache is invalidated: then the event tables answer,
 	 * whether this transaction commits or not.  No loader begins before it
 	 * has ended, as it needs the lock that is held here.
 	 */

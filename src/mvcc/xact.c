@@ -80,7 +80,7 @@ contime_report_truncated(uint64 xid)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+			 errmsg("status of transaction %llu is no longer known", (unsigned long long) xid),
 			 errdetail(
 				 "A worker of contime was stopped for so long that the commit log does not reach back to it."),
 			 errhint("TRUNCATE the continuous table, or restart the server.")));

@@ -753,7 +753,7 @@ contime_refuse(const ContimeRel *crel)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("no join of this query can give the instants at which to read continuous table \"%s\"",
 							crel->name),
-					 errdetail("What \"%s\" is compared with is not known before the table is read.",
+					 errdetail("The value that \"%s\" is compared with is not known before the table is read.",
 							   crel->time_name),
 					 errhint("Compare \"%s\" by = with a value or a column that does not depend on the table, or use contime.%s().",
 							 crel->time_name, clock ? "at" : "at_tick")));

@@ -71,7 +71,7 @@ remember_suspects(int code, Datum arg)
 													 .relation = part->changing_relation};
 		if (++suspects[i].deaths == DEATHS_TO_QUARANTINE)
 			ereport(WARNING,
-					(errmsg("workers of contime leave relation %u of database %u alone",
+					(errmsg("workers of contime no longer change relation %u of database %u",
 							suspects[i].relation, suspects[i].database),
 					 errdetail("%d of them have crashed while they changed its events.",
 							   suspects[i].deaths),

@@ -167,7 +167,7 @@ contime_verify(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("continuous table \"%s\" has no event tables to be compared with",
 							   table->name),
-						errhint("What it holds is in memory only.")));
+						errhint("Its events are in memory only.")));
 	contime_source_check(table);
 	add_up(rel, &memory, &heap);
 	values[0] = CStringGetTextDatum(memory.where);

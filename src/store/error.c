@@ -21,7 +21,7 @@ contime_report(CtStatus status, const ContimeTable *table)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory for continuous table \"%s\"", table->name),
-					 errdetail("The %d MB of contime.memory are in use; what was accepted before is kept.",
+					 errdetail("The %d MB of contime.memory are in use. Rows that were accepted before are kept.",
 							   contime_memory_mb),
 					 errhint(
 						 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));

@@ -233,7 +233,7 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("source of column \"%s\" of continuous table \"%s\" is not immutable",
 						NameStr(column->attname), table->name),
-				 errdetail("What a row of the event table means must not change."),
+				 errdetail("The meaning of a row of the event table must not change."),
 				 errhint(
 					 "Use immutable functions and operators only, for example AT TIME ZONE with a constant zone.")));
 	error_context_stack = context.previous;

@@ -102,7 +102,7 @@ yield_to_ddl(List *relations)
 		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowShareLock))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("others wait for relation %u, which is to be cached", lfirst_oid(lc))));
+					 errmsg("other sessions wait for relation %u, which is to be cached", lfirst_oid(lc))));
 		UnlockRelationOid(lfirst_oid(lc), RowShareLock);
 	}
 }
@@ -348,8 +348,8 @@ static const struct
 	[CONTIME_REFUSAL_OBSTACLE] = {NULL, RETRY_MS},
 	[CONTIME_REFUSAL_DUPLICATES] = {"two events have one identity", RETRY_DEAR_MS},
 	[CONTIME_REFUSAL_FAILED] = {"it could not be loaded", RETRY_DEAR_MS},
-	[CONTIME_REFUSAL_INVALIDATED] = {"it was given up meanwhile", RETRY_GIVEN_UP_MS},
-	[CONTIME_REFUSAL_NO_MEMORY] = {"memory was used up meanwhile", RETRY_MS},
+	[CONTIME_REFUSAL_INVALIDATED] = {"it was invalidated while it was loaded", RETRY_GIVEN_UP_MS},
+	[CONTIME_REFUSAL_NO_MEMORY] = {"memory was exhausted while it was loaded", RETRY_MS},
 	[CONTIME_REFUSAL_SLOW_CODE] = {"user-made code that it uses took too long", RETRY_DEAR_MS},
 };
 

@@ -94,7 +94,7 @@ log_truncated(int partition, ContimeGeneration *g, uint64 xid)
 	g->truncation_logged = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("fate of transaction %llu is no longer known", (unsigned long long) xid),
+			 errmsg("status of transaction %llu is no longer known", (unsigned long long) xid),
 			 errdetail("It wrote to relation %u of database %u, and the worker of partition %d was stopped for too long since.",
 					   g->relation, g->database, partition),
 			 errhint("TRUNCATE the continuous table, or restart the server.")));

@@ -36,11 +36,11 @@ $node->safe_psql('postgres', q{INSERT INTO other SELECT i, '2020-01-01', 1 FROM 
 
 my ($state, $message, $hint) = sqlstate($node, $sum);
 is($state, 'XX001', 'who needs the events gets an error');
-like($message, qr/fate of transaction \d+ is no longer known/, 'that says why');
+like($message, qr/status of transaction \d+ is no longer known/, 'that says why');
 like($hint, qr/TRUNCATE/, 'and what to do');
 
 kill 'CONT', @workers;
-logged($node, qr/WARNING:  fate of transaction \d+ is no longer known/, $offset, 'the workers log it');
+logged($node, qr/WARNING:  status of transaction \d+ is no longer known/, $offset, 'the workers log it');
 until_true($node, q{SELECT recent = 0 AND young = 0 AND frozen = 200 FROM contime.tables WHERE "table" = 'other'::regclass}, 'and go on with what they can');
 is($node->safe_psql('postgres', q{SELECT sum(balance) FROM other WHERE at = 'infinity'}), '200', 'another table is read');
 is($node->safe_psql('postgres', 'SELECT string_agg(pid::text, $$ $$) FROM contime.workers'), "@workers", 'no worker had to be replaced');

@@ -42,7 +42,7 @@ is($old->query_safe('SELECT asked()'), 'right, memory', 'with a PostgreSQL snaps
 $writer->query_safe('COMMIT');
 is($old->query_safe('SELECT asked()'), 'right, memory', 'which does not see what has been committed since');
 is($sql->('SELECT asked()'), 'right, event tables', 'a new one does, and gives the cache up');
-logged($node, qr/cache of continuous table "s" is given up: a transaction has committed rows that did not reach it/, $log, 'the log says why');
+logged($node, qr/cache of continuous table "s" is invalidated: a transaction has committed rows that did not reach it/, $log, 'the log says why');
 is($old->query_safe('SELECT asked()'), 'right, event tables', 'the old one is right without it');
 $old->query_safe('COMMIT');
 $old->quit;
@@ -52,7 +52,7 @@ kill 'CONT', $worker;
 $ready->('found by the worker');
 $log = -s $node->logfile;
 $sql->(@lose, 'COMMIT');
-logged($node, qr/cache of relation \d+ of database \d+ is given up: a transaction has committed rows that did not reach it/, $log, 'the worker gives the cache up');
+logged($node, qr/cache of relation \d+ of database \d+ is invalidated: a transaction has committed rows that did not reach it/, $log, 'the worker gives the cache up');
 
 # What is rolled back costs nothing.
 $ready->('rolled back');

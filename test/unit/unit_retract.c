@@ -135,7 +135,7 @@ unmatched(void **state)
 	table_free(&table);
 }
 
-/* In a store that keeps everything a duplicate stays until one of the two is retracted, and so does an unmatched one. */
+/* In a store that keeps everything a duplicate stays until one of the two is retracted. */
 static void
 kept(void **state)
 {
