@@ -307,6 +307,8 @@ ct_cell_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const 
 		cell_copy(f, g);
 	else if (!ct_is_number(attr))
 		bytes_then(context, attr, f, g);
+	else if (f->tag == CT_CHANGE && attr->rule == CT_RULE_SUM)
+		ct_sum_compose(attr, f->w, g->w);
 	else if (f->tag == CT_CHANGE)
 		ct_rule_ops[attr->rule].compose(attr, f->w, g->w);
 	else if (f->tag == CT_SET)
@@ -503,8 +505,8 @@ ct_value_raw(const CtReadContext *context, const CtItem *item, int i, CtValue *v
 		value->extra = w[1];
 }
 
-void
-ct_value_add_item(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
+static inline void
+add_item(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
 {
 	const CtAttr *attr = &context->schema->attr[i];
 	const uint8_t *at = item->record + ct_layout_offset(item->layout, i);
@@ -527,6 +529,12 @@ ct_value_add_item(const CtReadContext *context, const CtItem *item, int i, CtVal
 }
 
 void
+ct_value_add_item(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
+{
+	add_item(context, item, i, value);
+}
+
+void
 ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item)
 {
 	if (item->layout->kind == CT_FINISH)
@@ -538,7 +546,7 @@ ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *it
 	{
 		int i = __builtin_ctzll(rest);
 
-		ct_value_add_item(context, item, i, &state->value[i]);
+		add_item(context, item, i, &state->value[i]);
 	}
 	state->present = true;
 }

@@ -20,21 +20,6 @@
 #include <string.h>
 
 static void
-compose_sum(const CtAttr *attr, CtWide *f, const CtWide *g)
-{
-	if (attr->number == CT_NUMBER_INTERVAL)
-	{
-		ct_sum_change(attr, f, g);
-		return;
-	}
-	f[0] = wide_add(f[0], g[0]);
-	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
-		f[i] = ct_clamp(attr, wide_add(f[i], g[0]), &g[1]);
-	if (attr->has_lower && attr->has_upper && wide_same(f[1], f[2]))
-		f[0] = CT_WIDE_ZERO; /* R4 */
-}
-
-static void
 change_min(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
 	(void) attr;
@@ -109,7 +94,7 @@ const CtRuleOps ct_rule_ops[CT_RULES] = {
 					 .bounds = true,
 					 .moves = true,
 					 .change = ct_sum_change,
-					 .compose = compose_sum,
+					 .compose = ct_sum_compose,
 					 .takes = takes_none},
 	[CT_RULE_MIN] = {.name = "min",
 					 .numbers = true,

@@ -63,4 +63,20 @@ ct_sum_change(const CtAttr *attr, CtWide *x, const CtWide *by)
 		x[1] = ct_add_lanes(x[1], by[1]);
 }
 
+/* A change of a sum after a change of it. */
+static inline void
+ct_sum_compose(const CtAttr *attr, CtWide *f, const CtWide *g)
+{
+	if (attr->number == CT_NUMBER_INTERVAL)
+	{
+		ct_sum_change(attr, f, g);
+		return;
+	}
+	f[0] = wide_add(f[0], g[0]);
+	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
+		f[i] = ct_clamp(attr, wide_add(f[i], g[0]), &g[1]);
+	if (attr->has_lower && attr->has_upper && wide_same(f[1], f[2]))
+		f[0] = CT_WIDE_ZERO; /* R4 */
+}
+
 #endif /* CT_RULES_H */
