@@ -7,8 +7,8 @@
  *	  source_query.c  queries by which event tables are read
  *	  heap_read.c     events from event tables, as a snapshot sees them
  *	  capture.c       rows become recent events as they are written
- *	  wanted.c        keys that readers missed
  *	  shortage.c      is memory short, and what could be freed?
+ *	  wanted.c        keys that readers missed
  *	  demand.c        is there work for a loader?
  *	  partial.c       caches that have not all keys
  *	  eviction.c      caches and keys make room for others

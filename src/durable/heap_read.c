@@ -468,11 +468,13 @@ load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 
 	while ((load = feed_head(feed, read->snapshot)) && is_key(load, &read->key))
 	{
-		CtStatus status = load->key_bytes > CT_MAX_KEY_BYTES ? CT_LIMIT : CT_NO_MEMORY;
+		CtStatus status;
 
+		if (load->key_bytes > CT_MAX_KEY_BYTES)
+			report_status(read, CT_LIMIT);
 		*timeline = ct_writer_timeline(writer, load->hash, load->key, load->key_bytes);
-		if (*timeline != 0)
-			status = ct_timeline_load(writer, *timeline, &load->change, 0);
+		status = *timeline == 0 ? CT_NO_MEMORY
+								: ct_timeline_load(writer, *timeline, &load->change, 0);
 		if (status != CT_OK)
 			report_status(read, status);
 		feed->next++;

@@ -32,7 +32,6 @@
 #include "shared/shared.h"
 #include "store/store.h"
 #include "table/table.h"
-#include "write/write.h"
 
 #include "access/relation.h"
 #include "access/xact.h"

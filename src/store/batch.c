@@ -126,11 +126,17 @@ yield_to_others(int partition)
 	return EVENTS_PER_SHORT_LOCK;
 }
 
-/*
- * Do an operation for a limited number of events.  CT_MORE: there is more.
- * CT_NO_MEMORY: the rest stays as it is, slower, never wrong.
- */
-static CtStatus
+/* The result of a step. */
+typedef enum StepResult
+{
+	STEP_DONE,    /* the operation is done */
+	STEP_MORE,    /* it has more steps */
+	STEP_REFUSED, /* the batch is another process's, or a quota is reached: nothing was done */
+	STEP_FAILED   /* for want of memory the rest stays as it is, slower, never wrong */
+} StepResult;
+
+/* Do an operation for a limited number of events, under one hold of the lock. */
+static StepResult
 run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
@@ -138,7 +144,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	CtRef store = g->store[partition];
 	const CtBatch *batch = ct_ptr(&arena, task->batch);
 	uint32 count;
-	const int64_t *served = (const int64_t *) &g->read_watermark.value;
+	const int64_t *read_watermark = (const int64_t *) &g->read_watermark.value;
 	CtKeyChanged keys[EVENTS_PER_LOCK];
 	CtChanged changed = {.keys = keys};
 	CtStatus status = CT_OK;
@@ -155,7 +161,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 		 (task->op == CONTIME_STORE_ENTER && own_partition && !may_enter(g, partition, left))))
 	{
 		contime_unlock(partition);
-		return CT_NO_MEMORY;
+		return STEP_REFUSED;
 	}
 	note_changing(g);
 	count = task->batch != 0 ? batch->count : 0;
@@ -165,7 +171,8 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	switch (task->op)
 	{
 		case CONTIME_STORE_ENTER:
-			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left, most), served,
+			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left, most),
+									read_watermark,
 									&changed);
 			break;
 		case CONTIME_STORE_DROP:
@@ -198,18 +205,19 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	CHECK_FOR_INTERRUPTS();
 	if (task->op == CONTIME_STORE_ENTER && status == CT_MORE)
 		contime_pause("entering", g->database);
-	return status;
+	return status == CT_OK ? STEP_DONE : status == CT_MORE ? STEP_MORE
+														   : STEP_FAILED;
 }
 
 bool
 contime_store_run_to_end(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
-	CtStatus status;
+	StepResult result;
 
 	do
-		status = run_step(task, partition, g);
-	while (status == CT_MORE);
-	return status == CT_OK;
+		result = run_step(task, partition, g);
+	while (result == STEP_MORE);
+	return result == STEP_DONE;
 }
 
 bool

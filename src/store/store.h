@@ -1,10 +1,10 @@
 /*
  * store.h
- *	  A table's events over the engine: shapes, batches, retention, errors.
+ *	  A table's events over the engine: stored schemas, batches, retention, errors.
  *
  *	  batch.c      events change in short holds of the lock
  *	  error.c      engine statuses become errors
- *	  shape.c      the stored schema of a table's events
+ *	  stored.c     the stored schema of a table's events
  *	  exhausted.c  no memory: wait, or report which limit it was
  *	  oversize.c   rows that are too large for memory
  *	  retention.c  how far back a table can be read and written
@@ -19,7 +19,7 @@
 
 #include "table/table.h"
 
-/* ---- shape.c ----------------------------------------------------------------- */
+/* ---- stored.c ---------------------------------------------------------------- */
 
 /*
  * True if rows of the table's description can be added to a store that was

@@ -11,6 +11,7 @@
  *	  limits.c          the memory limits of a table, its owner and its database
  *	  options.c         which options there are
  *	  retain.c          options retain and too_late
+ *	  rules.c           which types each rule takes
  *	  source.c          what sources mean
  *	  derive.c          columns and options become a description
  *	  guard.c           the time limit of user-made code in background processes

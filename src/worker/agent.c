@@ -466,9 +466,7 @@ contime_agent_main(Datum arg)
 	bool by_key = false;
 	MemoryContext context;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SIG_IGN);
-	BackgroundWorkerUnblockSignals();
+	contime_process_begin(false);
 
 	/* Announced before connecting, so that there is one at a time. */
 	if (!contime_agent_attach(database))
@@ -489,11 +487,7 @@ contime_agent_main(Datum arg)
 		start_loader();
 		busy |= contime_cache_is_due();
 		idle_ms = busy ? 0 : idle_ms + SEND_INTERVAL_MS;
-		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (busy ? 0 : WL_LATCH_SET),
-						 SEND_INTERVAL_MS, PG_WAIT_EXTENSION);
-		if (!busy)
-			ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		contime_process_nap(SEND_INTERVAL_MS, !busy);
 	}
 	proc_exit(0);
 }

@@ -30,29 +30,6 @@
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
 
-void
-contime_start_process(const char *what, Oid database)
-{
-	BackgroundWorker worker = {
-		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-		.bgw_start_time = BgWorkerStart_RecoveryFinished,
-		.bgw_restart_time = BGW_NEVER_RESTART,
-		.bgw_library_name = "contime",
-	};
-
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "contime_%s_main", what);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "contime %s", what);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "contime %s of database %u", what, database);
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
-		ereport(LOG,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not start the contime %s of database %u", what, database),
-				 errdetail(
-					 "Notices of continuous tables are held back, and those with event tables are not cached."),
-				 errhint("You may need to increase max_worker_processes.")));
-}
-
 /* A command that holds the lock for so long is waiting for us. */
 #define IN_THE_WAY_MS 100
 

@@ -21,6 +21,9 @@
 /* The launcher looks around at least this often. */
 #define LAUNCHER_NAP_MS 5000
 
+/* While an agent is to be started it looks again after this. */
+#define RETRY_NAP_MS 1000
+
 /* Does a generation want an agent in its database? */
 static bool
 wants_agent(ContimeGeneration *g)
@@ -44,9 +47,7 @@ launcher_exit(int code, Datum arg)
 void
 contime_launcher_main(Datum unused)
 {
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SIG_IGN);
-	BackgroundWorkerUnblockSignals();
+	contime_process_begin(false);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
@@ -66,9 +67,6 @@ contime_launcher_main(Datum unused)
 				contime_start_process("agent", g->database);
 			waiting = true;
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 waiting ? 1000 : LAUNCHER_NAP_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		contime_process_nap(waiting ? RETRY_NAP_MS : LAUNCHER_NAP_MS, true);
 	}
 }

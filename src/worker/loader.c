@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 #include "worker/worker.h"
+#include "worker/processes.h"
 #include "base/base.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
@@ -633,9 +634,7 @@ contime_loader_main(Datum arg)
 	TimestampTz until = 0; /* there may be something to load again */
 	MemoryContext context;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
+	contime_process_begin(true);
 	if (!contime_loader_attach(database))
 		proc_exit(0);
 	contime_background_connect(database);
@@ -649,20 +648,18 @@ contime_loader_main(Datum arg)
 	contime_keys_begin();
 	do
 	{
+		bool busy;
+
 		if (contime_background_is_in_the_way())
 			contime_agent_leave();
-		if (load_tables(context) | load_wanted_keys() | run_eviction() | prefer_whole())
+		busy = load_tables(context);
+		busy |= load_wanted_keys();
+		busy |= run_eviction();
+		busy |= prefer_whole();
+		if (busy)
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 		MemoryContextReset(context);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOADER_NAP_MS,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		contime_process_nap(LOADER_NAP_MS, true);
 	} while (GetCurrentTimestamp() < until);
 	proc_exit(0);
 }

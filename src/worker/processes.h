@@ -9,9 +9,27 @@
 
 #include "postgres.h"
 
-/* ---- background.c ------------------------------------------------------------ */
+/* ---- process.c --------------------------------------------------------------- */
 
-/* Start the "agent" or the "loader" of a database. */
+/*
+ * Register a process that the postmaster starts: a "worker" or the "launcher",
+ * by its name in pg_stat_activity.  While libraries are preloaded.
+ */
+extern void contime_register_process(const char *what, const char *name, Datum argument);
+
+/* Start the "agent" or the "loader" of a database; logs if there is no slot for it. */
 extern void contime_start_process(const char *what, Oid database);
+
+/*
+ * Begin a background process: SIGTERM ends it; on SIGHUP it reads the
+ * configuration in its next nap (reloads), or does nothing.
+ */
+extern void contime_process_begin(bool reloads);
+
+/*
+ * Sleep for some milliseconds, or (until_woken) until the latch is set; then
+ * answer interrupts, and read the configuration if that is due.
+ */
+extern void contime_process_nap(long ms, bool until_woken);
 
 #endif /* CONTIME_WORKER_PROCESSES_H */

@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include "worker/worker.h"
+#include "worker/processes.h"
 #include "base/base.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
@@ -247,7 +248,10 @@ pass(int partition)
 
 	if (partition == 0)
 	{
-		if (contime_generations_sweep() | contime_retention_resolve_all())
+		bool pending = contime_generations_sweep();
+
+		pending |= contime_retention_resolve_all();
+		if (pending)
 			activity = PENDING;
 		request_eviction();
 	}
@@ -281,20 +285,6 @@ worker_quickdie(SIGNAL_ARGS)
 	SignalHandlerForCrashExit(postgres_signal_arg);
 }
 
-static void
-nap(long ms)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
-
 /*
  * Sleep until woken by an insert.  Word to be woken is left before a last
  * look, so that nothing slips in between.
@@ -307,7 +297,7 @@ hibernate(int partition)
 	pg_atomic_write_u32(&part->hibernating, 1);
 	pg_memory_barrier();
 	if (pass(partition) == IDLE)
-		nap(HIBERNATION_MS);
+		contime_process_nap(HIBERNATION_MS, true);
 	pg_atomic_write_u32(&part->hibernating, 0);
 }
 
@@ -321,9 +311,7 @@ contime_worker_main(Datum arg)
 	contime_batch_attach(mine);
 	mine->changing_relation = InvalidOid;
 	pqsignal(SIGQUIT, worker_quickdie);
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
+	contime_process_begin(true);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	before_shmem_exit(worker_exit, arg);
@@ -342,7 +330,7 @@ contime_worker_main(Datum arg)
 			hibernate(partition);
 		else
 		{
-			nap(nap_ms);
+			contime_process_nap(nap_ms, true);
 			nap_ms = Min(nap_ms * 2, LONGEST_NAP_MS);
 		}
 	}
@@ -351,24 +339,12 @@ contime_worker_main(Datum arg)
 void
 contime_register_workers(void)
 {
-	BackgroundWorker worker = {
-		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-		.bgw_start_time = BgWorkerStart_RecoveryFinished,
-		.bgw_restart_time = 1,
-		.bgw_library_name = "contime",
-	};
-
 	for (int p = 0; p < contime_workers; p++)
 	{
-		strlcpy(worker.bgw_function_name, "contime_worker_main", BGW_MAXLEN);
-		snprintf(worker.bgw_name, BGW_MAXLEN, "contime worker %d", p);
-		strlcpy(worker.bgw_type, "contime worker", BGW_MAXLEN);
-		worker.bgw_main_arg = Int32GetDatum(p);
-		RegisterBackgroundWorker(&worker);
+		char name[BGW_MAXLEN];
+
+		snprintf(name, sizeof(name), "contime worker %d", p);
+		contime_register_process("worker", name, Int32GetDatum(p));
 	}
-	strlcpy(worker.bgw_function_name, "contime_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "contime launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "contime launcher", BGW_MAXLEN);
-	worker.bgw_main_arg = (Datum) 0;
-	RegisterBackgroundWorker(&worker);
+	contime_register_process("launcher", "contime launcher", (Datum) 0);
 }

@@ -3,6 +3,7 @@
  *	  Background processes: partition workers, launcher, agents, loaders.
  *
  *	  background.c  agents and loaders as guests of a database
+ *	  process.c     the skeleton of a background process
  *	  agent.c       sends notices
  *	  launcher.c    starts agents
  *	  loader.c      loads caches

@@ -1,0 +1,93 @@
+/*
+ * process.c
+ *	  The skeleton of a background process: how it is started, its signals, its naps.
+ *
+ *	  begin ─► (one round of work ─► nap)* ─► exit
+ *
+ * Partition workers and the launcher are registered by the postmaster and start
+ * again a second after they end.  Agents and loaders are started by other
+ * processes and are not started again by themselves.
+ *
+ * A process that exits with 0 is not restarted; one that exits with neither 0
+ * nor 1 restarts the whole server.  Each process answers interrupts in every nap,
+ * since other backends wait for it to absorb barriers.
+ *
+ * Not here: what a process does in a round (worker.c, launcher.c, agent.c,
+ * loader.c), how agents and loaders behave as guests of a database (background.c).
+ */
+#include "postgres.h"
+
+#include "worker/worker.h"
+#include "worker/processes.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+
+static void
+describe_process(BackgroundWorker *worker, const char *what, int restart_s)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = restart_s;
+	strlcpy(worker->bgw_library_name, "contime", BGW_MAXLEN);
+	snprintf(worker->bgw_function_name, BGW_MAXLEN, "contime_%s_main", what);
+	snprintf(worker->bgw_type, BGW_MAXLEN, "contime %s", what);
+}
+
+void
+contime_register_process(const char *what, const char *name, Datum argument)
+{
+	BackgroundWorker worker;
+
+	describe_process(&worker, what, 1);
+	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+	worker.bgw_main_arg = argument;
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+contime_start_process(const char *what, Oid database)
+{
+	BackgroundWorker worker;
+
+	describe_process(&worker, what, BGW_NEVER_RESTART);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "contime %s of database %u", what, database);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
+		ereport(LOG,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start the contime %s of database %u", what, database),
+				 errdetail(
+					 "Notices of continuous tables are held back, and those with event tables are not cached."),
+				 errhint("You may need to increase max_worker_processes.")));
+}
+
+void
+contime_process_begin(bool reloads)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, reloads ? SignalHandlerForConfigReload : SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+}
+
+void
+contime_process_nap(long ms, bool until_woken)
+{
+	int events = WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (until_woken ? WL_LATCH_SET : 0);
+
+	(void) WaitLatch(MyLatch, events, ms, PG_WAIT_EXTENSION);
+	if (until_woken)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
