@@ -52,15 +52,21 @@ static object_access_hook_type prev_object_access = NULL;
 static List *created = NIL;
 static List *altered = NIL;
 
-/* How deep in utility commands of interest we are; 0: collect nothing. */
+/*
+ * The nesting depth of commands that may touch a table; 0: nothing is
+ * collected.
+ */
 static int collecting = 0;
 
-/* The outermost of them drops objects. */
+/* True if the outermost command drops objects. */
 static bool dropping = false;
 
 /* ---- collecting -------------------------------------------------------------- */
 
-/* (There are commands of more than one transaction.) */
+/*
+ * The lists live longer than a transaction, since a command may consist of
+ * several.
+ */
 static void
 collect(List **relations, Oid relid)
 {
@@ -71,7 +77,7 @@ collect(List **relations, Oid relid)
 	MemoryContextSwitchTo(caller);
 }
 
-/* A relation and those that inherit from it. */
+/* Collect a relation and all that inherit from it. */
 static void
 collect_family(Oid relid)
 {
@@ -93,7 +99,7 @@ collect_nothing(void)
 
 /* ---- parts of event tables --------------------------------------------------- */
 
-/* What a relation is a partition of, or inherits from. */
+/* The relations of which a relation is a partition, or from which it inherits. */
 static List *
 parents_of(Oid relid)
 {
@@ -113,7 +119,7 @@ parents_of(Oid relid)
 	return parents;
 }
 
-/* The event tables among a relation and those whose rows its rows are. */
+/* The event tables among a relation and the relations of which it is a part. */
 static List *
 event_tables_of(Oid relid)
 {
@@ -130,7 +136,7 @@ event_tables_of(Oid relid)
 	return found;
 }
 
-/* The rows of an event table are others now. */
+/* The rows of an event table change: renew or break the caches over it. */
 static void
 change_rows(Oid events)
 {
@@ -152,8 +158,9 @@ report_in_use(Oid relid, const char *command)
 }
 
 /*
- * ERROR if a scan of this session reads the rows of a relation.  Of an event
- * table core knows; of its parts only this does, since scans do not open them.
+ * ERROR if a scan of this session reads the rows of a relation. Core checks
+ * event tables themselves; their partitions are checked only here, since scans
+ * do not open them.
  */
 static void
 check_not_read(Oid relid, const char *command)
@@ -179,7 +186,7 @@ check_not_read(Oid relid, const char *command)
 	}
 }
 
-/* Likewise, by name; what its user may not change core refuses. */
+/* Likewise, by name. Core refuses relations that the user may not change. */
 static void
 check_not_read_name(const RangeVar *name, const char *command)
 {
@@ -189,7 +196,7 @@ check_not_read_name(const RangeVar *name, const char *command)
 		check_not_read(relid, command);
 }
 
-/* The table of a trigger, rule or policy that is dropped by its name. */
+/* The table of a trigger, rule or policy that a command drops. */
 static RangeVar *
 table_of_dropped(List *object)
 {
@@ -199,8 +206,9 @@ table_of_dropped(List *object)
 }
 
 /*
- * Before a command.  (TRUNCATE, and whatever is dropped as a relation, by
- * cascades too, comes by the object access hook.)
+ * Before a command: ERROR if it changes an event table beneath an open scan of
+ * this session. TRUNCATE, and relations that are dropped (by a cascade, too),
+ * are checked in the object access hook.
  */
 static void
 check_beneath(Node *stmt)
@@ -240,8 +248,9 @@ check_beneath(Node *stmt)
 }
 
 /*
- * After a command that gave another name.  Core lets queries go on, which know
- * their tables by OID; a read of a durable table asks its event tables by name.
+ * After a command that gave a relation another name. Core lets open queries go
+ * on, since they know their tables by OID; a read of a durable table names its
+ * event tables in queries, so it cannot go on.
  */
 static void
 check_renamed(Node *stmt, Oid relid)
@@ -276,12 +285,15 @@ lock_event_table_of(Oid relid)
 	if (OidIsValid(relid) && get_rel_relispartition(relid))
 		ancestors = get_partition_ancestors(relid);
 
-	/* (It has none while it is being detached.) */
+	/* (A partition has no parent while it is being detached.) */
 	if (ancestors != NIL && contime_source_dependents(llast_oid(ancestors)) != NIL)
 		LockRelationOid(llast_oid(ancestors), AccessExclusiveLock);
 }
 
-/* The partition itself cannot be locked before it is known that the user may do that. */
+/*
+ * Lock the parents only: whether the user may lock the partition is not known
+ * yet.
+ */
 static void
 lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 {
@@ -293,7 +305,10 @@ lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 	if (AlterTableGetLockLevel(stmt->cmds) == AccessExclusiveLock)
 		lock_event_table_of(relid);
 
-	/* It is over for new snapshots before the command is: see cache.c. */
+	/*
+	 * New snapshots do not see the partition before the command has ended: see
+	 * durable/cache.c.
+	 */
 	foreach(lc, stmt->cmds)
 	{
 		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
@@ -338,7 +353,10 @@ lock_for_drop(const DropStmt *stmt)
 	}
 }
 
-/* A relation that may have been a part of an event table, or is one now. */
+/*
+ * After a command: make the triggers of a relation agree with the event tables
+ * of which it is a part, if any.
+ */
 static void
 check_rows(Oid relid, bool changed)
 {
@@ -418,7 +436,10 @@ check_created(Oid relid)
 {
 	char relkind = get_rel_relkind(relid);
 
-	/* A new partition is empty; a foreign one, or a child, cannot be captured. */
+	/*
+	 * A new partition is empty. A foreign partition, or a child by
+	 * inheritance, cannot be captured.
+	 */
 	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
 		relkind == RELKIND_FOREIGN_TABLE)
 		check_rows(relid, relkind == RELKIND_FOREIGN_TABLE || !get_rel_relispartition(relid));
@@ -427,7 +448,7 @@ check_created(Oid relid)
 
 	contime_source_delete_rows(relid, true);
 
-	/* pg_dump gives options by ALTER COLUMN, so it creates without any. */
+	/* pg_dump creates the table without options and sets them by ALTER COLUMN. */
 	(void) contime_source_bind(relid);
 	if (!contime_table_is_bare(relid))
 	{
@@ -467,8 +488,9 @@ may_leave_incomplete(Node *stmt)
 }
 
 /*
- * May a command change what rows there are, or that they can be captured?  It
- * does not with a weak lock, but for what comes and goes as a whole.
+ * True if a command may change which rows an event table has, or whether they
+ * can be captured. Commands with a weak lock do not, except those that attach
+ * or detach partitions or disable triggers.
  */
 static bool
 changes_rows(Node *stmt)
@@ -490,9 +512,10 @@ changes_rows(Node *stmt)
 }
 
 /*
- * May a command be refused since it leaves a continuous table without a valid
- * description?  Not a DROP ... CASCADE by another role than its owner: otherwise
- * a role could keep a type of another one from being dropped, by using it.
+ * True if a command may be refused because it would leave a continuous table
+ * without a valid description. Not a DROP ... CASCADE by another role than the
+ * table's owner: otherwise a role could prevent that another role's type is
+ * dropped, by using it.
  */
 static bool
 may_refuse(Oid relid)
@@ -500,7 +523,10 @@ may_refuse(Oid relid)
 	return !dropping || is_member_of_role_nosuper(GetUserId(), contime_owner_of(relid));
 }
 
-/* A continuous table, the event table of some, or a part of it. */
+/*
+ * Check a relation that was altered: a continuous table, an event table, or a
+ * part of one.
+ */
 static void
 check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 {
@@ -528,8 +554,9 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 }
 
 /*
- * Check what the command touched.  A table without data may be left incomplete
- * (may_leave_incomplete()): its first use derives it again.
+ * Check the relations that the command touched. A table without data may be
+ * left incomplete (may_leave_incomplete()): its description is derived again
+ * at the first use.
  */
 static void
 check_collected(bool lenient, bool changed, const List *unsound)
@@ -581,8 +608,8 @@ relation_to_rename(Node *stmt)
 }
 
 /*
- * What names event tables, before a command that changes names.  Nothing is
- * locked or parsed for a user who may not give the command.
+ * Before a command that changes names: note the texts that name event tables.
+ * Nothing is locked or parsed for a user who has no right to the command.
  */
 static List *
 note_names(Node *stmt)
@@ -604,7 +631,10 @@ note_names(Node *stmt)
 
 /* ---- the hook ---------------------------------------------------------------- */
 
-/* Commands that can create or alter a table, and run no user's code for long. */
+/*
+ * True for commands that can create or alter a table. Commands that run user
+ * code for a long time are not among them.
+ */
 static bool
 is_of_interest(Node *stmt)
 {
@@ -624,7 +654,10 @@ is_of_interest(Node *stmt)
 	}
 }
 
-/* Before an ALTER of an event table: which of its continuous tables are not sound as it is? */
+/*
+ * Before an ALTER of an event table: its continuous tables that have no valid
+ * description already.
+ */
 static List *
 unsound_before(Node *stmt)
 {
@@ -637,7 +670,10 @@ unsound_before(Node *stmt)
 			   : NIL;
 }
 
-/* Before the outermost: what it names may be others when it is done. */
+/*
+ * Before the outermost command: its names may refer to other relations when it
+ * is done, so resolve them now.
+ */
 static void
 prepare_alter(const AlterTableStmt *stmt)
 {
@@ -646,7 +682,7 @@ prepare_alter(const AlterTableStmt *stmt)
 
 	lock_for_alter(stmt, relid);
 
-	/* Constraints and defaults are objects of their own: take the table. */
+	/* A constraint or default is an object of its own: collect its table. */
 	collect_family(relid);
 	foreach(lc, stmt->cmds)
 	{
@@ -697,8 +733,9 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	}
 
 	/*
-	 * One command runs others (column options are set by an ALTER TABLE of
-	 * their own), so only the outermost finds definitions complete.
+	 * A command may run others (column options are set by an ALTER TABLE of
+	 * their own), so definitions are complete only when the outermost one is
+	 * done.
 	 */
 	if (collecting == 0)
 	{

@@ -36,14 +36,17 @@ typedef struct Noted
 {
 	Oid relid; /* the continuous table */
 	Oid events;
-	AttrNumber attno; /* of its column; 0: the table's option events */
-	bool given;       /* there is an option; or the name was enough */
+	AttrNumber attno; /* the column; 0: the text is the option events of the table */
+	bool given;       /* the text is an option; if not, the column was found by its name */
 	Node *expr;
-	char *text;   /* as it would have been written before */
-	Added *added; /* the column's text is there and not in an option */
+	char *text;   /* the text as it would have been written before the command */
+	Added *added; /* the row of contime.source that has the text; NULL: it is an option */
 } Noted;
 
-/* Likewise, for what has to follow a name; false: a warning was given. */
+/*
+ * Run a step that makes texts follow a new name. Returns false if it failed
+ * and a warning was given.
+ */
 static bool
 try_to_follow(void (*step)(TableNotes *), TableNotes *notes)
 {
@@ -150,8 +153,8 @@ note_table(TableNotes *notes)
 }
 
 /*
- * An owner that may no longer bind the table to its event tables has lost the
- * right to have code run when those are renamed.
+ * If the owner may no longer bind the table to its event tables, it must not
+ * have code run when these are renamed.
  */
 static void
 note_usable_table(TableNotes *notes)
@@ -212,7 +215,10 @@ contime_source_note_schema(Oid schema)
 	return note_tables(tables);
 }
 
-/* The event table's name as the option has it, if it is no longer found by that. */
+/*
+ * The new text of the option events, if the event table is no longer found by
+ * the old one; or NULL.
+ */
 static char *
 renamed_events(const Noted *note)
 {
@@ -230,7 +236,7 @@ renamed_events(const Noted *note)
 	return followed;
 }
 
-/* A column's source, if it is to be written in another way now. */
+/* The new text of a source, if it must change; or NULL. */
 static char *
 renamed_source(const Noted *note)
 {
@@ -238,7 +244,10 @@ renamed_source(const Noted *note)
 	char *text = contime_deparse_qualified(events, note->expr);
 	bool same = strcmp(text, note->text) == 0;
 
-	/* Without an option it may be the continuous table's column that has another name. */
+	/*
+	 * Without an option it may be the column of the continuous table that was
+	 * renamed.
+	 */
 	if (!note->given)
 		same = strcmp(text, quote_identifier(get_attname(note->relid, note->attno, false))) == 0;
 	relation_close(events, NoLock);
@@ -271,7 +280,7 @@ contime_push_text(JsonbParseState **state, JsonbIteratorToken token, char *text)
 	pushJsonbValue(state, token, &value);
 }
 
-/* The columns of a row of contime.source, as they are to be written now. */
+/* The new columns of a row of contime.source. */
 static Jsonb *
 renamed_columns(const Added *added, List *noted)
 {

@@ -49,7 +49,7 @@ contime_check_may_bind(Oid events)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
 }
 
-/* The event tables that a definition names. */
+/* The event tables that a definition names, by OID. */
 static List *
 named_events(Relation rel)
 {
@@ -76,7 +76,10 @@ contime_check_empty(Oid relid)
 				 errhint("TRUNCATE the table first, or create a new one.")));
 }
 
-/* A table would find its own rows among those of a parent. */
+/*
+ * A continuous table must not inherit from its event table: it would find its
+ * own rows there.
+ */
 static void
 check_no_parent(Oid relid, Oid events)
 {
@@ -136,7 +139,7 @@ contime_set_option(const char *column, const char *option, const char *value, De
 	return cmd;
 }
 
-/* With an empty search_path, as in a session that restores a dump. */
+/* True with an empty search_path, as in a session that restores a dump. */
 bool
 contime_source_is_qualified(void)
 {

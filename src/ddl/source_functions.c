@@ -33,9 +33,9 @@ PG_FUNCTION_INFO_V1(contime_source_changed);
 /* ---- adding and dropping ----------------------------------------------------- */
 
 /*
- * What contime.source says of a table has changed.  In a session that restores
- * a dump, what the table's code needs may come later: then the first use
- * derives the description.
+ * Check a table after its rows of contime.source have changed. In a session
+ * that restores a dump, objects that its sources need may come later: then the
+ * first use derives the description.
  */
 static void
 sources_changed(Oid relid)
@@ -49,7 +49,10 @@ sources_changed(Oid relid)
 	contime_cache_renew(relid);
 }
 
-/* The entry that a caller gives for a column: NULL: none; *silent: not even null. */
+/*
+ * The expression that the caller gives for a column, or NULL. *silent: there
+ * is no entry at all, not even null.
+ */
 static char *
 given_mapping(const Jsonb *given, const char *column, bool *silent)
 {
@@ -92,8 +95,8 @@ check_mapping(Relation rel, Jsonb *given)
 }
 
 /*
- * What a source is to feed, with each column's expression: as given, or the
- * event table's column of its name.
+ * The columns that a source feeds, each with its expression: as given, or the
+ * event table's column of that name.
  */
 static Jsonb *
 complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
@@ -129,7 +132,10 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* A continuous table of the caller's, locked against readers, of this session too. */
+/*
+ * Open a continuous table of the caller, locked so that no reader, of this
+ * session either, uses it.
+ */
 static Relation
 open_own_table(Oid relid, const char *command)
 {
@@ -220,7 +226,10 @@ contime_drop_source(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* ERROR unless a call is one for a row of contime.source, after it was written. */
+/*
+ * ERROR unless the trigger was fired after a row of contime.source was
+ * written.
+ */
 static const TriggerData *
 check_trigger(FunctionCallInfo fcinfo)
 {
@@ -235,7 +244,10 @@ check_trigger(FunctionCallInfo fcinfo)
 	return trigger;
 }
 
-/* The continuous table that a row of contime.source is about has other sources. */
+/*
+ * A row of contime.source was written: check the continuous table that it
+ * belongs to.
+ */
 static void
 source_row_changed(HeapTuple tuple, TupleDesc desc)
 {
@@ -252,7 +264,10 @@ source_row_changed(HeapTuple tuple, TupleDesc desc)
 	sources_changed(DatumGetObjectId(state));
 }
 
-/* After rows of contime.source came from a dump, or were changed by hand. */
+/*
+ * Called after rows of contime.source were restored from a dump, or changed by
+ * hand.
+ */
 Datum
 contime_source_changed(PG_FUNCTION_ARGS)
 {
@@ -261,7 +276,7 @@ contime_source_changed(PG_FUNCTION_ARGS)
 
 	contime_require_running();
 
-	/* Opened once more for the check that its columns are those expected. */
+	/* Opened again, to check that it has the expected columns. */
 	sources = contime_open_sources(NoLock);
 	source_row_changed(trigger->tg_trigtuple, RelationGetDescr(sources));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))

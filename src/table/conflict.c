@@ -14,10 +14,10 @@
 #include "utils/lsyscache.h"
 
 /*
- * User-made code that runs while a description is derived may drop a type by
- * CASCADE, and so columns: core does not ask who uses these.  A relation that
- * is open has another descriptor afterwards; the one before is kept until the
- * transaction ends.
+ * ERROR if user-made code that runs while a description is derived has dropped
+ * columns, by dropping a type CASCADE: core does not ask which backends use
+ * these. The relation that is open then has a new descriptor; the old one is
+ * kept until the transaction ends.
  */
 void
 contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before)
@@ -37,7 +37,7 @@ contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc befor
 				 errhint("Alter the table in a statement of its own.")));
 }
 
-/* Are two attributes' initial values and bounds the same numbers and bytes? */
+/* True if two attributes have the same initial values and bounds. */
 static bool
 values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr *y)
 {
@@ -50,7 +50,7 @@ values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr
 				  x->initial_bytes) == 0;
 }
 
-/* Does an attribute mean the same in two descriptions? */
+/* True if an attribute means the same in two descriptions. */
 static bool
 attr_equal(const CtAttr *x, const CtAttr *y)
 {
@@ -61,9 +61,9 @@ attr_equal(const CtAttr *x, const CtAttr *y)
 }
 
 /*
- * A rate of rule last is kept as a number for the sake of what it moves, and
- * stays one in memory when that is dropped.  The attribute of a description
- * in which nothing moves by it, as if something did.
+ * The attribute of a description in which no column moves by it, as if one
+ * did. A rate of rule last is kept as a number for the column that moves by
+ * it, and stays one in memory when that column is dropped.
  */
 static CtAttr
 attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
@@ -98,10 +98,11 @@ attr_fits(const CtSchema *schema, const CtSchema *stored, int i)
 }
 
 /*
- * The first attribute in which a table's description differs from the one
- * its data was written with, dropped state columns aside; -1 when none does.
- * What was added since must be a plain state column: where one that moves had
- * been is not known.  (Attributes in the mask `aborted` were rolled back.)
+ * The first attribute in which a table's description differs from the one its
+ * data was written with; -1: none. Dropped state columns, and attributes in
+ * the mask `aborted`, are passed over. An attribute that was added since must
+ * be a plain state column: the position of one that moves is not known for
+ * earlier instants.
  */
 int
 contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted)

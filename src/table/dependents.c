@@ -21,7 +21,7 @@
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 
-/* Relations on the other side of dependencies of `relid`. */
+/* The relations that `relid` depends on, or that depend on it. */
 static List *
 related(Oid relid, bool dependents)
 {
@@ -65,7 +65,7 @@ contime_table_option(Oid relid, const char *name)
 	return NULL;
 }
 
-/* Does a relation inherit from another one, as pg_inherits has it? */
+/* True if a relation inherits from another one, by pg_inherits. */
 static bool
 inherits_from(Oid relid, Oid parent)
 {
@@ -86,8 +86,8 @@ inherits_from(Oid relid, Oid parent)
 }
 
 /*
- * Does a continuous table have event tables?  Only then do its dependencies on
- * relations that it does not inherit from say which they are.
+ * True if a continuous table has event tables. Only then are its dependencies
+ * on relations that it does not inherit from its event tables.
  */
 static bool
 has_events(Oid relid)
@@ -111,7 +111,7 @@ contime_source_dependents(Oid events)
 	return tables;
 }
 
-/* What a continuous table depends on and does not inherit from. */
+/* The relations that a continuous table depends on and does not inherit from. */
 List *
 contime_source_bound(Oid relid)
 {

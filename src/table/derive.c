@@ -35,7 +35,7 @@
 
 /* ---- one column -------------------------------------------------------------- */
 
-/* Everything known of a column while its table's description is derived. */
+/* A column while its table's description is derived. */
 typedef struct Column
 {
 	const char *table;
@@ -60,7 +60,10 @@ errcolumn_name(const Column *col)
 	(void) err_generic_string(PG_DIAG_COLUMN_NAME, NameStr(col->form->attname));
 }
 
-/* Is equality of the type bitwise, so that a key can be hashed as bytes? */
+/*
+ * True if equal values of the type have equal bytes, so that a key can be
+ * hashed as bytes.
+ */
 static bool
 has_equalimage(Oid type, Oid collation)
 {
@@ -69,7 +72,7 @@ has_equalimage(Oid type, Oid collation)
 	Oid input;
 	Oid proc;
 
-	/* Kept trimmed, bpchar is as good as text. */
+	/* bpchar is kept trimmed; then it is compared like text. */
 	if (type == BPCHAROID)
 		type = TEXTOID;
 	opclass = GetDefaultOpClass(type, BTREE_AM_OID);
@@ -115,7 +118,10 @@ derive_time(const Column *col, ContimeTable *table)
 	table->time_type = col->form->atttypid;
 }
 
-/* How event ids of a type are ordered; CT_ORDER_NONE when they cannot be. */
+/*
+ * The order of event ids of a type, or CT_ORDER_NONE if it cannot be an event
+ * id.
+ */
 static CtOrder
 id_order_of(Oid type)
 {
@@ -163,7 +169,7 @@ derive_event_id(const Column *col, ContimeTable *table)
 
 /* ---- numbers ----------------------------------------------------------------- */
 
-/* What a column's values are computed with, as the subject of a message. */
+/* The computation that needs numbers in a column, as the subject of a message. */
 static char *
 use_of(const Column *col)
 {
@@ -226,7 +232,7 @@ derive_float(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 	ct->scale = attr->scale;
 }
 
-/* Texts are compared by their bytes, so their collation must agree. */
+/* ERROR unless texts of the column are compared by their bytes. */
 static void
 check_bytewise(const Column *col)
 {
@@ -237,7 +243,10 @@ check_bytewise(const Column *col)
 								 NameStr(col->form->attname)));
 }
 
-/* How a computed column's values are read: sets number and scale, or fails. */
+/*
+ * Set how values of a computed column are read as numbers; ERROR if its type
+ * does not fit.
+ */
 static void
 derive_number(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
@@ -289,7 +298,7 @@ is_arithmetic(Oid type)
 	return contime_is_integer(type) || type == NUMERICOID || type == FLOAT4OID || type == FLOAT8OID;
 }
 
-/* The options scale and interpolate; what they ask of the type besides. */
+/* Check the options scale and interpolate, and the type that they need. */
 static void
 check_interpolation(const Column *col)
 {
@@ -320,7 +329,7 @@ check_interpolation(const Column *col)
 							 "interpolate takes integers, numeric, real and double precision."));
 }
 
-/* Is it of rule last or sum, without bounds? */
+/* True if a column has rule last or sum, and no bounds. */
 static bool
 is_unbounded(const Column *col)
 {
@@ -329,7 +338,7 @@ is_unbounded(const Column *col)
 		   contime_option_value(col->options, "upper") == NULL;
 }
 
-/* A column's rate must be known whatever the column itself is. */
+/* Check the rate of a column. It must not depend on the column itself. */
 static void
 check_rate(const Column *col, const Column *rate)
 {
@@ -394,7 +403,10 @@ resolve_rates(Column *cols, int ncols)
 
 /* ---- initial values and bounds ----------------------------------------------- */
 
-/* Literals whose value depends on when they are read. */
+/*
+ * True for literals whose value depends on the time at which they are read,
+ * such as 'now'.
+ */
 static bool
 is_moving(const char *value)
 {
@@ -406,7 +418,7 @@ is_moving(const char *value)
 	return false;
 }
 
-/* For this function's nest level of settings only. */
+/* Set a setting for the current nest level only. */
 static void
 set_locally(const char *name, const char *value)
 {
@@ -415,8 +427,9 @@ set_locally(const char *name, const char *value)
 }
 
 /*
- * Read an option's text as a value of the column: the same in every session,
- * whatever its settings.  A domain's check runs with that.
+ * Read the text of an option as a value of the column's type, with the same
+ * settings in every session. The check of a domain runs with these settings,
+ * too.
  */
 static Datum
 option_datum(const Column *col, const char *value)
@@ -522,7 +535,10 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 	ct->initial = ct->rule == CT_RULE_SUM ? CT_WIDE_ZERO : ct->initial;
 	if (value == NULL)
 	{
-		/* A sum that starts at 0 by default must be able to. */
+		/*
+		 * A sum without an initial value starts at 0, so that must be within
+		 * its bounds.
+		 */
 		if (ct->rule == CT_RULE_SUM &&
 			(ct_wide_cmp(ct->lower, CT_WIDE_ZERO) > 0 || ct_wide_cmp(ct->upper, CT_WIDE_ZERO) < 0))
 			DEFINITION_ERROR(col,
@@ -585,7 +601,7 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 	derive_initial(col, attr, table);
 }
 
-/* Is the column NOT NULL, be it through its domain? */
+/* True if the column is NOT NULL, by itself or by its domain. */
 static bool
 is_not_null(Form_pg_attribute form)
 {
@@ -640,7 +656,10 @@ rate_digits(const Column *rate, const ContimeAttr *attr)
 	}
 }
 
-/* Nothing that moves may ever overflow what it is computed in, however far it gets. */
+/*
+ * ERROR if a column that moves could overflow the numbers it is computed in,
+ * however long it moves.
+ */
 static void
 check_reach(const Column *col, const ContimeTable *table)
 {
@@ -661,7 +680,7 @@ check_reach(const Column *col, const ContimeTable *table)
 								 name, rate));
 }
 
-/* Options that contradict each other on one column. */
+/* ERROR if options of a column contradict each other. */
 static void
 check_roles(const Column *col, const ContimeAttr *attr)
 {
@@ -694,7 +713,10 @@ check_roles(const Column *col, const ContimeAttr *attr)
 									 format_type_be(col->form->atttypid)));
 }
 
-/* The digits of a type or option, as the values are decoded with. */
+/*
+ * Set the digits with which values of the column are decoded, from its type or
+ * option.
+ */
 static void
 derive_digits(const Column *col, ContimeAttr *attr)
 {
@@ -709,7 +731,7 @@ derive_digits(const Column *col, ContimeAttr *attr)
 		attr->scale = contime_scale_of(scale);
 }
 
-/* What can be said of a column without its siblings. */
+/* Read what a column's own catalog row and options say. */
 static void
 begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *col)
 {
@@ -823,7 +845,10 @@ derive_memory_limit(ContimeTable *table)
 	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
 }
 
-/* Where its events come from, and what that leaves no room for. */
+/*
+ * Derive the sources of a table; ERROR for options that a durable table cannot
+ * have.
+ */
 static void
 derive_source(ContimeTable *table, Relation rel)
 {

@@ -55,7 +55,10 @@ float_of(const ContimeAttr *attr, Datum value)
 	return attr->type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
 }
 
-/* A number digits * 10^exponent in whole units, half away from zero; false: more than 18 digits. */
+/*
+ * Round digits * 10^exponent to whole units, half away from zero. Returns
+ * false if it has more than 18 digits.
+ */
 static bool
 round_decimal(uint64 digits, int exponent, uint64 *units)
 {
@@ -73,8 +76,8 @@ round_decimal(uint64 digits, int exponent, uint64 *units)
 }
 
 /*
- * A float in units of 10^-scale.  It is taken for the shortest decimal that
- * stands for it, which is what it shows, so that 0.1 is a tenth.
+ * Convert a float to units of 10^-scale. The shortest decimal that stands for
+ * it, which is what it shows, is used: so 0.1 is a tenth.
  */
 static bool
 scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
@@ -113,7 +116,10 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 
 /* ---- images ------------------------------------------------------------------ */
 
-/* A by-value datum as tuple deforming would give it, whatever its upper bits. */
+/*
+ * Normalise a by-value datum to what tuple deforming would give, since its
+ * upper bits may be anything.
+ */
 static uint64
 word_of(Datum value, int16 typlen)
 {
@@ -270,7 +276,10 @@ report_damaged_key(const ContimeTable *table)
 			 errmsg("a key of continuous table \"%s\" is not one by its definition", table->name)));
 }
 
-/* The next `bytes` of a key that ends at `end`. */
+/*
+ * Take the next `bytes` of a key that ends at `end`; ERROR if there are not so
+ * many.
+ */
 static const char *
 take_bytes(const ContimeTable *table, const char **p, const char *end, uint32 bytes)
 {
@@ -484,7 +493,7 @@ decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 	switch (attr->type)
 	{
 		case NUMERICOID:
-			/* What fits in 64 bits goes the short way. */
+			/* Numbers that fit in 64 bits take a shorter way. */
 			if (attr->precision > CONTIME_NARROW_DIGITS ||
 				!ct_wide_to_int64(state->number, &narrow))
 				return decode_numeric(state->number, attr, value);

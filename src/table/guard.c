@@ -32,10 +32,13 @@
 #define DISTRUST_MS 600000
 #define MOST_DISTRUSTED 3
 
-/* Without having read rows, code that takes longer than that is treated so, too. */
+/* Code that has read no rows and takes longer than this is distrusted, too. */
 #define SLOW_MS 3000
 
-/* This database's entry, which does not move while this process is there. */
+/*
+ * The entry of this database, which stays where it is while this process is
+ * there.
+ */
 static ContimeAgent *
 own_agent(void)
 {
@@ -55,7 +58,10 @@ at_hand(ContimeAgent *agent)
 	return agent->loader_pid == MyProcPid ? &agent->loader_runs : &agent->agent_runs;
 }
 
-/* (The oldest is forgotten: then its code runs once more.) */
+/*
+ * Distrust the code of a table. The oldest entry is overwritten: the code of
+ * that table runs once more.
+ */
 static void
 distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
 {
@@ -126,7 +132,7 @@ contime_guard_extend(uint64 rows)
 }
 
 /*
- * Has the code taken so long that it is not to be run again?  Code that stays
+ * True if the code took so long that it must not run again. Code that stays
  * just below the limit would do so each time, and that of several tables in
  * turn.
  */
@@ -138,7 +144,7 @@ was_too_slow(void)
 			GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
 }
 
-/* (An error of the code is that of its table, and tried again.) */
+/* An error of the code does not distrust it: its table is tried again. */
 void
 contime_guard_end(void)
 {

@@ -35,7 +35,7 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
-/* How long a backend relies on what it has read. */
+/* How long a backend uses limits that it has read. */
 #define FRESH_MS 1000
 
 /* ---- settings ---------------------------------------------------------------- */
@@ -61,7 +61,7 @@ contime_limits_parse(const char *value)
 
 /* ---- pg_db_role_setting ------------------------------------------------------ */
 
-/* What a backend has read of an owner, in kB. */
+/* The limits of an owner that a backend has read, in kB. */
 typedef struct Known
 {
 	Oid owner;
@@ -69,7 +69,10 @@ typedef struct Known
 	int kb[CONTIME_LEVELS];
 } Known;
 
-/* The value of an element "name=value"; false: it is another setting, or not valid. */
+/*
+ * Read the value of an element "name=value". Returns false if it is another
+ * setting, or not valid.
+ */
 static bool
 read_element(const char *element, const char *name, int *kb)
 {
@@ -85,7 +88,10 @@ read_element(const char *element, const char *name, int *kb)
 	return true;
 }
 
-/* Take from a row what is not found yet. */
+/*
+ * Take settings from a row of pg_db_role_setting, unless they were found
+ * before.
+ */
 static void
 read_settings(ArrayType *array, int *kb, bool *found)
 {
@@ -181,7 +187,7 @@ limits_of(Oid owner)
 			last->fresh_until = 0;
 	}
 
-	/* (A clock that was set back does not keep it for ever.) */
+	/* If the clock was set back, what was read is read again. */
 	if (now >= last->fresh_until || last->fresh_until > TimestampTzPlusMilliseconds(now, FRESH_MS))
 		read_limits(last);
 	return last;

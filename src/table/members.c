@@ -126,7 +126,7 @@ register_callbacks(void)
 
 /* ---- the scan ---------------------------------------------------------------- */
 
-/* Is it the function whose body is this C symbol? */
+/* True if a function has this C symbol as its body. */
 static bool
 is_function(Oid function, const char *symbol)
 {
@@ -202,7 +202,7 @@ contime_member(ContimeMember member)
 	for (int i = 0; i < CONTIME_MEMBERS; i++)
 		n += OidIsValid(found[i]);
 
-	/* Invariant 1; and a message may have come while this scanned. */
+	/* Invariant 1; an invalidation message may have come during the scan, too. */
 	if ((n == CONTIME_MEMBERS || (n == 0 && !OidIsValid(extension))) && invalidations == before)
 	{
 		memcpy(cached, found, sizeof(cached));

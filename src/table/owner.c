@@ -122,8 +122,9 @@ is_user_made_function(Oid function, void *context)
 }
 
 /*
- * The types count, too: array_in() of an array of a domain runs the domain's
- * check, and a function of core may call what a user made for a type.
+ * Walk an expression for user-made code. Types count, too: array_in() of an
+ * array of a domain runs the domain's check, and a function of core may call a
+ * function that a user made for a type.
  */
 static bool
 find_user_code(Node *node, void *context)
@@ -192,7 +193,7 @@ contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 	return expr;
 }
 
-/* As for an assignment; NULL: there is no such cast. */
+/* Coerce as for an assignment; NULL if there is no such cast. */
 Node *
 contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod)
 {
@@ -223,7 +224,10 @@ contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool 
 
 /* ---- the time limit ---------------------------------------------------------- */
 
-/* Code that catches the cancellation is cancelled again so often, and then the process ends. */
+/*
+ * How often code that catches the cancellation is cancelled again before the
+ * process ends.
+ */
 #define LIMIT_REPEAT_MS 1000
 #define MOST_CANCELS 3
 

@@ -142,7 +142,10 @@ report_too_long(const ContimeTable *table, const ContimeAttr *attr)
 					 CONTIME_MAX_DIGITS)));
 }
 
-/* What computed columns refuse, and what a snapshot must respect. */
+/*
+ * Check a value: computed columns refuse NaN and infinity, and a snapshot must
+ * be within the bounds.
+ */
 static void
 check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 {
@@ -166,9 +169,9 @@ check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 }
 
 /*
- * Which attributes a row touches: an event its non-null ones and those it
- * makes NULL, a snapshot all or those named, a finish none; the event id goes
- * with each.
+ * Set the masks of the attributes that a row touches: an event those that are
+ * not NULL and those it makes NULL, a snapshot all or the named ones, a finish
+ * none; and the event id, if there is one.
  */
 static void
 row_masks(const ContimeTable *table, CtKind kind, const bool *isnull, uint64 set_null,
@@ -244,7 +247,7 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 
 /* ---- rows of event tables ---------------------------------------------------- */
 
-/* Removes the row that was encoded last, and keeps its key's hash. */
+/* Remove the row that was encoded last, and keep the hash of its key. */
 static void
 leave_out_last(ContimeRows *rows)
 {

@@ -39,7 +39,7 @@
 
 /* ---- the event table --------------------------------------------------------- */
 
-/* Which relations can be event tables. */
+/* ERROR if a relation cannot be an event table. */
 void
 contime_check_event_table(const ContimeTable *table, Relation events)
 {
@@ -82,7 +82,7 @@ report_no_expression(const char *text)
 					errhint("Give one expression over the event table's columns.")));
 }
 
-/* Is it `*` or `t.*`, which stand for several columns? */
+/* True for `*` and `t.*`, which stand for several columns. */
 static bool
 is_star(Node *node)
 {
@@ -96,8 +96,8 @@ is_star(Node *node)
 }
 
 /*
- * A source's text as a raw expression.  The parser takes it for the target
- * list of a SELECT, and what may follow one, so all the rest must be absent.
+ * Parse the text of a source as a raw expression. The parser reads it as the
+ * target list of a SELECT, so every clause that may follow one must be absent.
  */
 static Node *
 parse_source(const char *text)
@@ -134,7 +134,7 @@ add_place(void *arg)
 	errcontext("source of column \"%s\" of continuous table \"%s\"", place->column, place->table);
 }
 
-/* Columns of its own are all that an expression may use of the event table. */
+/* ERROR if an expression uses more of the event table than its columns. */
 static void
 check_columns(Relation events, Node *expr)
 {
@@ -165,9 +165,9 @@ contime_transform_source(Oid owner, Relation events, const char *text)
 }
 
 /*
- * Queries show a cast made for the column's sake, so that they compare what is
- * the key: but not those that change neither equality nor order, as then an
- * index on the event table's column serves.
+ * Show casts to the column's type in queries, so that they compare what the
+ * key is. Casts that change neither equality nor order are left out, so that
+ * an index on the event table's column serves.
  */
 static void
 show_casts(Node *node)
@@ -197,7 +197,10 @@ show_casts(Node *node)
 	}
 }
 
-/* A column's expression over the event table's row, of the column's type. */
+/*
+ * The expression of a column over the event table's row, coerced to the
+ * column's type.
+ */
 static Node *
 cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column, const char *text)
 {
@@ -287,8 +290,9 @@ contime_qualified_source(Relation rel, const char *column, Relation events, cons
 /* ---- deriving ---------------------------------------------------------------- */
 
 /*
- * A column's expression over a source's rows; NULL: it is not fed.  The table
- * of the option events feeds every column; what was added may feed some.
+ * The expression of a column over the rows of a source; NULL: the source does
+ * not feed it. The table of the option events feeds every column; added
+ * sources may feed some.
  */
 static Node *
 derive_expression(const ContimeTable *table, Relation events, const ContimeSource *source,
@@ -307,7 +311,7 @@ derive_expression(const ContimeTable *table, Relation events, const ContimeSourc
 	return NULL;
 }
 
-/* The plans of a description go with it. */
+/* Free the plans of a description with it. */
 static void
 free_plans(void *arg)
 {
@@ -319,9 +323,9 @@ free_plans(void *arg)
 }
 
 /*
- * The option events names its table, and a name may come to mean another one:
- * then the dependencies, which binding has recorded, tell.  There are none at
- * all after an upgrade that restores definitions only.
+ * Check that the event table is the one that was bound: a name may come to
+ * mean another table. After an upgrade that restores definitions only there
+ * are no dependencies to compare with.
  */
 static void
 check_binding(const ContimeTable *table, Relation events)
@@ -422,7 +426,10 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 
 /* ---- queries ----------------------------------------------------------------- */
 
-/* An expression of core's functions alone can take as long as a user's function. */
+/*
+ * An expression may call a function of core that takes as long as a user's
+ * function.
+ */
 bool
 contime_source_is_limited(const ContimeTable *table)
 {
@@ -474,7 +481,7 @@ contime_source_check(const ContimeTable *table)
 		check_source(table, source);
 }
 
-/* A direct change of a durable table. */
+/* ERROR for a direct change of a durable table. */
 void
 contime_source_refuse(const ContimeTable *table)
 {

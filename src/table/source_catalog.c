@@ -24,7 +24,10 @@
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
-/* An unqualified name is that of a table in the continuous table's schema. */
+/*
+ * The event table of the option events. An unqualified name means a table in
+ * the schema of the continuous table.
+ */
 RangeVar *
 contime_event_table_name(Relation rel, const char *name)
 {
@@ -70,7 +73,7 @@ contime_kind_of(const char *name)
 	return -1;
 }
 
-/* Does contime.source have the columns that this library reads and writes? */
+/* True if contime.source has the columns that this library reads and writes. */
 static bool
 sources_have_columns(TupleDesc desc)
 {

@@ -42,7 +42,7 @@ cache_invalidate(Datum arg, Oid relid)
 			entry->valid = false;
 	}
 
-	/* What a row of an event table means is in the description, too. */
+	/* A description depends on the event tables' definitions, too. */
 	hash_seq_init(&status, cache);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
@@ -82,8 +82,8 @@ cache_entry(Oid relid)
 }
 
 /*
- * Let go of descriptions that are no longer valid.  A running scan may still
- * use one: they go with the transaction.
+ * Release descriptions that are no longer valid. A running scan may still use
+ * one, so they are freed at the end of the transaction.
  */
 static void
 cache_purge(void)
@@ -152,7 +152,7 @@ contime_table_notify(Oid relid)
 {
 	char *notify;
 
-	/* (Nobody keeps it from being dropped.) */
+	/* No lock is held, so the table may be dropped meanwhile. */
 	if (!SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)))
 		return CONTIME_NOTIFY_OFF;
 	notify = contime_option_value(GetForeignTable(relid)->options, "notify");
@@ -175,7 +175,7 @@ cache_fill(Relation rel)
 						errmsg("\"%s\" is not a continuous table", RelationGetRelationName(rel)),
 						errhint("Create it as a FOREIGN TABLE on SERVER contime.")));
 
-	/* Derived first where an error frees it, then kept. */
+	/* Derive in a context that an error frees, then keep the result. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "contime table", ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	table = contime_table_derive(rel);
