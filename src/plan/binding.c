@@ -65,7 +65,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	const ContimeTable *table = contime_table(relation);
 	ContimeRel *crel = palloc0(sizeof(ContimeRel));
 
-	/* The description may go away before planning ends: copy what matters. */
+	/* The description may be freed before planning ends: copy what is needed. */
 	crel->rel = crel->top = rel;
 	crel->relid = rte->relid;
 	crel->present = contime_is_present(rte);
@@ -96,7 +96,10 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	return crel;
 }
 
-/* Find them all and leave each one's ContimeRel in its fdw_private. */
+/*
+ * Find the continuous tables of a query level, and leave the ContimeRel of
+ * each in its fdw_private.
+ */
 static List *
 collect_rels(PlannerInfo *root, const FdwRoutine *ours)
 {
@@ -133,7 +136,10 @@ conditions(PlannerInfo *root, const ContimeRel *crel)
 	return result;
 }
 
-/* Is the whole row asked for only to find or lock rows of other tables? */
+/*
+ * True if the whole row is asked for only to find or lock rows of other
+ * tables.
+ */
 static bool
 is_row_mark(PlannerInfo *root, int relid)
 {
@@ -152,8 +158,8 @@ is_row_mark(PlannerInfo *root, int relid)
 }
 
 /*
- * Where is the time column needed above the scan?  Relation 0 stands for the
- * query's result, as in attr_needed.
+ * The relations above the scan that need the time column. Relation 0 stands
+ * for the query's result, as in attr_needed.
  */
 static Relids
 time_needed(PlannerInfo *root, const ContimeRel *crel)
@@ -205,13 +211,16 @@ is_clients_own(void)
 	MemoryContext context = CurrentMemoryContext;
 	PlannedStmt *stmt;
 
-	/* What a parallel worker plans is in a function. */
+	/* A parallel worker plans only statements inside functions. */
 	if (IsParallelWorker())
 		return false;
 
 	if (ActivePortal == NULL)
 	{
-		/* Functions run outside of portals at commit, and while planning. */
+		/*
+		 * At commit, and while a query is planned, functions run outside of
+		 * portals.
+		 */
 		while (context != NULL && MessageContext != NULL && context != MessageContext)
 			context = MemoryContextGetParent(context);
 		return context != NULL;
@@ -243,15 +252,15 @@ is_trial(PlannerInfo *root)
 		return false;
 	tle = linitial_node(TargetEntry, root->processed_tlist);
 	if (tle->resname == NULL)
-		return !tle->resjunk; /* only the latter leaves columns nameless */
+		return !tle->resjunk; /* only EXISTS leaves its columns without names */
 	return root->parent_root->parse->hasAggs && !root->parse->hasAggs &&
 		   root->parse->limitCount != NULL && list_length(root->processed_tlist) == 1 &&
 		   strcmp(tle->resname, "agg_target") == 0;
 }
 
 /*
- * A subquery that is all an INSERT takes its rows from: no condition could be
- * meant for it.
+ * True for the subquery from which an INSERT takes its rows: no condition
+ * outside could be meant for it.
  */
 static bool
 is_insert_source(PlannerInfo *root)
@@ -265,7 +274,10 @@ is_insert_source(PlannerInfo *root)
 		   outer->jointree->quals == NULL && list_length(outer->jointree->fromlist) == 1;
 }
 
-/* An unbound table: does its time column stay where no condition can miss it? */
+/*
+ * Refuse an unbound table whose time column escapes to where a condition on it
+ * could be meant but cannot reach the scan.
+ */
 static void
 check_escape(PlannerInfo *root, ContimeRel *crel)
 {
@@ -326,7 +338,10 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 	return result;
 }
 
-/* The time column is in conditions none of which binds it. */
+/*
+ * Refuse a table whose time column is in conditions that do not bind it, and
+ * note the reason.
+ */
 static void
 refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 {
@@ -392,7 +407,10 @@ classify(PlannerInfo *root, ContimeRel *crel)
 
 /* ---- propagate and inject ---------------------------------------------------- */
 
-/* Core's create_lateral_join_info() again, once a dependency was added. */
+/*
+ * Make lateral dependencies transitive, as core's create_lateral_join_info()
+ * does, after one was added.
+ */
 static void
 close_laterals(PlannerInfo *root)
 {
@@ -425,7 +443,10 @@ close_laterals(PlannerInfo *root)
 	}
 }
 
-/* Subqueries may have got their paths before the dependencies were known. */
+/*
+ * Parameterise paths again that subqueries got before the dependencies were
+ * known.
+ */
 static void
 reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -447,7 +468,7 @@ reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
 	}
 }
 
-/* Let everything know of the dependencies that were added. */
+/* Set the planner's fields that follow from the dependencies that were added. */
 static void
 publish_laterals(PlannerInfo *root)
 {
@@ -469,10 +490,10 @@ publish_laterals(PlannerInfo *root)
 }
 
 /*
- * The planner orders joins freely only among the members of a "problem";
- * collapse limits and FULL JOINs make one problem's relations a single member
- * of another.  What follows repeats how deconstruct_jointree() builds them,
- * in Relids: a problem is a list of its members.
+ * The planner orders joins freely only among the members of a join list;
+ * collapse limits and FULL JOINs make the relations of one list a single
+ * member of another. This repeats how deconstruct_jointree() builds them, in
+ * Relids: a join list is a list of its members.
  */
 static Relids
 close_problem(List *members, List **problems)
@@ -528,7 +549,7 @@ build_joinlists(Node *node, List **problems)
 	return result;
 }
 
-/* Replace relations by the members of the problem that contain them. */
+/* Replace relations by the members of a join list that contain them. */
 static Relids
 members_of(List *problem, Relids relids)
 {
@@ -544,10 +565,10 @@ members_of(List *problem, Relids relids)
 }
 
 /*
- * All that has to be joined, in a problem, before `self` can be joined to
- * these sources: what they depend on, and the outer joins that may null them.
- * *semi says that a source is on the right side of a semijoin, where a lateral
- * reference would forbid to make that side unique.
+ * All relations of a join list that must be joined before `self` can be joined
+ * to these sources: those they depend on, and the outer joins that may null
+ * them. Sets *semi if a source is on the right side of a semijoin, where a
+ * lateral reference would prevent making that side unique.
  */
 static Relids
 prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, bool *semi)
@@ -564,7 +585,7 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 		known = bms_num_members(result);
 		while ((i = bms_next_member(result, i)) >= 0)
 		{
-			/* a join that was removed has left none */
+			/* NULL for a join that was removed */
 			if (root->simple_rel_array[i] != NULL)
 				more = bms_add_members(more, root->simple_rel_array[i]->lateral_relids);
 		}
@@ -591,8 +612,8 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 }
 
 /*
- * Can a table be joined to these sources, as far as the order of joins goes?
- * The rank is the better the less has to be joined before; -1 is no.
+ * Rank sources of a binding by the order of joins: the fewer relations must be
+ * joined before, the better; -1: the table cannot be joined to them.
  */
 static int
 rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool *semi)
@@ -618,7 +639,7 @@ rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool 
 	return *semi ? rank + root->simple_rel_array_size : rank;
 }
 
-/* Are all continuous tables among these relations settled? */
+/* True if all continuous tables among these relations have a final verdict. */
 static bool
 is_settled(List *rels, Relids relids)
 {
@@ -635,7 +656,10 @@ is_settled(List *rels, Relids relids)
 	return true;
 }
 
-/* Choose what binds a pending table; false if nothing can, yet. */
+/*
+ * Choose the relations that bind a pending table. Returns false if none can
+ * yet.
+ */
 static bool
 settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 {

@@ -31,10 +31,13 @@
 PG_FUNCTION_INFO_V1(contime_at_support);
 PG_FUNCTION_INFO_V1(contime_range_support);
 PG_FUNCTION_INFO_V1(contime_series_support);
-/* Instants of a series of which nothing is known, as the function's ROWS has it. */
+/*
+ * The instants of a series of which nothing is known; the function's ROWS says
+ * the same.
+ */
 #define ASSUMED_INSTANTS 1000
 
-/* A call, and what is known of it. */
+/* A call of a function, and its arguments as far as they are known. */
 typedef struct Call
 {
 	PlannerInfo *root; /* may be NULL */
@@ -44,7 +47,7 @@ typedef struct Call
 	double keys; /* that are read */
 } Call;
 
-/* How many rows does a call give? */
+/* Estimates the rows of a call. */
 typedef double (*CountRows)(const Call *call);
 
 /* EXPLAIN must not reveal anything about a table that the user may not read. */
@@ -55,7 +58,10 @@ may_read(Oid relid)
 		   pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
-/* Measure the table whose row type the first argument has; false: it is none. */
+/*
+ * Measure the table whose row type the first argument has. Returns false if it
+ * has none.
+ */
 static bool
 measure(Call *call)
 {
@@ -74,7 +80,10 @@ measure(Call *call)
 	return true;
 }
 
-/* An argument that is known, or can be guessed: now() is, and parameters may be. */
+/*
+ * An argument if it is a constant after estimation: now() is one, and
+ * parameters may be.
+ */
 static const Const *
 known_argument(const Call *call, int argno)
 {
@@ -91,7 +100,10 @@ is_null(const Const *known)
 	return known && known->constisnull;
 }
 
-/* Answer a request about a call whose key, if it has one, makes it have so many arguments. */
+/*
+ * Answer a planner's request about a call. A call with so many arguments has a
+ * key.
+ */
 static Node *
 answer(Node *request, int nargs_by_key, CountRows count_rows)
 {

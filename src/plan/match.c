@@ -20,7 +20,7 @@
 bool
 contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
 {
-	/* What is not yet nulled at the scan is the column itself. */
+	/* At the scan the column is not nulled by outer joins yet. */
 	if (IsA(node, PlaceHolderVar))
 		node = (Node *) ((PlaceHolderVar *) node)->phexpr;
 
@@ -38,7 +38,10 @@ contime_mentions_time(const ContimeRel *crel, Node *node)
 		   bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
 }
 
-/* May an expression give the instants or the key of a scan of this table? */
+/*
+ * True if an expression can give the instants or the key of a scan of this
+ * table.
+ */
 static bool
 can_bind(PlannerInfo *root, const ContimeRel *crel, Node *node)
 {
@@ -165,8 +168,9 @@ contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Matc
 }
 
 /*
- * Can a value of this type be looked up as a key: is it of the key's type or
- * represented in the same way, or an integer, which fdw.c converts?
+ * True if a value of this type can be looked up as a key: it is of the key's
+ * type, has the same representation, or is an integer, which fdw_scan.c
+ * converts.
  */
 static bool
 is_key_type(Oid key_type, Oid type)
@@ -183,7 +187,10 @@ is_key_type(Oid key_type, Oid type)
 		   IsBinaryCoercible(type, entry->btree_opintype);
 }
 
-/* Is this the i'th key column, compared as the key is? */
+/*
+ * True if an expression is the i'th key column, compared by the key's
+ * operators and collation.
+ */
 static bool
 is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation)
 {
@@ -242,7 +249,10 @@ contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, 
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 		Match found = {0};
 
-		/* One instant is better than several, whatever comes first. */
+		/*
+		 * A clause that binds one instant is preferred to one that binds
+		 * several.
+		 */
 		if (!match->scalar && contime_match_time(root, crel, (Node *) rinfo->clause, &found) &&
 			(match->time_clause == NULL || found.scalar))
 		{

@@ -34,12 +34,15 @@
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 
-/* A path that exists only so that the planner gets through: never to be run. */
+/*
+ * The cost of a path that must not be run, and exists only so that planning
+ * can go on.
+ */
 #define FORBIDDEN_COST 1.0e20
 
 /* ---- estimates --------------------------------------------------------------- */
 
-/* Is the clause taken care of by what was bound? */
+/* True if the binding makes a clause redundant. */
 static bool
 is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
 {
@@ -135,7 +138,7 @@ count_keys(const ContimeRel *crel, const Match *match)
 	return result;
 }
 
-/* Rows and what it takes to get them, for the clauses of one path. */
+/* Estimate the rows and the cost of a path with these clauses. */
 static double
 estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bool *by_key)
 {
@@ -162,7 +165,10 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 						 clauselist_selectivity(root, filters, crel->rel->relid, JOIN_INNER, NULL));
 }
 
-/* Of a join clause, before the sizes of what it joins are final. */
+/*
+ * The selectivity of a join clause that binds, before the sizes of the joined
+ * relations are final.
+ */
 static Selectivity
 bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo)
 {
@@ -172,13 +178,13 @@ bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo
 	sj.min_lefthand = sj.syn_lefthand = crel->source;
 	sj.min_righthand = sj.syn_righthand = crel->top->relids;
 	sj.jointype = JOIN_INNER;
-	/* the bare clause, so that nothing is cached */
+	/* the bare clause, so that the selectivity is not cached */
 	return clause_selectivity(root, (Node *) rinfo->clause, 0, JOIN_INNER, &sj);
 }
 
 /*
- * How many rows the joins should believe a table bound by a join to have: so
- * many that the selectivity of the join's clauses leaves what a path finds.
+ * The row count to give a table that a join binds, such that the selectivity
+ * of the join clauses leaves the rows that a path finds.
  */
 static double
 estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
@@ -203,7 +209,7 @@ estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 		}
 	}
 
-	/* A partition's rows add up to those of the table that is joined. */
+	/* The rows of partitions add up to those of the table that is joined. */
 	foreach(lc, crel->rel == crel->top ? find_key_clauses(root, crel) : NIL)
 	{
 		if (bms_is_subset(lfirst_node(RestrictInfo, lc)->clause_relids, joined))
@@ -250,7 +256,10 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 												   NULL, forbidden ? forbidden_mark() : NIL));
 }
 
-/* All keys by several processes: each takes one partition of them after the other. */
+/*
+ * Add a path that reads all keys in parallel: each process takes one partition
+ * after the other.
+ */
 static void
 add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 {
@@ -269,7 +278,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 	if (by_key || workers <= 0)
 		return;
 
-	/* The leader helps the less the more workers it has to listen to. */
+	/* As core does: the more workers, the less the leader reads itself. */
 	share = workers;
 	if (parallel_leader_participation)
 		share += Max(1.0 - 0.3 * workers, 0);
@@ -296,7 +305,7 @@ add_outer(List *outers, Relids outer)
 	return lappend(outers, outer);
 }
 
-/* Sets of relations by a join with which the key could be bound. */
+/* The sets of relations from which a join could bind the key. */
 static List *
 find_key_sources(PlannerInfo *root, ContimeRel *crel)
 {
@@ -309,13 +318,13 @@ find_key_sources(PlannerInfo *root, ContimeRel *crel)
 			add_outer(result, bms_del_member(bms_copy(lfirst_node(RestrictInfo, lc)->clause_relids),
 											 crel->rel->relid));
 
-	/* The columns of a key may come from different relations. */
+	/* Different relations may give the columns of a key. */
 	foreach(lc, result)
 		all = bms_add_members(all, lfirst(lc));
 	return all ? add_outer(result, all) : NIL;
 }
 
-/* Would these clauses of a parameterised path bind the key? */
+/* True if these clauses of a parameterised path bind the key. */
 static bool
 binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 {
@@ -331,8 +340,9 @@ binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 /* ---- the callbacks ----------------------------------------------------------- */
 
 /*
- * May workers read the table?  Not when that takes a query to its event table.
- * (The first call of all for a table, if there may be workers.)
+ * True if parallel workers can read the table. They cannot if that takes a
+ * query to an event table. This is the planner's first callback for a table,
+ * if there may be workers.
  */
 bool
 contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
@@ -373,7 +383,7 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	double surplus = rel->tuples - crel->keys;
 	ListCell *lc;
 
-	/* Core took the rows the joins are to believe for tuples, too. */
+	/* Core took the row count for joins as the table's number of tuples, too. */
 	rel->tuples -= surplus;
 	if (crel->top != rel)
 		crel->top->tuples = Max(crel->top->tuples - surplus, 1);

@@ -24,8 +24,8 @@ struct ForeignPath;
 struct RangeTblEntry;
 
 /*
- * What a plan binds: its fdw_exprs are `ninstants` instants (none: "now"),
- * in the time column's type, then values of all key columns (none: all keys).
+ * The binding of a plan: its fdw_exprs are `ninstants` instants (0: "now") of
+ * the time column's type, then values of all key columns (none: all keys).
  */
 typedef struct ContimeBinding
 {

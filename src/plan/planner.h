@@ -63,7 +63,7 @@ typedef struct ContimeRel
 	double slice;     /* keys, after local filters */
 } ContimeRel;
 
-/* What a list of clauses binds. */
+/* The binding that a list of clauses gives. */
 typedef struct Match
 {
 	RestrictInfo *time_clause; /* NULL: none binds the time */
@@ -82,17 +82,20 @@ typedef struct Match
 /* Analyse a query level: every table of our wrapper gets a ContimeRel as its fdw_private. */
 extern void contime_analyse(PlannerInfo *root, const struct FdwRoutine *ours);
 
-/* The ERROR that goes with crel->reason. */
+/* Raise the ERROR for crel->reason. */
 extern void contime_refuse(const ContimeRel *crel);
 
 /* ---- present.c --------------------------------------------------------------- */
 
-/* Is it within a policy, where contime.at does not apply?  (present.c) */
+/*
+ * True if the entry is in a policy, to which contime.at does not apply
+ * (present.c).
+ */
 extern bool contime_is_present(const RangeTblEntry *rte);
 
 /* ---- match.c ----------------------------------------------------------------- */
 
-/* Is the expression this column of the table? */
+/* True if the expression is this column of the table. */
 extern bool contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno);
 
 /*
@@ -102,11 +105,11 @@ extern bool contime_is_column(const ContimeRel *crel, Node *node, AttrNumber att
 extern Node *contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause,
 							   bool *array);
 
-/* What do these clauses (RestrictInfos in terms of the table) bind? */
+/* Find what these clauses, RestrictInfos in terms of the table, bind. */
 extern void contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses,
 								  Match *match);
 
-/* Does an expression use the time column, or the whole row? */
+/* True if an expression uses the time column or the whole row. */
 extern bool contime_mentions_time(const ContimeRel *crel, Node *node);
 
 /* An expression over the parent that is joined, in terms of the table. */
@@ -114,7 +117,7 @@ extern Node *contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node
 
 extern bool contime_has_external_param(Node *node, void *context);
 
-/* Is there a comparison of the time column by <, <=, >= or >? */
+/* True if an expression compares the time column by <, <=, >= or >. */
 extern bool contime_has_range(Node *node, void *context);
 
 /*
@@ -127,10 +130,10 @@ extern bool contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *
 
 /* ---- size.c ------------------------------------------------------------------ */
 
-/* How many keys and events has the table, or does one assume? */
+/* Set the estimated numbers of keys and events of a table. */
 extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
 
-/* What it takes to get so many rows of so many keys. */
+/* The cost of reading so many rows of so many keys. */
 extern Cost contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows);
 
 #endif /* CONTIME_PLAN_PLANNER_H */

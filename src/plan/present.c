@@ -63,12 +63,15 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* The enrname of a relation, which otherwise has none. */
+/*
+ * Marks a range table entry as present: the enrname of a relation, which core
+ * does not use.
+ */
 #define PRESENT_RELATION "contime: present"
 
 typedef struct Visit
 {
-	PlannerInfo *root; /* a stand-in: takes what the plan depends on */
+	PlannerInfo *root; /* a stand-in root that collects what the plan depends on */
 	bool policy;       /* in a policy */
 	List *inlining;    /* OidList: functions whose bodies enclose this */
 } Visit;
@@ -86,7 +89,10 @@ contime_is_present(const RangeTblEntry *rte)
 
 /* ---- functions in FROM ------------------------------------------------------- */
 
-/* The function's call, if it is a kind of function that the planner may inline; else NULL. */
+/*
+ * The call in an expression if it is a function that the planner may inline;
+ * else NULL.
+ */
 static FuncExpr *
 inlinable_call(const RangeTblEntry *rte)
 {
@@ -121,8 +127,8 @@ has_variable(Node *node, void *context)
 }
 
 /*
- * Is what forbids to inline the call in arguments that the planner may simplify
- * later?
+ * True if only the arguments prevent that the call is inlined, and the planner
+ * may simplify them later.
  */
 static bool
 may_become_inlinable(const FuncExpr *call)
@@ -133,8 +139,8 @@ may_become_inlinable(const FuncExpr *call)
 }
 
 /*
- * Forbid the planner to inline a call: it inlines none with a sub-select in the
- * arguments, so make one of the first argument.
+ * Prevent that the planner inlines a call: it inlines none that has a
+ * sub-select in its arguments, so make the first argument one.
  */
 static void
 forbid_inlining(Query *query, FuncExpr *call)
@@ -159,7 +165,7 @@ forbid_inlining(Query *query, FuncExpr *call)
 	query->hasSubLinks = true;
 }
 
-/* Take the call's body in its place. */
+/* Replace the call by the function's body. */
 static void
 put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 {
@@ -171,7 +177,10 @@ put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 	rte->security_barrier = false;
 	rte->funcordinality = false;
 
-	/* The planner looks for what is not parallel safe before it inlines. */
+	/*
+	 * The planner checks parallel safety before it inlines, so the body must
+	 * be checked here.
+	 */
 	if (func_parallel(funcid) == PROPARALLEL_UNSAFE)
 		visit->root->glob->parallelModeOK = false;
 	visit_query(body, &inside);

@@ -34,10 +34,13 @@
 #define QUERY_COST (60 * cpu_tuple_cost)
 #define EVENT_COST (2 * cpu_tuple_cost)
 
-/* Keys assumed for a table that holds none: plans outlive its first rows. */
+/*
+ * Keys that are assumed for an empty table, since plans outlive its first
+ * rows.
+ */
 #define ASSUMED_KEYS 1000
 
-/* Rows of an event table, which is locked. */
+/* The estimated rows of an event table; the caller has locked it. */
 static double
 count_rows(Oid relid)
 {
@@ -61,7 +64,10 @@ count_rows(Oid relid)
 	return rows;
 }
 
-/* Distinct values of an expression over an event table of so many rows. */
+/*
+ * The estimated distinct values of an expression over an event table of so
+ * many rows.
+ */
 static double
 count_distinct(Oid relid, Node *expr, double rows)
 {
@@ -90,7 +96,7 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 {
 	double events;
 
-	/* With these locked a cache stays what it is while it is looked at. */
+	/* While the event tables are locked, the cache is not replaced. */
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		LockRelationOid(source->events, AccessShareLock);
 	crel->durable = table->source != NULL;

@@ -100,8 +100,8 @@ contime_all_columns(const ContimeTable *table)
 /* ---- arguments of those that read -------------------------------------------- */
 
 /*
- * Make an argument a value of the table's single key column, without changing
- * what it means; false when there can be no such key.
+ * Convert an argument to the type of the table's single key column, without
+ * changing its meaning. Returns false if no key can equal it.
  */
 bool
 contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)

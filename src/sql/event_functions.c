@@ -65,7 +65,7 @@ named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 	return mask;
 }
 
-/* A row says itself of which type it is: it has the table's columns. */
+/* ERROR unless the row, which carries its own type, has the table's columns. */
 static void
 check_row_type(Relation rel, HeapTupleHeader header)
 {

@@ -86,7 +86,7 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 {
 	FdwModify *state = begin_modify(rinfo);
 
-	/* Only COPY has no plan.  What it loads has to say when it happened. */
+	/* Only COPY has no plan. Its events must give their time. */
 	if (mtstate->ps.plan == NULL)
 	{
 		state->stamp = false;
@@ -94,7 +94,7 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	}
 }
 
-/* Stamp a row here when RETURNING, a trigger or a policy is going to look at it. */
+/* Stamp a row here if RETURNING, a trigger or a policy will see it. */
 static void
 stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
@@ -114,8 +114,8 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 }
 
 /*
- * What core checks for tables of its own only: the policies of a parent, and
- * that a row belongs to the partition, unless it was routed there.
+ * Check what core checks for its own tables only: the policies of a parent,
+ * and that a row belongs to the partition, unless it was routed there.
  */
 static void
 check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)

@@ -93,7 +93,10 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	state->capacity = 4;
 	state->instants = palloc(state->capacity * sizeof(int64));
 
-	/* From here on, as core does for its own tables: rows may be asked for much later. */
+	/*
+	 * References are held from here on, as core does for its own tables: rows
+	 * may be asked for much later.
+	 */
 	state->held = contime_references_begin(table);
 	node->fdw_state = state;
 }
@@ -211,7 +214,7 @@ evaluate(FdwScan *state, int i, ExprContext *econtext)
 	}
 }
 
-/* Start the scan over with the key that is to be read now. */
+/* Bind the key combination that is read now. */
 static void
 bind_key_values(FdwScan *state)
 {
@@ -243,7 +246,7 @@ next_key(FdwScan *state)
 	return false;
 }
 
-/* Evaluate what is bound and start the scan over with it. */
+/* Evaluate the binding, and bind the scan. */
 static void
 bind_scan(ForeignScanState *node, FdwScan *state)
 {
@@ -261,7 +264,7 @@ bind_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContextSwitchTo(caller);
 }
 
-/* The scan begins only when a row is asked for: many never are. */
+/* Begin the scan when a row is first asked for: many scans never are. */
 static void
 begin_scan(ForeignScanState *node, FdwScan *state)
 {

@@ -34,8 +34,8 @@ PG_FUNCTION_INFO_V1(contime_series);
 PG_FUNCTION_INFO_V1(contime_since);
 PG_FUNCTION_INFO_V1(contime_events);
 /*
- * Instants of a series that are bound at a time: each time more, since for a
- * durable table it takes a query.
+ * How many instants of a series are bound at a time. The number grows, since
+ * each binding of a durable table may take a query.
  */
 #define FIRST_INSTANTS 1024
 #define MOST_INSTANTS (1024 * 1024)
@@ -88,7 +88,7 @@ steps_begin(FunctionCallInfo fcinfo, bool ticks)
 	return steps;
 }
 
-/* The next instant, as generate_series() would have it; false: it is over. */
+/* The next instant, as generate_series() gives it. Returns false at the end. */
 static bool
 steps_next(Steps *steps, int64 *instant)
 {
@@ -110,7 +110,10 @@ steps_next(Steps *steps, int64 *instant)
 
 /* ---- a read ------------------------------------------------------------------ */
 
-/* The table that the arguments of all of them begin with, and perhaps a key. */
+/*
+ * The table, and perhaps the key, with which the arguments of all these
+ * functions begin.
+ */
 typedef struct Subject
 {
 	Relation rel;
@@ -140,7 +143,10 @@ struct Read
 	bool last; /* the last of them are bound */
 };
 
-/* Open the table; key: its argument, or -1.  The clock is known by another one's type. */
+/*
+ * Open the table of the first argument. key: number of the key's argument, or
+ * -1. The clock follows from the type of another argument.
+ */
 static Subject
 open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instants,
 			 const char *of_ticks)
@@ -242,7 +248,7 @@ return_one(FunctionCallInfo fcinfo, Begin begin)
 		begin(fcinfo, read);
 		MemoryContextSwitchTo(caller);
 
-		/* (Called before the one that frees the memory.) */
+		/* This callback runs before the one that frees the memory. */
 		RegisterExprContextCallback(rsinfo->econtext, end_read, PointerGetDatum(read));
 	}
 	call = SRF_PERCALL_SETUP();
@@ -261,7 +267,7 @@ return_rows(FunctionCallInfo fcinfo, Begin begin)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	/* First of all: of another type than a table's row there is no set of rows. */
+	/* Check the type first: there is no set of rows of another type. */
 	contime_check_argument(fcinfo);
 	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
 		(rsinfo->allowedModes & SFRM_Materialize_Preferred) == 0)

@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(contime_reconciliations);
-/* Where rows of reconciliations() go. */
+/* The result of reconciliations(), while rows are added. */
 typedef struct Reconciliations
 {
 	ReturnSetInfo *rsinfo;
@@ -26,7 +26,10 @@ typedef struct Reconciliations
 	TypeCacheEntry *range;
 } Reconciliations;
 
-/* A row; without a notice: what was before is lost. */
+/*
+ * Add a row for a notice; without one, a row that says that earlier notices
+ * are lost.
+ */
 static void
 put_reconciliation(const Reconciliations *result, const ContimeTable *table, uint64 seq,
 				   const ContimeNotice *notice)
@@ -58,8 +61,9 @@ put_reconciliation(const Reconciliations *result, const ContimeTable *table, uin
 }
 
 /*
- * The notices of a table above a number, and before them whether some are lost:
- * forgotten by the ring, or of an earlier life of the table, or of the server.
+ * Add the notices of a table above a number, and before them a row if some are
+ * lost: overwritten in the ring, or of an earlier life of the table or the
+ * server.
  */
 static void
 put_reconciliations(const Reconciliations *result, const ContimeTable *table, ContimeGeneration *g,
@@ -105,7 +109,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 											  : "contime.reconciliations_tick()");
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
 
-	/* What changes of a durable table is known while it is in memory. */
+	/* Changes of a durable table are known only while it is in memory. */
 	contime_source_check(table);
 	g = table->source ? contime_cache_watched(table, &partial) : contime_generation(table->relid);
 	if (PG_ARGISNULL(1))

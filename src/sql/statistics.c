@@ -95,7 +95,10 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 	pfree(batches.batch);
 }
 
-/* Counters are for those who may read: the table, any column of it, or all statistics. */
+/*
+ * True if the user may see the counters of a table: SELECT on it or on any
+ * column, or pg_read_all_stats.
+ */
 static bool
 may_see_counters(Oid relid)
 {
@@ -142,7 +145,10 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		if (stats.bytes == 0 && cache == CONTIME_CACHE_NONE)
 			continue;
 
-		/* A TRUNCATE that commits meanwhile puts another in force: once is enough. */
+		/*
+		 * A TRUNCATE that commits meanwhile puts another generation in force:
+		 * show the table once.
+		 */
 		if (list_member_oid(shown, g->relation))
 			continue;
 		shown = lappend_oid(shown, g->relation);

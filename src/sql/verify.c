@@ -56,7 +56,7 @@ add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot,
 	sum->hash[1] += hash.high64;
 }
 
-/* One of the two ways to read. */
+/* One of the two sides that are compared. */
 typedef struct Side
 {
 	const ContimeTable *table;
@@ -82,7 +82,7 @@ side_begin(Relation rel, bool from_heap)
 	return side;
 }
 
-/* Add the events of a key, or (NULL) of all. */
+/* Add up the events of a key, or (NULL) of all keys. */
 static void
 side_add(Side *side, const Datum *keys)
 {
@@ -111,7 +111,7 @@ side_end(Side *side)
 	return side->sum;
 }
 
-/* All keys; of a cache that has not all of them, those that it has. */
+/* Add up all keys; for a partial cache, those that it has. */
 static void
 add_up(Relation rel, Sum *memory, Sum *heap)
 {
