@@ -1,41 +1,44 @@
 /*
  * binding.c
- *	  How a condition on the time column becomes a binding.
+ *	  Choose the condition that binds the time column of each table.
  *
- * A continuous table has a row for every instant, so a scan must be told its
- * instants.  They come from the query's own conditions; whatever cannot be
- * answered as if every instant were there is refused before it runs.
+ * A continuous table has a row for every instant, so a scan must know the
+ * instants that it reads.  The query's own conditions on the time column give
+ * them.  The result must be the same as if a row were stored for every instant;
+ * a query for which that cannot be done is refused before it runs.
  *
  *	  conditions ──► classify ──► propagate ──► inject ──► paths ──► plan
  *	                 each table   along joins   LATERAL              binding
  *
- *	  verdict        what binds the instants
- *	  READ_NOW       nothing mentions the time column: "now"
+ *	  verdict        the instants come from
+ *	  READ_NOW       "now", as no condition mentions the time column
  *	  BOUND_VALUE    time = constant, parameter, initplan, stable expression
  *	  BOUND_JOIN     time = expression over other relations of this level
  *	  BOUND_SEMI     the same, from the right side of a semijoin
- *	  REFUSED        an ERROR as soon as the planner asks for the table
- *	  DEFERRED       a plan too dear to be chosen, and an ERROR if it is run
+ *	  REFUSED        nothing: an ERROR as soon as the planner asks for the table
+ *	  DEFERRED       nothing: a plan too expensive to be chosen, an ERROR if it runs
  *
- * The planner calls in through path.c, which does what stands to the right of
- * "inject".  Its first call of a query level has all continuous tables of that
- * level analysed at once; the result is left in their RelOptInfos' fdw_private.
- * So there is no state outside the planner's own, and nested planning and
- * errors need no care.
+ * The planner calls path.c, which makes the paths and the plan.  The first such
+ * call of a query level makes contime_analyse() handle all continuous tables of
+ * that level together.  Its result is the fdw_private of their RelOptInfos.
+ * There is no state outside the planner's, so planning may nest and may end in
+ * an ERROR.
  *
  * Invariants:
- *	1. What a query is told to bind is one of the conjuncts it has to satisfy
- *	   anyway, applied at the scan.  So binding never loses a row, and other
- *	   conditions on the time column are ordinary filters on bound rows.
- *	2. A table is bound by another one only once that one is settled.
- *	3. A BOUND_JOIN table depends laterally on what binds it: every path of it
- *	   has those relations as required outer.
- *	4. The instants are taken from the clauses of the path at hand, never
- *	   from an own choice among equivalent expressions.
- *	5. A table that stays unbound does not let its time column escape to where
- *	   a condition could be meant for it but cannot reach it.
+ *	1. The condition that binds a table is a conjunct that the query's rows must
+ *	   satisfy in any case; it is only applied earlier, in the scan.  So binding
+ *	   never loses a row, and all other conditions on the time column are
+ *	   ordinary filters on the rows read.
+ *	2. A table is bound by another continuous table only after that table has
+ *	   got a verdict other than REFUSED.
+ *	3. A BOUND_JOIN table depends laterally on its source: every path of the
+ *	   table has the source's relations as required outer relations.
+ *	4. The instants of a plan are taken from the clauses of its path, never from
+ *	   a choice of our own among equivalent expressions.
+ *	5. The time column of an unbound table is not visible where a condition
+ *	   could be meant for the table but cannot reach its scan.
  *
- * Not here: costs and paths (path.c), executing what was bound (fdw.c).
+ * Not here: costs and paths (path.c), execution of the binding (sql/fdw_scan.c).
  */
 #include "postgres.h"
 
@@ -65,7 +68,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	const ContimeTable *table = contime_table(relation);
 	ContimeRel *crel = palloc0(sizeof(ContimeRel));
 
-	/* The description may be freed before planning ends: copy what is needed. */
+	/* An invalidation may free the description before planning ends: copy the fields. */
 	crel->rel = crel->top = rel;
 	crel->relid = rte->relid;
 	crel->present = contime_is_present(rte);
@@ -96,10 +99,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	return crel;
 }
 
-/*
- * Find the continuous tables of a query level, and leave the ContimeRel of
- * each in its fdw_private.
- */
+/* Make a ContimeRel for each continuous table, and store it in the rel's fdw_private. */
 static List *
 collect_rels(PlannerInfo *root, const FdwRoutine *ours)
 {
@@ -118,9 +118,9 @@ collect_rels(PlannerInfo *root, const FdwRoutine *ours)
 	return rels;
 }
 
-/* All conditions on the table that are known to the planner, as expressions. */
+/* Return the table's own conditions and its join conditions, as expressions over it. */
 static List *
-conditions(PlannerInfo *root, const ContimeRel *crel)
+collect_conditions(PlannerInfo *root, const ContimeRel *crel)
 {
 	List *result = NIL;
 	ListCell *lc;
@@ -137,8 +137,8 @@ conditions(PlannerInfo *root, const ContimeRel *crel)
 }
 
 /*
- * True if the whole row is asked for only to find or lock rows of other
- * tables.
+ * True if the query level uses the whole row of a relation only as a junk
+ * column, by which the executor finds or locks rows.
  */
 static bool
 is_row_mark(PlannerInfo *root, int relid)
@@ -158,11 +158,11 @@ is_row_mark(PlannerInfo *root, int relid)
 }
 
 /*
- * The relations above the scan that need the time column. Relation 0 stands
- * for the query's result, as in attr_needed.
+ * Return the relations whose joins need the table's time column above its scan.
+ * Relation 0 stands for the query's result, as in attr_needed.
  */
 static Relids
-time_needed(PlannerInfo *root, const ContimeRel *crel)
+find_time_uses(PlannerInfo *root, const ContimeRel *crel)
 {
 	RelOptInfo *top = crel->top;
 	Relids result = NULL;
@@ -193,17 +193,17 @@ time_needed(PlannerInfo *root, const ContimeRel *crel)
 	return result;
 }
 
-/* ---- reads that nobody can bind from outside --------------------------------- */
+/* ---- unbound tables whose time column escapes -------------------------------- */
 
 /*
- * Is this statement the client's own, so that what it returns goes to the
- * client or into a table, rather than into another query?
+ * True if the client sent the statement that is being planned: its rows go to
+ * the client or into a table, and not into another query.
  *
  * A statement that arrives by the protocol is planned before its portal runs.
  * Within a running portal, EXPLAIN, EXECUTE, COPY (query), CREATE TABLE AS and
- * materialized views plan theirs in the portal's own memory; a function body
- * never does.  Cursors are left out: postgres_fdw reads through them, and
- * applies conditions on what they return.
+ * REFRESH MATERIALIZED VIEW plan their query in the portal's own memory context;
+ * a function body is never planned in that context.  A cursor counts as another
+ * query: postgres_fdw reads through cursors, and applies conditions to the rows.
  */
 static bool
 is_clients_own(void)
@@ -211,15 +211,15 @@ is_clients_own(void)
 	MemoryContext context = CurrentMemoryContext;
 	PlannedStmt *stmt;
 
-	/* A parallel worker plans only statements inside functions. */
+	/* A parallel worker plans only statements in functions. */
 	if (IsParallelWorker())
 		return false;
 
 	if (ActivePortal == NULL)
 	{
 		/*
-		 * At commit, and while a query is planned, functions run outside of
-		 * portals.
+		 * Functions that run at commit or during planning have no portal either,
+		 * but their memory context is not a child of MessageContext.
 		 */
 		while (context != NULL && MessageContext != NULL && context != MessageContext)
 			context = MemoryContextGetParent(context);
@@ -252,15 +252,15 @@ is_trial(PlannerInfo *root)
 		return false;
 	tle = linitial_node(TargetEntry, root->processed_tlist);
 	if (tle->resname == NULL)
-		return !tle->resjunk; /* only EXISTS leaves its columns without names */
+		return !tle->resjunk; /* only the rewritten EXISTS leaves columns without a name */
 	return root->parent_root->parse->hasAggs && !root->parse->hasAggs &&
 		   root->parse->limitCount != NULL && list_length(root->processed_tlist) == 1 &&
 		   strcmp(tle->resname, "agg_target") == 0;
 }
 
 /*
- * True for the subquery from which an INSERT takes its rows: no condition
- * outside could be meant for it.
+ * True if this query level is the only source of an INSERT's rows.  No condition
+ * outside of such a subquery could be meant for a table in it.
  */
 static bool
 is_insert_source(PlannerInfo *root)
@@ -274,14 +274,11 @@ is_insert_source(PlannerInfo *root)
 		   outer->jointree->quals == NULL && list_length(outer->jointree->fromlist) == 1;
 }
 
-/*
- * Refuse an unbound table whose time column escapes to where a condition on it
- * could be meant but cannot reach the scan.
- */
+/* Refuse an unbound table whose time column escapes (invariant 5). */
 static void
 check_escape(PlannerInfo *root, ContimeRel *crel)
 {
-	if (time_needed(root, crel) == NULL || crel->top->relid == root->parse->resultRelation)
+	if (find_time_uses(root, crel) == NULL || crel->top->relid == root->parse->resultRelation)
 		return;
 	if (root->query_level > 1 && !is_insert_source(root))
 	{
@@ -308,7 +305,7 @@ equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, Eq
 							 crel->time_attno);
 }
 
-/* The join clauses that could bind the instants, in terms of crel->top. */
+/* Return the join clauses over crel->top that could bind the table's instants. */
 static List *
 find_candidates(PlannerInfo *root, ContimeRel *crel)
 {
@@ -339,8 +336,8 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 }
 
 /*
- * Refuse a table whose time column is in conditions that do not bind it, and
- * note the reason.
+ * Refuse a table with conditions on its time column none of which binds it, and
+ * set the reason.
  */
 static void
 refuse_conditions(PlannerInfo *root, ContimeRel *crel)
@@ -350,7 +347,7 @@ refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 
 	crel->verdict = REFUSED;
 	crel->reason = crel->candidates ? REASON_JOIN : REASON_CONDITION;
-	foreach(lc, conditions(root, crel))
+	foreach(lc, collect_conditions(root, crel))
 	{
 		if (!contime_mentions_time(crel, lfirst(lc)))
 			continue;
@@ -360,13 +357,21 @@ refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 			generic = true;
 	}
 
-	/* Known values may simplify the condition to one that binds. */
+	/*
+	 * In a custom plan the parameter values may simplify the condition to one
+	 * that binds.  The generic plan gets a prohibitive cost, so that the plan
+	 * cache keeps to custom plans.
+	 */
 	if (generic && root->glob->boundParams == NULL)
 		crel->verdict = DEFERRED;
 }
 
+/*
+ * Set the verdict of a table from its own conditions.  It stays PENDING if only a
+ * join can bind the table.
+ */
 static void
-classify(PlannerInfo *root, ContimeRel *crel)
+classify_rel(PlannerInfo *root, ContimeRel *crel)
 {
 	Relids above;
 	ListCell *lc;
@@ -386,13 +391,13 @@ classify(PlannerInfo *root, ContimeRel *crel)
 	if (crel->candidates != NIL)
 		return;
 
-	above = bms_del_member(time_needed(root, crel), 0);
+	above = bms_del_member(find_time_uses(root, crel), 0);
 	if (!bms_is_empty(above))
 	{
 		refuse_conditions(root, crel);
 		return;
 	}
-	foreach(lc, conditions(root, crel))
+	foreach(lc, collect_conditions(root, crel))
 	{
 		if (contime_mentions_time(crel, lfirst(lc)))
 		{
@@ -408,11 +413,11 @@ classify(PlannerInfo *root, ContimeRel *crel)
 /* ---- propagate and inject ---------------------------------------------------- */
 
 /*
- * Make lateral dependencies transitive, as core's create_lateral_join_info()
- * does, after one was added.
+ * Complete lateral_relids and lateral_referencers after a dependency was added.
+ * This repeats the last steps of core's create_lateral_join_info().
  */
 static void
-close_laterals(PlannerInfo *root)
+complete_laterals(PlannerInfo *root)
 {
 	int n = root->simple_rel_array_size;
 	RelOptInfo **rels = root->simple_rel_array;
@@ -444,8 +449,8 @@ close_laterals(PlannerInfo *root)
 }
 
 /*
- * Parameterise paths again that subqueries got before the dependencies were
- * known.
+ * Parameterise the paths that a rel already has by its new lateral dependencies.
+ * A subquery may have got its paths before the dependencies were added.
  */
 static void
 reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
@@ -468,7 +473,7 @@ reparameterize_early_paths(PlannerInfo *root, RelOptInfo *rel)
 	}
 }
 
-/* Set the planner's fields that follow from the dependencies that were added. */
+/* Copy the new dependencies to partitions and UNION ALL arms, and to existing paths. */
 static void
 publish_laterals(PlannerInfo *root)
 {
@@ -490,13 +495,18 @@ publish_laterals(PlannerInfo *root)
 }
 
 /*
- * The planner orders joins freely only among the members of a join list;
- * collapse limits and FULL JOINs make the relations of one list a single
- * member of another. This repeats how deconstruct_jointree() builds them, in
- * Relids: a join list is a list of its members.
+ * The planner orders joins freely only within a joinlist.  At a collapse limit or
+ * a FULL JOIN, a whole joinlist becomes one member of an outer joinlist.  The
+ * functions below repeat how core's deconstruct_jointree() builds joinlists.  Here
+ * a joinlist is a List with one Relids for each member.
+ */
+
+/*
+ * End a joinlist: add it to *joinlists if it has an order to choose, and return
+ * the relations of all its members.
  */
 static Relids
-close_problem(List *members, List **problems)
+end_joinlist(List *members, List **joinlists)
 {
 	Relids all = NULL;
 	ListCell *lc;
@@ -504,12 +514,16 @@ close_problem(List *members, List **problems)
 	foreach(lc, members)
 		all = bms_union(all, lfirst(lc));
 	if (list_length(members) > 1)
-		*problems = lappend(*problems, members);
+		*joinlists = lappend(*joinlists, members);
 	return all;
 }
 
+/*
+ * Return the joinlist of a jointree's node, which its parent may still extend.
+ * Joinlists that have ended below the node are added to *joinlists.
+ */
 static List *
-build_joinlists(Node *node, List **problems)
+build_joinlists(Node *node, List **joinlists)
 {
 	List *result = NIL;
 	ListCell *lc;
@@ -523,40 +537,40 @@ build_joinlists(Node *node, List **problems)
 
 		foreach(lc, from)
 		{
-			List *members = build_joinlists(lfirst(lc), problems);
+			List *members = build_joinlists(lfirst(lc), joinlists);
 
 			remaining--;
 			if (list_length(members) <= 1 ||
 				list_length(result) + list_length(members) + remaining <= from_collapse_limit)
 				result = list_concat(result, members);
 			else
-				result = lappend(result, close_problem(members, problems));
+				result = lappend(result, end_joinlist(members, joinlists));
 		}
 	}
 	else
 	{
 		JoinExpr *join = castNode(JoinExpr, node);
-		List *left = build_joinlists(join->larg, problems);
-		List *right = build_joinlists(join->rarg, problems);
+		List *left = build_joinlists(join->larg, joinlists);
+		List *right = build_joinlists(join->rarg, joinlists);
 
 		if (join->jointype != JOIN_FULL &&
 			list_length(left) + list_length(right) <= join_collapse_limit)
 			return list_concat(left, right);
-		result = list_make2(close_problem(left, problems), close_problem(right, problems));
+		result = list_make2(end_joinlist(left, joinlists), end_joinlist(right, joinlists));
 		if (join->jointype == JOIN_FULL)
-			result = list_make1(close_problem(result, problems));
+			result = list_make1(end_joinlist(result, joinlists));
 	}
 	return result;
 }
 
-/* Replace relations by the members of a join list that contain them. */
+/* Return the relations of all members of a joinlist that contain one of `relids`. */
 static Relids
-members_of(List *problem, Relids relids)
+find_members(List *joinlist, Relids relids)
 {
 	Relids result = NULL;
 	ListCell *lc;
 
-	foreach(lc, problem)
+	foreach(lc, joinlist)
 	{
 		if (bms_overlap(lfirst(lc), relids))
 			result = bms_add_members(result, lfirst(lc));
@@ -565,15 +579,16 @@ members_of(List *problem, Relids relids)
 }
 
 /*
- * All relations of a join list that must be joined before `self` can be joined
- * to these sources: those they depend on, and the outer joins that may null
- * them. Sets *semi if a source is on the right side of a semijoin, where a
- * lateral reference would prevent making that side unique.
+ * Return all relations of a joinlist that have to be joined before `self` can be
+ * joined to `sources`: the sources, their lateral dependencies, and the other
+ * relations of the outer joins that may null them.  Sets *semi to true if a source
+ * is on the right side of a semijoin: a lateral reference to it would stop the
+ * planner from making that side unique.
  */
 static Relids
-prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, bool *semi)
+find_prerequisites(PlannerInfo *root, List *joinlist, Relids self, Relids sources, bool *semi)
 {
-	Relids result = members_of(problem, sources);
+	Relids result = find_members(joinlist, sources);
 	int known = 0;
 	ListCell *lc;
 
@@ -585,7 +600,7 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 		known = bms_num_members(result);
 		while ((i = bms_next_member(result, i)) >= 0)
 		{
-			/* NULL for a join that was removed */
+			/* NULL if the relation's join was removed */
 			if (root->simple_rel_array[i] != NULL)
 				more = bms_add_members(more, root->simple_rel_array[i]->lateral_relids);
 		}
@@ -606,32 +621,33 @@ prerequisites(PlannerInfo *root, List *problem, Relids self, Relids sources, boo
 			else
 				more = bms_add_members(more, sj->min_lefthand);
 		}
-		result = bms_add_members(result, members_of(problem, more));
+		result = bms_add_members(result, find_members(joinlist, more));
 	}
 	return result;
 }
 
 /*
- * Rank sources of a binding by the order of joins: the fewer relations must be
- * joined before, the better; -1: the table cannot be joined to them.
+ * Return how many relations have to be joined before a table can be joined to
+ * these sources, or -1 if no join order allows it.  Fewer are better.  Sources on
+ * the right side of a semijoin (*semi is set to true) rank after all others.
  */
 static int
-rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool *semi)
+rank_sources(PlannerInfo *root, List *joinlists, int relid, Relids sources, bool *semi)
 {
 	Relids table = bms_make_singleton(relid);
 	int rank = 0;
 	ListCell *lc;
 
 	*semi = false;
-	foreach(lc, problems)
+	foreach(lc, joinlists)
 	{
-		Relids self = members_of(lfirst(lc), table);
+		Relids self = find_members(lfirst(lc), table);
 		Relids outside = bms_difference(sources, self);
 		Relids before;
 
 		if (self == NULL || bms_is_empty(outside))
 			continue;
-		before = prerequisites(root, lfirst(lc), self, outside, semi);
+		before = find_prerequisites(root, lfirst(lc), self, outside, semi);
 		if (bms_overlap(before, self))
 			return -1;
 		rank += bms_num_members(before);
@@ -639,7 +655,7 @@ rank_sources(PlannerInfo *root, List *problems, int relid, Relids sources, bool 
 	return *semi ? rank + root->simple_rel_array_size : rank;
 }
 
-/* True if all continuous tables among these relations have a final verdict. */
+/* True if none of these relations is a continuous table that is pending or refused. */
 static bool
 is_settled(List *rels, Relids relids)
 {
@@ -657,11 +673,11 @@ is_settled(List *rels, Relids relids)
 }
 
 /*
- * Choose the relations that bind a pending table. Returns false if none can
- * yet.
+ * Choose the best source for a pending table.  Returns false if no candidate can
+ * be used, or none yet.
  */
 static bool
-settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
+choose_source(PlannerInfo *root, List *rels, List *joinlists, ContimeRel *crel)
 {
 	RelOptInfo *top = crel->top;
 	int best = INT_MAX;
@@ -677,7 +693,7 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 
 		if (bms_is_empty(sources) || !is_settled(rels, sources))
 			continue;
-		rank = rank_sources(root, problems, top->relid, sources, &semi);
+		rank = rank_sources(root, joinlists, top->relid, sources, &semi);
 		if (rank < 0 || rank >= best)
 			continue;
 		best = rank;
@@ -692,18 +708,22 @@ settle(PlannerInfo *root, List *rels, List *problems, ContimeRel *crel)
 	{
 		top->direct_lateral_relids = bms_union(top->direct_lateral_relids, crel->source);
 		top->lateral_relids = bms_union(top->lateral_relids, crel->source);
-		close_laterals(root);
+		complete_laterals(root);
 	}
 	return true;
 }
 
 /* ---- the analysis of a query level ------------------------------------------- */
 
+/*
+ * A round of the loop may bind tables that other tables depend on.  A table that
+ * is pending after the last round is part of a cycle, or has no usable source.
+ */
 void
 contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 {
 	List *rels = collect_rels(root, ours);
-	List *problems = NIL;
+	List *joinlists = NIL;
 	bool injected = false;
 	bool progress;
 	ListCell *lc;
@@ -712,9 +732,9 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 	{
 		ContimeRel *crel = lfirst(lc);
 
-		classify(root, crel);
-		if (crel->verdict == PENDING && problems == NIL)
-			close_problem(build_joinlists((Node *) root->parse->jointree, &problems), &problems);
+		classify_rel(root, crel);
+		if (crel->verdict == PENDING && joinlists == NIL)
+			end_joinlist(build_joinlists((Node *) root->parse->jointree, &joinlists), &joinlists);
 	}
 	do
 	{
@@ -723,7 +743,7 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 		{
 			ContimeRel *crel = lfirst(lc);
 
-			if (crel->verdict == PENDING && settle(root, rels, problems, crel))
+			if (crel->verdict == PENDING && choose_source(root, rels, joinlists, crel))
 			{
 				progress = true;
 				injected |= crel->verdict == BOUND_JOIN;

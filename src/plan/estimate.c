@@ -1,14 +1,14 @@
 /*
  * estimate.c
- *	  What the planner is told of the functions that read: rows, and what they cost.
+ *	  Planner support functions: rows and costs of the SQL functions that read.
  *
- *	  at, since        the keys there are, or one
- *	  history, events  events of a key, or of all: of a range of which nothing is
- *	                   known a share that core would assume
- *	  series           its steps, if they are known
+ *	  at, since        one row, or a row for each key
+ *	  history, events  the events of one key, or of all keys; of an unknown range,
+ *	                   the share of them that core assumes for a range condition
+ *	  series           the number of steps, if the arguments are known
  *
- * The size of a table and the costs are those of path.c, so that a function
- * and the SELECT that does the same cost the same.
+ * Sizes and costs are those of size.c, which path.c uses, too.  So a function
+ * costs the same as the SELECT that does the same.
  */
 #include "postgres.h"
 
@@ -31,23 +31,21 @@
 PG_FUNCTION_INFO_V1(contime_at_support);
 PG_FUNCTION_INFO_V1(contime_range_support);
 PG_FUNCTION_INFO_V1(contime_series_support);
-/*
- * The instants of a series of which nothing is known; the function's ROWS says
- * the same.
- */
+
+/* Assumed instants of a series with unknown arguments; the function's ROWS says the same. */
 #define ASSUMED_INSTANTS 1000
 
-/* A call of a function, and its arguments as far as they are known. */
+/* A function call whose rows or cost the planner asks for. */
 typedef struct Call
 {
 	PlannerInfo *root; /* may be NULL */
 	List *args;
-	ContimeRel crel; /* the table's size */
+	ContimeRel crel; /* only the fields that contime_measure() sets */
 	bool by_key;
-	double keys; /* that are read */
+	double keys; /* that the call reads */
 } Call;
 
-/* Estimates the rows of a call. */
+/* Estimates the rows that a call returns. */
 typedef double (*CountRows)(const Call *call);
 
 /* EXPLAIN must not reveal anything about a table that the user may not read. */
@@ -59,11 +57,11 @@ may_read(Oid relid)
 }
 
 /*
- * Measure the table whose row type the first argument has. Returns false if it
- * has none.
+ * Measure the table whose row type the first argument has.  Returns false if that
+ * is no continuous table, or not one that the user may read.
  */
 static bool
-measure(Call *call)
+measure_table(Call *call)
 {
 	Oid type = call->args ? getBaseType(exprType(linitial(call->args))) : InvalidOid;
 	Oid relid = OidIsValid(type) ? get_typ_typrelid(type) : InvalidOid;
@@ -80,12 +78,9 @@ measure(Call *call)
 	return true;
 }
 
-/*
- * An argument if it is a constant after estimation: now() is one, and
- * parameters may be.
- */
+/* Return an argument's value if it is a constant or can be estimated, as now() can; else NULL. */
 static const Const *
-known_argument(const Call *call, int argno)
+estimate_argument(const Call *call, int argno)
 {
 	Node *arg = list_nth(call->args, argno);
 
@@ -101,11 +96,11 @@ is_null(const Const *known)
 }
 
 /*
- * Answer a planner's request about a call. A call with so many arguments has a
- * key.
+ * Answer a request for rows or cost.  A call with nargs_by_key arguments has a
+ * key argument, and reads only that key.  Returns NULL to leave the request to core.
  */
 static Node *
-answer(Node *request, int nargs_by_key, CountRows count_rows)
+answer_request(Node *request, int nargs_by_key, CountRows count_rows)
 {
 	SupportRequestRows *rows = (SupportRequestRows *) request;
 	SupportRequestCost *cost = (SupportRequestCost *) request;
@@ -122,7 +117,7 @@ answer(Node *request, int nargs_by_key, CountRows count_rows)
 	call.root = is_rows ? rows->root : cost->root;
 	call.args = ((FuncExpr *) node)->args;
 	call.by_key = list_length(call.args) == nargs_by_key;
-	if (!measure(&call))
+	if (!measure_table(&call))
 		return NULL;
 	count = count_rows(&call);
 	if (is_rows)
@@ -146,7 +141,7 @@ count_slice(const Call *call)
 Datum
 contime_at_support(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 3, count_slice));
+	PG_RETURN_POINTER(answer_request((Node *) PG_GETARG_POINTER(0), 3, count_slice));
 }
 
 /* ---- history, events: the last two arguments are the range ------------------- */
@@ -155,13 +150,13 @@ static double
 count_range(const Call *call)
 {
 	int from = list_length(call->args) - 2;
-	const Const *lower = known_argument(call, from);
-	const Const *upper = known_argument(call, from + 1);
+	const Const *lower = estimate_argument(call, from);
+	const Const *upper = estimate_argument(call, from + 1);
 	bool all_before;
 	bool all_after;
 	Selectivity share = DEFAULT_RANGE_INEQ_SEL;
 
-	if (is_null(lower) || is_null(upper) || (call->by_key && is_null(known_argument(call, 1))))
+	if (is_null(lower) || is_null(upper) || (call->by_key && is_null(estimate_argument(call, 1))))
 		return 0;
 	if (lower && upper && DatumGetInt64(lower->constvalue) >= DatumGetInt64(upper->constvalue))
 		return 0;
@@ -177,14 +172,14 @@ count_range(const Call *call)
 Datum
 contime_range_support(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 4, count_range));
+	PG_RETURN_POINTER(answer_request((Node *) PG_GETARG_POINTER(0), 4, count_range));
 }
 
 /* ---- series: from, to, step -------------------------------------------------- */
 
-/* An interval in microseconds, as far as there is such a thing. */
+/* Return an interval in microseconds; months have an average length. */
 static double
-microseconds(const Interval *interval)
+count_microseconds(const Interval *interval)
 {
 	double days = interval->day + interval->month * DAYS_PER_YEAR / MONTHS_PER_YEAR;
 
@@ -199,8 +194,8 @@ count_steps(const Call *call)
 	double step;
 
 	for (int i = 0; i < 3; i++)
-		known[i] = known_argument(call, 2 + i);
-	if (is_null(known_argument(call, 1)) || is_null(known[0]) || is_null(known[1]) ||
+		known[i] = estimate_argument(call, 2 + i);
+	if (is_null(estimate_argument(call, 1)) || is_null(known[0]) || is_null(known[1]) ||
 		is_null(known[2]))
 		return 0;
 	if (known[0] == NULL || known[1] == NULL || known[2] == NULL)
@@ -208,7 +203,7 @@ count_steps(const Call *call)
 	span =
 		(double) DatumGetInt64(known[1]->constvalue) - (double) DatumGetInt64(known[0]->constvalue);
 	step = known[2]->consttype == INTERVALOID
-			   ? microseconds(DatumGetIntervalP(known[2]->constvalue))
+			   ? count_microseconds(DatumGetIntervalP(known[2]->constvalue))
 			   : (double) DatumGetInt64(known[2]->constvalue);
 	if (step == 0)
 		return ASSUMED_INSTANTS;
@@ -218,5 +213,5 @@ count_steps(const Call *call)
 Datum
 contime_series_support(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(answer((Node *) PG_GETARG_POINTER(0), 5, count_steps));
+	PG_RETURN_POINTER(answer_request((Node *) PG_GETARG_POINTER(0), 5, count_steps));
 }

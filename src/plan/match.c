@@ -1,8 +1,10 @@
 /*
  * match.c
- *	  Which clauses bind the time and the key columns of a table.
+ *	  Find the clauses that bind the time and the key columns of a table.
  *
- * Called by binding.c (which conditions bind) and path.c (what a path binds).
+ * A clause is matched by the identity of its operator, never by a name.
+ * binding.c calls this for the conditions of a query level, path.c for the
+ * clauses of a path.
  */
 #include "postgres.h"
 
@@ -20,7 +22,7 @@
 bool
 contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno)
 {
-	/* At the scan the column is not nulled by outer joins yet. */
+	/* At the scan, below any outer join, a PlaceHolderVar is its expression. */
 	if (IsA(node, PlaceHolderVar))
 		node = (Node *) ((PlaceHolderVar *) node)->phexpr;
 
@@ -38,10 +40,7 @@ contime_mentions_time(const ContimeRel *crel, Node *node)
 		   bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attnos);
 }
 
-/*
- * True if an expression can give the instants or the key of a scan of this
- * table.
- */
+/* True if an expression's value may be an instant or a key value of a scan of this table. */
 static bool
 can_bind(PlannerInfo *root, const ContimeRel *crel, Node *node)
 {
@@ -168,9 +167,8 @@ contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Matc
 }
 
 /*
- * True if a value of this type can be looked up as a key: it is of the key's
- * type, has the same representation, or is an integer, which fdw_scan.c
- * converts.
+ * True if a value of this type can be looked up as a key: it has the key's type
+ * or the same representation, or both are integers, which the scan converts.
  */
 static bool
 is_key_type(Oid key_type, Oid type)
@@ -187,10 +185,7 @@ is_key_type(Oid key_type, Oid type)
 		   IsBinaryCoercible(type, entry->btree_opintype);
 }
 
-/*
- * True if an expression is the i'th key column, compared by the key's
- * operators and collation.
- */
+/* True if the node is the i'th key column and the operator is the key's own equality. */
 static bool
 is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation)
 {
@@ -204,10 +199,6 @@ is_key_column(const ContimeRel *crel, int i, Node *node, Oid opno, Oid collation
 	return is_equality(opno, entry->btree_opf);
 }
 
-/*
- * If the clause is an equality of the i'th key column, its other side: a
- * value, or an array of them.
- */
 Node *
 contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause, bool *array)
 {
@@ -237,7 +228,6 @@ contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause
 	return OidIsValid(type) && is_key_type(crel->key_type[i], type) ? value : NULL;
 }
 
-/* What do these clauses (RestrictInfos in terms of the table) bind? */
 void
 contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, Match *match)
 {
@@ -249,10 +239,7 @@ contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, 
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 		Match found = {0};
 
-		/*
-		 * A clause that binds one instant is preferred to one that binds
-		 * several.
-		 */
+		/* Prefer a clause that gives one instant; otherwise the first that binds. */
 		if (!match->scalar && contime_match_time(root, crel, (Node *) rinfo->clause, &found) &&
 			(match->time_clause == NULL || found.scalar))
 		{

@@ -1,18 +1,16 @@
 /*
  * path.c
- *	  What it costs to read a continuous table, and the paths and plans for it.
+ *	  Make the paths and the plan of a continuous table.
  *
- *	  size:   keys and events that are there now (of a durable table, what is
- *	          known of its event table)
- *	  rows:   instants by keys, after the filters
- *	  paths:  at the instants that plan/binding.c found; with the key from joins, too;
- *	          all keys by several processes, a partition of the keys at a time
- *	  plan:   instants and key as expressions, for fdw.c
+ *	  rows:   instants times keys, after the filters
+ *	  paths:  at the instants that binding.c found; the same with the key from a
+ *	          join; all keys by several processes, a partition of the keys at a time
+ *	  plan:   instants and key values as expressions, for the scan (sql/fdw_scan.c)
  *
- * Estimates do not depend on whether a parameter's value is known, so that
- * generic and custom plans that do the same cost the same.
+ * Estimates do not depend on whether a parameter's value is known.  So a generic
+ * plan costs the same as a custom plan that does the same.
  *
- * The callbacks at the end are wired up by fdw.c.
+ * The callbacks are at the end; sql/fdw.c registers them.
  */
 #include "postgres.h"
 
@@ -35,14 +33,14 @@
 #include "utils/selfuncs.h"
 
 /*
- * The cost of a path that must not be run, and exists only so that planning
- * can go on.
+ * Cost of a path that must not be executed.  Such a path is added where the
+ * planner needs some path to go on.
  */
 #define FORBIDDEN_COST 1.0e20
 
 /* ---- estimates --------------------------------------------------------------- */
 
-/* True if the binding makes a clause redundant. */
+/* True if the bindings make all rows satisfy the clause, so that it is no filter. */
 static bool
 is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
 {
@@ -56,12 +54,14 @@ is_bound(const ContimeRel *crel, const Match *match, RestrictInfo *rinfo)
 	return false;
 }
 
+/* Argument of equivalence_is_key(): the index'th key column of a table. */
 typedef struct KeyColumn
 {
 	ContimeRel *crel;
 	int index;
 } KeyColumn;
 
+/* Callback of core: true if an equivalence member is the key column. */
 static bool
 equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
 				   void *arg)
@@ -74,7 +74,7 @@ equivalence_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, Equ
 	return contime_is_column(key->crel, node, key->crel->key_attno[key->index]);
 }
 
-/* Join clauses, in terms of the table, that could bind a column of the key. */
+/* Return the join clauses over crel->rel that could bind a key column. */
 static List *
 find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 {
@@ -112,7 +112,7 @@ find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 	return result;
 }
 
-/* Instants of a match, for estimates. */
+/* Estimate the number of instants of a match; without a binding it is one, "now". */
 static double
 count_instants(const Match *match)
 {
@@ -125,6 +125,7 @@ count_instants(const Match *match)
 	return match->time_clause ? Max(result, 1) : 1;
 }
 
+/* Estimate the number of keys of a match that binds all key columns. */
 static double
 count_keys(const ContimeRel *crel, const Match *match)
 {
@@ -138,7 +139,10 @@ count_keys(const ContimeRel *crel, const Match *match)
 	return result;
 }
 
-/* Estimate the rows and the cost of a path with these clauses. */
+/*
+ * Estimate a path with these clauses: returns its rows, sets *cost to the total
+ * cost, and *by_key to whether the clauses bind all key columns.
+ */
 static double
 estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bool *by_key)
 {
@@ -165,12 +169,9 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 						 clauselist_selectivity(root, filters, crel->rel->relid, JOIN_INNER, NULL));
 }
 
-/*
- * The selectivity of a join clause that binds, before the sizes of the joined
- * relations are final.
- */
+/* Return the selectivity of a join clause with crel->source, whose size is not final yet. */
 static Selectivity
-bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo)
+estimate_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo)
 {
 	SpecialJoinInfo sj = {0};
 
@@ -178,13 +179,14 @@ bound_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *rinfo
 	sj.min_lefthand = sj.syn_lefthand = crel->source;
 	sj.min_righthand = sj.syn_righthand = crel->top->relids;
 	sj.jointype = JOIN_INNER;
-	/* the bare clause, so that the selectivity is not cached */
+	/* Given the clause without its RestrictInfo, core caches no result. */
 	return clause_selectivity(root, (Node *) rinfo->clause, 0, JOIN_INNER, &sj);
 }
 
 /*
- * The row count to give a table that a join binds, such that the selectivity
- * of the join clauses leaves the rows that a path finds.
+ * Return rel->rows for a table that a join binds.  The join multiplies rel->rows
+ * by the selectivity of its clauses; the result has to be the rows of one path.
+ * So divide these by that selectivity.
  */
 static double
 estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
@@ -204,12 +206,12 @@ estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 
 		if (bms_is_subset(rinfo->clause_relids, joined))
 		{
-			selectivity = bound_selectivity(root, crel, rinfo);
+			selectivity = estimate_selectivity(root, crel, rinfo);
 			break;
 		}
 	}
 
-	/* The rows of partitions add up to those of the table that is joined. */
+	/* (Core adds up the partitions' rows, so each of them has its full slice.) */
 	foreach(lc, crel->rel == crel->top ? find_key_clauses(root, crel) : NIL)
 	{
 		if (bms_is_subset(lfirst_node(RestrictInfo, lc)->clause_relids, joined))
@@ -221,20 +223,24 @@ estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 	for (int i = 0; match.by_key && i < crel->nkeys; i++)
 	{
 		if (!list_member_ptr(crel->rel->baserestrictinfo, match.key_clause[i]))
-			selectivity *= bound_selectivity(root, crel, match.key_clause[i]);
+			selectivity *= estimate_selectivity(root, crel, match.key_clause[i]);
 	}
 	return clamp_row_est(rows / Max(selectivity, 1.0e-9));
 }
 
 /* ---- paths ------------------------------------------------------------------- */
 
-/* Mark of a path that must not be run. */
+/* Return the fdw_private of a path that must not be executed. */
 static List *
-forbidden_mark(void)
+make_forbidden_mark(void)
 {
 	return list_make1(makeInteger(1));
 }
 
+/*
+ * Add a path that is parameterised by the relations `outer`.  If `forbidden`, its
+ * cost is prohibitive and its plan raises an ERROR.
+ */
 static void
 add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 {
@@ -253,12 +259,12 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
 	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rows,
 												   forbidden ? FORBIDDEN_COST : 0, cost, NIL, outer,
-												   NULL, forbidden ? forbidden_mark() : NIL));
+												   NULL, forbidden ? make_forbidden_mark() : NIL));
 }
 
 /*
- * Add a path that reads all keys in parallel: each process takes one partition
- * after the other.
+ * Add a path on which several processes read all keys.  A process that has read a
+ * partition of the keys takes the next one.
  */
 static void
 add_parallel_path(PlannerInfo *root, ContimeRel *crel)
@@ -278,7 +284,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 	if (by_key || workers <= 0)
 		return;
 
-	/* As core does: the more workers, the less the leader reads itself. */
+	/* As in core's get_parallel_divisor(): the leader reads less if it has more workers. */
 	share = workers;
 	if (parallel_leader_participation)
 		share += Max(1.0 - 0.3 * workers, 0);
@@ -305,7 +311,7 @@ add_outer(List *outers, Relids outer)
 	return lappend(outers, outer);
 }
 
-/* The sets of relations from which a join could bind the key. */
+/* Return the sets of relations that give key values: one for each clause, and their union. */
 static List *
 find_key_sources(PlannerInfo *root, ContimeRel *crel)
 {
@@ -318,13 +324,13 @@ find_key_sources(PlannerInfo *root, ContimeRel *crel)
 			add_outer(result, bms_del_member(bms_copy(lfirst_node(RestrictInfo, lc)->clause_relids),
 											 crel->rel->relid));
 
-	/* Different relations may give the columns of a key. */
+	/* Each key column may come from another relation. */
 	foreach(lc, result)
 		all = bms_add_members(all, lfirst(lc));
 	return all ? add_outer(result, all) : NIL;
 }
 
-/* True if these clauses of a parameterised path bind the key. */
+/* True if a path that is parameterised by `outer` binds all key columns. */
 static bool
 binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 {
@@ -340,9 +346,9 @@ binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 /* ---- the callbacks ----------------------------------------------------------- */
 
 /*
- * True if parallel workers can read the table. They cannot if that takes a
- * query to an event table. This is the planner's first callback for a table,
- * if there may be workers.
+ * True if parallel workers may read the table.  They must not if the read needs a
+ * query on an event table or calls users' functions.  If parallel plans are
+ * considered, this is the first callback for a table.
  */
 bool
 contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
@@ -383,7 +389,10 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	double surplus = rel->tuples - crel->keys;
 	ListCell *lc;
 
-	/* Core took the row count for joins as the table's number of tuples, too. */
+	/*
+	 * Core raised rel->tuples to the rel->rows that contimeGetForeignRelSize() set
+	 * for joins, and added it to the parent's.  Restore the number of keys.
+	 */
 	rel->tuples -= surplus;
 	if (crel->top != rel)
 		crel->top->tuples = Max(crel->top->tuples - surplus, 1);
@@ -408,7 +417,7 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	}
 }
 
-/* An instant's expression, or an array of them, in the time column's type. */
+/* Coerce the expression of an instant, or of an array of instants, to the time column's type. */
 static Node *
 coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool array)
 {
@@ -422,9 +431,10 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 }
 
 /*
- * fdw_exprs are the instants, then the key values. fdw_private has which of
- * them are arrays, the types of the key values, an Integer if the plan must
- * not be run, and whether the scan stays in the present.
+ * Make the plan.  Its fdw_exprs are the instants, then the key values.  Its
+ * fdw_private is a list of: which instants are arrays, which key values are arrays,
+ * the types of the key values, a non-empty list if the plan must not be executed,
+ * and whether the scan is in a policy.  contime_binding_of() reads it.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,

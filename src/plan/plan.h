@@ -1,13 +1,13 @@
 /*
  * plan.h
- *	  The planner: from conditions on the time to paths and plans.
+ *	  The room that plans reads of continuous tables.
  *
- *	  match.c     which clauses bind time and key
- *	  present.c   reads that stay in the present
- *	  size.c      how much there is, and what reading costs
- *	  binding.c   how a condition on the time becomes a binding
- *	  estimate.c  estimates for functions
- *	  path.c      paths and plans
+ *	  match.c     finds the clauses that bind the time and the key
+ *	  present.c   marks the relations that contime.at does not apply to
+ *	  size.c      counts keys and events, and prices a read
+ *	  binding.c   chooses the condition that binds the time column
+ *	  estimate.c  estimates rows and costs of SQL functions
+ *	  path.c      makes paths and plans
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -24,21 +24,23 @@ struct ForeignPath;
 struct RangeTblEntry;
 
 /*
- * The binding of a plan: its fdw_exprs are `ninstants` instants (0: "now") of
- * the time column's type, then values of all key columns (none: all keys).
+ * The instants and keys that a plan reads.  The plan's fdw_exprs are
+ * `ninstants` instants in the time column's type, then either a value for each
+ * key column or nothing.  Without an instant the scan reads at "now"; without
+ * key values it reads all keys.
  */
 typedef struct ContimeBinding
 {
 	int ninstants;
-	List *arrays;    /* IntList: is this expression an array? */
-	List *key_types; /* OidList: key values come in these types */
-	bool forbidden;  /* must not be run */
-	bool present;    /* contime.at does not apply: it is in a policy */
+	List *arrays;    /* IntList, one for each fdw_expr: 1 if the expression is an array */
+	List *key_types; /* OidList: types of the key values, or of their elements */
+	bool forbidden;  /* executing this plan raises an ERROR */
+	bool present;    /* the scan is in a policy, where contime.at does not apply */
 } ContimeBinding;
 
 /* ---- path.c ------------------------------------------------------------------ */
 
-/* The planner's callbacks. */
+/* Callbacks of the foreign data wrapper, called by the planner. */
 extern void contimeGetForeignRelSize(struct PlannerInfo *root, struct RelOptInfo *rel, Oid relid);
 extern bool contimeIsForeignScanParallelSafe(struct PlannerInfo *root, struct RelOptInfo *rel,
 											 struct RangeTblEntry *rte);
@@ -47,10 +49,12 @@ extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOp
 										  Oid relid, struct ForeignPath *path, List *tlist,
 										  List *clauses, Plan *outer_plan);
 
+/* Set *binding from a plan of contimeGetForeignPlan(). Its lists are not to be modified. */
 extern void contime_binding_of(const ForeignScan *plan, ContimeBinding *binding);
 
 /* ---- present.c --------------------------------------------------------------- */
 
+/* Install the planner hook. Called once, by _PG_init(). */
 extern void contime_install_present_hooks(void);
 
 #endif /* CONTIME_PLAN_H */

@@ -1,8 +1,8 @@
 /*
  * planner.h
- *	  What is found out about a continuous table while a query is planned.
+ *	  The planner's description of a continuous table in a query.
  *
- * Private to the room plan.
+ * Private to the room plan.  Everything here lives in the planner's memory.
  */
 #ifndef CONTIME_PLAN_PLANNER_H
 #define CONTIME_PLAN_PLANNER_H
@@ -13,6 +13,7 @@
 
 #include "nodes/pathnodes.h"
 
+/* How the instants of a table are bound (binding.c explains each value). */
 typedef enum Verdict
 {
 	PENDING,
@@ -24,116 +25,128 @@ typedef enum Verdict
 	DEFERRED
 } Verdict;
 
-/* Why a table is refused. */
+/* The reason for REFUSED; each has an error message of its own. */
 typedef enum Reason
 {
-	REASON_CONDITION, /* the time column is in another condition */
-	REASON_RANGE,     /* in a range condition */
-	REASON_JOIN,      /* joined, but nothing can bind it first */
-	REASON_SUBQUERY,  /* escapes from a subquery */
-	REASON_NESTED     /* escapes from a function, a cursor, ... */
+	REASON_CONDITION, /* no condition on the time column binds it */
+	REASON_RANGE,     /* a condition is a range of the time column */
+	REASON_JOIN,      /* a join condition could bind it, but no join order allows that */
+	REASON_SUBQUERY,  /* a subquery returns the unbound time column */
+	REASON_NESTED     /* a function or cursor returns the unbound time column */
 } Reason;
 
 /* A continuous table in the query level being planned. */
 typedef struct ContimeRel
 {
 	RelOptInfo *rel;
-	RelOptInfo *top;   /* rel, or the ancestor that is joined */
-	List *translation; /* AppendRelInfos from top down to rel */
+	RelOptInfo *top;   /* rel, or its topmost ancestor if rel is a partition or UNION ALL arm */
+	List *translation; /* AppendRelInfos from top down to rel; empty if both are the same */
 	Oid relid;
 	char *name;
 	char *time_name;
 	AttrNumber time_attno;
 	Oid time_type;
 	Oid time_family;  /* btree operator family of time_type */
-	bool durable;     /* its events are those of event tables, */
-	bool leader_only; /* parallel workers must not read it: they may not run user-made code */
-	bool from_heap;   /* and are read there */
-	bool present;     /* contime.at does not apply */
-	double keys;      /* it has, and events of each: estimates */
-	double events;
+	bool durable;     /* its events are rows of event tables */
+	bool leader_only; /* parallel workers must not read it: they must not run users' functions */
+	bool from_heap;   /* the scan will read the event tables, as the cache is not usable */
+	bool present;     /* it is in a policy, where contime.at does not apply */
+	double keys;      /* estimated number of keys */
+	double events;    /* estimated number of events of each key */
 	int nkeys;
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	Oid key_type[INDEX_MAX_KEYS];
 	Oid key_collation[INDEX_MAX_KEYS];
 	Verdict verdict;
 	Reason reason;
-	List *candidates; /* RestrictInfos, in terms of top, that bind */
-	Relids source;    /* BOUND_JOIN, BOUND_SEMI: what binds it */
-	double slice;     /* keys, after local filters */
+	List *candidates; /* RestrictInfos over top: join clauses that could bind the instants */
+	Relids source;    /* BOUND_JOIN, BOUND_SEMI: the relations that give the instants */
+	double slice;     /* estimated rows of one path, after the table's own filters */
 } ContimeRel;
 
-/* The binding that a list of clauses gives. */
+/* The bindings found in a list of clauses. */
 typedef struct Match
 {
-	RestrictInfo *time_clause; /* NULL: none binds the time */
-	bool exact;                /* it need not be checked again */
-	bool scalar;               /* one instant */
-	List *instants;            /* expressions */
-	List *arrays;              /* IntList beside it: is it an array? */
+	RestrictInfo *time_clause; /* binds the time column; NULL if no clause does */
+	bool exact;                /* the rows read satisfy time_clause: no filter is needed */
+	bool scalar;               /* time_clause gives exactly one instant */
+	List *instants;            /* expressions of instants, or of arrays of instants */
+	List *arrays;              /* IntList parallel to instants: 1 if it is an array */
 	bool by_key;               /* every key column is bound */
 	RestrictInfo *key_clause[INDEX_MAX_KEYS];
-	Node *key[INDEX_MAX_KEYS]; /* values, or arrays of them */
+	Node *key[INDEX_MAX_KEYS]; /* a value, or an array of values; NULL if not bound */
 	bool key_array[INDEX_MAX_KEYS];
 } Match;
 
 /* ---- binding.c --------------------------------------------------------------- */
 
-/* Analyse a query level: every table of our wrapper gets a ContimeRel as its fdw_private. */
+/*
+ * Give every continuous table of a query level a verdict.  A ContimeRel is left
+ * in the fdw_private of each RelOptInfo whose callbacks are those of `ours`.
+ */
 extern void contime_analyse(PlannerInfo *root, const struct FdwRoutine *ours);
 
-/* Raise the ERROR for crel->reason. */
+/* Raise the ERROR for crel->reason (FEATURE_NOT_SUPPORTED). */
 extern void contime_refuse(const ContimeRel *crel);
 
 /* ---- present.c --------------------------------------------------------------- */
 
-/*
- * True if the entry is in a policy, to which contime.at does not apply
- * (present.c).
- */
+/* True if the relation is in a policy, where contime.at does not apply. */
 extern bool contime_is_present(const RangeTblEntry *rte);
 
 /* ---- match.c ----------------------------------------------------------------- */
 
-/* True if the expression is this column of the table. */
+/* True if the expression is column attno of the table. */
 extern bool contime_is_column(const ContimeRel *crel, Node *node, AttrNumber attno);
 
 /*
- * If the clause is an equality of the i'th key column, its other side: a
- * value, or an array of them.
+ * Return the other side of a clause that is an equality of the i'th key
+ * column, or NULL if the clause does not bind that column.  Sets *array to true
+ * if the side is an array (= ANY), of which every element is a key value.
  */
 extern Node *contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause,
 							   bool *array);
 
-/* Find what these clauses, RestrictInfos in terms of the table, bind. */
+/* Set *match to the bindings in a list of RestrictInfos over crel->rel. */
 extern void contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses,
 								  Match *match);
 
-/* True if an expression uses the time column or the whole row. */
+/* True if the expression uses the table's time column or its whole row. */
 extern bool contime_mentions_time(const ContimeRel *crel, Node *node);
 
-/* An expression over the parent that is joined, in terms of the table. */
+/* Translate an expression over crel->top to crel->rel. */
 extern Node *contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node *node);
 
+/* True if the expression has a parameter that the client gives. `context` is not used. */
 extern bool contime_has_external_param(Node *node, void *context);
 
-/* True if an expression compares the time column by <, <=, >= or >. */
+/*
+ * True if the expression compares the time column by <, <=, >= or >.
+ * `context` is the ContimeRel.
+ */
 extern bool contime_has_range(Node *node, void *context);
 
 /*
- * If the clause says which instants the time column may have, add them to
- * the match.  An OR does if all its arms do, an AND if one of its arms does;
- * both then stay as filters.
+ * If the clause limits the time column to certain instants, add these to
+ * *match and return true.  An OR binds if all its arms bind, an AND if one arm
+ * binds.  Both remain filters: match->exact is false.
  */
 extern bool contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause,
 							   Match *match);
 
 /* ---- size.c ------------------------------------------------------------------ */
 
-/* Set the estimated numbers of keys and events of a table. */
+/*
+ * Estimate the table's keys and events, and find out where a scan would read
+ * them.  Sets keys, events, durable, leader_only and from_heap of *crel.  Locks
+ * the event tables in AccessShareLock until the transaction ends.
+ */
 extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
 
-/* The cost of reading so many rows of so many keys. */
+/*
+ * The cost of reading `rows` rows (one for each key and instant) of `keys` keys.
+ * With by_key the keys are given, otherwise the scan visits all keys.
+ */
 extern Cost contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows);
 
 #endif /* CONTIME_PLAN_PLANNER_H */

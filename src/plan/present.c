@@ -1,15 +1,15 @@
 /*
  * present.c
- *	  Reads that stay in the present, whatever contime.at says.
+ *	  Mark the relations that are read in the present, whatever contime.at says.
  *
  * Any role may set contime.at.  Code that protects rows from that role must
  * not follow it.  So contime.at does not apply
  *
  *	  1. while a SECURITY DEFINER function runs: a scan tests
- *	     InLocalUserIdChange() when it begins (instant.c);
+ *	     InLocalUserIdChange() when it begins (read/instant.c);
  *	  2. in sub-selects of policies, of a CHECK OPTION, and of the condition of a
- *	     security_barrier view that is written through: the planner hook marks
- *	     the relations there, and plan/binding.c hands the mark on to the scan.
+ *	     security_barrier view through which rows are written: the planner hook
+ *	     here marks the relations, and binding.c passes the mark to the scan.
  *
  *	  planner hook ──► visit_query() ──► visit_entry() ──► mark of a relation
  *	                        ▲                  │
@@ -20,21 +20,22 @@
  * adds levels only when it inlines SQL functions in FROM, whose bodies may read
  * tables with policies.  The hook inlines these functions first, by core's own
  * function and from the same arguments, so that it sees the policies.  It makes
- * the plan depend on them, on the role and on their parallel safety, as the
- * planner does.  Where the planner could come to another decision later, when
- * it has replaced variables by constants, the hook forbids it to inline.
+ * the plan depend on the functions, on the role and on the functions' parallel
+ * safety, as the planner does.  The planner could decide otherwise later, when
+ * it has replaced variables by constants.  In such a case the hook prevents it
+ * from inlining.
  *
- * The mark is a field of the range table entry that core uses for entries of
- * another kind only.  Core copies it when it pulls up a sub-select, plans a
- * copy of it, or expands partitions.  The mark does not depend on the setting:
- * a cached plan is right under each.
+ * The mark is a field of the range table entry that core uses only for entries
+ * of another kind.  Core copies the field when it pulls up a sub-select, plans a
+ * copy of it, or expands partitions.  The mark does not depend on the value of
+ * contime.at, so a cached plan is right for every value.
  *
- * The hook modifies the Query that the planner is given.  The planner modifies
- * it as well: plancache.c plans a copy, and every other caller in core a Query
- * that it does not use again.
+ * The hook modifies the Query that the planner is given.  That is safe, as the
+ * planner modifies it, too: plancache.c plans a copy, and every other caller in
+ * core plans a Query that it does not use again.
  *
- * Concurrency: the hook keeps no state between or during calls, so planning may
- * nest and may end in an ERROR.  It may see a Query again that it has visited.
+ * Concurrency: the hook keeps no state in a backend, so planning may nest and may
+ * end in an ERROR.  The hook may visit the same Query twice.
  *
  * Invariants:
  *	1. A relation in a sub-select of a policy is marked.
@@ -43,7 +44,7 @@
  *
  * Not here: functions that a policy calls, inlined or not.  They follow
  * contime.at like any invoker function unless they are SECURITY DEFINER.  So a
- * function that protects is SECURITY DEFINER or pins "at = now()".
+ * function that protects rows has to be SECURITY DEFINER or to read "at = now()".
  */
 #include "postgres.h"
 
@@ -63,17 +64,14 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/*
- * Marks a range table entry as present: the enrname of a relation, which core
- * does not use.
- */
+/* The mark: the enrname of a marked relation. Other relations have no enrname. */
 #define PRESENT_RELATION "contime: present"
 
 typedef struct Visit
 {
-	PlannerInfo *root; /* a stand-in root that collects what the plan depends on */
-	bool policy;       /* in a policy */
-	List *inlining;    /* OidList: functions whose bodies enclose this */
+	PlannerInfo *root; /* a temporary one: core's functions note the plan's dependencies in it */
+	bool policy;       /* the visited node is in a policy */
+	List *inlining;    /* OidList: the inlined functions whose bodies enclose the visited node */
 } Visit;
 
 static planner_hook_type prev_planner = NULL;
@@ -89,10 +87,7 @@ contime_is_present(const RangeTblEntry *rte)
 
 /* ---- functions in FROM ------------------------------------------------------- */
 
-/*
- * The call in an expression if it is a function that the planner may inline;
- * else NULL.
- */
+/* Return the call of a function in FROM if the planner may inline such a function; else NULL. */
 static FuncExpr *
 inlinable_call(const RangeTblEntry *rte)
 {
@@ -127,8 +122,8 @@ has_variable(Node *node, void *context)
 }
 
 /*
- * True if only the arguments prevent that the call is inlined, and the planner
- * may simplify them later.
+ * True if the arguments prevent inlining now, but contain variables, so that the
+ * planner may simplify them later and then inline the call.
  */
 static bool
 may_become_inlinable(const FuncExpr *call)
@@ -139,8 +134,8 @@ may_become_inlinable(const FuncExpr *call)
 }
 
 /*
- * Prevent that the planner inlines a call: it inlines none that has a
- * sub-select in its arguments, so make the first argument one.
+ * Prevent the planner from inlining a call.  The planner inlines no call with a
+ * sub-select in its arguments, so turn the first argument into a sub-select.
  */
 static void
 forbid_inlining(Query *query, FuncExpr *call)
@@ -165,34 +160,32 @@ forbid_inlining(Query *query, FuncExpr *call)
 	query->hasSubLinks = true;
 }
 
-/* Replace the call by the function's body. */
+/* Replace a call in FROM by its body, and visit the body. */
 static void
 put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 {
 	Visit inside = {visit->root, false, lcons_oid(funcid, list_copy(visit->inlining))};
 
-	/* (Core leaves the functions, for whole-row references, and drops them later.) */
+	/* As in core, rte->functions stays for whole-row references; the planner clears it later. */
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = body;
 	rte->security_barrier = false;
 	rte->funcordinality = false;
 
-	/*
-	 * The planner checks parallel safety before it inlines, so the body must
-	 * be checked here.
-	 */
+	/* The planner tests a query's parallel safety before it inlines functions. */
 	if (func_parallel(funcid) == PROPARALLEL_UNSAFE)
 		visit->root->glob->parallelModeOK = false;
 	visit_query(body, &inside);
 }
 
 /*
- * Inline an SQL function in FROM, if the planner would.  Like the planner,
- * simplify the arguments first: the decision depends on them.
+ * Inline an SQL function in FROM if the planner would.  Returns true if it was
+ * inlined.  Like the planner, simplify the arguments first: the decision depends on
+ * them.
  *
  * A function that calls itself is inlined once.  The planner would end the
- * recursion where a condition turns out to be constant, of which the hook knows
- * nothing.
+ * recursion where a condition turns out to be constant; the hook does not evaluate
+ * conditions.
  */
 static bool
 inline_function(Query *query, RangeTblEntry *rte, const Visit *visit)
@@ -221,6 +214,7 @@ inline_function(Query *query, RangeTblEntry *rte, const Visit *visit)
 
 /* ---- queries ----------------------------------------------------------------- */
 
+/* Visit the queries in a node. Returns false: the tree walker goes on. */
 static bool
 visit_node(Node *node, Visit *visit)
 {
@@ -240,6 +234,7 @@ visit_node(Node *node, Visit *visit)
 	return expression_tree_walker(node, visit_node, visit);
 }
 
+/* Mark or inline a range table entry, and visit its sub-selects and policies. */
 static void
 visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 {
@@ -250,7 +245,7 @@ visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 	if (rte->rtekind == RTE_RELATION && visit->policy)
 		rte->enrname = PRESENT_RELATION;
 
-	/* An entry that is no sub-select, and has none, needs no visit. */
+	/* Skip an entry that is no sub-select and contains none. */
 	if (rte->rtekind == RTE_SUBQUERY || query->hasSubLinks)
 	{
 		rte->securityQuals = NIL;
@@ -265,6 +260,7 @@ visit_entry(Query *query, RangeTblEntry *rte, Visit *visit)
 	}
 }
 
+/* Visit all range table entries and sub-selects of a query. */
 static void
 visit_query(Query *query, Visit *visit)
 {
@@ -280,13 +276,14 @@ visit_query(Query *query, Visit *visit)
 /* ---- the hook ---------------------------------------------------------------- */
 
 static PlannedStmt *
-plan_on(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
+call_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
 {
 	if (prev_planner)
 		return prev_planner(parse, query_string, cursor_options, bound_params);
 	return standard_planner(parse, query_string, cursor_options, bound_params);
 }
 
+/* The planner hook. Does nothing in a database without the extension's wrapper. */
 static PlannedStmt *
 contime_planner(Query *parse, const char *query_string, int cursor_options,
 				ParamListInfo bound_params)
@@ -299,13 +296,13 @@ contime_planner(Query *parse, const char *query_string, int cursor_options,
 	PlannedStmt *result;
 
 	if (!OidIsValid(contime_member(CONTIME_MEMBER_WRAPPER)))
-		return plan_on(parse, query_string, cursor_options, bound_params);
+		return call_planner(parse, query_string, cursor_options, bound_params);
 
 	root.planner_cxt = CurrentMemoryContext;
 	visit_query(parse, &visit);
 	if (!glob.parallelModeOK)
 		cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
-	result = plan_on(parse, query_string, cursor_options, bound_params);
+	result = call_planner(parse, query_string, cursor_options, bound_params);
 	result->invalItems = list_concat(result->invalItems, glob.invalItems);
 	result->dependsOnRole |= glob.dependsOnRole;
 	return result;

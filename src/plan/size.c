@@ -1,9 +1,9 @@
 /*
  * size.c
- *	  How many keys and events a continuous table has, and what reading costs.
+ *	  Count the keys and events of a continuous table, and price a read.
  *
- *	  in memory: counted; of a durable table that is not cached: what is known
- *	  of its event tables
+ * Keys and events in memory are counted.  For a durable table without a usable
+ * cache they are estimated from the size and the statistics of its event tables.
  */
 #include "postgres.h"
 
@@ -26,21 +26,18 @@
 #include "utils/selfuncs.h"
 #include "utils/syscache.h"
 
-/* Costs in cpu_tuple_cost: of a lookup of one key, of one more row of a slice; */
+/* Costs of looking up one key, and of each row of a slice. */
 #define LOOKUP_COST (3 * cpu_tuple_cost)
 #define ROW_COST (2 * cpu_tuple_cost)
 
-/* of a query to an event table, and of each event that it finds. */
+/* Costs of a query on an event table, and of each event that it returns. */
 #define QUERY_COST (60 * cpu_tuple_cost)
 #define EVENT_COST (2 * cpu_tuple_cost)
 
-/*
- * Keys that are assumed for an empty table, since plans outlive its first
- * rows.
- */
+/* Keys assumed for an empty table: a cached plan is still used when the table has rows. */
 #define ASSUMED_KEYS 1000
 
-/* The estimated rows of an event table; the caller has locked it. */
+/* Estimate the rows of an event table and its partitions. The caller has locked it. */
 static double
 count_rows(Oid relid)
 {
@@ -54,7 +51,7 @@ count_rows(Oid relid)
 		double tuples = 0;
 		double visible;
 
-		/* (An unlogged one has no file on a standby, where reading it is refused.) */
+		/* An unlogged table has no file on a standby; reading it raises an ERROR there. */
 		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
 			(RelationIsPermanent(rel) || !RecoveryInProgress()))
 			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
@@ -64,10 +61,7 @@ count_rows(Oid relid)
 	return rows;
 }
 
-/*
- * The estimated distinct values of an expression over an event table of so
- * many rows.
- */
+/* Estimate the distinct values of an expression over an event table with `rows` rows. */
 static double
 count_distinct(Oid relid, Node *expr, double rows)
 {
@@ -96,7 +90,10 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 {
 	double events;
 
-	/* While the event tables are locked, the cache is not replaced. */
+	/*
+	 * count_rows() needs these locks.  While they are held, no process replaces the
+	 * generation whose state is tested below.
+	 */
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		LockRelationOid(source->events, AccessShareLock);
 	crel->durable = table->source != NULL;
@@ -123,7 +120,6 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 	crel->events = Max(events / crel->keys, 1);
 }
 
-/* What it takes to get the states of so many keys at an instant each. */
 Cost
 contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double rows)
 {

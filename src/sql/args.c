@@ -1,10 +1,10 @@
 /*
  * args.c
- *	  The arguments of SQL functions that take a continuous table.
+ *	  Check the arguments of SQL functions that take a continuous table.
  *
- * Foreign tables have core to check privileges; here they are checked by hand, as
- * the current user.  The relation's lock is kept to the end of the transaction,
- * like any statement's.
+ * Core checks the privileges of a statement on a foreign table.  It checks none of
+ * a function's table, so the functions here do, for the current user.  As in a
+ * statement, the lock on the relation is kept until the transaction ends.
  */
 #include "postgres.h"
 
@@ -19,11 +19,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* ---- the table meant, and what may be done to it ----------------------------- */
+/* ---- the table and the privileges -------------------------------------------- */
 
-/* The continuous table whose row type the first argument has. */
+/*
+ * Return the continuous table whose row type, or a domain over it, the first
+ * argument has.
+ */
 static Oid
-argument_table(FunctionCallInfo fcinfo)
+find_argument_table(FunctionCallInfo fcinfo)
 {
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Oid relid = OidIsValid(type) ? get_typ_typrelid(getBaseType(type)) : InvalidOid;
@@ -42,7 +45,7 @@ argument_table(FunctionCallInfo fcinfo)
 void
 contime_check_argument(FunctionCallInfo fcinfo)
 {
-	Oid relid = argument_table(fcinfo);
+	Oid relid = find_argument_table(fcinfo);
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 
 	if (get_typtype(type) == TYPTYPE_DOMAIN)
@@ -57,10 +60,9 @@ contime_check_argument(FunctionCallInfo fcinfo)
 Relation
 contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode)
 {
-	return contime_open_relation(argument_table(fcinfo), mode);
+	return contime_open_relation(find_argument_table(fcinfo), mode);
 }
 
-/* The privilege on the table, or on every column of the mask. */
 void
 contime_check_privilege(Relation rel, AclMode mode, uint64 columns)
 {
@@ -97,12 +99,8 @@ contime_all_columns(const ContimeTable *table)
 	return mask;
 }
 
-/* ---- arguments of those that read -------------------------------------------- */
+/* ---- arguments of functions that read ---------------------------------------- */
 
-/*
- * Convert an argument to the type of the table's single key column, without
- * changing its meaning. Returns false if no key can equal it.
- */
 bool
 contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table, Datum *key)
 {
@@ -134,7 +132,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 		return true;
 	}
 
-	/* A literal without a type arrives as text. */
+	/* A literal without a type has the type text here. */
 	if (type == TEXTOID)
 	{
 		before = contime_switch_to_owner(table->owner, contime_is_user_made(attr->type)

@@ -2,9 +2,9 @@
  * event_functions.c
  *	  The SQL functions that write: event, snapshot, finish.
  *
- * They do by call what the foreign table does by statement, with the same code
- * underneath (write/ingest.c).  Privileges: INSERT for event, UPDATE for snapshot,
- * DELETE for finish, by column where PostgreSQL has it.
+ * They record events by the same code as INSERT (write/ingest.c).  event() needs
+ * the privilege INSERT, snapshot() UPDATE, and finish() DELETE; INSERT and UPDATE
+ * may be granted by column.
  */
 #include "postgres.h"
 
@@ -22,9 +22,10 @@
 PG_FUNCTION_INFO_V1(contime_event);
 PG_FUNCTION_INFO_V1(contime_snapshot);
 PG_FUNCTION_INFO_V1(contime_finish);
-/* Key and time columns. */
+
+/* Return the mask of the key columns and the time column. */
 static uint64
-address_columns(const ContimeTable *table)
+list_address_columns(const ContimeTable *table)
 {
 	uint64 mask = contime_bit_of(table->time_attno);
 
@@ -33,9 +34,9 @@ address_columns(const ContimeTable *table)
 	return mask;
 }
 
-/* State columns named in a name[]; the argument's name is for messages. */
+/* Return the mask of the state columns named in a name[]. Messages name the `argument`. */
 static uint64
-named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
+list_named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 {
 	Datum *elements;
 	bool *nulls;
@@ -65,7 +66,10 @@ named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
 	return mask;
 }
 
-/* ERROR unless the row, which carries its own type, has the table's columns. */
+/*
+ * ERROR unless a row has the table's columns.  The type in its header counts, which
+ * may differ from the declared type of the argument.
+ */
 static void
 check_row_type(Relation rel, HeapTupleHeader header)
 {
@@ -90,7 +94,7 @@ check_row_type(Relation rel, HeapTupleHeader header)
 						errhint("Write ROW(...)::%s.", RelationGetRelationName(rel))));
 }
 
-/* Take the row apart; ERROR when it is NULL. */
+/* Set values and isnull from the first argument, a row. ERROR if it is NULL. */
 static void
 deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
 {
@@ -110,8 +114,9 @@ deform_row(FunctionCallInfo fcinfo, Relation rel, Datum *values, bool *isnull)
 	heap_deform_tuple(&tuple, RelationGetDescr(rel), values, isnull);
 }
 
+/* Return the mask of the columns that are not NULL. */
 static uint64
-non_null_columns(const ContimeTable *table, const bool *isnull)
+list_non_null_columns(const ContimeTable *table, const bool *isnull)
 {
 	uint64 mask = 0;
 
@@ -121,7 +126,7 @@ non_null_columns(const ContimeTable *table, const bool *isnull)
 	return mask;
 }
 
-/* ERROR unless a partition's row belongs there; INSERT has its own check. */
+/* ERROR if the table is a partition and the row does not belong to it, as for an INSERT. */
 static void
 check_partition(Relation rel, const Datum *values, const bool *isnull)
 {
@@ -144,9 +149,10 @@ check_partition(Relation rel, const Datum *values, const bool *isnull)
 	FreeExecutorState(estate);
 }
 
+/* Record one event of this kind. ERROR for a durable table, and while contime.at is set. */
 static void
-record(Relation rel, CtKind kind, const Datum *values, const bool *isnull, uint64 set_null,
-	   uint64 columns)
+record_event(Relation rel, CtKind kind, const Datum *values, const bool *isnull, uint64 set_null,
+			 uint64 columns)
 {
 	ContimeIngest *ingest = contime_ingest_begin(rel);
 
@@ -170,15 +176,15 @@ contime_event(PG_FUNCTION_ARGS)
 	rel = contime_open_argument(fcinfo, RowExclusiveLock);
 	table = contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
-	set_null = PG_ARGISNULL(1) ? 0 : named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
-	contime_check_privilege(rel, ACL_INSERT, non_null_columns(table, isnull) | set_null);
+	set_null = PG_ARGISNULL(1) ? 0 : list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
+	contime_check_privilege(rel, ACL_INSERT, list_non_null_columns(table, isnull) | set_null);
 	for (int i = 0; i < table->natts; i++)
 		if ((set_null & contime_bit_of(i + 1)) && !isnull[i])
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("column \"%s\" is in set_null but has a value",
 								   get_attname(table->relid, i + 1, false)),
 							errhint("Leave it NULL in the row, or take it out of set_null.")));
-	record(rel, CT_EVENT, values, isnull, set_null, 0);
+	record_event(rel, CT_EVENT, values, isnull, set_null, 0);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
@@ -199,17 +205,17 @@ contime_snapshot(PG_FUNCTION_ARGS)
 	deform_row(fcinfo, rel, values, isnull);
 	if (!PG_ARGISNULL(1))
 	{
-		columns = named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
+		columns = list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
 		if (columns == 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("columns of a snapshot must not be empty"),
 							errhint("Leave the argument out to state the whole row.")));
 	}
-	written = columns != 0 ? columns : contime_all_columns(table) & ~address_columns(table);
+	written = columns != 0 ? columns : contime_all_columns(table) & ~list_address_columns(table);
 	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
 		written |= contime_bit_of(table->schema->id_attr + 1);
 	contime_check_privilege(rel, ACL_UPDATE, written);
-	record(rel, CT_SNAPSHOT, values, isnull, 0, columns);
+	record_event(rel, CT_SNAPSHOT, values, isnull, 0, columns);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
@@ -226,7 +232,7 @@ contime_finish(PG_FUNCTION_ARGS)
 	(void) contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
 	contime_check_privilege(rel, ACL_DELETE, 0);
-	record(rel, CT_FINISH, values, isnull, 0, 0);
+	record_event(rel, CT_FINISH, values, isnull, 0, 0);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

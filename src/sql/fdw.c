@@ -13,6 +13,7 @@
 #include "executor/executor.h"
 
 PG_FUNCTION_INFO_V1(contime_fdw_handler);
+
 Datum
 contime_fdw_handler(PG_FUNCTION_ARGS)
 {

@@ -24,7 +24,7 @@ extern void contimeAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
 extern void contimeBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 									  List *fdw_private, int subplan_index, int eflags);
 
-/* COPY, and rows routed to a partition. */
+/* For COPY, and for rows that are routed to a partition. */
 extern void contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo);
 
 extern TupleTableSlot *contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo,
@@ -45,9 +45,9 @@ extern void contimeExecForeignTruncate(List *rels, DropBehavior behavior, bool r
 /* ---- fdw_scan.c -------------------------------------------------------------- */
 
 /*
- * What "now" is for a snapshot, so that all scans of a statement, and of the
- * stable functions it calls, agree.  Lives in the memory of the first
- * executor that asks.
+ * The instant that is "now" for a PostgreSQL snapshot.  All scans of a statement,
+ * and of the stable functions that it calls, use the same snapshot and so the same
+ * instant.  Allocated in the query context of the executor that first needs it.
  */
 typedef struct Now
 {
@@ -57,40 +57,41 @@ typedef struct Now
 	int64 instant;
 } Now;
 
-/* The values a key column is bound to: one, unless an array was given. */
+/* The values that a key column is bound to; more than one if the clause has an array. */
 typedef struct KeyValues
 {
-	Oid type; /* of the column, no domain */
+	Oid type; /* the column's type, or the base type of its domain */
 	Oid collation;
-	Datum *values; /* no NULLs, no doubles */
+	Datum *values; /* without NULLs and duplicates */
 	int n;
-	int at; /* the one being read */
+	int at; /* index of the value that is being read */
 } KeyValues;
 
-/* What the processes of a parallel scan share. */
+/* Shared memory of a parallel scan. */
 typedef struct FdwShare
 {
 	pg_atomic_uint32 next; /* see contime_scan_share() */
-	int64 now;             /* when no instant is bound */
+	int64 now;             /* the instant to read if none is bound */
 } FdwShare;
 
+/* A scan's state (fdw_state). */
 typedef struct FdwScan
 {
-	FdwShare *share;         /* NULL: all keys are ours */
-	ContimeReferences *held; /* to the event tables, until there is: */
-	ContimeScan *scan;       /* NULL until the first row is asked for */
-	MemoryContext context;   /* of the values that are bound */
-	bool bound;              /* the instants and the key are evaluated */
+	FdwShare *share;         /* NULL unless the scan is parallel */
+	ContimeReferences *held; /* references to the event tables; NULL once `scan` owns them */
+	ContimeScan *scan;       /* NULL before the first row is requested */
+	MemoryContext context;   /* of the bound values */
+	bool bound;              /* the bound values are evaluated */
 	ContimeBinding binding;
-	List *exprs; /* ExprStates: instants, then the key */
-	int nkeys;   /* 0: all keys are read */
+	List *exprs; /* ExprStates: instants, then key values */
+	int nkeys;   /* bound key columns; 0 if all keys are read */
 	KeyValues *keys;
 	Oid time_type;
-	bool travels; /* no instant is bound, and contime.at is set */
-	int64 now;    /* when no instant is bound */
+	bool travels; /* no instant is bound, and contime.at applies */
+	int64 now;    /* the instant to read if none is bound */
 	int64 *instants;
 	int ninstants;
-	int capacity; /* of instants */
+	int capacity; /* of `instants` */
 } FdwScan;
 
 extern void contimeBeginForeignScan(ForeignScanState *node, int eflags);

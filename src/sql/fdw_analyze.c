@@ -1,6 +1,6 @@
 /*
  * fdw_analyze.c
- *	  ANALYZE of a continuous table: a sample of its rows now.
+ *	  ANALYZE of a continuous table: a sample of its rows at "now".
  */
 #include "postgres.h"
 
@@ -14,6 +14,13 @@
 #include "utils/sampling.h"
 #include "utils/snapmgr.h"
 
+/*
+ * The callback of ANALYZE that takes a random sample of at most targrows rows.
+ *
+ * All rows are at the same instant, but a table has rows at every instant.  So each
+ * sampled row gets a time of its own, and the statistics say that the time column
+ * is unique.
+ */
 static int
 acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, double *totalrows,
 					double *totaldeadrows)
@@ -23,7 +30,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, dou
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	int64 now = contime_now(table);
 	ReservoirStateData sampler;
-	double skip = -1; /* rows not to be sampled; -1: not known yet */
+	double skip = -1; /* rows to skip before the next sampled one; below 0: to be drawn */
 	double seen = 0;
 	int sampled = 0;
 

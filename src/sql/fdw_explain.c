@@ -1,6 +1,6 @@
 /*
  * fdw_explain.c
- *	  What EXPLAIN says of a scan: the instants and the key that are bound.
+ *	  EXPLAIN of a scan: its instants, its key values, and where it reads events.
  */
 #include "postgres.h"
 
@@ -17,12 +17,15 @@
 #include "utils/ruleutils.h"
 
 /*
- * A parameter that comes from a nested loop or a subplan's caller is shown as
- * a number, unless the plan nodes above are known.  Core keeps that chain and
- * does not hand it over, so it is found again here.
+ * An instant may be a parameter set by a nested loop or by the caller of a subplan.
+ * Core's deparser shows the parameter's expression if it knows the plan nodes above
+ * the scan; otherwise it shows a number.  Core's EXPLAIN has the list of these nodes
+ * but does not pass it to the wrapper, so find_ancestors() finds them again.
  */
+
+/* Return the child plans of a node. */
 static List *
-plan_children(const Plan *plan)
+list_plan_children(const Plan *plan)
 {
 	List *children = NIL;
 
@@ -39,13 +42,15 @@ plan_children(const Plan *plan)
 	return children;
 }
 
+/* The plan node that calls a subplan. */
 typedef struct Caller
 {
-	int plan_id; /* of the subplan called */
-	SubPlan *subplan;
-	Plan *plan; /* the node whose expressions call it */
+	int plan_id;      /* of the subplan */
+	SubPlan *subplan; /* the expression that calls it */
+	Plan *plan;       /* the node with that expression */
 } Caller;
 
+/* Tree walker: true if an expression calls the subplan; sets caller->subplan. */
 static bool
 calls_subplan(Node *node, void *context)
 {
@@ -61,6 +66,7 @@ calls_subplan(Node *node, void *context)
 	return expression_tree_walker(node, calls_subplan, context);
 }
 
+/* Find the node in a plan tree that calls the subplan. Returns false if there is none. */
 static bool
 find_caller(Plan *plan, Caller *caller)
 {
@@ -72,7 +78,7 @@ find_caller(Plan *plan, Caller *caller)
 		caller->plan = plan;
 		return true;
 	}
-	foreach(lc, plan_children(plan))
+	foreach(lc, list_plan_children(plan))
 	{
 		if (find_caller(lfirst(lc), caller))
 			return true;
@@ -80,7 +86,7 @@ find_caller(Plan *plan, Caller *caller)
 	return false;
 }
 
-/* Find the chain from `plan`, nearest first, to `root`, where it ends. */
+/* Set *chain to the nodes above `plan` up to `root`, nearest first. False: plan is not in root. */
 static bool
 find_chain(Plan *root, const Plan *plan, List **chain)
 {
@@ -88,7 +94,7 @@ find_chain(Plan *root, const Plan *plan, List **chain)
 
 	if (root == plan)
 		return true;
-	foreach(lc, plan_children(root))
+	foreach(lc, list_plan_children(root))
 	{
 		if (find_chain(lfirst(lc), plan, chain))
 		{
@@ -99,6 +105,10 @@ find_chain(Plan *root, const Plan *plan, List **chain)
 	return false;
 }
 
+/*
+ * Return the ancestors of a plan node, nearest first, as EXPLAIN has them: plan nodes,
+ * and the SubPlan expressions between a subplan and its caller.
+ */
 static List *
 find_ancestors(PlannedStmt *stmt, const Plan *plan)
 {

@@ -1,12 +1,13 @@
 /*
  * fdw_modify.c
- *	  INSERT, COPY and TRUNCATE of continuous tables, as the executor calls them.
+ *	  The wrapper's callbacks for INSERT, COPY and TRUNCATE.
  *
  *	  INSERT, COPY	rows ──► write/ingest.c, in batches
  *
- * A row that is inserted is an event.  It is visible to later commands, so
- * batches are flushed as soon as the executor hands them over; only COPY
- * without triggers, where nothing can look in between, collects them here.
+ * An inserted row is an event.  Later commands of the transaction must see it, so
+ * the rows that the executor passes in one call are written before the call
+ * returns.  Only COPY without triggers collects rows across calls: no command can
+ * run between its rows.
  */
 #include "postgres.h"
 
@@ -21,18 +22,19 @@
 
 #include "executor/executor.h"
 
-/* Rows the executor collects before it hands them over, and COPY here. */
+/* Rows that the executor passes in a call, and rows that COPY collects, at most. */
 #define BATCH_ROWS 1000
 
+/* The state of an INSERT or COPY into one table (ri_FdwState). */
 typedef struct FdwModify
 {
 	ContimeIngest *ingest;
 	AttrNumber time_attno;
-	bool stamp;   /* a NULL time takes the clock */
+	bool stamp;   /* a NULL time is replaced by the current time */
 	bool clock;   /* the time column is a timestamptz */
-	bool single;  /* at most one row comes */
-	bool collect; /* COPY: flush every BATCH_ROWS */
-	int pending;  /* rows not flushed */
+	bool single;  /* the INSERT has at most one row */
+	bool collect; /* COPY: write rows only when BATCH_ROWS are collected */
+	int pending;  /* rows that are not written yet */
 } FdwModify;
 
 static FdwModify *
@@ -86,7 +88,7 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 {
 	FdwModify *state = begin_modify(rinfo);
 
-	/* Only COPY has no plan. Its events must give their time. */
+	/* Only COPY has no plan.  A row of COPY must have a time: it may be old data. */
 	if (mtstate->ps.plan == NULL)
 	{
 		state->stamp = false;
@@ -94,7 +96,10 @@ contimeBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	}
 }
 
-/* Stamp a row here if RETURNING, a trigger or a policy will see it. */
+/*
+ * Set a NULL time to the current time now if RETURNING, a trigger or a policy will
+ * read the row.  Otherwise contime_ingest_row() does it.
+ */
 static void
 stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
@@ -114,8 +119,9 @@ stamp_row(FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 }
 
 /*
- * Check what core checks for its own tables only: the policies of a parent,
- * and that a row belongs to the partition, unless it was routed there.
+ * Make the checks that core makes only for ordinary tables: the policies of a
+ * partitioned parent, and that a row belongs to the partition.  A row that was
+ * routed to the partition belongs to it, unless a trigger has changed the row.
  */
 static void
 check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)

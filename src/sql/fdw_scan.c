@@ -1,10 +1,10 @@
 /*
  * fdw_scan.c
- *	  Scans of continuous tables, as the executor calls them.
+ *	  The wrapper's callbacks for SELECT.
  *
  *	  SELECT	plan/ ──► ForeignScan ──► instants and key ──► read/scan.c
  *
- * Not here: what may be bound (plan/), what a snapshot sees (mvcc/visible.c).
+ * Not here: the choice of a binding (plan/), visibility (mvcc/visible.c).
  */
 #include "postgres.h"
 
@@ -24,6 +24,7 @@
 
 static Now *nows = NULL;
 
+/* Remove a Now from the list, when the executor's memory is freed. */
 static void
 forget_now(void *arg)
 {
@@ -35,8 +36,12 @@ forget_now(void *arg)
 		*link = (*link)->next;
 }
 
+/*
+ * Return "now" for the executor's snapshot.  The first call for a snapshot reads the
+ * clock; later calls return the same instant.
+ */
 static int64
-latched_now(EState *estate, const ContimeTable *table)
+get_now(EState *estate, const ContimeTable *table)
 {
 	MemoryContextCallback *callback;
 	Now *now;
@@ -93,10 +98,7 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	state->capacity = 4;
 	state->instants = palloc(state->capacity * sizeof(int64));
 
-	/*
-	 * References are held from here on, as core does for its own tables: rows
-	 * may be asked for much later.
-	 */
+	/* Core locks a table from here on, too, although the first row may be read much later. */
 	state->held = contime_references_begin(table);
 	node->fdw_state = state;
 }
@@ -129,8 +131,8 @@ add_instants(FdwScan *state, ArrayType *array, Oid time_type)
 }
 
 /*
- * A value of a type that plan/binding.c accepts for a key, as the key's; false if it
- * does not fit, so that no key equals it.
+ * Convert *value to the key's type; match.c accepted its type for the key.  Returns
+ * false if the value is out of range, so that no key equals it.
  */
 static bool
 convert_key(Datum *value, Oid from, Oid to)
@@ -140,6 +142,7 @@ convert_key(Datum *value, Oid from, Oid to)
 	return contime_convert_integer(value, from, to);
 }
 
+/* Argument of compare_key_values(). */
 typedef struct KeyOrder
 {
 	FmgrInfo *compare;
@@ -155,7 +158,7 @@ compare_key_values(const void *a, const void *b, void *arg)
 										   *(const Datum *) b));
 }
 
-/* Take a key column's values from an array. */
+/* Set a key column's values to the distinct, non-NULL elements of an array. */
 static void
 set_keys(KeyValues *key, ArrayType *array, Oid from)
 {
@@ -182,9 +185,9 @@ set_keys(KeyValues *key, ArrayType *array, Oid from)
 	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
 }
 
-/* Evaluate the i'th expression that is bound. */
+/* Evaluate the i'th bound expression: add its instants, or set the values of its key column. */
 static void
-evaluate(FdwScan *state, int i, ExprContext *econtext)
+evaluate_binding(FdwScan *state, int i, ExprContext *econtext)
 {
 	int key = i - state->binding.ninstants;
 	bool array = list_nth_int(state->binding.arrays, i);
@@ -214,7 +217,7 @@ evaluate(FdwScan *state, int i, ExprContext *econtext)
 	}
 }
 
-/* Bind the key combination that is read now. */
+/* Restart the scan with the current combination of key values. */
 static void
 bind_key_values(FdwScan *state)
 {
@@ -233,7 +236,7 @@ bind_key_values(FdwScan *state)
 					  state->nkeys > 0 && ninstants > 0 ? values : NULL, nulls);
 }
 
-/* Step to the next combination of key values; false after the last. */
+/* Step to the next combination of key values. Returns false after the last one. */
 static bool
 next_key(FdwScan *state)
 {
@@ -246,7 +249,7 @@ next_key(FdwScan *state)
 	return false;
 }
 
-/* Evaluate the binding, and bind the scan. */
+/* Evaluate the bound expressions, and restart the scan with their values. */
 static void
 bind_scan(ForeignScanState *node, FdwScan *state)
 {
@@ -258,13 +261,13 @@ bind_scan(ForeignScanState *node, FdwScan *state)
 	if (state->binding.ninstants == 0)
 		add_instant(state, state->now);
 	for (int i = 0; i < list_length(state->exprs); i++)
-		evaluate(state, i, node->ss.ps.ps_ExprContext);
+		evaluate_binding(state, i, node->ss.ps.ps_ExprContext);
 	bind_key_values(state);
 	state->bound = true;
 	MemoryContextSwitchTo(caller);
 }
 
-/* Begin the scan when a row is first asked for: many scans never are. */
+/* Begin the scan. Called for the first row: the executor never reads some scans. */
 static void
 begin_scan(ForeignScanState *node, FdwScan *state)
 {
@@ -274,7 +277,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
 	state->scan = contime_scan_begin(rel, estate->es_snapshot, state->held);
-	state->held = NULL; /* the scan's, now */
+	state->held = NULL; /* the scan owns them now */
 	if (state->share)
 		contime_scan_share(state->scan, &state->share->next);
 	state->context =
@@ -290,7 +293,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	}
 	if (state->binding.ninstants == 0 && !state->travels)
 	{
-		state->now = state->share ? state->share->now : latched_now(estate, table);
+		state->now = state->share ? state->share->now : get_now(estate, table);
 		contime_scan_look_until(state->scan, state->now);
 	}
 	MemoryContextSwitchTo(caller);
@@ -338,8 +341,8 @@ contimeEndForeignScan(ForeignScanState *node)
 
 /* ---- parallel scans ---------------------------------------------------------------
  *
- * All keys at the same instants by several processes: they share the number of
- * the next partition of the keys, and what is "now".
+ * Several processes read all keys at the same instants.  They share the number of the
+ * partition to read next, and the instant that is "now".
  */
 
 Size
@@ -357,7 +360,7 @@ contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, v
 	pg_atomic_init_u32(&state->share->next, 0);
 	if (state->binding.ninstants == 0)
 		state->share->now =
-			latched_now(node->ss.ps.state, contime_table(node->ss.ss_currentRelation));
+			get_now(node->ss.ps.state, contime_table(node->ss.ss_currentRelation));
 }
 
 void

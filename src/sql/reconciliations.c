@@ -1,6 +1,6 @@
 /*
  * reconciliations.c
- *	  contime.reconciliations(): the notices of a table that are left.
+ *	  contime.reconciliations(): the notices of a table that are still in the ring.
  */
 #include "postgres.h"
 
@@ -18,17 +18,18 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(contime_reconciliations);
-/* The result of reconciliations(), while rows are added. */
+
+/* The result of a call of reconciliations(). */
 typedef struct Reconciliations
 {
 	ReturnSetInfo *rsinfo;
-	TupleDesc row; /* of the table */
-	TypeCacheEntry *range;
+	TupleDesc row;         /* row type of the table */
+	TypeCacheEntry *range; /* type of the second output column */
 } Reconciliations;
 
 /*
- * Add a row for a notice; without one, a row that says that earlier notices
- * are lost.
+ * Add a row to the result: a notice, or without one (NULL) the mark that all notices up
+ * to `seq` are lost.
  */
 static void
 put_reconciliation(const Reconciliations *result, const ContimeTable *table, uint64 seq,
@@ -61,9 +62,9 @@ put_reconciliation(const Reconciliations *result, const ContimeTable *table, uin
 }
 
 /*
- * Add the notices of a table above a number, and before them a row if some are
- * lost: overwritten in the ring, or of an earlier life of the table or the
- * server.
+ * Add the table's notices with a number greater than `since` to the result.  If some of
+ * these are lost, a row that says so is first.  Notices are lost when the ring has
+ * overwritten them, and when the table was truncated or the server restarted.
  */
 static void
 put_reconciliations(const Reconciliations *result, const ContimeTable *table, ContimeGeneration *g,
@@ -109,7 +110,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 											  : "contime.reconciliations_tick()");
 	result.range = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
 
-	/* Changes of a durable table are known only while it is in memory. */
+	/* A durable table has notices only while a cache is in memory. */
 	contime_source_check(table);
 	g = table->source ? contime_cache_watched(table, &partial) : contime_generation(table->relid);
 	if (PG_ARGISNULL(1))

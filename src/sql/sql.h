@@ -1,6 +1,6 @@
 /*
  * sql.h
- *	  What SQL calls: the foreign data wrapper, and functions.
+ *	  The room with the C functions that SQL calls: the wrapper's callbacks, SQL functions.
  *
  *	  args.c             arguments of functions that take a continuous table
  *	  event_functions.c  event(), snapshot(), finish()
@@ -26,23 +26,41 @@
 /* ---- args.c ------------------------------------------------------------------ */
 
 /*
- * The continuous table whose row type the first argument has.  Where rows of
- * that type are to be returned, ERROR unless it is the row type itself.
+ * ERROR 42809 unless the first argument has the row type of a
+ * continuous table.  For functions that return rows of that type: a domain over
+ * the row type is an ERROR, too.
  */
 extern void contime_check_argument(FunctionCallInfo fcinfo);
+
+/* Open the table whose row type the first argument has; the same ERROR, but for domains. */
 extern Relation contime_open_argument(FunctionCallInfo fcinfo, LOCKMODE mode);
 
-/* ERROR without the privilege on the table, or on every column of the mask. */
+/*
+ * ERROR 42501 if the current user has the privilege neither on
+ * the table nor on every column of the mask.  Without columns, the privilege on the
+ * table is needed.
+ */
 extern void contime_check_privilege(Relation rel, AclMode mode, uint64 columns);
+
+/* The mask of all columns that are not dropped. */
 extern uint64 contime_all_columns(const ContimeTable *table);
 
-/* An argument as a value of the single key column; false: there is no such key. */
+/*
+ * Set *key to an argument as a value of the single key column.  Returns false if no
+ * key can have that value.  ERROR 0A000 if the table has several key columns, 42804
+ * if there is no implicit cast to the key's type.  A cast or an input function runs
+ * as the table's owner.
+ */
 extern bool contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table,
 								 Datum *key);
 
-/* ERROR when the table's time is of another type; `other` is the function for that. */
+/*
+ * ERROR 42804 if the table's time column is of another type.  The hint
+ * names `other`, the function for that type.
+ */
 extern void contime_check_clock(const ContimeTable *table, Oid type, const char *other);
 
+/* The bit of a column in a mask of columns. */
 extern uint64 contime_bit_of(AttrNumber attno);
 
 #endif /* CONTIME_SQL_H */

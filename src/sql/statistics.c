@@ -19,7 +19,8 @@
 
 PG_FUNCTION_INFO_V1(contime_table_stats);
 PG_FUNCTION_INFO_V1(contime_worker_stats);
-/* Labels and sizes of the batches of recent events. */
+
+/* Copies of a store's batches of recent events. */
 typedef struct Batches
 {
 	CtBatch *batch;
@@ -27,7 +28,10 @@ typedef struct Batches
 	int capacity;
 } Batches;
 
-/* Copy a store's batches under the lock, again with more room if need be. */
+/*
+ * Copy a store's batches and counters under the partition's lock.  Memory cannot be
+ * allocated under the lock: if the batches do not fit, repeat with a larger array.
+ */
 static void
 copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches, CtStats *stats)
 {
@@ -61,7 +65,7 @@ copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches
 	} while (!complete);
 }
 
-/* Add up a generation's partitions; recent: what the snapshot sees. */
+/* Set *sum to the counters of all partitions. Of recent events, count those the view sees. */
 static void
 sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 {
@@ -77,7 +81,10 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 		copy_batches(&arena, p, &g->store[p], &batches, &stats);
 		for (int i = 0; i < batches.n; i++)
 		{
-			/* Batches hold what has not been decided; waiting events are seen. */
+			/*
+			 * A recent event is in a batch until its transaction has ended and
+			 * the worker has removed the batch.  The view sees all others.
+			 */
 			stats.recent -= batches.batch[i].count;
 			if (contime_view_sees(view, batches.batch[i].top, batches.batch[i].xid))
 				sum->recent += batches.batch[i].count;
@@ -95,10 +102,7 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 	pfree(batches.batch);
 }
 
-/*
- * True if the user may see the counters of a table: SELECT on it or on any
- * column, or pg_read_all_stats.
- */
+/* True if the user may read the table, a column of it, or all statistics. */
 static bool
 may_see_counters(Oid relid)
 {
@@ -109,6 +113,7 @@ may_see_counters(Oid relid)
 		   pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
+/* Names of cache states in contime.tables. */
 static const char *const cache_states[] = {
 	[CONTIME_CACHE_WANTED] = "wanted",
 	[CONTIME_CACHE_LOADING] = "loading",
@@ -146,8 +151,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 			continue;
 
 		/*
-		 * A TRUNCATE that commits meanwhile puts another generation in force:
-		 * show the table once.
+		 * If a TRUNCATE commits during this loop, the table's next generation is
+		 * valid, too.  Show the table once.
 		 */
 		if (list_member_oid(shown, g->relation))
 			continue;
@@ -177,7 +182,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* No rows for other roles than members of pg_read_all_stats. */
+/* contime.workers: a row for each partition; no rows unless the user may read all statistics. */
 Datum
 contime_worker_stats(PG_FUNCTION_ARGS)
 {

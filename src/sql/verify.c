@@ -1,12 +1,12 @@
 /*
  * verify.c
- *	  contime.verify(): does a durable table's memory hold what its event tables do?
+ *	  contime.verify(): compare a durable table's cache with its event tables.
  *
- * Every event that the caller's snapshot sees is read twice, once wherever
- * reads find it and once from the heap, and the sums of their hashes are
- * compared: the order in which they come does not matter, how often does.  Of a
- * cache that has not all keys, or not all rows (durable/oversize.c), those keys
- * are compared that it has.
+ * Every event that the caller's snapshot sees is read twice: once as any read does,
+ * and once from the event tables.  The sums of the events' hashes are compared.  A
+ * sum does not depend on the order of the events, but on how often each occurs.
+ * If the cache is partial, or lacks rows that are too large (store/oversize.c), only
+ * the keys that it has completely are compared.
  */
 #include "postgres.h"
 
@@ -26,7 +26,8 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(contime_verify);
-/* Events in any order. */
+
+/* A sum over events, in any order. */
 typedef struct Sum
 {
 	uint64 events;
@@ -34,6 +35,7 @@ typedef struct Sum
 	const char *where;
 } Sum;
 
+/* Add an event to a sum. `image` is working memory. */
 static void
 add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot,
 		  const ContimeRawEvent *told, StringInfo image)
@@ -56,19 +58,19 @@ add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot,
 	sum->hash[1] += hash.high64;
 }
 
-/* One of the two sides that are compared. */
+/* One of the two reads. */
 typedef struct Side
 {
 	const ContimeTable *table;
 	ContimeScan *scan;
 	TupleTableSlot *slot;
-	MemoryContext context; /* of an event */
+	MemoryContext context; /* reset after each event */
 	StringInfoData image;
 	Sum sum;
 } Side;
 
 static Side
-side_begin(Relation rel, bool from_heap)
+begin_side(Relation rel, bool from_heap)
 {
 	Side side = {.table = contime_table(rel)};
 
@@ -82,9 +84,9 @@ side_begin(Relation rel, bool from_heap)
 	return side;
 }
 
-/* Add up the events of a key, or (NULL) of all keys. */
+/* Add the events of a key, or of all keys if `keys` is NULL. */
 static void
-side_add(Side *side, const Datum *keys)
+add_to_side(Side *side, const Datum *keys)
 {
 	static const bool notnull[INDEX_MAX_KEYS] = {0};
 	MemoryContext caller;
@@ -102,7 +104,7 @@ side_add(Side *side, const Datum *keys)
 }
 
 static Sum
-side_end(Side *side)
+end_side(Side *side)
 {
 	side->sum.where = contime_scan_where(side->scan);
 	contime_scan_end(side->scan);
@@ -111,13 +113,13 @@ side_end(Side *side)
 	return side->sum;
 }
 
-/* Add up all keys; for a partial cache, those that it has. */
+/* Set *memory and *heap to the sums over all keys that the cache has completely. */
 static void
-add_up(Relation rel, Sum *memory, Sum *heap)
+sum_event_values(Relation rel, Sum *memory, Sum *heap)
 {
 	ContimeGeneration *g = contime_generation(RelationGetRelid(rel));
-	Side one = side_begin(rel, false);
-	Side other = side_begin(rel, true);
+	Side one = begin_side(rel, false);
+	Side other = begin_side(rel, true);
 	Datum keys[INDEX_MAX_KEYS];
 	ContimeKey key;
 	int partition = 0;
@@ -131,22 +133,19 @@ add_up(Relation rel, Sum *memory, Sum *heap)
 			if (contime_oversize_key(g, &key))
 				continue;
 			contime_decode_keys(one.table, &key, keys);
-			side_add(&one, keys);
-			side_add(&other, keys);
+			add_to_side(&one, keys);
+			add_to_side(&other, keys);
 		}
 	else
 	{
-		side_add(&one, NULL);
-		side_add(&other, NULL);
+		add_to_side(&one, NULL);
+		add_to_side(&other, NULL);
 	}
-	*memory = side_end(&one);
-	*heap = side_end(&other);
+	*memory = end_side(&one);
+	*heap = end_side(&other);
 }
 
-/*
- * contime.verify(state regclass, OUT answered_from text, OUT events bigint,
- * OUT equal boolean)
- */
+/* contime.verify(state regclass, OUT answered_from text, OUT events bigint, OUT equal boolean) */
 Datum
 contime_verify(PG_FUNCTION_ARGS)
 {
@@ -169,7 +168,7 @@ contime_verify(PG_FUNCTION_ARGS)
 							   table->name),
 						errhint("Its events are in memory only.")));
 	contime_source_check(table);
-	add_up(rel, &memory, &heap);
+	sum_event_values(rel, &memory, &heap);
 	values[0] = CStringGetTextDatum(memory.where);
 	values[1] = Int64GetDatum((int64) heap.events);
 	values[2] = BoolGetDatum(memory.events == heap.events && memory.hash[0] == heap.hash[0] &&
