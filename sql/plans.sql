@@ -99,6 +99,15 @@ EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN account a ON a.at = o.pla
 EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01';
 EXPLAIN (COSTS OFF) SELECT count(*) FROM orders o JOIN ledger l ON l.id = o.account WHERE l.at = '2020-02-01' AND o.n = 1;
 
+-- An as-of join below a FULL JOIN, on either side: a reconciliation of two ledgers.
+CREATE TABLE statement (account int, placed_at timestamptz, amount int);
+INSERT INTO statement VALUES (1, '2020-01-10 01:00', 8002), (1, '2020-01-11', 1), (5000, '2020-01-10', 5);
+EXPLAIN (COSTS OFF) SELECT * FROM (orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at) FULL JOIN statement s ON s.account = a.id AND s.placed_at = a.at;
+SELECT o.n, a.at, a.balance, s.* FROM (orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at AND o.n IN (1, 3001)) FULL JOIN statement s ON s.account = a.id AND s.placed_at = a.at ORDER BY 1, 2, 4, 5;
+SELECT o.n, a.at, a.balance, s.* FROM statement s FULL JOIN (orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at AND o.n IN (1, 3001)) ON s.account = a.id AND s.placed_at = a.at ORDER BY 1, 2, 4, 5;
+SELECT s.*, a.at, a.balance, l.at, l.balance FROM (statement s LEFT JOIN account a ON a.id = s.account AND a.at = s.placed_at) FULL JOIN (statement t JOIN ledger l ON l.id = t.account AND l.at = t.placed_at) ON l.id = a.id AND l.at = a.at ORDER BY 1, 2, 6;
+DROP TABLE statement;
+
 -- Workers share the keys at an instant, and look up by joins; not in event tables.
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;

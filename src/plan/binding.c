@@ -611,9 +611,12 @@ find_prerequisites(PlannerInfo *root, List *joinlist, Relids self, Relids source
 			SpecialJoinInfo *sj = lfirst_node(SpecialJoinInfo, lc);
 			bool full = sj->jointype == JOIN_FULL;
 
+			/* Skip a join that may null the table itself: it applies above the table's scan. */
 			if (bms_overlap(self, sj->syn_righthand) ||
-				!(bms_overlap(result, sj->min_righthand) ||
-				  (full && bms_overlap(result, sj->min_lefthand))))
+				(full && bms_overlap(self, sj->syn_lefthand)))
+				continue;
+			if (!bms_overlap(result, sj->min_righthand) &&
+				!(full && bms_overlap(result, sj->min_lefthand)))
 				continue;
 			more = bms_add_members(more, sj->min_righthand);
 			if (sj->jointype == JOIN_SEMI)
