@@ -124,6 +124,54 @@ SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.tick WHERE id
 RESET contime.at;
 SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.clearance WHERE id = 1');
 
+-- ---- a time column that escapes: the instant of contime.at is the condition -----
+RESET ROLE;
+SET ROLE regress_guard;
+CREATE FUNCTION rows_of(int) RETURNS SETOF clearance LANGUAGE plpgsql STABLE AS 'BEGIN RETURN QUERY SELECT * FROM clearance WHERE id = $1; END';
+CREATE FUNCTION definer_rows_of(int) RETURNS SETOF clearance LANGUAGE plpgsql STABLE SECURITY DEFINER AS 'BEGIN RETURN QUERY SELECT * FROM travel.clearance WHERE id = $1; END';
+CREATE VIEW newest AS SELECT * FROM clearance ORDER BY id DESC LIMIT 2;
+SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
+SELECT * FROM newest;
+SELECT * FROM rows_of(1);
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM clearance WHERE id IN (1, 2);
+ROLLBACK;
+SET contime.at = '2020-01-15';
+SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
+SELECT * FROM newest;
+SELECT * FROM newest WHERE at = '2020-01-15';
+SELECT * FROM newest WHERE at = '2020-02-15';
+SELECT * FROM rows_of(1);
+EXPLAIN (COSTS OFF) SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
+PREPARE escaping AS SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE escaping;
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM clearance WHERE id IN (1, 2);
+FETCH 1 FROM c;
+SET LOCAL contime.at = '2020-02-15';
+FETCH ALL FROM c;
+EXECUTE escaping;
+COMMIT;
+EXECUTE escaping;
+-- The instant binds other tables; a condition on the time is still a condition.
+SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s JOIN clearance c USING (id, at);
+SELECT * FROM clearance WHERE at > '2020-01-01';
+-- A logical clock, a policy and a SECURITY DEFINER function are read in the present, and refused as without the setting.
+SELECT * FROM (SELECT * FROM tick LIMIT 2) s;
+SELECT * FROM definer_rows_of(1);
+-- A plan that was made under the setting is not run without it.
+RESET contime.at;
+EXECUTE escaping;
+EXPLAIN (COSTS OFF) EXECUTE escaping;
+RESET plan_cache_mode;
+DEALLOCATE escaping;
+SELECT * FROM rows_of(1);
+DROP FUNCTION rows_of, definer_rows_of;
+DROP VIEW newest;
+RESET ROLE;
+SET ROLE regress_traveller;
+
 -- Nothing is written while the session looks at the past, but by a SECURITY DEFINER function.
 RESET ROLE;
 SET ROLE regress_guard;

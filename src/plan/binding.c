@@ -12,6 +12,7 @@
  *
  *	  verdict        the instants come from
  *	  READ_NOW       "now", as no condition mentions the time column
+ *	  READ_TRAVEL    contime.at, without which the time column would escape
  *	  BOUND_VALUE    time = constant, parameter, initplan, stable expression
  *	  BOUND_JOIN     time = expression over other relations of this level
  *	  BOUND_SEMI     the same, from the right side of a semijoin
@@ -44,6 +45,7 @@
 
 #include "plan/plan.h"
 #include "plan/planner.h"
+#include "read/read.h"
 #include "table/table.h"
 
 #include "access/table.h"
@@ -274,10 +276,15 @@ is_insert_source(PlannerInfo *root)
 		   outer->jointree->quals == NULL && list_length(outer->jointree->fromlist) == 1;
 }
 
-/* Refuse an unbound table whose time column escapes (invariant 5). */
+/*
+ * Refuse an unbound table whose time column escapes (invariant 5).  While contime.at
+ * gives the instant, there is nothing to refuse: the plan then depends on the setting.
+ */
 static void
 check_escape(PlannerInfo *root, ContimeRel *crel)
 {
+	int64 instant;
+
 	if (find_time_uses(root, crel) == NULL || crel->top->relid == root->parse->resultRelation)
 		return;
 	if (root->query_level > 1 && !is_insert_source(root))
@@ -290,6 +297,8 @@ check_escape(PlannerInfo *root, ContimeRel *crel)
 		crel->verdict = REFUSED;
 		crel->reason = REASON_NESTED;
 	}
+	if (crel->verdict == REFUSED && contime_travels(crel->time_type, crel->present, &instant))
+		crel->verdict = READ_TRAVEL;
 }
 
 /* ---- classify ---------------------------------------------------------------- */

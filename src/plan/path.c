@@ -430,18 +430,26 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 	return result == value ? value : eval_const_expressions(root, result);
 }
 
+/* Flags of a plan: see ContimeBinding. */
+#define PLAN_FORBIDDEN 1
+#define PLAN_PRESENT 2
+#define PLAN_TRAVELS 4
+
 /*
  * Make the plan.  Its fdw_exprs are the instants, then the key values.  Its
  * fdw_private is a list of: which instants are arrays, which key values are arrays,
- * the types of the key values, a non-empty list if the plan must not be executed,
- * and whether the scan is in a policy.  contime_binding_of() reads it.
+ * the types of the key values, and the flags PLAN_.  contime_binding_of() reads it.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,
 					  List *clauses, Plan *outer_plan)
 {
 	ContimeRel *crel = rel->fdw_private;
-	bool bound = crel->verdict != READ_NOW && crel->verdict != DEFERRED;
+	bool bound = crel->verdict == BOUND_VALUE || crel->verdict == BOUND_JOIN ||
+				 crel->verdict == BOUND_SEMI;
+	bool forbidden = path->fdw_private != NIL;
+	int flags = (forbidden ? PLAN_FORBIDDEN : 0) | (crel->present ? PLAN_PRESENT : 0) |
+				(crel->verdict == READ_TRAVEL ? PLAN_TRAVELS : 0);
 	Match match;
 	List *exprs = NIL;
 	List *key_arrays = NIL;
@@ -452,7 +460,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	ListCell *lc2;
 
 	contime_match_clauses(root, crel, clauses, &match);
-	if (bound && (match.time_clause == NULL || path->fdw_private != NIL))
+	if (bound && (match.time_clause == NULL || forbidden))
 	{
 		crel->reason = REASON_JOIN;
 		contime_refuse(crel);
@@ -481,8 +489,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	}
 
 	return make_foreignscan(tlist, extract_actual_clauses(filters, false), rel->relid, exprs,
-							list_make5(match.arrays, key_arrays, key_types, path->fdw_private,
-									   makeBoolean(crel->present)),
+							list_make4(match.arrays, key_arrays, key_types, makeInteger(flags)),
 							NIL, extract_actual_clauses(checked, false), outer_plan);
 }
 
@@ -491,10 +498,12 @@ contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 {
 	List *arrays = linitial(plan->fdw_private);
 	List *key_arrays = lsecond(plan->fdw_private);
+	int flags = intVal(lfourth(plan->fdw_private));
 
 	binding->ninstants = list_length(arrays);
 	binding->arrays = list_concat_copy(arrays, key_arrays);
 	binding->key_types = lthird(plan->fdw_private);
-	binding->forbidden = lfourth(plan->fdw_private) != NIL;
-	binding->present = boolVal(llast(plan->fdw_private));
+	binding->forbidden = flags & PLAN_FORBIDDEN;
+	binding->present = flags & PLAN_PRESENT;
+	binding->travels = flags & PLAN_TRAVELS;
 }

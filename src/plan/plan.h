@@ -36,6 +36,7 @@ typedef struct ContimeBinding
 	List *key_types; /* OidList: types of the key values, or of their elements */
 	bool forbidden;  /* executing this plan raises an ERROR */
 	bool present;    /* the scan is in a policy, where contime.at does not apply */
+	bool travels;    /* the plan is right only while contime.at gives the instant */
 } ContimeBinding;
 
 /* ---- path.c ------------------------------------------------------------------ */

@@ -18,6 +18,7 @@ typedef enum Verdict
 {
 	PENDING,
 	READ_NOW,
+	READ_TRAVEL,
 	BOUND_VALUE,
 	BOUND_JOIN,
 	BOUND_SEMI,

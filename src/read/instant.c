@@ -29,22 +29,23 @@ contime_now(const ContimeTable *table)
 }
 
 bool
-contime_travels(const ContimeTable *table, bool present, int64 *instant)
+contime_travels(Oid time_type, bool present, int64 *instant)
 {
-	if (!contime_at_is_set || present || InLocalUserIdChange() ||
-		table->time_type != TIMESTAMPTZOID)
+	if (!contime_at_is_set || present || InLocalUserIdChange() || time_type != TIMESTAMPTZOID)
 		return false;
 	*instant = contime_at_instant;
 	return true;
 }
 
 const char *
-contime_unbound_instant(const ContimeTable *table, bool present)
+contime_unbound_instant(const ContimeTable *table, bool present, bool must_travel)
 {
 	int64 instant;
 
-	if (contime_travels(table, present, &instant))
+	if (contime_travels(table->time_type, present, &instant))
 		return "contime.at";
+	if (must_travel)
+		return "contime.at, which is not set";
 	return contime_at_is_set && table->time_type == TIMESTAMPTZOID
 			   ? "now (contime.at does not apply here)"
 			   : "now";

@@ -127,10 +127,14 @@ extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, Con
  * is set in *instant. present: the read is in a policy, to which contime.at
  * does not apply.
  */
-extern bool contime_travels(const ContimeTable *table, bool present, int64 *instant);
+extern bool contime_travels(Oid time_type, bool present, int64 *instant);
 
-/* What EXPLAIN shows as the instant of a read that names none. */
-extern const char *contime_unbound_instant(const ContimeTable *table, bool present);
+/*
+ * Return what EXPLAIN shows as the instant of a read that names none.  must_travel:
+ * the plan was made under contime.at and needs it.
+ */
+extern const char *contime_unbound_instant(const ContimeTable *table, bool present,
+										   bool must_travel);
 
 /*
  * ERROR 55000 if contime.require_instant forbids a read without a condition on

@@ -174,11 +174,12 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	}
 	if (keys.len > 0)
 		ExplainPropertyText("Key", keys.data, es);
-	ExplainPropertyText("Instant",
-						instants.len > 0    ? instants.data
-						: binding.forbidden ? "unknown"
-											: contime_unbound_instant(table, binding.present),
-						es);
+	if (binding.forbidden && instants.len == 0)
+		appendStringInfoString(&instants, "unknown");
+	if (instants.len == 0)
+		appendStringInfoString(&instants, contime_unbound_instant(table, binding.present,
+																  binding.travels));
+	ExplainPropertyText("Instant", instants.data, es);
 	if (state && state->scan && contime_scan_where(state->scan))
 		ExplainPropertyText("Events", contime_scan_where(state->scan), es);
 }

@@ -17,6 +17,7 @@
 
 #include "executor/executor.h"
 #include "lib/qunique.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -67,6 +68,21 @@ get_now(EState *estate, const ContimeTable *table)
 
 /* ---- SELECT ------------------------------------------------------------------ */
 
+/* A plan that depends on contime.at is executed without it. */
+static void
+refuse_present(const ContimeTable *table)
+{
+	const char *time = get_attname(table->relid, table->time_attno, false);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("\"%s\" of continuous table \"%s\" is read in a subquery, function or cursor without a condition on it",
+					time, table->name),
+			 errdetail("The statement was planned while contime.at was set, which does not apply now."),
+			 errhint("SET contime.at, add a condition such as %s = now(), or name the columns you need.",
+					 quote_identifier(time))));
+}
+
 void
 contimeBeginForeignScan(ForeignScanState *node, int eflags)
 {
@@ -91,7 +107,10 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	if (state->binding.ninstants == 0)
 	{
 		contime_check_unbound(table);
-		state->travels = contime_travels(table, state->binding.present, &state->now);
+		state->travels =
+			contime_travels(table->time_type, state->binding.present, &state->now);
+		if (state->binding.travels && !state->travels)
+			refuse_present(table);
 	}
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
