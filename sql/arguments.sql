@@ -56,6 +56,7 @@ CREATE VIEW calls AS SELECT replace(c, '$', r) AS call, c AS form FROM rows, (VA
     ('contime.series($, 1, now(), now(), ''1 day'')'), ('contime.series($, 1, now(), now(), ''0'')'), ('contime.series($, 1, ''-infinity'', now(), ''1 day'')'), ('contime.series($, 1, now(), now(), NULL)'), ('contime.series($, NULL, now(), now(), ''-1 day'')'),
     ('contime.series($, 1, ''294276-12-31'', ''294276-12-31 23:59'', ''1 year'')'), ('contime.series_tick($, ''k''::text, 1, 2, 0)'), ('contime.series_tick($, ''k''::text, 9223372036854775800, 9223372036854775807, 9)'),
     ('contime.since($, 1, now())'), ('contime.since($, NULL, NULL)'), ('contime.since_tick($, ''k''::text, 1)'),
+    ('contime.latest($)'), ('contime.latest($, 1)'), ('contime.latest($, NULL)'), ('contime.latest($, ''x''::text)'), ('contime.latest_tick($)'), ('contime.latest_tick($, ''k''::text)'),
     ('contime.events($, 1, now(), now())'), ('contime.events($, 1, now(), ''-infinity'')'), ('contime.events($, 1, ''-infinity'', ''infinity'')'), ('contime.events_tick($, ''k''::text, 1, NULL)'),
     ('contime.reconciliations($)'), ('contime.reconciliations($, NULL)'), ('contime.reconciliations($, -1)'), ('contime.reconciliations_tick($, 9223372036854775807)')) f (c);
 SELECT count(*) > 2000 AS many FROM calls;

@@ -78,6 +78,36 @@ REVOKE ALL ON FUNCTION contime.range_support(internal) FROM PUBLIC;
 REVOKE ALL ON FUNCTION contime.series_support(internal) FROM PUBLIC;
 REVOKE ALL ON FUNCTION contime.source_changed() FROM PUBLIC;
 
+-- ---- reading ----------------------------------------------------------------------
+
+CREATE FUNCTION contime.latest("table" anyelement)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'contime_latest'
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
+COMMENT ON FUNCTION contime.latest(anyelement) IS
+'the instant of the latest event of any key, also one in the future; NULL when there is none that is retained; reads every key; needs SELECT';
+
+CREATE FUNCTION contime.latest("table" anyelement, key anycompatible)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'contime_latest'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.latest(anyelement, anycompatible) IS
+'the instant of one key''s latest event, also one in the future; NULL when there is none that is retained; needs SELECT';
+
+CREATE FUNCTION contime.latest_tick("table" anyelement)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'contime_latest_tick'
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
+COMMENT ON FUNCTION contime.latest_tick(anyelement) IS
+'the tick of the latest event of any key; NULL when there is none that is retained; reads every key; needs SELECT';
+
+CREATE FUNCTION contime.latest_tick("table" anyelement, key anycompatible)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'contime_latest_tick'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.latest_tick(anyelement, anycompatible) IS
+'the tick of one key''s latest event; NULL when there is none that is retained; needs SELECT';
+
 -- ---- durable tables -----------------------------------------------------------------
 
 -- (Rows of tables that were dropped while the server ran without contime are left out.)

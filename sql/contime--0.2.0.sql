@@ -171,6 +171,34 @@ LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
 'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
 
+CREATE FUNCTION contime.latest("table" anyelement)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'contime_latest'
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
+COMMENT ON FUNCTION contime.latest(anyelement) IS
+'the instant of the latest event of any key, also one in the future; NULL when there is none that is retained; reads every key; needs SELECT';
+
+CREATE FUNCTION contime.latest("table" anyelement, key anycompatible)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'contime_latest'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.latest(anyelement, anycompatible) IS
+'the instant of one key''s latest event, also one in the future; NULL when there is none that is retained; needs SELECT';
+
+CREATE FUNCTION contime.latest_tick("table" anyelement)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'contime_latest_tick'
+LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
+COMMENT ON FUNCTION contime.latest_tick(anyelement) IS
+'the tick of the latest event of any key; NULL when there is none that is retained; reads every key; needs SELECT';
+
+CREATE FUNCTION contime.latest_tick("table" anyelement, key anycompatible)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'contime_latest_tick'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION contime.latest_tick(anyelement, anycompatible) IS
+'the tick of one key''s latest event; NULL when there is none that is retained; needs SELECT';
+
 CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'

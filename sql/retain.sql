@@ -102,6 +102,7 @@ SELECT * FROM contime.at_tick(NULL::game, 899);
 \echo :SQLSTATE
 SELECT * FROM contime.at_tick(NULL::game, 899, 1);
 \echo :SQLSTATE
+SELECT contime.latest_tick(NULL::game), contime.latest_tick(NULL::game, 1);
 SELECT * FROM contime.history_tick(NULL::game, 1, 899, 2000);
 \echo :SQLSTATE
 SELECT g.t, game.hp FROM generate_series(890, 910) g(t) JOIN game ON game.tick = g.t AND game.unit = 1;

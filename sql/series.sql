@@ -62,6 +62,41 @@ SELECT t, contime.since_tick(NULL::unit, 'a', t) FROM unnest('{5,10,19,20,29,30,
 INSERT INTO unit SELECT 'b', i, CASE WHEN i = 1 THEN -10 ELSE 0 END FROM generate_series(1, 3000) i;
 SELECT contime.since_tick(NULL::unit, 'b', 2999), contime.since_tick(NULL::unit, 'b', 0);
 
+-- ---- the latest event ----------------------------------------------------------------------------
+
+SELECT contime.latest(NULL::account), contime.latest(NULL::account, 2), contime.latest(NULL::account, 3), contime.latest_tick(NULL::unit), contime.latest_tick(NULL::unit, 'b');
+SELECT contime.latest(NULL::unit);
+SELECT contime.latest_tick(NULL::account, 1);
+SELECT contime.latest_tick(NULL::unit, 'x', 1);
+-- What was rolled back does not count, what this transaction wrote does; an event in the future, too.
+BEGIN;
+SAVEPOINT s;
+INSERT INTO unit VALUES ('b', 9000, 1);
+SELECT contime.latest_tick(NULL::unit), contime.latest_tick(NULL::unit, 'b');
+ROLLBACK TO s;
+INSERT INTO unit VALUES ('b', 4000, 1);
+SELECT contime.latest_tick(NULL::unit), contime.latest_tick(NULL::unit, 'b');
+INSERT INTO account VALUES (3, '2126-01-01', 1, NULL, NULL);
+SELECT contime.latest(NULL::account);
+ROLLBACK;
+SELECT contime.latest_tick(NULL::unit), contime.latest_tick(NULL::unit, 'b');
+CREATE FOREIGN TABLE nothing (name text OPTIONS (key 'true'), tick bigint OPTIONS (time 'true')) SERVER contime;
+SELECT contime.latest_tick(NULL::nothing), contime.latest_tick(NULL::nothing, 'a');
+DROP FOREIGN TABLE nothing;
+-- Of a durable table: rows that are deleted do not count.
+CREATE TABLE hit (name text, tick bigint, hp int);
+CREATE FOREIGN TABLE struck (name text OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), hp int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'hit');
+INSERT INTO hit VALUES ('a', 1, 1), ('a', 7, 1), ('b', 5, 1), ('a', 9, 1), ('a', 9, 2);
+SELECT contime.latest_tick(NULL::struck), contime.latest_tick(NULL::struck, 'a'), contime.latest_tick(NULL::struck, 'b');
+DELETE FROM hit WHERE tick = 9 AND hp = 1;
+SELECT contime.latest_tick(NULL::struck), contime.latest_tick(NULL::struck, 'a'), contime.latest_tick(NULL::struck, 'b');
+DELETE FROM hit WHERE tick IN (7, 9);
+SELECT contime.latest_tick(NULL::struck), contime.latest_tick(NULL::struck, 'a'), contime.latest_tick(NULL::struck, 'b');
+DELETE FROM hit;
+SELECT contime.latest_tick(NULL::struck), contime.latest_tick(NULL::struck, 'a');
+DROP FOREIGN TABLE struck;
+DROP TABLE hit;
+
 -- ---- events --------------------------------------------------------------------------------------
 
 SELECT kind, (event).*, columns FROM contime.events(NULL::account, 1, '-infinity', 'infinity');
@@ -92,6 +127,19 @@ COMMIT;
 CALL until('(SELECT recent = 0 FROM contime.tables WHERE "table" = ''told''::regclass)');
 SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 1, 0, 100);
 DROP FOREIGN TABLE told;
+-- What contime.events() gives, the functions that record events take: another table gets the same history.
+CREATE FOREIGN TABLE replica (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), balance numeric(18,2) OPTIONS (rule 'sum', initial '0'),
+    owner text, move bigint OPTIONS (event_id 'true')) SERVER contime;
+SELECT count(CASE kind
+    WHEN 'finish' THEN contime.finish(ROW((e.event).*)::replica)
+    WHEN 'snapshot' THEN contime.snapshot(ROW((e.event).*)::replica, columns => e.columns)
+    ELSE contime.event(ROW((e.event).*)::replica, set_null => CASE WHEN 'owner' = ANY(e.columns) AND (e.event).owner IS NULL THEN '{owner}' ELSE '{}' END::name[]) END)
+FROM contime.events(NULL::account, 1, '-infinity', 'infinity') e;
+SELECT count(*) FROM (SELECT kind, (event).*, columns FROM contime.events(NULL::account, 1, '-infinity', 'infinity')
+    EXCEPT SELECT kind, (event).*, columns FROM contime.events(NULL::replica, 1, '-infinity', 'infinity')) missing;
+SELECT contime.snapshot(ROW(1, '2026-01-01', 1, NULL, 1)::replica, columns => '{move}');
+SELECT contime.event(ROW(1, '2026-01-01', 1, NULL, NULL)::replica, set_null => '{move}');
+DROP FOREIGN TABLE replica;
 -- Own changes, and those of a rolled back savepoint.
 BEGIN;
 INSERT INTO account VALUES (2, '2026-01-01 12:00', 6, 'Cy', 11);

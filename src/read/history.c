@@ -214,6 +214,72 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 	return since.found;
 }
 
+/* ---- the latest event -------------------------------------------------------- */
+
+typedef struct Latest
+{
+	int64 until; /* the visit's position for contime_scan_visit(): no instant is retained later */
+	int64 at;    /* no event is later */
+	bool found;  /* there is an event at `at` */
+} Latest;
+
+/* Called for a visible event: one is enough. */
+static bool
+end_visit(void *arg, const CtRawEvent *event)
+{
+	return false;
+}
+
+/* Go back to the latest instant with a visible event that is not retracted. */
+static ContimeFoldResult
+find_latest(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+			int steps)
+{
+	Latest *latest = arg;
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
+
+	if (fill != CONTIME_FOLD_DONE)
+		return fill;
+	for (int n = 0; n < steps; n++)
+	{
+		int64 time = latest->at;
+
+		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
+			return CONTIME_FOLD_DONE;
+		latest->at = time;
+		latest->found =
+			!ct_timeline_visit(arena, store, timeline, time, time, plain, runs, end_visit, NULL);
+		if (latest->found || time == PG_INT64_MIN)
+			return CONTIME_FOLD_DONE;
+		latest->at = time - 1;
+	}
+	return CONTIME_FOLD_MORE;
+}
+
+bool
+contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 *instant)
+{
+	bool found = false;
+
+	if (!contime_scan_bind_range(scan, keys, keynulls, PG_INT64_MAX, PG_INT64_MAX))
+		return false;
+	while (contime_scan_next_key(scan))
+	{
+		Latest latest = {.until = PG_INT64_MAX, .at = PG_INT64_MAX};
+
+		while (contime_scan_visit(scan, find_latest, &latest, sizeof(latest)))
+			;
+		if (latest.found && (!found || latest.at > *instant))
+			*instant = latest.at;
+		found |= latest.found;
+	}
+
+	/* Older events may have been folded already, or not. */
+	return found && (scan->generation == NULL || *instant >= contime_retained(scan->generation));
+}
+
 /*
  * ---- raw events
  * ---------------------------------------------------------------

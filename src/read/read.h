@@ -113,6 +113,13 @@ extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool 
 							   int64 *instant);
 
 /*
+ * Set *instant to the latest instant of an event that the snapshot sees, of one key or
+ * (NULL) of all keys.  Returns false if there is none, or none that the table retains.
+ */
+extern bool contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+								int64 *instant);
+
+/*
  * Bind raw events of one key, or (NULL) of all keys, at the instants [from,
  * to].
  */

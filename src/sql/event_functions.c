@@ -34,9 +34,13 @@ list_address_columns(const ContimeTable *table)
 	return mask;
 }
 
-/* Return the mask of the state columns named in a name[]. Messages name the `argument`. */
+/*
+ * Return the mask of the state columns named in a name[].  Messages name the `argument`.
+ * If `with_event_id`, the event id may be named, and is left out of the mask.
+ */
 static uint64
-list_named_columns(const ContimeTable *table, ArrayType *names, const char *argument)
+list_named_columns(const ContimeTable *table, ArrayType *names, const char *argument,
+				   bool with_event_id)
 {
 	Datum *elements;
 	bool *nulls;
@@ -56,6 +60,8 @@ list_named_columns(const ContimeTable *table, ArrayType *names, const char *argu
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 							errmsg("column \"%s\" of continuous table \"%s\" does not exist", name,
 								   table->name)));
+		if (table->attr[attno - 1].event_id && with_event_id)
+			continue;
 		if (!table->attr[attno - 1].state || table->attr[attno - 1].event_id)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("column \"%s\" of continuous table \"%s\" is not a state column",
@@ -176,7 +182,7 @@ contime_event(PG_FUNCTION_ARGS)
 	rel = contime_open_argument(fcinfo, RowExclusiveLock);
 	table = contime_table(rel);
 	deform_row(fcinfo, rel, values, isnull);
-	set_null = PG_ARGISNULL(1) ? 0 : list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null");
+	set_null = PG_ARGISNULL(1) ? 0 : list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "set_null", false);
 	contime_check_privilege(rel, ACL_INSERT, list_non_null_columns(table, isnull) | set_null);
 	for (int i = 0; i < table->natts; i++)
 		if ((set_null & contime_bit_of(i + 1)) && !isnull[i])
@@ -205,7 +211,8 @@ contime_snapshot(PG_FUNCTION_ARGS)
 	deform_row(fcinfo, rel, values, isnull);
 	if (!PG_ARGISNULL(1))
 	{
-		columns = list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns");
+		/* contime.events() lists the event id among the columns of a snapshot. */
+		columns = list_named_columns(table, PG_GETARG_ARRAYTYPE_P(1), "columns", true);
 		if (columns == 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("columns of a snapshot must not be empty"),

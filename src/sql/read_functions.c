@@ -1,6 +1,6 @@
 /*
  * read_functions.c
- *	  The SQL functions that read: at, history, series, since, events.
+ *	  The SQL functions that read: at, history, series, since, latest, events.
  *
  *	  begin:  check the arguments and privileges, bind a scan
  *	  next:   return a row of the scan
@@ -32,6 +32,8 @@ PG_FUNCTION_INFO_V1(contime_at);
 PG_FUNCTION_INFO_V1(contime_history);
 PG_FUNCTION_INFO_V1(contime_series);
 PG_FUNCTION_INFO_V1(contime_since);
+PG_FUNCTION_INFO_V1(contime_latest);
+PG_FUNCTION_INFO_V1(contime_latest_tick);
 PG_FUNCTION_INFO_V1(contime_events);
 /*
  * How many instants of a series are bound at a time. The number grows, since
@@ -143,18 +145,25 @@ struct Read
 	bool last; /* the last of them are bound */
 };
 
+static Oid
+argument_type(FunctionCallInfo fcinfo, int argno)
+{
+	return get_fn_expr_argtype(fcinfo->flinfo, argno);
+}
+
 /*
- * Open the table of the first argument. key: number of the key's argument, or
- * -1. The clock follows from the type of another argument.
+ * Open the table of the first argument.  key: number of the key's argument, or -1.
+ * clock: the type of the function's instants.  ERROR if the table's clock is of the
+ * other type; the hint names `of_instants` or `of_ticks`.
  */
 static Subject
-open_subject(FunctionCallInfo fcinfo, int key, int clock, const char *of_instants,
+open_subject(FunctionCallInfo fcinfo, int key, Oid clock, const char *of_instants,
 			 const char *of_ticks)
 {
 	Subject subject = {.exists = true};
 
 	contime_check_argument(fcinfo);
-	subject.ticks = get_fn_expr_argtype(fcinfo->flinfo, clock) == INT8OID;
+	subject.ticks = clock == INT8OID;
 	subject.rel = contime_open_argument(fcinfo, AccessShareLock);
 	subject.table = contime_table(subject.rel);
 	contime_check_privilege(subject.rel, ACL_SELECT, contime_all_columns(subject.table));
@@ -293,7 +302,7 @@ begin_at(FunctionCallInfo fcinfo, Read *read)
 	bool by_key = PG_NARGS() > 2;
 	int64 instant;
 
-	read->subject = open_subject(fcinfo, by_key ? 2 : -1, 1, "contime.at()", "contime.at_tick()");
+	read->subject = open_subject(fcinfo, by_key ? 2 : -1, argument_type(fcinfo, 1), "contime.at()", "contime.at_tick()");
 	if (!read->subject.exists || PG_ARGISNULL(1))
 		return;
 	instant = PG_GETARG_INT64(1);
@@ -351,7 +360,7 @@ begin_history(FunctionCallInfo fcinfo, Read *read)
 	int64 to;
 
 	read->subject =
-		open_subject(fcinfo, by_key ? 1 : -1, start, "contime.history()", "contime.history_tick()");
+		open_subject(fcinfo, by_key ? 1 : -1, argument_type(fcinfo, start), "contime.history()", "contime.history_tick()");
 	if (PG_ARGISNULL(start) || PG_ARGISNULL(start + 1))
 		return;
 	from = PG_GETARG_INT64(start);
@@ -410,7 +419,7 @@ next_series(Read *read)
 static void
 begin_series(FunctionCallInfo fcinfo, Read *read)
 {
-	read->subject = open_subject(fcinfo, 1, 2, "contime.series()", "contime.series_tick()");
+	read->subject = open_subject(fcinfo, 1, argument_type(fcinfo, 2), "contime.series()", "contime.series_tick()");
 	if (!read->subject.exists || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		return;
 	read->steps = steps_begin(fcinfo, read->subject.ticks);
@@ -436,7 +445,7 @@ contime_series(PG_FUNCTION_ARGS)
 Datum
 contime_since(PG_FUNCTION_ARGS)
 {
-	Read read = {.subject = open_subject(fcinfo, 1, 2, "contime.since()", "contime.since_tick()")};
+	Read read = {.subject = open_subject(fcinfo, 1, argument_type(fcinfo, 2), "contime.since()", "contime.since_tick()")};
 	int64 instant = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
 	bool found = false;
 
@@ -449,6 +458,41 @@ contime_since(PG_FUNCTION_ARGS)
 	if (!found)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(instant);
+}
+
+/* ---- latest ------------------------------------------------------------------ */
+
+static Datum
+return_latest(FunctionCallInfo fcinfo, Oid clock)
+{
+	bool by_key = PG_NARGS() > 1;
+	Read read = {.subject = open_subject(fcinfo, by_key ? 1 : -1, clock, "contime.latest()",
+										 "contime.latest_tick()")};
+	int64 instant = 0;
+	bool found = false;
+
+	if (read.subject.exists)
+	{
+		begin_function_scan(&read);
+		found = contime_scan_latest(read.scan, by_key ? &read.subject.key : NULL, &nokey, &instant);
+	}
+	end_read(PointerGetDatum(&read));
+	if (!found)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(instant);
+}
+
+/* contime.latest, of one key or all: the instant of the latest event; NULL if there is none */
+Datum
+contime_latest(PG_FUNCTION_ARGS)
+{
+	return return_latest(fcinfo, TIMESTAMPTZOID);
+}
+
+Datum
+contime_latest_tick(PG_FUNCTION_ARGS)
+{
+	return return_latest(fcinfo, INT8OID);
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -500,7 +544,7 @@ begin_events(FunctionCallInfo fcinfo, Read *read)
 	int64 from;
 	int64 to;
 
-	read->subject = open_subject(fcinfo, 1, 2, "contime.events()", "contime.events_tick()");
+	read->subject = open_subject(fcinfo, 1, argument_type(fcinfo, 2), "contime.events()", "contime.events_tick()");
 	if (!read->subject.exists || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		return;
 	from = PG_GETARG_INT64(2);

@@ -9,7 +9,7 @@
  *	  fdw_scan.c         SELECT
  *	  fdw_explain.c      EXPLAIN
  *	  fdw.c              the table of callbacks
- *	  read_functions.c   at(), history(), series(), since(), events()
+ *	  read_functions.c   at(), history(), series(), since(), latest(), events()
  *	  reconciliations.c  reconciliations()
  *	  statistics.c       counters of tables and workers
  *	  verify.c           verify()

@@ -440,6 +440,18 @@ sub history_sql
 		"SELECT (state).at AS starts, during, $got_state FROM contime.history$tick(" . join(', ', "NULL::$name", $k // (), $from, $to) . ')', "$key, starts");
 }
 
+# The latest event of each key (of a table with one key column), and of all keys.
+sub latest_sql
+{
+	my ($t) = @_;
+	my ($name, $key) = ($t->{name}, $t->{key});
+	my $latest = $t->{time} eq 'bigint' ? 'contime.latest_tick' : 'contime.latest';
+	my ($want, $got) = ("SELECT 0 AS one, max(at) FROM ${name}_events", "SELECT 0 AS one, $latest(NULL::$name)");
+	return difference_sql($t, $want, $got, 'one') if @{ $t->{keys} } > 1 || chance(0.3);
+	return difference_sql($t, "SELECT $key, max(at) FROM ${name}_events GROUP BY $key",
+		"SELECT $key, $latest(NULL::$name, $key) FROM (SELECT DISTINCT $key FROM ${name}_events) k", $key);
+}
+
 # A comparison is { what, sql }.
 sub compare
 {
@@ -473,6 +485,7 @@ sub some_check
 	my $kind = rand();
 	return { what => 'now', sql => now_sql($t, $session) } if $kind < 0.15;
 	return { what => 'history', sql => history_sql($t, @{ $t->{keys} } == 1 && chance(0.6) ? int rand $t->{nkeys} : undef) } if $kind < 0.4 && has_histories($t);
+	return { what => 'latest', sql => latest_sql($t) } if $kind < 0.48;
 	return { what => 'slices', sql => slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4) };
 }
 
@@ -483,6 +496,7 @@ sub compare_all
 	my @instants = map { instant($t, $_) } 0 .. 29;
 	compare($session, $when, slices_sql($t, splice @instants, 0, 6)) while @instants;
 	compare($session, $when, now_sql($t, $session));
+	compare($session, $when, latest_sql($t));
 	if (has_histories($t))
 	{
 		compare($session, $when, history_sql($t, $_)) for undef, @{ $t->{keys} } == 1 ? 0 .. $t->{nkeys} - 1 : ();

@@ -19,6 +19,7 @@ SELECT set_eq(
           'contime.series(anyelement,anycompatible,timestamp with time zone,timestamp with time zone,interval)',
           'contime.series_tick(anyelement,anycompatible,bigint,bigint,bigint)',
           'contime.since(anyelement,anycompatible,timestamp with time zone)', 'contime.since_tick(anyelement,anycompatible,bigint)',
+          'contime.latest(anyelement)', 'contime.latest(anyelement,anycompatible)', 'contime.latest_tick(anyelement)', 'contime.latest_tick(anyelement,anycompatible)',
           'contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
           'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
           'contime.at_support(internal)', 'contime.range_support(internal)', 'contime.series_support(internal)',

@@ -41,6 +41,10 @@ contime.series                              ok      ok      ok      -       -   
 contime.series_tick                         ok      ok      ok      -       -       -       -       -       ok      -       -
 contime.since                               ok      ok      ok      -       -       -       -       -       ok      -       -
 contime.since_tick                          ok      ok      ok      -       -       -       -       -       ok      -       -
+contime.latest                              ok      ok      ok      -       -       -       -       -       ok      -       -
+contime.latest by key                       ok      ok      ok      -       -       -       -       -       ok      -       -
+contime.latest_tick                         ok      ok      ok      -       -       -       -       -       ok      -       -
+contime.latest_tick by key                  ok      ok      ok      -       -       -       -       -       ok      -       -
 contime.events                              ok      ok      ok      -       -       -       -       -       ok      -       -
 contime.events_tick                         ok      ok      ok      -       -       -       -       -       ok      -       -
 contime.reconciliations                     ok      ok      ok      -       -       -       -       -       ok      -       -
@@ -163,6 +167,10 @@ my %statement = (
 	'contime.series_tick' => [ 'SELECT * FROM contime.series_tick(NULL::frame, 1, 0, 5, 1)', 'function contime.series_tick(anyelement,anycompatible,bigint,bigint,bigint)' ],
 	'contime.since' => [ q{SELECT contime.since(NULL::account, 1, '2026-01-03')}, 'function contime.since(anyelement,anycompatible,timestamp with time zone)' ],
 	'contime.since_tick' => [ 'SELECT contime.since_tick(NULL::frame, 1, 3)', 'function contime.since_tick(anyelement,anycompatible,bigint)' ],
+	'contime.latest' => [ 'SELECT contime.latest(NULL::account)', 'function contime.latest(anyelement)' ],
+	'contime.latest by key' => [ 'SELECT contime.latest(NULL::account, 1)', 'function contime.latest(anyelement,anycompatible)' ],
+	'contime.latest_tick' => [ 'SELECT contime.latest_tick(NULL::frame)', 'function contime.latest_tick(anyelement)' ],
+	'contime.latest_tick by key' => [ 'SELECT contime.latest_tick(NULL::frame, 1)', 'function contime.latest_tick(anyelement,anycompatible)' ],
 	'contime.events' => [ "SELECT * FROM contime.events(NULL::account, 1, $instants)", 'function contime.events(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)' ],
 	'contime.events_tick' => [ 'SELECT * FROM contime.events_tick(NULL::frame, 1, 0, 5)', 'function contime.events_tick(anyelement,anycompatible,bigint,bigint)' ],
 	'contime.reconciliations' => [ 'SELECT * FROM contime.reconciliations(NULL::account)', 'function contime.reconciliations(anyelement,bigint)' ],
