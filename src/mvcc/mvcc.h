@@ -5,6 +5,7 @@
  *	  serializable.c  predicate locks of SERIALIZABLE transactions
  *	  xact.c          the status of transactions
  *	  visible.c       which recent events a snapshot sees
+ *	  key_lock.c      locks on keys, for SELECT FOR UPDATE
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -16,6 +17,7 @@
 #include "base/base.h"
 #include "engine/engine.h"
 
+#include "nodes/lockoptions.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
@@ -40,9 +42,10 @@ typedef struct ContimeView
 	bool overtaken; /* an invisible event waits for its duplicate: newer snapshots see it */
 	uint32 nunknown;
 	uint64 *unknown;        /* transactions to look up */
-	bool tracks;            /* of a serializable transaction: */
-	uint32 nunseen;         /* transactions whose events were met and not seen, in unseen[], */
-	uint32 unseen_capacity; /* most so many of them in unseen[] */
+	bool tracks;            /* serializable: report unseen[] to core */
+	bool refuses;           /* the keys are locked: ERROR 40001 if one of unseen[] committed */
+	uint32 nunseen;         /* transactions whose events were met and not seen, in unseen[]; */
+	uint32 unseen_capacity; /* those beyond its capacity are only counted */
 	uint64 *unseen;
 } ContimeView;
 
@@ -87,6 +90,22 @@ extern void contime_view_report(ContimeView *view, Relation rel);
 
 /* Does the snapshot see what this (sub)transaction wrote?  Not under a lock. */
 extern bool contime_view_sees(ContimeView *view, uint64 top, uint64 xid);
+
+/* ---- key_lock.c -------------------------------------------------------------- */
+
+/* The lanes of a table: keys of one lane are locked together. */
+#define CONTIME_KEY_LANES 1024
+
+/* The lane of a key, by its hash: 0 .. CONTIME_KEY_LANES - 1. */
+extern int contime_key_lane(uint64 hash);
+
+/*
+ * Lock the keys of a lane until the transaction ends.  Returns false if the policy is
+ * SKIP LOCKED and another transaction has a conflicting lock.  ERROR 55P03 if it is
+ * NOWAIT.
+ */
+extern bool contime_lock_lane(Oid relid, int lane, LockClauseStrength strength,
+							  LockWaitPolicy policy);
 
 /* ---- serializable.c ---------------------------------------------------------- */
 

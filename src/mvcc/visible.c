@@ -217,7 +217,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 				break;
 			case UNSEEN:
 				view->overtaken |= event->state == CT_WAITING;
-				if (view->tracks)
+				if (view->tracks || view->refuses)
 					note_unseen(view, event->xid);
 				break;
 			case HIDDEN:
@@ -226,11 +226,22 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		}
 		ref = event->next;
 	}
-	if (view->nunknown > 0 || (view->tracks && !note_entered(view, arena, store, timeline)))
+	if (view->nunknown > 0 ||
+		((view->tracks || view->refuses) && !note_entered(view, arena, store, timeline)))
 		return false;
 	if (view->runs.nextra > 0)
 		ct_timeline_merge(arena, store, timeline, &view->plain, &view->runs);
 	return true;
+}
+
+/* ERROR if a transaction that the snapshot does not see has committed: the key has changed. */
+static void
+refuse_unseen(const ContimeView *view, uint32 count)
+{
+	for (uint32 i = 0; i < count; i++)
+		if (contime_xact_status(view->unseen[i], view->unseen[i]) == CONTIME_XACT_COMMITTED)
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("could not serialize access due to concurrent update")));
 }
 
 /*
@@ -246,7 +257,10 @@ contime_view_report(ContimeView *view, Relation rel)
 		return;
 	qsort(view->unseen, count, sizeof(uint64), cmp_u64);
 	count = qunique(view->unseen, count, sizeof(uint64), cmp_u64);
-	contime_serializable_unseen(rel, view->snapshot, view->unseen, count);
+	if (view->refuses)
+		refuse_unseen(view, count);
+	if (view->tracks)
+		contime_serializable_unseen(rel, view->snapshot, view->unseen, count);
 	if (view->nunseen > view->unseen_capacity)
 	{
 		view->unseen_capacity = view->nunseen + view->nunseen / 2;

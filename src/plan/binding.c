@@ -55,6 +55,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "parser/analyze.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -813,6 +814,15 @@ contime_refuse(const ContimeRel *crel)
 							   crel->time_name),
 					 errhint("Compare \"%s\" by = with a value or a column that does not depend on the table, or use contime.%s().",
 							 crel->time_name, clock ? "at" : "at_tick")));
+			break;
+		case REASON_LOCK:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be applied to continuous table \"%s\" without a condition on its key",
+							LCS_asString(crel->lock_strength), crel->name),
+					 errdetail("Keys are locked before they are read."),
+					 errhint("Compare each key column by = with a value or a column of another table, or name other tables after %s OF.",
+							 LCS_asString(crel->lock_strength))));
 			break;
 		case REASON_SUBQUERY:
 		case REASON_NESTED:

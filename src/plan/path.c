@@ -26,6 +26,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
@@ -335,12 +336,26 @@ static bool
 binds_key(PlannerInfo *root, ContimeRel *crel, Relids outer)
 {
 	ParamPathInfo *param_info = get_baserel_parampathinfo(root, crel->rel, outer);
+	List *clauses = crel->rel->baserestrictinfo;
 	Match match;
 
-	contime_match_clauses(root, crel,
-						  list_concat_copy(crel->rel->baserestrictinfo, param_info->ppi_clauses),
-						  &match);
+	if (param_info != NULL)
+		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
+	contime_match_clauses(root, crel, clauses, &match);
 	return match.by_key;
+}
+
+/*
+ * Set the lock that FOR UPDATE or the like asks for.  As in postgres_fdw the scan takes
+ * it: the row that core would lock later has no identity of its own.
+ */
+static void
+set_lock(PlannerInfo *root, ContimeRel *crel)
+{
+	const PlanRowMark *mark = get_plan_rowmark(root->rowMarks, crel->rel->relid);
+
+	crel->lock_strength = mark ? mark->strength : LCS_NONE;
+	crel->lock_policy = mark ? mark->waitPolicy : LockWaitBlock;
 }
 
 /* ---- the callbacks ----------------------------------------------------------- */
@@ -397,7 +412,10 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	if (crel->top != rel)
 		crel->top->tuples = Max(crel->top->tuples - surplus, 1);
 
-	add_scan_path(root, crel, outer, forbidden || crel->verdict == BOUND_SEMI);
+	set_lock(root, crel);
+	add_scan_path(root, crel, outer,
+				  forbidden || crel->verdict == BOUND_SEMI ||
+					  (crel->lock_strength != LCS_NONE && !binds_key(root, crel, outer)));
 	if (forbidden)
 		return;
 
@@ -406,7 +424,8 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	if (crel->verdict == BOUND_SEMI)
 	{
 		outer = bms_union(outer, crel->source);
-		add_scan_path(root, crel, outer, false);
+		add_scan_path(root, crel, outer,
+					  crel->lock_strength != LCS_NONE && !binds_key(root, crel, outer));
 	}
 	foreach(lc, find_key_sources(root, crel))
 	{
@@ -438,7 +457,8 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 /*
  * Make the plan.  Its fdw_exprs are the instants, then the key values.  Its
  * fdw_private is a list of: which instants are arrays, which key values are arrays,
- * the types of the key values, and the flags PLAN_.  contime_binding_of() reads it.
+ * the types of the key values, and three integers: the flags PLAN_, the strength of the
+ * lock on the keys, the policy of waiting for it.  contime_binding_of() reads it.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,
@@ -456,10 +476,16 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	List *key_types = NIL;
 	List *filters = NIL;
 	List *checked = NIL;
+	List *options;
 	ListCell *lc;
 	ListCell *lc2;
 
 	contime_match_clauses(root, crel, clauses, &match);
+	if (crel->lock_strength != LCS_NONE && !match.by_key)
+	{
+		crel->reason = REASON_LOCK;
+		contime_refuse(crel);
+	}
 	if (bound && (match.time_clause == NULL || forbidden))
 	{
 		crel->reason = REASON_JOIN;
@@ -488,9 +514,10 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 			filters = lappend(filters, rinfo);
 	}
 
+	options = list_make3_int(flags, crel->lock_strength, crel->lock_policy);
 	return make_foreignscan(tlist, extract_actual_clauses(filters, false), rel->relid, exprs,
-							list_make4(match.arrays, key_arrays, key_types, makeInteger(flags)),
-							NIL, extract_actual_clauses(checked, false), outer_plan);
+							list_make4(match.arrays, key_arrays, key_types, options), NIL,
+							extract_actual_clauses(checked, false), outer_plan);
 }
 
 void
@@ -498,7 +525,8 @@ contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 {
 	List *arrays = linitial(plan->fdw_private);
 	List *key_arrays = lsecond(plan->fdw_private);
-	int flags = intVal(lfourth(plan->fdw_private));
+	List *options = lfourth(plan->fdw_private);
+	int flags = linitial_int(options);
 
 	binding->ninstants = list_length(arrays);
 	binding->arrays = list_concat_copy(arrays, key_arrays);
@@ -506,4 +534,6 @@ contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 	binding->forbidden = flags & PLAN_FORBIDDEN;
 	binding->present = flags & PLAN_PRESENT;
 	binding->travels = flags & PLAN_TRAVELS;
+	binding->lock_strength = lsecond_int(options);
+	binding->lock_policy = lthird_int(options);
 }

@@ -32,11 +32,13 @@ struct RangeTblEntry;
 typedef struct ContimeBinding
 {
 	int ninstants;
-	List *arrays;    /* IntList, one for each fdw_expr: 1 if the expression is an array */
-	List *key_types; /* OidList: types of the key values, or of their elements */
-	bool forbidden;  /* executing this plan raises an ERROR */
-	bool present;    /* the scan is in a policy, where contime.at does not apply */
-	bool travels;    /* the plan is right only while contime.at gives the instant */
+	List *arrays;                     /* IntList, one for each fdw_expr: 1 if it is an array */
+	List *key_types;                  /* OidList: types of the key values, or of their elements */
+	bool forbidden;                   /* executing this plan raises an ERROR */
+	bool present;                     /* the scan is in a policy, where contime.at does not apply */
+	bool travels;                     /* the plan needs contime.at to be set */
+	LockClauseStrength lock_strength; /* lock the keys before they are read; LCS_NONE: do not */
+	LockWaitPolicy lock_policy;
 } ContimeBinding;
 
 /* ---- path.c ------------------------------------------------------------------ */

@@ -33,7 +33,8 @@ typedef enum Reason
 	REASON_RANGE,     /* a condition is a range of the time column */
 	REASON_JOIN,      /* a join condition could bind it, but no join order allows that */
 	REASON_SUBQUERY,  /* a subquery returns the unbound time column */
-	REASON_NESTED     /* a function or cursor returns the unbound time column */
+	REASON_NESTED,    /* a function or cursor returns the unbound time column */
+	REASON_LOCK       /* FOR UPDATE or the like, and no condition binds the key */
 } Reason;
 
 /* A continuous table in the query level being planned. */
@@ -58,6 +59,8 @@ typedef struct ContimeRel
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	Oid key_type[INDEX_MAX_KEYS];
 	Oid key_collation[INDEX_MAX_KEYS];
+	LockClauseStrength lock_strength; /* of FOR UPDATE and the like; LCS_NONE: without */
+	LockWaitPolicy lock_policy;
 	Verdict verdict;
 	Reason reason;
 	List *candidates; /* RestrictInfos over top: join clauses that could bind the instants */

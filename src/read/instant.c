@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 int64
 contime_now(const ContimeTable *table)
@@ -26,6 +27,14 @@ contime_now(const ContimeTable *table)
 	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()
 									  : GetCurrentStatementStartTimestamp();
 	return Max(now, contime_newest_stamp());
+}
+
+int64
+contime_now_after_wait(const ContimeTable *table)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return table->time_type == INT8OID ? PG_INT64_MAX : Max(now, contime_newest_stamp());
 }
 
 bool

@@ -65,6 +65,12 @@ extern const char *contime_scan_where(const ContimeScan *scan);
 extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
 /*
+ * Have a scan raise ERROR 40001 if a key that it reads has events that its snapshot does
+ * not see although their transaction has committed.  Only of what is in memory.
+ */
+extern void contime_scan_refuse_unseen(ContimeScan *scan);
+
+/*
  * Return the rows of a key from the latest instant to the earliest. Before
  * anything is bound.
  */
@@ -158,5 +164,8 @@ extern void contime_check_present(const ContimeTable *table);
  * if that is later; the greatest bigint for a logical clock.
  */
 extern int64 contime_now(const ContimeTable *table);
+
+/* Likewise after a lock was waited for: the clock counts, not the statement's start. */
+extern int64 contime_now_after_wait(const ContimeTable *table);
 
 #endif /* CONTIME_READ_H */

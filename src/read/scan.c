@@ -124,6 +124,12 @@ contime_scan_look_until(ContimeScan *scan, int64 instant)
 }
 
 void
+contime_scan_refuse_unseen(ContimeScan *scan)
+{
+	scan->view->refuses = true;
+}
+
+void
 contime_scan_backward(ContimeScan *scan)
 {
 	scan->backward = true;

@@ -15,6 +15,7 @@
 
 #include "commands/explain.h"
 #include "foreign/fdwapi.h"
+#include "utils/resowner.h"
 
 /* ---- fdw_modify.c ------------------------------------------------------------ */
 
@@ -42,7 +43,7 @@ extern int contimeIsForeignRelUpdatable(Relation rel);
 
 extern void contimeExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs);
 
-/* ---- fdw_scan.c -------------------------------------------------------------- */
+/* ---- the state of a scan ------------------------------------------------------ */
 
 /*
  * The instant that is "now" for a PostgreSQL snapshot.  All scans of a statement,
@@ -92,7 +93,45 @@ typedef struct FdwScan
 	int64 *instants;
 	int ninstants;
 	int capacity; /* of `instants` */
+
+	/* FOR UPDATE and the like (fdw_lock.c) */
+	Snapshot fresh;      /* taken after the keys were locked; NULL: the executor's is used */
+	ResourceOwner owner; /* of `fresh` */
+	Bitmapset *lanes;    /* locked for the values that are bound */
 } FdwScan;
+
+/* ---- fdw_bind.c -------------------------------------------------------------- */
+
+extern void contime_add_instant(FdwScan *state, int64 instant);
+
+/* Evaluate the i'th bound expression: add its instants, or set the values of its key column. */
+extern void contime_evaluate_binding(FdwScan *state, int i, ExprContext *econtext);
+
+/*
+ * Set values[] to the current combination of key values.  Returns false if a key column
+ * has none.
+ */
+extern bool contime_current_key(const FdwScan *state, Datum *values);
+
+/* Step to the next combination of key values. Returns false after the last one. */
+extern bool contime_next_key(FdwScan *state);
+
+/* ---- fdw_lock.c -------------------------------------------------------------- */
+
+/*
+ * Lock the keys that are bound, and prepare the scan for reading them afterwards: with a
+ * new snapshot under READ COMMITTED, else with an ERROR 40001 for what the snapshot lacks.
+ */
+extern void contime_lock_bound_keys(ForeignScanState *node, FdwScan *state);
+
+/* False if SKIP LOCKED left out the key. */
+extern bool contime_key_is_locked(const FdwScan *state, const ContimeTable *table,
+								  const Datum *values, const bool *nulls);
+
+/* Release the snapshot that contime_lock_bound_keys() took last. */
+extern void contime_lock_end(FdwScan *state);
+
+/* ---- fdw_scan.c -------------------------------------------------------------- */
 
 extern void contimeBeginForeignScan(ForeignScanState *node, int eflags);
 

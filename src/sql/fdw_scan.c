@@ -3,6 +3,7 @@
  *	  The wrapper's callbacks for SELECT.
  *
  *	  SELECT	plan/ ──► ForeignScan ──► instants and key ──► read/scan.c
+ *	                                  (fdw_bind.c)
  *
  * Not here: the choice of a binding (plan/), visibility (mvcc/visible.c).
  */
@@ -16,10 +17,8 @@
 #include "table/table.h"
 
 #include "executor/executor.h"
-#include "lib/qunique.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/typcache.h"
 
 /* ---- "now" ------------------------------------------------------------------- */
 
@@ -122,150 +121,19 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	node->fdw_state = state;
 }
 
-static void
-add_instant(FdwScan *state, int64 instant)
-{
-	if (state->ninstants == state->capacity)
-	{
-		state->capacity *= 2;
-		state->instants = repalloc_huge(state->instants, (Size) state->capacity * sizeof(int64));
-	}
-	state->instants[state->ninstants++] = instant;
-}
-
-static void
-add_instants(FdwScan *state, ArrayType *array, Oid time_type)
-{
-	Datum *values;
-	bool *nulls;
-	int n;
-
-	deconstruct_array(array, time_type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
-					  &nulls, &n);
-	for (int i = 0; i < n; i++)
-	{
-		if (!nulls[i])
-			add_instant(state, contime_instant(values[i]));
-	}
-}
-
-/*
- * Convert *value to the key's type; match.c accepted its type for the key.  Returns
- * false if the value is out of range, so that no key equals it.
- */
-static bool
-convert_key(Datum *value, Oid from, Oid to)
-{
-	if (from == to || !contime_is_integer(to))
-		return true;
-	return contime_convert_integer(value, from, to);
-}
-
-/* Argument of compare_key_values(). */
-typedef struct KeyOrder
-{
-	FmgrInfo *compare;
-	Oid collation;
-} KeyOrder;
-
-static int
-compare_key_values(const void *a, const void *b, void *arg)
-{
-	KeyOrder *order = arg;
-
-	return DatumGetInt32(FunctionCall2Coll(order->compare, order->collation, *(const Datum *) a,
-										   *(const Datum *) b));
-}
-
-/* Set a key column's values to the distinct, non-NULL elements of an array. */
-static void
-set_keys(KeyValues *key, ArrayType *array, Oid from)
-{
-	int16 typlen;
-	bool typbyval;
-	char typalign;
-	bool *nulls;
-	KeyOrder order;
-	int n;
-
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &key->values, &nulls,
-					  &n);
-	for (int i = 0; i < n; i++)
-	{
-		Datum value = key->values[i];
-
-		if (!nulls[i] && convert_key(&value, from, key->type))
-			key->values[key->n++] = value;
-	}
-	order.compare = &lookup_type_cache(key->type, TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
-	order.collation = key->collation;
-	qsort_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
-	key->n = qunique_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
-}
-
-/* Evaluate the i'th bound expression: add its instants, or set the values of its key column. */
-static void
-evaluate_binding(FdwScan *state, int i, ExprContext *econtext)
-{
-	int key = i - state->binding.ninstants;
-	bool array = list_nth_int(state->binding.arrays, i);
-	bool isnull;
-	Datum value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
-
-	if (key < 0)
-	{
-		if (array && !isnull)
-			add_instants(state, DatumGetArrayTypeP(value), state->time_type);
-		else if (!isnull)
-			add_instant(state, contime_instant(value));
-	}
-	else
-	{
-		KeyValues *keys = &state->keys[key];
-		Oid from = list_nth_oid(state->binding.key_types, key);
-
-		keys->n = keys->at = 0;
-		if (array && !isnull)
-			set_keys(keys, DatumGetArrayTypeP(value), from);
-		else if (!isnull && convert_key(&value, from, keys->type))
-		{
-			keys->values = palloc(sizeof(Datum));
-			keys->values[keys->n++] = value;
-		}
-	}
-}
-
 /* Restart the scan with the current combination of key values. */
 static void
-bind_key_values(FdwScan *state)
+bind_key_values(ForeignScanState *node, FdwScan *state)
 {
 	Datum values[INDEX_MAX_KEYS];
 	bool nulls[INDEX_MAX_KEYS] = {0};
-	int ninstants = state->ninstants;
+	int ninstants = contime_current_key(state, values) ? state->ninstants : 0;
 
-	for (int i = 0; i < state->nkeys; i++)
-	{
-		if (state->keys[i].n == 0)
-			ninstants = 0;
-		else
-			values[i] = state->keys[i].values[state->keys[i].at];
-	}
+	if (ninstants > 0 && state->binding.lock_strength != LCS_NONE &&
+		!contime_key_is_locked(state, contime_table(node->ss.ss_currentRelation), values, nulls))
+		ninstants = 0;
 	contime_scan_bind(state->scan, state->instants, ninstants,
 					  state->nkeys > 0 && ninstants > 0 ? values : NULL, nulls);
-}
-
-/* Step to the next combination of key values. Returns false after the last one. */
-static bool
-next_key(FdwScan *state)
-{
-	for (int i = state->nkeys - 1; i >= 0; i--)
-	{
-		if (++state->keys[i].at < state->keys[i].n)
-			return true;
-		state->keys[i].at = 0;
-	}
-	return false;
 }
 
 /* Evaluate the bound expressions, and restart the scan with their values. */
@@ -277,11 +145,13 @@ bind_scan(ForeignScanState *node, FdwScan *state)
 	MemoryContextReset(state->context);
 	caller = MemoryContextSwitchTo(state->context);
 	state->ninstants = 0;
-	if (state->binding.ninstants == 0)
-		add_instant(state, state->now);
 	for (int i = 0; i < list_length(state->exprs); i++)
-		evaluate_binding(state, i, node->ss.ps.ps_ExprContext);
-	bind_key_values(state);
+		contime_evaluate_binding(state, i, node->ss.ps.ps_ExprContext);
+	if (state->binding.lock_strength != LCS_NONE)
+		contime_lock_bound_keys(node, state);
+	if (state->binding.ninstants == 0)
+		contime_add_instant(state, state->now);
+	bind_key_values(node, state);
 	state->bound = true;
 	MemoryContextSwitchTo(caller);
 }
@@ -291,11 +161,10 @@ static void
 begin_scan(ForeignScanState *node, FdwScan *state)
 {
 	EState *estate = node->ss.ps.state;
-	Relation rel = node->ss.ss_currentRelation;
-	const ContimeTable *table = contime_table(rel);
+	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
-	state->scan = contime_scan_begin(rel, estate->es_snapshot, state->held);
+	state->scan = contime_scan_begin(node->ss.ss_currentRelation, estate->es_snapshot, state->held);
 	state->held = NULL; /* the scan owns them now */
 	if (state->share)
 		contime_scan_share(state->scan, &state->share->next);
@@ -330,9 +199,9 @@ contimeIterateForeignScan(ForeignScanState *node)
 		bind_scan(node, state);
 	while (!contime_scan_next(state->scan, slot))
 	{
-		if (!next_key(state))
+		if (!contime_next_key(state))
 			return ExecClearTuple(slot);
-		bind_key_values(state);
+		bind_key_values(node, state);
 	}
 	return slot;
 }
@@ -356,6 +225,7 @@ contimeEndForeignScan(ForeignScanState *node)
 		contime_scan_end(state->scan);
 	else
 		contime_references_end(state->held);
+	contime_lock_end(state);
 }
 
 /* ---- parallel scans ---------------------------------------------------------------

@@ -3,9 +3,12 @@
  *	  The room with the C functions that SQL calls: the wrapper's callbacks, SQL functions.
  *
  *	  args.c             arguments of functions that take a continuous table
+ *	  event_sum.c        sums over events, to compare two reads
  *	  event_functions.c  event(), snapshot(), finish()
  *	  fdw_modify.c       INSERT, COPY, TRUNCATE
  *	  fdw_analyze.c      ANALYZE
+ *	  fdw_bind.c         instants and key values of a scan
+ *	  fdw_lock.c         SELECT FOR UPDATE
  *	  fdw_scan.c         SELECT
  *	  fdw_explain.c      EXPLAIN
  *	  fdw.c              the table of callbacks
@@ -62,5 +65,36 @@ extern void contime_check_clock(const ContimeTable *table, Oid type, const char 
 
 /* The bit of a column in a mask of columns. */
 extern uint64 contime_bit_of(AttrNumber attno);
+
+/* ---- event_sum.c ------------------------------------------------------------- */
+
+/* A sum over events, in any order. */
+typedef struct ContimeEventSum
+{
+	uint64 events;
+	uint64 hash[2];
+	const char *where; /* as contime_scan_where() says */
+} ContimeEventSum;
+
+/* A read of events that adds them to a sum. */
+typedef struct ContimeEventReader
+{
+	const ContimeTable *table;
+	struct ContimeScan *scan;
+	struct TupleTableSlot *slot;
+	MemoryContext context; /* reset after each event */
+	StringInfoData image;
+	ContimeEventSum sum;
+} ContimeEventReader;
+
+/* Begin a sum over the events that a snapshot sees. from_heap: read event tables only. */
+extern ContimeEventReader contime_sum_begin(Relation rel, Snapshot snapshot, bool from_heap);
+
+/* Add the events of a key, or of all keys if `keys` is NULL. */
+extern void contime_sum_add(ContimeEventReader *reader, const Datum *keys);
+extern ContimeEventSum contime_sum_end(ContimeEventReader *reader);
+
+/* True if two sums are of the same events. */
+extern bool contime_sum_equal(const ContimeEventSum *a, const ContimeEventSum *b);
 
 #endif /* CONTIME_SQL_H */

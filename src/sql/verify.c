@@ -3,8 +3,7 @@
  *	  contime.verify(): compare a durable table's cache with its event tables.
  *
  * Every event that the caller's snapshot sees is read twice: once as any read does,
- * and once from the event tables.  The sums of the events' hashes are compared.  A
- * sum does not depend on the order of the events, but on how often each occurs.
+ * and once from the event tables.  The sums of the events (event_sum.c) are compared.
  * If the cache is partial, or lacks rows that are too large (store/oversize.c), only
  * the keys that it has completely are compared.
  */
@@ -17,8 +16,6 @@
 #include "store/store.h"
 #include "table/table.h"
 
-#include <xxhash.h>
-
 #include "access/relation.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -27,99 +24,13 @@
 
 PG_FUNCTION_INFO_V1(contime_verify);
 
-/* A sum over events, in any order. */
-typedef struct Sum
-{
-	uint64 events;
-	uint64 hash[2];
-	const char *where;
-} Sum;
-
-/* Add an event to a sum. `image` is working memory. */
-static void
-add_event(Sum *sum, const ContimeTable *table, const TupleTableSlot *slot,
-		  const ContimeRawEvent *told, StringInfo image)
-{
-	XXH128_hash_t hash;
-
-	resetStringInfo(image);
-	appendBinaryStringInfo(image, (const char *) &told->kind, sizeof(told->kind));
-	appendBinaryStringInfo(image, (const char *) &told->set, sizeof(told->set));
-	for (int i = 0; i < table->natts; i++)
-		if (!slot->tts_isnull[i] && !table->attr[i].dropped)
-		{
-			appendStringInfoChar(image, (char) i);
-			(void) contime_encode_image(&table->attr[i], &table->schema->attr[i],
-										slot->tts_values[i], image, true);
-		}
-	hash = XXH3_128bits(image->data, image->len);
-	sum->events++;
-	sum->hash[0] += hash.low64;
-	sum->hash[1] += hash.high64;
-}
-
-/* One of the two reads. */
-typedef struct Side
-{
-	const ContimeTable *table;
-	ContimeScan *scan;
-	TupleTableSlot *slot;
-	MemoryContext context; /* reset after each event */
-	StringInfoData image;
-	Sum sum;
-} Side;
-
-static Side
-begin_side(Relation rel, bool from_heap)
-{
-	Side side = {.table = contime_table(rel)};
-
-	side.scan = contime_scan_begin(rel, GetActiveSnapshot(), NULL);
-	side.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-	side.context =
-		AllocSetContextCreate(CurrentMemoryContext, "contime verify", ALLOCSET_SMALL_SIZES);
-	initStringInfo(&side.image);
-	if (from_heap)
-		contime_scan_use_heap(side.scan);
-	return side;
-}
-
-/* Add the events of a key, or of all keys if `keys` is NULL. */
-static void
-add_to_side(Side *side, const Datum *keys)
-{
-	static const bool notnull[INDEX_MAX_KEYS] = {0};
-	MemoryContext caller;
-	ContimeRawEvent told;
-
-	contime_scan_bind_events(side->scan, keys, keys ? notnull : NULL, PG_INT64_MIN, PG_INT64_MAX);
-	while (contime_scan_next_event(side->scan, side->slot, &told))
-	{
-		CHECK_FOR_INTERRUPTS();
-		caller = MemoryContextSwitchTo(side->context);
-		add_event(&side->sum, side->table, side->slot, &told, &side->image);
-		MemoryContextSwitchTo(caller);
-		MemoryContextReset(side->context);
-	}
-}
-
-static Sum
-end_side(Side *side)
-{
-	side->sum.where = contime_scan_where(side->scan);
-	contime_scan_end(side->scan);
-	ExecDropSingleTupleTableSlot(side->slot);
-	pfree(side->image.data);
-	return side->sum;
-}
-
 /* Set *memory and *heap to the sums over all keys that the cache has completely. */
 static void
-sum_event_values(Relation rel, Sum *memory, Sum *heap)
+sum_both_reads(Relation rel, ContimeEventSum *memory, ContimeEventSum *heap)
 {
 	ContimeGeneration *g = contime_generation(RelationGetRelid(rel));
-	Side one = begin_side(rel, false);
-	Side other = begin_side(rel, true);
+	ContimeEventReader one = contime_sum_begin(rel, GetActiveSnapshot(), false);
+	ContimeEventReader other = contime_sum_begin(rel, GetActiveSnapshot(), true);
 	Datum keys[INDEX_MAX_KEYS];
 	ContimeKey key;
 	int partition = 0;
@@ -133,16 +44,16 @@ sum_event_values(Relation rel, Sum *memory, Sum *heap)
 			if (contime_oversize_key(g, &key))
 				continue;
 			contime_decode_keys(one.table, &key, keys);
-			add_to_side(&one, keys);
-			add_to_side(&other, keys);
+			contime_sum_add(&one, keys);
+			contime_sum_add(&other, keys);
 		}
 	else
 	{
-		add_to_side(&one, NULL);
-		add_to_side(&other, NULL);
+		contime_sum_add(&one, NULL);
+		contime_sum_add(&other, NULL);
 	}
-	*memory = end_side(&one);
-	*heap = end_side(&other);
+	*memory = contime_sum_end(&one);
+	*heap = contime_sum_end(&other);
 }
 
 /* contime.verify(state regclass, OUT answered_from text, OUT events bigint, OUT equal boolean) */
@@ -155,8 +66,8 @@ contime_verify(PG_FUNCTION_ARGS)
 	TupleDesc desc;
 	Datum values[3];
 	bool isnull[3] = {0};
-	Sum heap;
-	Sum memory;
+	ContimeEventSum heap;
+	ContimeEventSum memory;
 
 	contime_require_table(relid);
 	rel = contime_open_relation(relid, AccessShareLock);
@@ -168,11 +79,10 @@ contime_verify(PG_FUNCTION_ARGS)
 							   table->name),
 						errhint("Its events are in memory only.")));
 	contime_source_check(table);
-	sum_event_values(rel, &memory, &heap);
+	sum_both_reads(rel, &memory, &heap);
 	values[0] = CStringGetTextDatum(memory.where);
 	values[1] = Int64GetDatum((int64) heap.events);
-	values[2] = BoolGetDatum(memory.events == heap.events && memory.hash[0] == heap.hash[0] &&
-							 memory.hash[1] == heap.hash[1]);
+	values[2] = BoolGetDatum(contime_sum_equal(&memory, &heap));
 	if (!DatumGetBool(values[2]))
 	{
 		contime_cache_break(relid, "contime.verify() found a difference");
