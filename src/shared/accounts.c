@@ -40,6 +40,7 @@
 #include "base/base.h"
 #include "mvcc/mvcc.h"
 
+#include "miscadmin.h"
 #include "storage/shmem.h"
 
 /* Accounts of tables, and of roles and databases. */
@@ -81,6 +82,8 @@ typedef struct Accounts
 	Account account[MOST_ACCOUNTS];
 } Accounts;
 
+StaticAssertDecl(CONTIME_LEVELS == 3, "a table, its owner and its database are charged");
+
 static Accounts *accounts = NULL;
 static HTAB *index_of = NULL;
 
@@ -119,6 +122,7 @@ publish_default(bool of_database, int kb)
 {
 	ContimeLevel level = of_database ? CONTIME_OF_DATABASE : CONTIME_OF_ROLE;
 
+	Assert(!IsUnderPostmaster);
 	pg_atomic_write_u32(&accounts->default_kb[level], (uint32) kb);
 }
 
@@ -128,6 +132,7 @@ contime_accounts_startup(bool format)
 	HASHCTL info;
 	bool found;
 
+	Assert(LWLockHeldByMe(AddinShmemInitLock));
 	accounts = ShmemInitStruct("contime accounts", sizeof(Accounts), &found);
 	info.keysize = sizeof(AccountKey);
 	info.entrysize = sizeof(AccountEntry);
@@ -145,6 +150,7 @@ contime_accounts_startup(bool format)
 int
 contime_account_default(ContimeLevel level)
 {
+	Assert(level == CONTIME_OF_ROLE || level == CONTIME_OF_DATABASE);
 	return (int) pg_atomic_read_u32(&accounts->default_kb[level]);
 }
 
@@ -159,6 +165,8 @@ open_account(Oid database, Oid object)
 	AccountEntry *entry = hash_search(index_of, &key, HASH_FIND, &found);
 	int i;
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
+	Assert(OidIsValid(database) || OidIsValid(object));
 	if (entry == NULL && accounts->free != NO_ACCOUNT)
 		entry = hash_search(index_of, &key, HASH_ENTER_NULL, &found);
 	if (entry == NULL)
@@ -166,6 +174,7 @@ open_account(Oid database, Oid object)
 	if (!found)
 	{
 		i = entry->account = accounts->free;
+		Assert(i >= 0 && i < MOST_ACCOUNTS);
 		accounts->free = accounts->account[i].next;
 		accounts->account[i].key = key;
 		accounts->account[i].refs = 0;
@@ -180,6 +189,8 @@ close_account(int i)
 {
 	Account *account = &accounts->account[i];
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
+	Assert(i == NO_ACCOUNT || account->refs > 0);
 	if (i == NO_ACCOUNT || --account->refs > 0)
 		return;
 	Assert(pg_atomic_read_u64(&account->bytes) == 0);
@@ -196,6 +207,8 @@ account_of(const ContimeGeneration *g, ContimeLevel level)
 	const Account *table;
 	int i = g->account;
 
+	Assert(level < CONTIME_UNLIMITED);
+	Assert(i >= NO_ACCOUNT && i < MOST_ACCOUNTS);
 	if (i == NO_ACCOUNT)
 		return NULL;
 	table = &accounts->account[i];
@@ -212,6 +225,7 @@ add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 {
 	uint64 before = pg_atomic_fetch_add_u64(&account->bytes, change);
 
+	Assert((int64) before + change >= 0);
 	if (held && change != 0 && before == 0)
 		pg_atomic_fetch_add_u32(held, 1);
 	else if (held && change != 0 && before + change == 0)
@@ -224,6 +238,7 @@ charge(Account *table, int64 change)
 {
 	Account *owner;
 
+	Assert(table->owner != NO_ACCOUNT && table->database != NO_ACCOUNT);
 	SpinLockAcquire(&table->mutex);
 	owner = &accounts->account[table->owner];
 	add_bytes(table, change, &owner->held);
@@ -247,6 +262,8 @@ store_bytes(const ContimeGeneration *g, int partition)
 Size
 contime_charge_begin(const ContimeGeneration *g, int partition)
 {
+	Assert(contime_holds_lock(partition, LW_EXCLUSIVE) && CritSectionCount > 0);
+	Assert(g->store[partition] == 0 || g->account != NO_ACCOUNT); /* 1 */
 	return store_bytes(g, partition);
 }
 
@@ -256,6 +273,7 @@ contime_charge_end(ContimeGeneration *g, int partition, Size before)
 	Size after = store_bytes(g, partition);
 	Account *table = account_of(g, CONTIME_OF_TABLE);
 
+	Assert(contime_holds_lock(partition, LW_EXCLUSIVE));
 	Assert(table || after == before);
 	if (table && after != before)
 		charge(table, (int64) (after - before));
@@ -318,6 +336,7 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 	if (!limited)
 		return CONTIME_UNLIMITED;
 
+	Assert(table != NULL); /* it has the quotas */
 	/* First, so that two processes never take the same room. */
 	charge(table, bytes);
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
@@ -356,6 +375,7 @@ join_account(ContimeGeneration *g)
 	int i = open_account(g->database, g->relation);
 	Account *table = &accounts->account[i];
 
+	Assert(g->account == NO_ACCOUNT);
 	if (i == NO_ACCOUNT)
 		return false;
 	if (table->database == NO_ACCOUNT)
@@ -377,6 +397,7 @@ give_to_owner(Account *table, Oid role)
 	int after = open_account(InvalidOid, role);
 	uint64 bytes;
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	if (after == NO_ACCOUNT)
 		return false;
 	SpinLockAcquire(&table->mutex);

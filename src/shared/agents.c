@@ -29,6 +29,8 @@ agent_entry(Oid database, bool create)
 {
 	ContimeAgent *unused = NULL;
 
+	Assert(OidIsValid(database));
+	Assert(contime_holds_registry(create ? LW_EXCLUSIVE : LW_SHARED));
 	for (int i = 0; i < CONTIME_MAX_AGENTS; i++)
 	{
 		ContimeAgent *agent = &contime_shared->agent[i];

@@ -54,6 +54,7 @@
 static Size
 plain_bytes(void)
 {
+	Assert(ct_region_plain(contime_region) <= ct_region_total(contime_region));
 	return ct_region_plain(contime_region);
 }
 
@@ -62,6 +63,7 @@ contime_budget_share(const ContimeGeneration *g, ContimeLevel level)
 {
 	Size share = (plain_bytes() - RESERVE(plain_bytes())) / contime_account_owners();
 
+	Assert(level == CONTIME_OF_ROLE || level == CONTIME_OF_TABLE);
 	return level == CONTIME_OF_ROLE ? share : share / contime_account_tables(g);
 }
 

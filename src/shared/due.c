@@ -36,6 +36,8 @@ contime_make_due(ContimeGeneration *g, ContimeDue *due)
 {
 	bool was_empty;
 
+	Assert(due->seq == 0); /* it gets one here */
+	Assert(due->from <= due->to);
 	SpinLockAcquire(&g->notice.mutex);
 	was_empty = g->notice.due.seq == 0;
 	due->seq = ++g->notice.seq;

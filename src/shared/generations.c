@@ -99,6 +99,17 @@ generation_reset(ContimeGeneration *g)
 	init_oversize(&g->cache.oversize);
 }
 
+#ifdef USE_ASSERT_CHECKING
+static bool
+is_locked_exclusively(Oid database, Oid relation)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_RELATION(tag, database, relation);
+	return LockHeldByMe(&tag, AccessExclusiveLock);
+}
+#endif
+
 /* Fill a free slot, and put it on top of the chain; NULL: there is none for this owner. */
 static ContimeGeneration *
 generation_new(const Opening *opening)
@@ -109,12 +120,16 @@ generation_new(const Opening *opening)
 	ContimeGeneration *g;
 	bool found;
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
+	Assert(OidIsValid(opening->database) && OidIsValid(opening->relation));
 	if (index < 0)
 		return NULL;
 	entry = hash_search(contime_registry, &key, HASH_ENTER_NULL, &found);
 	if (entry == NULL)
 		return NULL;
 	g = &contime_shared->generation[index];
+	Assert(contime_generation_state(g) == CONTIME_GENERATION_FREE);
+	Assert(contime_generation_is_empty(g)); /* registry.c, 2 */
 	generation_reset(g);
 	g->database = opening->database;
 	g->relation = opening->relation;
@@ -132,6 +147,7 @@ generation_new(const Opening *opening)
 						   g->older < 0 ? 0 : contime_shared->generation[g->older].notice.seq + 1);
 	g->notice.seq = g->notice.sent = g->notice.opened;
 	pg_atomic_write_u64(&g->notice.lost, g->reset_due ? g->notice.opened : 0);
+	Assert(g->older < 0 || contime_shared->generation[g->older].notice.seq < g->notice.opened);
 	entry->newest = index;
 	contime_slot_take(index);
 	contime_generation_change_state(index, opening->xid == 0 ? CONTIME_GENERATION_OPEN
@@ -181,6 +197,7 @@ own_prepare(void)
 {
 	static bool registered = false;
 
+	Assert(IsTransactionState());
 	if (!registered)
 	{
 		RegisterXactCallback(own_on_xact_end, NULL);
@@ -197,6 +214,7 @@ own_prepare(void)
 static void
 own_note(const ContimeGeneration *g)
 {
+	Assert(nown < own_capacity); /* own_prepare() came before */
 	own[nown++] = (Own){g->relation, g->serial, GetCurrentSubTransactionId()};
 }
 
@@ -258,6 +276,7 @@ opening_of(Oid relation, uint64 xid)
 					   .xid = xid,
 					   .reset_due = xid == 0 && contime_is_old(relation)};
 
+	Assert(xid == 0 || TransactionIdIsCurrentTransactionId((TransactionId) xid));
 	return opening;
 }
 
@@ -301,6 +320,7 @@ end_idle(ContimeGeneration *g)
 	LOCKTAG tag;
 	bool idle;
 
+	Assert(TransactionIdIsValid(GetTopTransactionIdIfAny())); /* locking gives no id */
 	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
 	if (is_locked_by_me(&tag) || LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false,
 													 NULL) == LOCKACQUIRE_NOT_AVAIL)
@@ -328,6 +348,7 @@ slots_reclaim(void)
 {
 	int ended = 0;
 
+	Assert(contime_holds_no_lock());
 	(void) contime_generations_sweep();
 	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsInParallelMode())
 		return;
@@ -421,6 +442,7 @@ contime_generation_replace(Oid relation)
 {
 	ContimeGeneration *g = contime_generation(relation);
 
+	Assert(is_locked_exclusively(MyDatabaseId, relation));
 	if (g)
 	{
 		contime_registry_lock(LW_EXCLUSIVE);
@@ -438,6 +460,7 @@ contime_generation_end(ContimeGeneration *g)
 	int index = g - contime_shared->generation;
 	bool ended;
 
+	Assert(is_locked_exclusively(opening.database, opening.relation));
 	/* What follows it is in force already, or may be. */
 	contime_registry_lock(LW_EXCLUSIVE);
 	ended = contime_generation_is_live(g) && g->dropped == 0 &&
@@ -456,6 +479,7 @@ contime_generation_end(ContimeGeneration *g)
 void
 contime_generation_drop(Oid relation, uint64 xid)
 {
+	Assert(TransactionIdIsCurrentTransactionId((TransactionId) xid));
 	contime_registry_lock(LW_EXCLUSIVE);
 	for (int i = contime_chain_newest(MyDatabaseId, relation); i >= 0;
 		 i = contime_shared->generation[i].older)
@@ -472,6 +496,7 @@ contime_generation_drop(Oid relation, uint64 xid)
 void
 contime_generation_drop_database(Oid database, uint64 xid)
 {
+	Assert(TransactionIdIsCurrentTransactionId((TransactionId) xid));
 	contime_registry_lock(LW_EXCLUSIVE);
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		if (contime_shared->generation[i].database == database)

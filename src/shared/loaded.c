@@ -41,6 +41,7 @@ contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
 void
 contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
+	Assert(pg_atomic_read_u32(&g->partial.loads) % 2 == 0); /* one loader at a time */
 	pg_atomic_fetch_add_u32(&g->partial.loads, 1);
 	contime_note_loaded(&g->partial.loaded, snapshot);
 	pg_atomic_fetch_add_u32(&g->partial.loads, 1);

@@ -51,6 +51,44 @@ contime_require_running(void)
 						errhint("Connect to the primary server.")));
 }
 
+#ifdef USE_ASSERT_CHECKING
+
+static bool
+holds_partition(void)
+{
+	return contime_shared != NULL &&
+		   LWLockAnyHeldByMe(&contime_partition_locks[0].lock, contime_shared->partitions,
+							 sizeof(LWLockPadded));
+}
+
+static bool
+holds_lwlock(LWLock *lock, LWLockMode mode)
+{
+	return LWLockHeldByMeInMode(lock, LW_EXCLUSIVE) ||
+		   (mode == LW_SHARED && LWLockHeldByMeInMode(lock, LW_SHARED));
+}
+
+bool
+contime_holds_lock(int partition, LWLockMode mode)
+{
+	return holds_lwlock(&contime_partition_locks[partition].lock, mode);
+}
+
+bool
+contime_holds_registry(LWLockMode mode)
+{
+	return holds_lwlock(contime_registry_lwlock, mode);
+}
+
+bool
+contime_holds_no_lock(void)
+{
+	return contime_shared == NULL ||
+		   (!holds_partition() && !LWLockHeldByMe(contime_registry_lwlock));
+}
+
+#endif /* USE_ASSERT_CHECKING */
+
 /*
  * Wait for a lock in short sleeps, since LWLockAcquire() cannot be cancelled,
  * and a stopped holder would block every process. Returns false if the lock
@@ -64,6 +102,7 @@ poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
 	TimestampTz give_up = 0;
 	long sleep_us = 10;
 
+	Assert(!LWLockHeldByMe(lock)); /* it would wait for itself */
 	while (!LWLockConditionalAcquire(lock, mode))
 	{
 		TimestampTz now = GetCurrentTimestamp();
@@ -114,6 +153,7 @@ contime_yield_lock(int partition, bool for_readers)
 	ContimePartition *part = &contime_shared->partition[partition];
 	int us;
 
+	Assert(!contime_holds_lock(partition, LW_SHARED));
 	for (us = 0; us < YIELD_US; us += 20)
 	{
 		if (!somebody_waits(&part->writer_waits) &&
@@ -127,6 +167,9 @@ contime_yield_lock(int partition, bool for_readers)
 void
 contime_lock(int partition, LWLockMode mode)
 {
+	Assert(partition >= 0 && partition < contime_shared->partitions);
+	Assert(!holds_partition()); /* one at a time */
+	Assert(CritSectionCount == 0);
 	if (mode == LW_SHARED)
 		(void) contime_yield_lock(partition, false);
 	if (!LWLockConditionalAcquire(&contime_partition_locks[partition].lock, mode))
@@ -142,6 +185,8 @@ contime_unlock(int partition)
 void
 contime_registry_lock(LWLockMode mode)
 {
+	Assert(!holds_partition()); /* the registry lock comes first */
+	Assert(CritSectionCount == 0);
 	if (!poll_lock(contime_registry_lwlock, mode, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -161,6 +206,7 @@ contime_registry_unlock(void)
 CtArena
 contime_arena(int partition)
 {
+	Assert(partition >= 0 && partition < contime_shared->partitions);
 	return ct_arena_attach(contime_region, partition);
 }
 

@@ -112,6 +112,10 @@ contime_chain_newest(Oid database, Oid relation)
 {
 	RegistryEntry *entry = registry_find(database, relation, HASH_FIND);
 
+	Assert(contime_holds_registry(LW_SHARED));
+	Assert(entry == NULL ||
+		   contime_generation_is_live(&contime_shared->generation[entry->newest])); /* 4 */
+
 	return entry ? entry->newest : -1;
 }
 
@@ -143,10 +147,14 @@ chain_remove(int index)
 	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
 	int newer = entry->newest;
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	if (newer != index)
 	{
 		while (contime_shared->generation[newer].older != index)
+		{
 			newer = contime_shared->generation[newer].older;
+			Assert(newer >= 0); /* it is in the chain, as it is live */
+		}
 		contime_shared->generation[newer].older = g->older;
 	}
 	else if (g->older >= 0)
@@ -160,6 +168,8 @@ contime_chain_kill(int index)
 {
 	ContimeGeneration *g = &contime_shared->generation[index];
 
+	Assert(index >= 0 && index < contime_shared->slots);
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	if (contime_generation_is_live(g))
 		chain_remove(index);
 	g->older = -1;
@@ -193,6 +203,7 @@ contime_settled_note(Settled *settled, int index)
 {
 	const ContimeGeneration *g = &contime_shared->generation[index];
 
+	Assert(index >= 0 && index < contime_shared->slots);
 	settled->index = index;
 	settled->serial = g->serial;
 	settled->xid = contime_generation_is_opened(g) ? 0 : g->xid;
@@ -205,6 +216,7 @@ contime_settled_note(Settled *settled, int index)
 void
 contime_settled_find(Settled *settled)
 {
+	Assert(contime_holds_no_lock());
 	if (settled->xid != 0)
 		settled->opener = contime_xact_status(settled->xid, settled->xid);
 	if (settled->dropped != 0)
@@ -226,6 +238,7 @@ contime_settled_enter(const Settled *settled)
 {
 	ContimeGeneration *g = &contime_shared->generation[settled->index];
 
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	if (g->serial != settled->serial || !contime_generation_is_live(g))
 		return;
 	if (settled->xid != 0 && settled->opener == CONTIME_XACT_COMMITTED &&
@@ -266,6 +279,7 @@ chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGenera
 		ContimeGeneration *g = &contime_shared->generation[i];
 		bool certain = contime_generation_is_opened(g) && g->dropped == 0;
 
+		Assert(contime_generation_is_live(g)); /* 4 */
 		if (certain && *n == 0)
 		{
 			*found = g;
@@ -311,6 +325,7 @@ contime_generation(Oid relation)
 	int capacity = lengthof(some);
 	ContimeGeneration *g;
 
+	Assert(OidIsValid(MyDatabaseId));
 	for (;;)
 	{
 		bool done;
@@ -361,6 +376,7 @@ contime_is_old(Oid relation)
 		SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(TableOidAttributeNumber));
 	TransactionId xmin = FrozenTransactionId;
 
+	Assert(IsTransactionState());
 	if (HeapTupleIsValid(tuple))
 	{
 		xmin = HeapTupleHeaderGetXmin(tuple->t_data);

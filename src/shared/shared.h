@@ -53,6 +53,11 @@ typedef enum ContimeCacheState
 } ContimeCacheState;
 #define CONTIME_CACHE_STATES (CONTIME_CACHE_REFUSED + 1)
 
+StaticAssertDecl(CONTIME_CACHE_TRIMMING == CONTIME_CACHE_LOADING + 1 &&
+					 CONTIME_CACHE_READY == CONTIME_CACHE_LOADING + 2 &&
+					 CONTIME_CACHE_PARTIAL == CONTIME_CACHE_LOADING + 3,
+				 "the states with capture are neighbours");
+
 /* Readers may find in it what their snapshots see. */
 static inline bool
 contime_cache_is_readable(ContimeCacheState state)
@@ -216,6 +221,8 @@ contime_is_held(uint32 hold)
 #define CONTIME_WANTED_BYTES 128
 #define CONTIME_WANTED 1024
 
+StaticAssertDecl(CONTIME_WANTED_BYTES <= CT_MAX_KEY_BYTES, "a wanted key is a key");
+
 /* A key that a reader missed in a partial cache. */
 typedef struct ContimeWanted
 {
@@ -285,6 +292,9 @@ typedef struct ContimeStamp
 	int pid;
 	TimestampTz stamp;
 } ContimeStamp;
+
+StaticAssertDecl(CONTIME_MAX_GENERATIONS % 64 == 0, "the map of slots has whole words");
+StaticAssertDecl(CONTIME_MAX_WORKERS <= CT_MAX_ARENAS, "each partition has an arena");
 
 typedef struct ContimeShared
 {
@@ -359,6 +369,16 @@ extern bool contime_yield_lock(int partition, bool for_readers);
 /* Take and release the registry lock; errors as contime_lock(). */
 extern void contime_registry_lock(LWLockMode mode);
 extern void contime_registry_unlock(void);
+
+#ifdef USE_ASSERT_CHECKING
+/*
+ * For assertions. True if this process holds the lock of a partition, or the
+ * registry lock, in this mode or a stronger one; or none of them.
+ */
+extern bool contime_holds_lock(int partition, LWLockMode mode);
+extern bool contime_holds_registry(LWLockMode mode);
+extern bool contime_holds_no_lock(void);
+#endif
 
 /* The arena of a partition, as this process sees it. */
 extern CtArena contime_arena(int partition);

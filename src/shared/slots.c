@@ -24,6 +24,7 @@ contime_slots(void)
 int
 contime_next_slot(int after)
 {
+	Assert(after >= -1);
 	for (int i = after + 1; i < contime_shared->highest; i = (i / 64 + 1) * 64)
 	{
 		uint64 used = contime_shared->slot_map[i / 64] & (PG_UINT64_MAX << (i % 64));
@@ -37,6 +38,7 @@ contime_next_slot(int after)
 int
 contime_slot_find(void)
 {
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	for (int i = 0; i < contime_shared->slots; i += 64)
 	{
 		uint64 unused = ~contime_shared->slot_map[i / 64];
@@ -51,6 +53,9 @@ contime_slot_find(void)
 void
 contime_slot_take(int index)
 {
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
+	Assert(index >= 0 && index < contime_shared->slots);
+	Assert((contime_shared->slot_map[index / 64] & UINT64CONST(1) << (index % 64)) == 0);
 	contime_shared->slot_map[index / 64] |= UINT64CONST(1) << (index % 64);
 	contime_shared->slots_used++;
 	contime_shared->highest = Max(contime_shared->highest, index + 1);
@@ -69,7 +74,10 @@ contime_generation_change_state(int index, ContimeGenerationState to)
 	ContimeGeneration *g = &contime_shared->generation[index];
 	ContimeGenerationState from = contime_generation_state(g);
 
-	Assert(LWLockHeldByMeInMode(contime_registry_lwlock, LW_EXCLUSIVE));
+	StaticAssertStmt(lengthof(name) == CONTIME_GENERATION_DEAD + 1 &&
+						 lengthof(allowed) == lengthof(name),
+					 "each state has a name and successors");
+	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	Assert(allowed[from] & 1 << to);
 	pg_atomic_write_u32(&g->state, to);
 	elog(DEBUG2, "generation " UINT64_FORMAT " of relation %u: %s -> %s", g->serial, g->relation,
@@ -79,6 +87,7 @@ contime_generation_change_state(int index, ContimeGenerationState to)
 void
 contime_slot_return(int index)
 {
+	Assert(contime_shared->slots_used > 0);
 	contime_account_release(&contime_shared->generation[index]);
 	contime_generation_change_state(index, CONTIME_GENERATION_FREE);
 	contime_shared->slot_map[index / 64] &= ~(UINT64CONST(1) << (index % 64));
@@ -104,5 +113,6 @@ contime_slots_allow(Oid owner)
 {
 	int unused = contime_shared->slots - contime_shared->slots_used;
 
+	Assert(contime_holds_registry(LW_SHARED));
 	return contime_shared->slots_used < unused || contime_slots_of(owner) < unused;
 }

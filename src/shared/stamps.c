@@ -22,6 +22,7 @@ contime_stamp(void)
 {
 	ContimeStamp *newest = &contime_stamps[MyBackendId - 1];
 
+	Assert(MyBackendId >= 1 && MyBackendId <= MaxBackends);
 	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
 	newest->stamp = last_stamp;
 	newest->pid = MyProcPid;
@@ -34,6 +35,7 @@ contime_newest_stamp(void)
 	PGPROC *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
 	const ContimeStamp *newest = &contime_stamps[leader->backendId - 1];
 
+	Assert(leader->backendId >= 1 && leader->backendId <= MaxBackends);
 	return newest->pid == leader->pid ? newest->stamp : DT_NOBEGIN;
 }
 

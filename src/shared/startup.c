@@ -13,6 +13,7 @@
 
 #include <sys/mman.h>
 
+#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
@@ -54,6 +55,7 @@ static int nsuspects = 0;
 static void
 remember_suspects(int code, Datum arg)
 {
+	Assert(!IsUnderPostmaster);
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		const ContimePartition *part = &contime_shared->partition[p];
@@ -113,6 +115,9 @@ shared_format(void)
 {
 	CtStatus status;
 
+	Assert(LWLockHeldByMe(AddinShmemInitLock));
+	Assert(contime_workers >= 1 && contime_workers <= CONTIME_MAX_WORKERS);
+	Assert(contime_slots() <= CONTIME_MAX_GENERATIONS);
 	memset(contime_shared, 0, shared_bytes());
 	memset(contime_stamps, 0, contime_stamps_bytes());
 	contime_shared->partitions = contime_workers;
@@ -168,6 +173,8 @@ contime_shared_startup(void)
 	area = ShmemInitStruct("contime region",
 						   add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
+	Assert(contime_region + region_bytes() + CT_GUARD_BYTES <=
+		   area + region_bytes() + REGION_ALIGN + CT_GUARD_BYTES);
 	contime_stamps = ShmemInitStruct("contime stamps", contime_stamps_bytes(), &found);
 	contime_partition_locks = GetNamedLWLockTranche("contime_partition");
 	contime_registry_lwlock = &GetNamedLWLockTranche("contime_registry")[0].lock;

@@ -28,6 +28,7 @@ settle_generation(int index)
 	bool reset = false;
 	bool pending;
 
+	Assert(contime_holds_no_lock());
 	contime_settled_note(&settled, index);
 	if (contime_generation_is_live(g))
 	{
