@@ -38,6 +38,7 @@ contime_pause(const char *name, Oid database)
 	int lock_timeout = LockTimeout;
 	LOCKTAG tag;
 
+	Assert(OidIsValid(database));
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return;
 

@@ -88,6 +88,7 @@ print_instant(TimestampTz instant, char *buffer)
 		EncodeDateTime(&tm, fsec, true, tz, NULL, USE_ISO_DATES, buffer);
 	else
 		elog(ERROR, "timestamp out of range");
+	Assert(strlen(buffer) <= MAXDATELEN);
 }
 
 static bool
@@ -121,6 +122,7 @@ check_at(char **newval, void **extra, GucSource source)
 static void
 assign_at(const char *newval, void *extra)
 {
+	Assert((extra != NULL) == (*newval != '\0')); /* by check_at() */
 	contime_at_is_set = extra != NULL;
 	if (contime_at_is_set)
 		contime_at_instant = *(TimestampTz *) extra;
@@ -132,6 +134,7 @@ assign_at(const char *newval, void *extra)
 static void
 publish_limit(bool of_database, int kb)
 {
+	Assert(kb >= -1 && kb <= MAX_KILOBYTES);
 	if (!IsUnderPostmaster && contime_publish_memory_limit)
 		contime_publish_memory_limit(of_database, kb);
 }
@@ -204,6 +207,8 @@ define_debug_settings(void)
 		 {"freeze_early", CONTIME_VISIBILITY_FREEZE_EARLY, false},
 		 {NULL, 0, false}};
 
+	StaticAssertStmt(lengthof(broken) == CONTIME_VISIBILITY_FREEZE_EARLY + 2,
+					 "each kind of visibility has a name");
 	DefineCustomEnumVariable("contime.debug_visibility",
 							 "Breaks, on purpose, what a snapshot sees.", NULL,
 							 &contime_debug_visibility, CONTIME_VISIBILITY_EXACT, broken,
@@ -224,6 +229,7 @@ define_debug_settings(void)
 void
 contime_define_settings(void)
 {
+	Assert(process_shared_preload_libraries_in_progress);
 	define_memory_settings();
 	define_instant_settings();
 #ifdef USE_ASSERT_CHECKING

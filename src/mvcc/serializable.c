@@ -24,6 +24,7 @@
 #include "access/subtrans.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/predicate.h"
 
 /*
@@ -35,6 +36,7 @@ located(Relation rel)
 {
 	RelationData copy = *rel;
 
+	Assert(OidIsValid(MyDatabaseId));
 	copy.rd_node.dbNode = MyDatabaseId;
 	return copy;
 }
@@ -65,6 +67,8 @@ contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid, 
 {
 	RelationData copy = located(rel);
 
+	Assert(IsolationIsSerializable());
+	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
 	for (uint32 i = 0; i < count; i++)
 	{
 		/* Events that were rolled back are no writes. */
@@ -80,6 +84,7 @@ contime_serializable_write(Relation rel, uint64 hash)
 {
 	RelationData copy = located(rel);
 
+	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
 	CheckForSerializableConflictIn(&copy, NULL, page_of(hash));
 }
 
@@ -92,6 +97,7 @@ contime_serializable_clear(Oid relid)
 	if (!IsolationIsSerializable())
 		return;
 	rel = relation_open(relid, NoLock);
+	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, false));
 	copy = located(rel);
 	CheckTableForSerializableConflictIn(&copy);
 	relation_close(rel, NoLock);

@@ -110,6 +110,9 @@ contime_view_begin(Snapshot snapshot)
 	view->plain.xmax = widen(snapshot->xmax, next);
 	view->plain.nxip = snapshot->xcnt;
 	view->plain.xip = xip;
+	Assert(view->plain.xmin <= view->plain.xmax);
+	Assert(snapshot->xcnt == 0 ||
+		   (xip[0] >= view->plain.xmin && xip[snapshot->xcnt - 1] < view->plain.xmax));
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_visibility == CONTIME_VISIBILITY_NO_SNAPSHOT)
 	{
@@ -226,11 +229,13 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 		}
 		ref = event->next;
 	}
+	Assert(view->runs.nextra + view->nunknown <= view->wanted); /* which the arrays hold */
 	if (view->nunknown > 0 ||
 		((view->tracks || view->refuses) && !note_entered(view, arena, store, timeline)))
 		return false;
 	if (view->runs.nextra > 0)
 		ct_timeline_merge(arena, store, timeline, &view->plain, &view->runs);
+	Assert(view->runs.ncancelled <= view->capacity);
 	return true;
 }
 
@@ -253,6 +258,8 @@ contime_view_report(ContimeView *view, Relation rel)
 {
 	uint32 count = Min(view->nunseen, view->unseen_capacity);
 
+	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
+	Assert(view->nunseen == 0 || view->tracks);
 	if (count == 0)
 		return;
 	qsort(view->unseen, count, sizeof(uint64), cmp_u64);
@@ -273,6 +280,8 @@ contime_view_report(ContimeView *view, Relation rel)
 void
 contime_view_resolve(ContimeView *view)
 {
+	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
+	Assert(view->nunknown <= view->capacity);
 	if (view->wanted > view->capacity)
 	{
 		uint32 capacity = view->wanted + view->wanted / 2;

@@ -19,6 +19,7 @@
 
 #include <sys/mman.h>
 
+#include "miscadmin.h"
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 
@@ -26,6 +27,8 @@
 uint64
 contime_ended(uint64 top)
 {
+	Assert(TransactionIdIsNormal((TransactionId) top));
+	Assert(TransactionIdPrecedesOrEquals(RecentXmin, (TransactionId) top));
 	return top - (uint32) ((TransactionId) top - RecentXmin);
 }
 
@@ -34,6 +37,7 @@ contime_full_xid(TransactionId xid)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
 
+	Assert(TransactionIdIsNormal(xid));
 	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
 }
 
@@ -44,6 +48,7 @@ contime_full_xid(TransactionId xid)
 static bool
 clog_hold(uint64 xid)
 {
+	Assert(InterruptHoldoffCount == 0); /* no other LWLock is held */
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 	return xid >= contime_full_xid(ShmemVariableCache->oldestClogXid);
 }
@@ -59,6 +64,7 @@ contime_xact_status(uint64 top, uint64 xid)
 {
 	ContimeXactStatus xact_status = CONTIME_XACT_IN_PROGRESS;
 
+	Assert(xid >= top); /* a subtransaction begins after its parent */
 	if (!clog_hold(xid))
 		xact_status = CONTIME_XACT_TRUNCATED;
 	else if (TransactionIdIsInProgress((TransactionId) top))
