@@ -34,6 +34,7 @@ static bool
 is_complete(ContimeGeneration *g, const CtSnapshot *snapshot, const CtArena *arena, CtRef store,
 			CtRef timeline)
 {
+	Assert(g || ct_timeline_is_loaded(arena, store, timeline, snapshot)); /* a private store */
 	return ct_timeline_is_loaded(arena, store, timeline, snapshot) ||
 		   (ct_timeline_is_loaded(arena, store, timeline, NULL) &&
 			contime_keys_are_seen(g, snapshot));
@@ -86,6 +87,8 @@ contime_fold_key(const CtArena *arena, CtRef store, int partition, const Contime
 	ContimeFoldResult result;
 	CtRef timeline;
 
+	Assert(contime_holds_no_lock());
+	Assert(contime_partition_of(key->hash) == partition);
 	for (int looks = 0; looks < CONTIME_LOOKS; looks++)
 		if (observe_key(arena, store, key, note_use, visitor, &result))
 			return result;

@@ -22,6 +22,8 @@
 #define CONTIME_FOLDS_PER_LOOK 16
 #define CONTIME_LOOKS 8
 
+StaticAssertDecl(CONTIME_FOLDS_PER_LOOK <= CONTIME_FOLDS_PER_LOCK, "a look is shorter than a hold");
+
 typedef enum ContimeFoldResult
 {
 	CONTIME_FOLD_DONE,       /* nothing is left of this key, or in this partition */

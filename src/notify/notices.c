@@ -42,6 +42,8 @@
 /* Of a partition: at least 460 notices with the longest keys, 16000 with short ones. */
 #define RING_BYTES (1024 * 1024)
 
+StaticAssertDecl(RING_BYTES % MAXIMUM_ALIGNOF == 0, "what fills a ring is aligned");
+
 /* The key_bytes of what only fills the memory up to its edge. */
 #define FILLER PG_UINT32_MAX
 
@@ -84,6 +86,7 @@ ring_forget(int partition)
 	ContimePartition *part = &contime_shared->partition[partition];
 	const ContimeNotice *oldest = (ContimeNotice *) ring_at(partition, part->ring_from);
 
+	Assert(part->ring_from < part->ring_to && oldest->bytes > 0); /* 1 */
 	if (oldest->key_bytes != FILLER)
 	{
 		ContimeGeneration *g = &contime_shared->generation[oldest->generation];
@@ -104,6 +107,7 @@ ring_room(int partition, uint32 bytes)
 	uint32 edge = RING_BYTES - part->ring_to % RING_BYTES;
 	uint32 filler = edge < bytes ? edge : 0;
 
+	Assert(bytes == MAXALIGN(bytes) && bytes <= RING_BYTES / 2);
 	while (part->ring_to + filler + bytes - part->ring_from > RING_BYTES)
 		ring_forget(partition);
 	if (filler > 0)
@@ -136,6 +140,9 @@ ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 	notice->to = due->to;
 	memcpy(notice->key, key, key_bytes);
 	contime_shared->partition[partition].ring_to += bytes;
+	Assert(contime_shared->partition[partition].ring_to -
+			   contime_shared->partition[partition].ring_from <=
+		   RING_BYTES); /* 1 */
 	return was_empty;
 }
 
@@ -150,6 +157,7 @@ contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed)
 	CtKeyChanged *key = changed->keys;
 	bool wake = false;
 
+	Assert(contime_holds_lock(partition, LW_EXCLUSIVE));
 	for (int n = changed->events; n > 0;)
 	{
 		ContimeDue due = {.events = 1, .from = key->from, .to = key->to};
@@ -257,6 +265,7 @@ contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until, int *c
 			ContimeNotice *notice = (ContimeNotice *) (copy + at);
 
 			length = notice->bytes;
+			Assert(length > 0 && at + length <= bytes); /* 1 */
 			if (notice->key_bytes == FILLER || notice->serial != g->serial ||
 				notice->seq <= since || notice->seq > until)
 				continue;

@@ -50,12 +50,18 @@
 /* Work of retention: looking at a timeline is little of it. */
 #define RETENTION_PER_LOCK 64
 
+StaticAssertDecl(LEAST_PER_LOCK <= EVENTS_PER_SHORT_LOCK &&
+					 EVENTS_PER_SHORT_LOCK <= EVENTS_PER_LOCK,
+				 "what is done under one hold gets less");
+StaticAssertDecl(sizeof(pg_atomic_uint64) == sizeof(int64_t), "the engine reads it as an integer");
+
 /* Of the worker that this process is, or NULL. */
 static ContimePartition *own_partition = NULL;
 
 void
 contime_batch_attach(ContimePartition *partition)
 {
+	Assert(partition == NULL || own_partition == NULL);
 	own_partition = partition;
 }
 
@@ -89,6 +95,7 @@ may_enter(const ContimeGeneration *g, int partition, Size left)
 	CtArena arena = contime_arena(partition);
 	CtStats stats;
 
+	Assert(contime_holds_lock(partition, LW_SHARED));
 	if (left > 0)
 		return true;
 	ct_store_stats(&arena, g->store[partition], &stats);
@@ -153,6 +160,10 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	Size before;
 	bool wake;
 
+	Assert(own_partition == NULL || own_partition == part);
+	Assert(task->op != CONTIME_STORE_FREE || own_partition == part); /* registry.c, 1 */
+	Assert((task->batch != 0) == (task->op <= CONTIME_STORE_DROP));
+	Assert(store != 0);
 	most = yield_to_others(partition);
 	contime_lock(partition, LW_EXCLUSIVE);
 	left = contime_budget_left(g);
@@ -194,6 +205,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	if (task->batch != 0)
 		*(task->op == CONTIME_STORE_ENTER ? &part->entered : &part->dropped) +=
 			count - (status == CT_OK ? 0 : batch->count);
+	Assert(changed.events <= EVENTS_PER_LOCK); /* keys[] holds them */
 	wake = contime_notices_add(partition, g, &changed);
 	END_CRIT_SECTION();
 	note_changing(NULL);
@@ -227,6 +239,7 @@ contime_next_batch(int partition, const ContimeGeneration *g, uint32 hold, CtRef
 	CtArena arena = contime_arena(partition);
 	const CtBatch *found = NULL;
 
+	Assert(g->store[partition] != 0);
 	contime_lock(partition, LW_SHARED);
 	if (may_take(g, hold))
 		found = *batch == 0 ? ct_store_first_batch(&arena, g->store[partition], batch)

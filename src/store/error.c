@@ -15,6 +15,8 @@
 void
 contime_report(CtStatus status, const ContimeTable *table)
 {
+	Assert(status != CT_OK && status != CT_MORE);
+	Assert(contime_holds_no_lock());
 	switch (status)
 	{
 		case CT_NO_MEMORY:

@@ -64,6 +64,8 @@ is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
 bool
 contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_ms)
 {
+	Assert(level < CONTIME_UNLIMITED);
+	Assert(contime_holds_no_lock());
 	if (*waited_ms >= MOST_WAITED_MS || !(is_being_freed(g, level) || is_being_dropped(g, level)))
 		return false;
 	for (int p = 0; p < contime_shared->partitions; p++)
@@ -149,6 +151,7 @@ report_share(const ContimeTable *table, ContimeGeneration *g)
 void
 contime_limits_report(const ContimeTable *table, ContimeGeneration *g, ContimeLevel level)
 {
+	Assert(contime_holds_no_lock());
 	switch (level)
 	{
 		case CONTIME_OF_TABLE:

@@ -54,6 +54,7 @@ typedef struct Run
 static void CONTIME_NORETURN
 report_failure(const Run *run)
 {
+	Assert(run->status != CT_OK && contime_holds_no_lock());
 	if (run->status == CT_NO_MEMORY)
 		contime_limits_report(run->rows->table, run->g, CONTIME_UNLIMITED);
 	contime_report(run->status, run->rows->table);
@@ -119,6 +120,7 @@ add_charged_rows(Run *run, const CtLoad *load, uint32 count)
 	CtArena arena = contime_arena(run->partition);
 	Size before = contime_charge_begin(g, run->partition);
 
+	Assert(count <= ROWS_PER_LOCK && g->store[run->partition] != 0);
 	/* What a cache may take has been decided before. */
 	arena.keep = contime_cache_state(g) == CONTIME_CACHE_NONE ? contime_budget_keep(g) : 0;
 	run->limit = contime_charge_ahead(g, rows_bytes(load, count, run->label), &before);
@@ -213,10 +215,12 @@ link_partition(Run *run)
 					want_agent(run->g);
 				break;
 			case LINK_TOO_LATE:
+				Assert(run->next > 0 && !table->ignores_late);
 				contime_wake_worker(run->partition);
 				contime_report_too_late(table, run->g,
 										run->rows->row[run->next - 1].load.change.time);
 			case LINK_OVER_LIMIT:
+				Assert(run->limit < CONTIME_UNLIMITED);
 				if (table->source == NULL && contime_limits_wait(run->g, run->limit, &waited_ms))
 					break;
 				contime_wake_worker(run->partition);
@@ -247,6 +251,9 @@ contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
 	bool present[CONTIME_MAX_WORKERS] = {0};
 	MemoryContext caller;
 
+	Assert(contime_holds_no_lock());
+	Assert(g->relation == rows->table->relid && g->database == MyDatabaseId);
+	Assert(label ? label->xid >= label->top : rows->table->source != NULL);
 	note_left_out(rows, g);
 	caller = MemoryContextSwitchTo(rows->scratch);
 	for (int i = 0; i < rows->count; i++)

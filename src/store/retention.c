@@ -89,6 +89,7 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 {
 	uint64 xid;
 
+	Assert(g->relation == table->relid);
 	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
 	if (g->retain.xid == 0 && g->retain.period == table->retain)
 	{
@@ -122,6 +123,7 @@ resolve_retention(ContimeGeneration *g)
 	ContimeXactStatus xact_status;
 	bool committed;
 
+	Assert(contime_holds_no_lock());
 	if (xid == 0 || xid == UNTIL_USED)
 		return false;
 	xact_status = contime_xact_status(xid, xid);
@@ -154,6 +156,7 @@ contime_retention_resolve_all(void)
 bool
 contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
 {
+	Assert(contime_holds_no_lock());
 	raise_instant(&g->newest, newest);
 	if (g->retain.period == 0)
 		return false;
@@ -201,6 +204,8 @@ contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 i
 {
 	int64 retained = retained_of(table, g);
 
+	Assert(g == NULL || g->relation == table->relid);
+	Assert(contime_holds_no_lock());
 	if (instant >= retained)
 		return;
 	ereport(ERROR, (errcode(sqlstate_of(table)),

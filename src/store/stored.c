@@ -43,9 +43,12 @@
 /* How long a writer waits for the worker to drop what was rolled back. */
 #define DROPPED_TIMEOUT_MS 10000
 
+StaticAssertDecl(CT_MAX_ATTRS <= 64, "a mask of attributes is one word");
+
 static inline uint64
 bit_of(int attr)
 {
+	Assert(attr >= 0 && attr < CT_MAX_ATTRS);
 	return UINT64CONST(1) << attr;
 }
 
@@ -240,6 +243,7 @@ look_at_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration 
 {
 	int conflict;
 
+	Assert(g->relation == table->relid && contime_holds_no_lock());
 	copy_stored(shape, g, partition);
 	resolve_stored(shape);
 	conflict = find_stored_conflict(table, shape);
@@ -290,6 +294,7 @@ definer(const ContimeTable *table, int attr)
 		SearchSysCache2(ATTNUM, ObjectIdGetDatum(table->relid), Int16GetDatum(attr + 1));
 	TransactionId xmin = InvalidTransactionId;
 
+	Assert(IsTransactionState());
 	if (HeapTupleIsValid(tuple))
 	{
 		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
@@ -313,6 +318,7 @@ append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
 {
 	CtAttr *attr = &schema->attr[index];
 
+	Assert(index < schema->nattrs && index < from->nattrs);
 	*attr = from->attr[index];
 	attr->added = added;
 	memcpy((char *) schema + schema->size, (const char *) from + attr->initial_offset,
@@ -338,6 +344,7 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	Size head = offsetof(CtSchema, attr) + nattrs * sizeof(CtAttr);
 	CtSchema *merged = palloc0(head + wide->size + (stored ? stored->size : 0));
 
+	Assert(nattrs <= CT_MAX_ATTRS);
 	*merged = *wide;
 	merged->nattrs = nattrs;
 	merged->size = head;
@@ -356,6 +363,7 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 		else
 			append_attr(merged, i, stored, stored->attr[i].added);
 	}
+	Assert(merged->size <= head + wide->size + (stored ? stored->size : 0));
 	return merged;
 }
 
@@ -366,6 +374,7 @@ make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSche
 	CtArena arena = contime_arena(partition);
 	const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
 
+	Assert(contime_holds_lock(partition, LW_EXCLUSIVE));
 	if (shape->stored == NULL || shape->empty != store_is_empty(&arena, g->store[partition]) ||
 		stored->nattrs != shape->stored->nattrs || stored->size != shape->stored->size)
 		return CT_OK;

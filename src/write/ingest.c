@@ -19,6 +19,7 @@
 #include "table/table.h"
 
 #include "access/xact.h"
+#include "storage/lmgr.h"
 
 /* Rows and bytes that are collected before they are flushed. */
 #define MOST_ROWS 4096
@@ -35,6 +36,7 @@ contime_ingest_begin(Relation rel)
 {
 	ContimeIngest *ingest = palloc(sizeof(ContimeIngest));
 
+	Assert(CheckRelationLockedByMe(rel, RowExclusiveLock, true)); /* registry.c, 3 */
 	ingest->rel = rel;
 	ingest->rows = contime_rows_begin(contime_table(rel));
 	return ingest;
@@ -82,6 +84,8 @@ contime_ingest_flush(ContimeIngest *ingest)
 	if (rows->count == 0)
 		return;
 
+	Assert(rows->table->source == NULL); /* event tables have the events of others */
+	Assert(rows->count <= MOST_ROWS);
 	label.top = U64FromFullTransactionId(GetTopFullTransactionId());
 	label.xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	label.cid = GetCurrentCommandId(true);
