@@ -72,6 +72,8 @@ attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
 	const char *image = (const char *) schema + attr->initial_offset;
 	int64 word;
 
+	Assert(attr->rule == CT_RULE_LAST);
+	Assert(stored->number == CT_NUMBER_INT || stored->number == CT_NUMBER_NUMERIC);
 	rate.number = stored->number;
 	rate.scale = stored->scale;
 	rate.initial_offset = rate.initial_bytes = 0;
@@ -109,6 +111,7 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint6
 {
 	const CtSchema *schema = table->schema;
 
+	Assert(schema->nattrs == table->natts);
 	for (int i = stored->nattrs; i < schema->nattrs; i++)
 		if (!table->attr[i].dropped &&
 			(schema->attr[i].role != CONTIME_STATE || schema->attr[i].rate_attr >= 0))
@@ -127,6 +130,7 @@ contime_report_conflict(const ContimeTable *table, int index)
 	const char *name =
 		table->attr[index].dropped ? NULL : get_attname(table->relid, index + 1, true);
 
+	Assert(index >= 0 && index < table->natts);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 name

@@ -31,6 +31,7 @@ related(Oid relid, bool dependents)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
+	Assert(OidIsValid(relid));
 	ScanKeyInit(&key[0], dependents ? Anum_pg_depend_refclassid : Anum_pg_depend_classid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
 	ScanKeyInit(&key[1], dependents ? Anum_pg_depend_refobjid : Anum_pg_depend_objid,

@@ -24,6 +24,7 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/pg_locale.h"
@@ -32,6 +33,9 @@
 /* The parts of a numeric's type modifier, as numerictypmodout() shows them. */
 #define NUMERIC_PRECISION(typmod) ((int) ((((typmod) - (int) VARHDRSZ) >> 16) & 0xffff))
 #define NUMERIC_SCALE(typmod) ((int) (((((typmod) - (int) VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
+
+StaticAssertDecl(CT_MAX_ATTRS <= INT8_MAX, "the number of an attribute is an int8 in the schema");
+StaticAssertDecl(CONTIME_MAX_DIGITS <= UINT8_MAX, "a scale fits into CtAttr.scale");
 
 /* ---- one column -------------------------------------------------------------- */
 
@@ -99,6 +103,7 @@ derive_key(const Column *col, ContimeTable *table)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 						errmsg("continuous table \"%s\" has more than %d key columns", col->table,
 							   INDEX_MAX_KEYS)));
+	Assert(table->nkeys < lengthof(table->key_attno));
 	table->key_attno[table->nkeys++] = col->form->attnum;
 }
 
@@ -517,6 +522,7 @@ derive_bounds(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 static CtSchema *
 schema_append(CtSchema *schema, int index, const void *image, uint32 bytes)
 {
+	Assert(index >= 0 && index < schema->nattrs);
 	schema = repalloc(schema, schema->size + bytes);
 	memcpy((char *) schema + schema->size, image, bytes);
 	schema->attr[index].initial_offset = schema->size;
@@ -586,6 +592,7 @@ derive_state(const Column *col, ContimeAttr *attr, ContimeTable *table)
 {
 	CtAttr *ct = &table->schema->attr[col->form->attnum - 1];
 
+	Assert(attr->state && (ct->role == CONTIME_STATE || ct->role == CONTIME_EVENT_ID));
 	ct->rule = col->rule;
 	ct->linear = col->linear;
 	if (col->rate)
@@ -668,6 +675,7 @@ check_reach(const Column *col, const ContimeTable *table)
 	int digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
 	int most = ct_rate_digits(table->schema, col->form->attnum - 1);
 
+	Assert(col->rate != NULL && table->schema->has_rates);
 	if (digits > most)
 		DEFINITION_ERROR(col,
 						 errmsg("rate \"%s\" of column \"%s\" has too many digits", rate, name),
@@ -739,6 +747,7 @@ begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *
 	CtAttr *ct = &table->schema->attr[form->attnum - 1];
 	char *option;
 
+	Assert(form->attnum >= 1 && form->attnum <= table->natts);
 	col->table = table->name;
 	col->owner = table->owner;
 	col->calls = &table->calls;
@@ -873,6 +882,7 @@ contime_table_derive(Relation rel)
 	Column *cols = palloc0(desc->natts * sizeof(Column));
 	ContimeTable *table;
 
+	Assert(CheckRelationLockedByMe(rel, AccessShareLock, true));
 	check_relation(rel);
 	table = palloc0(offsetof(ContimeTable, attr) + desc->natts * sizeof(ContimeAttr));
 	table->relid = RelationGetRelid(rel);
@@ -908,6 +918,8 @@ contime_table_derive(Relation rel)
 				 errmsg("continuous table \"%s\" has no time column", table->name),
 				 errhint(
 					 "Give the option time 'true' to one column of type timestamptz or bigint.")));
+	Assert(table->nkeys <= INDEX_MAX_KEYS);
+	Assert(table->schema->nattrs == table->natts && table->natts <= CT_MAX_ATTRS);
 	derive_retention(table);
 	derive_memory_limit(table);
 	derive_source(table, rel);

@@ -49,9 +49,13 @@ static const int64 powers_of_ten[] = {1,
 									  INT64CONST(100000000000000000),
 									  INT64CONST(1000000000000000000)};
 
+StaticAssertDecl(lengthof(powers_of_ten) == CONTIME_NARROW_DIGITS + 1,
+				 "narrow numbers have so many digits");
+
 static double
 float_of(const ContimeAttr *attr, Datum value)
 {
+	Assert(attr->type == FLOAT4OID || attr->type == FLOAT8OID);
 	return attr->type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
 }
 
@@ -88,6 +92,7 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 	int exponent = attr->scale;
 	bool point = false;
 
+	Assert(attr->scale >= 0 && attr->scale <= CONTIME_MAX_SCALE);
 	if (!isfinite(float_of(attr, value)))
 		return false;
 	if (attr->type == FLOAT4OID)
@@ -123,6 +128,7 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 static uint64
 word_of(Datum value, int16 typlen)
 {
+	Assert(typlen == 1 || typlen == 2 || typlen == 4 || typlen == 8);
 	switch (typlen)
 	{
 		case 1:
@@ -150,6 +156,8 @@ contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value, Str
 {
 	bool fits = true;
 
+	Assert(attr->typbyval == (ct->image == CT_IMAGE_WORD));
+	Assert(ct->number != CT_NUMBER_SCALED || attr->typbyval);
 	if (attr->typbyval)
 	{
 		uint64 word = 0;
@@ -246,6 +254,7 @@ bool
 contime_encode_key(const ContimeTable *table, const Datum *values, const bool *isnull,
 				   ContimeKey *key)
 {
+	Assert(table->nkeys >= 1 && table->nkeys <= INDEX_MAX_KEYS);
 	resetStringInfo(&key->data);
 	for (int i = 0; i < table->nkeys; i++)
 	{
@@ -365,6 +374,7 @@ contime_is_integer(Oid type)
 static bool
 integer_datum(int64 number, int16 typlen, Datum *value)
 {
+	Assert(typlen == 2 || typlen == 4 || typlen == 8);
 	switch (typlen)
 	{
 		case 2:
@@ -412,6 +422,8 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 	int len;
 	int whole;
 
+	StaticAssertStmt(sizeof(ZEROS) == CONTIME_MAX_DIGITS + 1, "a scale may need so many zeros");
+	Assert(attr->scale >= 0 && attr->scale <= CONTIME_MAX_DIGITS);
 	if (ct_wide_cmp(number, CT_WIDE_NAN) == 0)
 	{
 		*value = DirectFunctionCall3(numeric_in, CStringGetDatum("NaN"),
@@ -441,6 +453,7 @@ decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 	char text[80];
 	int64 narrow;
 
+	Assert(attr->scale >= 0 && attr->scale <= CONTIME_MAX_SCALE);
 	/* Both exact in a double, and divided with one rounding. */
 	if (attr->type == FLOAT8OID && ct_wide_to_int64(number, &narrow) &&
 		narrow > -(INT64CONST(1) << 53) && narrow < INT64CONST(1) << 53)
@@ -530,6 +543,7 @@ void
 contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate, Datum *values,
 					 bool *isnull)
 {
+	Assert(nstate <= table->natts);
 	for (int i = 0; i < table->natts; i++)
 	{
 		const ContimeAttr *attr = &table->attr[i];

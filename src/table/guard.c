@@ -55,6 +55,8 @@ own_agent(void)
 static ContimeSuspectCode *
 at_hand(ContimeAgent *agent)
 {
+	Assert(agent->database == MyDatabaseId);
+	Assert(agent->loader_pid == MyProcPid || agent->pid == MyProcPid);
 	return agent->loader_pid == MyProcPid ? &agent->loader_runs : &agent->agent_runs;
 }
 
@@ -68,6 +70,7 @@ distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
 	int i = agent->ndistrusted++ % lengthof(agent->distrusted);
 	const char *name = IsTransactionState() ? get_rel_name(code->relid) : NULL;
 
+	Assert(OidIsValid(code->relid));
 	agent->distrusted[i] = *code;
 	agent->distrusted[i].until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DISTRUST_MS);
 	ereport(LOG,
@@ -114,6 +117,7 @@ contime_guard_begin(Oid relid, Oid owner)
 {
 	ContimeAgent *agent = own_agent();
 
+	Assert(OidIsValid(relid) && OidIsValid(owner));
 	if (agent)
 		*at_hand(agent) = (ContimeSuspectCode){.relid = relid, .owner = owner};
 	guard_start = GetCurrentTimestamp();

@@ -29,6 +29,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_db_role_setting.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -48,6 +49,8 @@ static const struct
 	{CONTIME_OF_ROLE, "contime.role_memory"},
 	{CONTIME_OF_DATABASE, "contime.database_memory"},
 };
+
+StaticAssertDecl(lengthof(setting) == CONTIME_LEVELS - 1, "all but the table's own limit");
 
 int64
 contime_limits_parse(const char *value)
@@ -149,6 +152,7 @@ read_limits(Known *known)
 	bool found[CONTIME_LEVELS] = {false};
 	int kb[CONTIME_LEVELS] = {-1};
 
+	Assert(IsTransactionState());
 	for (int s = 0; s < lengthof(setting); s++)
 		kb[setting[s].level] = contime_account_default(setting[s].level);
 	read_row(catalog, MyDatabaseId, known->owner, kb, found);
@@ -159,6 +163,7 @@ read_limits(Known *known)
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 
+	Assert(kb[CONTIME_OF_ROLE] >= -1 && kb[CONTIME_OF_DATABASE] >= -1);
 	memcpy(known->kb, kb, sizeof(kb));
 	known->fresh_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FRESH_MS);
 }
@@ -205,6 +210,8 @@ contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must)
 	const Known *known = limits_of(table->owner);
 	ContimeQuota quota;
 
+	Assert(g->relation == table->relid);
+	Assert(contime_holds_no_lock());
 	quota.bytes[CONTIME_OF_TABLE] = table->memory_limit;
 	quota.bytes[CONTIME_OF_ROLE] = limit_bytes(known->kb[CONTIME_OF_ROLE]);
 	quota.bytes[CONTIME_OF_DATABASE] = limit_bytes(known->kb[CONTIME_OF_DATABASE]);

@@ -28,6 +28,7 @@
 
 #include "access/reloptions.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_foreign_data_wrapper.h"
@@ -192,8 +193,10 @@ contime_member(ContimeMember member)
 	Oid extension;
 	int n = 0;
 
+	Assert(member < CONTIME_MEMBERS);
 	if (cache_valid)
 		return cached[member];
+	Assert(IsTransactionState()); /* 2 */
 	register_callbacks();
 	before = invalidations;
 	extension = get_extension_oid(EXTENSION_NAME, true);

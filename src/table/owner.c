@@ -46,6 +46,7 @@
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
+#include "postmaster/bgworker.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -72,6 +73,8 @@ contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
 {
 	ContimeIdentity before = {0};
 
+	Assert(OidIsValid(owner));
+	Assert(contime_holds_no_lock());
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
 									  SECURITY_RESTRICTED_OPERATION);
@@ -85,12 +88,15 @@ contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
 	before.snapshot = !ActiveSnapshotSet();
 	if (before.snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
+	Assert(ActiveSnapshotSet()); /* 3 */
 	return before;
 }
 
 void
 contime_switch_back(const ContimeIdentity *before)
 {
+	Assert(InSecurityRestrictedOperation() && InLocalUserIdChange()); /* 1 */
+	Assert(!before->snapshot || before->settings > 0);
 	if (before->snapshot)
 		PopActiveSnapshot();
 	if (before->settings > 0)
@@ -101,6 +107,7 @@ contime_switch_back(const ContimeIdentity *before)
 static void
 check_switched(Oid owner)
 {
+	Assert(contime_holds_no_lock());
 	if (GetUserId() != owner || !InSecurityRestrictedOperation() || !InLocalUserIdChange())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("user-made code cannot run with these privileges"),
@@ -248,6 +255,7 @@ on_limit(void)
 void
 contime_limit_extend(int ms)
 {
+	Assert(limit != MAX_TIMEOUTS && ms > 0);
 	enable_timeout_every(limit, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms),
 						 LIMIT_REPEAT_MS);
 }
@@ -255,6 +263,7 @@ contime_limit_extend(int ms)
 void
 contime_limit_begin(int ms)
 {
+	Assert(MyBgworkerEntry != NULL); /* a background process */
 	if (limit == MAX_TIMEOUTS)
 		limit = RegisterTimeout(USER_TIMEOUT, on_limit);
 	cancels = 0;

@@ -72,6 +72,7 @@ contime_options_xid(Oid relid)
 void
 contime_retention_derive(ContimeTable *table, char *retain, const char *too_late)
 {
+	Assert(table->time_type == INT8OID || table->time_type == TIMESTAMPTZOID);
 	table->retain = retain ? parse_retain(table, retain) : 0;
 	table->ignores_late = too_late && strcmp(too_late, "ignore") == 0;
 	table->options_xid = contime_options_xid(table->relid);

@@ -72,6 +72,7 @@ row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, 
 	int index = table->time_attno - 1;
 	int64 instant;
 
+	Assert(table->time_attno >= 1 && table->time_attno <= table->natts);
 	if (isnull[index])
 	{
 		if (table->time_type == TIMESTAMPTZOID && stamp)
@@ -99,6 +100,7 @@ row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
 	Datum keys[INDEX_MAX_KEYS];
 	bool nulls[INDEX_MAX_KEYS];
 
+	Assert(table->nkeys >= 1 && table->nkeys <= INDEX_MAX_KEYS);
 	for (int i = 0; i < table->nkeys; i++)
 	{
 		int index = table->key_attno[i] - 1;
@@ -155,6 +157,7 @@ check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 		ct->number == CT_NUMBER_NUMERIC && (ct->rule == CT_RULE_MIN || ct->rule == CT_RULE_MAX);
 	CtWide number;
 
+	Assert(attr->state && !attr->dropped);
 	if (!ordered && !contime_is_finite(ct, attr, value))
 		report_not_finite(table, attr, ct->rule);
 	if (kind != CT_SNAPSHOT || !(ct->has_lower || ct->has_upper))
@@ -177,6 +180,7 @@ static void
 row_masks(const ContimeTable *table, CtKind kind, const bool *isnull, uint64 set_null,
 		  uint64 columns, CtChange *change)
 {
+	Assert(table->natts <= CT_MAX_ATTRS);
 	for (int i = 0; i < table->natts; i++)
 	{
 		uint64 bit = UINT64CONST(1) << i;
@@ -206,6 +210,8 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 	CtChange *change;
 	ContimeRow *row;
 
+	Assert(kind <= CT_SNAPSHOT);
+	Assert(set_null == 0 || kind == CT_EVENT);
 	if (rows->count >= rows->capacity)
 	{
 		rows->capacity *= 2;
@@ -226,6 +232,7 @@ contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values, const b
 	appendBinaryStringInfo(&rows->buffer, rows->key.data.data, rows->key.data.len);
 
 	row_masks(table, kind, isnull, set_null, columns, change);
+	Assert((change->null & ~change->set) == 0);
 	row->payload_offset = rows->buffer.len;
 	for (int i = 0; i < table->natts; i++)
 	{
@@ -253,6 +260,7 @@ leave_out_last(ContimeRows *rows)
 {
 	const ContimeRow *row = &rows->row[--rows->count];
 
+	Assert(rows->count >= 0 && row->key_offset <= rows->buffer.len);
 	rows->buffer.len = row->key_offset;
 	if (row->load.key_bytes > CT_MAX_KEY_BYTES)
 	{
@@ -310,6 +318,7 @@ contime_rows_load(ContimeRows *rows, int i)
 {
 	ContimeRow *row = &rows->row[i];
 
+	Assert(i >= 0);
 	if (i >= rows->count)
 		return NULL;
 	row->load.key = rows->buffer.data + row->key_offset;

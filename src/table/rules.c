@@ -29,5 +29,6 @@ static const ContimeRule rules[CT_RULES] = {
 const ContimeRule *
 contime_rule(CtRule rule)
 {
+	Assert(rule < CT_RULES);
 	return &rules[rule];
 }

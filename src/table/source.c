@@ -26,6 +26,7 @@
 #include "access/relation.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
@@ -154,6 +155,7 @@ contime_transform_source(Oid owner, Relation events, const char *text)
 	ParseState *pstate = make_parsestate(NULL);
 	Node *expr;
 
+	Assert(GetUserId() == owner && InSecurityRestrictedOperation());
 	addNSItemToQuery(pstate,
 					 addRangeTableEntryForRelation(pstate, events, AccessShareLock, NULL, false,
 												   true),
@@ -248,6 +250,7 @@ cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column
 ContimeIdentity
 contime_source_switch(const ContimeTable *table)
 {
+	Assert(table->source != NULL);
 	return contime_switch_to_owner(table->owner,
 								   table->calls ? CONTIME_CODE_OF_USERS : CONTIME_CODE_OF_CORE);
 }
@@ -317,6 +320,7 @@ free_plans(void *arg)
 {
 	ContimeSource *source = arg;
 
+	StaticAssertStmt(sizeof(source->plan) == 6 * sizeof(source->plan[0][0]), "all are freed");
 	for (int i = 0; i < 6; i++)
 		if (source->plan[i / 2][i % 2])
 			SPI_freeplan(source->plan[i / 2][i % 2]);
@@ -357,6 +361,7 @@ derive_one_source(ContimeTable *table, Relation rel, Relation events, CtKind kin
 	ContimeSource *source = palloc0(offsetof(ContimeSource, expr) + desc->natts * sizeof(Node *));
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
+	Assert(desc->natts == table->natts && desc->natts <= CT_MAX_ATTRS);
 	contime_check_event_table(table, events);
 	check_binding(table, events);
 	source->events = RelationGetRelid(events);
@@ -395,6 +400,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	Relation events;
 	ListCell *lc;
 
+	Assert(table->source == NULL);
 	for (int i = 0; i < desc->natts && events_name == NULL; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped && contime_source_option(table->relid, i + 1))
 			ereport(ERROR,
@@ -408,6 +414,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	{
 		events = relation_openrv(contime_event_table_name(rel, events_name), AccessShareLock);
 		*end = derive_one_source(table, rel, events, CT_EVENT, NULL);
+		Assert((*end)->next == NULL);
 		end = &(*end)->next;
 		relation_close(events, NoLock);
 	}
@@ -457,6 +464,7 @@ contime_source_may_bind(Oid events, Oid owner)
 static void
 check_source(const ContimeTable *table, const ContimeSource *source)
 {
+	Assert(OidIsValid(source->events) && OidIsValid(table->owner));
 	LockRelationOid(source->events, AccessShareLock);
 	if (pg_class_aclcheck(source->events, table->owner, ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR,

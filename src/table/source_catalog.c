@@ -64,6 +64,8 @@ static const struct
 	{"finish", CT_FINISH},
 };
 
+StaticAssertDecl(lengthof(kinds) == CT_SNAPSHOT + 1, "each kind has a name");
+
 int
 contime_kind_of(const char *name)
 {
@@ -146,6 +148,7 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 	bool isnull[Natts_source] = {0};
 	HeapTuple tuple;
 
+	Assert(kind <= CT_SNAPSHOT);
 	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
 	rel = contime_open_sources(RowExclusiveLock);
 	for (int i = 0; i < lengthof(kinds); i++)
@@ -174,6 +177,7 @@ contime_source_delete_rows(Oid relid, bool stale)
 	if (added == NIL)
 		return;
 	rel = contime_open_sources(RowExclusiveLock);
+	Assert(rel != NULL); /* it has rows */
 	foreach(lc, added)
 	{
 		Added *row = lfirst(lc);

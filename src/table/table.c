@@ -35,6 +35,7 @@ cache_invalidate(Datum arg, Oid relid)
 	HASH_SEQ_STATUS status;
 	CacheEntry *entry;
 
+	Assert(cache != NULL); /* the callback was registered with it */
 	if (OidIsValid(relid))
 	{
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
@@ -199,6 +200,7 @@ contime_table(Relation rel)
 	contime_require_loaded();
 	entry = cache_entry(RelationGetRelid(rel));
 	table = entry->valid ? entry->table : cache_fill(rel);
+	Assert(table->relid == RelationGetRelid(rel));
 	if (table->source == NULL)
 		contime_require_running();
 	return table;

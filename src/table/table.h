@@ -36,6 +36,10 @@
 #define CONTIME_NARROW_DIGITS 18 /* of a float with a scale, of what moves, and of rates */
 #define CONTIME_MAX_SCALE 15     /* option scale: decimal digits of a double precision */
 
+StaticAssertDecl(CONTIME_MAX_SCALE <= CONTIME_NARROW_DIGITS &&
+					 CONTIME_NARROW_DIGITS <= CONTIME_MAX_DIGITS,
+				 "a scale is a part of the digits");
+
 /* How one attribute is encoded. */
 typedef struct ContimeAttr
 {
@@ -63,6 +67,9 @@ typedef enum ContimeRole
 	CONTIME_TIME,
 	CONTIME_EVENT_ID
 } ContimeRole;
+
+StaticAssertDecl(CONTIME_EVENT_ID <= UINT8_MAX, "a role fits into CtAttr.role");
+StaticAssertDecl(INDEX_MAX_KEYS <= CT_MAX_ATTRS, "every column may be one of the key");
 
 /* An event table of a durable table, and what its rows are. */
 typedef struct ContimeSource
