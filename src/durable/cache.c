@@ -94,6 +94,7 @@ contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from, Contime
 	};
 	uint32 expected = from;
 
+	Assert(from < CONTIME_CACHE_STATES && to < CONTIME_CACHE_STATES);
 	Assert(allowed[from] & 1 << to);
 	if (!pg_atomic_compare_exchange_u32(&g->cache.state, &expected, to))
 		return false;
@@ -135,6 +136,7 @@ contime_cache_break(Oid relid, const char *reason)
 {
 	ContimeGeneration *g = contime_generation(relid);
 
+	Assert(contime_holds_no_lock());
 	if (g == NULL || !break_cache(g))
 		return;
 	ereport(LOG, (errmsg("cache of continuous table %s is invalidated: %s", contime_cache_name(relid),
@@ -151,6 +153,8 @@ contime_cache_check(ContimeGeneration *g, int partition)
 
 	const char *reason;
 
+	Assert(g->store[partition] != 0);
+	Assert(contime_holds_no_lock());
 	ct_store_stats(&arena, g->store[partition], &stats);
 	if (stats.unmatched > 0)
 		reason = "a retraction found no event";
@@ -247,6 +251,7 @@ contime_cache_watched(const ContimeTable *table, bool *partial)
 	ContimeGeneration *g;
 	ContimeCacheState state;
 
+	Assert(table->source != NULL);
 	if (RecoveryInProgress())
 		return NULL;
 	g = contime_generation(table->relid);
@@ -278,6 +283,7 @@ contime_cache_note_read(ContimeGeneration *g)
 bool
 contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view)
 {
+	Assert(g->database == MyDatabaseId);
 	if (!contime_unflushed_found(g, &view->plain))
 		return false;
 	contime_cache_break(g->relation, rows_lost);
@@ -316,6 +322,8 @@ contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reason, const ch
 {
 	int index = g - contime_shared->generation;
 
+	Assert(index >= 0 && index < contime_shared->slots);
+	Assert(reason != CONTIME_REFUSAL_NONE);
 	refusal[index].serial = g->serial;
 	refusal[index].reason = reason;
 	refusal[index].obstacle = obstacle;
@@ -326,6 +334,7 @@ contime_refusal_of(const ContimeGeneration *g, const char **obstacle)
 {
 	int index = g - contime_shared->generation;
 
+	Assert(index >= 0 && index < contime_shared->slots);
 	*obstacle = refusal[index].obstacle;
 	return refusal[index].serial == g->serial ? refusal[index].reason : CONTIME_REFUSAL_NONE;
 }

@@ -163,6 +163,7 @@ contime_capture_pending(Oid relid)
 static int
 capture_level(const Capture *capture)
 {
+	Assert(capture->levels != NIL); /* C2 */
 	return llast_int(capture->levels);
 }
 
@@ -176,6 +177,7 @@ enter_level(Capture *capture)
 		capture->levels = list_delete_last(capture->levels);
 	if (capture->levels == NIL || capture_level(capture) < level)
 		capture->levels = lappend_int(capture->levels, level);
+	Assert(capture_level(capture) == level); /* C2 */
 	MemoryContextSwitchTo(caller);
 }
 
@@ -193,6 +195,7 @@ delete_capture(Capture *gone)
 {
 	Capture **p = &captures;
 
+	Assert(gone->levels == NIL); /* C2 */
 	while (*p != gone)
 		p = &(*p)->next;
 	*p = gone->next;
@@ -217,6 +220,7 @@ abandon_levels(int from)
 {
 	Capture *next;
 
+	Assert(from > 0); /* at 0 there is no statement */
 	for (Capture *capture = captures; capture; capture = next)
 	{
 		next = capture->next;
@@ -291,6 +295,7 @@ begin_capture(Oid relid, Oid events, Oid named)
 		AllocSetContextCreate(TopTransactionContext, "contime capture", ALLOCSET_DEFAULT_SIZES);
 	Capture *capture = MemoryContextAllocZero(context, sizeof(Capture));
 
+	Assert(find_capture(relid, events) == NULL); /* C2 */
 	capture->relid = relid;
 	capture->events = events;
 	capture->cache = cache;
@@ -386,6 +391,7 @@ try_link_rows(Capture *capture, const Rows *rows)
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 
+	Assert(capture->cache != NULL && rows->count > 0);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(rows->context);
 	PG_TRY();
@@ -465,6 +471,7 @@ leave_level(void)
 {
 	Capture *capture = captures;
 
+	Assert(level > 0); /* C1 */
 	while (capture)
 	{
 		if (capture_level(capture) < level)
@@ -645,6 +652,7 @@ next_row(Capture *capture)
 		rows->capacity = 8;
 		rows->row = MemoryContextAlloc(rows->context, rows->capacity * sizeof(Captured));
 	}
+	Assert(rows->count <= rows->capacity);
 	if (rows->count == rows->capacity)
 	{
 		rows->capacity *= 2;
@@ -663,11 +671,13 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	MemoryContext caller;
 	Captured *row;
 
+	Assert(capture->cache != NULL && capture->levels != NIL); /* C3 */
 	if (!TransactionIdIsNormal(xid))
 	{
 		capture->frozen = true;
 		return;
 	}
+	Assert(TransactionIdIsCurrentTransactionId(xid));
 	if (capture->note == NULL)
 		capture->note = contime_unflushed_note(capture->cache);
 	row = next_row(capture);
@@ -677,6 +687,7 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	row->label.cid =
 		retracts ? HeapTupleHeaderGetCmax(tuple->t_data) : HeapTupleHeaderGetCmin(tuple->t_data);
 	row->label.ended = contime_ended(row->label.top);
+	Assert(row->label.xid >= row->label.top);
 	row->retracts = retracts;
 	row->updated = updated;
 	row->tuple = map ? execute_attr_map_tuple(tuple, map) : heap_copytuple(tuple);

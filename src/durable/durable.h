@@ -34,6 +34,9 @@ typedef enum ContimeRowOrder
 	CONTIME_ANY_ORDER
 } ContimeRowOrder;
 
+StaticAssertDecl(CONTIME_ANY_ORDER + 1 == lengthof(((ContimeSource *) NULL)->plan),
+				 "a plan for each order");
+
 /*
  * References to a durable table's event tables, so that core refuses DDL on
  * them beneath an open read of the same session.  begin: under the resource

@@ -27,6 +27,7 @@
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 
@@ -107,6 +108,7 @@ part_cache(const ContimeGeneration *but, Size more)
 	} while (g && !locked && last_read < cold);
 	if (!locked)
 		return;
+	Assert(LockHeldByMe(&tag, AccessExclusiveLock)); /* nobody reads it */
 	stats = contime_generation_stats(g);
 	if (contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_PARTIAL))
 		contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
@@ -153,6 +155,7 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 	static uint32 hand = 0; /* of stores, where it went on last */
 	uint32 stores = contime_shared->highest * contime_shared->partitions;
 
+	Assert(rounds > 0);
 	for (uint32 n = 0; n < rounds * stores; n++)
 	{
 		uint32 at = hand % stores;
@@ -183,6 +186,8 @@ contime_evict(const ContimeGeneration *g, Size more, int rounds)
 {
 	bool by_keys = rounds > 0;
 
+	Assert(IsTransactionState()); /* for locks */
+	Assert(contime_holds_no_lock());
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_partial)
 	{

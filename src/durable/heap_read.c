@@ -197,12 +197,15 @@ prepared_query(const Feed *feed, ContimeRowOrder order, bool bounded)
 	Oid types[INDEX_MAX_KEYS + 1];
 	int n = 0;
 
+	Assert(GetUserId() == table->owner && InSecurityRestrictedOperation());
+	Assert(table->nkeys <= INDEX_MAX_KEYS);
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		types[n++] = table->attr[table->key_attno[i] - 1].type;
 	if (bounded)
 		types[n++] = table->time_type;
 	if (*plan == NULL)
 	{
+		Assert(ActiveSnapshotSet());
 		SPI_connect();
 		*plan = SPI_prepare(contime_source_query(table, feed->source, order, bounded), n, types);
 		if (*plan == NULL)
@@ -219,6 +222,7 @@ feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, Pa
 {
 	CachedPlanSource *query;
 
+	Assert(feed->query == NULL);
 	contime_rows_reset(feed->rows);
 	feed->next = 0;
 	if (!feed->table->calls)
@@ -291,6 +295,7 @@ store_create(ContimeHeapRead *read)
 {
 	CtStatus status = CT_OK;
 
+	Assert(read->store == 0);
 	if (read->region == NULL)
 	{
 		Size bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
@@ -320,6 +325,7 @@ contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
 	int i = 0;
 
+	Assert(table->source != NULL);
 	read->table = table;
 	read->context = CurrentMemoryContext;
 	read->binding =
@@ -356,6 +362,7 @@ parameters(const ContimeTable *table, const Datum *keys, bool bounded, int64 unt
 		param->ptype = attr->type;
 		params->numParams++;
 	}
+	Assert(params->numParams <= INDEX_MAX_KEYS + 1);
 	return params;
 }
 
@@ -477,6 +484,7 @@ load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 								: ct_timeline_load(writer, *timeline, &load->change, 0);
 		if (status != CT_OK)
 			report_status(read, status);
+		Assert(feed->next < feed->rows->count);
 		feed->next++;
 	}
 }
@@ -496,6 +504,7 @@ contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *ti
 	writer = ct_writer(&read->arena, read->store);
 	for (int i = 0; i < read->nfeeds; i++)
 		load_rows(read, &read->feed[i], &writer, timeline);
+	Assert(*timeline != 0);
 	*arena = read->arena;
 	*store = read->store;
 	return true;
@@ -545,6 +554,7 @@ contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 {
 	bool more = feed_head(&load->feed, load->snapshot) != NULL;
 
+	Assert(load->feed.rows->leaves_out);
 	/* (There may be nothing but rows that were left out.) */
 	contime_link(load->feed.rows, g, NULL);
 	contime_rows_reset(load->feed.rows);
@@ -556,6 +566,7 @@ contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
 {
 	const CtLoad *row = feed_head(&load->feed, load->snapshot);
 
+	Assert(load->snapshot != NULL);
 	if (row == NULL)
 		return false;
 	for (; row; row = contime_rows_load(load->feed.rows, ++load->feed.next), ++*rows)

@@ -81,6 +81,7 @@ take_wanted(void)
 {
 	static uint32 at = 0;
 
+	Assert(!hand.held);
 	hand.g = NULL;
 	hand.nkeys = 0;
 	hand.at = -1;
@@ -167,6 +168,8 @@ note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 static void
 hold(ContimeGeneration *g)
 {
+	Assert(g == hand.g && !hand.held);
+	Assert(!contime_is_held(pg_atomic_read_u32(&g->partial.hold)));
 	pg_atomic_fetch_add_u32(&g->partial.hold, 1);
 	hand.held = true;
 }
@@ -176,6 +179,7 @@ release(void)
 {
 	if (!hand.held)
 		return;
+	Assert(contime_is_held(pg_atomic_read_u32(&hand.g->partial.hold)));
 	pg_atomic_fetch_add_u32(&hand.g->partial.hold, 1);
 	hand.held = false;
 	for (int p = 0; p < contime_shared->partitions; p++)
@@ -213,6 +217,7 @@ unload_key(ContimeGeneration *g, const ContimeKey *key)
 	CtArena arena = contime_arena(p);
 	CtStatus status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
+	Assert(hand.held && hand.g == g); /* or a worker might enter events */
 	while (status == CT_MORE)
 	{
 		Size before;
@@ -237,6 +242,7 @@ mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKe
 	CtStatus status = CT_OK;
 	Size before;
 
+	Assert(hand.held && hand.g == g);
 	contime_link_prepare(table, g, p);
 	contime_lock(p, LW_EXCLUSIVE);
 	START_CRIT_SECTION();
@@ -256,6 +262,7 @@ enter_seen(ContimeGeneration *g, ContimeView *view)
 {
 	uint32 held = pg_atomic_read_u32(&g->partial.hold);
 
+	Assert(contime_is_held(held));
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		CtRef previous = 0;
@@ -284,6 +291,7 @@ load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneratio
 	Datum keys[INDEX_MAX_KEYS];
 	uint64 rows = 0;
 
+	Assert(hand.held && hand.g == g);
 	contime_decode_keys(table, key, keys);
 	contime_heap_load_bind(load, snapshot, keys);
 	while (contime_heap_load_next(load, g))
@@ -310,6 +318,8 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 {
 	ContimeView *view;
 
+	Assert(hand.nkeys > 0 && hand.nkeys <= MOST_KEYS);
+	Assert(g->relation == table->relid);
 	hold(g);
 	contime_pause("held keys", MyDatabaseId);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -364,6 +374,7 @@ put_first(int *n, int i)
 {
 	ContimeKey key = hand.key[i];
 
+	Assert(*n <= i && i < hand.nkeys);
 	hand.key[i] = hand.key[*n];
 	hand.key[(*n)++] = key;
 }
@@ -402,6 +413,7 @@ load_wanted(void)
 	Relation rel;
 	const ContimeTable *table;
 
+	Assert(IsTransactionState());
 	LockRelationOid(relid, AccessShareLock);
 	if (!contime_is_table(relid))
 		return;
@@ -486,6 +498,7 @@ contime_keys_load(void)
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
+		Assert(!IsTransactionState());
 		StartTransactionCommand();
 		load_wanted();
 		CommitTransactionCommand();

@@ -29,7 +29,8 @@ contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest
 	g->partial.retry_after = 0;
 	g->partial.newest_row = newest;
 	Assert(contime_cache_state(g) == CONTIME_CACHE_TRIMMING ||
-		   contime_cache_state(g) == CONTIME_CACHE_PARTIAL);
+		   contime_cache_state(g) == CONTIME_CACHE_PARTIAL ||
+		   contime_cache_state(g) == CONTIME_CACHE_BROKEN); /* by a writer, meanwhile */
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		CtArena arena = contime_arena(p);
@@ -50,6 +51,8 @@ contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest
 void
 contime_unload_keys(ContimeGeneration *g)
 {
+	Assert(contime_cache_state(g) == CONTIME_CACHE_TRIMMING ||
+		   contime_cache_state(g) == CONTIME_CACHE_BROKEN); /* by a writer, meanwhile */
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		CtArena arena = contime_arena(p);
@@ -104,6 +107,7 @@ contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, 
 			uint32 bytes;
 			const void *found = ct_timeline_key(&arena, timeline, &bytes);
 
+			Assert(bytes <= CT_MAX_KEY_BYTES);
 			memcpy(key->data.data, found, bytes);
 			key->data.len = bytes;
 		}

@@ -121,6 +121,7 @@ contime_references_begin(const ContimeTable *table)
 		held->events[held->nevents++] = relation_open(source->events, AccessShareLock);
 		note_read(held->owner, source->events);
 	}
+	Assert(held->nevents == n);
 	return held;
 }
 
@@ -132,6 +133,7 @@ contime_references_end(ContimeReferences *held)
 
 	if (held == NULL)
 		return;
+	Assert(held->nevents > 0);
 	CurrentResourceOwner = held->owner;
 	for (int i = held->nevents - 1; i >= 0; i--)
 	{

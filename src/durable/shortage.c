@@ -87,6 +87,7 @@ cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 	uint64 before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
 	Size cold = 0;
 
+	Assert(level == CONTIME_UNLIMITED || but != NULL);
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];

@@ -30,6 +30,8 @@ comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber at
 		get_opfamily_member(type->btree_opf, type->btree_opintype, type->btree_opintype, strategy);
 	Param *value = makeNode(Param);
 
+	Assert(source->expr[attno - 1] != NULL); /* keys and the time are fed by each source */
+	Assert(OidIsValid(operator));
 	value->paramkind = PARAM_EXTERN;
 	value->paramid = param;
 	value->paramtype = attr->type;
@@ -71,6 +73,7 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 	List *conditions = NIL;
 	int param = 1;
 
+	Assert(order <= CONTIME_ANY_ORDER);
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		conditions = lappend(conditions, comparison(table, source, table->key_attno[i],
 													BTEqualStrategyNumber, param++));

@@ -54,6 +54,7 @@ read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 		heap_getattr(tuple, Anum_pg_trigger_tgargs, RelationGetDescr(catalog), &isnull));
 	const char *first = VARDATA_ANY(args);
 
+	Assert(form->tgnargs == 2);
 	capturer->oid = form->oid;
 	capturer->name = pstrdup(NameStr(form->tgname));
 	capturer->relid = atooid(first);

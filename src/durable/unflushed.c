@@ -72,6 +72,7 @@ check_note(pg_atomic_uint64 *note, uint64 xid)
 bool
 contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
+	Assert(contime_holds_no_lock());
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
 		uint64 xid = pg_atomic_read_u64(&g->cache.unflushed[i]);

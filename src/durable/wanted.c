@@ -21,6 +21,7 @@ contime_wanted_generation(const ContimeWanted *wanted)
 {
 	ContimeGeneration *g = &contime_shared->generation[wanted->generation];
 
+	Assert(wanted->generation >= 0 && wanted->generation < contime_shared->slots);
 	return contime_generation_is_live(g) && g->serial == wanted->serial ? g : NULL;
 }
 
