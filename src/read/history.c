@@ -22,6 +22,10 @@
 #include "store/store.h"
 #include "table/table.h"
 
+StaticAssertDecl(sizeof(Walk) <= MAX_VISIT_BYTES && offsetof(Walk, at) == 0, "Walk fits a visit");
+StaticAssertDecl(sizeof(EventWalk) <= MAX_VISIT_BYTES && offsetof(EventWalk, at) == 0,
+				 "EventWalk fits a visit");
+
 /* ---- histories --------------------------------------------------------------- */
 
 /* States that differ only in columns that are no more are the same. */
@@ -136,6 +140,7 @@ contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, in
 			scan->ended = false;
 		}
 	} while (row == NULL || !row->present);
+	Assert(scan->from <= row->instant);
 	*from = row->instant;
 	*to = scan->pending ? scan->pending->instant : scan->walk.to;
 	contime_held_store(scan->table, row, scan->values, slot);
@@ -152,6 +157,8 @@ typedef struct Since
 	bool looked;  /* `present` is known */
 	CtState *previous;
 } Since;
+
+StaticAssertDecl(sizeof(Since) <= MAX_VISIT_BYTES && offsetof(Since, at) == 0, "Since fits a visit");
 
 /* Go back from event to event, until one has changed something. */
 static ContimeFoldResult

@@ -22,6 +22,7 @@ contime_now(const ContimeTable *table)
 {
 	TimestampTz now;
 
+	Assert(table->time_type == INT8OID || table->time_type == TIMESTAMPTZOID);
 	if (table->time_type == INT8OID)
 		return PG_INT64_MAX;
 	now = IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp()

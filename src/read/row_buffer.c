@@ -47,6 +47,7 @@ contime_chunk_grow(Chunk *chunk)
 {
 	MemoryContext context = GetMemoryChunkContext(chunk->data);
 
+	Assert(chunk->first == NULL);
 	/* Not the caller's context, which may be that of a tuple. */
 	chunk->size *= 2;
 	pfree(chunk->data);
@@ -59,6 +60,7 @@ chunk_take(Chunk *chunk, Size bytes)
 {
 	void *taken = chunk->data + chunk->used;
 
+	Assert(chunk->used <= chunk->size);
 	bytes = MAXALIGN(bytes);
 	if (chunk->used + bytes > chunk->size)
 	{
@@ -73,6 +75,7 @@ chunk_take(Chunk *chunk, Size bytes)
 static bool
 chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
 {
+	Assert(mark <= chunk->used);
 	if (chunk->full)
 	{
 		chunk->used = mark;
@@ -118,6 +121,8 @@ initial_value(const CtSchema *schema, int index)
 	value.extra = attr->initial_extra;
 	value.image = (const char *) schema + attr->initial_offset;
 	value.bytes = attr->initial_bytes;
+	Assert(value.kind == CT_VALUE_NUMBER ||
+		   attr->initial_offset + attr->initial_bytes <= schema->size);
 	return value;
 }
 
@@ -194,6 +199,8 @@ contime_held_store(const ContimeTable *table, const HeldRow *row, MemoryContext 
 	bool *isnull = slot->tts_isnull;
 	MemoryContext caller;
 
+	Assert(row->nstate <= table->natts);
+	Assert(table->natts <= slot->tts_tupleDescriptor->natts);
 	MemoryContextReset(context);
 	caller = MemoryContextSwitchTo(context);
 	contime_decode_state(table, row->state, row->nstate, values, isnull);

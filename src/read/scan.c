@@ -30,6 +30,7 @@
 #include "common/hashfn.h"
 #include "lib/qunique.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 
 /* ---- begin, bind, end -------------------------------------------------------- */
 
@@ -66,6 +67,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	ContimeScan *scan = palloc0(sizeof(ContimeScan));
 
+	Assert(CheckRelationLockedByMe(rel, AccessShareLock, true)); /* registry.c, 3 */
 	scan->context = context;
 	scan->rel = rel;
 	scan->table = contime_table(rel);
@@ -132,12 +134,14 @@ contime_scan_refuse_unseen(ContimeScan *scan)
 void
 contime_scan_backward(ContimeScan *scan)
 {
+	Assert(scan->ninstants == 0); /* nothing is bound */
 	scan->backward = true;
 }
 
 void
 contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
 {
+	Assert(scan->ninstants == 0); /* nothing is bound */
 	scan->next = next;
 }
 
@@ -145,6 +149,7 @@ contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
 int
 contime_scan_next_partition(ContimeScan *scan, int partition)
 {
+	Assert(partition >= -1 && partition < contime_shared->partitions);
 	return scan->next ? (int) pg_atomic_fetch_add_u32(scan->next, 1) : partition + 1;
 }
 
@@ -219,6 +224,7 @@ contime_scan_heap(ContimeScan *scan)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->context);
 
+	Assert(scan->table->source != NULL);
 	if (scan->heap == NULL)
 		scan->heap = contime_heap_begin(scan->rel, scan->table, scan->view->snapshot);
 	MemoryContextSwitchTo(caller);
@@ -235,6 +241,7 @@ announce(ContimeScan *scan)
 {
 	ContimeView *view = scan->view;
 
+	Assert(scan->table->source == NULL);
 	contime_pause("bound", MyDatabaseId);
 	view->tracks =
 		contime_serializable_read(scan->rel, view->snapshot, scan->by_key ? &scan->key.hash : NULL);
@@ -261,6 +268,8 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 {
 	int (*cmp)(const void *, const void *) = scan->backward ? cmp_int64_backward : cmp_int64;
 
+	Assert(ninstants >= 0);
+	Assert(contime_holds_no_lock());
 	contime_chunk_reset(&scan->chunk);
 	scan->row = NULL;
 	scan->partition = 0;
@@ -289,6 +298,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		qsort(scan->instants, ninstants, sizeof(int64), cmp);
 		ninstants = qunique(scan->instants, ninstants, sizeof(int64), cmp);
 	}
+	Assert(ninstants == 1 || cmp(&scan->instants[0], &scan->instants[ninstants - 1]) < 0);
 	scan->ninstants = ninstants;
 	if (!scan->from_heap)
 		contime_retention_check(scan->table, scan->generation, contime_scan_earliest(scan));
@@ -305,6 +315,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		scan->partition = contime_scan_next_partition(scan, -1);
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
+	Assert(!scan->memory || scan->generation != NULL);
 	scan->until = Max(until, latest_bound(scan));
 	if (!scan->from_heap)
 		return;

@@ -130,6 +130,9 @@ struct ContimeScan
 	Chunk other;      /* it is here while more is held */
 };
 
+StaticAssertDecl(CONTIME_MAX_WORKERS <= 32, "ContimeScan.checked has a bit for each partition");
+StaticAssertDecl(CT_MAX_ATTRS <= UINT8_MAX, "ContimeScan.usable holds a number of attributes");
+
 /*
  * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
  * `arg` how far it has come: first of all an int64, the instant.

@@ -54,6 +54,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 		scan->begun = timeline;
 		scan->instant = 0;
 	}
+	Assert(scan->instant <= scan->ninstants);
 	fill = contime_scan_gather(scan, arena, store, timeline);
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
@@ -191,6 +192,7 @@ fill_some(ContimeScan *scan)
 	int64 from = contime_scan_earliest(scan);
 	ContimeFoldResult fill;
 
+	Assert(scan->from_heap ? scan->heap != NULL : scan->generation != NULL);
 	if (!scan->from_heap)
 		return scan->by_key ? contime_scan_visit_memory(scan, fill_key, &from, sizeof(from))
 							: fill_partition(scan);
@@ -252,6 +254,7 @@ fill_chunk(ContimeScan *scan)
 		}
 		scan->chunk.full = false;
 	}
+	Assert(scan->done || scan->chunk.first != NULL);
 	scan->row = scan->chunk.first;
 	return scan->row != NULL;
 }
@@ -262,6 +265,7 @@ contime_scan_next(ContimeScan *scan, TupleTableSlot *slot)
 	ExecClearTuple(slot);
 	if (scan->row == NULL && !fill_chunk(scan))
 		return false;
+	Assert(scan->row->present);
 	contime_held_store(scan->table, scan->row, scan->values, slot);
 	scan->row = scan->row->next;
 	return true;

@@ -40,6 +40,7 @@ contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena, CtRef t
 static void
 note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
+	Assert(from <= last);
 	if (!stale->any)
 	{
 		stale->from = from;
@@ -61,6 +62,7 @@ contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef s
 					  .xmax = PG_UINT64_MAX,
 					  .until = scan->view->plain.until};
 
+	Assert(scan->stale != NULL);
 	/* What is after everything known says nothing about instants. */
 	if (instant == PG_INT64_MAX)
 		return;
@@ -96,6 +98,8 @@ notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, in
 	int64 to = last == PG_INT64_MAX ? PG_INT64_MAX : last + 1;
 	uint64 what = hash_bytes_extended(key, key_bytes, scan->watched->serial);
 
+	Assert(from <= last);
+	Assert(contime_holds_no_lock());
 	what = hash_combine64(hash_combine64(what, from), last);
 	if (told_lxid != MyProc->lxid)
 		memset(told, 0, sizeof(told));

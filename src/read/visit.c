@@ -36,6 +36,8 @@ contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store
 	int conflict;
 	int usable = CT_MAX_ATTRS;
 
+	Assert(scan->partition >= 0 && scan->partition < contime_shared->partitions);
+	Assert(contime_holds_no_lock());
 	if ((scan->checked & bit) == 0 &&
 		contime_schema_conflict(scan->table, ct_store_schema(arena, store), 0) >= 0)
 	{
@@ -43,6 +45,7 @@ contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store
 		if (conflict >= 0)
 			contime_report_conflict(scan->table, conflict);
 	}
+	Assert(usable >= 0 && usable <= CT_MAX_ATTRS);
 	if ((scan->checked & bit) == 0)
 		scan->usable[scan->partition] = usable;
 	scan->checked |= bit;
@@ -53,6 +56,7 @@ contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store
 void
 contime_scan_resolve(ContimeScan *scan)
 {
+	Assert(contime_holds_no_lock());
 	contime_view_resolve(scan->view);
 	if (scan->stale == NULL)
 		scan->stale = MemoryContextAllocZero(scan->context, sizeof(Stale));
@@ -103,6 +107,7 @@ contime_scan_mark(const ContimeScan *scan)
 void
 contime_scan_go_back(ContimeScan *scan, const Mark *mark)
 {
+	Assert(mark->nunseen <= scan->view->nunseen && mark->chunk.data == scan->chunk.data);
 	scan->chunk = mark->chunk;
 	if (scan->chunk.last)
 		scan->chunk.last->next = NULL;
@@ -158,6 +163,7 @@ contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_by
 	KeyVisit key = {scan, visit, arg, arg_bytes, contime_scan_mark(scan)};
 	ContimeFoldResult fill = absent(scan);
 
+	Assert(arg_bytes >= sizeof(int64) && arg_bytes <= MAX_VISIT_BYTES);
 	if (store == 0)
 		return fill;
 	pg_read_barrier();
@@ -178,6 +184,7 @@ ContimeFoldResult
 contime_scan_visit_heap(ContimeScan *scan, Visit visit, void *arg)
 {
 	scan->chunk.usable = CT_MAX_ATTRS;
+	Assert(scan->from_heap && scan->heap != NULL);
 	if (scan->timeline == 0 &&
 		!contime_heap_next(scan->heap, &scan->arena, &scan->store, &scan->timeline))
 		return CONTIME_FOLD_DONE;
@@ -192,6 +199,8 @@ contime_scan_turn_to_heap(ContimeScan *scan)
 	Datum keys[INDEX_MAX_KEYS];
 	MemoryContext caller = MemoryContextSwitchTo(scan->values);
 
+	Assert(scan->table->source != NULL && scan->generation != NULL);
+	Assert(key != NULL && key->data.data != NULL);
 	MemoryContextReset(scan->values);
 	contime_decode_keys(scan->table, key, keys);
 	MemoryContextSwitchTo(caller);
@@ -233,6 +242,7 @@ keep_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
 	uint32 bytes;
 	const void *key = ct_timeline_key(arena, timeline, &bytes);
 
+	Assert(bytes <= CT_MAX_KEY_BYTES);
 	/* (There is room: nothing may fail here.) */
 	memcpy(scan->key.data.data, key, bytes);
 	scan->key.data.len = bytes;
@@ -309,6 +319,7 @@ contime_scan_next_key(ContimeScan *scan)
 {
 	bool found;
 
+	Assert(!scan->memory || scan->generation != NULL);
 	if (scan->done)
 		return false;
 	if (scan->by_key)
