@@ -47,7 +47,9 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_authid_d.h"
 #include "commands/async.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -170,6 +172,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 	bool *isnull = palloc(table->natts * sizeof(bool));
 	ContimeIdentity before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 
+	Assert(GetUserId() == table->owner); /* whose code writes values */
 	contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
 	for (int i = 0; i < table->nkeys; i++)
 	{
@@ -229,6 +232,7 @@ gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *n
 			k++;
 		if (k == MOST_KEYS)
 			return false;
+		Assert(k <= *nkeys && k < MOST_KEYS);
 		if (k == *nkeys)
 		{
 			keys[k].notice = notice;
@@ -256,6 +260,7 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	Relation rel;
 	bool sent;
 
+	Assert(IsTransactionState());
 	if (due->reset || !ConditionalLockRelationOid(g->relation, AccessShareLock))
 		return false;
 	rel = try_relation_open(g->relation, NoLock);
@@ -308,6 +313,7 @@ log_failure(ContimeGeneration *g, ErrorData *error, bool by_key)
 	int index = g - contime_shared->generation;
 	const char *name = get_rel_name(g->relation);
 
+	Assert(index >= 0 && index < contime_shared->slots);
 	if (failed[index].serial == g->serial && failed[index].sqlerrcode == error->sqlerrcode)
 		return;
 	failed[index].serial = g->serial;
@@ -329,6 +335,8 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 	bool by_key = OidIsValid(owner);
 	volatile bool sent = false;
 
+	Assert(IsTransactionState());
+	Assert(contime_holds_no_lock());
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
@@ -414,8 +422,10 @@ send_notices(bool by_key)
 	int highest = contime_shared->highest;
 	bool any = false;
 
+	Assert(highest <= contime_shared->slots);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	Assert(GetUserId() == ROLE_PG_MONITOR); /* background.c, 1 */
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
@@ -472,6 +482,7 @@ contime_agent_main(Datum arg)
 	if (!contime_agent_attach(database))
 		proc_exit(0);
 	contime_background_connect(database);
+	Assert(MyDatabaseId == database);
 	context = AllocSetContextCreate(TopMemoryContext, "contime agent", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 

@@ -23,7 +23,9 @@
 
 #include "worker/worker.h"
 #include "worker/processes.h"
+#include "shared/shared.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid_d.h"
 #include "catalog/pg_database_d.h"
 #include "pgstat.h"
@@ -36,9 +38,11 @@
 void
 contime_background_connect(Oid database)
 {
+	Assert(OidIsValid(database) && MyBgworkerEntry != NULL);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
 	/* Outside of a transaction, so that each one begins with it. */
+	Assert(!IsTransactionState());
 	SetUserIdAndSecContext(ROLE_PG_MONITOR, 0);
 }
 
@@ -53,6 +57,8 @@ contime_background_is_in_the_way(void)
 	LOCKTAG tag;
 	bool same = false;
 
+	Assert(OidIsValid(MyDatabaseId));
+	Assert(contime_holds_no_lock());
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	holders = GetLockConflicts(&tag, RowExclusiveLock, NULL);
 	for (VirtualTransactionId *v = holders; VirtualTransactionIdIsValid(*v); v++)

@@ -13,6 +13,7 @@
 #include "shared/shared.h"
 #include "store/store.h"
 
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -50,6 +51,8 @@ contime_launcher_main(Datum unused)
 	contime_process_begin(false);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
+	Assert(!OidIsValid(MyDatabaseId));
+	Assert(contime_shared->launcher_latch == NULL); /* there is one launcher */
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	contime_shared->launcher_latch = MyLatch;
 

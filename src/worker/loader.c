@@ -148,6 +148,7 @@ find_obstacle(const ContimeTable *table, List **relations)
 {
 	const char *obstacle = table->source ? NULL : "it has no event table";
 
+	Assert(IsTransactionState());
 	*relations = list_make1_oid(table->relid);
 	for (const ContimeSource *source = table->source; source && obstacle == NULL;
 		 source = source->next)
@@ -164,6 +165,7 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 	CtRef batch = 0;
 	CtBatch copy;
 
+	Assert(pg_atomic_read_u32(&g->partial.hold) == 0); /* it has never been partial */
 	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
 	{
 		CtStatus status = CT_MORE;
@@ -205,6 +207,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	ContimeHeapLoad *load;
 	bool more = true;
 
+	Assert(ActiveSnapshotSet());
 	/* (Preparing an expression evaluates what is constant in it.) */
 	if (contime_source_is_limited(table))
 		contime_guard_begin(table->relid, table->owner);
@@ -234,6 +237,7 @@ static bool
 publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
 		ContimeCacheState to)
 {
+	Assert(contime_cache_is_readable(to));
 	contime_note_loaded(&g->cache.loaded, snapshot);
 	pg_atomic_write_u64(&g->cache.last_read, (uint64) GetCurrentTimestamp());
 	pg_write_barrier();
@@ -269,6 +273,7 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 	ContimeView *view;
 	ContimeRefusal reason = CONTIME_REFUSAL_NONE;
 
+	Assert(g->relation == table->relid && g->database == MyDatabaseId);
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
 	for (const ContimeSource *source = table->source; source; source = source->next)
@@ -354,6 +359,8 @@ static const struct
 	[CONTIME_REFUSAL_SLOW_CODE] = {"user-made code that it uses took too long", RETRY_DEAR_MS},
 };
 
+StaticAssertDecl(lengthof(refusals) == CONTIME_REFUSAL_SLOW_CODE + 1, "each refusal has its time");
+
 /* Log once why a table is not cached. */
 static void
 log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacle)
@@ -364,6 +371,7 @@ log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacl
 		return; /* it was logged when that was noticed */
 	if (reason == CONTIME_REFUSAL_FAILED && last_error.serial == serial)
 		text = last_error.message;
+	Assert(text != NULL);
 	ereport(LOG, (errmsg("continuous table %s is not cached: %s", contime_cache_name(relid), text),
 				  errdetail("Its event tables are read.")));
 }
@@ -383,6 +391,7 @@ refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obsta
 	const ContimeGeneration *slot = g;
 	uint64 serial = g->serial;
 
+	Assert(reason != CONTIME_REFUSAL_NONE);
 	/* Should the lock not be had now. */
 	contime_refusal_note(g, reason, obstacle);
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
@@ -497,6 +506,7 @@ put_off(void)
 	bool passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 				  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || contime_is_interrupt(error);
 
+	Assert(index >= 0 && index < contime_shared->slots);
 	/* What the cache before this one took is still charged until it is freed. */
 	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_memory_is_freeing(at_hand, 0);
 	if (!passes)
@@ -525,6 +535,7 @@ try_load(ContimeGeneration *g)
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
+		Assert(!IsTransactionState());
 		StartTransactionCommand();
 
 		/* An older one is not in force, or its replacement is not committed yet. */
@@ -587,6 +598,7 @@ run_eviction(void)
 		return false;
 	if (GetCurrentTimestamp() < next)
 		return true;
+	Assert(!IsTransactionState());
 	if (tight)
 		spare = contime_account_quota(tight, contime_budget_tight(tight, 0)) / SPARE_SHARE;
 	StartTransactionCommand();
@@ -638,6 +650,7 @@ contime_loader_main(Datum arg)
 	if (!contime_loader_attach(database))
 		proc_exit(0);
 	contime_background_connect(database);
+	Assert(MyDatabaseId == database);
 	LockTimeout = LOADER_LOCK_MS;
 
 	/* Serializable, it could have transactions fail that write what it reads. */

@@ -31,6 +31,7 @@
 static void
 describe_process(BackgroundWorker *worker, const char *what, int restart_s)
 {
+	Assert(strlen("contime__main") + strlen(what) < BGW_MAXLEN);
 	memset(worker, 0, sizeof(BackgroundWorker));
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -45,6 +46,7 @@ contime_register_process(const char *what, const char *name, Datum argument)
 {
 	BackgroundWorker worker;
 
+	Assert(process_shared_preload_libraries_in_progress);
 	describe_process(&worker, what, 1);
 	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
 	worker.bgw_main_arg = argument;
@@ -56,6 +58,7 @@ contime_start_process(const char *what, Oid database)
 {
 	BackgroundWorker worker;
 
+	Assert(OidIsValid(database));
 	describe_process(&worker, what, BGW_NEVER_RESTART);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "contime %s of database %u", what, database);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
@@ -71,6 +74,7 @@ contime_start_process(const char *what, Oid database)
 void
 contime_process_begin(bool reloads)
 {
+	Assert(MyBgworkerEntry != NULL);
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, reloads ? SignalHandlerForConfigReload : SIG_IGN);
 	BackgroundWorkerUnblockSignals();
@@ -81,6 +85,8 @@ contime_process_nap(long ms, bool until_woken)
 {
 	int events = WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | (until_woken ? WL_LATCH_SET : 0);
 
+	Assert(ms > 0);
+	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
 	(void) WaitLatch(MyLatch, events, ms, PG_WAIT_EXTENSION);
 	if (until_woken)
 		ResetLatch(MyLatch);

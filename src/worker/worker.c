@@ -71,6 +71,7 @@ horizon(void)
 	 * would hold that for ever.
 	 */
 	GetReplicationHorizons(&xmin, &catalog_xmin);
+	Assert(TransactionIdIsNormal(xmin));
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_visibility == CONTIME_VISIBILITY_FREEZE_EARLY)
 		return U64FromFullTransactionId(ReadNextFullTransactionId());
@@ -115,6 +116,7 @@ process_batches(int partition, ContimeGeneration *g)
 	CtBatch copy;
 	bool worked = false;
 
+	Assert(g->store[partition] != 0); /* only this worker clears it */
 	if (contime_is_held(hold))
 		return false;
 	while (contime_next_batch(partition, g, hold, &batch, &copy))
@@ -191,6 +193,8 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 {
 	bool worked;
 
+	Assert(mine == &contime_shared->partition[partition]);
+	Assert(contime_holds_no_lock());
 	if (contime_generation_state(g) == CONTIME_GENERATION_DEAD)
 	{
 		(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_FREE}, partition, g);
@@ -246,6 +250,7 @@ pass(int partition)
 	uint64 before = horizon();
 	Activity activity = IDLE;
 
+	Assert(mine == &contime_shared->partition[partition]);
 	if (partition == 0)
 	{
 		bool pending = contime_generations_sweep();
@@ -273,6 +278,7 @@ pass(int partition)
 static void
 worker_exit(int code, Datum arg)
 {
+	Assert(mine->pid == MyProcPid);
 	mine->latch = NULL;
 	mine->pid = 0;
 }
@@ -307,13 +313,16 @@ contime_worker_main(Datum arg)
 	int partition = DatumGetInt32(arg);
 	long nap_ms = SHORTEST_NAP_MS;
 
+	Assert(partition >= 0 && partition < contime_shared->partitions);
 	mine = &contime_shared->partition[partition];
+	Assert(mine->pid == 0); /* a partition has one worker */
 	contime_batch_attach(mine);
 	mine->changing_relation = InvalidOid;
 	pqsignal(SIGQUIT, worker_quickdie);
 	contime_process_begin(true);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
+	Assert(!OidIsValid(MyDatabaseId));
 	before_shmem_exit(worker_exit, arg);
 	mine->pid = MyProcPid;
 	mine->latch = MyLatch;
@@ -339,6 +348,7 @@ contime_worker_main(Datum arg)
 void
 contime_register_workers(void)
 {
+	Assert(contime_workers >= 1 && contime_workers <= CONTIME_MAX_WORKERS);
 	for (int p = 0; p < contime_workers; p++)
 	{
 		char name[BGW_MAXLEN];
