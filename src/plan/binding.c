@@ -55,6 +55,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "storage/lmgr.h"
 #include "parser/analyze.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
@@ -71,6 +72,8 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	const ContimeTable *table = contime_table(relation);
 	ContimeRel *crel = palloc0(sizeof(ContimeRel));
 
+	Assert(CheckRelationLockedByMe(relation, AccessShareLock, true));
+	Assert(table->nkeys <= lengthof(crel->key_attno));
 	/* An invalidation may free the description before planning ends: copy the fields. */
 	crel->rel = crel->top = rel;
 	crel->relid = rte->relid;
@@ -96,6 +99,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	{
 		AppendRelInfo *appinfo = root->append_rel_array[crel->top->relid];
 
+		Assert(appinfo != NULL);
 		crel->translation = lcons(appinfo, crel->translation);
 		crel->top = root->simple_rel_array[appinfo->parent_relid];
 	}
@@ -115,6 +119,7 @@ collect_rels(PlannerInfo *root, const FdwRoutine *ours)
 		if (rel == NULL || rel->fdwroutine == NULL || !IS_SIMPLE_REL(rel) ||
 			rel->fdwroutine->GetForeignRelSize != ours->GetForeignRelSize)
 			continue;
+		Assert(rel->fdw_private == NULL);
 		rel->fdw_private = make_contime_rel(root, rel);
 		rels = lappend(rels, rel->fdw_private);
 	}
@@ -286,6 +291,7 @@ check_escape(PlannerInfo *root, ContimeRel *crel)
 {
 	int64 instant;
 
+	Assert(crel->verdict == READ_NOW);
 	if (find_time_uses(root, crel) == NULL || crel->top->relid == root->parse->resultRelation)
 		return;
 	if (root->query_level > 1 && !is_insert_source(root))
@@ -355,6 +361,7 @@ refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 	bool generic = false;
 	ListCell *lc;
 
+	Assert(crel->verdict == PENDING);
 	crel->verdict = REFUSED;
 	crel->reason = crel->candidates ? REASON_JOIN : REASON_CONDITION;
 	foreach(lc, collect_conditions(root, crel))
@@ -386,6 +393,7 @@ classify_rel(PlannerInfo *root, ContimeRel *crel)
 	Relids above;
 	ListCell *lc;
 
+	Assert(crel->verdict == PENDING);
 	foreach(lc, crel->rel->baserestrictinfo)
 	{
 		Match match = {0};
@@ -697,6 +705,7 @@ choose_source(PlannerInfo *root, List *rels, List *joinlists, ContimeRel *crel)
 	bool best_semi = false;
 	ListCell *lc;
 
+	Assert(crel->verdict == PENDING && crel->candidates != NIL);
 	foreach(lc, crel->candidates)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
@@ -716,6 +725,8 @@ choose_source(PlannerInfo *root, List *rels, List *joinlists, ContimeRel *crel)
 	if (best == INT_MAX)
 		return false;
 
+	Assert(is_settled(rels, crel->source)); /* 2 */
+	Assert(!bms_overlap(crel->source, top->relids));
 	crel->verdict = best_semi ? BOUND_SEMI : BOUND_JOIN;
 	if (!best_semi)
 	{
@@ -723,6 +734,7 @@ choose_source(PlannerInfo *root, List *rels, List *joinlists, ContimeRel *crel)
 		top->lateral_relids = bms_union(top->lateral_relids, crel->source);
 		complete_laterals(root);
 	}
+	Assert(best_semi || bms_is_subset(crel->source, top->lateral_relids)); /* 3 */
 	return true;
 }
 
@@ -772,6 +784,7 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 
 		if (crel->verdict == PENDING)
 			refuse_conditions(root, crel);
+		Assert(crel->verdict != PENDING);
 		if (crel->verdict == REFUSED && is_trial(root))
 			crel->verdict = DEFERRED;
 #ifdef USE_ASSERT_CHECKING
@@ -786,6 +799,7 @@ contime_refuse(const ContimeRel *crel)
 {
 	bool clock = crel->time_type == TIMESTAMPTZOID;
 
+	Assert(crel->verdict != PENDING && crel->verdict != READ_NOW);
 	switch (crel->reason)
 	{
 		case REASON_RANGE:

@@ -84,6 +84,7 @@ estimate_argument(const Call *call, int argno)
 {
 	Node *arg = list_nth(call->args, argno);
 
+	Assert(argno >= 0 && argno < list_length(call->args));
 	if (call->root)
 		arg = estimate_expression_value(call->root, arg);
 	return IsA(arg, Const) ? (const Const *) arg : NULL;

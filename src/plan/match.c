@@ -141,6 +141,7 @@ contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Matc
 		}
 		match->instants = list_concat(match->instants, arms.instants);
 		match->arrays = list_concat(match->arrays, arms.arrays);
+		Assert(list_length(match->instants) == list_length(match->arrays));
 		match->exact = match->scalar = false;
 		return true;
 	}
@@ -161,6 +162,7 @@ contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *clause, Matc
 		return false;
 	match->instants = lappend(match->instants, value);
 	match->arrays = lappend_int(match->arrays, array);
+	Assert(list_length(match->instants) == list_length(match->arrays));
 	match->exact = true;
 	match->scalar = !array;
 	return true;
@@ -205,6 +207,7 @@ contime_match_key(PlannerInfo *root, const ContimeRel *crel, int i, Node *clause
 	Node *value = NULL;
 	Oid type;
 
+	Assert(i >= 0 && i < crel->nkeys);
 	*array = IsA(clause, ScalarArrayOpExpr);
 	if (*array)
 	{
@@ -248,6 +251,7 @@ contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, List *clauses, 
 		}
 	}
 
+	Assert((match->time_clause != NULL) == (match->instants != NIL));
 	match->by_key = true;
 	for (int i = 0; i < crel->nkeys; i++)
 	{

@@ -121,6 +121,7 @@ count_instants(const Match *match)
 	ListCell *lc;
 	ListCell *lc2;
 
+	Assert(list_length(match->instants) == list_length(match->arrays));
 	forboth(lc, match->instants, lc2, match->arrays)
 		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
 	return match->time_clause ? Max(result, 1) : 1;
@@ -154,6 +155,7 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 	double rows;
 	ListCell *lc;
 
+	Assert(crel->keys >= 1); /* contime_measure() */
 	contime_match_clauses(root, crel, clauses, &match);
 	foreach(lc, clauses)
 	{
@@ -176,6 +178,7 @@ estimate_selectivity(PlannerInfo *root, const ContimeRel *crel, RestrictInfo *ri
 {
 	SpecialJoinInfo sj = {0};
 
+	Assert(crel->source != NULL);
 	sj.type = T_SpecialJoinInfo;
 	sj.min_lefthand = sj.syn_lefthand = crel->source;
 	sj.min_righthand = sj.syn_righthand = crel->top->relids;
@@ -201,6 +204,7 @@ estimate_unjoined(PlannerInfo *root, ContimeRel *crel)
 	bool by_key;
 	ListCell *lc;
 
+	Assert(crel->verdict == BOUND_JOIN || crel->verdict == BOUND_SEMI);
 	foreach(lc, crel->candidates)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
@@ -252,6 +256,7 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 	Cost cost;
 	bool by_key;
 
+	Assert(bms_is_subset(rel->lateral_relids, outer)); /* binding.c, 3 */
 	if (param_info != NULL)
 		clauses = list_concat_copy(clauses, param_info->ppi_clauses);
 	rows = estimate_path(root, crel, clauses, &cost, &by_key);
@@ -278,6 +283,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 	int workers;
 	ForeignPath *path;
 
+	Assert(!crel->leader_only && bms_is_empty(rel->lateral_relids));
 	rows = estimate_path(root, crel, rel->baserestrictinfo, &cost, &by_key);
 	workers = compute_parallel_worker(rel, crel->keys * rel->reltarget->width / BLCKSZ, -1,
 									  max_parallel_workers_per_gather);
@@ -285,6 +291,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 	if (by_key || workers <= 0)
 		return;
 
+	Assert(workers <= contime_shared->partitions);
 	/* As in core's get_parallel_divisor(): the leader reads less if it has more workers. */
 	share = workers;
 	if (parallel_leader_participation)
@@ -373,6 +380,7 @@ contimeIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEnt
 	if (rel->fdw_private == NULL)
 		contime_analyse(root, rel->fdwroutine);
 	crel = rel->fdw_private;
+	Assert(crel != NULL && crel->verdict != PENDING);
 	return !crel->leader_only;
 }
 
@@ -386,6 +394,7 @@ contimeGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	if (rel->fdw_private == NULL)
 		contime_analyse(root, rel->fdwroutine);
 	crel = rel->fdw_private;
+	Assert(crel != NULL && crel->rel == rel && crel->verdict != PENDING);
 	if (crel->verdict == REFUSED)
 		contime_refuse(crel);
 
@@ -404,6 +413,7 @@ contimeGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	double surplus = rel->tuples - crel->keys;
 	ListCell *lc;
 
+	Assert(crel->rel == rel && crel->verdict != PENDING && crel->verdict != REFUSED);
 	/*
 	 * Core raised rel->tuples to the rel->rows that contimeGetForeignRelSize() set
 	 * for joins, and added it to the parent's.  Restore the number of keys.
@@ -480,6 +490,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	ListCell *lc;
 	ListCell *lc2;
 
+	Assert(crel->rel == rel && crel->verdict != PENDING && crel->verdict != REFUSED);
 	contime_match_clauses(root, crel, clauses, &match);
 	if (crel->lock_strength != LCS_NONE && !match.by_key)
 	{
@@ -514,6 +525,8 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 			filters = lappend(filters, rinfo);
 	}
 
+	Assert(list_length(exprs) == list_length(match.arrays) + list_length(key_arrays));
+	Assert(key_types == NIL || list_length(key_types) == crel->nkeys);
 	options = list_make3_int(flags, crel->lock_strength, crel->lock_policy);
 	return make_foreignscan(tlist, extract_actual_clauses(filters, false), rel->relid, exprs,
 							list_make4(match.arrays, key_arrays, key_types, options), NIL,
@@ -528,6 +541,8 @@ contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
 	List *options = lfourth(plan->fdw_private);
 	int flags = linitial_int(options);
 
+	Assert(list_length(plan->fdw_private) == 4 && list_length(options) == 3);
+	Assert(list_length(plan->fdw_exprs) == list_length(arrays) + list_length(key_arrays));
 	binding->ninstants = list_length(arrays);
 	binding->arrays = list_concat_copy(arrays, key_arrays);
 	binding->key_types = lthird(plan->fdw_private);

@@ -96,6 +96,7 @@ inlinable_call(const RangeTblEntry *rte)
 	Form_pg_proc form;
 	bool inlinable;
 
+	Assert(rte->rtekind == RTE_FUNCTION);
 	if (rte->funcordinality || list_length(rte->functions) != 1 || !IsA(call, FuncExpr) ||
 		!call->funcretset)
 		return NULL;
@@ -166,6 +167,7 @@ put_body(RangeTblEntry *rte, Oid funcid, Query *body, const Visit *visit)
 {
 	Visit inside = {visit->root, false, lcons_oid(funcid, list_copy(visit->inlining))};
 
+	Assert(body->commandType == CMD_SELECT);
 	/* As in core, rte->functions stays for whole-row references; the planner clears it later. */
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = body;

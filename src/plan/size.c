@@ -51,6 +51,7 @@ count_rows(Oid relid)
 		double tuples = 0;
 		double visible;
 
+		Assert(CheckRelationLockedByMe(rel, AccessShareLock, true));
 		/* An unlogged table has no file on a standby; reading it raises an ERROR there. */
 		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
 			(RelationIsPermanent(rel) || !RecoveryInProgress()))
@@ -82,6 +83,7 @@ count_distinct(Oid relid, Node *expr, double rows)
 			distinct = stored > 0 ? stored : -stored * rows;
 		ReleaseSysCache(tuple);
 	}
+	Assert(distinct >= 0);
 	return distinct;
 }
 
@@ -118,6 +120,7 @@ contime_measure(const ContimeTable *table, ContimeRel *crel)
 	if (crel->keys < 1)
 		crel->keys = events = ASSUMED_KEYS;
 	crel->events = Max(events / crel->keys, 1);
+	Assert(crel->keys >= 1 && crel->events >= 1);
 }
 
 Cost
@@ -126,6 +129,7 @@ contime_access_cost(const ContimeRel *crel, bool by_key, double keys, double row
 	Cost cost = LOOKUP_COST + rows * (by_key ? LOOKUP_COST : ROW_COST);
 	double events = keys * crel->events;
 
+	Assert(keys >= 0 && rows >= 0 && crel->events >= 1);
 	if (crel->from_heap)
 		cost += (by_key ? keys : 1) * QUERY_COST + events * EVENT_COST;
 	if (crel->from_heap && !by_key)
