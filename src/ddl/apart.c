@@ -18,6 +18,7 @@ contime_run_apart(void (*step)(TableNotes *), TableNotes *notes)
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
 
+	Assert(IsTransactionState());
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();

@@ -72,6 +72,7 @@ collect(List **relations, Oid relid)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
+	Assert(collecting > 0);
 	if (OidIsValid(relid))
 		*relations = list_append_unique_oid(*relations, relid);
 	MemoryContextSwitchTo(caller);
@@ -92,6 +93,7 @@ collect_family(Oid relid)
 static void
 collect_nothing(void)
 {
+	Assert(collecting == 0);
 	list_free(created);
 	list_free(altered);
 	created = altered = NIL;
@@ -127,6 +129,7 @@ event_tables_of(Oid relid)
 	List *found = NIL;
 	ListCell *lc;
 
+	Assert(OidIsValid(relid));
 	foreach(lc, relations)
 	{
 		if (contime_source_dependents(lfirst_oid(lc)) != NIL)
@@ -142,6 +145,7 @@ change_rows(Oid events)
 {
 	ListCell *lc;
 
+	Assert(OidIsValid(events));
 	foreach(lc, contime_source_dependents(events))
 		contime_cache_change(lfirst_oid(lc), events);
 }
@@ -386,6 +390,8 @@ on_drop(Oid class, Oid object, int sub)
 {
 	uint64 xid;
 
+	Assert(IsTransactionState());
+	Assert(OidIsValid(object));
 	if (class == RelationRelationId && sub == 0)
 		on_drop_part(object);
 
@@ -436,6 +442,7 @@ check_created(Oid relid)
 {
 	char relkind = get_rel_relkind(relid);
 
+	Assert(collecting == 0 && OidIsValid(relid));
 	/*
 	 * A new partition is empty. A foreign partition, or a child by
 	 * inheritance, cannot be captured.
@@ -532,6 +539,7 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 {
 	ListCell *lc;
 
+	Assert(collecting == 0 && OidIsValid(relid));
 	if (contime_is_table(relid))
 	{
 		bool bound = contime_source_bind(relid);
@@ -744,6 +752,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	}
 	lenient = may_leave_incomplete(stmt);
 	changed = changes_rows(stmt);
+	Assert(collecting > 0 || (created == NIL && altered == NIL));
 	if (collecting == 0 && !lenient)
 		unsound = unsound_before(stmt);
 	collecting++;
@@ -762,6 +771,7 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	}
 	PG_END_TRY();
 
+	Assert(collecting >= 0);
 	if (collecting == 0)
 		check_collected(lenient, changed, unsound);
 }

@@ -67,6 +67,7 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 {
 	Noted *note = palloc0(sizeof(Noted));
 
+	Assert(OidIsValid(relid) && (attno == 0) == (text == NULL));
 	note->relid = relid;
 	note->events = RelationGetRelid(events);
 	note->attno = attno;
@@ -201,6 +202,7 @@ contime_source_note_schema(Oid schema)
 	HeapTuple tuple;
 	ListCell *lc;
 
+	Assert(OidIsValid(schema));
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Oid relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
@@ -227,6 +229,7 @@ renamed_events(const Noted *note)
 	char *name = contime_table_option(note->relid, "events");
 	char *followed = NULL;
 
+	Assert(note->attno == 0 && note->added == NULL);
 	if (RangeVarGetRelid(contime_event_table_name(rel, name), NoLock, true) != note->events)
 		followed = schema == RelationGetNamespace(rel)
 					   ? pstrdup(quote_identifier(get_rel_name(note->events)))
@@ -244,6 +247,7 @@ renamed_source(const Noted *note)
 	char *text = contime_deparse_qualified(events, note->expr);
 	bool same = strcmp(text, note->text) == 0;
 
+	Assert(note->attno > 0 && note->added == NULL);
 	/*
 	 * Without an option it may be the column of the continuous table that was
 	 * renamed.
@@ -309,6 +313,7 @@ follow_added(const Noted *note, List *noted)
 	Added *added = note->added;
 	Jsonb *columns = renamed_columns(added, noted);
 
+	Assert(note->added != NULL && list_member_ptr(noted, note));
 	if (compareJsonbContainers(&columns->root, &added->columns->root) == 0)
 		return;
 	contime_write_source(note->relid, added->events, added->kind, columns, &added->tid);

@@ -105,6 +105,7 @@ contime_source_bind(Oid relid)
 	relation_close(rel, NoLock);
 	foreach(lc, named)
 		check_no_parent(relid, lfirst_oid(lc));
+	Assert(!list_member_oid(named, relid));
 	if (gone != NIL || new != NIL)
 		contime_check_empty(relid);
 	foreach(lc, gone)
@@ -131,6 +132,7 @@ contime_set_option(const char *column, const char *option, const char *value, De
 {
 	AlterTableCmd *cmd = makeNode(AlterTableCmd);
 
+	Assert(option != NULL && value != NULL);
 	cmd->subtype = column ? AT_AlterColumnGenericOptions : AT_GenericOptions;
 	cmd->name = column ? pstrdup(column) : NULL;
 	cmd->def =

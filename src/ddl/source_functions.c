@@ -40,6 +40,7 @@ PG_FUNCTION_INFO_V1(contime_source_changed);
 static void
 sources_changed(Oid relid)
 {
+	Assert(OidIsValid(relid));
 	LockRelationOid(relid, AccessExclusiveLock);
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
@@ -104,6 +105,8 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 	const ContimeTable *table = contime_table(rel);
 	JsonbParseState *state = NULL;
 
+	Assert(kind <= CT_SNAPSHOT);
+	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, false));
 	check_mapping(rel, given);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < table->natts; i++)
@@ -202,6 +205,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 	bool found = false;
 	ListCell *lc;
 
+	Assert(sources != NULL); /* open_own_table() */
 	foreach(lc, contime_added_sources(relid))
 	{
 		Added *added = lfirst(lc);
@@ -278,6 +282,7 @@ contime_source_changed(PG_FUNCTION_ARGS)
 
 	/* Opened again, to check that it has the expected columns. */
 	sources = contime_open_sources(NoLock);
+	Assert(sources != NULL && RelationGetRelid(sources) == RelationGetRelid(trigger->tg_relation));
 	source_row_changed(trigger->tg_trigtuple, RelationGetDescr(sources));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		source_row_changed(trigger->tg_newtuple, RelationGetDescr(sources));

@@ -15,11 +15,13 @@
 #include "catalog/pg_am_d.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
 
 /* Does an index's column hold the expression? */
 static bool
@@ -28,6 +30,8 @@ indexes(Relation index, List *exprs, int column, Node *expr)
 	AttrNumber attno = index->rd_index->indkey.values[column];
 	int i = 0;
 
+	Assert(column >= 0 && column < index->rd_index->indnkeyatts);
+	Assert(expr != NULL);
 	/* Queries compare what is cast without being asked, as it is in the index. */
 	expr = strip_implicit_coercions(expr);
 	if (attno != 0)
@@ -66,6 +70,7 @@ index_command(const ContimeTable *table, const ContimeSource *source)
 	List *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 
+	Assert(source->expr[table->time_attno - 1] != NULL); /* each source feeds it */
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE INDEX ON %s (",
 					 quote_qualified_identifier(get_namespace_name(
@@ -118,6 +123,7 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 						source->name, table->name),
 				 errhint("Have its owner run: %s;", command)));
 	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
+	Assert(GetUserId() == table->owner && ActiveSnapshotSet());
 	SPI_connect();
 	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not create an index on event table \"%s\"", source->name);

@@ -11,12 +11,14 @@
 #include "table/table.h"
 
 #include "access/xact.h"
+#include "storage/lmgr.h"
 
 void
 contime_truncate(Relation rel)
 {
 	const ContimeTable *table = contime_table(rel);
 
+	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, false));
 	contime_source_refuse(table);
 	contime_check_present(table);
 	contime_serializable_clear(table->relid);

@@ -85,6 +85,7 @@ contime_check_privilege(Relation rel, AclMode mode, uint64 columns)
 uint64
 contime_bit_of(AttrNumber attno)
 {
+	Assert(attno >= 1 && attno <= CT_MAX_ATTRS);
 	return UINT64CONST(1) << (attno - 1);
 }
 
@@ -110,6 +111,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 	CoercionPathType path;
 	Oid function;
 
+	Assert(argno < PG_NARGS() && !PG_ARGISNULL(argno));
 	if (table->nkeys != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -151,6 +153,7 @@ contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *tab
 void
 contime_check_clock(const ContimeTable *table, Oid type, const char *other)
 {
+	Assert(type == INT8OID || type == TIMESTAMPTZOID);
 	if (table->time_type != type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("time of continuous table \"%s\" is of type %s", table->name,

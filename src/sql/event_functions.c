@@ -29,6 +29,7 @@ list_address_columns(const ContimeTable *table)
 {
 	uint64 mask = contime_bit_of(table->time_attno);
 
+	Assert(table->nkeys >= 1 && table->nkeys <= INDEX_MAX_KEYS);
 	for (int i = 0; i < table->nkeys; i++)
 		mask |= contime_bit_of(table->key_attno[i]);
 	return mask;
@@ -162,6 +163,8 @@ record_event(Relation rel, CtKind kind, const Datum *values, const bool *isnull,
 {
 	ContimeIngest *ingest = contime_ingest_begin(rel);
 
+	Assert(set_null == 0 || kind == CT_EVENT);
+	Assert(columns == 0 || kind == CT_SNAPSHOT);
 	contime_source_refuse(contime_table(rel));
 	contime_check_present(contime_table(rel));
 	check_partition(rel, values, isnull);

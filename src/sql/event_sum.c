@@ -23,6 +23,7 @@ add_event(ContimeEventSum *sum, const ContimeTable *table, const TupleTableSlot 
 {
 	XXH128_hash_t hash;
 
+	StaticAssertStmt(CT_MAX_ATTRS <= INT8_MAX, "the number of an attribute is a char");
 	resetStringInfo(image);
 	appendBinaryStringInfo(image, (const char *) &told->kind, sizeof(told->kind));
 	appendBinaryStringInfo(image, (const char *) &told->set, sizeof(told->set));

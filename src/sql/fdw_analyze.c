@@ -34,6 +34,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, dou
 	double seen = 0;
 	int sampled = 0;
 
+	Assert(targrows > 0 && ActiveSnapshotSet());
 	contime_scan_look_until(scan, now);
 	contime_scan_bind(scan, &now, 1, NULL, NULL);
 	reservoir_init_selection_state(&sampler, targrows);
@@ -53,6 +54,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, dou
 			sampled++;
 		if (place >= 0)
 		{
+			Assert(place < targrows);
 			slot->tts_values[table->time_attno - 1] = Int64GetDatum(now - (int64) seen);
 			if (seen >= targrows)
 				heap_freetuple(rows[place]);
@@ -64,6 +66,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, dou
 	contime_scan_end(scan);
 	ereport(elevel, (errmsg("\"%s\": %.0f keys live now; %d rows in sample",
 							RelationGetRelationName(rel), seen, sampled)));
+	Assert(sampled <= targrows && sampled <= seen);
 	*totalrows = seen;
 	*totaldeadrows = 0;
 	return sampled;

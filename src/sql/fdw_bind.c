@@ -26,6 +26,7 @@ contime_add_instant(FdwScan *state, int64 instant)
 		state->capacity *= 2;
 		state->instants = repalloc_huge(state->instants, (Size) state->capacity * sizeof(int64));
 	}
+	Assert(state->ninstants < state->capacity);
 	state->instants[state->ninstants++] = instant;
 }
 
@@ -94,6 +95,7 @@ set_keys(KeyValues *key, ArrayType *array, Oid from)
 		if (!nulls[i] && convert_key(&value, from, key->type))
 			key->values[key->n++] = value;
 	}
+	Assert(key->n <= n);
 	order.compare = &lookup_type_cache(key->type, TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
 	order.collation = key->collation;
 	qsort_arg(key->values, key->n, sizeof(Datum), compare_key_values, &order);
@@ -108,6 +110,7 @@ contime_evaluate_binding(FdwScan *state, int i, ExprContext *econtext)
 	bool isnull;
 	Datum value = ExecEvalExpr((ExprState *) list_nth(state->exprs, i), econtext, &isnull);
 
+	Assert(key < state->nkeys);
 	if (key < 0)
 	{
 		if (array && !isnull)

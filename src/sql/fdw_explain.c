@@ -162,6 +162,7 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 		int key = i - binding.ninstants;
 		char *text = deparse_expression(lfirst(lc), context, prefix, false);
 
+		Assert(key < table->nkeys);
 		if (list_nth_int(binding.arrays, i))
 			text = psprintf("ANY (%s)", text);
 		if (key >= 0)

@@ -46,6 +46,7 @@ begin_modify(ResultRelInfo *rinfo)
 
 	contime_source_refuse(table);
 	contime_check_present(table);
+	Assert(rinfo->ri_FdwState == NULL);
 	state->ingest = contime_ingest_begin(rel);
 	state->time_attno = table->time_attno;
 	state->stamp = true;
@@ -139,6 +140,7 @@ check_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 static void
 ingest_slot(EState *estate, FdwModify *state, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
+	Assert(state->time_attno <= slot->tts_tupleDescriptor->natts);
 	slot_getallattrs(slot);
 	stamp_row(state, rinfo, slot);
 	check_row(estate, rinfo, slot);
@@ -163,6 +165,7 @@ contimeExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *s
 	ingest_slot(estate, state, rinfo, slot);
 	if (!state->collect || state->pending >= BATCH_ROWS)
 		flush_rows(state);
+	Assert(state->pending < BATCH_ROWS);
 	return slot;
 }
 
@@ -172,6 +175,7 @@ contimeExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSl
 {
 	FdwModify *state = rinfo->ri_FdwState;
 
+	Assert(*numSlots <= BATCH_ROWS);
 	for (int i = 0; i < *numSlots; i++)
 		ingest_slot(estate, state, rinfo, slots[i]);
 	flush_rows(state);

@@ -113,6 +113,8 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	}
 	state->nkeys = list_length(state->binding.key_types);
 	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	Assert(state->nkeys <= INDEX_MAX_KEYS);
+	Assert(list_length(state->exprs) == state->binding.ninstants + state->nkeys);
 	state->capacity = 4;
 	state->instants = palloc(state->capacity * sizeof(int64));
 
@@ -164,6 +166,8 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 
+	Assert(state->scan == NULL);
+	Assert(state->nkeys == 0 || state->nkeys == table->nkeys);
 	state->scan = contime_scan_begin(node->ss.ss_currentRelation, estate->es_snapshot, state->held);
 	state->held = NULL; /* the scan owns them now */
 	if (state->share)
@@ -245,6 +249,7 @@ contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, v
 {
 	FdwScan *state = node->fdw_state;
 
+	Assert(state->nkeys == 0 && state->scan == NULL);
 	state->share = coordinate;
 	pg_atomic_init_u32(&state->share->next, 0);
 	if (state->binding.ninstants == 0)

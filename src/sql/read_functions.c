@@ -86,6 +86,7 @@ steps_begin(FunctionCallInfo fcinfo, bool ticks)
 	}
 	if (sign == 0)
 		report_step("zero");
+	Assert(sign == 1 || sign == -1);
 	steps.forward = sign > 0;
 	return steps;
 }
@@ -179,6 +180,7 @@ open_subject(FunctionCallInfo fcinfo, int key, Oid clock, const char *of_instant
 static void
 begin_function_scan(Read *read)
 {
+	Assert(read->scan == NULL && ActiveSnapshotSet());
 	read->owner = CurrentResourceOwner;
 	read->snapshot = RegisterSnapshotOnOwner(GetActiveSnapshot(), read->owner);
 	read->scan = contime_scan_begin(read->subject.rel, read->snapshot, NULL);
@@ -326,6 +328,7 @@ make_during(const Read *read, int64 from, int64 to)
 	RangeBound lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
 	RangeBound upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
 
+	Assert(from <= to);
 	lower.infinite = !read->subject.ticks && from == DT_NOBEGIN;
 	upper.infinite = !read->subject.ticks && to == DT_NOEND;
 	return RangeTypePGetDatum(make_range(read->range, &lower, &upper, false));
@@ -394,6 +397,7 @@ bind_series(Read *read)
 
 	while (n < read->room && steps_next(&read->steps, &read->instants[n]))
 		n++;
+	Assert(n <= read->room && read->room <= MOST_INSTANTS);
 	read->last = n < read->room;
 	contime_scan_bind(read->scan, read->instants, n, &read->subject.key, &nokey);
 	if (read->room < MOST_INSTANTS)
@@ -505,6 +509,7 @@ names_of(const Subject *subject, uint64 columns)
 	Datum names[CT_MAX_ATTRS];
 	int n = 0;
 
+	Assert(desc->natts <= CT_MAX_ATTRS);
 	for (int i = 0; i < desc->natts; i++)
 		if ((columns >> i & 1) && !TupleDescAttr(desc, i)->attisdropped)
 			names[n++] = NameGetDatum(&TupleDescAttr(desc, i)->attname);
@@ -522,6 +527,8 @@ next_event(Read *read)
 
 	if (!contime_scan_next_event(read->scan, read->row, &told))
 		return false;
+	StaticAssertStmt(lengthof(kinds) == CT_SNAPSHOT + 1, "each kind has a name");
+	Assert(told.kind < lengthof(kinds));
 	ExecClearTuple(result);
 	MemoryContextReset(read->values);
 	caller = MemoryContextSwitchTo(read->values);

@@ -48,6 +48,7 @@ put_reconciliation(const Reconciliations *result, const ContimeTable *table, uin
 		bool *isnull = palloc(table->natts * sizeof(bool));
 
 		memset(isnull, true, table->natts * sizeof(bool));
+		Assert(notice->from <= notice->to);
 		contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
 		out[1] = HeapTupleGetDatum(heap_form_tuple(result->row, values, isnull));
 		out[3] = Int64GetDatum(notice->events);

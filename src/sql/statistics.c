@@ -57,6 +57,7 @@ copy_batches(const CtArena *arena, int partition, CtRef *store, Batches *batches
 			}
 		}
 		contime_unlock(partition);
+		Assert(batches->n <= batches->capacity);
 		if (!complete)
 		{
 			batches->capacity *= 2;
@@ -81,6 +82,7 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 		copy_batches(&arena, p, &g->store[p], &batches, &stats);
 		for (int i = 0; i < batches.n; i++)
 		{
+			Assert(stats.recent >= batches.batch[i].count);
 			/*
 			 * A recent event is in a batch until its transaction has ended and
 			 * the worker has removed the batch.  The view sees all others.
@@ -123,6 +125,8 @@ static const char *const cache_states[] = {
 	[CONTIME_CACHE_BROKEN] = "broken",
 	[CONTIME_CACHE_REFUSED] = "refused",
 };
+
+StaticAssertDecl(lengthof(cache_states) == CONTIME_CACHE_STATES, "each state has a name");
 
 Datum
 contime_table_stats(PG_FUNCTION_ARGS)
