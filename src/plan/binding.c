@@ -799,6 +799,9 @@ contime_refuse(const ContimeRel *crel)
 {
 	bool clock = crel->time_type == TIMESTAMPTZOID;
 
+	/* With --inserts, pg_dump reads through a cursor. */
+	if (crel->reason == REASON_NESTED && contime_is_dump())
+		contime_refuse_dump(crel->name, crel->durable);
 	Assert(crel->verdict != PENDING && crel->verdict != READ_NOW);
 	switch (crel->reason)
 	{

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -59,6 +60,31 @@ contime_unbound_instant(const ContimeTable *table, bool present, bool must_trave
 	return contime_at_is_set && table->time_type == TIMESTAMPTZOID
 			   ? "now (contime.at does not apply here)"
 			   : "now";
+}
+
+/*
+ * pg_dump names itself, and since 15.8 it restricts access to views and foreign tables.
+ * Both can be overridden, so one of them is enough.
+ */
+bool
+contime_is_dump(void)
+{
+	const char *restricted = GetConfigOption("restrict_nonsystem_relation_kind", true, false);
+
+	return (application_name && strcmp(application_name, "pg_dump") == 0) ||
+		   (restricted && restricted[0] != '\0');
+}
+
+void
+contime_refuse_dump(const char *name, bool durable)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot dump the rows of continuous table \"%s\" as data", name),
+			 errdetail("They are states at one instant. Restored, they would count as events."),
+			 durable
+				 ? errhint("Its events are rows of its event tables, which are dumped with their data. Dump without --include-foreign-data.")
+				 : errhint("Dump without --include-foreign-data, and export the events of each key with contime.events(). For events in dumps, keep them in an ordinary table and give the continuous table the option events.")));
 }
 
 void

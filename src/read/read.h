@@ -155,6 +155,12 @@ extern const char *contime_unbound_instant(const ContimeTable *table, bool prese
  */
 extern void contime_check_unbound(const ContimeTable *table);
 
+/* True if pg_dump has sent the statement, as far as can be known. */
+extern bool contime_is_dump(void);
+
+/* ERROR 0A000: pg_dump would dump states as if they were events. */
+extern void contime_refuse_dump(const char *name, bool durable) CONTIME_NORETURN;
+
 /* ERROR 55000 if contime.at is set: nothing is written then. */
 extern void contime_check_present(const ContimeTable *table);
 

@@ -17,6 +17,7 @@
 #include "table/table.h"
 
 #include "executor/executor.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -67,6 +68,19 @@ get_now(EState *estate, const ContimeTable *table)
 
 /* ---- SELECT ------------------------------------------------------------------ */
 
+/* True if the statement is COPY (query) TO, by which pg_dump reads foreign tables. */
+static bool
+is_copy_of_query(void)
+{
+	PlannedStmt *stmt;
+
+	if (ActivePortal == NULL || list_length(ActivePortal->stmts) != 1)
+		return false;
+	stmt = linitial_node(PlannedStmt, ActivePortal->stmts);
+	return stmt->commandType == CMD_UTILITY && IsA(stmt->utilityStmt, CopyStmt) &&
+		   castNode(CopyStmt, stmt->utilityStmt)->query != NULL;
+}
+
 /* A plan that depends on contime.at is executed without it. */
 static void
 refuse_present(const ContimeTable *table)
@@ -106,6 +120,8 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 	if (state->binding.ninstants == 0)
 	{
 		contime_check_unbound(table);
+		if (!state->binding.present && is_copy_of_query() && contime_is_dump())
+			contime_refuse_dump(table->name, table->source != NULL);
 		state->travels =
 			contime_travels(table->time_type, state->binding.present, &state->now);
 		if (state->binding.travels && !state->travels)

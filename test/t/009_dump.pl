@@ -38,6 +38,24 @@ is($node->safe_psql('restored', q{SELECT pieces FROM stock}), '100.00', 'and bou
 $node->safe_psql('restored', q{INSERT INTO ship VALUES (1, '2020-01-01 00:00:00', 10, 1.25, 0, '1 hour', 'a'), (1, '2020-01-01 00:00:10', NULL, NULL, 10, NULL, 'B')});
 is($node->safe_psql('restored', q{SELECT x, depth, at_sea, log FROM ship WHERE at = '2020-01-01 00:00:05'}), '16.25|5|1 day 01:00:00|a', 'and what changes between events');
 
+# States are not dumped as if they were events, whatever pg_dump calls itself and however it reads; COPY by anyone else works.
+my $refused = qr/cannot dump the rows of continuous table "\w+" as data/;
+for my $way ([], ['--inserts'])
+{
+	for my $name ('pg_dump', 'nightly')
+	{
+		local $ENV{PGAPPNAME} = $name;
+		command_fails_like([ 'pg_dump', '--no-sync', '-f', $again, '--include-foreign-data=contime', @$way, $node->connstr('postgres') ],
+			$refused, "pg_dump @$way of foreign data, named $name, is refused");
+	}
+}
+$node->safe_psql('restored', q{CREATE TABLE hit (id int, at bigint, n int); CREATE FOREIGN TABLE tally (id int OPTIONS (key 'true'),
+	at bigint OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'hit'); INSERT INTO hit VALUES (1, 1, 1)});
+command_fails_like([ 'pg_dump', '--no-sync', '-f', $again, '--include-foreign-data=contime', '-t', 'tally', $node->connstr('restored') ],
+	qr/Its events are rows of its event tables/, 'the hint for a durable table is another one');
+command_ok([ 'pg_dump', '--no-sync', '-f', $again, $node->connstr('restored') ], 'a dump without foreign data is not refused');
+is($node->safe_psql('restored', 'COPY (SELECT id, n FROM tally) TO STDOUT; COPY (SELECT id, n FROM tally WHERE at = 0) TO STDOUT'), "1\t1", 'COPY of a query works');
+
 # A definition without any option, as pg_dump begins one, is refused when it is used, and can be completed.
 $node->safe_psql('restored', q{CREATE FOREIGN TABLE incomplete (id int, at timestamptz, v int) SERVER contime});
 my (undef, undef, $error) = $node->psql('restored', 'SELECT * FROM incomplete');
