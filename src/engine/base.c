@@ -1,23 +1,23 @@
 /*
  * base.c
- *	  What a key begins with: the state that retention has folded events into.
+ *	  Bases: the state that retention has folded the oldest events of a key into.
  *
- * A base holds the values of a key's row before the first event of its
- * timeline, if there was a row: a head, and payloads of the cells of what is not
- * as it is initially and not NULL.  A timeline without one begins as initial.
+ * A base is the key's row before the first event of its timeline, if there was a
+ * row.  It consists of a head and the payloads of the cells that are neither
+ * initial nor NULL.  Without a base, a timeline begins with the initial state.
  *
- * Called by fold.c and effect.c (a fold begins with it), retain.c (which makes
- * them), store.c, partial.c and validate.c.
+ * Called by fold.c and effect.c (a fold begins with a base), retain.c (which
+ * makes bases), store.c and validate.c.
  *
- * Concurrency: ct_timeline_begin() and ct_base_cells() only read; the rest is
- * under the partition's lock, exclusively, between ct_change_begin() and
- * ct_change_end().
+ * Concurrency: ct_timeline_begin() and ct_base_cells() only read.  For the
+ * others the caller holds the partition's lock exclusively; the timeline is
+ * being changed (ct_change_begin()).
  *
  * Invariants:
- *	 P1  A base is of a row that is present, and has the attributes, with a
- *		 rule, that are not as they are initially; each in the only way to say
- *		 so.
- *	 P3  A base owns the values kept apart that it refers to.
+ *	 P1  A base belongs to a row that exists.  It has exactly the attributes
+ *		 with a rule whose value is not the initial one.  A value has only one
+ *		 representation.
+ *	 P3  A base owns the out-of-line values that it refers to.
  *
  * Not here: which events are folded, and when (retain.c; P2).
  */
@@ -25,12 +25,15 @@
 
 #include <string.h>
 
-/* The payloads of what is set and not NULL, in the order of attributes. */
+/* Payloads are in the order of attributes, aligned to this. */
 #define PAYLOAD_ALIGN 8
 
-/* A value needs no bounds, as what is added to one would; a motion has its tag. */
+/*
+ * Return the bytes of a value: a cell without bounds, as it is not added to; a
+ * motion with its tag.
+ */
 static inline size_t
-value_bytes(const CtAttr *attr)
+get_value_bytes(const CtAttr *attr)
 {
 	uint32_t bounds = ct_is_number(attr) ? 0U + attr->has_lower + attr->has_upper : 0;
 
@@ -40,9 +43,9 @@ value_bytes(const CtAttr *attr)
 }
 
 static inline size_t
-payload_bytes(const CtAttr *attr)
+get_payload_bytes(const CtAttr *attr)
 {
-	return (value_bytes(attr) + PAYLOAD_ALIGN - 1) / PAYLOAD_ALIGN * PAYLOAD_ALIGN;
+	return (get_value_bytes(attr) + PAYLOAD_ALIGN - 1) / PAYLOAD_ALIGN * PAYLOAD_ALIGN;
 }
 
 size_t
@@ -51,15 +54,15 @@ ct_base_bytes(const CtSchema *schema, const CtBase *base)
 	size_t bytes = sizeof(CtBase);
 
 	for (uint64_t rest = base->set & ~base->null; rest != 0; rest &= rest - 1)
-		bytes += payload_bytes(&schema->attr[__builtin_ctzll(rest)]);
+		bytes += get_payload_bytes(&schema->attr[__builtin_ctzll(rest)]);
 	return bytes;
 }
 
 /* ---- reading ----------------------------------------------------------------- */
 
-/* Set a value to what a base has for it; an image stays where it is. */
+/* Set a value from its payload in a base.  An image is not copied. */
 static void
-value_begin(const CtReadContext *context, int i, CtValue *value, const uint8_t *payload)
+read_value(const CtReadContext *context, int i, CtValue *value, const uint8_t *payload)
 {
 	CtCell cell;
 
@@ -75,12 +78,12 @@ value_begin(const CtReadContext *context, int i, CtValue *value, const uint8_t *
 		return;
 	}
 	memset(cell.w, 0, sizeof(cell.w));
-	memcpy(cell.w, payload, value_bytes(&context->schema->attr[i]));
+	memcpy(cell.w, payload, get_value_bytes(&context->schema->attr[i]));
 	ct_value_apply(context, i, value, CT_SET, cell.w);
 }
 
 static void
-base_apply(const CtReadContext *context, const CtBase *base, CtState *state)
+apply_base(const CtReadContext *context, const CtBase *base, CtState *state)
 {
 	const uint8_t *at;
 
@@ -97,21 +100,21 @@ base_apply(const CtReadContext *context, const CtBase *base, CtState *state)
 			state->value[i].kind = CT_VALUE_NULL;
 			continue;
 		}
-		value_begin(context, i, &state->value[i], at);
-		at += payload_bytes(&context->schema->attr[i]);
+		read_value(context, i, &state->value[i], at);
+		at += get_payload_bytes(&context->schema->attr[i]);
 	}
 }
 
-/* The state of a key before the first event of its timeline. */
+/* Set the state of a key before the first event of its timeline. */
 void
 ct_timeline_begin(const CtReadContext *context, const CtTimeline *timeline, CtState *state)
 {
 	ct_state_initial(context->schema, state);
 	if (timeline->base != 0)
-		base_apply(context, ct_ptr(context->arena, timeline->base), state);
+		apply_base(context, ct_ptr(context->arena, timeline->base), state);
 }
 
-/* The same as cells, none of which depends on what was before. */
+/* Set cells[] to what the base (0: none) has.  No cell depends on an earlier value. */
 void
 ct_base_cells(const CtReadContext *context, CtRef ref, CtCell *cells)
 {
@@ -136,12 +139,12 @@ ct_base_cells(const CtReadContext *context, CtRef ref, CtCell *cells)
 			memcpy(&cells[i].motion, at + sizeof(cells[i].tag), ct_motion_bytes(&schema->attr[i]));
 		}
 		else
-			memcpy(cells[i].w, at, value_bytes(&schema->attr[i]));
-		at += payload_bytes(&schema->attr[i]);
+			memcpy(cells[i].w, at, get_value_bytes(&schema->attr[i]));
+		at += get_payload_bytes(&schema->attr[i]);
 	}
 }
 
-/* Is a cell, of those above, what a finish would leave? */
+/* True if a cell of a base equals what a finish leaves. */
 bool
 ct_base_is_initial(const CtAttr *attr, const CtCell *cell)
 {
@@ -155,7 +158,7 @@ ct_base_is_initial(const CtAttr *attr, const CtCell *cell)
 
 /* ---- changing ---------------------------------------------------------------- */
 
-/* What a base says, without its payloads. */
+/* Return the head of a base that is made from these cells. */
 CtBase
 ct_base_head(const CtSchema *schema, const CtCell *cells)
 {
@@ -174,7 +177,7 @@ ct_base_head(const CtSchema *schema, const CtCell *cells)
 }
 
 static void
-base_write(const CtReadContext *context, CtBase *base, CtBase head, const CtCell *cells)
+write_base(const CtReadContext *context, CtBase *base, CtBase head, const CtCell *cells)
 {
 	uint8_t *at = (uint8_t *) (base + 1);
 
@@ -191,12 +194,12 @@ base_write(const CtReadContext *context, CtBase *base, CtBase head, const CtCell
 				   ct_motion_bytes(&context->schema->attr[i]));
 		}
 		else
-			memcpy(at, cells[i].w, value_bytes(&context->schema->attr[i]));
-		at += payload_bytes(&context->schema->attr[i]);
+			memcpy(at, cells[i].w, get_value_bytes(&context->schema->attr[i]));
+		at += get_payload_bytes(&context->schema->attr[i]);
 	}
 }
 
-/* Free a value kept apart, unless it is still that of the attribute. */
+/* Free an out-of-line value, unless the attribute still refers to it. */
 void
 ct_apart_release(CtWriter *writer, CtRef ref, const CtCell *now)
 {
@@ -206,9 +209,9 @@ ct_apart_release(CtWriter *writer, CtRef ref, const CtCell *now)
 	ct_give(writer, ref, sizeof(CtApart) + ((CtApart *) ct_ptr(writer->arena, ref))->bytes);
 }
 
-/* Of a base: the same. */
+/* Free the out-of-line values of `before` that `now` does not refer to. */
 static void
-cells_release(CtWriter *writer, const CtCell *before, const CtCell *now)
+release_cells(CtWriter *writer, const CtCell *before, const CtCell *now)
 {
 	const CtSchema *schema = writer->context.schema;
 
@@ -221,7 +224,7 @@ cells_release(CtWriter *writer, const CtCell *before, const CtCell *now)
 }
 
 static void
-base_drop(CtWriter *writer, CtTimeline *timeline)
+drop_base(CtWriter *writer, CtTimeline *timeline)
 {
 	if (timeline->base != 0)
 		ct_give(writer, timeline->base,
@@ -230,8 +233,8 @@ base_drop(CtWriter *writer, CtTimeline *timeline)
 }
 
 /*
- * The base has the values of the cells `after`, and `before` those of the one
- * there was; without a head there is none.  False: no memory, nothing was changed.
+ * Replace the timeline's base, whose cells are `before`, by one with the cells
+ * `after`; head NULL: by none.  False: no memory, and nothing was changed.
  */
 bool
 ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head, const CtCell *before,
@@ -250,16 +253,16 @@ ct_base_replace(CtWriter *writer, CtTimeline *timeline, const CtBase *head, cons
 		if (ref == 0)
 			return false;
 	}
-	cells_release(writer, before, after);
+	release_cells(writer, before, after);
 	if (ref != timeline->base)
-		base_drop(writer, timeline);
+		drop_base(writer, timeline);
 	if (ref != 0)
-		base_write(&writer->context, ct_ptr(writer->arena, ref), *head, after);
+		write_base(&writer->context, ct_ptr(writer->arena, ref), *head, after);
 	timeline->base = ref;
 	return true;
 }
 
-/* Free a timeline's base and what it owns. */
+/* Free a timeline's base and its out-of-line values. */
 void
 ct_base_free(CtWriter *writer, CtTimeline *timeline)
 {
@@ -269,6 +272,6 @@ ct_base_free(CtWriter *writer, CtTimeline *timeline)
 	CT_ASSERT(timeline->recent == 0 && timeline->root == 0 && timeline->tail == 0);
 	ct_base_cells(&writer->context, timeline->base, before);
 	ct_base_cells(&writer->context, 0, none);
-	cells_release(writer, before, none);
-	base_drop(writer, timeline);
+	release_cells(writer, before, none);
+	drop_base(writer, timeline);
 }

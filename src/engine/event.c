@@ -1,19 +1,21 @@
 /*
  * event.c
- *	  Events as bytes: from images to records, and which event comes first.
+ *	  Events as bytes: from images to records, and the order of events.
  *
- * Called by store.c for what comes in, by the rest for the order.
+ * Called by store.c, layout.c and record.c for events that come in, and by most
+ * files for the order.
  *
- * Pure functions of records and their description.
+ * These are pure functions of records and their schema.
  *
  * Invariants:
  *	 E1  A record is exactly the cells of set & ~null of its layout, in attribute
- *		 order.  (ct_change_check() lets nothing else in.)
- *	 E2  The order is total up to equal content: time, kind, event id (none
- *		 last), content, null mask, set mask.  It never looks at arrival.
- *	 E3  Content is ordered as record_image_cmp() orders the images; a number's
- *		 image is made again for that, which is rare: the events must have the
- *		 same instant, kind and id.
+ *		 order.  (ct_change_check() rejects everything else.)
+ *	 E2  The order is total up to equal content: time, kind, event id (events
+ *		 without one last), content, null mask, set mask.  It does not depend
+ *		 on arrival.
+ *	 E3  Content is ordered as record_image_cmp() orders the images.  For a
+ *		 numeric the image is made again to compare it.  That is rare, as the
+ *		 events must have the same instant, kind and id.
  *
  * Not here: what an event does (rule.c), where it is kept (timeline.c).
  */
@@ -23,7 +25,10 @@
 
 /* ---- images ------------------------------------------------------------------ */
 
-/* The image at *at, which is moved behind it; its length is not checked. */
+/*
+ * Return the image at *at, set *bytes to its length, and move *at behind it.  The
+ * length is not checked.
+ */
 const uint8_t *
 ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes)
 {
@@ -42,9 +47,12 @@ ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *bytes)
 	return image;
 }
 
-/* Bytes of the image at `at`, its length word included; SIZE_MAX: damaged. */
+/*
+ * Return the bytes of the image at `at`, with its length word.  SIZE_MAX: it
+ * exceeds `left`.
+ */
 static size_t
-image_size(const CtAttr *attr, const uint8_t *at, size_t left)
+get_image_size(const CtAttr *attr, const uint8_t *at, size_t left)
 {
 	uint32_t bytes;
 	size_t size;
@@ -86,12 +94,12 @@ ct_cell_bytes(const CtAttr *attr)
 }
 
 /*
- * The cell of a number; false when it is larger than the attribute's type
- * allows.  NaN becomes the largest number of the cell, which no numeric of so
- * many digits is.
+ * Write the cell of a numeric.  False: it is larger than the attribute's type
+ * allows.  NaN becomes the largest number of the cell, which no numeric with that
+ * many digits has.
  */
 static bool
-numeric_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+read_numeric(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t *cell)
 {
 	CtWide value = ct_wide_from_numeric(image, bytes, attr->scale);
 	__int128 number = (__int128) wide_low(value);
@@ -125,7 +133,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 	switch (attr->number)
 	{
 		case CT_NUMBER_NUMERIC:
-			return numeric_read(attr, image, bytes, cell);
+			return read_numeric(attr, image, bytes, cell);
 		case CT_NUMBER_SCALED:
 			memcpy(&word, image, sizeof(word));
 			value = (int64_t) (word & INT64_MAX);
@@ -133,7 +141,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 				value = -value;
 			memcpy(cell, &value, sizeof(value));
 			return true;
-		default: /* an integer, an interval */
+		default: /* integer, interval */
 			memcpy(cell, image, bytes);
 			return true;
 	}
@@ -141,7 +149,7 @@ ct_number_read(const CtAttr *attr, const uint8_t *image, uint32_t bytes, uint8_t
 
 /* ---- layouts ------------------------------------------------------------------- */
 
-/* CT_BROKEN: the payload is not what the masks say. */
+/* CT_BROKEN: the change contradicts the schema, or its payload the masks. */
 CtStatus
 ct_change_check(const CtSchema *schema, const CtChange *change)
 {
@@ -161,7 +169,7 @@ ct_change_check(const CtSchema *schema, const CtChange *change)
 			return CT_BROKEN;
 		if ((change->null & rest & -rest) != 0)
 			continue;
-		size = image_size(attr, at, left);
+		size = get_image_size(attr, at, left);
 		if (size == SIZE_MAX)
 			return CT_BROKEN;
 		left -= size;
@@ -170,9 +178,12 @@ ct_change_check(const CtSchema *schema, const CtChange *change)
 	return left == 0 ? CT_OK : CT_BROKEN;
 }
 
-/* What an event sets, what moves by that, and what its life's first one sets going. */
+/*
+ * Return the attributes that an event may change: those it sets, those that move by
+ * them, and those that would begin to move if the event were the first of a life.
+ */
 static uint64_t
-touched_by(const CtSchema *schema, const CtChange *change)
+find_touched(const CtSchema *schema, const CtChange *change)
 {
 	uint64_t touched = change->set;
 
@@ -189,7 +200,7 @@ touched_by(const CtSchema *schema, const CtChange *change)
 	return touched;
 }
 
-/* What the masks of a change say about its record, which begins with a head. */
+/* Set *layout to the layout of a change whose record begins with `head` bytes. */
 void
 ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, CtLayout *layout)
 {
@@ -199,7 +210,7 @@ ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, Ct
 	CT_ASSERT(schema->nattrs <= CT_MAX_ATTRS);
 	*layout = (CtLayout){.set = change->set,
 						 .null = change->null,
-						 .touched = touched_by(schema, change),
+						 .touched = find_touched(schema, change),
 						 .kind = change->kind,
 						 .verbatim = head == 0};
 	for (uint64_t rest = change->set; rest != 0; rest &= rest - 1)
@@ -223,7 +234,10 @@ ct_layout_make(const CtSchema *schema, const CtChange *change, uint32_t head, Ct
 	CT_ASSERT(layout->nattrs <= schema->nattrs && (layout->null & ~layout->set) == 0); /* E1 */
 }
 
-/* The layout of a record that says it itself; whatever it says is survived. */
+/*
+ * Set *layout to the layout that a record itself describes (layout 0).  The record
+ * may be torn.
+ */
 void
 ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout)
 {
@@ -318,7 +332,10 @@ cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 	}
 }
 
-/* Time, kind and event id: 0 for events with an id means duplicates. */
+/*
+ * Compare by time, kind and event id.  Two events with an id are duplicates if this
+ * is 0.
+ */
 int
 ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
@@ -329,9 +346,9 @@ ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem
 	return cmp_id(context, a, b);
 }
 
-/* An integer of a scaled attribute as its image has it: sign and magnitude. */
+/* Return a scaled integer as it is in the image: as sign and magnitude. */
 static uint64_t
-sign_magnitude(uint64_t word)
+to_sign_magnitude(uint64_t word)
 {
 	return word >> 63 ? (UINT64_C(1) << 63 | (0 - word)) : word;
 }
@@ -350,7 +367,7 @@ cmp_numeric(const CtAttr *attr, const uint8_t *a_cell, const uint8_t *b_cell)
 	return cmp_bytes(a, a_bytes, b, b_bytes);
 }
 
-/* Two values of an attribute, by their images. */
+/* Compare two values of an attribute by their images. */
 static int
 cmp_cell(const CtReadContext *context, const CtAttr *attr, const uint8_t *a, const uint8_t *b)
 {
@@ -359,7 +376,7 @@ cmp_cell(const CtReadContext *context, const CtAttr *attr, const uint8_t *a, con
 		case CT_NUMBER_INT:
 			return cmp_unsigned(read_word(a), read_word(b));
 		case CT_NUMBER_SCALED:
-			return cmp_unsigned(sign_magnitude(read_word(a)), sign_magnitude(read_word(b)));
+			return cmp_unsigned(to_sign_magnitude(read_word(a)), to_sign_magnitude(read_word(b)));
 		case CT_NUMBER_NUMERIC:
 			return cmp_numeric(attr, a, b);
 		default:
@@ -372,7 +389,7 @@ cmp_cell(const CtReadContext *context, const CtAttr *attr, const uint8_t *a, con
 	return memcmp(a, b, ct_cell_bytes(attr));
 }
 
-/* Attribute by attribute; a value before none. */
+/* Compare attribute by attribute.  A value sorts before no value. */
 static int
 cmp_content(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
@@ -398,7 +415,7 @@ cmp_content(const CtReadContext *context, const CtItem *a, const CtItem *b)
 	return cmp_unsigned(a->layout->set, b->layout->set);
 }
 
-/* The order of events within a timeline (E2). */
+/* Compare two events by their order within a timeline (E2). */
 int
 ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {

@@ -1,29 +1,31 @@
 /*
  * fold.c
- *	  Reading a timeline: fold at an instant, step onward, visit raw events.
+ *	  Read a timeline: fold at an instant, step onward, visit raw events.
  *
- * A fold applies, from left to right, what is known of whole subtrees where it
- * may, and single events where it must: where the snapshot sees only some of
- * a subtree, where a recent event falls between or takes an entered one's
- * place, and at the ends of the fold.
+ * A fold applies whole subtrees, from left to right, by their summaries where
+ * possible.  It applies single events where necessary: where the snapshot sees
+ * only part of a subtree, where a recent event lies between entered ones or
+ * replaces one, and at the ends of the fold.
  *
- * As long as nothing of that is in the way, a node takes one step: what comes
- * before the child that has the instant is known.  So without recent events a
- * fold looks at one child a level; with m visible ones at O((m + 1) log n).
+ * As long as none of that applies, a node takes one step, as the composition of
+ * everything before a child is stored.  So a fold without recent events looks at
+ * one child a level; with m visible recent events it takes O((m + 1) log n).
  *
- * Most tables are plain: sums without bounds, and last values.  Where nothing
- * sets a sum or ends a life, the order does not matter to sums.  They are added
- * up on the way down, and many recent events apart from what has entered.
+ * Most tables are plain: they have sums without bounds, and last values.  While
+ * no event sets a sum or ends a life, sums do not depend on the order of events.
+ * Then they are added up on the way down, and many recent events are added up
+ * separately from the entered ones.
  *
  * The same walk (walk.h) visits raw events.
  *
- * Called by scan.c, history.c and visible.c (all in ../) through engine.h; by
- * effect.c for ct_children_apply().
+ * Called through engine.h by src/fold and src/read; by effect.c for
+ * ct_children_apply().
  *
- * Concurrency: under the partition's lock, shared, or without it (read.c).
+ * Concurrency: the caller holds the partition's lock in shared mode, or reads
+ * without it (read.c).
  *
- * Not here: which recent events are visible (visible.c in ../) and how they lie
- * beside the entered ones (merge.c), what is shown between events (between.c).
+ * Not here: which recent events are visible (src/mvcc/visible.c), how they are
+ * sorted (merge.c), what is shown between events (between.c).
  */
 #include "engine/fold.h"
 
@@ -32,13 +34,13 @@
 #include "engine/base.h"
 #include "engine/between.h"
 
-/* A visitor of raw events, and whether it has ended the visit. */
+/* A visitor of raw events.  `ended`: it has ended the visit. */
 typedef struct CtRawWalk
 {
-	CtVisitor teller;
+	CtVisitor visitor;
 	void *arg;
-	bool enough;
-	CtRawEvent told;
+	bool ended;
+	CtRawEvent raw;
 } CtRawWalk;
 
 typedef struct CtFold
@@ -47,14 +49,14 @@ typedef struct CtFold
 	CtState *state;
 	int64_t from; /* instants [from, to] */
 	int64_t to;
-	const CtRef *extra; /* the next ones */
+	const CtRef *extra; /* the next ones to be folded */
 	const CtRef *cancelled;
 	uint32_t nextra;
 	uint32_t ncancelled;
-	CtRawWalk *event_walk; /* tell the events, instead of folding them; or NULL */
+	CtRawWalk *event_walk; /* visit events instead of folding them; or NULL */
 } CtFold;
 
-/* The first event behind a subtree; `ref` 0: nothing is. */
+/* The first event behind a subtree.  `ref` 0: there is none. */
 typedef struct CtBound
 {
 	int64_t time;
@@ -65,13 +67,13 @@ typedef struct CtBound
 static const CtBound OPEN_BOUND = {INT64_MAX, 0, 0};
 
 static inline const CtEvent *
-event_at(const CtFold *fold, CtRef ref)
+get_recent(const CtFold *fold, CtRef ref)
 {
 	return ct_sight_event(&fold->sight, ref);
 }
 
 static CtItem
-bound_item(const CtFold *fold, const CtBound *bound, CtLayout *scratch)
+get_bound_item(const CtFold *fold, const CtBound *bound, CtLayout *scratch)
 {
 	CtRun run;
 
@@ -81,11 +83,11 @@ bound_item(const CtFold *fold, const CtBound *bound, CtLayout *scratch)
 	return ct_run_item(&run, 0, scratch);
 }
 
-/* Does a recent event come before an entered one? */
+/* True if a recent event comes before an entered one. */
 static bool
 precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 {
-	const CtEvent *event = event_at(fold, ref);
+	const CtEvent *event = get_recent(fold, ref);
 	CtLayout scratch;
 	CtItem recent;
 
@@ -96,14 +98,15 @@ precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 }
 
 /*
- * The same of what ends a subtree.  An event whose duplicate has entered counts as
- * being where the duplicate is.  What is retracted may be any of those alike, which
- * may lie on both sides.
+ * True if a recent event comes before the first event behind a subtree.  An event
+ * whose duplicate has entered belongs where the duplicate is.  Equal events may lie
+ * on both sides of the bound; a retraction of them counts as before it, so that the
+ * subtree is searched.
  */
 static bool
-precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
+precedes_bound(const CtFold *fold, CtRef ref, const CtBound *bound)
 {
-	const CtEvent *event = event_at(fold, ref);
+	const CtEvent *event = get_recent(fold, ref);
 	CtLayout scratch;
 	CtLayout other;
 	CtItem recent;
@@ -114,7 +117,7 @@ precedes(const CtFold *fold, CtRef ref, const CtBound *bound)
 	if (event->time != bound->time)
 		return event->time < bound->time;
 	recent = ct_event_item(fold->sight.context, event, &scratch);
-	item = bound_item(fold, bound, &other);
+	item = get_bound_item(fold, bound, &other);
 	return recent.layout->has_id
 			   ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
 			   : ct_item_cmp(fold->sight.context, &recent, &item) < (event->retracts != 0);
@@ -151,12 +154,12 @@ apply_cell(const CtReadContext *context, const CtInner *inner, const CtColumn *c
 }
 
 static inline const CtColumn *
-column_of(const CtReadContext *context, const CtInner *inner, int attr)
+get_column(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	return ct_ptr(context->arena, ct_node_column(inner)[attr]);
 }
 
-/* Attributes without a column go back to what they are initially. */
+/* Reset attributes without a column to their initial values. */
 static void
 apply_finish(const CtReadContext *context, const CtInner *inner, CtState *state)
 {
@@ -167,31 +170,31 @@ apply_finish(const CtReadContext *context, const CtInner *inner, CtState *state)
 	}
 }
 
-/* The columns a node may have, whatever is in it. */
+/* Return the columns that a node may have, even if it is torn. */
 static inline uint64_t
-columns_of(const CtReadContext *context, const CtInner *inner)
+get_columns(const CtReadContext *context, const CtInner *inner)
 {
 	uint32_t nattrs = context->schema->nattrs;
 
 	return nattrs < 64 ? inner->columns & ((UINT64_C(1) << nattrs) - 1) : inner->columns;
 }
 
-/* Everything in child i. */
+/* Apply everything in child i. */
 static void
 apply_child(const CtReadContext *context, const CtInner *inner, uint32_t i, CtState *state)
 {
-	for (uint64_t rest = columns_of(context, inner); rest != 0; rest &= rest - 1)
+	for (uint64_t rest = get_columns(context, inner); rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 
-		apply_cell(context, inner, column_of(context, inner, attr), CT_TOTAL, i, attr, state);
+		apply_cell(context, inner, get_column(context, inner, attr), CT_TOTAL, i, attr, state);
 	}
 	if (inner->finish >> i & 1)
 		apply_finish(context, inner, state);
 	state->present = (inner->absent >> i & 1) == 0;
 }
 
-/* The first n children, n > 0, but for attributes that are the last value set. */
+/* Apply the first n children, n > 0, except attributes of the rule last. */
 static void
 apply_numbers(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
@@ -200,10 +203,10 @@ apply_numbers(const CtReadContext *context, const CtInner *inner, uint32_t n, Ct
 	CT_ASSERT(n > 0);
 	if (inner->finish & ct_bits_below(n))
 		apply_finish(context, inner, state);
-	for (uint64_t rest = columns_of(context, inner) & ~context->lasts; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = get_columns(context, inner) & ~context->lasts; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(context, inner, attr);
+		const CtColumn *column = get_column(context, inner, attr);
 
 		apply_cell(context, inner, column, CT_GROUPS, i / CT_GROUP, attr, state);
 		apply_cell(context, inner, column, CT_BEFORE, i, attr, state);
@@ -214,17 +217,17 @@ apply_numbers(const CtReadContext *context, const CtInner *inner, uint32_t n, Ct
 }
 
 /*
- * Of those that are wanted, the last values set in the first n children; which
- * ones still are.
+ * Of the wanted attributes, apply the last value that the first n children set.
+ * Return the attributes that are still wanted.
  */
 static uint64_t
 apply_lasts(const CtReadContext *context, const CtInner *inner, uint32_t n, uint64_t wanted,
 			CtState *state)
 {
-	for (uint64_t rest = columns_of(context, inner) & wanted; rest != 0; rest &= rest - 1)
+	for (uint64_t rest = get_columns(context, inner) & wanted; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		const CtColumn *column = column_of(context, inner, attr);
+		const CtColumn *column = get_column(context, inner, attr);
 		uint32_t sets = column->sets & ct_bits_below(n);
 
 		if (sets == 0)
@@ -242,7 +245,7 @@ apply_lasts(const CtReadContext *context, const CtInner *inner, uint32_t n, uint
 	return wanted;
 }
 
-/* Everything in the first n children, n > 0. */
+/* Apply everything in the first n children, n > 0. */
 static void
 apply_first(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
@@ -256,11 +259,11 @@ ct_children_apply(const CtReadContext *context, const CtInner *inner, uint32_t n
 	apply_first(context, inner, n, state);
 }
 
-/* ---- when nothing is in the way ---------------------------------------------- */
+/* ---- folds of what is wholly visible ----------------------------------------- */
 
 /*
- * What is added up, on the way down; what was set last, from the end back on
- * the way up, where it is found soon.
+ * Fold a tree that is wholly visible.  Sums are applied on the way down.  Last
+ * values are looked for backward, from the leaf up, as they are usually found soon.
  */
 static void
 fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_t time,
@@ -298,11 +301,11 @@ fold_clean_tree(const CtReadContext *context, const CtTimeline *timeline, int64_
 }
 
 /*
- * Who looks for an instant within a tail will jump about in it, and then read
- * it up to there: ask for all of it at once.
+ * Prefetch the rows of a tail.  A search for an instant within it jumps, and then a
+ * fold reads all rows up to there.
  */
 static inline void
-tail_lies_ahead(const CtRun *run, int64_t time)
+prefetch_tail(const CtRun *run, int64_t time)
 {
 	const char *rows = (const char *) run->base;
 	size_t bytes = (size_t) run->count * run->stride;
@@ -313,7 +316,7 @@ tail_lies_ahead(const CtRun *run, int64_t time)
 		__builtin_prefetch(rows + at);
 }
 
-/* With nothing to leave out and nothing to add. */
+/* Fold a timeline that is wholly visible, without recent events. */
 static void
 fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t time, CtState *state)
 {
@@ -330,7 +333,7 @@ fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 		fold_clean_tree(context, timeline, time, lasts, state);
 		return;
 	}
-	tail_lies_ahead(&run, time);
+	prefetch_tail(&run, time);
 	root = timeline->root == 0 ? NULL : ct_ptr(context->arena, timeline->root);
 	if (root != NULL && ct_node_count(root) > 0)
 		apply_numbers(context, root, ct_node_count(root), state);
@@ -341,11 +344,12 @@ fold_clean(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 		(void) apply_lasts(context, root, ct_node_count(root), lasts, state);
 }
 
-/* ---- when everything adds up ------------------------------------------------- */
+/* ---- folds of what adds up --------------------------------------------------- */
 
 /*
- * The way to an instant: how many children of each node are before it, and how
- * many events of a leaf or the tail.  In front of the tail is all of the root.
+ * The path to an instant: for each node how many of its children precede the
+ * instant, and for the leaf or tail how many of its events.  For the tail the whole
+ * root precedes it.
  */
 typedef struct Way
 {
@@ -357,10 +361,7 @@ typedef struct Way
 	uint32_t until;
 } Way;
 
-/*
- * Does all that is known of a timeline with sums and lasts add up?  No finish,
- * and nothing that sets a sum.
- */
+/* True if a timeline of a plain table has no finish and no event that sets a sum. */
 static bool
 adds_up(const CtReadContext *context, const CtTimeline *timeline)
 {
@@ -390,8 +391,8 @@ adds_up(const CtReadContext *context, const CtTimeline *timeline)
 }
 
 /*
- * A cell of a sum is added; true if there is anything in it.  A narrow one is 0
- * otherwise, so nothing depends on that, which would be guessed wrong.
+ * Add a cell of a sum to *sum.  True if the cell is not to keep.  An unused narrow
+ * cell is 0, so it is added without a branch that would be mispredicted.
  */
 static inline bool
 add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, CtWide *sum)
@@ -407,7 +408,7 @@ add_cell(const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i, C
 }
 
 static inline void
-value_add(const CtReadContext *context, int attr, CtState *state, CtWide sum)
+add_to_value(const CtReadContext *context, int attr, CtState *state, CtWide sum)
 {
 	CtValue *value = &state->value[attr];
 
@@ -415,7 +416,7 @@ value_add(const CtReadContext *context, int attr, CtState *state, CtWide sum)
 	value->number = wide_add(value->number, sum);
 }
 
-/* Sums of the first n children. */
+/* Add the sums of the first n children. */
 static inline void
 add_children(const CtReadContext *context, const CtInner *inner, uint32_t n, CtState *state)
 {
@@ -433,17 +434,18 @@ add_children(const CtReadContext *context, const CtInner *inner, uint32_t n, CtS
 		if (i < n)
 			any |= add_cell(column, capacity, CT_TOTAL, i, &sum);
 		if (any)
-			value_add(context, attr, state, sum);
+			add_to_value(context, attr, state, sum);
 	}
 }
 
 /*
- * The way to the instant, and the sums of what it passes.  What is known of
- * children is read while the next one is on its way from memory.
+ * Set *way to the path to the instant, and add the sums of everything before it but
+ * the last block.  A node's columns are read while the next node is being
+ * prefetched.
  */
 static void
-add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, Way *way,
-		CtState *state)
+add_path(const CtReadContext *context, const CtTimeline *timeline, int64_t time, Way *way,
+		 CtState *state)
 {
 	int height = ct_timeline_height(timeline);
 	CtRef ref = timeline->root;
@@ -457,7 +459,7 @@ add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, 
 		const CtInner *root = ct_ptr(context->arena, ref);
 
 		ct_tail_run(context, timeline, &way->run);
-		tail_lies_ahead(&way->run, time);
+		prefetch_tail(&way->run, time);
 		if (ref != 0 && ct_node_count(root) > 0)
 		{
 			way->inner[0] = root;
@@ -474,7 +476,7 @@ add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, 
 			uint32_t n = ct_node_until(inner, time);
 
 			if (n == 0)
-				return; /* (further down: it is torn) */
+				return; /* below the root: it is torn */
 			ref = ct_node_child(inner)[--n];
 			ct_prefetch_block(ct_ptr(context->arena, ref));
 			way->inner[way->depth] = inner;
@@ -488,8 +490,9 @@ add_way(const CtReadContext *context, const CtTimeline *timeline, int64_t time, 
 }
 
 /*
- * The sum of the first events of the run.  With most of a leaf it is less work
- * to take the others from what is known of all of it.
+ * Set *sum to the sum of the events of the last block up to the instant.  False:
+ * there is none.  If that is most of a leaf, subtract the other events from the
+ * total of the leaf.
  */
 static inline bool
 sum_events(const Way *way, int attr, CtWide *sum)
@@ -524,7 +527,10 @@ sum_events(const Way *way, int attr, CtWide *sum)
 	return true;
 }
 
-/* The state before the first event: as ct_timeline_begin(), but knowing what there is. */
+/*
+ * Set the state before the first event.  Faster than ct_timeline_begin(), for plain
+ * tables.
+ */
 static inline void
 begin_plain(const CtReadContext *context, const CtTimeline *timeline, CtState *state)
 {
@@ -545,8 +551,8 @@ begin_plain(const CtReadContext *context, const CtTimeline *timeline, CtState *s
 }
 
 /*
- * The usual fold: nothing in the way, and everything adds up.  False: it is
- * another one, and the state is as it was.
+ * Fold a timeline of a plain table that is wholly visible and adds up.  False: it
+ * does not add up, and the state is unchanged.
  */
 static bool
 fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t time, CtState *state)
@@ -556,15 +562,15 @@ fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 
 	if (!adds_up(context, timeline))
 		return false;
-	add_way(context, timeline, time, &way, state);
+	add_path(context, timeline, time, &way, state);
 	if (way.until == 0)
-		return true; /* nothing is before the instant */
+		return true; /* no event is before the instant */
 	for (uint64_t rest = way.run.set & context->sums; rest != 0; rest &= rest - 1)
 	{
 		CtWide sum;
 
 		if (sum_events(&way, __builtin_ctzll(rest), &sum))
-			value_add(context, __builtin_ctzll(rest), state, sum);
+			add_to_value(context, __builtin_ctzll(rest), state, sum);
 	}
 	lasts = ct_run_lasts(&way.run, 0, way.until, context->lasts, state);
 	for (int depth = way.depth - 1; depth >= 0 && lasts != 0; depth--)
@@ -573,31 +579,31 @@ fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 	return true;
 }
 
-/* ---- when something is ------------------------------------------------------- */
+/* ---- folds of what is partly visible, and visits ----------------------------- */
 
 static void
-tell(const CtFold *fold, const CtItem *item, bool entered, bool late)
+visit_item(const CtFold *fold, const CtItem *item, bool entered, bool late)
 {
 	CtRawWalk *event_walk = fold->event_walk;
-	CtRawEvent *told = &event_walk->told;
+	CtRawEvent *raw = &event_walk->raw;
 
-	if (event_walk->enough)
+	if (event_walk->ended)
 		return;
-	told->time = item->time;
-	told->kind = item->layout->kind;
-	told->entered = entered;
-	told->late = late;
-	told->set = item->layout->set;
-	told->null = item->layout->null;
-	for (uint64_t rest = told->set & ~told->null; rest != 0; rest &= rest - 1)
+	raw->time = item->time;
+	raw->kind = item->layout->kind;
+	raw->entered = entered;
+	raw->late = late;
+	raw->set = item->layout->set;
+	raw->null = item->layout->null;
+	for (uint64_t rest = raw->set & ~raw->null; rest != 0; rest &= rest - 1)
 		ct_value_raw(fold->sight.context, item, __builtin_ctzll(rest),
-					 &told->value[__builtin_ctzll(rest)]);
-	event_walk->enough = !event_walk->teller(event_walk->arg, told);
+					 &raw->value[__builtin_ctzll(rest)]);
+	event_walk->ended = !event_walk->visitor(event_walk->arg, raw);
 }
 
-/* Events [from, to) of a block. */
+/* Apply events [from, to) of a block, or visit them. */
 static void
-take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
+take_events(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 {
 	CtLayout scratch;
 
@@ -610,40 +616,43 @@ take(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 	{
 		CtItem item = ct_run_item(run, from, &scratch);
 
-		tell(fold, &item, true, ct_run_late(run, from));
+		visit_item(fold, &item, true, ct_run_late(run, from));
 	}
 }
 
 static void
-add_extra(CtFold *fold)
+take_extra(CtFold *fold)
 {
 	CtLayout scratch;
-	const CtEvent *event = event_at(fold, *fold->extra);
+	const CtEvent *event = get_recent(fold, *fold->extra);
 	CtItem item = ct_event_item(fold->sight.context, event, &scratch);
 
 	CT_ASSERT(fold->nextra > 0);
 	if (fold->event_walk != NULL)
-		tell(fold, &item, false,
-			 event->state == CT_WAITING
-				 ? event->late
-				 : ct_timeline_has_later(fold->sight.context, fold->sight.timeline, &item));
+		visit_item(fold, &item, false,
+				   event->state == CT_WAITING
+					   ? event->late
+					   : ct_timeline_has_later(fold->sight.context, fold->sight.timeline, &item));
 	else
 		ct_state_add_item(fold->sight.context, fold->state, &item);
 	fold->extra++;
 	fold->nextra--;
 }
 
-/* Is the entered event to be left out? */
+/*
+ * True if the entered event is left out because of a recent event, which is then
+ * consumed.
+ */
 static bool
 is_cancelled(CtFold *fold, const CtItem *item)
 {
 	CtLayout scratch;
 	CtItem recent;
 
-	if (fold->ncancelled == 0 || event_at(fold, *fold->cancelled)->time != item->time)
+	if (fold->ncancelled == 0 || get_recent(fold, *fold->cancelled)->time != item->time)
 		return false;
-	recent = ct_event_item(fold->sight.context, event_at(fold, *fold->cancelled), &scratch);
-	if (event_at(fold, *fold->cancelled)->retracts
+	recent = ct_event_item(fold->sight.context, get_recent(fold, *fold->cancelled), &scratch);
+	if (get_recent(fold, *fold->cancelled)->retracts
 			? ct_item_cmp(fold->sight.context, &recent, item) != 0
 			: ct_item_cmp_identity(fold->sight.context, &recent, item) != 0)
 		return false;
@@ -652,7 +661,10 @@ is_cancelled(CtFold *fold, const CtItem *item)
 	return true;
 }
 
-/* Events of a block, in stretches. */
+/*
+ * Fold the events of a block, in stretches between those that are left out and
+ * recent ones.
+ */
 static void
 fold_run(CtFold *fold, const CtRun *run)
 {
@@ -671,26 +683,29 @@ fold_run(CtFold *fold, const CtRun *run)
 
 			while (fold->nextra > 0 && precedes_item(fold, *fold->extra, &item))
 			{
-				take(fold, run, start, i);
+				take_events(fold, run, start, i);
 				start = i;
-				add_extra(fold);
+				take_extra(fold);
 			}
 			if (seen && is_cancelled(fold, &item))
 				seen = false;
 		}
 		if (!seen)
 		{
-			take(fold, run, start, i);
+			take_events(fold, run, start, i);
 			start = i + 1;
 		}
 	}
 	if (start < end)
-		take(fold, run, start, end);
+		take_events(fold, run, start, end);
 }
 
-/* How many children of the node from the first on can be taken in one step. */
+/*
+ * Return how many children, from the first on, can be applied in one step: those
+ * that the snapshot sees wholly, before the next recent event.
+ */
 static uint32_t
-clean_prefix(const CtFold *fold, const CtWalk *walk)
+count_clean_prefix(const CtFold *fold, const CtWalk *walk)
 {
 	const CtInner *inner = ct_walk_node(walk);
 	uint32_t children = walk->children[walk->depth - 1];
@@ -701,7 +716,7 @@ clean_prefix(const CtFold *fold, const CtWalk *walk)
 		return 0;
 	if (fold->nextra > 0)
 	{
-		int64_t time = event_at(fold, *fold->extra)->time;
+		int64_t time = get_recent(fold, *fold->extra)->time;
 		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
 
 		n = before == 0 ? 0 : before - 1 < n ? before - 1
@@ -709,7 +724,7 @@ clean_prefix(const CtFold *fold, const CtWalk *walk)
 	}
 	if (fold->ncancelled > 0)
 	{
-		int64_t time = event_at(fold, *fold->cancelled)->time;
+		int64_t time = get_recent(fold, *fold->cancelled)->time;
 		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
 
 		n = before == 0 ? 0 : before - 1 < n ? before - 1
@@ -724,7 +739,7 @@ clean_prefix(const CtFold *fold, const CtWalk *walk)
 static void
 take_prefix(const CtFold *fold, CtWalk *walk)
 {
-	uint32_t n = clean_prefix(fold, walk);
+	uint32_t n = count_clean_prefix(fold, walk);
 
 	if (n == 0)
 		return;
@@ -732,25 +747,28 @@ take_prefix(const CtFold *fold, CtWalk *walk)
 	walk->children[walk->depth - 1] &= ~ct_bits_below(n);
 }
 
-/* What lies behind child i, given what lies behind the node. */
+/* Return the bound behind child i, given the bound behind the node. */
 static inline CtBound
-bound_of(const CtInner *inner, uint32_t i, int height, const CtBound *bound)
+get_bound(const CtInner *inner, uint32_t i, int height, const CtBound *bound)
 {
 	if (i + 1 >= ct_node_count(inner))
 		return *bound;
 	return (CtBound){inner->time[i + 1], ct_node_child(inner)[i + 1], height - 1};
 }
 
-/* Recent events before child i are added; false: what is in it has to be looked at. */
+/*
+ * Add the recent events before child i.  Then apply the child, or skip it if it is
+ * invisible.  False: the caller has to descend into the child.
+ */
 static bool
 take_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtBound *bound)
 {
 	CtBound own = {inner->time[i], ct_node_child(inner)[i], height - 1};
 
-	while (own.time >= fold->from && fold->nextra > 0 && precedes(fold, *fold->extra, &own))
-		add_extra(fold);
-	if ((fold->nextra > 0 && precedes(fold, *fold->extra, bound)) ||
-		(fold->ncancelled > 0 && precedes(fold, *fold->cancelled, bound)))
+	while (own.time >= fold->from && fold->nextra > 0 && precedes_bound(fold, *fold->extra, &own))
+		take_extra(fold);
+	if ((fold->nextra > 0 && precedes_bound(fold, *fold->extra, bound)) ||
+		(fold->ncancelled > 0 && precedes_bound(fold, *fold->cancelled, bound)))
 		return false;
 	if (ct_sight_hides(&fold->sight, inner, i))
 		return true;
@@ -762,33 +780,33 @@ take_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 	return true;
 }
 
-/* Behind the tree: the first row of the tail, or nothing. */
+/* Return the bound behind the tree: the first row of the tail, if any. */
 static CtBound
-tail_bound(const CtReadContext *context, const CtTimeline *timeline)
+get_tail_bound(const CtReadContext *context, const CtTimeline *timeline)
 {
 	if (timeline->tail_count == 0)
 		return OPEN_BOUND;
 	return (CtBound){ct_tail_row(context->arena, timeline, 0)->time, timeline->tail, -1};
 }
 
-/* What is in the tree: by subtrees where that may be, else leaf by leaf. */
+/* Fold the tree: by subtrees where possible, else leaf by leaf. */
 static void
 fold_tree(CtFold *fold)
 {
 	const CtReadContext *context = fold->sight.context;
-	CtBound behind[CT_MAX_HEIGHT]; /* each node on the way */
+	CtBound behind[CT_MAX_HEIGHT]; /* of each node on the path */
 	CtWalk walk;
 	uint32_t i;
 
 	ct_walk_begin(&walk, &fold->sight, fold->from, fold->to, -1);
-	behind[0] = tail_bound(context, fold->sight.timeline);
+	behind[0] = get_tail_bound(context, fold->sight.timeline);
 	take_prefix(fold, &walk);
 	while (ct_walk_child(&walk, false, &i))
 	{
 		const CtInner *inner = ct_walk_node(&walk);
 		CtRef child = ct_node_child(inner)[i];
 		int height = walk.height - walk.depth + 1;
-		CtBound bound = bound_of(inner, i, height, &behind[walk.depth - 1]);
+		CtBound bound = get_bound(inner, i, height, &behind[walk.depth - 1]);
 		CtRun run;
 
 		if (take_child(fold, inner, i, height, &bound))
@@ -830,12 +848,12 @@ fold_all(CtFold *fold)
 		fold_run(fold, &run);
 	}
 	while (fold->nextra > 0)
-		add_extra(fold);
+		take_extra(fold);
 }
 
-/* Restrict a run to the instants of the fold. */
+/* Restrict a run of recent events to the instants of the fold. */
 static void
-run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
+clip_run(const CtFold *fold, const CtRef **run, uint32_t *count)
 {
 	uint32_t first = ct_sight_before(&fold->sight, *run, *count, fold->from);
 	uint32_t end = *count;
@@ -847,9 +865,9 @@ run_clip(const CtFold *fold, const CtRef **run, uint32_t *count)
 	*count = end - first;
 }
 
-/* The instants of a fold, and the recent events at them. */
+/* Set the instants of a fold, and the recent events at them. */
 static void
-fold_clip(CtFold *fold, int64_t from, int64_t to)
+set_instants(CtFold *fold, int64_t from, int64_t to)
 {
 	const CtRuns *runs = fold->sight.runs;
 
@@ -862,19 +880,16 @@ fold_clip(CtFold *fold, int64_t from, int64_t to)
 	fold->nextra = runs->nextra;
 	fold->cancelled = runs->cancelled;
 	fold->ncancelled = runs->ncancelled;
-	run_clip(fold, &fold->extra, &fold->nextra);
-	run_clip(fold, &fold->cancelled, &fold->ncancelled);
+	clip_run(fold, &fold->extra, &fold->nextra);
+	clip_run(fold, &fold->cancelled, &fold->ncancelled);
 }
 
-/*
- * Beside more recent events than this, sums are added up apart from the order
- * if they may.
- */
+/* With more recent events than this, sums are folded apart from the order, if possible. */
 #define MANY_EXTRA 4
 
 /*
- * May what is recent be added up apart?  Nothing in it sets a sum, ends a life,
- * or takes another's place.  *set: what is set in it.
+ * True if recent events can be added up separately: none of them sets a sum, ends a
+ * life or replaces another event.  *set: the attributes that they set.
  */
 static bool
 may_fold_apart(const CtFold *fold, uint64_t *set)
@@ -887,7 +902,7 @@ may_fold_apart(const CtFold *fold, uint64_t *set)
 	{
 		CtLayout scratch;
 		const CtLayout *layout =
-			ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch).layout;
+			ct_event_item(fold->sight.context, get_recent(fold, fold->extra[i]), &scratch).layout;
 
 		if (layout->kind != CT_EVENT || (layout->null & fold->sight.context->sums) != 0)
 			return false;
@@ -896,9 +911,12 @@ may_fold_apart(const CtFold *fold, uint64_t *set)
 	return true;
 }
 
-/* Recent events from the end back until all that they set has been. */
+/*
+ * Return the index of a recent event such that it and the later ones set all wanted
+ * attributes, or 0.
+ */
 static uint32_t
-last_setters(const CtFold *fold, uint64_t wanted)
+find_last_setters(const CtFold *fold, uint64_t wanted)
 {
 	uint32_t i = fold->nextra;
 
@@ -907,15 +925,15 @@ last_setters(const CtFold *fold, uint64_t wanted)
 		CtLayout scratch;
 
 		i--;
-		wanted &= ~ct_event_item(fold->sight.context, event_at(fold, fold->extra[i]), &scratch)
+		wanted &= ~ct_event_item(fold->sight.context, get_recent(fold, fold->extra[i]), &scratch)
 					   .layout->set;
 	}
 	return i;
 }
 
 /*
- * Does the last entered event set all of these, and is it after the instant and
- * seen?  If not, it is not known who does.
+ * True if the last entered event up to the end of the fold is visible, is after the
+ * instant, and sets all these attributes.  False also if that is not known.
  */
 static bool
 entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
@@ -948,16 +966,17 @@ entered_sets_last(const CtFold *fold, uint64_t set, int64_t after)
 }
 
 /*
- * Sums do not depend on the order of events: those of entered and of recent ones
- * are added up apart, instead of one stretch between two recent events after the
- * other.  Of what is set last only the end is looked at in order.
+ * Add up sums of entered and of recent events separately, as sums do not depend on
+ * the order.  That avoids a step for each stretch between two recent events.  For
+ * last values, only the events from the last recent ones that set them on are
+ * folded in order.
  */
 static void
 fold_apart(const CtFold *fold, uint64_t set)
 {
 	const CtReadContext *context = fold->sight.context;
 	CtFold part = *fold;
-	uint32_t first = last_setters(fold, set & context->lasts);
+	uint32_t first = find_last_setters(fold, set & context->lasts);
 	CtState lasts;
 
 	part.nextra = 0;
@@ -965,21 +984,21 @@ fold_apart(const CtFold *fold, uint64_t set)
 	for (uint32_t i = 0; i < fold->nextra; i++)
 	{
 		CtLayout scratch;
-		CtItem item = ct_event_item(context, event_at(fold, fold->extra[i]), &scratch);
+		CtItem item = ct_event_item(context, get_recent(fold, fold->extra[i]), &scratch);
 
 		for (uint64_t rest = item.layout->set & context->sums; rest != 0; rest &= rest - 1)
 		{
 			int attr = __builtin_ctzll(rest);
 
-			value_add(context, attr, fold->state,
-					  ct_cell_number(&context->schema->attr[attr],
-									 item.record + ct_layout_offset(item.layout, attr)));
+			add_to_value(context, attr, fold->state,
+						 ct_cell_number(&context->schema->attr[attr],
+										item.record + ct_layout_offset(item.layout, attr)));
 		}
 	}
 	fold->state->present = true;
 	if (first == fold->nextra ||
 		entered_sets_last(fold, set & context->lasts,
-						  event_at(fold, fold->extra[fold->nextra - 1])->time))
+						  get_recent(fold, fold->extra[fold->nextra - 1])->time))
 		return;
 
 	ct_state_initial(context->schema, &lasts);
@@ -987,7 +1006,7 @@ fold_apart(const CtFold *fold, uint64_t set)
 	part.state = &lasts;
 	part.extra += first;
 	part.nextra -= first;
-	part.from = event_at(fold, fold->extra[first])->time;
+	part.from = get_recent(fold, fold->extra[first])->time;
 	fold_all(&part);
 	for (uint64_t rest = set & context->lasts; rest != 0; rest &= rest - 1)
 		fold->state->value[__builtin_ctzll(rest)] = lasts.value[__builtin_ctzll(rest)];
@@ -998,7 +1017,7 @@ fold_between(CtFold *fold, int64_t from, int64_t to)
 {
 	uint64_t set;
 
-	fold_clip(fold, from, to);
+	set_instants(fold, from, to);
 	if (may_fold_apart(fold, &set))
 		fold_apart(fold, set);
 	else
@@ -1006,7 +1025,7 @@ fold_between(CtFold *fold, int64_t from, int64_t to)
 }
 
 static void
-show(const CtFold *fold, int64_t time)
+show_state(const CtFold *fold, int64_t time)
 {
 	const CtReadContext *context = fold->sight.context;
 
@@ -1034,10 +1053,10 @@ ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time
 	ct_timeline_begin(&context, t, state);
 	fold = (CtFold){.sight = ct_sight(&context, store, timeline, snapshot, runs), .state = state};
 	fold_between(&fold, INT64_MIN, time);
-	show(&fold, time);
+	show_state(&fold, time);
 }
 
-/* ---- going on ---------------------------------------------------------------- */
+/* ---- stepping ---------------------------------------------------------------- */
 
 bool
 ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time, int64_t until,
@@ -1053,7 +1072,7 @@ ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *tim
 	*time = next;
 	ct_state_resume(&context, state);
 	fold_between(&fold, next, next);
-	show(&fold, next);
+	show_state(&fold, next);
 	return true;
 }
 
@@ -1071,22 +1090,22 @@ ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *t
 
 bool
 ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-				  const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor teller, void *arg)
+				  const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor, void *arg)
 {
 	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
-	CtRawWalk event_walk = {.teller = teller, .arg = arg};
+	CtRawWalk event_walk = {.visitor = visitor, .arg = arg};
 	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs),
 				   .event_walk = &event_walk};
 	CtWalk walk;
 	CtRun run;
 
 	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
-	CT_ASSERT(teller != NULL);
-	fold_clip(&fold, from, to);
+	CT_ASSERT(visitor != NULL);
+	set_instants(&fold, from, to);
 	ct_walk_begin(&walk, &fold.sight, from, to, -1);
-	while (!event_walk.enough && ct_walk_block(&walk, &run))
+	while (!event_walk.ended && ct_walk_block(&walk, &run))
 		fold_run(&fold, &run);
-	while (!event_walk.enough && fold.nextra > 0)
-		add_extra(&fold);
-	return !event_walk.enough;
+	while (!event_walk.ended && fold.nextra > 0)
+		take_extra(&fold);
+	return !event_walk.ended;
 }

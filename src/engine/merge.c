@@ -1,16 +1,17 @@
 /*
  * merge.c
- *	  Recent events beside entered ones: sorted, retracted, and with their duplicates.
+ *	  Merge the visible recent events of a timeline with its entered ones.
  *
  * The caller has found which recent events of a timeline its snapshot sees.
- * Here they become two sorted runs: those to be folded beside what has entered,
- * and those in whose place, or by whose retraction, entered events are left out.
+ * They become two sorted runs: events to be folded beside the entered ones, and
+ * events that hide an entered one, as its duplicate or as its retraction.
  *
- * Called by visible.c (../) through engine.h, before a timeline is folded.
+ * Called by mvcc/visible.c through engine.h, before a timeline is folded.
  *
- * Concurrency: under the partition's lock, shared, or without it (read.c).
+ * Concurrency: the caller holds the partition's lock in shared mode, or reads
+ * without it (read.c).
  *
- * Not here: the fold (fold.c), which recent events are visible (visible.c).
+ * Not here: the fold (fold.c), which recent events are visible (mvcc/visible.c).
  */
 #include <string.h>
 
@@ -18,7 +19,7 @@
 #include "engine/timeline.h"
 
 static int
-recent_cmp(const CtReadContext *context, CtRef a, CtRef b)
+cmp_recent(const CtReadContext *context, CtRef a, CtRef b)
 {
 	CtLayout a_scratch;
 	CtLayout b_scratch;
@@ -28,9 +29,9 @@ recent_cmp(const CtReadContext *context, CtRef a, CtRef b)
 	return ct_item_cmp(context, &x, &y);
 }
 
-/* Merge sort, bottom up: `scratch` has room for as many. */
+/* Sort by a bottom-up merge sort.  `scratch` has room for `count` events. */
 static void
-run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t count)
+sort_run(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t count)
 {
 	for (uint64_t width = 1; width < count; width *= 2)
 	{
@@ -43,7 +44,7 @@ run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t coun
 
 			for (uint64_t i = start; i < end; i++)
 			{
-				bool from_b = a == middle || (b < end && recent_cmp(context, run[b], run[a]) < 0);
+				bool from_b = a == middle || (b < end && cmp_recent(context, run[b], run[a]) < 0);
 
 				scratch[i] = from_b ? run[b++] : run[a++];
 			}
@@ -52,9 +53,12 @@ run_sort(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t coun
 	}
 }
 
-/* Of duplicates, which lie side by side now, the first by content stays. */
+/*
+ * Of adjacent duplicates keep the first, which sorts first by content.  Return the
+ * number kept.
+ */
 static uint32_t
-run_unique(const CtReadContext *context, CtRef *run, uint32_t count)
+remove_duplicates(const CtReadContext *context, CtRef *run, uint32_t count)
 {
 	uint32_t kept = 0;
 	CtLayout scratch;
@@ -77,17 +81,18 @@ run_unique(const CtReadContext *context, CtRef *run, uint32_t count)
 }
 
 static inline bool
-retracts(const CtReadContext *context, CtRef ref)
+is_retraction(const CtReadContext *context, CtRef ref)
 {
 	return ((const CtEvent *) ct_ptr(context->arena, ref))->retracts != 0;
 }
 
 /*
- * Events that are alike are as good as each other.  As many of them as are
- * retracted go; if there are not so many, the others have entered.
+ * Remove retractions together with as many equal events.  Events that are equal can
+ * replace each other.  A retraction that is left over retracts an entered event:
+ * move it to `cancelled`.
  */
 static void
-run_retract(const CtReadContext *context, CtRuns *runs)
+apply_retractions(const CtReadContext *context, CtRuns *runs)
 {
 	CtRef *run = runs->extra;
 	uint32_t kept = 0;
@@ -100,9 +105,9 @@ run_retract(const CtReadContext *context, CtRuns *runs)
 
 		for (end = start; end < runs->nextra; end++)
 		{
-			if (end > start && recent_cmp(context, run[start], run[end]) != 0)
+			if (end > start && cmp_recent(context, run[start], run[end]) != 0)
 				break;
-			if (retracts(context, run[end]))
+			if (is_retraction(context, run[end]))
 				backward++;
 			else
 				forward++;
@@ -111,12 +116,12 @@ run_retract(const CtReadContext *context, CtRuns *runs)
 		{
 			CtRef ref = run[i];
 
-			if (retracts(context, ref) && backward > forward)
+			if (is_retraction(context, ref) && backward > forward)
 			{
 				runs->cancelled[runs->ncancelled++] = ref;
 				backward--;
 			}
-			else if (!retracts(context, ref) && forward > backward)
+			else if (!is_retraction(context, ref) && forward > backward)
 			{
 				run[kept++] = ref;
 				forward--;
@@ -126,11 +131,14 @@ run_retract(const CtReadContext *context, CtRuns *runs)
 	runs->nextra = kept;
 }
 
-/* A cancelled duplicate is inserted among the retractions, which are few in such a store. */
+/*
+ * Insert a duplicate into the sorted run of retractions.  Stores with retractions
+ * have few of them.
+ */
 static void
-run_insert(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
+insert_cancelled(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
 {
-	while (count > 0 && recent_cmp(context, run[count - 1], ref) > 0)
+	while (count > 0 && cmp_recent(context, run[count - 1], ref) > 0)
 	{
 		run[count] = run[count - 1];
 		count--;
@@ -139,8 +147,8 @@ run_insert(const CtReadContext *context, CtRef *run, uint32_t count, CtRef ref)
 }
 
 /*
- * True if the entered event is retracted.  *next is the first retraction that may be of it or
- * of a later event.
+ * True if the entered event is retracted.  *next is the first retraction that may
+ * be of this event or of a later one.
  */
 static bool
 is_retracted(const CtReadContext *context, const CtRuns *runs, const CtItem *item, uint32_t *next)
@@ -153,7 +161,7 @@ is_retracted(const CtReadContext *context, const CtRuns *runs, const CtItem *ite
 		int order = ct_item_cmp(context, &other, item);
 
 		if (order >= 0)
-			return order == 0 && retracts(context, runs->cancelled[*next]);
+			return order == 0 && is_retraction(context, runs->cancelled[*next]);
 	}
 	return false;
 }
@@ -170,11 +178,11 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 
 	CT_ASSERT(ct_snapshot_is_sound(snapshot));
 	CT_ASSERT(runs->nextra == 0 || (runs->extra != NULL && runs->cancelled != NULL));
-	run_sort(&context, runs->extra, runs->cancelled, runs->nextra);
+	sort_run(&context, runs->extra, runs->cancelled, runs->nextra);
 	runs->ncancelled = 0;
 	if (runs->retracts)
-		run_retract(&context, runs);
-	runs->nextra = run_unique(&context, runs->extra, runs->nextra);
+		apply_retractions(&context, runs);
+	runs->nextra = remove_duplicates(&context, runs->extra, runs->nextra);
 	for (uint32_t i = 0; i < runs->nextra; i++)
 	{
 		CtLayout scratch;
@@ -196,7 +204,7 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 			{
 				if (ct_item_cmp(&context, &item, &duplicate) >= 0)
 					continue;
-				run_insert(&context, runs->cancelled, runs->ncancelled++, runs->extra[i]);
+				insert_cancelled(&context, runs->cancelled, runs->ncancelled++, runs->extra[i]);
 			}
 		}
 		runs->extra[kept++] = runs->extra[i];

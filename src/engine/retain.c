@@ -1,61 +1,60 @@
 /*
  * retain.c
- *	  What is older than must be answered: folded into what a key begins with.
+ *	  Retention: fold events that are too old to be read into a base.
  *
  *	  before    | leaf | leaf | leaf | tail |      ▲ retained: instants from
- *	  after   base     | leaf | leaf | tail |      ▲ here on are answered
+ *	  after   base     | leaf | leaf | tail |      ▲ here on can be read
  *
- * Events before `retained` that everyone sees are composed, oldest first, into
- * the *base* of their timeline: the values of its row after them.  Every state
- * at or after `retained` has them in it whatever it is, so none changes.  A
- * closed leaf goes when all of it may; rows of a tail go several at a time,
- * and only if that saves memory.  A key that ends with a finish needs no base,
- * and with nothing behind the finish no timeline.
+ * Events before `retained` that every snapshot sees are composed, oldest first,
+ * into the *base* of their timeline: the values of its row after them.  Every
+ * state at or after `retained` includes them, so no such state changes.  A
+ * closed leaf is folded when all of its events may be.  Rows of a tail are
+ * folded several at a time, or if that saves memory.  A key whose last folded
+ * event is a finish needs no base, and no timeline if no event is left.
  *
- * What has not entered holds the walk back: `retained` never passes a recent
- * or waiting event, so whatever enters later is behind the base.  An event
- * whose duplicate has been folded is before `retained`, too, and refused; so that
- * nothing is counted twice.
+ * `retained` never passes a recent or waiting event.  So every event that enters
+ * later comes after the base.  The duplicate of a folded event is before
+ * `retained`, too, and is refused; so no event is counted twice.
  *
- * A walk over all timelines goes on from call to call.
+ * A walk over all timelines is continued from call to call.
  *
- * Called by worker.c through engine.h.
+ * Called by store/batch.c through engine.h.
  *
- * Concurrency: under the partition's lock, exclusively.
+ * Concurrency: the caller holds the partition's lock exclusively.
  *
  * Invariants:
  *	 P2  No recent or waiting event is before `retained`.
  *
- * Not here: how old is too old (../retention.c), bases themselves (base.c; P1,
- * P3).
+ * Not here: how old is too old (store/retention.c), the format of bases (base.c;
+ * P1, P3).
  */
 #include "engine/base.h"
 #include "engine/timeline.h"
 
 #include <string.h>
 
-/* Rows of a tail that go at once, if memory alone is no reason. */
+/* Rows of a tail that are folded at once even if that saves no memory. */
 #define ROWS_TO_FOLD (CT_TAIL_EVENTS >= 20 ? CT_TAIL_EVENTS / 10U : 2U)
 
-/* What folding one block counts for, beside a look at a timeline. */
+/* The work of folding one block, if looking at a timeline is 1. */
 #define FOLD_WORK 8
 
-/* Batches and waiting events that a walk looks through before it begins. */
+/* The most batches and waiting events that are examined before a walk begins. */
 #define MOST_PENDING 16384
 
 /* ---- folding ----------------------------------------------------------------- */
 
-/* Events at the front of a timeline, about to go into its base. */
+/* Events at the front of a timeline that are being folded into its base. */
 typedef struct Fold
 {
 	CtCell before[CT_MAX_ATTRS];
 	CtCell after[CT_MAX_ATTRS];
 	CtBase head;
-	bool present; /* the row, after them */
+	bool present; /* whether the row exists after them */
 } Fold;
 
 static void
-fold_compute(const CtReadContext *context, const CtTimeline *timeline, const CtRun *run, uint32_t n,
+compose_fold(const CtReadContext *context, const CtTimeline *timeline, const CtRun *run, uint32_t n,
 			 Fold *fold)
 {
 	const CtSchema *schema = context->schema;
@@ -77,9 +76,9 @@ fold_compute(const CtReadContext *context, const CtTimeline *timeline, const CtR
 	fold->head.time = ct_run_time(run, n - 1);
 }
 
-/* What events owned and the new base does not take over. */
+/* Free the out-of-line values of events that the new base does not take over. */
 static void
-run_release(CtWriter *writer, const CtRun *run, uint32_t n, const CtCell *now)
+release_events(CtWriter *writer, const CtRun *run, uint32_t n, const CtCell *now)
 {
 	CtLayout scratch;
 
@@ -101,11 +100,11 @@ run_release(CtWriter *writer, const CtRun *run, uint32_t n, const CtCell *now)
 }
 
 /*
- * The events' effect is now the base's; the caller takes them out.  False: no
- * memory, nothing was changed.
+ * Replace the base by one that includes the events; the caller then removes them.
+ * False: no memory, and nothing was changed.
  */
 static bool
-fold_apply(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n, const Fold *fold)
+apply_fold(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n, const Fold *fold)
 {
 	const CtBase *head = fold->present ? &fold->head : NULL;
 
@@ -113,18 +112,18 @@ fold_apply(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n,
 	CT_ASSERT(writer->store->nfrozen >= n); /* S3 */
 	if (!ct_base_replace(writer, timeline, head, fold->before, fold->after))
 		return false;
-	run_release(writer, run, n, fold->after);
+	release_events(writer, run, n, fold->after);
 	writer->store->nfrozen -= n;
 	writer->store->folded += n;
 	return true;
 }
 
 /*
- * How many events at the front may be folded; those that are old enough and
- * not seen by everyone yet are for another walk.
+ * Return how many events at the front may be folded.  If others are old enough, but
+ * not yet seen by every snapshot, set retain_left, so that another walk follows.
  */
 static uint32_t
-foldable(CtStore *store, const CtRun *run)
+count_foldable(CtStore *store, const CtRun *run)
 {
 	uint32_t n = ct_run_until(run, store->retained - 1);
 
@@ -138,9 +137,9 @@ foldable(CtStore *store, const CtRun *run)
 	return n;
 }
 
-/* The way to the first leaf. */
+/* Set *spot to the first leaf. */
 static void
-first_leaf(const CtReadContext *context, CtTimeline *timeline, CtSpot *spot)
+find_first_leaf(const CtReadContext *context, CtTimeline *timeline, CtSpot *spot)
 {
 	CtRef *at = &timeline->root;
 
@@ -154,9 +153,9 @@ first_leaf(const CtReadContext *context, CtTimeline *timeline, CtSpot *spot)
 	spot->position = 0;
 }
 
-/* The first leaf goes, if all of it may. */
+/* Fold the first leaf.  False: not all of it may be folded, or no memory. */
 static bool
-leaf_fold(CtWriter *writer, CtTimeline *timeline)
+fold_leaf(CtWriter *writer, CtTimeline *timeline)
 {
 	CtStore *store = writer->store;
 	const CtInner *root = ct_ptr(writer->arena, timeline->root);
@@ -168,13 +167,13 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	CT_ASSERT(timeline->root != 0);
 	if (root->time[0] >= store->retained)
 		return false;
-	first_leaf(&writer->context, timeline, &spot);
+	find_first_leaf(&writer->context, timeline, &spot);
 	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *spot.leaf), &run);
-	if (foldable(store, &run) < run.count)
+	if (count_foldable(store, &run) < run.count)
 		return false;
-	fold_compute(&writer->context, timeline, &run, run.count, &fold);
+	compose_fold(&writer->context, timeline, &run, run.count, &fold);
 	ct_change_begin(timeline);
-	folded = fold_apply(writer, timeline, &run, run.count, &fold);
+	folded = apply_fold(writer, timeline, &run, run.count, &fold);
 	if (folded)
 		ct_leaf_vanish(writer, timeline, &spot);
 	else
@@ -183,9 +182,9 @@ leaf_fold(CtWriter *writer, CtTimeline *timeline)
 	return folded;
 }
 
-/* For how many rows a tail is to have room when so many are left. */
+/* Return the capacity that a tail should have when `left` rows are left. */
 static uint32_t
-tail_room(const CtTimeline *timeline, uint32_t left)
+choose_capacity(const CtTimeline *timeline, uint32_t left)
 {
 	uint32_t room = left + left / 2 + 2;
 
@@ -195,39 +194,42 @@ tail_room(const CtTimeline *timeline, uint32_t left)
 }
 
 static size_t
-size_of(size_t bytes)
+get_alloc_size(size_t bytes)
 {
 	return bytes == 0 ? 0 : ct_alloc_size(bytes);
 }
 
-/* Does it take less memory without the first n rows, or no more without any? */
+/*
+ * True if folding the first n rows saves memory, or if it leaves no row and takes
+ * no more memory.
+ */
 static bool
-fold_saves(const CtWriter *writer, const CtTimeline *timeline, uint32_t n, const Fold *fold)
+saves_memory(const CtWriter *writer, const CtTimeline *timeline, uint32_t n, const Fold *fold)
 {
 	const CtSchema *schema = writer->context.schema;
-	uint32_t room = tail_room(timeline, timeline->tail_count - n);
-	size_t before = size_of((size_t) timeline->tail_capacity * timeline->tail_stride);
-	size_t after = size_of((size_t) room * timeline->tail_stride);
+	uint32_t room = choose_capacity(timeline, timeline->tail_count - n);
+	size_t before = get_alloc_size((size_t) timeline->tail_capacity * timeline->tail_stride);
+	size_t after = get_alloc_size((size_t) room * timeline->tail_stride);
 
 	if (timeline->base != 0)
-		before += size_of(ct_base_bytes(schema, ct_ptr(writer->arena, timeline->base)));
+		before += get_alloc_size(ct_base_bytes(schema, ct_ptr(writer->arena, timeline->base)));
 	if (fold->present)
-		after += size_of(ct_base_bytes(schema, &fold->head));
+		after += get_alloc_size(ct_base_bytes(schema, &fold->head));
 	return room == 0 ? after <= before : after < before;
 }
 
-/* Rows have gone from a tail; without memory for less room, it stays. */
+/* Adapt a tail to the rows that are left.  Without memory for a smaller one it stays. */
 static void
-tail_shrink(CtWriter *writer, CtTimeline *timeline, uint32_t room)
+shrink_tail(CtWriter *writer, CtTimeline *timeline, uint32_t room)
 {
 	ct_tail_note(&writer->context, timeline);
 	if (room < timeline->tail_capacity)
 		(void) ct_tail_resize(writer, timeline, room, timeline->tail_stride);
 }
 
-/* The first n rows of a tail are no more; it is to have room for so many. */
+/* Remove the first n rows of a tail, and give it a capacity of `room`. */
 static void
-rows_drop(CtWriter *writer, CtTimeline *timeline, uint32_t n, uint32_t room)
+drop_rows(CtWriter *writer, CtTimeline *timeline, uint32_t n, uint32_t room)
 {
 	uint32_t left = timeline->tail_count - n;
 
@@ -239,12 +241,12 @@ rows_drop(CtWriter *writer, CtTimeline *timeline, uint32_t n, uint32_t room)
 	if (room == 0)
 		ct_tail_free(writer, timeline);
 	else
-		tail_shrink(writer, timeline, room);
+		shrink_tail(writer, timeline, room);
 }
 
-/* Rows at the front of a tail with nothing before it go. */
+/* Fold rows at the front of a tail that has no tree before it.  False: none were folded. */
 static bool
-tail_fold(CtWriter *writer, CtTimeline *timeline)
+fold_tail(CtWriter *writer, CtTimeline *timeline)
 {
 	CtStore *store = writer->store;
 	uint32_t left;
@@ -258,20 +260,20 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 		ct_tail_row(writer->arena, timeline, 0)->time >= store->retained)
 		return false;
 	ct_tail_run(&writer->context, timeline, &run);
-	n = foldable(store, &run);
+	n = count_foldable(store, &run);
 	if (n == 0)
 		return false;
 	left = timeline->tail_count - n;
-	room = tail_room(timeline, left);
+	room = choose_capacity(timeline, left);
 	if (n < ROWS_TO_FOLD && room == timeline->tail_capacity)
 		return false;
-	fold_compute(&writer->context, timeline, &run, n, &fold);
-	if (n < ROWS_TO_FOLD && !fold_saves(writer, timeline, n, &fold))
+	compose_fold(&writer->context, timeline, &run, n, &fold);
+	if (n < ROWS_TO_FOLD && !saves_memory(writer, timeline, n, &fold))
 		return false;
 	ct_change_begin(timeline);
-	folded = fold_apply(writer, timeline, &run, n, &fold);
+	folded = apply_fold(writer, timeline, &run, n, &fold);
 	if (folded)
-		rows_drop(writer, timeline, n, room);
+		drop_rows(writer, timeline, n, room);
 	else
 		store->retain_left = true;
 	ct_change_end(timeline);
@@ -281,11 +283,11 @@ tail_fold(CtWriter *writer, CtTimeline *timeline)
 /* ---- walks ------------------------------------------------------------------- */
 
 /*
- * The earliest instant of what has not entered; INT64_MIN when there is so
- * much of it that it would take too long to tell.
+ * Return the earliest instant of an event that has not entered.  INT64_MIN: there
+ * are too many to examine.
  */
 static int64_t
-oldest_pending(const CtWriter *writer)
+find_oldest_pending(const CtWriter *writer)
 {
 	const CtArena *arena = writer->arena;
 	int64_t oldest = INT64_MAX;
@@ -312,15 +314,19 @@ oldest_pending(const CtWriter *writer)
 	return oldest;
 }
 
-/* Is there a reason for another walk?  Then it begins. */
+/*
+ * Begin another walk if there is a reason for one: `retained` can advance, or the
+ * last walk left something and events have been frozen or folded since.  False:
+ * there is none.
+ */
 static bool
-walk_begin(CtWriter *writer, int64_t from)
+begin_walk(CtWriter *writer, int64_t from)
 {
 	CtStore *store = writer->store;
 
 	if (from > store->retained)
 	{
-		int64_t oldest = oldest_pending(writer);
+		int64_t oldest = find_oldest_pending(writer);
 
 		from = oldest < from ? oldest : from;
 	}
@@ -344,7 +350,7 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 	int work = 0;
 
 	CT_ASSERT(limit > 0);
-	if (!store->retaining && !walk_begin(&writer, from))
+	if (!store->retaining && !begin_walk(&writer, from))
 		return CT_OK;
 	for (; store->retain_slot < directory->nslots; store->retain_slot++)
 	{
@@ -355,12 +361,12 @@ ct_store_retain(CtArena *arena, CtRef ref, int64_t from, int limit)
 			return CT_MORE;
 		if (slot == 0)
 			continue;
-		while (timeline->root != 0 && leaf_fold(&writer, timeline))
+		while (timeline->root != 0 && fold_leaf(&writer, timeline))
 		{
 			if ((work += FOLD_WORK) >= limit)
 				return CT_MORE;
 		}
-		if (timeline->root == 0 && tail_fold(&writer, timeline))
+		if (timeline->root == 0 && fold_tail(&writer, timeline))
 			work += FOLD_WORK;
 		if (ct_timeline_is_over(writer.store, timeline))
 		{

@@ -1,42 +1,46 @@
 /*
  * store.c
- *	  The life of events: recent, waiting, young, frozen; and of their store.
+ *	  A store: the states of its events (recent, waiting, young, frozen).
  *
- *	  ct_store_add ── batch (recent) ─┬─ ct_store_drop		aborted
- *									  └─ ct_store_enter		committed
- *											 │ its duplicate has entered, or it is a
- *											 │ retraction: waiting
+ *	  ct_store_add ── batch (recent) ─┬─ ct_store_drop       aborted
+ *									  └─ ct_store_enter      committed
+ *											 │
+ *											 ├─ waiting: a retraction, or its
+ *											 │  duplicate has entered
  *											 ▼
  *										   young ── ct_store_settle ── frozen
  *
  * A store is one table generation's share of one partition.  Batches are
- * queued in the order in which they began; each holds the events of one
- * (sub)transaction that were added without another's in between.
+ * queued in the order in which they began.  A batch holds events that one
+ * (sub)transaction added one after the other; it ends when another transaction
+ * adds an event.
  *
- * Called by ingest.c (adding), worker.c (the rest).
+ * Called through engine.h by src/store and src/durable.
  *
- * Concurrency: under the partition's lock, exclusively, but for what only
- * reads.  A timeline is changed between ct_change_begin() and ct_change_end(),
- * for readers without the lock (read.c).
+ * Concurrency: the caller holds the partition's lock, exclusively if the
+ * function changes anything.  A timeline is changed between ct_change_begin()
+ * and ct_change_end(), so that readers without the lock notice it (read.c).
  *
  * Invariants:
  *	 S1  The recent list of a timeline holds its recent and waiting events,
- *		 linked both ways, `recents` of them.
- *	 S2  Every recent event is in one batch of its own top and xid, every
- *		 waiting one in the store's waiting queue: a retraction, or one whose
- *		 duplicate has entered, perhaps to be taken back; every timeline with young
- *		 events is in the list of those.
- *	 S3  The counters are the lengths of these.
+ *		 doubly linked; there are `recents` of them.
+ *	 S2  Every recent event is in one batch, which has the event's top and xid.
+ *		 Every waiting event is in the store's waiting queue: it is a
+ *		 retraction, or its duplicate has entered (and may have been retracted
+ *		 since).  Every timeline with young events is in the list of those.
+ *	 S3  The counters equal the lengths of these lists.
  *	 S4  `bytes` is the sum of ct_alloc_size() of everything allocated.
- *	 S5  A timeline in the directory has an event or a base, or is to be settled;
- *		 or it is known that there is none (partial.c).
+ *	 S5  A timeline in the directory has an event or a base, or is in the list
+ *		 of timelines to be settled, or records that its key has no events
+ *		 (partial.c).
  *	 S6  No batch is empty.
- *	 S7  Layouts are numbered from 1, each once; a record's layout says what is in it.
- *	 S8  Descriptions, layouts and lists of them stay where they are as long as the
- *		 store, and are there before an event needs them.
+ *	 S7  Layouts are numbered from 1, and no two are equal.  The layout of a
+ *		 record describes its contents.
+ *	 S8  Schemas, layouts and lists of layouts never move and live as long as
+ *		 the store.  They exist before the first event that needs them.
  *
- * Not here: order and summaries (timeline.c), memory (arena.c), keys whose events
- * are elsewhere (partial.c).
+ * Not here: order and summaries (timeline.c), memory (arena.c), stores that
+ * lack keys (partial.c).
  */
 #include "engine/effect.h"
 
@@ -124,7 +128,7 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 /* ---- lists ------------------------------------------------------------------- */
 
 static void
-queue_push(const CtWriter *writer, CtQueue *queue, CtRef ref, CtEvent *event)
+enqueue_event(const CtWriter *writer, CtQueue *queue, CtRef ref, CtEvent *event)
 {
 	event->queue = 0;
 	if (queue->last != 0)
@@ -135,7 +139,7 @@ queue_push(const CtWriter *writer, CtQueue *queue, CtRef ref, CtEvent *event)
 }
 
 static void
-queue_pop(const CtWriter *writer, CtQueue *queue)
+dequeue_event(const CtWriter *writer, CtQueue *queue)
 {
 	CT_ASSERT(queue->first != 0 && queue->last != 0);
 	queue->first = ((CtEvent *) ct_ptr(writer->arena, queue->first))->queue;
@@ -143,9 +147,9 @@ queue_pop(const CtWriter *writer, CtQueue *queue)
 		queue->last = 0;
 }
 
-/* Take one out; it is near the front, as a rule. */
+/* Remove an event from the queue.  It is usually near the front. */
 static void
-queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
+remove_queued(const CtWriter *writer, CtQueue *queue, CtRef ref)
 {
 	CtRef before = 0;
 
@@ -154,7 +158,7 @@ queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
 		before = at;
 	if (before == 0)
 	{
-		queue_pop(writer, queue);
+		dequeue_event(writer, queue);
 		return;
 	}
 	((CtEvent *) ct_ptr(writer->arena, before))->queue =
@@ -164,7 +168,7 @@ queue_remove(const CtWriter *writer, CtQueue *queue, CtRef ref)
 }
 
 static CtTimeline *
-young_pop(CtWriter *writer)
+pop_young(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 	CtTimeline *timeline = ct_ptr(writer->arena, store->young.first);
@@ -179,7 +183,7 @@ young_pop(CtWriter *writer)
 }
 
 static void
-recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *event)
+link_recent(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *event)
 {
 	CT_ASSERT(ct_is_changing(timeline));
 	CT_ASSERT((timeline->recent == 0) == (timeline->recents == 0)); /* S1 */
@@ -192,7 +196,7 @@ recent_link(const CtWriter *writer, CtTimeline *timeline, CtRef ref, CtEvent *ev
 }
 
 static void
-recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
+unlink_recent(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 {
 	CT_ASSERT(timeline->recents > 0);                                                /* S1 */
 	CT_ASSERT(event->prev != 0 || ct_ptr(writer->arena, timeline->recent) == event); /* S1 */
@@ -207,18 +211,18 @@ recent_unlink(const CtWriter *writer, CtTimeline *timeline, CtEvent *event)
 }
 
 static const CtLayout *
-event_layout(const CtWriter *writer, const CtEvent *event, CtLayout *scratch)
+get_event_layout(const CtWriter *writer, const CtEvent *event, CtLayout *scratch)
 {
 	return ct_layout_of(&writer->context, event->layout, event->record, scratch);
 }
 
-/* Free an event that is in no list; also what its record owns, if it still does. */
+/* Free an event that is in no list.  `owns`: free its out-of-line values, too. */
 static void
-event_free(CtWriter *writer, CtRef ref, bool owns)
+free_event(CtWriter *writer, CtRef ref, bool owns)
 {
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtLayout scratch;
-	const CtLayout *layout = event_layout(writer, event, &scratch);
+	const CtLayout *layout = get_event_layout(writer, event, &scratch);
 
 	CT_ASSERT(writer->store->nretractions >= event->retracts); /* S3 */
 	if (owns)
@@ -227,17 +231,17 @@ event_free(CtWriter *writer, CtRef ref, bool owns)
 	ct_give(writer, ref, offsetof(CtEvent, record) + layout->bytes);
 }
 
-/* Forget a recent or waiting event that is in no queue any more. */
+/* Remove a recent or waiting event that is no longer in a queue from its timeline. */
 static void
-event_forget(CtWriter *writer, CtRef ref)
+remove_recent(CtWriter *writer, CtRef ref)
 {
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtRef timeline_ref = event->timeline;
 	CtTimeline *timeline = ct_ptr(writer->arena, timeline_ref);
 
 	ct_change_begin(timeline);
-	recent_unlink(writer, timeline, event);
-	event_free(writer, ref, true);
+	unlink_recent(writer, timeline, event);
+	free_event(writer, ref, true);
 	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
@@ -245,9 +249,12 @@ event_forget(CtWriter *writer, CtRef ref)
 
 /* ---- creating and widening --------------------------------------------------- */
 
-/* A copy of the description; false: no room. */
+/*
+ * Copy the schema into the store, and set the masks that derive from it.  False: no
+ * memory.
+ */
 static bool
-schema_keep(CtWriter *writer, const CtSchema *schema)
+copy_schema(CtWriter *writer, const CtSchema *schema)
 {
 	CtRef copy = ct_take(writer, schema->size, false);
 
@@ -298,8 +305,8 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	writer.store->bytes = ct_alloc_size(sizeof(CtStore));
 	writer.store->newest = writer.store->newest_entered = INT64_MIN;
 	writer.store->retained = INT64_MIN;
-	writer.store->nlayouts = 1; /* number 0 is for those that say it themselves */
-	if (!schema_keep(&writer, schema))
+	writer.store->nlayouts = 1; /* number 0: the record describes itself */
+	if (!copy_schema(&writer, schema))
 	{
 		ct_free(arena, *ref, sizeof(CtStore));
 		*ref = 0;
@@ -314,13 +321,13 @@ ct_store_keep(CtArena *arena, CtRef ref)
 	((CtStore *) ct_ptr(arena, ref))->keeps = true;
 }
 
-/* Readers may still look at the old one. */
+/* Replace the schema.  Retire the old one, as readers without the lock may still use it. */
 static CtStatus
-schema_replace(CtWriter *writer, const CtSchema *schema)
+replace_schema(CtWriter *writer, const CtSchema *schema)
 {
 	if (!ct_retire(writer, writer->store->schema, writer->context.schema->size))
 		return CT_NO_MEMORY;
-	if (schema_keep(writer, schema))
+	if (copy_schema(writer, schema))
 		return CT_OK;
 	ct_unretire(writer);
 	return CT_NO_MEMORY;
@@ -339,9 +346,9 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 	for (int i = writer.context.schema->nattrs; i < schema->nattrs; i++)
 	{
 		if (ct_moves(&schema->attr[i]))
-			return CT_BROKEN; /* what was not known to move it cannot be made good */
+			return CT_BROKEN; /* rates before the column existed are not known */
 	}
-	return schema_replace(&writer, schema);
+	return replace_schema(&writer, schema);
 }
 
 CtStatus
@@ -360,7 +367,7 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 			(i >= writer.context.schema->nattrs || !ct_moves(&writer.context.schema->attr[i])))
 			return CT_BROKEN;
 	}
-	status = schema_replace(&writer, schema);
+	status = replace_schema(&writer, schema);
 	if (status == CT_OK)
 		ct_layouts_renew(&writer);
 	return status;
@@ -368,9 +375,12 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 
 /* ---- adding ------------------------------------------------------------------ */
 
-/* The batch to add to; a new, empty one is not in the queue yet. */
+/*
+ * Return the last batch if it belongs to the same (sub)transaction, else a new one,
+ * which is empty and not yet in the queue. 0: no memory.
+ */
 static CtRef
-batch_for(CtWriter *writer, const CtLabel *label)
+get_batch(CtWriter *writer, const CtLabel *label)
 {
 	CtRef ref = writer->store->last_batch;
 	CtBatch *batch = ct_ptr(writer->arena, ref);
@@ -389,7 +399,7 @@ batch_for(CtWriter *writer, const CtLabel *label)
 }
 
 static void
-batch_add(CtWriter *writer, CtRef ref, CtRef event)
+add_to_batch(CtWriter *writer, CtRef ref, CtRef event)
 {
 	CtBatch *batch = ct_ptr(writer->arena, ref);
 	CtStore *store = writer->store;
@@ -415,9 +425,12 @@ batch_add(CtWriter *writer, CtRef ref, CtRef event)
 	batch->count++;
 }
 
-/* The first event leaves the batch, which is freed with its last: true. */
+/*
+ * Remove the first event of the batch.  Free the batch if it is then empty, and
+ * return true.
+ */
 static bool
-batch_pop(CtWriter *writer, CtRef ref)
+pop_from_batch(CtWriter *writer, CtRef ref)
 {
 	CtBatch *batch = ct_ptr(writer->arena, ref);
 	CtStore *store = writer->store;
@@ -440,7 +453,7 @@ batch_pop(CtWriter *writer, CtRef ref)
 }
 
 static CtStatus
-event_make(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
+make_event(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef *ref)
 {
 	CtLayout scratch;
 	const CtLayout *layout = writer->last;
@@ -497,24 +510,24 @@ link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes,
 		return CT_BROKEN;
 	if (change->time < writer->store->retained)
 		return CT_TOO_LATE;
-	status = event_make(writer, change, label, &event);
+	status = make_event(writer, change, label, &event);
 	if (status != CT_OK)
 		return status;
-	batch = batch_for(writer, label);
+	batch = get_batch(writer, label);
 	timeline = batch == 0 ? 0 : ct_writer_timeline(writer, hash, key, key_bytes);
 	if (timeline == 0)
 	{
 		if (batch != 0 && ((CtBatch *) ct_ptr(arena, batch))->count == 0)
 			ct_give(writer, batch, sizeof(CtBatch));
-		event_free(writer, event, true);
+		free_event(writer, event, true);
 		return CT_NO_MEMORY;
 	}
 
 	((CtEvent *) ct_ptr(arena, event))->timeline = timeline;
 	ct_change_begin(ct_ptr(arena, timeline));
-	recent_link(writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
+	link_recent(writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
 	ct_change_end(ct_ptr(arena, timeline));
-	batch_add(writer, batch, event);
+	add_to_batch(writer, batch, event);
 	writer->store->recents++;
 	if (change->time > writer->store->newest)
 		writer->store->newest = change->time;
@@ -530,9 +543,9 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 	return link_event(&writer, hash, key, key_bytes, change, label);
 }
 
-/* ---- asking for memory ahead ------------------------------------------------- */
+/* ---- prefetching ------------------------------------------------------------- */
 
-/* How many events' memory is asked for ahead. */
+/* The number of events that are prefetched together. */
 #define AHEAD 16
 
 static inline void
@@ -556,13 +569,14 @@ prefetch_rows(const void *from, size_t bytes)
 }
 
 /*
- * The timelines of the next keys, one step for all of them before the next
- * one: the bucket, its first timeline, the second if that is not it.  What
- * comes further back in a chain is not waited for.
+ * Prefetch the timelines of the next keys, and store them in timeline[].  Each step
+ * is done for all keys before the next step, so that the cache misses overlap: the
+ * bucket, the first timeline of its chain, and the second one if the hash differs.
+ * Later ones are not prefetched.
  */
 static void
-timelines_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count,
-				const CtTimeline **timeline)
+prefetch_timelines(const CtWriter *writer, const CtLoad *load, uint32_t count,
+				   const CtTimeline **timeline)
 {
 	const CtArena *arena = writer->arena;
 	const CtRef *head[AHEAD];
@@ -586,12 +600,11 @@ timelines_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count,
 }
 
 /*
- * The end of a tail, where most events go.  The last row is read: a processor
- * may forget what it was asked for ahead where it has no address translation
- * at hand.
+ * Prefetch the end of each tail, where most events are appended.  The last row is
+ * really read, because a processor may drop a prefetch that misses the TLB.
  */
 static void
-tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t count)
+prefetch_tail_ends(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 	{
@@ -602,9 +615,12 @@ tails_ahead(const CtWriter *writer, const CtTimeline *const *timeline, uint32_t 
 	}
 }
 
-/* All of a tail, for who comes late and has to look for his place. */
+/*
+ * Prefetch the whole tail if the event is not the newest: its place must be
+ * searched for.
+ */
 static void
-tail_ahead(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
+prefetch_late_tail(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 {
 	if (timeline != NULL && timeline->tail_count > 0 &&
 		time < ct_tail_row(writer->arena, timeline, timeline->tail_count - 1U)->time)
@@ -626,7 +642,7 @@ ct_store_add_all(CtArena *arena, CtRef ref, const CtLoad *load, uint32_t count,
 		CtStatus status;
 
 		if (*done % AHEAD == 0)
-			timelines_ahead(&writer, l, count - *done < AHEAD ? count - *done : AHEAD, timeline);
+			prefetch_timelines(&writer, l, count - *done < AHEAD ? count - *done : AHEAD, timeline);
 		status = link_event(&writer, l->hash, l->key, l->key_bytes, &l->change, label);
 		if (status != CT_OK)
 			return status;
@@ -644,7 +660,7 @@ ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t ke
 
 /* ---- entering and dropping --------------------------------------------------- */
 
-/* Is the instant before the newest event that has entered? */
+/* True if the instant is before the newest event that has entered. */
 static bool
 is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 {
@@ -655,11 +671,12 @@ is_late(const CtWriter *writer, const CtTimeline *timeline, int64_t time)
 }
 
 /*
- * The latest instant that was read.  Either a reader sees that the timeline is
- * being changed, or we see what he has noted before.
+ * Return the read watermark.  A reader raises it before reading, with a full
+ * barrier.  So either that reader sees that the timeline is being changed, or this
+ * load sees its watermark.
  */
 static int64_t
-latest_read(const int64_t *served)
+get_read_watermark(const int64_t *served)
 {
 	if (served == NULL)
 		return INT64_MIN;
@@ -667,16 +684,16 @@ latest_read(const int64_t *served)
 	return __atomic_load_n(served, __ATOMIC_RELAXED);
 }
 
-/* May it change what is shown before its instant? */
+/* True if an event of this layout may change interpolated values before its instant. */
 static inline bool
-looks_back(const CtReadContext *context, const CtLayout *layout)
+may_change_earlier(const CtReadContext *context, const CtLayout *layout)
 {
 	return context->linear != 0 &&
 		   (layout->kind == CT_FINISH || (layout->set & context->linear) != 0);
 }
 
 static void
-changed_add(CtChanged *changed, CtRef timeline, const CtEffect *effect)
+add_changed(CtChanged *changed, CtRef timeline, const CtEffect *effect)
 {
 	CT_ASSERT(effect->from < effect->to);
 	if (changed->keys != NULL)
@@ -689,7 +706,7 @@ changed_add(CtChanged *changed, CtRef timeline, const CtEffect *effect)
 }
 
 static CtEntry
-entry_of(const CtEvent *event, const CtLayout *layout, uint64_t top)
+make_entry(const CtEvent *event, const CtLayout *layout, uint64_t top)
 {
 	return (CtEntry){.time = event->time,
 					 .top = top,
@@ -700,27 +717,28 @@ entry_of(const CtEvent *event, const CtLayout *layout, uint64_t top)
 					 .record = event->record};
 }
 
-/* Had the transaction ended when the event was written? */
+/* True if the transaction had ended when the event was written. */
 static inline bool
-ended_before(uint64_t top, const CtEvent *event)
+had_ended(uint64_t top, const CtEvent *event)
 {
 	return event->span < UINT32_MAX && top < event->top - event->span;
 }
 
 /*
- * What else of a timeline has not entered.  Events enter in another order than
- * they commit in, so somebody may have seen those without the one that enters;
- * then it is not enough to compare states before and after.
+ * The events of a timeline that have not entered, as far as they matter to the one
+ * that enters.  Events do not enter in commit order, so a snapshot may have seen
+ * other events without this one.  Then it is not enough to compare the entered
+ * states before and after.
  */
 typedef struct Others
 {
 	CtRef timeline;
-	bool unordered; /* there is one that may have committed before */
-	bool waiting;   /* there is one that waits: what is shown is not what has entered */
-	int64_t newest; /* of the unordered */
+	bool unordered; /* one of another transaction may have committed earlier */
+	bool waiting;   /* one waits: the visible state differs from the entered one */
+	int64_t newest; /* latest instant of the unordered ones */
 } Others;
 
-/* By timeline: within a call the events of others stay as they are. */
+/* Cached by timeline, as other transactions' events do not change within a call. */
 #define OTHERS_KEPT 128
 
 /*
@@ -730,24 +748,24 @@ typedef struct Others
 #define MOST_OTHERS 4096
 
 /*
- * So many are looked at in one call: the lock is held meanwhile, and each is
- * somewhere else in memory, so that a look takes as long as entering an event.
+ * The number of other events examined in one call.  The lock is held meanwhile, and
+ * each of them is a cache miss, so examining one costs as much as entering one.
  */
 #define MOST_LOOKS 2048
 
 static inline Others *
-kept_of(Others *kept, CtRef timeline)
+find_cached_others(Others *kept, CtRef timeline)
 {
 	return &kept[(timeline * UINT32_C(2654435769)) >> 25]; /* Fibonacci hashing */
 }
 
-_Static_assert(OTHERS_KEPT == 1 << (32 - 25), "kept_of() gives an index");
+_Static_assert(OTHERS_KEPT == 1 << (32 - 25), "find_cached_others() gives an index");
 
 static const Others *
-others_of(const CtWriter *writer, const CtEvent *event, Others *kept, uint32_t *looks)
+collect_others(const CtWriter *writer, const CtEvent *event, Others *kept, uint32_t *looks)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
-	Others *others = kept_of(kept, event->timeline);
+	Others *others = find_cached_others(kept, event->timeline);
 
 	if (others->timeline == event->timeline)
 		return others;
@@ -767,7 +785,7 @@ others_of(const CtWriter *writer, const CtEvent *event, Others *kept, uint32_t *
 		ref = other->next;
 		if (other->state == CT_WAITING)
 			others->waiting = true;
-		else if (other->top != event->top && !ended_before(event->top, other))
+		else if (other->top != event->top && !had_ended(event->top, other))
 		{
 			others->unordered = true;
 			if (other->time > others->newest)
@@ -778,12 +796,13 @@ others_of(const CtWriter *writer, const CtEvent *event, Others *kept, uint32_t *
 }
 
 /*
- * The instants that change as an event enters; false: none.  While another one
- * waits, the state that is shown is not at hand: everything it can change.
+ * Set *effect to the instants that change when the event enters.  False: none
+ * change.  If another event waits, the visible state is not known here: everything
+ * that the event can change is returned.
  */
 static bool
-effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, bool instead,
-		  bool widely, const Others *others, CtEffect *effect)
+find_effect(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, bool instead,
+			bool widely, const Others *others, CtEffect *effect)
 {
 	if (!others->waiting)
 		return ct_timeline_effect(&writer->context, timeline, item, instead, widely, effect);
@@ -793,11 +812,11 @@ effect_of(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item
 }
 
 /*
- * Is an event of that instant, kind and content among those that have entered?
- * The spot is behind it.
+ * True if an event of the same instant, kind and content has entered.  *spot is set
+ * behind it.
  */
 static bool
-find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
+find_equal(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
 {
 	CtLayout scratch;
 	CtItem found;
@@ -812,12 +831,14 @@ find_alike(const CtWriter *writer, const CtTimeline *timeline, const CtItem *ite
 }
 
 /*
- * A committed event will wait, since its duplicate, before the spot, has entered.
- * New snapshots see whichever comes first by content, from now on.
+ * A committed event is about to wait, since its duplicate, right before the spot,
+ * has entered.  From now on new snapshots see the one of the two that sorts first
+ * by content.  Set *effect to the instants that change by that.  False: none
+ * change.
  */
 static bool
-duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item, const CtSpot *spot,
-			   const Others *others, CtEffect *effect)
+find_duplicate_effect(const CtWriter *writer, const CtEvent *event, const CtItem *item,
+					  const CtSpot *spot, const Others *others, CtEffect *effect)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtLayout scratch;
@@ -832,61 +853,67 @@ duplicate_news(const CtWriter *writer, const CtEvent *event, const CtItem *item,
 	label = ct_run_label(&run, spot->position - 1);
 
 	/*
-	 * Alike, they make no difference, and the one that yields was seen if it
-	 * committed first; but not while the duplicate may be taken back.
+	 * The duplicate goes on being seen.  If both are equal, or if it had committed
+	 * before this event was written, no state changes.  That is not certain while
+	 * an event waits, as the duplicate may be retracted.
 	 */
 	if (!others->waiting && order >= 0 &&
 		(order == 0 || label == 0 ||
-		 ended_before(ct_label_top(writer->store->newest_top, label), event)))
+		 had_ended(ct_label_top(writer->store->newest_top, label), event)))
 		return false;
-	return effect_of(writer, timeline, item, true, order > 0 || others->unordered, others, effect);
+	return find_effect(writer, timeline, item, true, order > 0 || others->unordered, others,
+					   effect);
 }
 
 /*
- * A committed event will be taken back; new snapshots see the state without it.
- * What is before its instant depends on what is there but for itself.
+ * Report what a committed retraction changes: new snapshots see the state without
+ * the retracted event.  Interpolated values before its instant depend on the
+ * neighbours without that event.
  */
 static void
-retraction_news(const CtWriter *writer, const CtEvent *event, const Others *others,
-				const int64_t *served, CtChanged *changed)
+report_retraction(const CtWriter *writer, const CtEvent *event, const Others *others,
+				  const int64_t *served, CtChanged *changed)
 {
 	const CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtLayout scratch;
 	CtItem item = ct_event_item(&writer->context, event, &scratch);
 	CtSpot spot;
-	bool there = find_alike(writer, timeline, &item, &spot);
+	bool there = find_equal(writer, timeline, &item, &spot);
 	int64_t latest = is_late(writer, timeline, event->time) || event->time < others->newest
 						 ? INT64_MAX
-						 : latest_read(served);
+						 : get_read_watermark(served);
 	CtEffect effect;
 
-	if ((event->time <= latest || looks_back(&writer->context, item.layout)) &&
-		effect_of(writer, timeline, &item, there, true, others, &effect) && effect.from <= latest)
-		changed_add(changed, event->timeline, &effect);
+	if ((event->time <= latest || may_change_earlier(&writer->context, item.layout)) &&
+		find_effect(writer, timeline, &item, there, true, others, &effect) && effect.from <= latest)
+		add_changed(changed, event->timeline, &effect);
 }
 
 /*
- * A committed event enters, and is a recent one no more.  CT_DUPLICATE: its duplicate
- * has.
+ * Enter a committed event, and report what changes.  CT_DUPLICATE: its duplicate
+ * has entered.
  */
 static CtStatus
-event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *served,
+enter_event(CtWriter *writer, CtRef ref, const Others *others, const int64_t *served,
 			CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtLayout scratch;
-	const CtLayout *layout = event_layout(writer, event, &scratch);
-	CtEntry entry = entry_of(event, layout, event->top);
+	const CtLayout *layout = get_event_layout(writer, event, &scratch);
+	CtEntry entry = make_entry(event, layout, event->top);
 	bool late = is_late(writer, timeline, event->time);
-	int64_t latest = late || event->time < others->newest ? INT64_MAX : latest_read(served);
+	int64_t latest = late || event->time < others->newest ? INT64_MAX : get_read_watermark(served);
 	bool news = false;
 	CtEffect effect;
 	CtStatus status;
 
-	/* (A duplicate may look back, too.) */
-	if (event->time <= latest || looks_back(&writer->context, layout) ||
+	/*
+	 * A duplicate with other content may change earlier values even if this event
+	 * does not.
+	 */
+	if (event->time <= latest || may_change_earlier(&writer->context, layout) ||
 		(writer->context.linear != 0 && layout->has_id))
 	{
 		CtItem item = {event->time, layout, event->record};
@@ -894,12 +921,12 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 
 		if (layout->has_id && ct_timeline_locate(&writer->context, timeline, &item, &spot))
 		{
-			if (duplicate_news(writer, event, &item, &spot, others, &effect) &&
+			if (find_duplicate_effect(writer, event, &item, &spot, others, &effect) &&
 				effect.from <= latest)
-				changed_add(changed, event->timeline, &effect);
+				add_changed(changed, event->timeline, &effect);
 			return CT_DUPLICATE;
 		}
-		news = effect_of(writer, timeline, &item, false, others->unordered, others, &effect) &&
+		news = find_effect(writer, timeline, &item, false, others->unordered, others, &effect) &&
 			   effect.from <= latest;
 	}
 	if (event->top > store->newest_top)
@@ -911,18 +938,20 @@ event_enter(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	if (event->time > store->newest_entered)
 		store->newest_entered = event->time;
 	if (news)
-		changed_add(changed, event->timeline, &effect);
+		add_changed(changed, event->timeline, &effect);
 	return CT_OK;
 }
 
 /*
- * A committed event of a timeline that has not all of them goes.  What it
- * changes is not known, nor whether it is late, but that it is not if it comes
- * after all that the store has ever had.  The timeline may be told about, and
- * is left to be settled.
+ * A committed event of a key that is not loaded: report it, and free it.  The
+ * instants that it changes are not known; if interpolated values exist, earlier
+ * ones may change.  The event is certainly in order only if it is not before any
+ * that the store has had; then it need only be reported if its instant was read.
+ * If the timeline has no recent events left, it is put into the list of timelines
+ * to be settled, which removes it later.
  */
 static void
-event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
+report_unloaded(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *changed)
 {
 	CtStore *store = writer->store;
 	CtEvent *event = ct_ptr(writer->arena, ref);
@@ -931,25 +960,28 @@ event_pass(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *change
 	bool behind = event->time >= store->newest_entered && writer->context.linear == 0;
 
 	CT_ASSERT(timeline->partial && timeline->base == 0); /* K2 */
-	/* (Before what was read is looked at: who reads does so the other way round.) */
+	/* Before the watermark is read: a reader raises the watermark, and then looks here. */
 	if (behind && event->top > store->newest_unnotified)
 		__atomic_store_n(&store->newest_unnotified, event->top, __ATOMIC_RELAXED);
-	if (!behind || event->time <= latest_read(served))
-		changed_add(changed, event->timeline, &effect);
+	if (!behind || event->time <= get_read_watermark(served))
+		add_changed(changed, event->timeline, &effect);
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;
 	if (event->time > store->newest_entered)
 		store->newest_entered = event->time;
-	recent_unlink(writer, timeline, event);
-	event_free(writer, ref, true);
+	unlink_recent(writer, timeline, event);
+	free_event(writer, ref, true);
 	if (timeline->recents == 0 && !timeline->in_young)
 		ct_young_push(writer, timeline);
 	store->round = store->nyoung_timelines;
 }
 
-/* Its duplicate has entered; whether it was late is decided now, not when it takes its place. */
+/*
+ * Make a committed event wait.  Whether it is late is decided now, not when it is
+ * settled.
+ */
 static void
-event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
+make_waiting(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 {
 	CtLayout scratch;
 	CtItem item = ct_event_item(&writer->context, event, &scratch);
@@ -959,9 +991,9 @@ event_wait(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 	event->late = ct_timeline_has_later(&writer->context, timeline, &item);
 }
 
-/* The next events of a batch, their timelines and the ends of their tails. */
+/* Prefetch the next events of a batch, their timelines, and the ends of the tails. */
 static void
-enter_ahead(const CtWriter *writer, CtRef batch, uint32_t count)
+prefetch_batch(const CtWriter *writer, CtRef batch, uint32_t count)
 {
 	const CtTimeline *timeline[AHEAD];
 	const CtEvent *event[AHEAD];
@@ -975,9 +1007,9 @@ enter_ahead(const CtWriter *writer, CtRef batch, uint32_t count)
 		prefetch_timeline(timeline[n]);
 		ref = event[n]->queue;
 	}
-	tails_ahead(writer, timeline, n);
+	prefetch_tail_ends(writer, timeline, n);
 	for (uint32_t i = 0; i < n; i++)
-		tail_ahead(writer, timeline[i], event[i]->time);
+		prefetch_late_tail(writer, timeline[i], event[i]->time);
 }
 
 CtStatus
@@ -1003,41 +1035,41 @@ ct_store_enter(CtArena *arena, CtRef ref, CtRef batch, int limit, const int64_t 
 		bool done;
 
 		if (i % AHEAD == 0)
-			enter_ahead(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
+			prefetch_batch(&writer, batch, limit - i < AHEAD ? (uint32_t) (limit - i) : AHEAD);
 		ct_change_begin(timeline);
 		others = alone || timeline->recents == 1 || timeline->partial
 					 ? &nothing
-					 : others_of(&writer, event, kept, &looks);
+					 : collect_others(&writer, event, kept, &looks);
 		if (timeline->partial)
 			status = CT_OK;
 		else if (event->retracts)
 		{
-			retraction_news(&writer, event, others, served, changed);
+			report_retraction(&writer, event, others, served, changed);
 			status = CT_NOT_YET;
 		}
 		else
-			status = event_enter(&writer, event_ref, others, served, changed);
+			status = enter_event(&writer, event_ref, others, served, changed);
 		if (status == CT_NO_MEMORY)
 		{
 			ct_change_end(timeline);
 			return status;
 		}
-		done = batch_pop(&writer, batch);
+		done = pop_from_batch(&writer, batch);
 		store->recents--;
 		store->net += event->retracts ? -1 : 1;
 		if (status == CT_DUPLICATE || status == CT_NOT_YET)
 		{
-			event_wait(&writer, timeline, event);
-			kept_of(kept, event->timeline)->timeline = 0;
-			queue_push(&writer, &store->waiting, event_ref, event);
+			make_waiting(&writer, timeline, event);
+			find_cached_others(kept, event->timeline)->timeline = 0;
+			enqueue_event(&writer, &store->waiting, event_ref, event);
 			store->nwaiting++;
 		}
 		else if (timeline->partial)
-			event_pass(&writer, event_ref, served, changed);
+			report_unloaded(&writer, event_ref, served, changed);
 		else
 		{
-			recent_unlink(&writer, timeline, event);
-			event_free(&writer, event_ref, false);
+			unlink_recent(&writer, timeline, event);
+			free_event(&writer, event_ref, false);
 		}
 		ct_change_end(timeline);
 		if (done)
@@ -1055,10 +1087,10 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 	for (int i = 0; i < limit; i++)
 	{
 		CtRef event = ((CtBatch *) ct_ptr(arena, batch))->first;
-		bool done = batch_pop(&writer, batch);
+		bool done = pop_from_batch(&writer, batch);
 
 		writer.store->recents--;
-		event_forget(&writer, event);
+		remove_recent(&writer, event);
 		if (done)
 			return CT_OK;
 	}
@@ -1067,12 +1099,15 @@ ct_store_drop(CtArena *arena, CtRef ref, CtRef batch, int limit)
 
 /* ---- settling ---------------------------------------------------------------- */
 
-/* Look at the first timeline with young events; what it took. */
+/*
+ * Freeze what is possible in the first timeline with young events.  Return the work
+ * done.
+ */
 static int
-freeze_one(CtWriter *writer)
+freeze_first(CtWriter *writer)
 {
 	CtStore *store = writer->store;
-	CtTimeline *timeline = young_pop(writer);
+	CtTimeline *timeline = pop_young(writer);
 	uint32_t frozen;
 
 	CT_ASSERT(!timeline->in_young); /* S2 */
@@ -1097,8 +1132,8 @@ freeze_one(CtWriter *writer)
 }
 
 /*
- * Move the spot behind the last frozen one of events that are alike, which lie
- * before it, or there is none (in this block).
+ * Move *spot back to right behind a frozen event of this content.  The candidates
+ * lie right before the spot.  False: none of them, within this block, is frozen.
  */
 static bool
 find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item, CtSpot *spot)
@@ -1120,12 +1155,14 @@ find_frozen(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 }
 
 /*
- * A waiting event everyone sees, and its duplicate, which everyone sees too: the
- * one that comes first by content stays.  New snapshots have seen it so since
- * both had committed, and it was told then.  CT_DUPLICATE: the duplicate stays.
+ * Every snapshot sees a waiting event and its duplicate, right before the spot.
+ * Keep the one that sorts first by content.  No visible state changes: snapshots
+ * have seen that one since both had committed, and ct_store_enter() reported the
+ * change.  CT_OK: the event has replaced its duplicate.  CT_DUPLICATE: the
+ * duplicate stays.  CT_NO_MEMORY: nothing was changed.
  */
 static CtStatus
-decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
+resolve_duplicate(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpot *spot)
 {
 	CtLayout scratch;
 	CtLayout other;
@@ -1150,27 +1187,30 @@ decide(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtSpo
 	return status;
 }
 
-/* Does the event wait, and does everyone see it? */
+/* True if the event waits and every snapshot sees it. */
 static inline bool
-is_ripe(const CtWriter *writer, const CtEvent *event)
+can_settle(const CtWriter *writer, const CtEvent *event)
 {
 	return event->state == CT_WAITING && event->top < writer->store->horizon;
 }
 
-/* A waiting event is done with; `owns`: its record is not in the timeline. */
+/*
+ * Remove a waiting event.  `owns`: the timeline has not taken over its out-of-line
+ * values.
+ */
 static void
-waiting_end(CtWriter *writer, CtTimeline *timeline, CtRef ref, bool owns)
+remove_waiting(CtWriter *writer, CtTimeline *timeline, CtRef ref, bool owns)
 {
 	CT_ASSERT(writer->store->nwaiting > 0); /* S3 */
-	queue_remove(writer, &writer->store->waiting, ref);
+	remove_queued(writer, &writer->store->waiting, ref);
 	writer->store->nwaiting--;
-	recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
-	event_free(writer, ref, owns);
+	unlink_recent(writer, timeline, ct_ptr(writer->arena, ref));
+	free_event(writer, ref, owns);
 }
 
 /*
- * Among the recent events of a timeline that are alike, those that retract, or
- * those that do not: one that waits and is seen by everyone, else any of them;
+ * Return a recent or waiting event of the same content that is a retraction
+ * (`retracts`) or is none; if possible one that waits and that every snapshot sees.
  * 0: there is none.
  */
 static CtRef
@@ -1187,7 +1227,7 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 		if (event->retracts == retracts && ct_item_cmp(&writer->context, item, &other) == 0)
 		{
 			found = ref;
-			if (is_ripe(writer, event))
+			if (can_settle(writer, event))
 				break;
 		}
 		ref = event->next;
@@ -1196,13 +1236,13 @@ find_recent(const CtWriter *writer, const CtTimeline *timeline, const CtItem *it
 }
 
 /*
- * Decide about an event everyone sees, and its duplicate, which is frozen.  Events
- * may have entered in another order than they committed in, so that one of the
- * two may have made room for the other: then what retracts it is here, and
- * comes first.
+ * Settle an event that every snapshot sees and whose frozen duplicate is right
+ * before the spot.  As events do not enter in commit order, one of the two may have
+ * been retracted before the other was written.  Then that retraction is still in
+ * the recent list, and is applied first.
  */
 static CtStatus
-decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry,
+settle_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEntry *entry,
 				  CtSpot *spot)
 {
 	CtLayout scratch;
@@ -1225,17 +1265,17 @@ decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEnt
 		own = find_recent(writer, timeline, &item, true);
 		its = find_recent(writer, timeline, &duplicate, true);
 	}
-	if (own != 0 && is_ripe(writer, ct_ptr(writer->arena, own)))
+	if (own != 0 && can_settle(writer, ct_ptr(writer->arena, own)))
 	{
-		waiting_end(writer, timeline, own, true);
-		waiting_end(writer, timeline, ref, true);
+		remove_waiting(writer, timeline, own, true);
+		remove_waiting(writer, timeline, ref, true);
 		writer->store->retracted++;
 		return CT_OK;
 	}
-	if (its != 0 && is_ripe(writer, ct_ptr(writer->arena, its)))
+	if (its != 0 && can_settle(writer, ct_ptr(writer->arena, its)))
 	{
 		ct_timeline_remove(writer, timeline, spot);
-		waiting_end(writer, timeline, its, true);
+		remove_waiting(writer, timeline, its, true);
 		writer->store->retracted++;
 		return CT_OK;
 	}
@@ -1246,25 +1286,26 @@ decide_duplicates(CtWriter *writer, CtTimeline *timeline, CtRef ref, const CtEnt
 		writer->store->conflicts++;
 		return CT_NOT_YET;
 	}
-	status = decide(writer, timeline, entry, spot);
+	status = resolve_duplicate(writer, timeline, entry, spot);
 	if (status != CT_OK && status != CT_DUPLICATE)
 		return status;
-	waiting_end(writer, timeline, ref, status == CT_DUPLICATE);
+	remove_waiting(writer, timeline, ref, status == CT_DUPLICATE);
 	return CT_OK;
 }
 
 /*
- * Decide about an event everyone sees, once its duplicate is frozen.  What has
- * entered is only ever replaced by its duplicate, or taken back: then there is none
- * (T7).
+ * Settle a waiting event that every snapshot sees.  CT_NOT_YET: its duplicate is
+ * not frozen.  An entered event is only replaced by a duplicate or removed by a
+ * retraction.  If it was removed, there is no duplicate left (T7), and the event
+ * enters.
  */
 static CtStatus
-decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
+settle_event(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
 	const CtEvent *event = ct_ptr(writer->arena, ref);
 	CtLayout scratch;
 	CtItem item = ct_event_item(&writer->context, event, &scratch);
-	CtEntry entry = entry_of(event, item.layout, 0);
+	CtEntry entry = make_entry(event, item.layout, 0);
 	CtSpot spot;
 	CtRun run;
 	CtStatus status;
@@ -1274,27 +1315,27 @@ decide_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 		ct_spot_run(&writer->context, timeline, &spot, &run);
 		if (ct_run_label(&run, spot.position - 1) != 0)
 			return CT_NOT_YET;
-		return decide_duplicates(writer, timeline, ref, &entry, &spot);
+		return settle_duplicates(writer, timeline, ref, &entry, &spot);
 	}
 	status = ct_timeline_insert(writer, timeline, &entry);
 	if (status == CT_OK)
-		waiting_end(writer, timeline, ref, false);
+		remove_waiting(writer, timeline, ref, false);
 	return status;
 }
 
 /*
- * Take back what an event retracts, once that is frozen, or waits.  The
- * transaction that retracts saw it: who sees the one sees the other.  It may
- * not have entered yet; whether it will is not known here.
+ * Apply a retraction that every snapshot sees, once the retracted event is frozen
+ * or waits.  The retracting transaction saw that event, so a snapshot that sees the
+ * retraction sees both.  CT_NOT_YET: the event is young, or has not entered.
  */
 static CtStatus
-retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
+settle_retraction(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 {
 	CtLayout scratch;
 	CtItem item = ct_event_item(&writer->context, ct_ptr(writer->arena, ref), &scratch);
 	CtSpot spot;
 
-	if (find_alike(writer, timeline, &item, &spot))
+	if (find_equal(writer, timeline, &item, &spot))
 	{
 		if (!find_frozen(writer, timeline, &item, &spot))
 			return CT_NOT_YET;
@@ -1305,11 +1346,11 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 	{
 		CtRef recent = find_recent(writer, timeline, &item, false);
 
-		if (recent != 0 && !is_ripe(writer, ct_ptr(writer->arena, recent)))
+		if (recent != 0 && !can_settle(writer, ct_ptr(writer->arena, recent)))
 			return CT_NOT_YET;
 		if (recent != 0)
 		{
-			waiting_end(writer, timeline, recent, true);
+			remove_waiting(writer, timeline, recent, true);
 			writer->store->retracted++;
 		}
 		else
@@ -1319,13 +1360,16 @@ retract_one(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 				return CT_NOT_YET;
 		}
 	}
-	waiting_end(writer, timeline, ref, true);
+	remove_waiting(writer, timeline, ref, true);
 	return CT_OK;
 }
 
-/* Settle the first waiting event. */
+/*
+ * Settle the first waiting event.  CT_NOT_YET: there is none, or it cannot be
+ * settled yet.
+ */
 static CtStatus
-settle_one(CtWriter *writer)
+settle_first(CtWriter *writer)
 {
 	CtRef ref = writer->store->waiting.first;
 	const CtEvent *event = ct_ptr(writer->arena, ref);
@@ -1334,13 +1378,13 @@ settle_one(CtWriter *writer)
 	CtStatus status;
 
 	CT_ASSERT((ref == 0) == (writer->store->nwaiting == 0)); /* S3 */
-	if (ref == 0 || !is_ripe(writer, event))
+	if (ref == 0 || !can_settle(writer, event))
 		return CT_NOT_YET;
 	timeline_ref = event->timeline;
 	timeline = ct_ptr(writer->arena, timeline_ref);
 	ct_change_begin(timeline);
-	status =
-		event->retracts ? retract_one(writer, timeline, ref) : decide_one(writer, timeline, ref);
+	status = event->retracts ? settle_retraction(writer, timeline, ref)
+							 : settle_event(writer, timeline, ref);
 	if (status == CT_OK && ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, timeline_ref); /* S5 */
 	ct_change_end(timeline);
@@ -1361,10 +1405,10 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 		store->round = store->nyoung_timelines;
 	}
 	for (; store->round > 0 && store->young.first != 0 && looked < limit; store->round--)
-		looked += freeze_one(&writer);
+		looked += freeze_first(&writer);
 	while (looked < limit)
 	{
-		CtStatus status = settle_one(&writer);
+		CtStatus status = settle_first(&writer);
 
 		if (status != CT_OK)
 			return status == CT_NOT_YET ? CT_OK : status;
@@ -1375,7 +1419,7 @@ ct_store_settle(CtArena *arena, CtRef ref, uint64_t horizon, int limit)
 
 /* ---- loading ----------------------------------------------------------------- */
 
-/* A change that has a duplicate among what has entered. */
+/* Load a change whose duplicate has entered. */
 static CtStatus
 load_duplicate(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 {
@@ -1397,22 +1441,25 @@ load_duplicate(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 	}
 	entry->waited = true;
 	entry->late = ct_timeline_has_later(&writer->context, timeline, &item);
-	status = decide(writer, timeline, entry, &spot);
+	status = resolve_duplicate(writer, timeline, entry, &spot);
 	if (status != CT_OK)
 		ct_record_free(writer, item.layout, entry->record);
 	return status == CT_DUPLICATE ? CT_OK : status;
 }
 
-/* A timeline that was made for what could not be loaded is no more. */
+/*
+ * After a failed load: remove a timeline that was made for it and is empty.  Return
+ * `status`.
+ */
 static CtStatus
-load_failed(CtWriter *writer, CtTimeline *timeline, CtStatus status)
+fail_load(CtWriter *writer, CtTimeline *timeline, CtStatus status)
 {
 	if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ct_ref_of(writer, timeline)); /* S5 */
 	return status;
 }
 
-/* Labels stand for ids at most 2^31 below this one. */
+/* Raise newest_top.  Labels are only unambiguous for ids at most 2^31 below it. */
 static inline void
 note_top(CtStore *store, uint64_t top)
 {
@@ -1429,7 +1476,10 @@ note_loaded(CtStore *store, const CtEntry *entry)
 		store->newest_entered = entry->time;
 }
 
-/* The usual case: it is like the change before, and goes to the end of a tail. */
+/*
+ * The usual case: the change has the layout of the change before and is appended to
+ * a tail.  False: load_slowly() has to load it.
+ */
 static inline bool
 load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
 {
@@ -1448,7 +1498,7 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 	return true;
 }
 
-/* Every other case. */
+/* Load a change in all other cases. */
 static CtStatus __attribute__((noinline))
 load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint64_t top)
 {
@@ -1471,7 +1521,7 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 			status = ct_record_write(writer, change, layout, entry.layout == 0, record);
 	}
 	if (status != CT_OK)
-		return load_failed(writer, timeline, status);
+		return fail_load(writer, timeline, status);
 	entry.bytes = layout->bytes;
 	note_top(writer->store, top);
 	status = ct_timeline_insert(writer, timeline, &entry);
@@ -1480,7 +1530,7 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 	else if (status != CT_OK)
 	{
 		ct_record_free(writer, layout, entry.record);
-		status = load_failed(writer, timeline, status);
+		status = fail_load(writer, timeline, status);
 	}
 	if (status == CT_OK)
 		note_loaded(writer->store, &entry);
@@ -1497,7 +1547,7 @@ ct_timeline_load(CtWriter *writer, CtRef ref, const CtChange *change, uint64_t t
 	CT_ASSERT(top == 0 || (uint32_t) top != 0);
 	ct_change_begin(timeline);
 	if (change->time < writer->store->retained)
-		status = load_failed(writer, timeline, CT_TOO_LATE);
+		status = fail_load(writer, timeline, CT_TOO_LATE);
 	else if (!load_quickly(writer, timeline, change, top))
 		status = load_slowly(writer, timeline, change, top);
 	ct_change_end(timeline);
@@ -1523,11 +1573,11 @@ has_waiting_duplicate(const CtWriter *writer, const CtTimeline *timeline, const 
 }
 
 static CtStatus
-unload(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
+unload_item(CtWriter *writer, CtTimeline *timeline, const CtItem *item)
 {
 	CtSpot spot;
 
-	if (!find_alike(writer, timeline, item, &spot))
+	if (!find_equal(writer, timeline, item, &spot))
 		return CT_GONE;
 	if (!find_frozen(writer, timeline, item, &spot) ||
 		has_waiting_duplicate(writer, timeline, item))
@@ -1555,21 +1605,21 @@ ct_timeline_unload(CtWriter *writer, CtRef ref, const CtChange *change)
 	if (status != CT_OK)
 		return status;
 	item = (CtItem){change->time, layout, record};
-	status = unload(writer, ct_ptr(writer->arena, ref), &item);
+	status = unload_item(writer, ct_ptr(writer->arena, ref), &item);
 	ct_record_free(writer, layout, record);
 	return status;
 }
 
-/* Ask for what the next events will touch. */
+/* Prefetch the memory that the next loads touch. */
 static void
-load_ahead(const CtWriter *writer, const CtLoad *load, uint32_t count)
+prefetch_load(const CtWriter *writer, const CtLoad *load, uint32_t count)
 {
 	const CtTimeline *timeline[AHEAD];
 
-	timelines_ahead(writer, load, count, timeline);
-	tails_ahead(writer, timeline, count);
+	prefetch_timelines(writer, load, count, timeline);
+	prefetch_tail_ends(writer, timeline, count);
 	for (uint32_t i = 0; i < count; i++)
-		tail_ahead(writer, timeline[i], load[i].change.time);
+		prefetch_late_tail(writer, timeline[i], load[i].change.time);
 }
 
 CtStatus
@@ -1585,7 +1635,7 @@ ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *do
 		if (l->key_bytes > CT_MAX_KEY_BYTES)
 			return CT_LIMIT;
 		if (*done % AHEAD == 0)
-			load_ahead(writer, l, count - *done < AHEAD ? count - *done : AHEAD);
+			prefetch_load(writer, l, count - *done < AHEAD ? count - *done : AHEAD);
 		timeline = ct_writer_timeline(writer, l->hash, l->key, l->key_bytes);
 		if (timeline == 0)
 			return CT_NO_MEMORY;
@@ -1598,9 +1648,9 @@ ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *do
 
 /* ---- freeing ----------------------------------------------------------------- */
 
-/* Free recent and waiting events of a timeline; how many were. */
+/* Free recent and waiting events of a timeline, at most `limit`.  Return their number. */
 static int
-recents_free(CtWriter *writer, CtTimeline *timeline, int limit)
+free_recents(CtWriter *writer, CtTimeline *timeline, int limit)
 {
 	int freed = 0;
 
@@ -1608,16 +1658,16 @@ recents_free(CtWriter *writer, CtTimeline *timeline, int limit)
 	{
 		CtRef ref = timeline->recent;
 
-		recent_unlink(writer, timeline, ct_ptr(writer->arena, ref));
-		event_free(writer, ref, true);
+		unlink_recent(writer, timeline, ct_ptr(writer->arena, ref));
+		free_event(writer, ref, true);
 		freed++;
 	}
 	return freed;
 }
 
-/* Free up to `limit` events of the timelines; how many were. */
+/* Free timelines, with up to `limit` events.  Return the work done. */
 static int
-timelines_free(CtWriter *writer, int limit)
+free_timelines(CtWriter *writer, int limit)
 {
 	CtDirectory *directory = &writer->store->directory;
 	int freed = 0;
@@ -1629,7 +1679,7 @@ timelines_free(CtWriter *writer, int limit)
 
 		if (ref != 0)
 		{
-			freed += recents_free(writer, timeline, limit - freed);
+			freed += free_recents(writer, timeline, limit - freed);
 			freed += ct_timeline_free(writer, timeline, limit - freed);
 			if (timeline->recent != 0 || timeline->root != 0 || timeline->tail != 0)
 				break;
@@ -1646,8 +1696,8 @@ timelines_free(CtWriter *writer, int limit)
 }
 
 /*
- * Batches first, then timelines, then the directory, each piece counted as an
- * event.  Once begun, nothing but this may be called, and ct_store_stats().
+ * Free batches, then timelines, then the directory; each piece counts as an event.
+ * Once begun, only this function and ct_store_stats() may be called.
  */
 CtStatus
 ct_store_free(CtArena *arena, CtRef ref, int limit)
@@ -1668,7 +1718,7 @@ ct_store_free(CtArena *arena, CtRef ref, int limit)
 		ct_give(&writer, batch, sizeof(CtBatch));
 	}
 	if (freed < limit)
-		freed += timelines_free(&writer, limit - freed);
+		freed += free_timelines(&writer, limit - freed);
 	while (freed < limit && ct_directory_free_page(&writer))
 		freed++;
 	if (freed >= limit)

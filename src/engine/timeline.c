@@ -1,37 +1,38 @@
 /*
  * timeline.c
- *	  A timeline's entered events: insert, replace, remove, freeze, find.
+ *	  The entered events of a timeline: insert, replace, remove, freeze, find.
  *
- * A tail of rows that events in order are appended to, and before it a B+tree
- * of closed leaves.  A full tail is closed but for its newest rows: the others
- * become the last leaf.
+ * A timeline is a B+tree of closed leaves, and behind it a tail: an array of
+ * rows to which events in order are appended.  When the tail is full, all but
+ * its newest rows become the last leaf of the tree.
  *
  *	  in order    one row is written; every 64th time a leaf is closed
- *	  late        one leaf changes, and what is known about it in the nodes
- *	              above, up to where that does not change
+ *	  late        one leaf changes, and the summaries above it, up to the first
+ *				  one that stays the same
  *
- * Full nodes are split on the way down, and made ready for what comes.  Each
- * such step leaves a tree that means the same, so running out of memory after
- * some of them needs no undoing; when the last step is done, nothing can fail.
+ * On the way down, full nodes are split, and nodes are made large enough.  Each
+ * such step leaves a tree with the same meaning, so running out of memory
+ * between two steps requires no undoing.  After the last step nothing can fail.
  *
- * Called by store.c.
+ * Called by store.c; other files use the functions that find and remove events.
  *
- * Concurrency: under the partition's lock, exclusively, but for what only
- * reads.
+ * Concurrency: the caller holds the partition's lock, exclusively if the
+ * function changes anything.  Functions that only read survive a torn timeline.
  *
  * Invariants:
  *	 T1  Events are in order within a block, from leaf to leaf, and from the
  *		 last leaf to the tail.
- *	 T2  A node's times are those of the first events of its children.
- *	 T3  Columns hold what node.c says; a node has the columns of its children.
- *	 T4  Young events have ids within [lo, hi] of every node above them, and of
- *		 the timeline.
- *	 T5  `finish` of a child is set exactly if one of its events is a finish,
- *		 `absent` exactly if its last event is, `frozen` if one has no label.
- *	 T6  All leaves have the timeline's height; no node and no leaf is empty.
+ *	 T2  The times of a node are those of the first events of its children.
+ *	 T3  Columns are as node.c says.  A node has the columns of its children.
+ *	 T4  The ids of young events are within [lo, hi] of every node above them,
+ *		 and of the timeline.
+ *	 T5  A child's bit in `finish` is set exactly if one of its events is a
+ *		 finish, in `absent` exactly if its last event is one, in `frozen`
+ *		 exactly if one of its events has no label.
+ *	 T6  All leaves are at the timeline's height.  No node and no leaf is empty.
  *	 T7  No two entered events have the same identity.
  *
- * Not here: folding (fold.c), the life of events (store.c).
+ * Not here: folding (fold.c), the states of events (store.c).
  */
 #include "engine/timeline.h"
 
@@ -41,7 +42,7 @@
 
 /* ---- looking ----------------------------------------------------------------- */
 
-/* The block a spot is in. */
+/* Set *run to the events of the block in which the spot is. */
 void
 ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
 			CtRun *run)
@@ -52,7 +53,7 @@ ct_spot_run(const CtReadContext *context, const CtTimeline *timeline, const CtSp
 		ct_leaf_run(context, ct_ptr(context->arena, *spot->leaf), run);
 }
 
-/* The first event of a subtree. */
+/* Return the first event of a subtree. */
 CtItem
 ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scratch)
 {
@@ -64,7 +65,10 @@ ct_first_item(const CtReadContext *context, CtRef ref, int height, CtLayout *scr
 	return ct_run_item(&run, 0, scratch);
 }
 
-/* The newest entered event; false when there is none.  (It may be torn.) */
+/*
+ * Set *item to the newest entered event.  False: there is none.  (The timeline may
+ * be torn.)
+ */
 bool
 ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtItem *item,
 				 CtLayout *scratch)
@@ -95,8 +99,8 @@ ct_timeline_last(const CtReadContext *context, const CtTimeline *timeline, CtIte
 }
 
 /*
- * What a descent looks for: with an event id by identity, which is unique
- * (T7), else by content, too.
+ * Compare the event that a descent looks for with another one: by identity if it
+ * has an event id, as that is unique (T7), else by content, too.
  */
 static inline int
 probe_cmp(const CtReadContext *context, const CtItem *probe, const CtItem *other)
@@ -119,9 +123,9 @@ ct_timeline_has_later(const CtReadContext *context, const CtTimeline *timeline, 
 		   probe_cmp(context, item, &last) < 0;
 }
 
-/* The last child that begins at or before the probe, or the first. */
+/* Return the index of the last child that begins at or before the probe, or 0. */
 static uint32_t
-node_find(const CtReadContext *context, const CtInner *inner, int height, const CtItem *probe)
+find_child(const CtReadContext *context, const CtInner *inner, int height, const CtItem *probe)
 {
 	uint32_t high = ct_node_until(inner, probe->time);
 	uint32_t low = high;
@@ -148,9 +152,9 @@ node_find(const CtReadContext *context, const CtInner *inner, int height, const 
 	return low == 0 ? 0 : low - 1;
 }
 
-/* How many events of the run are at or before the probe. */
+/* Return the number of events of the run that are at or before the probe. */
 static uint32_t
-run_find(const CtRun *run, const CtItem *probe)
+find_in_run(const CtRun *run, const CtItem *probe)
 {
 	uint32_t high = ct_run_until(run, probe->time);
 	uint32_t low;
@@ -172,9 +176,9 @@ run_find(const CtRun *run, const CtItem *probe)
 	return low;
 }
 
-/* Does the probe belong into the tail? */
+/* True if the probe belongs into the tail. */
 static bool
-in_tail(const CtReadContext *context, const CtTimeline *timeline, const CtItem *probe)
+belongs_in_tail(const CtReadContext *context, const CtTimeline *timeline, const CtItem *probe)
 {
 	CtLayout scratch;
 	CtRun run;
@@ -205,8 +209,8 @@ is_duplicate(const CtRun *run, uint32_t position, const CtItem *probe)
 }
 
 /*
- * The spot behind everything that is at or before the event.  True: right
- * before the spot is its duplicate.
+ * Set *spot behind all entered events that are at or before the event.  True: its
+ * duplicate is right before the spot.
  */
 bool
 ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
@@ -219,14 +223,14 @@ ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, con
 	spot->position = 0;
 	if (!ct_timeline_entered(timeline))
 		return false;
-	if (!in_tail(context, timeline, item))
+	if (!belongs_in_tail(context, timeline, item))
 	{
 		int height = ct_timeline_height(timeline);
 
 		for (; spot->depth < height; spot->depth++)
 		{
 			CtInner *inner = ct_ptr(context->arena, *at);
-			uint32_t i = node_find(context, inner, height - spot->depth, item);
+			uint32_t i = find_child(context, inner, height - spot->depth, item);
 
 			spot->inner[spot->depth] = inner;
 			spot->index[spot->depth] = i;
@@ -236,26 +240,26 @@ ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, con
 		spot->leaf = at;
 	}
 	ct_spot_run(context, timeline, spot, &run);
-	spot->position = run_find(&run, item);
+	spot->position = find_in_run(&run, item);
 	return is_duplicate(&run, spot->position, item);
 }
 
 /* ---- what is known about children -------------------------------------------- */
 
 static inline uint64_t
-widen_label(const CtWriter *writer, uint32_t label)
+get_full_xid(const CtWriter *writer, uint32_t label)
 {
 	return ct_label_top(writer->store->newest_top, label);
 }
 
 static inline uint32_t
-with_bit(uint32_t mask, uint32_t i, bool value)
+set_bit(uint32_t mask, uint32_t i, bool value)
 {
 	return (mask & ~(UINT32_C(1) << i)) | (uint32_t) value << i;
 }
 
 static void
-leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *leaf)
+note_leaf(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *leaf)
 {
 	CtRun run;
 	uint64_t lo = UINT64_MAX;
@@ -268,7 +272,7 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	frozen = run.label == NULL;
 	for (uint32_t j = 0; run.label != NULL && j < run.count; j++)
 	{
-		uint64_t top = widen_label(writer, run.label[j]);
+		uint64_t top = get_full_xid(writer, run.label[j]);
 
 		if (run.label[j] == 0)
 			frozen = true;
@@ -281,15 +285,15 @@ leaf_facts(const CtWriter *writer, CtInner *parent, uint32_t i, const CtLeaf *le
 	parent->time[i] = run.time[0];
 	ct_node_lo(parent)[i] = lo;
 	ct_node_hi(parent)[i] = hi;
-	parent->frozen = with_bit(parent->frozen, i, frozen);
-	parent->finish = with_bit(parent->finish, i, run.finish);
-	parent->absent = with_bit(parent->absent, i,
-							  ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH);
+	parent->frozen = set_bit(parent->frozen, i, frozen);
+	parent->finish = set_bit(parent->finish, i, run.finish);
+	parent->absent = set_bit(parent->absent, i,
+							 ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH);
 }
 
-/* The range of ids in a node. */
+/* Set *lo and *hi to the range of ids of the young events below a node. */
 static void
-node_range(const CtInner *inner, uint64_t *lo, uint64_t *hi)
+get_xid_range(const CtInner *inner, uint64_t *lo, uint64_t *hi)
 {
 	*lo = UINT64_MAX;
 	*hi = 0;
@@ -301,19 +305,19 @@ node_range(const CtInner *inner, uint64_t *lo, uint64_t *hi)
 }
 
 static void
-inner_facts(CtInner *parent, uint32_t i, const CtInner *inner)
+note_inner(CtInner *parent, uint32_t i, const CtInner *inner)
 {
 	CT_ASSERT(inner->count > 0 && i < parent->count); /* T6 */
-	node_range(inner, &ct_node_lo(parent)[i], &ct_node_hi(parent)[i]);
+	get_xid_range(inner, &ct_node_lo(parent)[i], &ct_node_hi(parent)[i]);
 	parent->time[i] = inner->time[0];
-	parent->frozen = with_bit(parent->frozen, i, inner->frozen != 0);
-	parent->finish = with_bit(parent->finish, i, inner->finish != 0);
-	parent->absent = with_bit(parent->absent, i, inner->absent >> (inner->count - 1) & 1);
+	parent->frozen = set_bit(parent->frozen, i, inner->frozen != 0);
+	parent->finish = set_bit(parent->finish, i, inner->finish != 0);
+	parent->absent = set_bit(parent->absent, i, inner->absent >> (inner->count - 1) & 1);
 }
 
-/* The total of a child, in an attribute. */
+/* Set *cell to the composition of all events of a child, for one attribute. */
 static void
-child_total(const CtReadContext *context, CtRef child, bool is_leaf, int attr, CtCell *cell)
+compose_child(const CtReadContext *context, CtRef child, bool is_leaf, int attr, CtCell *cell)
 {
 	if (is_leaf)
 	{
@@ -326,40 +330,43 @@ child_total(const CtReadContext *context, CtRef child, bool is_leaf, int attr, C
 		ct_node_total(context, ct_ptr(context->arena, child), attr, cell);
 }
 
-/* Everything about child i from the child, but for what comes before others. */
+/*
+ * Compute all that the parent knows about child i alone. refresh_columns() does the
+ * rest: what precedes a child in its group.
+ */
 static void
-child_compute(const CtWriter *writer, CtInner *parent, uint32_t i, bool is_leaf)
+compute_child(const CtWriter *writer, CtInner *parent, uint32_t i, bool is_leaf)
 {
 	const CtReadContext *context = &writer->context;
 	CtRef child = ct_node_child(parent)[i];
 
 	if (is_leaf)
-		leaf_facts(writer, parent, i, ct_ptr(context->arena, child));
+		note_leaf(writer, parent, i, ct_ptr(context->arena, child));
 	else
-		inner_facts(parent, i, ct_ptr(context->arena, child));
+		note_inner(parent, i, ct_ptr(context->arena, child));
 	for (uint64_t rest = parent->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
 		CtCell cell;
 
-		child_total(context, child, is_leaf, attr, &cell);
+		compose_child(context, child, is_leaf, attr, &cell);
 		ct_node_put(context, parent, i, attr, &cell);
 	}
 }
 
 static void
-children_refresh(const CtReadContext *context, CtInner *inner, uint32_t from)
+refresh_columns(const CtReadContext *context, CtInner *inner, uint32_t from)
 {
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 		ct_node_refresh(context, inner, from, __builtin_ctzll(rest), true);
 }
 
 /*
- * Child i of the spot's node at `depth` has another total: put it there, and
- * what follows from it into the nodes above, until nothing changes.
+ * Store a new total of the child at spot->index[depth], and update the nodes above
+ * it, until one stays the same.  *total is overwritten.
  */
 static void
-climb(const CtReadContext *context, const CtSpot *spot, int depth, int attr, CtCell *total)
+store_total(const CtReadContext *context, const CtSpot *spot, int depth, int attr, CtCell *total)
 {
 	for (; depth >= 0; depth--)
 	{
@@ -379,19 +386,22 @@ climb(const CtReadContext *context, const CtSpot *spot, int depth, int attr, CtC
 	}
 }
 
-/* Climb from the leaf. */
+/* Compute the total of the spot's leaf, and update the nodes above it. */
 static void
-climb_leaf(const CtReadContext *context, const CtSpot *spot, int attr)
+store_leaf_total(const CtReadContext *context, const CtSpot *spot, int attr)
 {
 	CtCell total;
 
-	child_total(context, *spot->leaf, true, attr, &total);
-	climb(context, spot, spot->depth - 1, attr, &total);
+	compose_child(context, *spot->leaf, true, attr, &total);
+	store_total(context, spot, spot->depth - 1, attr, &total);
 }
 
-/* An addition: as long as there is nothing but additions, all totals grow by it. */
+/*
+ * Update the nodes above a leaf after an addition.  The total of each child grows
+ * by it, unless a child has an event that sets the attribute.
+ */
 static void
-climb_addition(const CtReadContext *context, const CtSpot *spot, int attr, const CtWide *delta)
+store_addition(const CtReadContext *context, const CtSpot *spot, int attr, const CtWide *delta)
 {
 	CT_ASSERT(ct_only_adds(&context->schema->attr[attr]));
 	for (int depth = spot->depth - 1; depth >= 0; depth--)
@@ -404,8 +414,8 @@ climb_addition(const CtReadContext *context, const CtSpot *spot, int attr, const
 		{
 			CtCell total;
 
-			child_total(context, ct_node_child(inner)[i], depth == spot->depth - 1, attr, &total);
-			climb(context, spot, depth, attr, &total);
+			compose_child(context, ct_node_child(inner)[i], depth == spot->depth - 1, attr, &total);
+			store_total(context, spot, depth, attr, &total);
 			return;
 		}
 		ct_node_add(context, inner, i, attr, delta);
@@ -419,9 +429,12 @@ is_addition(const CtAttr *attr, const CtItem *item, int i)
 		   !ct_layout_nulls(item->layout, i);
 }
 
-/* An event has been put before the spot: note it in the nodes above. */
+/*
+ * Update times, ids and bits in the nodes above, after an event was inserted at the
+ * spot.
+ */
 static void
-spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64_t top)
+note_inserted(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64_t top)
 {
 	const CtLeaf *leaf = ct_ptr(writer->arena, *spot->leaf);
 	bool is_last = spot->position + 1U == leaf->count;
@@ -449,12 +462,15 @@ spot_note(const CtWriter *writer, const CtSpot *spot, const CtItem *item, uint64
 		if (is_finish)
 			inner->finish |= UINT32_C(1) << i;
 		if (is_last)
-			inner->absent = with_bit(inner->absent, i, is_finish);
+			inner->absent = set_bit(inner->absent, i, is_finish);
 		is_last = is_last && i + 1 == inner->count;
 	}
 }
 
-/* Are there events behind the one that was put in, and all of one layout? */
+/*
+ * True if events follow the one inserted at the spot, and all of the leaf have one
+ * layout.
+ */
 static inline bool
 is_behind_alike(const CtReadContext *context, const CtSpot *spot)
 {
@@ -463,9 +479,9 @@ is_behind_alike(const CtReadContext *context, const CtSpot *spot)
 	return leaf->layout != 0 && spot->position + 1U < leaf->count;
 }
 
-/* Compositions after an event was put in, or taken out. */
+/* Update the compositions above the spot after the event was inserted or removed. */
 static void
-spot_climb(const CtReadContext *context, const CtSpot *spot, const CtItem *item, bool added)
+store_event(const CtReadContext *context, const CtSpot *spot, const CtItem *item, bool added)
 {
 	uint64_t attrs =
 		item->layout->kind == CT_FINISH ? spot->inner[0]->columns : item->layout->touched;
@@ -476,23 +492,23 @@ spot_climb(const CtReadContext *context, const CtSpot *spot, const CtItem *item,
 		const CtAttr *attr = &context->schema->attr[i];
 
 		if (added && ct_is_last(attr) && is_behind_alike(context, spot))
-			continue; /* one behind it sets the same */
+			continue; /* a later event sets the same */
 		if (added && is_addition(attr, item, i))
 		{
 			CtWide delta = ct_cell_number(attr, item->record + ct_layout_offset(item->layout, i));
 
-			climb_addition(context, spot, i, &delta);
+			store_addition(context, spot, i, &delta);
 		}
 		else
-			climb_leaf(context, spot, i);
+			store_leaf_total(context, spot, i);
 	}
 }
 
 /* ---- growing ----------------------------------------------------------------- */
 
-/* A new root above the old one. */
+/* Put a new root above the old one.  False: no memory. */
 static bool
-root_raise(CtWriter *writer, CtTimeline *timeline)
+raise_root(CtWriter *writer, CtTimeline *timeline)
 {
 	CtInner *old = ct_ptr(writer->arena, timeline->root);
 	CtRef ref = ct_node_make(writer, CT_NODE_SMALLEST);
@@ -509,26 +525,29 @@ root_raise(CtWriter *writer, CtTimeline *timeline)
 	inner = ct_ptr(writer->arena, ref);
 	inner->count = 1;
 	ct_node_child(inner)[0] = timeline->root;
-	child_compute(writer, inner, 0, false);
+	compute_child(writer, inner, 0, false);
 	timeline->root = ref;
 	timeline->height++;
 	return true;
 }
 
-/* Child i, which has been split, and the one behind it: known anew. */
+/*
+ * Child i was split, and `right` is its second half: insert that behind it, and
+ * compute both.
+ */
 static void
-child_divided(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bool is_leaf)
+insert_split_child(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bool is_leaf)
 {
 	ct_node_open(&writer->context, inner, i + 1, 1);
 	ct_node_child(inner)[i + 1] = right;
-	child_compute(writer, inner, i, is_leaf);
-	child_compute(writer, inner, i + 1, is_leaf);
-	children_refresh(&writer->context, inner, i);
+	compute_child(writer, inner, i, is_leaf);
+	compute_child(writer, inner, i + 1, is_leaf);
+	refresh_columns(&writer->context, inner, i);
 }
 
-/* Events [first, end) of a leaf as a leaf of their own; 0: no room. */
+/* Return a new leaf with events [first, end) of another one. 0: no memory. */
 static CtRef
-leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
+copy_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 {
 	CtRun run;
 	uint32_t bytes = 0;
@@ -552,12 +571,12 @@ leaf_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 }
 
 static bool
-leaf_split(CtWriter *writer, CtInner *inner, uint32_t i)
+split_leaf(CtWriter *writer, CtInner *inner, uint32_t i)
 {
 	CtRef old = ct_node_child(inner)[i];
 	const CtLeaf *leaf = ct_ptr(writer->arena, old);
-	CtRef left = leaf_part(writer, leaf, 0, leaf->count / 2U);
-	CtRef right = left == 0 ? 0 : leaf_part(writer, leaf, leaf->count / 2U, leaf->count);
+	CtRef left = copy_part(writer, leaf, 0, leaf->count / 2U);
+	CtRef right = left == 0 ? 0 : copy_part(writer, leaf, leaf->count / 2U, leaf->count);
 
 	if (right == 0)
 	{
@@ -567,13 +586,16 @@ leaf_split(CtWriter *writer, CtInner *inner, uint32_t i)
 	}
 	ct_leaf_free(writer, old);
 	ct_node_child(inner)[i] = left;
-	child_divided(writer, inner, i, right, true);
+	insert_split_child(writer, inner, i, right, true);
 	return true;
 }
 
-/* When leaves come in order the left part stays full, for it will not grow. */
+/*
+ * Split inner node i.  If leaves are appended, the left half stays full, as it will
+ * not grow.
+ */
 static bool
-inner_split(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
+split_inner(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
 {
 	CtInner *left = ct_ptr(writer->arena, ct_node_child(inner)[i]);
 	uint32_t keep = append ? left->count - 1U : left->count / 2U;
@@ -588,14 +610,14 @@ inner_split(CtWriter *writer, CtInner *inner, uint32_t i, bool append)
 		return false;
 	}
 	ct_node_move(&writer->context, ct_ptr(writer->arena, right), left, keep);
-	child_divided(writer, inner, i, right, false);
+	insert_split_child(writer, inner, i, right, false);
 	return true;
 }
 
-/* Is there no room below a node for one event, or one leaf, more? */
+/* True if a node has no room for another child, or a leaf none for the event. */
 static bool
-child_is_full(const CtWriter *writer, const CtInner *inner, uint32_t i, bool is_leaf,
-			  const CtEntry *entry)
+has_full_child(const CtWriter *writer, const CtInner *inner, uint32_t i, bool is_leaf,
+			   const CtEntry *entry)
 {
 	void *child = ct_ptr(writer->arena, ct_node_child(inner)[i]);
 
@@ -604,19 +626,24 @@ child_is_full(const CtWriter *writer, const CtInner *inner, uint32_t i, bool is_
 	return entry != NULL && ct_leaf_is_full(child, entry->bytes);
 }
 
-/* Where an event belongs; without one, to the end. */
+/*
+ * Return the index of the child in which the event belongs; without an event the
+ * last one.
+ */
 static uint32_t
-way_down(const CtWriter *writer, const CtInner *inner, int height, const CtItem *item)
+choose_child(const CtWriter *writer, const CtInner *inner, int height, const CtItem *item)
 {
-	return item == NULL ? inner->count - 1U : node_find(&writer->context, inner, height, item);
+	return item == NULL ? inner->count - 1U : find_child(&writer->context, inner, height, item);
 }
 
 /*
- * The way to where an event belongs, ready to take it; or with none, to the
- * last node of leaves, ready to take one more leaf, which sets `attrs`.
+ * Descend to the leaf where the event belongs, and make the path ready to take it.
+ * Without an event: descend to the last node above leaves, and make the path ready
+ * for another leaf, which sets `attrs`.  Set *spot to the path.  False: no memory,
+ * but the tree means the same as before.
  */
 static bool
-path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
+prepare_path(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
 			 uint64_t attrs, CtSpot *spot)
 {
 	CtRef *at = &timeline->root;
@@ -624,7 +651,7 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 	CT_ASSERT(timeline->root != 0 && timeline->height > 0); /* T6 */
 	CT_ASSERT(timeline->height <= CT_MAX_HEIGHT);
 	if (((CtInner *) ct_ptr(writer->arena, *at))->count == CT_FANOUT &&
-		!root_raise(writer, timeline))
+		!raise_root(writer, timeline))
 		return false;
 	for (spot->depth = 0; spot->depth < timeline->height; spot->depth++)
 	{
@@ -636,17 +663,17 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 		if (!ct_node_prepare(writer, at, inner->count + (item == NULL && height == 1), attrs))
 			return false;
 		inner = ct_ptr(writer->arena, *at);
-		i = way_down(writer, inner, height, item);
+		i = choose_child(writer, inner, height, item);
 		ct_prefetch_block(ct_ptr(writer->arena, ct_node_child(inner)[i]));
-		if (child_is_full(writer, inner, i, height == 1, entry))
+		if (has_full_child(writer, inner, i, height == 1, entry))
 		{
 			if (!ct_node_prepare(writer, at, inner->count + 1U, attrs))
 				return false;
 			inner = ct_ptr(writer->arena, *at);
-			if (height == 1 ? !leaf_split(writer, inner, i)
-							: !inner_split(writer, inner, i, item == NULL))
+			if (height == 1 ? !split_leaf(writer, inner, i)
+							: !split_inner(writer, inner, i, item == NULL))
 				return false;
-			i = way_down(writer, inner, height, item);
+			i = choose_child(writer, inner, height, item);
 		}
 		spot->inner[spot->depth] = inner;
 		spot->index[spot->depth] = i;
@@ -659,17 +686,17 @@ path_prepare(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const C
 /* ---- the tail ---------------------------------------------------------------- */
 
 static inline uint32_t
-row_bytes(uint32_t record_bytes)
+get_row_bytes(uint32_t record_bytes)
 {
 	return (uint32_t) (sizeof(CtRow) + record_bytes + 7) / 8 * 8;
 }
 
 /*
- * What is known about child i, a last one, goes on with the last leaf, which is
- * the last child of `bottom`.
+ * Child i, the last one of its node, has got another leaf, the last child of
+ * `bottom`: extend what is known about the child.
  */
 static void
-child_extend(const CtReadContext *context, CtInner *inner, uint32_t i, const CtInner *bottom)
+extend_child(const CtReadContext *context, CtInner *inner, uint32_t i, const CtInner *bottom)
 {
 	uint32_t leaf = bottom->count - 1U;
 	uint64_t *lo = &ct_node_lo(inner)[i];
@@ -680,7 +707,7 @@ child_extend(const CtReadContext *context, CtInner *inner, uint32_t i, const CtI
 	*hi = ct_node_hi(bottom)[leaf] > *hi ? ct_node_hi(bottom)[leaf] : *hi;
 	inner->frozen |= (bottom->frozen >> leaf & 1) << i;
 	inner->finish |= (bottom->finish >> leaf & 1) << i;
-	inner->absent = with_bit(inner->absent, i, bottom->absent >> leaf & 1);
+	inner->absent = set_bit(inner->absent, i, bottom->absent >> leaf & 1);
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
@@ -699,9 +726,9 @@ child_extend(const CtReadContext *context, CtInner *inner, uint32_t i, const CtI
 	}
 }
 
-/* A leaf behind all others. */
+/* Append a leaf to the tree.  False: no memory. */
 static bool
-leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
+append_leaf(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 {
 	const CtLeaf *l = ct_ptr(writer->arena, leaf);
 	CtSpot spot;
@@ -724,22 +751,25 @@ leaf_append(CtWriter *writer, CtTimeline *timeline, CtRef leaf)
 	}
 	else
 	{
-		if (!path_prepare(writer, timeline, NULL, NULL, l->set, &spot))
+		if (!prepare_path(writer, timeline, NULL, NULL, l->set, &spot))
 			return false;
 	}
 	inner = spot.inner[spot.depth - 1];
 	ct_node_open(&writer->context, inner, inner->count, 1);
 	ct_node_child(inner)[inner->count - 1] = leaf;
-	child_compute(writer, inner, inner->count - 1U, true);
-	children_refresh(&writer->context, inner, inner->count > 1 ? inner->count - 2U : 0);
+	compute_child(writer, inner, inner->count - 1U, true);
+	refresh_columns(&writer->context, inner, inner->count > 1 ? inner->count - 2U : 0);
 	for (int depth = spot.depth - 2; depth >= 0; depth--)
-		child_extend(&writer->context, spot.inner[depth], spot.index[depth], inner);
+		extend_child(&writer->context, spot.inner[depth], spot.index[depth], inner);
 	return true;
 }
 
-/* How many rows of a full tail to close: what fills the leaf's memory. */
+/*
+ * Return how many rows of a full tail to close: as many as fill the memory that
+ * their leaf gets.  *bytes is the size of their records.
+ */
 static uint32_t
-rows_to_close(const CtRun *tail, uint32_t *bytes)
+count_rows_to_close(const CtRun *tail, uint32_t *bytes)
 {
 	uint32_t n = tail->count * CT_CLOSE_EVENTS / CT_TAIL_EVENTS;
 	uint32_t most = tail->count * CT_CLOSE_MOST / CT_TAIL_EVENTS;
@@ -774,7 +804,10 @@ rows_to_close(const CtRun *tail, uint32_t *bytes)
 	return n;
 }
 
-/* What is known about all rows of the tail, anew. */
+/*
+ * Compute tail_layout and tail_finish from the rows, unless all rows are known to
+ * be alike.
+ */
 void
 ct_tail_note(const CtReadContext *context, CtTimeline *timeline)
 {
@@ -794,9 +827,9 @@ ct_tail_note(const CtReadContext *context, CtTimeline *timeline)
 	}
 }
 
-/* The older rows of a tail become the last leaf. */
+/* Move the older rows of a full tail into a new last leaf.  False: no memory. */
 static bool
-tail_close(CtWriter *writer, CtTimeline *timeline)
+close_tail(CtWriter *writer, CtTimeline *timeline)
 {
 	CtRun run;
 	uint32_t bytes;
@@ -805,7 +838,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	bool young = false;
 
 	ct_tail_run(&writer->context, timeline, &run);
-	n = rows_to_close(&run, &bytes);
+	n = count_rows_to_close(&run, &bytes);
 	leaf = ct_leaf_make(writer, n, bytes);
 	for (uint32_t i = timeline->hi == 0 ? n : timeline->tail_frozen; i < n && !young; i++)
 		young = ct_run_label(&run, i) != 0;
@@ -817,7 +850,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 		return false;
 	}
 	ct_leaf_copy(writer, ct_ptr(writer->arena, leaf), &run, 0, n);
-	if (!leaf_append(writer, timeline, leaf))
+	if (!append_leaf(writer, timeline, leaf))
 	{
 		ct_leaf_free(writer, leaf);
 		return false;
@@ -830,7 +863,7 @@ tail_close(CtWriter *writer, CtTimeline *timeline)
 	return true;
 }
 
-/* A tail of so many rows of so many bytes, with what the old one has. */
+/* Move the rows to a tail of another capacity and row size.  False: no memory. */
 bool
 ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32_t stride)
 {
@@ -859,11 +892,11 @@ ct_tail_resize(CtWriter *writer, CtTimeline *timeline, uint32_t capacity, uint32
 	return true;
 }
 
-/* Room for one row more; false: no memory. */
+/* Make room for another row.  False: no memory. */
 static bool
-tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
+prepare_tail(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 {
-	uint32_t stride = row_bytes(record_bytes);
+	uint32_t stride = get_row_bytes(record_bytes);
 	uint32_t capacity = timeline->tail_capacity;
 	uint32_t count = timeline->tail_count;
 
@@ -873,7 +906,7 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	stride = stride > timeline->tail_stride ? stride : timeline->tail_stride;
 	if (count == CT_TAIL_EVENTS || (count > 4 && (count + 1) * stride > CT_TAIL_BYTES))
 	{
-		if (!tail_close(writer, timeline))
+		if (!close_tail(writer, timeline))
 			return false;
 		count = timeline->tail_count;
 	}
@@ -885,9 +918,9 @@ tail_prepare(CtWriter *writer, CtTimeline *timeline, uint32_t record_bytes)
 	return ct_tail_resize(writer, timeline, capacity, stride);
 }
 
-/* Put a row before row i, for which there is room. */
+/* Insert a row before row i.  There must be room for it. */
 static void
-tail_insert(const CtReadContext *context, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
+insert_row(const CtReadContext *context, CtTimeline *timeline, uint32_t i, const CtEntry *entry)
 {
 	CtRow *row = ct_tail_row(context->arena, timeline, i);
 	CtLayout scratch;
@@ -915,7 +948,7 @@ tail_insert(const CtReadContext *context, CtTimeline *timeline, uint32_t i, cons
 
 /* ---- inserting --------------------------------------------------------------- */
 
-/* The store and the timeline hear of a young event that has entered. */
+/* Count a young event that has entered, in the store and in the timeline. */
 void
 ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 {
@@ -928,56 +961,59 @@ ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 	if (!timeline->in_young)
 		ct_young_push(writer, timeline);
 	if (top < store->horizon)
-		store->round = store->nyoung_timelines; /* there is something to settle */
+		store->round = store->nyoung_timelines; /* it can be frozen at once */
 }
 
-/* Where a closed event belongs is made ready, and it is put there. */
+/*
+ * Insert an event into the tree.  CT_DUPLICATE: its duplicate has entered, and
+ * `replace` is false.
+ */
 static CtStatus
-insert_closed(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
-			  bool replace, CtSpot *spot)
+insert_into_tree(CtWriter *writer, CtTimeline *timeline, const CtItem *item, const CtEntry *entry,
+				 bool replace, CtSpot *spot)
 {
 	uint64_t attrs = item->layout->kind == CT_FINISH ? 0 : item->layout->touched;
 	CtLeaf *leaf;
 	CtRun run;
 
 	CT_ASSERT(timeline->root != 0);
-	if (!path_prepare(writer, timeline, item, entry, attrs, spot))
+	if (!prepare_path(writer, timeline, item, entry, attrs, spot))
 		return CT_NO_MEMORY;
 	leaf = ct_ptr(writer->arena, *spot->leaf);
 	ct_leaf_run(&writer->context, leaf, &run);
-	spot->position = run_find(&run, item);
+	spot->position = find_in_run(&run, item);
 	if (is_duplicate(&run, spot->position, item) && !replace)
 		return CT_DUPLICATE;
 	ct_leaf_insert(writer, leaf, spot->position, entry);
-	spot_note(writer, spot, item, entry->top);
-	spot_climb(&writer->context, spot, item, true);
+	note_inserted(writer, spot, item, entry->top);
+	store_event(&writer->context, spot, item, true);
 	return CT_OK;
 }
 
 static CtStatus
-insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSpot *spot)
+insert_event(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSpot *spot)
 {
 	CtLayout scratch;
 	CtItem item = {entry.time, ct_layout_of(&writer->context, entry.layout, entry.record, &scratch),
 				   entry.record};
 	CtStatus status;
 
-	if (in_tail(&writer->context, timeline, &item))
+	if (belongs_in_tail(&writer->context, timeline, &item))
 	{
 		CtRun run;
 
-		if (!tail_prepare(writer, timeline, entry.bytes))
+		if (!prepare_tail(writer, timeline, entry.bytes))
 			return CT_NO_MEMORY;
-		if (in_tail(&writer->context, timeline, &item)) /* it may just have been closed */
+		if (belongs_in_tail(&writer->context, timeline, &item)) /* it may be closed now */
 		{
 			ct_tail_run(&writer->context, timeline, &run);
 			spot->depth = 0;
-			spot->position = run_find(&run, &item);
+			spot->position = find_in_run(&run, &item);
 			if (is_duplicate(&run, spot->position, &item) && !replace)
 				return CT_DUPLICATE;
 			if (!entry.waited)
 				entry.late = spot->position < timeline->tail_count;
-			tail_insert(&writer->context, timeline, spot->position, &entry);
+			insert_row(&writer->context, timeline, spot->position, &entry);
 			ct_entered(writer, timeline, entry.top);
 			return CT_OK;
 		}
@@ -985,15 +1021,15 @@ insert(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace, CtSp
 	if (!entry.waited)
 		entry.late =
 			timeline->tail_count > 0 || ct_timeline_has_later(&writer->context, timeline, &item);
-	status = insert_closed(writer, timeline, &item, &entry, replace, spot);
+	status = insert_into_tree(writer, timeline, &item, &entry, replace, spot);
 	if (status == CT_OK)
 		ct_entered(writer, timeline, entry.top);
 	return status;
 }
 
 /*
- * An event enters; what its record owns is the timeline's from then on.
- * CT_DUPLICATE: its duplicate has entered, and it has not.
+ * Enter an event; the timeline takes over its out-of-line values.  CT_DUPLICATE:
+ * its duplicate has entered, and nothing was inserted.
  */
 CtStatus
 ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
@@ -1004,49 +1040,52 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	CT_ASSERT(entry->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
 	if (ct_tail_append(writer, timeline, entry))
 		return CT_OK;
-	return insert(writer, timeline, *entry, false, &spot);
+	return insert_event(writer, timeline, *entry, false, &spot);
 }
 
-/* An event enters in the place of its duplicate, which is freed. */
+/* Enter an event in place of its duplicate, which is freed. */
 CtStatus
 ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 {
 	CtSpot spot;
-	CtStatus status = insert(writer, timeline, *entry, true, &spot);
+	CtStatus status = insert_event(writer, timeline, *entry, true, &spot);
 
 	CT_ASSERT(ct_is_changing(timeline));
 	if (status == CT_OK)
-		ct_timeline_remove(writer, timeline, &spot); /* what is before the spot */
+		ct_timeline_remove(writer, timeline, &spot); /* the duplicate */
 	return status;
 }
 
 /* ---- removing ---------------------------------------------------------------- */
 
-/* What is known of the children on the way, but for their compositions. */
+/* Compute times, ids and bits on the path again, but not the compositions. */
 static void
-spot_facts(const CtWriter *writer, const CtSpot *spot)
+note_path(const CtWriter *writer, const CtSpot *spot)
 {
 	int depth = spot->depth - 1;
 
-	leaf_facts(writer, spot->inner[depth], spot->index[depth], ct_ptr(writer->arena, *spot->leaf));
+	note_leaf(writer, spot->inner[depth], spot->index[depth], ct_ptr(writer->arena, *spot->leaf));
 	while (depth-- > 0)
-		inner_facts(spot->inner[depth], spot->index[depth], spot->inner[depth + 1]);
+		note_inner(spot->inner[depth], spot->index[depth], spot->inner[depth + 1]);
 }
 
-/* What the nodes above a spot know, from `depth` up, is computed again. */
+/*
+ * Compute all that the nodes on the path know about their children again, from
+ * `depth` up.
+ */
 static void
-spot_compute(const CtWriter *writer, const CtSpot *spot, int depth)
+compute_path(const CtWriter *writer, const CtSpot *spot, int depth)
 {
 	for (; depth >= 0; depth--)
 	{
-		child_compute(writer, spot->inner[depth], spot->index[depth], depth == spot->depth - 1);
-		children_refresh(&writer->context, spot->inner[depth], spot->index[depth]);
+		compute_child(writer, spot->inner[depth], spot->index[depth], depth == spot->depth - 1);
+		refresh_columns(&writer->context, spot->inner[depth], spot->index[depth]);
 	}
 }
 
-/* A root with one child that is a node is not needed. */
+/* Remove roots whose only child is an inner node. */
 static void
-root_lower(CtWriter *writer, CtTimeline *timeline)
+lower_root(CtWriter *writer, CtTimeline *timeline)
 {
 	while (timeline->height > 1)
 	{
@@ -1061,7 +1100,7 @@ root_lower(CtWriter *writer, CtTimeline *timeline)
 	}
 }
 
-/* The last event of the spot's leaf is gone: the leaf goes, and empty nodes. */
+/* Free the spot's leaf, which is empty, and the nodes that become empty. */
 void
 ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 {
@@ -1084,18 +1123,18 @@ ct_leaf_vanish(CtWriter *writer, CtTimeline *timeline, const CtSpot *spot)
 		}
 		ct_node_close(&writer->context, spot->inner[depth], spot->index[depth], 1);
 	}
-	children_refresh(&writer->context, spot->inner[depth],
-					 spot->index[depth] > 0 ? spot->index[depth] - 1 : 0);
-	spot_compute(writer, spot, depth - 1);
-	root_lower(writer, timeline);
+	refresh_columns(&writer->context, spot->inner[depth],
+					spot->index[depth] > 0 ? spot->index[depth] - 1 : 0);
+	compute_path(writer, spot, depth - 1);
+	lower_root(writer, timeline);
 }
 
 /*
- * A leaf of which little is left, and a neighbour, become one; not if there is
- * no memory for it.
+ * Merge the spot's leaf, which is nearly empty, with a neighbour if both fit in
+ * half a leaf.  Without memory the leaf stays as it is.
  */
 static void
-leaf_merge(CtWriter *writer, const CtSpot *spot)
+merge_leaf(CtWriter *writer, const CtSpot *spot)
 {
 	const CtReadContext *context = &writer->context;
 	CtInner *inner = spot->inner[spot->depth - 1];
@@ -1132,8 +1171,8 @@ leaf_merge(CtWriter *writer, const CtSpot *spot)
 	}
 	ct_node_child(inner)[i] = ref;
 	ct_node_close(context, inner, i + 1, 1);
-	child_compute(writer, inner, i, true);
-	children_refresh(context, inner, i);
+	compute_child(writer, inner, i, true);
+	refresh_columns(context, inner, i);
 }
 
 void
@@ -1160,7 +1199,7 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 		ct_tail_free(writer, timeline);
 }
 
-/* Remove the event before the spot, with what its record owns. */
+/* Remove the event before the spot, and free its out-of-line values. */
 void
 ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 {
@@ -1175,7 +1214,7 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 	CT_ASSERT(spot->position > 0 && ct_is_changing(timeline));
 	ct_spot_run(context, timeline, spot, &run);
 	item = ct_run_item(&run, i, &scratch);
-	/* A copy: what it did must be known when it is gone. */
+	/* Copy it: its effect must be known after it is gone. */
 	CT_ASSERT(i < run.count && item.layout->bytes <= CT_MAX_RECORD_BYTES);
 	memcpy(&layout, item.layout, ct_layout_bytes(item.layout));
 	memcpy(record, item.record, item.layout->bytes);
@@ -1195,10 +1234,10 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 			ct_leaf_vanish(writer, timeline, spot);
 		else
 		{
-			spot_facts(writer, spot);
-			spot_climb(context, spot, &item, false);
+			note_path(writer, spot);
+			store_event(context, spot, &item, false);
 			if (((CtLeaf *) ct_ptr(writer->arena, *spot->leaf))->count <= CT_LEAF_EVENTS / 4)
-				leaf_merge(writer, spot);
+				merge_leaf(writer, spot);
 		}
 	}
 	ct_record_free(writer, &layout, record);
@@ -1206,9 +1245,9 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 
 /* ---- freezing ---------------------------------------------------------------- */
 
-/* Labels below the horizon are dropped; how many. */
+/* Remove the labels below the horizon.  Return their number. */
 static uint32_t
-leaf_freeze(CtWriter *writer, CtLeaf *leaf, uint64_t horizon)
+freeze_leaf(CtWriter *writer, CtLeaf *leaf, uint64_t horizon)
 {
 	uint32_t *label;
 	uint32_t frozen = 0;
@@ -1221,7 +1260,7 @@ leaf_freeze(CtWriter *writer, CtLeaf *leaf, uint64_t horizon)
 	{
 		if (label[i] == 0)
 			continue;
-		if (widen_label(writer, label[i]) < horizon)
+		if (get_full_xid(writer, label[i]) < horizon)
 		{
 			label[i] = 0;
 			frozen++;
@@ -1238,7 +1277,7 @@ leaf_freeze(CtWriter *writer, CtLeaf *leaf, uint64_t horizon)
 }
 
 static uint32_t
-node_freeze(CtWriter *writer, CtRef ref, int height, uint64_t horizon)
+freeze_node(CtWriter *writer, CtRef ref, int height, uint64_t horizon)
 {
 	CtInner *inner = ct_ptr(writer->arena, ref);
 	uint32_t frozen = 0;
@@ -1251,29 +1290,29 @@ node_freeze(CtWriter *writer, CtRef ref, int height, uint64_t horizon)
 			continue;
 		if (height == 1)
 		{
-			frozen += leaf_freeze(writer, ct_ptr(writer->arena, child), horizon);
-			leaf_facts(writer, inner, i, ct_ptr(writer->arena, child));
+			frozen += freeze_leaf(writer, ct_ptr(writer->arena, child), horizon);
+			note_leaf(writer, inner, i, ct_ptr(writer->arena, child));
 		}
 		else
 		{
-			frozen += node_freeze(writer, child, height - 1, horizon);
-			inner_facts(inner, i, ct_ptr(writer->arena, child));
+			frozen += freeze_node(writer, child, height - 1, horizon);
+			note_inner(inner, i, ct_ptr(writer->arena, child));
 		}
 	}
 	return frozen;
 }
 
 static uint32_t
-tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
+freeze_tail(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 {
 	uint32_t frozen = 0;
 
-	uint32_t first = timeline->tail_count; /* that stays young */
+	uint32_t first = timeline->tail_count; /* the first row that stays young */
 
 	for (uint32_t i = timeline->tail_frozen; i < timeline->tail_count; i++)
 	{
 		CtRow *row = ct_tail_row(writer->arena, timeline, i);
-		uint64_t top = widen_label(writer, row->label);
+		uint64_t top = get_full_xid(writer, row->label);
 
 		if (row->label == 0)
 			continue;
@@ -1292,7 +1331,7 @@ tail_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 	return frozen;
 }
 
-/* Events whose ids are below the horizon lose them; how many did. */
+/* Freeze the events whose ids are below the horizon.  Return their number. */
 uint32_t
 ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 {
@@ -1305,17 +1344,17 @@ ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon)
 	timeline->hi = 0;
 	if (timeline->root != 0)
 	{
-		frozen = node_freeze(writer, timeline->root, timeline->height, horizon);
-		node_range(ct_ptr(writer->arena, timeline->root), &timeline->lo, &timeline->hi);
+		frozen = freeze_node(writer, timeline->root, timeline->height, horizon);
+		get_xid_range(ct_ptr(writer->arena, timeline->root), &timeline->lo, &timeline->hi);
 	}
-	frozen += tail_freeze(writer, timeline, horizon);
+	frozen += freeze_tail(writer, timeline, horizon);
 	return frozen;
 }
 
 /* ---- freeing ----------------------------------------------------------------- */
 
 static void
-run_free(CtWriter *writer, const CtRun *run)
+free_run(CtWriter *writer, const CtRun *run)
 {
 	CtLayout scratch;
 
@@ -1327,9 +1366,9 @@ run_free(CtWriter *writer, const CtRun *run)
 	}
 }
 
-/* The last leaf goes, and the nodes that only held it; how many events it had. */
+/* Free the last leaf, and the nodes that become empty.  Return the number of its events. */
 static uint32_t
-last_leaf_free(CtWriter *writer, CtTimeline *timeline)
+free_last_leaf(CtWriter *writer, CtTimeline *timeline)
 {
 	CtRef *at[CT_MAX_HEIGHT + 1] = {&timeline->root};
 	CtRun run;
@@ -1343,7 +1382,7 @@ last_leaf_free(CtWriter *writer, CtTimeline *timeline)
 		at[depth + 1] = &ct_node_child(inner)[inner->count - 1];
 	}
 	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *at[depth]), &run);
-	run_free(writer, &run);
+	free_run(writer, &run);
 	ct_leaf_free(writer, *at[depth]);
 	while (depth-- > 0)
 	{
@@ -1359,8 +1398,8 @@ last_leaf_free(CtWriter *writer, CtTimeline *timeline)
 }
 
 /*
- * Free entered events, about `limit` of them; how many were.  The timeline is
- * not to be read any more: what its nodes say gets wrong.
+ * Free about `limit` entered events.  Return their number.  The timeline can no
+ * longer be read, as its summaries are wrong from then on.
  */
 int
 ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
@@ -1368,13 +1407,13 @@ ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 	int freed = 0;
 
 	while (timeline->root != 0 && freed < limit)
-		freed += (int) last_leaf_free(writer, timeline);
+		freed += (int) free_last_leaf(writer, timeline);
 	if (timeline->root == 0 && timeline->tail != 0 && freed < limit)
 	{
 		CtRun run;
 
 		ct_tail_run(&writer->context, timeline, &run);
-		run_free(writer, &run);
+		free_run(writer, &run);
 		freed += (int) run.count;
 		ct_tail_free(writer, timeline);
 	}
