@@ -1,40 +1,39 @@
 /*
  * arena.c
- *	  Memory: one fixed region, shared out in pages to arenas.
+ *	  Memory: one fixed region, whose pages are distributed to arenas.
  *
- * An arena takes 64 KiB pages from the region and cuts each into objects of
- * one size class; larger allocations take a run of contiguous pages.  A page
- * whose objects are all free goes back to the region at once, so the region's
- * use is what its arenas really hold.
+ * An arena takes 64 KiB pages from the region, and divides each into objects of
+ * one size class.  Larger allocations take a run of contiguous pages.  A page
+ * whose objects are all free is returned to the region at once.
  *
- * Called by everything in the engine that keeps something.
+ * Called by all files of the engine that allocate memory.
  *
- * Concurrency: an arena has one writer at a time (its partition's lock).
- * Arenas share the region without a lock: a page belongs to who sets its
- * owner word by compare-and-swap, and `used` is raised before the search, so
- * it never promises pages that are not there.
+ * Concurrency: an arena has one writer at a time, which holds its partition's
+ * lock.  Arenas share the region without a lock.  An arena owns a page once it
+ * has set the page's owner word by compare-and-swap.  `used` is raised before
+ * the search for pages, so it never allows more pages than there are.
  *
  * Invariants:
- *	 A1  An owner word is 0 or 1 + the number of an arena of the region, and
- *		 an arena counts exactly the pages whose words name it.
- *	 A2  A page with room is in its class's list, once; no other page is.
+ *	 A1  An owner word is 0, or 1 + the number of an arena of the region.  An
+ *		 arena counts exactly the pages whose words name it.
+ *	 A2  A page with room is once in the list of its class; no other page is.
  *	 A3  A page has at least one object in use.
  *	 A4  The freed objects of a page form a list without a cycle, aligned to
  *		 the class, below `fresh`; used + freed = fresh <= capacity.
- *	 A5  A run's first page says its length, the others that they are the rest,
- *		 and all of them are the same arena's.
+ *	 A5  The first page of a run has its length, the others are marked as the
+ *		 rest, and all belong to the same arena.
  *	 A6  `used` is the number of owned pages (when no arena is changing).
  *
- * Not here: who is charged for what is allocated (store.c).
+ * Not here: on which account memory is allocated (writer.c).
  */
 #include "engine/arena.h"
 
 #include <string.h>
 
 /*
- * CT_POISON makes the use of freed memory visible to tests: it is overwritten,
- * and under AddressSanitizer forbidden.  Never in shared memory, where another
- * process may take what this one has freed.
+ * CT_POISON makes the use of freed memory visible to tests: ct_free() overwrites
+ * it, and AddressSanitizer reports accesses.  Do not define it for shared memory,
+ * where another process may allocate what this process has freed.
  */
 #if defined(CT_POISON) && defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -53,7 +52,7 @@
 #define UNPOISON(at, bytes) ((void) (at), (void) (bytes))
 #endif
 
-/* Above 2 KiB a class is what divides a page with little rest. */
+/* The size classes.  Above 2 KiB they divide a page with little waste. */
 static const uint16_t class_bytes[] = {16, 32, 48, 64, 80, 96, 112, 128, 144,
 									   160, 176, 192, 208, 224, 240, 256, 288, 320,
 									   352, 400, 448, 512, 576, 640, 720, 800, 896,
@@ -83,7 +82,7 @@ ct_class_bytes(uint32_t class)
 }
 
 static uint32_t
-class_of(size_t bytes)
+choose_class(size_t bytes)
 {
 	uint32_t low = SMALL_CLASSES;
 	uint32_t high = NCLASSES - 1;
@@ -104,13 +103,13 @@ class_of(size_t bytes)
 }
 
 static inline CtRegion *
-region_of(const CtArena *arena)
+get_region(const CtArena *arena)
 {
 	return (CtRegion *) arena->base;
 }
 
 static inline uint32_t
-capacity_of(uint32_t class)
+get_capacity(uint32_t class)
 {
 	return CT_PAGE_BYTES / class_bytes[class];
 }
@@ -119,16 +118,17 @@ size_t
 ct_alloc_size(size_t bytes)
 {
 	if (bytes <= LARGEST_CLASS)
-		return class_bytes[class_of(bytes)];
+		return class_bytes[choose_class(bytes)];
 	return (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES * CT_PAGE_BYTES;
 }
 
 /*
- * Pages that plain inserts leave: a 64th, but several for each arena, since what
- * enters takes blocks of several classes before it gives back its own.
+ * Return how many pages plain inserts must leave: 1/64, but several for each arena,
+ * since entering an event allocates blocks of several classes before it frees
+ * others.
  */
 static uint32_t
-reserve_of(size_t pages, uint32_t arenas)
+compute_reserve(size_t pages, uint32_t arenas)
 {
 	size_t several = (size_t) arenas * RESERVE_PER_ARENA;
 	size_t reserve = several < pages / 8 ? several : pages / 8;
@@ -142,7 +142,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 {
 	CtRegion *region = base;
 	const size_t per_page = CT_PAGE_BYTES + sizeof(CtPage) + sizeof(uint32_t);
-	const size_t limit = (size_t) UINT32_MAX * CT_GRANULE; /* all of them are below one */
+	const size_t limit = (size_t) UINT32_MAX * CT_GRANULE; /* offsets in granules have 32 bits */
 	size_t pages;
 	size_t first_page;
 
@@ -151,7 +151,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 		bytes < sizeof(CtRegion) + per_page)
 		return CT_LIMIT;
 
-	/* Pages start at a multiple of their size; the head may need one more. */
+	/* Pages start at a multiple of their size, so the head may need one more. */
 	for (pages = (bytes - sizeof(CtRegion)) / per_page;; pages--)
 	{
 		size_t head = sizeof(CtRegion) + pages * (per_page - CT_PAGE_BYTES);
@@ -167,7 +167,7 @@ ct_region_format(void *base, size_t bytes, uint32_t arenas)
 	region->magic = CT_REGION_MAGIC;
 	region->arenas = arenas;
 	region->pages = (uint32_t) pages;
-	region->reserve = reserve_of(pages, arenas);
+	region->reserve = compute_reserve(pages, arenas);
 	region->first_page = first_page;
 	region->limit = (CtRef) ((first_page + pages * CT_PAGE_BYTES) / CT_GRANULE);
 	CT_ASSERT(region->reserve < region->pages || region->pages == 1);
@@ -233,14 +233,17 @@ ct_region_plain(const void *base)
 	return (size_t) (region->pages - region->reserve) * CT_PAGE_BYTES;
 }
 
-/* Own `count` pages from `from` on; how many were free, all or nothing. */
+/*
+ * Become the owner of `count` pages from `from` on, if all are free.  Return
+ * `count`, or the number of free pages before the first that is not.
+ */
 static uint32_t
 claim_run(CtArena *arena, uint32_t from, uint32_t count)
 {
-	_Atomic uint32_t *owner = ct_region_owners(region_of(arena));
+	_Atomic uint32_t *owner = ct_region_owners(get_region(arena));
 	uint32_t got;
 
-	CT_ASSERT(count > 0 && from + count <= region_of(arena)->pages);
+	CT_ASSERT(count > 0 && from + count <= get_region(arena)->pages);
 	for (got = 0; got < count; got++)
 	{
 		uint32_t expected = 0;
@@ -257,14 +260,14 @@ claim_run(CtArena *arena, uint32_t from, uint32_t count)
 }
 
 /*
- * Take `count` contiguous pages; the first one's number + 1, or 0.  Two rounds
- * at most: another arena may free a page behind our back, that is no reason
- * to search for ever.
+ * Take `count` contiguous pages.  Return the number of the first + 1. 0: there are
+ * none.  Search at most twice round the region, as other arenas take and free pages
+ * meanwhile.
  */
 static uint32_t
-pages_take(CtArena *arena, uint32_t count, bool upkeep)
+take_pages(CtArena *arena, uint32_t count, bool upkeep)
 {
-	CtRegion *region = region_of(arena);
+	CtRegion *region = get_region(arena);
 	CtArenaHead *head = &region->arena[arena->index];
 	uint32_t plain = region->pages - region->reserve;
 	uint32_t limit = upkeep ? region->pages : plain - (arena->keep < plain ? arena->keep : plain);
@@ -304,9 +307,9 @@ pages_take(CtArena *arena, uint32_t count, bool upkeep)
 }
 
 static void
-pages_give(CtArena *arena, uint32_t first, uint32_t count)
+return_pages(CtArena *arena, uint32_t first, uint32_t count)
 {
-	CtRegion *region = region_of(arena);
+	CtRegion *region = get_region(arena);
 	_Atomic uint32_t *owner = ct_region_owners(region);
 
 	CT_ASSERT(count > 0 && first + count <= region->pages);
@@ -322,7 +325,7 @@ pages_give(CtArena *arena, uint32_t first, uint32_t count)
 	atomic_fetch_sub(&region->used, count);
 }
 
-/* (Others look at it now and then, without a lock.) */
+/* Add to the bytes that are allocated.  Other processes read them without a lock. */
 static inline void
 count_allocated(CtArenaHead *head, uint64_t bytes)
 {
@@ -330,7 +333,7 @@ count_allocated(CtArenaHead *head, uint64_t bytes)
 }
 
 static void
-page_link(CtRegion *region, CtArenaHead *head, uint32_t page)
+list_page(CtRegion *region, CtArenaHead *head, uint32_t page)
 {
 	CtPage *p = ct_region_page(region, page);
 	uint32_t *first = &head->first[p->class];
@@ -344,7 +347,7 @@ page_link(CtRegion *region, CtArenaHead *head, uint32_t page)
 }
 
 static void
-page_unlink(CtRegion *region, CtArenaHead *head, uint32_t page)
+unlist_page(CtRegion *region, CtArenaHead *head, uint32_t page)
 {
 	CtPage *p = ct_region_page(region, page);
 
@@ -358,16 +361,16 @@ page_unlink(CtRegion *region, CtArenaHead *head, uint32_t page)
 }
 
 static CtRef
-run_alloc(CtArena *arena, size_t bytes, bool upkeep)
+alloc_run(CtArena *arena, size_t bytes, bool upkeep)
 {
-	CtRegion *region = region_of(arena);
+	CtRegion *region = get_region(arena);
 	size_t count = (bytes + CT_PAGE_BYTES - 1) / CT_PAGE_BYTES;
 	uint32_t page;
 
 	CT_ASSERT(bytes > LARGEST_CLASS);
 	if (count > region->pages)
 		return 0;
-	page = pages_take(arena, (uint32_t) count, upkeep);
+	page = take_pages(arena, (uint32_t) count, upkeep);
 	if (page-- == 0)
 		return 0;
 	count_allocated(&region->arena[arena->index], count * CT_PAGE_BYTES);
@@ -394,7 +397,7 @@ ct_free_link(const char *page_bytes, uint16_t granule)
 CtRef
 ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 {
-	CtRegion *region = region_of(arena);
+	CtRegion *region = get_region(arena);
 	CtArenaHead *head = &region->arena[arena->index];
 	uint32_t class;
 	uint32_t page;
@@ -402,16 +405,16 @@ ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	uint32_t granule;
 
 	if (bytes > LARGEST_CLASS)
-		return run_alloc(arena, bytes, upkeep);
+		return alloc_run(arena, bytes, upkeep);
 
-	class = class_of(bytes);
+	class = choose_class(bytes);
 	if (head->first[class] == 0)
 	{
-		page = pages_take(arena, 1, upkeep);
+		page = take_pages(arena, 1, upkeep);
 		if (page-- == 0)
 			return 0;
 		*ct_region_page(region, page) = (CtPage){.class = (uint16_t) class, .free = CT_NO_OBJECT};
-		page_link(region, head, page);
+		list_page(region, head, page);
 	}
 	page = head->first[class] - 1;
 	p = ct_region_page(region, page);
@@ -423,10 +426,10 @@ ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 	else
 		granule = p->fresh++ * (class_bytes[class] / CT_GRANULE);
 	p->used++;
-	CT_ASSERT(p->used <= capacity_of(class) && p->used <= p->fresh);
+	CT_ASSERT(p->used <= get_capacity(class) && p->used <= p->fresh);
 	count_allocated(head, class_bytes[class]);
-	if (p->used == capacity_of(class))
-		page_unlink(region, head, page); /* A2 */
+	if (p->used == get_capacity(class))
+		unlist_page(region, head, page); /* A2 */
 	UNPOISON(ct_region_page_bytes(region, page) + granule * CT_GRANULE, class_bytes[class]);
 	return (CtRef) ((region->first_page + (size_t) page * CT_PAGE_BYTES) / CT_GRANULE + granule);
 }
@@ -434,7 +437,7 @@ ct_alloc(CtArena *arena, size_t bytes, bool upkeep)
 void
 ct_free(CtArena *arena, CtRef ref, size_t bytes)
 {
-	CtRegion *region = region_of(arena);
+	CtRegion *region = get_region(arena);
 	CtArenaHead *head = &region->arena[arena->index];
 	size_t offset = (size_t) ref * CT_GRANULE - region->first_page;
 	uint32_t page = (uint32_t) (offset / CT_PAGE_BYTES);
@@ -446,10 +449,10 @@ ct_free(CtArena *arena, CtRef ref, size_t bytes)
 	{
 		CT_ASSERT(p->class == CT_CLASS_RUN && granule == 0); /* A5 */
 		count_allocated(head, -((uint64_t) p->next * CT_PAGE_BYTES));
-		pages_give(arena, page, p->next);
+		return_pages(arena, page, p->next);
 		return;
 	}
-	CT_ASSERT(p->class == class_of(bytes) && p->used > 0);
+	CT_ASSERT(p->class == choose_class(bytes) && p->used > 0);
 	CT_ASSERT(granule % (class_bytes[p->class] / CT_GRANULE) == 0);
 	CT_ASSERT(head->bytes >= class_bytes[p->class]);
 #ifdef CT_POISON
@@ -459,11 +462,11 @@ ct_free(CtArena *arena, CtRef ref, size_t bytes)
 	POISON(ct_ptr(arena, ref), class_bytes[p->class]);
 	p->free = granule;
 	count_allocated(head, -(uint64_t) class_bytes[p->class]);
-	if (p->used-- == capacity_of(p->class))
-		page_link(region, head, page);
+	if (p->used-- == get_capacity(p->class))
+		list_page(region, head, page);
 	if (p->used == 0)
 	{
-		page_unlink(region, head, page); /* A3 */
-		pages_give(arena, page, 1);
+		unlist_page(region, head, page); /* A3 */
+		return_pages(arena, page, 1);
 	}
 }

@@ -1,23 +1,24 @@
 /*
  * between.c
- *	  What columns show between events: interpolated ones, and those that move.
+ *	  Attributes that change between events: interpolated ones, and those that move.
  *
- *	  linear	 ·──·		a fold gives the last value set, and when it was;
- *				╱			what is shown lies on the line to the next visible
- *			  ·╱			event in order that sets it, if there is one and it
- *							is not a finish or a NULL: then the value is held
- *	  moving				a fold gives position and rate (motion.c)
+ *	  linear   ·──·      A fold gives the value set last, and when that was.
+ *				  ╱      The value that is shown is on the line to the next
+ *				·╱       visible event that sets the attribute.  If there is
+ *						 none, or if it is a finish or sets NULL, the value is
+ *						 held.
+ *	  moving             A fold gives position and rate (motion.c).
  *
- * What is shown cannot be folded on, so what was folded is kept beside it, in
+ * A fold cannot continue from shown values, so the folded ones are kept in
  * CtState.folded, for ct_timeline_step().
  *
- * The next event is found by a walk (walk.h) through the columns' masks: O(log n),
- * but for events that set the attribute and are not seen.
+ * A walk (walk.h) finds the next event by the columns' masks, in O(log n) plus
+ * the number of events that set the attribute and are not visible.
  *
  * Called by fold.c for states, by effect.c for what an event changes.
  *
- * Concurrency: as fold.c.  What was folded may be torn: all that is certain of
- * it is what is looked at here.
+ * Concurrency: as for fold.c.  Folded values may be torn; nothing is assumed
+ * about them that is not checked here.
  *
  * Not here: the fold itself, and effects on other columns (effect.c).
  */
@@ -26,16 +27,19 @@
 #include "engine/base.h"
 #include "engine/effect.h"
 
-/* (While a store is widened, masks may say more than the description.) */
+/*
+ * Limit a mask to the attributes of the schema.  While a store is being widened,
+ * masks may have more.
+ */
 static inline uint64_t
-attrs_of(const CtReadContext *context, uint64_t mask)
+limit_attrs(const CtReadContext *context, uint64_t mask)
 {
 	uint32_t nattrs = context->schema->nattrs;
 
 	return nattrs < 64 ? mask & ((UINT64_C(1) << nattrs) - 1) : mask;
 }
 
-/* ---- the next event that touches --------------------------------------------- */
+/* ---- the next event that touches an attribute -------------------------------- */
 
 /* True if a recent duplicate replaces an entered event. */
 static bool
@@ -67,9 +71,12 @@ touches(const CtItem *item, int attr)
 	return item->layout->kind == CT_FINISH || ct_layout_sets(item->layout, attr);
 }
 
-/* The first entered event behind `time`, not behind `until`, that is seen and touches. */
+/*
+ * Set *item to the first visible entered event after `time`, up to `until`, that
+ * touches the attribute.  False: there is none.
+ */
 static bool
-entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, CtItem *item,
+find_entered_touch(const CtSight *sight, int attr, int64_t time, int64_t until, CtItem *item,
 				   CtLayout *scratch)
 {
 	CtWalk walk;
@@ -93,9 +100,12 @@ entered_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, 
 	return false;
 }
 
-/* The same of recent events, if one comes before what was found. */
+/*
+ * Set *item to the first such recent event, if it comes before *item (`found`).
+ * False: it does not.
+ */
 static bool
-recent_next_touch(const CtSight *sight, int attr, int64_t time, int64_t until, bool found,
+find_recent_touch(const CtSight *sight, int attr, int64_t time, int64_t until, bool found,
 				  CtItem *item, CtLayout *scratch)
 {
 	const CtRuns *runs = sight->runs;
@@ -130,14 +140,14 @@ gives_value(const CtItem *item, int attr)
 }
 
 static inline CtWide
-value_given(const CtReadContext *context, const CtItem *item, int attr)
+get_given_value(const CtReadContext *context, const CtItem *item, int attr)
 {
 	return ct_cell_number(&context->schema->attr[attr],
 						  item->record + ct_layout_offset(item->layout, attr));
 }
 
 static void
-linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
+show_linear(const CtSight *sight, int attr, int64_t time, CtValue *value)
 {
 	int64_t until = sight->snapshot == NULL ? INT64_MAX : sight->snapshot->until;
 	CtLayout scratch;
@@ -148,17 +158,17 @@ linear_show(const CtSight *sight, int attr, int64_t time, CtValue *value)
 	if (value->kind != CT_VALUE_NUMBER || !value->was_set || value->time >= time ||
 		time == INT64_MAX)
 		return;
-	found = entered_next_touch(sight, attr, time, until, &next, &scratch);
-	found |= recent_next_touch(sight, attr, time, until, found, &next, &other);
+	found = find_entered_touch(sight, attr, time, until, &next, &scratch);
+	found |= find_recent_touch(sight, attr, time, until, found, &next, &other);
 	if (found && next.time > time && gives_value(&next, attr))
-		value->number = ct_wide_between(value->number, value_given(sight->context, &next, attr),
+		value->number = ct_wide_between(value->number, get_given_value(sight->context, &next, attr),
 										(uint64_t) time - (uint64_t) value->time,
 										(uint64_t) next.time - (uint64_t) value->time);
 }
 
-/* The instant of the last event that is seen. */
+/* Return the instant of the last visible event. */
 static int64_t
-latest(const CtSight *sight)
+find_latest(const CtSight *sight)
 {
 	const CtTimeline *timeline = sight->timeline;
 	const CtBase *base = ct_ptr(sight->context->arena, timeline->base);
@@ -170,15 +180,16 @@ latest(const CtSight *sight)
 }
 
 /*
- * The state at the instant is folded: show it there.  After everything known,
- * at INT64_MAX, what moves is where the last event found it.
+ * Replace folded values by those that are shown at the instant.  INT64_MAX is after
+ * everything known: an attribute that moves is then shown at the instant of the
+ * last event.
  */
 void
 ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 {
 	const CtSchema *schema = sight->context->schema;
-	uint64_t linear = attrs_of(sight->context, sight->context->linear);
-	uint64_t moving = attrs_of(sight->context, sight->context->moving);
+	uint64_t linear = limit_attrs(sight->context, sight->context->linear);
+	uint64_t moving = limit_attrs(sight->context, sight->context->moving);
 
 	for (uint64_t rest = linear | moving; rest != 0; rest &= rest - 1)
 	{
@@ -192,10 +203,10 @@ ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 	{
 		int i = __builtin_ctzll(rest);
 
-		linear_show(sight, i, time, &state->value[i]);
+		show_linear(sight, i, time, &state->value[i]);
 	}
 	if (moving != 0 && time == INT64_MAX)
-		time = latest(sight);
+		time = find_latest(sight);
 	for (uint64_t rest = moving; rest != 0; rest &= rest - 1)
 	{
 		int i = __builtin_ctzll(rest);
@@ -204,7 +215,7 @@ ct_state_show_between(const CtSight *sight, int64_t time, CtState *state)
 	}
 }
 
-/* A state that was shown is to be folded on. */
+/* Restore the folded values of a shown state, so that a fold can continue. */
 void
 ct_state_resume(const CtReadContext *context, CtState *state)
 {
@@ -221,13 +232,13 @@ ct_state_resume(const CtReadContext *context, CtState *state)
 /* ---- effects ----------------------------------------------------------------- */
 
 static inline void
-effect_add(CtEffect *effect, int64_t from, int64_t to)
+extend_effect(CtEffect *effect, int64_t from, int64_t to)
 {
 	effect->from = from < effect->from ? from : effect->from;
 	effect->to = to > effect->to ? to : effect->to;
 }
 
-/* Where a line that begins somewhere goes; nowhere: the value is held. */
+/* The end of a line.  `goes` false: there is none, and the value is held. */
 typedef struct CtLine
 {
 	bool goes;
@@ -236,38 +247,38 @@ typedef struct CtLine
 } CtLine;
 
 static CtLine
-line_to(const CtReadContext *context, const CtItem *item, int attr)
+get_line(const CtReadContext *context, const CtItem *item, int attr)
 {
 	if (item == NULL || !gives_value(item, attr))
 		return (CtLine){.goes = false};
-	return (CtLine){true, item->time, value_given(context, item, attr)};
+	return (CtLine){true, item->time, get_given_value(context, item, attr)};
 }
 
-/* How far it rises in so many instants, times those of another line. */
+/* Return the rise of a line, multiplied by the span [since, until) of another one. */
 static inline CtWide
-rise(CtWide from, CtWide to, int64_t since, int64_t until)
+scale_rise(CtWide from, CtWide to, int64_t since, int64_t until)
 {
 	uint64_t span = (uint64_t) until - (uint64_t) since;
 
 	return ct_wide_times(wide_subtract(to, from), (CtWide){{span, 0, 0}});
 }
 
-/* Do two lines from one place go the same way? */
+/* True if two lines from one point have the same slope. */
 static bool
-same_way(const CtValue *from, const CtLine *a, const CtLine *b)
+same_slopes(const CtValue *from, const CtLine *a, const CtLine *b)
 {
 	bool a_flat = !a->goes || wide_same(a->number, from->number);
 	bool b_flat = !b->goes || wide_same(b->number, from->number);
 
 	if (a_flat || b_flat)
 		return a_flat && b_flat;
-	return wide_same(rise(from->number, a->number, from->time, b->time),
-					 rise(from->number, b->number, from->time, a->time));
+	return wide_same(scale_rise(from->number, a->number, from->time, b->time),
+					 scale_rise(from->number, b->number, from->time, a->time));
 }
 
-/* Are two lines that end alike the same? */
+/* True if two lines with the same end are the same. */
 static bool
-same_line(const CtValue *a, const CtValue *b, const CtLine *to)
+same_lines(const CtValue *a, const CtValue *b, const CtLine *to)
 {
 	bool a_flat;
 	bool b_flat;
@@ -278,31 +289,34 @@ same_line(const CtValue *a, const CtValue *b, const CtLine *to)
 	b_flat = !to->goes || !b->was_set || wide_same(to->number, b->number);
 	if (a_flat || b_flat)
 		return a_flat && b_flat && wide_same(a->number, b->number);
-	return wide_same(rise(a->number, to->number, b->time, to->time),
-					 rise(b->number, to->number, a->time, to->time));
-}
-
-/* Where the line from before the event goes: to it, or to what is next. */
-static CtLine
-line_before(const CtReadContext *context, const CtItem *item, const CtLine *next, int attr)
-{
-	return item != NULL && touches(item, attr) ? line_to(context, item, attr) : *next;
+	return wide_same(scale_rise(a->number, to->number, b->time, to->time),
+					 scale_rise(b->number, to->number, a->time, to->time));
 }
 
 /*
- * An attribute that is interpolated: the line to the event, which begins where
- * it was last set in this life, and the line from it.
+ * Return the end of the line from before the event: the event, or `next` if it does
+ * not touch.
+ */
+static CtLine
+get_line_before(const CtReadContext *context, const CtItem *item, const CtLine *next, int attr)
+{
+	return item != NULL && touches(item, attr) ? get_line(context, item, attr) : *next;
+}
+
+/*
+ * The effect on an interpolated attribute: on the line to the event, which begins
+ * where the attribute was set last in this life, and on the line from it.
  */
 static void
-linear_effect(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
-			  int attr, CtEffect *effect)
+add_linear(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
+		   int attr, CtEffect *effect)
 {
 	const CtValue *before = &entering->before->value[attr];
 	int64_t time = entering->item->time;
 	CtLayout scratch;
 	CtItem item;
 	bool found = ct_next_override(context, timeline, entering->spot, attr, &item, &scratch);
-	CtLine next = line_to(context, found ? &item : NULL, attr);
+	CtLine next = get_line(context, found ? &item : NULL, attr);
 	bool touched = touches(entering->item, attr) ||
 				   (entering->duplicate != NULL && touches(entering->duplicate, attr));
 	bool widely = entering->widely && touched;
@@ -310,19 +324,19 @@ linear_effect(const CtReadContext *context, const CtTimeline *timeline, const Ct
 	CT_ASSERT(context->schema->attr[attr].linear);
 	if (entering->before->present && before->kind == CT_VALUE_NUMBER && before->was_set)
 	{
-		CtLine with = line_before(context, entering->item, &next, attr);
-		CtLine without = line_before(context, entering->duplicate, &next, attr);
+		CtLine with = get_line_before(context, entering->item, &next, attr);
+		CtLine without = get_line_before(context, entering->duplicate, &next, attr);
 
-		if (widely || !same_way(before, &with, &without))
-			effect_add(effect, before->time, time);
+		if (widely || !same_slopes(before, &with, &without))
+			extend_effect(effect, before->time, time);
 	}
-	if (widely || !same_line(&entering->with->value[attr], &entering->without->value[attr], &next))
-		effect_add(effect, time, found ? item.time : INT64_MAX);
+	if (widely || !same_lines(&entering->with->value[attr], &entering->without->value[attr], &next))
+		extend_effect(effect, time, found ? item.time : INT64_MAX);
 }
 
-/* The spot before everything at the instant or behind it. */
+/* Return the spot before all events at or after the instant. */
 static CtSpot
-spot_at(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
+find_spot(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
 {
 	CtRef *at = (CtRef *) &timeline->root;
 	CtSpot spot = {.depth = 0};
@@ -349,12 +363,12 @@ spot_at(const CtReadContext *context, const CtTimeline *timeline, int64_t time)
 }
 
 /*
- * Is a place the same, with the event and without, when all that is behind it at
- * its instant has been applied, too?  (In its block: the rest is not looked for.)
+ * True if the position is the same with and without the event, after the events
+ * behind it at the same instant.  Only events of the same block are considered.
  */
 static bool
-same_in_the_end(const CtReadContext *context, const CtTimeline *timeline,
-				const CtEntering *entering, int attr)
+ends_same(const CtReadContext *context, const CtTimeline *timeline,
+		  const CtEntering *entering, int attr)
 {
 	CtLayout scratch;
 	CtState with;
@@ -378,12 +392,13 @@ same_in_the_end(const CtReadContext *context, const CtTimeline *timeline,
 }
 
 /*
- * An attribute that moves: until it is overridden, and if its rate differs,
- * too, until that happens after the rate was overridden, or with it.
+ * The effect on an attribute that moves lasts until the attribute is overridden.
+ * If its rate differs, the attribute must be overridden when, or after, the rate
+ * has been.
  */
 static void
-motion_effect(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
-			  int attr, CtEffect *effect)
+add_motion(const CtReadContext *context, const CtTimeline *timeline, const CtEntering *entering,
+		   int attr, CtEffect *effect)
 {
 	int64_t time = entering->item->time;
 	CtSpot spot = *entering->spot;
@@ -402,22 +417,22 @@ motion_effect(const CtReadContext *context, const CtTimeline *timeline, const Ct
 		found = ct_next_override(context, timeline, &spot, context->schema->attr[attr].rate_attr,
 								 &item, &scratch);
 		if (found && item.time > time)
-			spot = spot_at(context, timeline, item.time);
-		else if (found && !entering->widely && same_in_the_end(context, timeline, entering, attr))
+			spot = find_spot(context, timeline, item.time);
+		else if (found && !entering->widely && ends_same(context, timeline, entering, attr))
 			return;
 	}
 	if (found)
 		found = ct_next_override(context, timeline, &spot, attr, &item, &scratch);
-	effect_add(effect, time, found ? item.time : INT64_MAX);
+	extend_effect(effect, time, found ? item.time : INT64_MAX);
 }
 
-/* The effect of an event on attributes that change between events. */
+/* Extend *effect by the effect of an event on attributes that change between events. */
 void
 ct_effect_between(const CtReadContext *context, const CtTimeline *timeline,
 				  const CtEntering *entering, CtEffect *effect)
 {
 	for (uint64_t rest = context->linear; rest != 0; rest &= rest - 1)
-		linear_effect(context, timeline, entering, __builtin_ctzll(rest), effect);
+		add_linear(context, timeline, entering, __builtin_ctzll(rest), effect);
 	for (uint64_t rest = context->moving; rest != 0; rest &= rest - 1)
-		motion_effect(context, timeline, entering, __builtin_ctzll(rest), effect);
+		add_motion(context, timeline, entering, __builtin_ctzll(rest), effect);
 }

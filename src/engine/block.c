@@ -1,21 +1,23 @@
 /*
  * block.c
- *	  Events side by side: how they are laid out, and folded in runs.
+ *	  Blocks of events (tails and leaves): their layout, and folding runs of them.
  *
- * Called by timeline.c (changing), fold.c (reading).
+ * Called by timeline.c (changing), fold.c and others (reading).
  *
- * Concurrency: as timeline.c.  What only reads survives any content: counts
- * are bounded by who calls, offsets by their types.
+ * Concurrency: as for timeline.c.  Functions that only read survive any
+ * content: the caller bounds counts, and the types bound offsets.
  *
  * Invariants:
- *	 B1  The first `count` times, slots and labels of a leaf are its events', in
- *		 their order.  Records lie within `used`; `holes` bytes of it are unused.
- *	 B2  `layout`, if it is not 0, is that of all of them; `set` covers what they
- *		 touch; `finish` is true exactly if one of them is one; `packed` only if
- *		 records lie one after the other in the order of events.
- *	 B3  A leaf without labels has frozen events only.
- *	 B4  `late` of a slot or row is what it was when the event entered, or, if it
- *		 had to wait for the place of its duplicate, when it began to wait.
+ *	 B1  The first `count` times, slots and labels of a leaf belong to its
+ *		 events, in order.  Records are within `used`; `holes` bytes of that
+ *		 are unused.
+ *	 B2  `layout`, if not 0, is the layout of all events.  `set` includes all
+ *		 attributes that they touch.  `finish` is true exactly if one of them is
+ *		 a finish.  `packed` is only true if records are in the order of events,
+ *		 without gaps.
+ *	 B3  All events of a leaf without labels are frozen.
+ *	 B4  `late` of a slot or row is as it was when the event entered, or when
+ *		 it began to wait because of its duplicate.
  *
  * Not here: where an event belongs (timeline.c).
  */
@@ -24,9 +26,9 @@
 #include <string.h>
 
 /*
- * How many rows are at or before the instant.  Most who ask are only a little
- * late; for the others, a search without branches, which would be guessed
- * wrong every other time.
+ * Return the number of rows that are at or before the instant.  Most instants are
+ * near the end, so that is searched first; then follows a binary search without
+ * branches, as they would be mispredicted half of the time.
  */
 uint32_t
 ct_tail_until(const CtRun *run, int64_t time)
@@ -53,9 +55,9 @@ ct_tail_until(const CtRun *run, int64_t time)
 
 /* ---- folding ----------------------------------------------------------------- */
 
-/* One behind the last finish in [from, to), or `from` when there is none. */
+/* Return the index behind the last finish in [from, to), or `from` if there is none. */
 static uint32_t
-behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
+skip_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
 {
 	CtLayout scratch;
 
@@ -73,7 +75,10 @@ behind_finish(const CtRun *run, uint32_t from, uint32_t to, bool *found)
 	return from;
 }
 
-/* All events have this layout, and it only adds to the attribute: its offset. */
+/*
+ * True if all events have one layout, which adds a number to the attribute and
+ * nothing else; *offset is where the operand is in the record.
+ */
 static bool
 only_adds(const CtRun *run, int attr, uint32_t *offset)
 {
@@ -100,7 +105,7 @@ read_int64(const uint8_t *at)
 	return value;
 }
 
-/* The operands of events, one after the other: at a fixed distance if they can. */
+/* Execute `body` for each operand v of events [from, to). */
 #define FOR_OPERANDS(run, from, to, offset, v, body)                                       \
 	do                                                                                     \
 	{                                                                                      \
@@ -125,8 +130,8 @@ read_int64(const uint8_t *at)
 	} while (0)
 
 /*
- * The sum of 64-bit operands, whatever it is: their halves are added up apart,
- * and of those no sum overflows.
+ * Add a 64-bit operand to a sum.  Its halves are added separately, so that neither
+ * sum overflows.
  */
 static inline void
 add_halves(int64_t operand, uint64_t *low, int64_t *high)
@@ -167,7 +172,7 @@ ct_run_add_up(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset)
 	return high * ((__int128) 1 << 32) + low;
 }
 
-/* x + v between bounds; what overflows is beyond them. */
+/* Return x + v within the bounds.  A sum that overflows is beyond a bound. */
 static inline int64_t
 clamp_add(int64_t x, int64_t v, int64_t lo, int64_t hi)
 {
@@ -179,7 +184,7 @@ clamp_add(int64_t x, int64_t v, int64_t lo, int64_t hi)
 	return sum > hi ? hi : sum;
 }
 
-/* Bounds of 64 bits on both sides, the usual case. */
+/* True if the attribute has both bounds, and they fit in 64 bits, as is usual. */
 static bool
 bounds_fit(const CtAttr *attr, int64_t *lower, int64_t *upper)
 {
@@ -187,7 +192,7 @@ bounds_fit(const CtAttr *attr, int64_t *lower, int64_t *upper)
 		   ct_wide_to_int64(attr->upper, upper);
 }
 
-/* x -> min(max(x + a, lo), hi), event by event. */
+/* Compose x -> min(max(x + a, lo), hi) event by event. */
 static void
 compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, int64_t lower,
 				int64_t upper, CtCell *cell)
@@ -197,7 +202,7 @@ compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, i
 	int64_t hi = upper;
 
 	CT_ASSERT(from < to && lower <= upper); /* R4 */
-	/* The first one only brings the bounds. */
+	/* The first event just sets the bounds. */
 	FOR_OPERANDS(run, from, from + 1, offset, v, a += v);
 	FOR_OPERANDS(run, from + 1, to, offset, v, {
 		a += v;
@@ -210,7 +215,7 @@ compose_fitting(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, i
 	cell->w[2] = wide_from_int64(hi);
 }
 
-/* The composition of additions. */
+/* Compose additions.  False: their bounds need more than 64 bits, or there is only one. */
 static bool
 compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
 				  CtCell *cell)
@@ -230,7 +235,7 @@ compose_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset,
 	return true;
 }
 
-/* The last event that sets the attribute. */
+/* Set *cell to the effect of the last event that sets the attribute, if any. */
 static void
 compose_last(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cell)
 {
@@ -248,7 +253,7 @@ compose_last(const CtRun *run, uint32_t from, uint32_t to, int attr, CtCell *cel
 	}
 }
 
-/* The composition of events [from, to) in one attribute. */
+/* Set *cell to the composition of events [from, to) in one attribute. */
 void
 ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell)
 {
@@ -259,7 +264,7 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 
 	CT_ASSERT(from <= to && i >= 0 && i < run->context->schema->nattrs);
 	cell->tag = CT_KEEP;
-	from = behind_finish(run, from, to, &finish);
+	from = skip_finish(run, from, to, &finish);
 	if (finish)
 		ct_cell_reset(attr, cell);
 	if (from == to || (run->set >> i & 1) == 0)
@@ -284,9 +289,12 @@ ct_run_compose(const CtRun *run, uint32_t from, uint32_t to, int i, CtCell *cell
 	}
 }
 
-/* What one event sets of the attributes that are wanted; those it does not. */
+/*
+ * Apply what one event sets of the wanted attributes.  Return the wanted ones that
+ * it does not set.
+ */
 static inline uint64_t
-event_lasts(const CtRun *run, uint32_t i, const CtLayout *layout, uint64_t wanted, CtState *state)
+set_lasts(const CtRun *run, uint32_t i, const CtLayout *layout, uint64_t wanted, CtState *state)
 {
 	const uint8_t *record = ct_run_record(run, i);
 
@@ -304,18 +312,18 @@ event_lasts(const CtRun *run, uint32_t i, const CtLayout *layout, uint64_t wante
 }
 
 static uint64_t __attribute__((noinline))
-unlike_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
+set_mixed_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
 {
 	CtLayout scratch;
 
 	for (uint32_t j = to; j > from && wanted != 0; j--)
-		wanted = event_lasts(run, j - 1, ct_run_item(run, j - 1, &scratch).layout, wanted, state);
+		wanted = set_lasts(run, j - 1, ct_run_item(run, j - 1, &scratch).layout, wanted, state);
 	return wanted;
 }
 
 /*
- * Attributes that are the last value set: from the end back.  Those that no
- * event sets.
+ * Apply the last values that events [from, to) set, searching backward.  Return the
+ * wanted attributes that no event sets.
  */
 uint64_t
 ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtState *state)
@@ -323,12 +331,15 @@ ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wanted, CtSt
 	if ((run->set & wanted) == 0 || from >= to)
 		return wanted;
 	if (run->layout == 0)
-		return unlike_lasts(run, from, to, wanted, state);
-	return event_lasts(run, to - 1, ct_layout_of(run->context, run->layout, NULL, NULL), wanted,
-					   state);
+		return set_mixed_lasts(run, from, to, wanted, state);
+	return set_lasts(run, to - 1, ct_layout_of(run->context, run->layout, NULL, NULL), wanted,
+					 state);
 }
 
-/* Additions to a value that is there. */
+/*
+ * Apply additions to a value that is not NULL.  False: bounds or value need more
+ * than 64 bits.
+ */
 static bool
 apply_additions(const CtRun *run, uint32_t from, uint32_t to, uint32_t offset, const CtAttr *attr,
 				CtValue *value)
@@ -374,9 +385,9 @@ apply_one(const CtRun *run, uint32_t from, uint32_t to, int i, CtState *state)
 }
 
 /*
- * Apply events [from, to) to a state, but not those attributes that are the
- * last value set.  From where on these are to be looked for; *finish: a finish
- * comes before, and has made everything initial.
+ * Apply events [from, to) to a state, except attributes of the rule last.  Return
+ * the index from which ct_run_lasts() has to apply those.  *finish: there was a
+ * finish, which has reset the state.
  */
 uint32_t
 ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, bool *finish)
@@ -387,7 +398,7 @@ ct_run_numbers(const CtRun *run, uint32_t from, uint32_t to, CtState *state, boo
 	*finish = false;
 	if (from >= to)
 		return to;
-	from = behind_finish(run, from, to, finish);
+	from = skip_finish(run, from, to, finish);
 	if (*finish)
 		ct_state_initial(schema, state);
 	if (from == to)
@@ -419,8 +430,8 @@ ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
 /* ---- leaves ------------------------------------------------------------------ */
 
 /*
- * A leaf for so many events with so many bytes of records, and for as many
- * more of them as the memory it takes anyway has room for.
+ * Allocate a leaf for `events` events with `record_bytes` of records, or for more
+ * if the allocated memory has room for them. 0: no memory.
  */
 CtRef
 ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)
@@ -450,7 +461,7 @@ ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)
 	return ref;
 }
 
-/* Labels for a leaf that has none; false: no room. */
+/* Give a leaf labels if it has none.  False: no memory. */
 bool
 ct_leaf_label(CtWriter *writer, CtLeaf *leaf)
 {
@@ -480,9 +491,9 @@ ct_leaf_is_full(const CtLeaf *leaf, uint32_t record_bytes)
 		   (leaf->count > 1 && (uint32_t) leaf->used - leaf->holes + record_bytes > CT_LEAF_ROOM);
 }
 
-/* What is known about all of a leaf's events goes on with another one. */
+/* Update what is known about all events of a leaf for another one. */
 static void
-leaf_note(CtLeaf *leaf, const CtLayout *layout, uint32_t number)
+note_event(CtLeaf *leaf, const CtLayout *layout, uint32_t number)
 {
 	if (leaf->count == 0)
 	{
@@ -495,9 +506,12 @@ leaf_note(CtLeaf *leaf, const CtLayout *layout, uint32_t number)
 	leaf->finish |= layout->kind == CT_FINISH;
 }
 
-/* All of a leaf as it lies into a new, larger one; labels if that has some. */
+/*
+ * Copy a leaf without holes into a new, larger one.  If the old one has labels, so
+ * must the new one.
+ */
 static void
-leaf_enlarge(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
+enlarge_leaf(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
 {
 	CT_ASSERT(to->count == 0 && to->capacity >= from->count && to->room >= from->used);
 	CT_ASSERT(from->holes == 0);
@@ -515,7 +529,10 @@ leaf_enlarge(const CtWriter *writer, CtLeaf *to, const CtLeaf *from)
 	to->packed = from->packed;
 }
 
-/* Make room for an event in a leaf that is not full; the leaf may move. */
+/*
+ * Make room for an event in a leaf that is not full.  *at changes if the leaf
+ * moves.  False: no memory.
+ */
 bool
 ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
 {
@@ -546,7 +563,7 @@ ct_leaf_prepare(CtWriter *writer, CtRef *at, const CtEntry *entry)
 		return false;
 	}
 	if (old->holes == 0)
-		leaf_enlarge(writer, leaf, old);
+		enlarge_leaf(writer, leaf, old);
 	else
 	{
 		ct_leaf_run(&writer->context, old, &run);
@@ -575,8 +592,8 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	leaf->time[i] = entry->time;
 	slot[i] = (CtSlot){leaf->used, entry->layout & 0x7FFF, entry->late};
 	memcpy(ct_leaf_records(leaf) + leaf->used, entry->record, entry->bytes);
-	leaf_note(leaf, ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
-			  entry->layout);
+	note_event(leaf, ct_layout_of(&writer->context, entry->layout, entry->record, &scratch),
+			   entry->layout);
 	leaf->used = (uint16_t) (leaf->used + entry->bytes);
 	if (leaf->labels != 0)
 	{
@@ -588,7 +605,7 @@ ct_leaf_insert(const CtWriter *writer, CtLeaf *leaf, uint32_t i, const CtEntry *
 	leaf->count++;
 }
 
-/* Is one of the events a finish? */
+/* Set leaf->finish to whether one of the events is a finish. */
 static void
 note_finishes(const CtWriter *writer, CtLeaf *leaf)
 {
@@ -601,7 +618,7 @@ note_finishes(const CtWriter *writer, CtLeaf *leaf)
 		leaf->finish = ct_run_item(&run, i, &scratch).layout->kind == CT_FINISH;
 }
 
-/* Take an event out; what its record owns is the caller's. */
+/* Remove an event.  The caller then owns its out-of-line values. */
 void
 ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 {
@@ -628,7 +645,7 @@ ct_leaf_remove(const CtWriter *writer, CtLeaf *leaf, uint32_t i)
 		note_finishes(writer, leaf);
 }
 
-/* Where events of one layout go that have so many bytes each. */
+/* Where copied events go in a leaf. */
 typedef struct Place
 {
 	int64_t *time;
@@ -637,7 +654,7 @@ typedef struct Place
 	uint32_t offset;
 } Place;
 
-/* Rows of a tail, each looked at once. */
+/* Copy rows of a tail. */
 static inline __attribute__((always_inline)) void
 copy_rows(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
@@ -655,7 +672,7 @@ copy_rows(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t by
 	}
 }
 
-/* Of another leaf. */
+/* Copy events of another leaf. */
 static inline __attribute__((always_inline)) void
 copy_slots(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
@@ -677,7 +694,7 @@ copy_events(Place to, const CtRun *from, uint32_t first, uint32_t end, uint32_t 
 		copy_rows(to, from, first, end, bytes);
 }
 
-/* The same when all events have the leaf's layout, which is not an explicit one. */
+/* Copy events that have the leaf's layout; their records are `bytes` long. */
 static void
 copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t bytes)
 {
@@ -687,13 +704,16 @@ copy_alike(CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end, uint32_t
 	CT_ASSERT(to->count + end - first <= to->capacity);      /* B1 */
 	CT_ASSERT(to->used + (end - first) * bytes <= to->room); /* B1 */
 	if (bytes == 16)
-		copy_events(place, from, first, end, 16); /* a number and an id: no call for each */
+		copy_events(place, from, first, end, 16); /* the usual size: inlined */
 	else
 		copy_events(place, from, first, end, bytes);
 	to->used = (uint16_t) (to->used + (end - first) * bytes);
 }
 
-/* Append events of another leaf, or of a tail; labels if `to` has some. */
+/*
+ * Append events [first, end) of another leaf or a tail.  Labels are copied if `to`
+ * has labels.
+ */
 void
 ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t first, uint32_t end)
 {
@@ -708,7 +728,7 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 	{
 		const CtLayout *layout = ct_layout_of(&writer->context, from->layout, NULL, NULL);
 
-		leaf_note(to, layout, from->layout);
+		note_event(to, layout, from->layout);
 		copy_alike(to, from, first, end, layout->bytes);
 		to->count = (uint16_t) (to->count + end - first);
 		return;
@@ -720,7 +740,7 @@ ct_leaf_copy(const CtWriter *writer, CtLeaf *to, const CtRun *from, uint32_t fir
 		CtLayout scratch;
 		const CtLayout *layout = ct_layout_of(&writer->context, number, record, &scratch);
 
-		leaf_note(to, layout, number);
+		note_event(to, layout, number);
 		to->time[to->count] = ct_run_time(from, i);
 		ct_leaf_slots(to)[to->count] = (CtSlot){to->used, number & 0x7FFF, ct_run_late(from, i)};
 		memcpy(ct_leaf_records(to) + to->used, record, layout->bytes);

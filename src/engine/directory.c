@@ -2,27 +2,27 @@
  * directory.c
  *	  Key -> timeline: linear hashing over arrays that never move.
  *
- * Two more buckets for every key more: the bucket that is due is split in two,
- * so there is no pause in which everything is hashed again.  Timelines lie in
- * slots of their own; a slot once made is only ever a timeline, free or in
- * use, and a walk over slots meets each timeline once whatever the buckets do.
+ * For every new key two buckets are added: for each, one bucket is split in two.
+ * So there is no pause in which everything is hashed again.  Timelines are in
+ * slots, apart from buckets.  A slot is always a timeline, in use or free, and a
+ * walk over the slots meets each timeline once, whatever happens to buckets.
  *
- * Called by store.c; validate.c checks it.
+ * Called by store.c and read.c; validate.c checks it.
  *
- * Concurrency: under the partition's lock, but for looking, which may be done
- * without (read.c).  Slots and buckets stay where they are as long as the store
- * is there.  What is found needs no more than a look at its key; that nothing
- * is found holds if `sequence` has not changed meanwhile.  (One for the whole
- * directory: it changes when keys come and go, not when events do.)
+ * Concurrency: the caller holds the partition's lock; lookups also work without
+ * it (read.c).  Slots and buckets never move, and live as long as the store.  A
+ * reader that finds a timeline only has to check its key.  That there is none is
+ * certain only if `sequence` has not changed meanwhile.  (It is one for the
+ * directory, and changes when keys are added or removed, not when events are.)
  *
  * Invariants:
- *	 D1  A timeline in use is in the chain of the bucket its hash says, once.
- *	 D2  `count` is the number of slots in use; every other slot below `nslots`
+ *	 D1  A timeline in use is once in the chain of the bucket of its hash.
+ *	 D2  `count` is the number of slots in use.  Every other slot below `nslots`
  *		 is in the list of free ones.
  *	 D3  Keys are unique.
  *	 D4  Both arrays have the pages that `nbuckets` and `nslots` need.
  *
- * Not here: what a timeline holds (timeline.c), hashing of keys (the caller).
+ * Not here: what a timeline contains (timeline.c), hashing of keys (the caller).
  */
 #include "engine/directory.h"
 
@@ -38,14 +38,14 @@ _Static_assert(sizeof(CtTimeline) % CT_GRANULE == 0, "a slot can be referred to"
 
 /* ---- arrays in pages --------------------------------------------------------- */
 
-/* Which child of a node at `level` (1 is just above the pages) leads to it. */
+/* Return which child of a node leads to the page.  `level` 1 is just above the pages. */
 static inline uint32_t
-digit(uint32_t page, uint32_t level)
+get_digit(uint32_t page, uint32_t level)
 {
 	return page >> (CT_PAGES_SHIFT * (level - 1)) & (CT_PAGES_FANOUT - 1);
 }
 
-/* Is it the first page below its node at `level`? */
+/* True if the page is the first one below its node at `level`. */
 static inline bool
 is_first_below(uint32_t page, uint32_t level)
 {
@@ -58,13 +58,16 @@ ct_pages_get(const CtArena *arena, const CtPages *pages, uint32_t page)
 	CtRef ref = pages->root;
 
 	for (uint32_t level = pages->height; level > 0; level--)
-		ref = ((const CtRef *) ct_ptr(arena, ref))[digit(page, level)];
+		ref = ((const CtRef *) ct_ptr(arena, ref))[get_digit(page, level)];
 	return ref;
 }
 
-/* Link a page (and the nodes it needs, in `spare`) at the end. */
+/*
+ * Append a page.  `spare`: the nodes that are needed for it; `higher`: one of them
+ * is a new root.
+ */
 static void
-pages_link(CtWriter *writer, CtPages *pages, CtRef page, const CtRef *spare, bool higher)
+link_page(CtWriter *writer, CtPages *pages, CtRef page, const CtRef *spare, bool higher)
 {
 	uint32_t n = pages->npages++;
 	CtRef *at = &pages->root;
@@ -82,14 +85,14 @@ pages_link(CtWriter *writer, CtPages *pages, CtRef page, const CtRef *spare, boo
 	{
 		if (level < pages->height && is_first_below(n, level))
 			*at = *spare++;
-		at = (CtRef *) ct_ptr(writer->arena, *at) + digit(n, level);
+		at = (CtRef *) ct_ptr(writer->arena, *at) + get_digit(n, level);
 	}
 	*at = page;
 }
 
-/* One zeroed page of `bytes` more; false when there is no room for it. */
+/* Append a zeroed page.  False: no memory. */
 static bool
-pages_append(CtWriter *writer, CtPages *pages, size_t bytes)
+append_page(CtWriter *writer, CtPages *pages, size_t bytes)
 {
 	uint32_t n = pages->npages;
 	CtRef spare[CT_PAGES_MAX_HEIGHT + 1] = {0};
@@ -123,20 +126,20 @@ pages_append(CtWriter *writer, CtPages *pages, size_t bytes)
 		return false;
 	}
 	memset(ct_ptr(writer->arena, page), 0, bytes);
-	pages_link(writer, pages, page, spare, higher);
+	link_page(writer, pages, page, spare, higher);
 	return true;
 }
 
-/* Free the last page and the nodes only it needed. */
+/* Free the last page, and the nodes that become empty. */
 static void
-pages_pop(CtWriter *writer, CtPages *pages, size_t bytes)
+free_last_page(CtWriter *writer, CtPages *pages, size_t bytes)
 {
 	uint32_t n = --pages->npages;
 	CtRef ref = pages->root;
 
 	for (uint32_t level = pages->height; level > 0; level--)
 	{
-		CtRef child = ((CtRef *) ct_ptr(writer->arena, ref))[digit(n, level)];
+		CtRef child = ((CtRef *) ct_ptr(writer->arena, ref))[get_digit(n, level)];
 
 		if (is_first_below(n, level))
 			ct_give(writer, ref, NODE_BYTES);
@@ -145,9 +148,9 @@ pages_pop(CtWriter *writer, CtPages *pages, size_t bytes)
 	ct_give(writer, ref, bytes);
 }
 
-/* Between these two chains are changed. */
+/* Begin to change chains; end_chains() ends it. */
 static inline void
-chains_begin(CtDirectory *directory)
+begin_chains(CtDirectory *directory)
 {
 	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
 
@@ -157,7 +160,7 @@ chains_begin(CtDirectory *directory)
 }
 
 static inline void
-chains_end(CtDirectory *directory)
+end_chains(CtDirectory *directory)
 {
 	uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_relaxed);
 
@@ -168,39 +171,39 @@ chains_end(CtDirectory *directory)
 /* ---- buckets ----------------------------------------------------------------- */
 
 /*
- * Partitions are chosen by the hash too, perhaps by its last bits: mix, so
- * that buckets do not depend on the same ones.
+ * Mix the bits of a hash.  Partitions may be chosen by its last bits, so buckets
+ * must not depend on the same ones.
  */
 static inline uint32_t
-mix(uint64_t hash)
+mix_hash(uint64_t hash)
 {
 	hash ^= hash >> 32;
 	hash *= UINT64_C(0x9E3779B97F4A7C15);
 	return (uint32_t) (hash >> 32);
 }
 
-/* Linear hashing: by as many bits as there are buckets for. */
+/* Return the bucket of a hash by linear hashing: by as many bits as `nbuckets` has. */
 static inline uint32_t
-bucket_of(uint64_t hash, uint32_t nbuckets)
+choose_bucket(uint64_t hash, uint32_t nbuckets)
 {
 	uint32_t mask = UINT32_MAX >> (nbuckets > 1 ? __builtin_clz(nbuckets - 1) : 31);
-	uint32_t bucket = mix(hash) & mask;
+	uint32_t bucket = mix_hash(hash) & mask;
 
 	CT_ASSERT(nbuckets > 0);
 	return bucket < nbuckets ? bucket : bucket & mask >> 1;
 }
 
 static CtRef *
-bucket_head(const CtArena *arena, const CtDirectory *directory, uint32_t bucket)
+find_bucket(const CtArena *arena, const CtDirectory *directory, uint32_t bucket)
 {
 	CtRef page = ct_pages_get(arena, &directory->buckets, bucket / CT_BUCKETS_PER_PAGE);
 
 	return (CtRef *) ct_ptr(arena, page) + bucket % CT_BUCKETS_PER_PAGE;
 }
 
-/* Split the bucket that is due.  Without memory chains just stay longer. */
+/* Split the next bucket.  Without memory nothing is split, and chains are longer. */
 static void
-directory_grow(CtWriter *writer)
+split_bucket(CtWriter *writer)
 {
 	CtDirectory *directory = &writer->store->directory;
 	uint32_t from;
@@ -208,24 +211,24 @@ directory_grow(CtWriter *writer)
 	CtRef *new;
 
 	if (directory->nbuckets == directory->buckets.npages * CT_BUCKETS_PER_PAGE &&
-		!pages_append(writer, &directory->buckets, BUCKET_PAGE_BYTES))
+		!append_page(writer, &directory->buckets, BUCKET_PAGE_BYTES))
 		return;
 	if (directory->nbuckets++ == 0)
 		return;
 
-	/* The new bucket takes over from the one without its highest bit. */
+	/* The new bucket takes keys from the one that lacks its highest bit. */
 	from = directory->nbuckets - 1;
 	from ^= UINT32_C(1) << (31 - __builtin_clz(from));
 	CT_ASSERT(from < directory->nbuckets - 1);
 	CT_ASSERT(directory->nbuckets <= directory->buckets.npages * CT_BUCKETS_PER_PAGE); /* D4 */
-	old = bucket_head(writer->arena, directory, from);
-	new = bucket_head(writer->arena, directory, directory->nbuckets - 1);
+	old = find_bucket(writer->arena, directory, from);
+	new = find_bucket(writer->arena, directory, directory->nbuckets - 1);
 	while (*old != 0)
 	{
 		CtRef ref = *old;
 		CtTimeline *timeline = ct_ptr(writer->arena, ref);
 
-		if (bucket_of(timeline->hash, directory->nbuckets) == from)
+		if (choose_bucket(timeline->hash, directory->nbuckets) == from)
 		{
 			old = &timeline->chain;
 			continue;
@@ -238,7 +241,7 @@ directory_grow(CtWriter *writer)
 
 /* ---- slots ------------------------------------------------------------------- */
 
-/* A slot, in use or not. */
+/* Return a slot, in use or not. */
 CtRef
 ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 {
@@ -247,7 +250,7 @@ ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slo
 	return page + slot % CT_SLOTS_PER_PAGE * (uint32_t) (sizeof(CtTimeline) / CT_GRANULE);
 }
 
-/* The timeline in a slot; 0 when it is free. */
+/* Return the timeline in a slot. 0: the slot is free. */
 CtRef
 ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 {
@@ -257,9 +260,12 @@ ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t s
 	return ((CtTimeline *) ct_ptr(arena, ref))->taken ? ref : 0;
 }
 
-/* A free slot, which stays free until its timeline is linked; 0: no room. */
+/*
+ * Return a free slot, which is in the list of free ones until its timeline is
+ * linked. 0: no memory.
+ */
 static CtRef
-slot_find(CtWriter *writer)
+find_free_slot(CtWriter *writer)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
@@ -268,7 +274,7 @@ slot_find(CtWriter *writer)
 	if (directory->free_slot != 0)
 		return directory->free_slot;
 	if (directory->nslots == directory->slots.npages * CT_SLOTS_PER_PAGE &&
-		!pages_append(writer, &directory->slots, SLOT_PAGE_BYTES))
+		!append_page(writer, &directory->slots, SLOT_PAGE_BYTES))
 		return 0;
 	ref = ct_directory_at(writer->arena, directory, directory->nslots);
 	timeline = ct_ptr(writer->arena, ref);
@@ -283,7 +289,7 @@ slot_find(CtWriter *writer)
 /* ---- keys -------------------------------------------------------------------- */
 
 static CtRef
-key_ref(const CtTimeline *timeline)
+get_key_ref(const CtTimeline *timeline)
 {
 	CtRef ref;
 
@@ -292,25 +298,25 @@ key_ref(const CtTimeline *timeline)
 }
 
 static const void *
-key_of(const CtArena *arena, const CtTimeline *timeline)
+get_key(const CtArena *arena, const CtTimeline *timeline)
 {
 	if (timeline->key_bytes <= CT_KEY_INLINE)
 		return timeline->key.bytes;
-	return ct_ptr(arena, key_ref(timeline));
+	return ct_ptr(arena, get_key_ref(timeline));
 }
 
 const void *
 ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_bytes)
 {
 	const CtTimeline *t = ct_ptr(arena, timeline);
-	uint16_t bytes = __atomic_load_n(&t->key_bytes, __ATOMIC_RELAXED); /* may change: once */
+	uint16_t bytes = __atomic_load_n(&t->key_bytes, __ATOMIC_RELAXED); /* may change: read once */
 
 	*key_bytes = bytes < CT_MAX_KEY_BYTES ? bytes : CT_MAX_KEY_BYTES;
-	return bytes <= CT_KEY_INLINE ? (const void *) t->key.bytes : ct_ptr(arena, key_ref(t));
+	return bytes <= CT_KEY_INLINE ? (const void *) t->key.bytes : ct_ptr(arena, get_key_ref(t));
 }
 
 static bool
-key_keep(CtWriter *writer, CtTimeline *timeline, const void *key, uint32_t key_bytes)
+copy_key(CtWriter *writer, CtTimeline *timeline, const void *key, uint32_t key_bytes)
 {
 	CT_ASSERT(key_bytes <= CT_MAX_KEY_BYTES && (key != NULL || key_bytes == 0));
 	if (key_bytes > CT_KEY_INLINE)
@@ -332,11 +338,11 @@ void
 ct_directory_forget_key(CtWriter *writer, CtTimeline *timeline)
 {
 	if (timeline->key_bytes > CT_KEY_INLINE)
-		ct_give(writer, key_ref(timeline), timeline->key_bytes);
+		ct_give(writer, get_key_ref(timeline), timeline->key_bytes);
 	timeline->key_bytes = 0;
 }
 
-/* The usual key is a word. */
+/* Compare two keys of `bytes`.  Most keys are 8 bytes long. */
 static inline bool
 same_key(const void *a, const void *b, uint32_t bytes)
 {
@@ -357,7 +363,7 @@ ct_directory_is_key(const CtArena *arena, const CtTimeline *timeline, uint64_t h
 					const void *key, uint32_t key_bytes)
 {
 	return timeline->hash == hash && timeline->key_bytes == key_bytes &&
-		   same_key(key_of(arena, timeline), key, key_bytes);
+		   same_key(get_key(arena, timeline), key, key_bytes);
 }
 
 CtRef
@@ -368,7 +374,7 @@ ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t h
 
 	if (directory->nbuckets == 0)
 		return 0;
-	ref = *bucket_head(arena, directory, bucket_of(hash, directory->nbuckets));
+	ref = *find_bucket(arena, directory, choose_bucket(hash, directory->nbuckets));
 	while (ref != 0)
 	{
 		const CtTimeline *timeline = ct_ptr(arena, ref);
@@ -380,7 +386,7 @@ ct_directory_find(const CtArena *arena, const CtDirectory *directory, uint64_t h
 	return ref;
 }
 
-/* Where a key's chain begins: its memory is asked for, not waited for. */
+/* Return where a key's chain begins, and prefetch it.  NULL: there are no buckets. */
 const CtRef *
 ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t hash)
 {
@@ -388,13 +394,13 @@ ct_directory_head(const CtArena *arena, const CtDirectory *directory, uint64_t h
 
 	if (directory->nbuckets == 0)
 		return NULL;
-	head = bucket_head(arena, directory, bucket_of(hash, directory->nbuckets));
+	head = find_bucket(arena, directory, choose_bucket(hash, directory->nbuckets));
 	__builtin_prefetch(head);
 	return head;
 }
 
 static CtRef
-add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
+add_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline;
@@ -406,20 +412,20 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 	CtRef *head;
 
 	for (int i = 0; i < 2 && directory->count >= directory->nbuckets / 2; i++)
-		directory_grow(writer);
+		split_bucket(writer);
 	if (directory->nbuckets == 0)
 		return 0;
-	ref = slot_find(writer);
+	ref = find_free_slot(writer);
 	if (ref == 0)
 		return 0;
 	timeline = ct_ptr(writer->arena, ref);
 	fresh.slot = timeline->slot;
 	CT_ASSERT(!timeline->taken && directory->free_slot == ref); /* D2 */
-	if (!key_keep(writer, &fresh, key, key_bytes))
+	if (!copy_key(writer, &fresh, key, key_bytes))
 		return 0;
 
 	directory->free_slot = timeline->chain;
-	head = bucket_head(writer->arena, directory, bucket_of(hash, directory->nbuckets));
+	head = find_bucket(writer->arena, directory, choose_bucket(hash, directory->nbuckets));
 	ct_change_begin(timeline);
 	atomic_init(&fresh.sequence, atomic_load(&timeline->sequence));
 	*timeline = fresh;
@@ -430,7 +436,10 @@ add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 	return ref;
 }
 
-/* A timeline without events for a key that has none; 0: no room, or the key is too long. */
+/*
+ * Add a timeline without events for a key that has none. 0: no memory, or the key
+ * is too long.
+ */
 CtRef
 ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 {
@@ -439,20 +448,23 @@ ct_directory_add(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_
 	if (key_bytes > CT_MAX_KEY_BYTES)
 		return 0;
 
-	chains_begin(&writer->store->directory);
-	ref = add(writer, hash, key, key_bytes);
-	chains_end(&writer->store->directory);
+	begin_chains(&writer->store->directory);
+	ref = add_timeline(writer, hash, key, key_bytes);
+	end_chains(&writer->store->directory);
 	return ref;
 }
 
-/* Recycle the slot of a timeline that has no event left, and is under change. */
+/*
+ * Remove a timeline that has no event left, and free its slot.  The timeline is
+ * being changed.
+ */
 void
 ct_directory_remove(CtWriter *writer, CtRef ref)
 {
 	CtDirectory *directory = &writer->store->directory;
 	CtTimeline *timeline = ct_ptr(writer->arena, ref);
 	CtRef *at =
-		bucket_head(writer->arena, directory, bucket_of(timeline->hash, directory->nbuckets));
+		find_bucket(writer->arena, directory, choose_bucket(timeline->hash, directory->nbuckets));
 
 	CT_ASSERT(directory->count > 0 && timeline->slot < directory->nslots); /* D2 */
 	CT_ASSERT(ct_is_changing(timeline));
@@ -462,12 +474,12 @@ ct_directory_remove(CtWriter *writer, CtRef ref)
 		CT_ASSERT(*at != 0); /* D1 */
 		at = &((CtTimeline *) ct_ptr(writer->arena, *at))->chain;
 	}
-	chains_begin(directory);
+	begin_chains(directory);
 	*at = timeline->chain;
 	ct_directory_forget_key(writer, timeline);
 	timeline->taken = false;
 	timeline->chain = directory->free_slot;
-	chains_end(directory);
+	end_chains(directory);
 	directory->free_slot = ref;
 	directory->count--;
 }
@@ -481,12 +493,12 @@ ct_directory_free_page(CtWriter *writer)
 	if (directory->slots.npages > 0)
 	{
 		directory->nslots = 0;
-		pages_pop(writer, &directory->slots, SLOT_PAGE_BYTES);
+		free_last_page(writer, &directory->slots, SLOT_PAGE_BYTES);
 	}
 	else if (directory->buckets.npages > 0)
 	{
 		directory->nbuckets = 0;
-		pages_pop(writer, &directory->buckets, BUCKET_PAGE_BYTES);
+		free_last_page(writer, &directory->buckets, BUCKET_PAGE_BYTES);
 	}
 	else
 		return false;

@@ -1,42 +1,45 @@
 /*
  * motion.c
- *	  The algebra of positions: what moves by the value of another attribute.
+ *	  The algebra of positions: attributes that move by the value of another one.
  *
- * While its rate is v, a position is at p + v * t.  An event at t that gives
- * the rate another value w leaves it where it is: p' = p + (v - w) * t.  One
- * that sets the position to y: p' = y - v * t.  So every event, and every run
- * of events, is an affine map of p and v, with coefficients of p 0 or 1:
+ * While its rate is v, a position is at p + v * t.  An event at t that changes
+ * the rate to w leaves the position where it is: p' = p + (v - w) * t.  One that
+ * sets the position to y: p' = y - v * t.  So every event, and every run of
+ * events, is an affine map of p and v, with coefficient 0 or 1 of p:
  *
- *	 p' = p + times * v + place		the position is kept or added to
- *	 p' =	  times * v + place		it is set
+ *	 p' = p + times * v + place      the position is kept or added to
+ *	 p' =     times * v + place      it is set
  *	 v' = v | v + d | w | NULL
  *
- * and such maps compose to such maps.  What is NULL makes it longer: a rate
- * that is NULL moves nothing, and starts from its initial value v0 when it is
- * added to, so there is another coefficient, of v0 (`begun`); a sum that is
- * NULL stays so, but is at its initial value x0 when it is added to, wherever
- * the map would have moved it, so there is another map from then on
- * (`restart`).  A row that is absent does not move although its rate may be
- * v0: it is set going by the first event of its life, whose instant is kept
- * (`birth`).  A finish is CT_SET_INITIAL.
+ * and such maps compose to such maps.  NULL requires more of them:
  *
- * The position's cells carry what becomes of the rate, too, and the folded
- * value the rate, so that attributes need not know of each other (R3).
+ *	* A rate that is NULL moves nothing.  When it is added to, it starts from its
+ *	  initial value v0.  So there is another coefficient, of v0 (`begun`).
+ *	* A sum that is NULL stays NULL until it is added to, and then starts from
+ *	  its initial value x0, wherever the map would have moved it.  So there is
+ *	  another map from then on (`restart`).
+ *	* A row that is absent does not move, although its rate may be v0.  The first
+ *	  event of its life starts it, so that event's instant is kept (`birth`).
  *
- * Called by rule.c; by between.c to show what was folded.
+ * A finish is CT_SET_INITIAL.
  *
- * Pure functions.
+ * The cells of a position include the effect on the rate, and the folded value
+ * includes the rate, so that attributes do not depend on each other (R3).
+ *
+ * Called by rule.c; by between.c to show folded positions.
+ *
+ * These are pure functions.
  *
  * Invariants:
- *	 R5  All is exact: p is in units so small that v * t is a whole number of
- *		 them, and a position is rounded only when it is shown.
- *	 R6  Coefficients are computed modulo 2^192, which no order of composition
- *		 can tell from exact ones; what is shown is below 2^191, always: see
+ *	 R5  Everything is exact: the unit of p is so small that v * t is a whole
+ *		 number, and a position is rounded only when it is shown.
+ *	 R6  Coefficients are computed modulo 2^192.  The order of composition does
+ *		 not matter, and shown values are always below 2^191: see
  *		 ct_rate_digits().
- *	 R7  What a motion has no use for is 0: `begun` where v0 is, `restart` where
- *		 nothing is added, `birth` where the position is set (R4).
+ *	 R7  Unused parts of a motion are 0: `begun` if v0 is 0, `restart` if
+ *		 nothing is added, `birth` if the position is set (R4).
  *
- * Not here: which events touch a position (event.c, ct_form_make()).
+ * Not here: which events touch a position (event.c, ct_layout_make()).
  */
 #include "engine/motion.h"
 #include "engine/rules.h"
@@ -50,37 +53,37 @@
 
 /* ---- units ------------------------------------------------------------------- */
 
-/* Digits of what a rate moves in one instant. */
+/* Return the decimal digits of the distance that a rate moves in one instant. */
 static inline int
-finest(const CtSchema *schema, const CtAttr *attr)
+get_move_scale(const CtSchema *schema, const CtAttr *attr)
 {
 	CT_ASSERT(attr->rate_attr >= 0 && attr->rate_attr < schema->nattrs);
 	return schema->attr[attr->rate_attr].scale + schema->clock_digits;
 }
 
-/* Digits that a position has beyond those it shows. */
+/* Return the digits that a position has beyond those it shows. */
 static inline int
-hidden_digits(const CtSchema *schema, const CtAttr *attr)
+get_hidden_digits(const CtSchema *schema, const CtAttr *attr)
 {
-	int digits = finest(schema, attr) - attr->scale;
+	int digits = get_move_scale(schema, attr) - attr->scale;
 
 	return digits > 0 ? digits : 0;
 }
 
-/* The other way round: digits that a position has beyond those of its moves. */
+/* Return the digits that a position has beyond those of its moves. */
 static inline int
-move_digits(const CtSchema *schema, const CtAttr *attr)
+get_move_digits(const CtSchema *schema, const CtAttr *attr)
 {
-	int digits = attr->scale - finest(schema, attr);
+	int digits = attr->scale - get_move_scale(schema, attr);
 
 	return digits > 0 ? digits : 0;
 }
 
 /*
- * What is shown is a sum of at most 2^33 operands of less than 2^63, with at
- * most 27 hidden digits: below 2^186; and of what a rate moves in less than
- * 2^64 instants.  That may be 2^190 together with the digits such moves lack;
- * a rate that is a sum is one of 2^33 operands.
+ * A shown position is the sum of two numbers.  At most 2^33 operands of less than
+ * 2^63, with at most 27 hidden digits, are below 2^186.  The move in less than 2^64
+ * instants may be up to 2^190, with the digits that moves lack.  A rate that is a
+ * sum has up to 2^33 operands.
  *
  *	 last	10^digits		 * 2^64 <= 2^190: 37 digits
  *	 sum	10^digits * 2^33 * 2^64 <= 2^190: 27 digits
@@ -92,7 +95,7 @@ ct_rate_digits(const CtSchema *schema, int i)
 	int digits = schema->attr[attr->rate_attr].rule == CT_RULE_SUM ? 27 : 37;
 
 	CT_ASSERT(i >= 0 && i < schema->nattrs && attr->rate_attr >= 0);
-	return digits - move_digits(schema, attr);
+	return digits - get_move_digits(schema, attr);
 }
 
 static bool
@@ -114,22 +117,22 @@ ct_motion_sound(const CtSchema *schema, const CtAttr *attr)
 }
 
 static inline CtInt128
-initial_rate(const CtSchema *schema, const CtAttr *attr)
+get_initial_rate(const CtSchema *schema, const CtAttr *attr)
 {
 	const CtAttr *rate = &schema->attr[attr->rate_attr];
 
 	return rate->has_initial ? (CtInt128) wide_low(rate->initial) : 0;
 }
 
-/* What a position is initially, or 0. */
+/* Return the initial position, or 0. */
 static inline CtWide
-initial_place(const CtSchema *schema, const CtAttr *attr)
+get_initial_place(const CtSchema *schema, const CtAttr *attr)
 {
-	return attr->has_initial ? ct_wide_shift(attr->initial, hidden_digits(schema, attr))
+	return attr->has_initial ? ct_wide_shift(attr->initial, get_hidden_digits(schema, attr))
 							 : CT_WIDE_ZERO;
 }
 
-/* (What is torn may be anything.) */
+/* Add modulo 2^128, as a torn rate may be anything. */
 static inline CtInt128
 add_rates(CtInt128 a, CtInt128 b)
 {
@@ -142,70 +145,74 @@ subtract_rates(CtInt128 a, CtInt128 b)
 	return (CtInt128) ((unsigned __int128) a - (unsigned __int128) b);
 }
 
-/* So many times a rate. */
+/* Return how far a rate moves in `times` instants. */
 static inline CtWide
-moved(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
+move_by(const CtSchema *schema, const CtAttr *attr, CtInt128 rate, CtInt128 times)
 {
 	if (rate == 0 || times == 0)
 		return CT_WIDE_ZERO;
 	return ct_wide_shift(ct_wide_times(wide_from_int128(rate), wide_from_int128(times)),
-						 move_digits(schema, attr));
+						 get_move_digits(schema, attr));
 }
 
 /* ---- paths ------------------------------------------------------------------- */
 
 static inline uint64_t
-position_tag(uint64_t tag)
+get_position_tag(uint64_t tag)
 {
 	return tag & 7;
 }
 
 static inline uint64_t
-rate_tag(uint64_t tag)
+get_rate_tag(uint64_t tag)
 {
 	return tag >> 4 & 7;
 }
 
 static inline void
-path_add(CtPath *path, const CtPath *other)
+add_to_path(CtPath *path, const CtPath *other)
 {
 	path->place = wide_add(path->place, other->place);
 	path->times += other->times;
 	path->begun += other->begun;
 }
 
-/* A path taken after the rate has become another one, from the rate before. */
+/*
+ * Return a path that begins after the rate has changed, as a function of the rate
+ * before.
+ */
 static CtPath
-path_after(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint64_t tag,
+delay_path(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint64_t tag,
 		   CtInt128 rate)
 {
 	CtPath after = *path;
 
-	switch (rate_tag(tag))
+	switch (get_rate_tag(tag))
 	{
 		case CT_KEEP:
 			return after;
 		case CT_CHANGE:
-			after.place = wide_add(path->place, moved(schema, attr, rate, path->times));
-			after.begun = initial_rate(schema, attr) == 0 ? 0 : path->times;
+			after.place = wide_add(path->place, move_by(schema, attr, rate, path->times));
+			after.begun = get_initial_rate(schema, attr) == 0 ? 0 : path->times;
 			return after;
 		case CT_SET:
-			after.place = wide_add(path->place, moved(schema, attr, rate, path->times));
+			after.place = wide_add(path->place, move_by(schema, attr, rate, path->times));
 			break;
 		default:
 			after.place =
-				wide_add(path->place, moved(schema, attr, initial_rate(schema, attr), path->begun));
+				wide_add(path->place,
+						 move_by(schema, attr, get_initial_rate(schema, attr), path->begun));
 			break;
 	}
 	after.times = after.begun = 0;
 	return after;
 }
 
-/* ---- cells ------------------------------------------------------------------- */
+/* Return what an event does to an attribute: a tag, and in *number its operand. */
 
-/* What an event does to an attribute, and the number it does it with. */
+/* Set what an event does to the rate, and to p by that.  Return the rate's tag. */
 static uint64_t
-operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
+get_operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
 {
 	const CtLayout *layout = item->layout;
 	const CtAttr *attr = &schema->attr[i];
@@ -219,19 +226,22 @@ operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
 	return layout->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST ? CT_SET : CT_CHANGE;
 }
 
-/* What it does to the rate, and to p by that. */
+/*
+ * Set what an event does to the position itself. motion->rate is set already.
+ * Return the tag.
+ */
 static uint64_t
 change_rate(const CtSchema *schema, const CtAttr *attr, const CtItem *item, CtMotion *motion)
 {
 	CtInt128 time = item->time;
 	CtWide number;
-	uint64_t tag = operation(schema, attr->rate_attr, item, &number);
+	uint64_t tag = get_operation(schema, attr->rate_attr, item, &number);
 
 	motion->rate = (CtInt128) wide_low(number);
-	motion->path.place = moved(schema, attr, motion->rate, -time);
+	motion->path.place = move_by(schema, attr, motion->rate, -time);
 	if (ct_tag_overrides(tag))
 		motion->path.times = time;
-	else if (tag == CT_CHANGE && initial_rate(schema, attr) != 0)
+	else if (tag == CT_CHANGE && get_initial_rate(schema, attr) != 0)
 		motion->path.begun = -time;
 	return tag;
 }
@@ -244,21 +254,21 @@ change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t cell
 	const CtAttr *attr = &schema->attr[i];
 	CtPath to = {.times = -(CtInt128) item->time};
 	CtWide number;
-	uint64_t tag = operation(schema, i, item, &number);
+	uint64_t tag = get_operation(schema, i, item, &number);
 
-	number = ct_wide_shift(number, hidden_digits(schema, attr));
+	number = ct_wide_shift(number, get_hidden_digits(schema, attr));
 	switch (tag)
 	{
 		case CT_KEEP:
 			break;
 		case CT_CHANGE:
-			to.place = wide_add(initial_place(schema, attr), number);
+			to.place = wide_add(get_initial_place(schema, attr), number);
 			motion->path.place = wide_add(motion->path.place, number);
-			motion->restart = path_after(schema, attr, &to, cell_tag, motion->rate);
+			motion->restart = delay_path(schema, attr, &to, cell_tag, motion->rate);
 			break;
 		case CT_SET:
 			to.place = number;
-			motion->path = path_after(schema, attr, &to, cell_tag, motion->rate);
+			motion->path = delay_path(schema, attr, &to, cell_tag, motion->rate);
 			break;
 		default:
 			motion->path = (CtPath){.times = 0};
@@ -267,7 +277,7 @@ change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t cell
 	return tag;
 }
 
-/* What an event that is no finish does. */
+/* Set *cell to what an event does that is not a finish. */
 void
 ct_motion_of(const CtSchema *schema, int i, const CtItem *item, CtCell *cell)
 {
@@ -284,9 +294,12 @@ ct_motion_of(const CtSchema *schema, int i, const CtItem *item, CtCell *cell)
 		motion->birth = item->time;
 }
 
-/* What becomes of an initial value is one thing, whatever was before. */
+/*
+ * Make f "g after f" after a reset: the result is constant, as the value before g
+ * is known.
+ */
 static void
-then_after_reset(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+compose_after_reset(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
 	CtValue value;
 	CtInt128 rate;
@@ -301,18 +314,18 @@ then_after_reset(const CtSchema *schema, const CtAttr *attr, CtCell *f, const Ct
 						   value.extra.word[2] == CT_RATE_NUMBER ? CT_SET : CT_SET_NULL);
 }
 
-/* What g does to the position after f; the rates are still apart. */
+/* Compose the position's part of "g after f".  The rates are still those of f and g. */
 static uint64_t
-position_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+compose_position(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
-	uint64_t before = position_tag(f->tag);
-	uint64_t after = position_tag(g->tag);
+	uint64_t before = get_position_tag(f->tag);
+	uint64_t after = get_position_tag(g->tag);
 	bool sum = attr->rule == CT_RULE_SUM;
-	CtPath path = path_after(schema, attr, &g->motion.path, f->tag, f->motion.rate);
+	CtPath path = delay_path(schema, attr, &g->motion.path, f->tag, f->motion.rate);
 	CtPath restart = {.times = 0};
 
 	if (after == CT_CHANGE && (before == CT_KEEP || before == CT_SET_NULL))
-		restart = path_after(schema, attr, &g->motion.restart, f->tag, f->motion.rate);
+		restart = delay_path(schema, attr, &g->motion.restart, f->tag, f->motion.rate);
 	if (ct_tag_overrides(after))
 	{
 		f->motion.path = path;
@@ -327,9 +340,9 @@ position_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCel
 		f->motion.path = restart;
 		return CT_SET;
 	}
-	path_add(&f->motion.path, &path);
+	add_to_path(&f->motion.path, &path);
 	if (before == CT_CHANGE)
-		path_add(&f->motion.restart, &path);
+		add_to_path(&f->motion.restart, &path);
 	if (before != CT_KEEP)
 		return before;
 	if (sum)
@@ -338,15 +351,15 @@ position_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCel
 }
 
 static uint64_t
-rate_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
+compose_rate(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
-	uint64_t before = rate_tag(f->tag);
-	uint64_t after = rate_tag(g->tag);
+	uint64_t before = get_rate_tag(f->tag);
+	uint64_t after = get_rate_tag(g->tag);
 
 	if (after == CT_KEEP)
 		return before;
 	if (after == CT_CHANGE && before == CT_SET_NULL)
-		f->motion.rate = initial_rate(schema, attr) + g->motion.rate;
+		f->motion.rate = get_initial_rate(schema, attr) + g->motion.rate;
 	else if (after == CT_CHANGE)
 		f->motion.rate += g->motion.rate;
 	else
@@ -356,7 +369,7 @@ rate_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g
 			   : after;
 }
 
-/* f, which is not to keep, becomes "g after f", g being a motion. */
+/* Make f "g after f", where g is a motion and f is not CT_KEEP. */
 void
 ct_motion_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
@@ -366,11 +379,11 @@ ct_motion_then(const CtSchema *schema, const CtAttr *attr, CtCell *f, const CtCe
 	CT_ASSERT(g->tag >= CT_MOTION && f->tag != CT_KEEP);
 	if (f->tag == CT_SET_INITIAL)
 	{
-		then_after_reset(schema, attr, f, g);
+		compose_after_reset(schema, attr, f, g);
 		return;
 	}
-	position = position_then(schema, attr, f, g);
-	rate = rate_then(schema, attr, f, g);
+	position = compose_position(schema, attr, f, g);
+	rate = compose_rate(schema, attr, f, g);
 	f->tag = CT_MOTION_TAG(position, rate);
 	if (ct_tag_overrides(position))
 		f->motion.birth = 0;
@@ -392,84 +405,85 @@ ct_motion_initial(const CtSchema *schema, const CtAttr *attr, CtValue *value)
 
 	CT_ASSERT(ct_moves(attr));
 	value->kind = attr->has_initial ? CT_VALUE_NUMBER : CT_VALUE_NULL;
-	value->number = initial_place(schema, attr);
-	value->extra = wide_from_int128(initial_rate(schema, attr));
+	value->number = get_initial_place(schema, attr);
+	value->extra = wide_from_int128(get_initial_rate(schema, attr));
 	value->extra.word[2] = ct_begins_moving(schema, attr) ? CT_RATE_ABSENT
 						   : has_rate                     ? CT_RATE_NUMBER
 														  : CT_RATE_NULL;
 }
 
 static inline CtWide
-path_end(const CtSchema *schema, const CtAttr *attr, const CtPath *path, const CtValue *value)
+get_path_end(const CtSchema *schema, const CtAttr *attr, const CtPath *path, const CtValue *value)
 {
 	CtInt128 rate = (CtInt128) wide_low(value->extra);
 	CtWide way = value->extra.word[2] == CT_RATE_NUMBER
-					 ? moved(schema, attr, rate, path->times)
-					 : moved(schema, attr, initial_rate(schema, attr), path->begun);
+					 ? move_by(schema, attr, rate, path->times)
+					 : move_by(schema, attr, get_initial_rate(schema, attr), path->begun);
 
 	return wide_add(path->place, way);
 }
 
 static void
-rate_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag, CtInt128 rate)
+apply_rate(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag, CtInt128 rate)
 {
 	if (tag == CT_KEEP)
 		return;
 	if (tag == CT_CHANGE)
 		rate = add_rates(rate, value->extra.word[2] == CT_RATE_NUMBER
 								   ? (CtInt128) wide_low(value->extra)
-								   : initial_rate(schema, attr));
+								   : get_initial_rate(schema, attr));
 	value->extra = wide_from_int128(tag == CT_SET_NULL ? 0 : rate);
 	value->extra.word[2] = tag == CT_SET_NULL ? CT_RATE_NULL : CT_RATE_NUMBER;
 }
 
-/* The first event of a life, at that instant. */
+/* Start a row at the first event of its life, at the instant `birth`. */
 static inline void
-set_going(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t birth)
+start_moving(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t birth)
 {
 	if (value->extra.word[2] != CT_RATE_ABSENT)
 		return;
 	value->extra.word[2] = CT_RATE_NUMBER;
 	value->number =
-		wide_subtract(value->number, moved(schema, attr, (CtInt128) wide_low(value->extra), birth));
+		wide_subtract(value->number,
+					  move_by(schema, attr, (CtInt128) wide_low(value->extra), birth));
 }
 
 void
 ct_motion_apply(const CtSchema *schema, const CtAttr *attr, CtValue *value, uint64_t tag,
 				const CtMotion *motion)
 {
-	set_going(schema, attr, value, motion->birth);
-	switch (position_tag(tag))
+	start_moving(schema, attr, value, motion->birth);
+	switch (get_position_tag(tag))
 	{
 		case CT_SET_NULL:
 			value->kind = CT_VALUE_NULL;
 			break;
 		case CT_SET:
-			value->number = path_end(schema, attr, &motion->path, value);
+			value->number = get_path_end(schema, attr, &motion->path, value);
 			value->kind = CT_VALUE_NUMBER;
 			break;
 		default:
 			if (value->kind == CT_VALUE_NUMBER)
 				value->number =
-					wide_add(value->number, path_end(schema, attr, &motion->path, value));
-			else if (position_tag(tag) == CT_CHANGE)
+					wide_add(value->number, get_path_end(schema, attr, &motion->path, value));
+			else if (get_position_tag(tag) == CT_CHANGE)
 			{
-				value->number = path_end(schema, attr, &motion->restart, value);
+				value->number = get_path_end(schema, attr, &motion->restart, value);
 				value->kind = CT_VALUE_NUMBER;
 			}
 			break;
 	}
-	rate_apply(schema, attr, value, rate_tag(tag), motion->rate);
+	apply_rate(schema, attr, value, get_rate_tag(tag), motion->rate);
 }
 
-/* How fast it is: not at all without a rate. */
+/* Return how fast a position moves; 0 without a rate. */
 static inline CtInt128
-speed(const CtValue *value)
+get_speed(const CtValue *value)
 {
 	return value->extra.word[2] == CT_RATE_NUMBER ? (CtInt128) wide_low(value->extra) : 0;
 }
 
-/* An event that is no finish, without making a cell of it: it is where the rates meet. */
+/* Apply an event that is not a finish to a value, without making a cell. */
 void
 ct_motion_add(const CtSchema *schema, int i, const CtItem *item, CtValue *value)
 {
@@ -480,44 +494,47 @@ ct_motion_add(const CtSchema *schema, int i, const CtItem *item, CtValue *value)
 	CtInt128 after;
 
 	CT_ASSERT(ct_moves(attr));
-	set_going(schema, attr, value, item->time);
-	before = speed(value);
-	tag = operation(schema, attr->rate_attr, item, &number);
-	rate_apply(schema, attr, value, tag, (CtInt128) wide_low(number));
-	after = speed(value);
-	tag = operation(schema, i, item, &number);
+	start_moving(schema, attr, value, item->time);
+	before = get_speed(value);
+	tag = get_operation(schema, attr->rate_attr, item, &number);
+	apply_rate(schema, attr, value, tag, (CtInt128) wide_low(number));
+	after = get_speed(value);
+	tag = get_operation(schema, i, item, &number);
 	if (tag == CT_SET_NULL)
 		value->kind = CT_VALUE_NULL;
 	else if (tag == CT_SET || (tag == CT_CHANGE && value->kind == CT_VALUE_NULL))
 	{
 		value->kind = CT_VALUE_NUMBER;
-		value->number = tag == CT_SET ? CT_WIDE_ZERO : initial_place(schema, attr);
+		value->number = tag == CT_SET ? CT_WIDE_ZERO : get_initial_place(schema, attr);
 		before = 0;
 	}
 	if (value->kind == CT_VALUE_NULL)
 		return;
 	if (tag != CT_KEEP)
-		value->number = wide_add(value->number, ct_wide_shift(number, hidden_digits(schema, attr)));
+		value->number =
+			wide_add(value->number, ct_wide_shift(number, get_hidden_digits(schema, attr)));
 	if (before != after)
 		value->number =
-			wide_add(value->number, moved(schema, attr, subtract_rates(before, after), item->time));
+			wide_add(value->number,
+					 move_by(schema, attr, subtract_rates(before, after), item->time));
 }
 
-/* Where it is at an instant, in place of how it moves. */
+/* Replace a folded position by the one at the instant. */
 void
 ct_motion_show(const CtSchema *schema, const CtAttr *attr, CtValue *value, int64_t time)
 {
 	if (value->kind == CT_VALUE_NUMBER)
 	{
 		if (value->extra.word[2] == CT_RATE_NUMBER)
-			value->number = wide_add(value->number,
-									 moved(schema, attr, (CtInt128) wide_low(value->extra), time));
-		value->number = ct_wide_round(value->number, hidden_digits(schema, attr));
+			value->number =
+				wide_add(value->number,
+						 move_by(schema, attr, (CtInt128) wide_low(value->extra), time));
+		value->number = ct_wide_round(value->number, get_hidden_digits(schema, attr));
 	}
 	value->extra = CT_WIDE_ZERO;
 }
 
-/* Are two folded values, and their rates, the same? */
+/* True if two folded positions and their rates are the same.  *same_rate: the rates are. */
 bool
 ct_motion_equal(const CtValue *a, const CtValue *b, bool *same_rate)
 {

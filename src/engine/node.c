@@ -1,29 +1,30 @@
 /*
  * node.c
- *	  Inner nodes: their memory, and the columns of what is known of children.
+ *	  Inner nodes: their memory, and the columns with the summaries of children.
  *
  * Called by timeline.c, fold.c (reading), validate.c.
  *
- * Concurrency: as timeline.c.
+ * Concurrency: as for timeline.c.
  *
  * Invariants:
- *	 N1  The total of a child is the composition of its events in that
- *		 attribute; before, where there is one, that of the children before it
- *		 in its group; of a group, that of all children before it.
- *	 N2  An attribute without a column is touched by none of the node's events:
- *		 it is kept, or initial after a child with a finish.
- *	 N3  `overrides` and `sets` are what the tags of the totals say.
- *	 N4  Payloads of a narrow column are within CT_NARROW_LIMIT, and 0 where the
- *		 tag says that there is none.
+ *	 N1  The total of a child is the composition of its events, for one
+ *		 attribute.  `before`, where it exists, is the composition of the
+ *		 children before it in its group; `group` is the composition of all
+ *		 children before the group.
+ *	 N2  If a node has no column for an attribute, none of its events touches
+ *		 it, except that a finish makes it initial.
+ *	 N3  `overrides` and `sets` agree with the tags of the totals.
+ *	 N4  Payloads of a narrow column are within CT_NARROW_LIMIT, and 0 where
+ *		 the tag says that there is none.
  *
- * Not here: the shape of the tree (timeline.c), composition (rule.c).
+ * Not here: the structure of the tree (timeline.c), composition (rule.c).
  */
 #include "engine/node.h"
 
 #include <string.h>
 
 static CtColumn *
-column_at(const CtReadContext *context, const CtInner *inner, int attr)
+find_column(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	return ct_ptr(context->arena, ct_node_column(inner)[attr]);
 }
@@ -37,7 +38,7 @@ has_column(const CtInner *inner, int attr)
 /* ---- cells ------------------------------------------------------------------- */
 
 static void
-cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+load_cell(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
 		  CtCell *cell)
 {
 	cell->tag = *ct_column_tag(column, capacity, which, i);
@@ -50,9 +51,9 @@ cell_load(const CtAttr *attr, const CtColumn *column, uint32_t capacity, CtWhich
 			   ct_payload_bytes(attr));
 }
 
-/* Payloads in three words each instead of one, from the last one back. */
+/* Widen payloads from one word to three, backward, as both use the same memory. */
 static void
-column_broaden(const CtAttr *attr, CtColumn *column, uint32_t capacity)
+widen_column(const CtAttr *attr, CtColumn *column, uint32_t capacity)
 {
 	int64_t *narrow = ct_column_narrow(column, capacity);
 	CtWide *broad = ct_column_payload(attr, column, capacity, CT_TOTAL, 0);
@@ -70,7 +71,7 @@ is_narrow(int64_t number)
 }
 
 static void
-cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+store_cell(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
 		   const CtCell *cell)
 {
 	bool has_payload = ct_tag_has_payload(cell->tag);
@@ -87,7 +88,7 @@ cell_store(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich whic
 			ct_column_narrow(column, capacity)[which * capacity + i] = number;
 			return;
 		}
-		column_broaden(attr, column, capacity);
+		widen_column(attr, column, capacity);
 	}
 	if (has_payload)
 		memcpy(ct_column_payload(attr, column, capacity, which, i), cell->w,
@@ -99,60 +100,60 @@ ct_node_get(const CtReadContext *context, const CtInner *inner, CtWhich which, u
 			CtCell *cell)
 {
 	CT_ASSERT(has_column(inner, attr)); /* N2 */
-	cell_load(&context->schema->attr[attr], column_at(context, inner, attr), inner->capacity, which,
-			  i, cell);
+	load_cell(&context->schema->attr[attr], find_column(context, inner, attr), inner->capacity,
+			  which, i, cell);
 }
 
 static inline uint32_t
-with_attr(uint32_t mask, uint32_t i, bool value)
+set_child_bit(uint32_t mask, uint32_t i, bool value)
 {
 	return (mask & ~(UINT32_C(1) << i)) | (uint32_t) value << i;
 }
 
-/* Store a child's total; what comes before others is for ct_node_refresh(). */
+/* Store the total of a child.  The caller has to call ct_node_refresh() then. */
 void
 ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtCell *cell)
 {
-	CtColumn *column = column_at(context, inner, attr);
+	CtColumn *column = find_column(context, inner, attr);
 
 	CT_ASSERT(i < inner->capacity && has_column(inner, attr)); /* N2 */
-	cell_store(&context->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
-	column->overrides = with_attr(column->overrides, i, ct_tag_overrides(cell->tag));
-	column->sets = with_attr(column->sets, i, cell->tag != CT_KEEP);
+	store_cell(&context->schema->attr[attr], column, inner->capacity, CT_TOTAL, i, cell);
+	column->overrides = set_child_bit(column->overrides, i, ct_tag_overrides(cell->tag));
+	column->sets = set_child_bit(column->sets, i, cell->tag != CT_KEEP);
 }
 
-/* The composition of a group: up to its last child. */
+/* Set *cell to the composition of the children of a group. */
 static void
-group_total(const CtReadContext *context, const CtInner *inner, const CtAttr *attr,
-			const CtColumn *column, uint32_t group, CtCell *cell)
+compose_group(const CtReadContext *context, const CtInner *inner, const CtAttr *attr,
+			  const CtColumn *column, uint32_t group, CtCell *cell)
 {
 	uint32_t end = (group + 1) * CT_GROUP;
 	uint32_t last = (end < inner->count ? end : inner->count) - 1U;
 	CtCell total;
 
 	CT_ASSERT(group * CT_GROUP < inner->count);
-	cell_load(attr, column, inner->capacity, CT_BEFORE, last, cell);
-	cell_load(attr, column, inner->capacity, CT_TOTAL, last, &total);
+	load_cell(attr, column, inner->capacity, CT_BEFORE, last, cell);
+	load_cell(attr, column, inner->capacity, CT_TOTAL, last, &total);
 	ct_cell_then(context, attr, cell, &total);
 }
 
-/* Store a cell of which it follows; false: it was the same. */
+/* Store a derived cell.  False: it was the same. */
 static bool
-cell_renew(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
-		   const CtCell *cell)
+update_cell(const CtAttr *attr, CtColumn *column, uint32_t capacity, CtWhich which, uint32_t i,
+			const CtCell *cell)
 {
 	CtCell old;
 
-	cell_load(attr, column, capacity, which, i, &old);
+	load_cell(attr, column, capacity, which, i, &old);
 	if (ct_cell_same(attr, cell, &old))
 		return false;
-	cell_store(attr, column, capacity, which, i, cell);
+	store_cell(attr, column, capacity, which, i, cell);
 	return true;
 }
 
 /*
- * The same for ct_node_refresh() of a narrow column whose totals are added and
- * nothing else.  False: it will not be narrow any more.
+ * ct_node_refresh() with `all`, for a narrow column that has only additions.
+ * False: a number is too large for a narrow column.
  */
 static bool
 refresh_narrow(const CtInner *inner, uint32_t i, CtColumn *column)
@@ -190,15 +191,16 @@ refresh_narrow(const CtInner *inner, uint32_t i, CtColumn *column)
 }
 
 /*
- * The totals of children from i on have changed, or with `all` false only that
- * of child i: compute what follows from it, until that is as it was.
+ * Compute the cells that follow from the totals of children from i on.  If only the
+ * total of child i has changed, `all` may be false: then stop at the first cell
+ * that stays the same.
  */
 void
 ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int attr_number, bool all)
 {
 	static const CtCell keep = {.tag = CT_KEEP};
 	const CtAttr *attr = &context->schema->attr[attr_number];
-	CtColumn *column = column_at(context, inner, attr_number);
+	CtColumn *column = find_column(context, inner, attr_number);
 	uint32_t capacity = inner->capacity;
 	uint32_t first = i / CT_GROUP;
 	CtCell sum;
@@ -210,7 +212,7 @@ ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int at
 	if (all && column->narrow && column->overrides == 0 && refresh_narrow(inner, i, column))
 		return;
 	if (i == 0)
-		cell_store(attr, column, capacity, CT_GROUPS, 0, &keep);
+		store_cell(attr, column, capacity, CT_GROUPS, 0, &keep);
 	for (uint32_t group = first; group < ct_group_count(inner->count); group++)
 	{
 		uint32_t j = group == first ? i : group * CT_GROUP;
@@ -218,28 +220,28 @@ ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int at
 		CtCell total;
 
 		if (j % CT_GROUP == 0)
-			cell_store(attr, column, capacity, CT_BEFORE, j, &keep);
-		cell_load(attr, column, capacity, CT_BEFORE, j, &sum);
+			store_cell(attr, column, capacity, CT_BEFORE, j, &keep);
+		load_cell(attr, column, capacity, CT_BEFORE, j, &sum);
 		for (; j + 1 < end && j + 1 < inner->count && (all || group == first); j++)
 		{
-			cell_load(attr, column, capacity, CT_TOTAL, j, &total);
+			load_cell(attr, column, capacity, CT_TOTAL, j, &total);
 			ct_cell_then(context, attr, &sum, &total);
-			if (!cell_renew(attr, column, capacity, CT_BEFORE, j + 1, &sum) && !all)
+			if (!update_cell(attr, column, capacity, CT_BEFORE, j + 1, &sum) && !all)
 				return;
 		}
 		if (end >= inner->count)
 			return;
-		cell_load(attr, column, capacity, CT_GROUPS, group, &sum);
-		group_total(context, inner, attr, column, group, &total);
+		load_cell(attr, column, capacity, CT_GROUPS, group, &sum);
+		compose_group(context, inner, attr, column, group, &total);
 		ct_cell_then(context, attr, &sum, &total);
-		if (!cell_renew(attr, column, capacity, CT_GROUPS, group + 1, &sum) && !all)
+		if (!update_cell(attr, column, capacity, CT_GROUPS, group + 1, &sum) && !all)
 			return;
 	}
 }
 
-/* More in some cells of a narrow column; true if one is beyond the limit then. */
+/* Add to cells [from, end) of a narrow column.  True if one is beyond the limit then. */
 static inline bool
-narrow_add(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t delta)
+add_to_narrow_cells(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t delta)
 {
 	uint64_t beyond = 0;
 
@@ -252,7 +254,7 @@ narrow_add(uint8_t *tag, int64_t *cell, uint32_t from, uint32_t end, int64_t del
 	return beyond >> 63 != 0;
 }
 
-/* An addition to child i of a narrow column; false: it is too large. */
+/* Add to child i of a narrow column.  False: the addend is too large. */
 static bool
 add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *column,
 		   const CtWide *delta)
@@ -267,35 +269,35 @@ add_narrow(const CtAttr *attr, const CtInner *inner, uint32_t i, CtColumn *colum
 	CT_ASSERT(i < inner->count && column->narrow); /* N4 */
 	if (!is_narrow(by))
 		return false;
-	beyond = narrow_add(column->tag, total, i, i + 1, by);
-	beyond |= narrow_add(&column->tag[capacity], total + capacity, i + 1, end, by);
-	beyond |= narrow_add(&column->tag[2 * capacity], total + (size_t) 2 * capacity, group,
-						 ct_group_count(inner->count), by);
+	beyond = add_to_narrow_cells(column->tag, total, i, i + 1, by);
+	beyond |= add_to_narrow_cells(&column->tag[capacity], total + capacity, i + 1, end, by);
+	beyond |= add_to_narrow_cells(&column->tag[2 * capacity], total + (size_t) 2 * capacity, group,
+								  ct_group_count(inner->count), by);
 	if (beyond)
-		column_broaden(attr, column, capacity);
+		widen_column(attr, column, capacity);
 	return true;
 }
 
-/* The same of a column that is broad. */
+/* Add to child i of a column that is not narrow. */
 static void __attribute__((noinline)) add_broad(const CtReadContext *context, CtInner *inner,
 												uint32_t i, int attr_number, const CtWide *delta)
 {
 	const CtAttr *attr = &context->schema->attr[attr_number];
-	CtColumn *column = column_at(context, inner, attr_number);
+	CtColumn *column = find_column(context, inner, attr_number);
 	CtCell total;
 
-	cell_load(attr, column, inner->capacity, CT_TOTAL, i, &total);
+	load_cell(attr, column, inner->capacity, CT_TOTAL, i, &total);
 	total.w[0] = total.tag == CT_KEEP ? *delta : wide_add(total.w[0], *delta);
 	total.tag = CT_CHANGE;
-	cell_store(attr, column, inner->capacity, CT_TOTAL, i, &total);
+	store_cell(attr, column, inner->capacity, CT_TOTAL, i, &total);
 	ct_node_refresh(context, inner, i, attr_number, false);
 }
 
-/* An addition to child i, where nothing but additions is known. */
+/* Add to child i, in a column that has only additions. */
 void
 ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, const CtWide *delta)
 {
-	CtColumn *column = column_at(context, inner, attr);
+	CtColumn *column = find_column(context, inner, attr);
 
 	CT_ASSERT(i < inner->count && column->overrides == 0);
 	CT_ASSERT(ct_only_adds(&context->schema->attr[attr]));
@@ -304,7 +306,7 @@ ct_node_add(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, 
 		add_broad(context, inner, i, attr, delta);
 }
 
-/* The composition of all children. */
+/* Set *cell to the composition of all children. */
 void
 ct_node_total(const CtReadContext *context, const CtInner *inner, int attr_number, CtCell *cell)
 {
@@ -321,25 +323,25 @@ ct_node_total(const CtReadContext *context, const CtInner *inner, int attr_numbe
 			ct_cell_reset(attr, cell);
 		return;
 	}
-	column = column_at(context, inner, attr_number);
+	column = find_column(context, inner, attr_number);
 	if (ct_is_last(attr))
 	{
 		uint32_t sets = column->sets & ct_bits_below(inner->count);
 
 		if (sets != 0)
-			cell_load(attr, column, inner->capacity, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets),
+			load_cell(attr, column, inner->capacity, CT_TOTAL, 31 - (uint32_t) __builtin_clz(sets),
 					  cell);
 		return;
 	}
-	cell_load(attr, column, inner->capacity, CT_GROUPS, group, cell);
-	group_total(context, inner, attr, column, group, &total);
+	load_cell(attr, column, inner->capacity, CT_GROUPS, group, cell);
+	compose_group(context, inner, attr, column, group, &total);
 	ct_cell_then(context, attr, cell, &total);
 }
 
 /* ---- memory ------------------------------------------------------------------ */
 
 static CtRef
-node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
+alloc_node(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
 {
 	CtRef ref = ct_take(writer, ct_node_bytes(capacity, nattrs), true);
 
@@ -359,11 +361,11 @@ node_alloc(CtWriter *writer, uint32_t capacity, uint32_t nattrs)
 CtRef
 ct_node_make(CtWriter *writer, uint32_t capacity)
 {
-	return node_alloc(writer, capacity, writer->context.schema->nattrs);
+	return alloc_node(writer, capacity, writer->context.schema->nattrs);
 }
 
 static void
-column_free(CtWriter *writer, CtInner *inner, int attr)
+free_column(CtWriter *writer, CtInner *inner, int attr)
 {
 	CT_ASSERT(has_column(inner, attr) && ct_node_column(inner)[attr] != 0); /* N2 */
 	ct_give(writer, ct_node_column(inner)[attr],
@@ -377,13 +379,13 @@ ct_node_free(CtWriter *writer, CtRef ref)
 	CtInner *inner = ct_ptr(writer->arena, ref);
 
 	while (inner->columns != 0)
-		column_free(writer, inner, __builtin_ctzll(inner->columns));
+		free_column(writer, inner, __builtin_ctzll(inner->columns));
 	ct_give(writer, ref, ct_node_bytes(inner->capacity, inner->nattrs));
 }
 
-/* A column of an attribute that none of the node's events sets yet. */
+/* Make a column for an attribute that no event of the node sets yet.  False: no memory. */
 static bool
-column_make(CtWriter *writer, CtInner *inner, int attr_number)
+make_column(CtWriter *writer, CtInner *inner, int attr_number)
 {
 	const CtReadContext *context = &writer->context;
 	const CtAttr *attr = &context->schema->attr[attr_number];
@@ -406,11 +408,11 @@ column_make(CtWriter *writer, CtInner *inner, int attr_number)
 }
 
 /*
- * Totals of children [first, first + n) of one node become those from `at` on
- * of another; what is before them is for ct_node_refresh().
+ * Copy the totals of children [first, first + n) of one column to those from `at`
+ * on of another.  The caller has to call ct_node_refresh() then.
  */
 static void
-column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
+copy_column(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 			const CtColumn *from, uint32_t from_capacity, uint32_t first, uint32_t n)
 {
 	size_t bytes = from->narrow ? sizeof(int64_t) : ct_payload_bytes(attr);
@@ -426,13 +428,13 @@ column_copy(const CtAttr *attr, CtColumn *to, uint32_t to_capacity, uint32_t at,
 	}
 	for (uint32_t i = 0; i < n; i++)
 	{
-		cell_load(attr, from, from_capacity, CT_TOTAL, first + i, &cell);
-		cell_store(attr, to, to_capacity, CT_TOTAL, at + i, &cell);
+		load_cell(attr, from, from_capacity, CT_TOTAL, first + i, &cell);
+		store_cell(attr, to, to_capacity, CT_TOTAL, at + i, &cell);
 	}
 }
 
 static void
-children_copy(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uint32_t n)
+copy_children(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uint32_t n)
 {
 	CT_ASSERT(at + n <= to->capacity && first + n <= from->capacity);
 	memmove(&to->time[at], &from->time[first], n * sizeof(int64_t));
@@ -441,13 +443,16 @@ children_copy(CtInner *to, uint32_t at, const CtInner *from, uint32_t first, uin
 	memmove(&ct_node_child(to)[at], &ct_node_child(from)[first], n * sizeof(CtRef));
 }
 
-/* The same node with more room; the old one is gone. */
+/*
+ * Replace a node by one with more room, or with columns for new attributes.  False:
+ * no memory.
+ */
 static bool
-node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
+enlarge_node(CtWriter *writer, CtRef *at, uint32_t capacity)
 {
 	const CtSchema *schema = writer->context.schema;
 	CtInner *old = ct_ptr(writer->arena, *at);
-	CtRef ref = node_alloc(writer, capacity, schema->nattrs);
+	CtRef ref = alloc_node(writer, capacity, schema->nattrs);
 	CtInner *inner;
 
 	CT_ASSERT(capacity >= old->count && capacity <= CT_FANOUT);
@@ -468,15 +473,15 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 		}
 		column = ct_ptr(writer->arena, wide);
 		memset(column, 0, bytes);
-		*column = *column_at(&writer->context, old, i);
-		column_copy(&schema->attr[i], column, capacity, 0, column_at(&writer->context, old, i),
+		*column = *find_column(&writer->context, old, i);
+		copy_column(&schema->attr[i], column, capacity, 0, find_column(&writer->context, old, i),
 					old->capacity, 0, old->count);
 		ct_node_column(inner)[i] = wide;
 		inner->columns |= rest & -rest;
 		inner->count = old->count;
 		ct_node_refresh(&writer->context, inner, 0, i, true);
 	}
-	children_copy(inner, 0, old, 0, old->count);
+	copy_children(inner, 0, old, 0, old->count);
 	inner->count = old->count;
 	inner->finish = old->finish;
 	inner->absent = old->absent;
@@ -486,7 +491,7 @@ node_enlarge(CtWriter *writer, CtRef *at, uint32_t capacity)
 	return true;
 }
 
-/* What ct_node_prepare() has found to be missing. */
+/* Enlarge a node, and make the columns that it lacks: see ct_node_prepare(). */
 bool
 ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 {
@@ -497,12 +502,12 @@ ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 	while (capacity < children)
 		capacity = capacity * 2 < CT_FANOUT ? capacity * 2 : CT_FANOUT;
 	if ((capacity > inner->capacity || (inner->nattrs < 64 && attrs >> inner->nattrs != 0)) &&
-		!node_enlarge(writer, at, capacity))
+		!enlarge_node(writer, at, capacity))
 		return false;
 	inner = ct_ptr(writer->arena, *at);
 	for (uint64_t rest = attrs & ~inner->columns; rest != 0; rest &= rest - 1)
 	{
-		if (!column_make(writer, inner, __builtin_ctzll(rest)))
+		if (!make_column(writer, inner, __builtin_ctzll(rest)))
 			return false;
 	}
 	return true;
@@ -510,9 +515,9 @@ ct_node_widen(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)
 
 /* ---- children ---------------------------------------------------------------- */
 
-/* Make n bits of room at bit i. */
+/* Insert n zero bits before bit i. */
 static uint32_t
-bits_open(uint32_t mask, uint32_t i, uint32_t n)
+open_bits(uint32_t mask, uint32_t i, uint32_t n)
 {
 	uint32_t below = mask & ct_bits_below(i);
 	uint64_t above = (uint64_t) (mask & ~ct_bits_below(i)) << n;
@@ -521,7 +526,7 @@ bits_open(uint32_t mask, uint32_t i, uint32_t n)
 }
 
 static uint32_t
-bits_close(uint32_t mask, uint32_t i, uint32_t n)
+close_bits(uint32_t mask, uint32_t i, uint32_t n)
 {
 	uint32_t below = mask & ct_bits_below(i);
 	uint64_t above = (uint64_t) mask >> (i + n) << i;
@@ -530,8 +535,8 @@ bits_close(uint32_t mask, uint32_t i, uint32_t n)
 }
 
 /*
- * Make room for n children before child i: what is known of them is unset, and
- * from i on what comes before others.
+ * Insert n children before child i, without contents.  The caller has to fill them
+ * in, and to call ct_node_refresh() from i on.
  */
 void
 ct_node_open(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n)
@@ -539,75 +544,72 @@ ct_node_open(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t 
 	uint32_t behind = inner->count - i;
 
 	CT_ASSERT(inner->count + n <= inner->capacity);
-	children_copy(inner, i + n, inner, i, behind);
-	inner->finish = bits_open(inner->finish, i, n);
-	inner->absent = bits_open(inner->absent, i, n);
-	inner->frozen = bits_open(inner->frozen, i, n);
+	copy_children(inner, i + n, inner, i, behind);
+	inner->finish = open_bits(inner->finish, i, n);
+	inner->absent = open_bits(inner->absent, i, n);
+	inner->frozen = open_bits(inner->frozen, i, n);
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_at(context, inner, attr);
+		CtColumn *column = find_column(context, inner, attr);
 
-		column_copy(&context->schema->attr[attr], column, inner->capacity, i + n, column,
+		copy_column(&context->schema->attr[attr], column, inner->capacity, i + n, column,
 					inner->capacity, i, behind);
 		memset(ct_column_tag(column, inner->capacity, CT_TOTAL, i), CT_KEEP, n);
 		if (column->narrow)
 			memset(ct_column_narrow(column, inner->capacity) + i, 0, n * sizeof(int64_t));
-		column->overrides = bits_open(column->overrides, i, n);
-		column->sets = bits_open(column->sets, i, n);
+		column->overrides = open_bits(column->overrides, i, n);
+		column->sets = open_bits(column->sets, i, n);
 	}
 	inner->count = (uint16_t) (inner->count + n);
 }
 
-/* Children [i, i + n) are no more; from i on the rest is to be refreshed. */
+/* Remove children [i, i + n).  The caller has to call ct_node_refresh() from i on. */
 void
 ct_node_close(const CtReadContext *context, CtInner *inner, uint32_t i, uint32_t n)
 {
 	uint32_t behind = inner->count - i - n;
 
 	CT_ASSERT(i + n <= inner->count);
-	children_copy(inner, i, inner, i + n, behind);
-	inner->finish = bits_close(inner->finish, i, n);
-	inner->absent = bits_close(inner->absent, i, n);
-	inner->frozen = bits_close(inner->frozen, i, n);
+	copy_children(inner, i, inner, i + n, behind);
+	inner->finish = close_bits(inner->finish, i, n);
+	inner->absent = close_bits(inner->absent, i, n);
+	inner->frozen = close_bits(inner->frozen, i, n);
 	for (uint64_t rest = inner->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_at(context, inner, attr);
+		CtColumn *column = find_column(context, inner, attr);
 
-		column_copy(&context->schema->attr[attr], column, inner->capacity, i, column,
+		copy_column(&context->schema->attr[attr], column, inner->capacity, i, column,
 					inner->capacity, i + n, behind);
-		column->overrides = bits_close(column->overrides, i, n);
-		column->sets = bits_close(column->sets, i, n);
+		column->overrides = close_bits(column->overrides, i, n);
+		column->sets = close_bits(column->sets, i, n);
 	}
 	inner->count = (uint16_t) (inner->count - n);
 }
 
-/*
- * Children from `first` on go to an empty node that has the same columns; what
- * is before them there is for ct_node_refresh().
- */
+/* Move the children from `first` on to an empty node that has the same columns. */
 void
 ct_node_move(const CtReadContext *context, CtInner *to, CtInner *from, uint32_t first)
 {
 	uint32_t n = from->count - first;
 
 	CT_ASSERT(to->count == 0 && first < from->count && to->columns == from->columns); /* T3 */
-	children_copy(to, 0, from, first, n);
-	to->finish = bits_close(from->finish, 0, first);
-	to->absent = bits_close(from->absent, 0, first);
-	to->frozen = bits_close(from->frozen, 0, first);
+	copy_children(to, 0, from, first, n);
+	to->finish = close_bits(from->finish, 0, first);
+	to->absent = close_bits(from->absent, 0, first);
+	to->frozen = close_bits(from->frozen, 0, first);
 	to->count = (uint16_t) n;
 	for (uint64_t rest = to->columns; rest != 0; rest &= rest - 1)
 	{
 		int attr = __builtin_ctzll(rest);
-		CtColumn *column = column_at(context, to, attr);
-		const CtColumn *old = column_at(context, from, attr);
+		CtColumn *column = find_column(context, to, attr);
+		const CtColumn *old = find_column(context, from, attr);
 
-		column_copy(&context->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
+		copy_column(&context->schema->attr[attr], column, to->capacity, 0, old, from->capacity,
 					first, n);
-		column->overrides = bits_close(old->overrides, 0, first);
-		column->sets = bits_close(old->sets, 0, first);
+		column->overrides = close_bits(old->overrides, 0, first);
+		column->sets = close_bits(old->sets, 0, first);
 		ct_node_refresh(context, to, 0, attr, true);
 	}
 	ct_node_close(context, from, first, n);

@@ -1,28 +1,28 @@
 /*
  * rule.c
- *	  The algebra: what an event does to a state, and how that composes.
+ *	  The algebra of rules: what an event does to a state, and how that composes.
  *
- * An event is a function on the state of its key; so is a run of events, and
- * the functions of one rule compose to one of the same size:
+ * An event is a function on the state of its key, and so is a run of events.
+ * The functions of one rule compose to one of the same size:
  *
  *	 keep | set to v | NULL | initial | a change by an operand (rules.c)
- *	 what moves, a last or a sum: see motion.c
+ *	 for attributes that move: see motion.c
  *
  *	 g after f, both sums: a = a1 + a2, lo = g(lo1), hi = g(hi1), where g(x)
- *	 adds a2 and clamps.  f of NULL is f(start): the initial value, or without
- *	 one 0 for a sum, and for min and max the operand.
+ *	 adds a2 and clamps.  f of NULL is f(start): start is the initial value, or
+ *	 without one 0 for a sum, and the operand for min and max.
  *
  * Called by block.c and node.c (composing), fold.c (applying), validate.c.
  *
- * Pure functions: they read events and write only what they are given.
+ * These are pure functions: they read events, and write only their results.
  *
  * Invariants:
  *	 R1  Applying a composition equals applying the events one by one, in order.
- *	 R2  A row that is absent has every column at its initial value; so an
- *		 event needs not know whether the row was there.
+ *	 R2  In a row that is absent every column has its initial value.  So an
+ *		 event does not depend on whether the row existed.
  *	 R3  What a column becomes depends on that column alone.
- *	 R4  One function has one cell: equal functions are found equal.  (Where
- *		 the bounds have met, what is added no longer counts and is 0.)
+ *	 R4  Equal functions have equal cells.  (Where both bounds are equal, the
+ *		 addend has no effect and is 0.)
  *
  * Not here: numbers (number.c), the order of events (event.c), what columns
  * show between events (between.c).
@@ -35,7 +35,7 @@
 /* ---- descriptions ------------------------------------------------------------ */
 
 static bool
-number_sound(const CtAttr *attr)
+is_sound_number(const CtAttr *attr)
 {
 	switch (attr->number)
 	{
@@ -53,7 +53,7 @@ number_sound(const CtAttr *attr)
 }
 
 static bool
-attr_sound(const CtSchema *schema, const CtAttr *attr)
+is_sound_attr(const CtSchema *schema, const CtAttr *attr)
 {
 	const CtRuleOps *rule;
 
@@ -73,7 +73,7 @@ attr_sound(const CtSchema *schema, const CtAttr *attr)
 	if (attr->has_initial && rule->no_initial)
 		return false;
 	if (ct_is_number(attr))
-		return rule->numbers && number_sound(attr);
+		return rule->numbers && is_sound_number(attr);
 	if (!rule->images && (!rule->texts || attr->image != CT_IMAGE_VAR))
 		return false;
 	return !attr->has_initial ||
@@ -81,7 +81,7 @@ attr_sound(const CtSchema *schema, const CtAttr *attr)
 			(attr->image != CT_IMAGE_WORD || attr->initial_bytes == sizeof(uint64_t)));
 }
 
-/* CT_LIMIT: too many attributes.  CT_BROKEN: it contradicts itself. */
+/* CT_LIMIT: too many attributes.  CT_BROKEN: the schema contradicts itself. */
 CtStatus
 ct_schema_check(const CtSchema *schema)
 {
@@ -91,7 +91,7 @@ ct_schema_check(const CtSchema *schema)
 		return CT_BROKEN;
 	for (int i = 0; i < schema->nattrs; i++)
 	{
-		if (!attr_sound(schema, &schema->attr[i]))
+		if (!is_sound_attr(schema, &schema->attr[i]))
 			return CT_BROKEN;
 	}
 	if (schema->id_attr >= 0)
@@ -110,18 +110,18 @@ ct_schema_check(const CtSchema *schema)
 
 /* ---- numbers ----------------------------------------------------------------- */
 
-/* What a value has no use for, where what is added has its bounds: kept, so defined. */
+/* Set the bounds of a value to 0: they are stored, but not used. */
 static inline void
-no_bounds(const CtAttr *attr, CtWide *w)
+clear_bounds(const CtAttr *attr, CtWide *w)
 {
 	CT_ASSERT(attr->has_lower + attr->has_upper <= 2);
 	for (int i = 1; i <= attr->has_lower + attr->has_upper; i++)
 		w[i] = CT_WIDE_ZERO;
 }
 
-/* The operand in a cell of a record, as the payload of a CT_SET. */
+/* Set w[] to the operand in a cell of a record, as the payload of a CT_SET. */
 static void
-operand(const CtAttr *attr, const uint8_t *cell, CtWide *w)
+read_operand(const CtAttr *attr, const uint8_t *cell, CtWide *w)
 {
 	int32_t days;
 	int32_t months;
@@ -135,15 +135,15 @@ operand(const CtAttr *attr, const uint8_t *cell, CtWide *w)
 }
 
 static void
-number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *cell)
+make_number_cell(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *cell)
 {
 	cell->tag = CT_SET;
-	operand(attr, image, cell->w);
+	read_operand(attr, image, cell->w);
 	if (attr->linear)
 		cell->w[1] = wide_from_int64(item->time);
 	if (item->layout->kind == CT_SNAPSHOT || ct_rule_ops[attr->rule].sets)
 	{
-		no_bounds(attr, cell->w);
+		clear_bounds(attr, cell->w);
 		return;
 	}
 	cell->tag = CT_CHANGE;
@@ -153,21 +153,21 @@ number_of(const CtAttr *attr, const CtItem *item, const uint8_t *image, CtCell *
 		cell->w[1 + attr->has_lower] = attr->upper;
 }
 
-/* The value an attribute has initially, as the payload of a CT_SET. */
+/* Set w[] to the attribute's initial value, as the payload of a CT_SET. */
 static void
-initial_number(const CtAttr *attr, CtWide *w)
+get_initial_number(const CtAttr *attr, CtWide *w)
 {
 	w[0] = ct_number_hidden(attr, attr->initial);
-	no_bounds(attr, w);
+	clear_bounds(attr, w);
 	if (attr->number == CT_NUMBER_INTERVAL)
 		w[1] = attr->initial_extra;
 	else if (attr->linear)
-		w[1] = CT_WIDE_MINUS_INFINITY; /* it was not set */
+		w[1] = CT_WIDE_MINUS_INFINITY; /* not set by an event */
 }
 
-/* What x, a value, becomes by a CT_CHANGE. */
+/* Apply the CT_CHANGE `by` to a value. */
 static inline void
-number_change(const CtAttr *attr, CtWide *x, const CtWide *by)
+change_number(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
 	if (attr->rule == CT_RULE_SUM)
 		ct_sum_change(attr, x, by);
@@ -175,9 +175,9 @@ number_change(const CtAttr *attr, CtWide *x, const CtWide *by)
 		ct_rule_ops[attr->rule].change(attr, x, by);
 }
 
-/* What NULL becomes by a CT_CHANGE. */
+/* Apply the CT_CHANGE `by` to NULL. */
 static void
-number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
+change_null(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
 	if (!attr->has_initial && !ct_rule_ops[attr->rule].null_is_0)
 	{
@@ -186,14 +186,14 @@ number_begin(const CtAttr *attr, CtWide *x, const CtWide *by)
 	}
 	x[0] = x[1] = x[2] = CT_WIDE_ZERO;
 	if (attr->has_initial)
-		initial_number(attr, x);
-	number_change(attr, x, by);
+		get_initial_number(attr, x);
+	change_number(attr, x, by);
 }
 
 /* ---- other values ------------------------------------------------------------ */
 
 static CtBytes
-bytes_of(const CtReadContext *context, CtRef ref)
+get_apart(const CtReadContext *context, CtRef ref)
 {
 	const CtApart *apart;
 
@@ -203,45 +203,48 @@ bytes_of(const CtReadContext *context, CtRef ref)
 	return (CtBytes){apart->data, ct_apart_bytes(context->arena, apart)};
 }
 
-/* The value in the payload of a cell: the bytes themselves, or a reference to them. */
+/* Return the bytes of the value in a cell's payload, inline or out of line. */
 static CtBytes
-operand_bytes(const CtReadContext *context, const CtAttr *attr, const void *payload)
+get_operand_bytes(const CtReadContext *context, const CtAttr *attr, const void *payload)
 {
 	CtRef ref;
 
 	if (!ct_is_apart(attr))
 		return (CtBytes){payload, ct_cell_bytes(attr)};
 	memcpy(&ref, payload, sizeof(ref));
-	return bytes_of(context, ref);
+	return get_apart(context, ref);
 }
 
 static CtBytes
-initial_bytes(const CtReadContext *context, const CtAttr *attr)
+get_initial_bytes(const CtReadContext *context, const CtAttr *attr)
 {
 	return (CtBytes){(const char *) context->schema + attr->initial_offset, attr->initial_bytes};
 }
 
-/* f becomes "g after f", where g changes a value that is no number. */
+/* Make f "g after f", where g is a CT_CHANGE of a value that is not a number. */
 static void
-bytes_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
+compose_bytes(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
 	bool (*takes)(CtBytes, CtBytes) = ct_rule_ops[attr->rule].takes;
-	CtBytes value = operand_bytes(context, attr, g->bytes);
+	CtBytes value = get_operand_bytes(context, attr, g->bytes);
 
 	if (f->tag == CT_SET_INITIAL || f->tag == CT_SET_NULL)
 	{
-		bool initial = attr->has_initial && !takes(initial_bytes(context, attr), value);
+		bool initial = attr->has_initial && !takes(get_initial_bytes(context, attr), value);
 
 		f->tag = initial ? CT_SET_INITIAL : CT_SET;
 		memcpy(f->bytes, g->bytes, sizeof(f->bytes));
 	}
-	else if (takes(operand_bytes(context, attr, f->bytes), value))
+	else if (takes(get_operand_bytes(context, attr, f->bytes), value))
 		memcpy(f->bytes, g->bytes, sizeof(f->bytes));
 }
 
 /* ---- cells ------------------------------------------------------------------- */
 
-/* What an event that is no finish and touches the attribute does to it. */
+/*
+ * Set *cell to what an event does to an attribute that it touches.  The event is
+ * not a finish.
+ */
 void
 ct_cell_of(const CtReadContext *context, const CtItem *item, int i, CtCell *cell)
 {
@@ -259,7 +262,7 @@ ct_cell_of(const CtReadContext *context, const CtItem *item, int i, CtCell *cell
 	if (ct_layout_nulls(item->layout, i))
 		cell->tag = CT_SET_NULL;
 	else if (ct_is_number(attr))
-		number_of(attr, item, at, cell);
+		make_number_cell(attr, item, at, cell);
 	else
 	{
 		cell->tag = ct_rule_ops[attr->rule].sets || item->layout->kind == CT_SNAPSHOT ? CT_SET
@@ -269,7 +272,7 @@ ct_cell_of(const CtReadContext *context, const CtItem *item, int i, CtCell *cell
 	}
 }
 
-/* What a finish does. */
+/* Set *cell to what a finish does. */
 void
 ct_cell_reset(const CtAttr *attr, CtCell *cell)
 {
@@ -278,15 +281,18 @@ ct_cell_reset(const CtAttr *attr, CtCell *cell)
 	else if (attr->has_initial)
 	{
 		cell->tag = CT_SET;
-		initial_number(attr, cell->w);
+		get_initial_number(attr, cell->w);
 	}
 	else
 		cell->tag = CT_SET_NULL;
 }
 
-/* Most cells are far smaller than those of what moves. */
+/*
+ * Copy a cell.  Motions are much larger than other cells, so others are copied
+ * without that part.
+ */
 static inline void
-cell_copy(CtCell *to, const CtCell *from)
+copy_cell(CtCell *to, const CtCell *from)
 {
 	to->tag = from->tag;
 	if (from->tag >= CT_MOTION)
@@ -295,7 +301,7 @@ cell_copy(CtCell *to, const CtCell *from)
 		memcpy(to->w, from->w, sizeof(to->w));
 }
 
-/* f becomes "g after f". */
+/* Make f "g after f". */
 void
 ct_cell_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const CtCell *g)
 {
@@ -304,18 +310,18 @@ ct_cell_then(const CtReadContext *context, const CtAttr *attr, CtCell *f, const 
 	if (g->tag >= CT_MOTION && f->tag != CT_KEEP)
 		ct_motion_then(context->schema, attr, f, g);
 	else if (g->tag != CT_CHANGE || f->tag == CT_KEEP)
-		cell_copy(f, g);
+		copy_cell(f, g);
 	else if (!ct_is_number(attr))
-		bytes_then(context, attr, f, g);
+		compose_bytes(context, attr, f, g);
 	else if (f->tag == CT_CHANGE && attr->rule == CT_RULE_SUM)
 		ct_sum_compose(attr, f->w, g->w);
 	else if (f->tag == CT_CHANGE)
 		ct_rule_ops[attr->rule].compose(attr, f->w, g->w);
 	else if (f->tag == CT_SET)
-		number_change(attr, f->w, g->w);
+		change_number(attr, f->w, g->w);
 	else
 	{
-		number_begin(attr, f->w, g->w);
+		change_null(attr, f->w, g->w);
 		f->tag = CT_SET;
 	}
 }
@@ -344,7 +350,7 @@ ct_cell_same(const CtAttr *attr, const CtCell *a, const CtCell *b)
 /* ---- states ------------------------------------------------------------------ */
 
 static inline void
-value_initial(const CtSchema *schema, int i, CtValue *value)
+set_initial(const CtSchema *schema, int i, CtValue *value)
 {
 	const CtAttr *attr = &schema->attr[i];
 
@@ -375,10 +381,10 @@ ct_value_initial(const CtSchema *schema, int i, CtValue *value)
 	if (ct_moves(&schema->attr[i]))
 		ct_motion_initial(schema, &schema->attr[i], value);
 	else
-		value_initial(schema, i, value);
+		set_initial(schema, i, value);
 }
 
-/* The state of a key before its first event. */
+/* Set the state of a key before its first event. */
 void
 ct_state_initial(const CtSchema *schema, CtState *state)
 {
@@ -386,7 +392,7 @@ ct_state_initial(const CtSchema *schema, CtState *state)
 	state->present = false;
 	state->nattrs = schema->nattrs;
 	for (int i = 0; i < schema->nattrs; i++)
-		value_initial(schema, i, &state->value[i]);
+		set_initial(schema, i, &state->value[i]);
 	for (int i = 0; schema->has_rates && i < schema->nattrs; i++)
 	{
 		if (ct_moves(&schema->attr[i]))
@@ -395,16 +401,16 @@ ct_state_initial(const CtSchema *schema, CtState *state)
 }
 
 static void
-value_apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWide *payload)
+apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWide *payload)
 {
 	CtWide x[3] = {value->number, value->extra};
 
 	if (tag == CT_SET)
 		memcpy(x, payload, ct_cell_wides(attr) * sizeof(CtWide));
 	else if (value->kind == CT_VALUE_NULL)
-		number_begin(attr, x, payload);
+		change_null(attr, x, payload);
 	else
-		number_change(attr, x, payload);
+		change_number(attr, x, payload);
 	value->kind = CT_VALUE_NUMBER;
 	value->number = x[0];
 	if (attr->number == CT_NUMBER_INTERVAL)
@@ -417,7 +423,7 @@ value_apply_number(const CtAttr *attr, CtValue *value, uint64_t tag, const CtWid
 }
 
 static void
-value_set_bytes(CtValue *value, CtBytes bytes)
+set_bytes(CtValue *value, CtBytes bytes)
 {
 	value->kind = CT_VALUE_IMAGE;
 	value->image = bytes.data;
@@ -425,20 +431,20 @@ value_set_bytes(CtValue *value, CtBytes bytes)
 }
 
 static void
-value_apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t tag,
-				  const void *payload)
+apply_bytes(const CtReadContext *context, int i, CtValue *value, uint64_t tag,
+			const void *payload)
 {
 	const CtAttr *attr = &context->schema->attr[i];
-	CtBytes bytes = operand_bytes(context, attr, payload);
+	CtBytes bytes = get_operand_bytes(context, attr, payload);
 
 	if (tag == CT_CHANGE && value->kind == CT_VALUE_NULL)
 		ct_value_initial(context->schema, i, value);
 	if (tag == CT_SET || value->kind == CT_VALUE_NULL ||
 		ct_rule_ops[attr->rule].takes((CtBytes){value->image, value->bytes}, bytes))
-		value_set_bytes(value, bytes);
+		set_bytes(value, bytes);
 }
 
-/* A cell's function is applied to a value. */
+/* Apply the function in a cell to a value. */
 void
 ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag,
 			   const void *payload)
@@ -457,14 +463,14 @@ ct_value_apply(const CtReadContext *context, int i, CtValue *value, uint64_t tag
 			if (ct_moves(&context->schema->attr[i]))
 				ct_motion_apply(context->schema, &context->schema->attr[i], value, tag, payload);
 			else if (ct_is_number(&context->schema->attr[i]))
-				value_apply_number(&context->schema->attr[i], value, tag, payload);
+				apply_number(&context->schema->attr[i], value, tag, payload);
 			else
-				value_apply_bytes(context, i, value, tag, payload);
+				apply_bytes(context, i, value, tag, payload);
 			break;
 	}
 }
 
-/* A last is set by an event to what is in a cell of its record. */
+/* Set a value of the rule last from a cell of an event's record. */
 void
 ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uint8_t *cell,
 				  int64_t time)
@@ -472,9 +478,9 @@ ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uin
 	const CtAttr *attr = &context->schema->attr[i];
 
 	if (attr->image == CT_IMAGE_WORD && !ct_is_number(attr))
-		value_set_bytes(value, (CtBytes){cell, sizeof(uint64_t)});
+		set_bytes(value, (CtBytes){cell, sizeof(uint64_t)});
 	else if (!ct_is_number(attr))
-		value_apply_bytes(context, i, value, CT_SET, cell);
+		apply_bytes(context, i, value, CT_SET, cell);
 	else
 	{
 		value->kind = CT_VALUE_NUMBER;
@@ -484,7 +490,7 @@ ct_value_set_cell(const CtReadContext *context, int i, CtValue *value, const uin
 	}
 }
 
-/* What an event says of an attribute, as it says it. */
+/* Set *value to what an event itself gives an attribute, as raw events show it. */
 void
 ct_value_raw(const CtReadContext *context, const CtItem *item, int i, CtValue *value)
 {
@@ -498,7 +504,7 @@ ct_value_raw(const CtReadContext *context, const CtItem *item, int i, CtValue *v
 		ct_value_set_cell(context, i, value, cell, item->time);
 		return;
 	}
-	operand(attr, cell, w);
+	read_operand(attr, cell, w);
 	value->kind = CT_VALUE_NUMBER;
 	value->number = ct_number_shown(attr, w[0]);
 	if (attr->number == CT_NUMBER_INTERVAL)
@@ -551,7 +557,7 @@ ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *it
 	state->present = true;
 }
 
-/* A folded state as its reader knows it. */
+/* Convert a folded state to the one that is shown: NaN is folded as the largest number. */
 void
 ct_state_show(const CtReadContext *context, CtState *state)
 {

@@ -1,19 +1,19 @@
 /*
  * rules.c
- *	  The rules: one row each, and the functions of the row.
+ *	  The rules: a row of operations for each, and their functions.
  *
- *	 last		set to v
- *	 sum		f(x) = min(max(x + a, lo), hi)
- *	 min, max	f(x) = min(x, v), max(x, v)
- *	 first		f(x) = x, and v where x is NULL
+ *	 last        set to v
+ *	 sum         f(x) = min(max(x + a, lo), hi)
+ *	 min, max    f(x) = min(x, v), max(x, v)
+ *	 first       f(x) = x, and v where x is NULL
  *
- * A new rule is a value of CtRule, a row here with its functions, and a row in
- * table/rules.c with the types it takes.
+ * A new rule needs a value of CtRule, a row here with its functions, and a row
+ * in table/rules.c with the types that it takes.
  *
- * Called by rule.c, for cells and values.  Pure functions.
+ * Called by rule.c, for cells and values.  These are pure functions.
  *
- * Not here: NULL, initial values, snapshots and finishes, which are the same for
- * all rules (rule.c); values that move (motion.c).
+ * Not here: NULL, initial values, snapshots and finishes, which are the same
+ * for all rules (rule.c); values that move (motion.c).
  */
 #include "engine/rules.h"
 
@@ -43,7 +43,7 @@ keep_value(const CtAttr *attr, CtWide *x, const CtWide *by)
 	(void) by;
 }
 
-/* memcmp() of the common part, then the shorter first. */
+/* Compare as memcmp() does; of values with a common prefix the shorter is first. */
 static int
 compare_bytes(CtBytes a, CtBytes b)
 {
@@ -73,8 +73,8 @@ takes_none(CtBytes in_place, CtBytes value)
 }
 
 /*
- * Of a rule by which an event does not change a value that is there.  Every rule
- * has all three functions: a reader without the lock may find any tag.
+ * For rules by which an event does not change a value that is not NULL.  Every rule
+ * has all three functions, as a reader without the lock may find any tag.
  */
 #define NO_CHANGE .change = keep_value, .compose = keep_value, .takes = takes_none
 

@@ -1,18 +1,18 @@
 /*
  * validate.c
- *	  Every numbered invariant, checked; the first that is broken is named.
+ *	  Check every numbered invariant, and name the first that is broken.
  *
- * Called by tests and fuzzers, and by workers under contime.debug_validate.  Its time is that of
- * reading everything, O(n log n) in a store's events.
+ * Called by tests and fuzzers, and by workers if contime.debug_validate is on.
+ * It reads everything, and takes O(n log n) for n events of a store.
  *
- * Concurrency: under the partition's lock, shared, for a store; with no arena
- * changing, for a region.  Nothing is written.
+ * Concurrency: for a store, the caller holds the partition's lock in shared
+ * mode.  For a region, no arena may be changing.  Nothing is written.
  *
- * The invariants are stated at the head of arena.c (A), event.c (E), rule.c
+ * The invariants are stated in the headers of arena.c (A), event.c (E), rule.c
  * (R), block.c (B), node.c (N), timeline.c (T), base.c and retain.c (P),
  * directory.c (D), store.c (S), partial.c (K).
  *
- * Not here: the law itself, which tests prove against a naive fold.
+ * Not here: that folds are right, which tests check against a naive fold.
  */
 #include <string.h>
 
@@ -33,14 +33,14 @@ typedef struct CtCheck
 	uint64_t retractions;
 	uint64_t timelines;
 	uint64_t young_timelines;
-	CtRef timeline; /* the one being checked */
-	bool remainder; /* sums of it hold for nothing (K2) */
+	CtRef timeline; /* the timeline being checked */
+	bool remainder; /* its sums need not be right (K2) */
 	bool has_previous;
-	CtItem previous; /* event before, in the same timeline */
+	CtItem previous; /* the event before, in the same timeline */
 	CtLayout previous_layout;
 } CtCheck;
 
-/* Remember the first reason; true as long as there is none. */
+/* Note the first reason.  True as long as there is none. */
 static bool
 require(CtCheck *check, bool holds, const char *reason)
 {
@@ -50,7 +50,7 @@ require(CtCheck *check, bool holds, const char *reason)
 }
 
 static inline const void *
-at(const CtCheck *check, CtRef ref)
+deref(const CtCheck *check, CtRef ref)
 {
 	return ct_ptr(check->context.arena, ref);
 }
@@ -63,7 +63,7 @@ count_bytes(CtCheck *check, size_t bytes)
 
 /* ---- records ----------------------------------------------------------------- */
 
-/* What a record owns. */
+/* Check a record, and count its out-of-line values. */
 static void
 check_record(CtCheck *check, const CtLayout *layout, const uint8_t *record)
 {
@@ -82,7 +82,7 @@ check_record(CtCheck *check, const CtLayout *layout, const uint8_t *record)
 			continue;
 		memcpy(&ref, record + ct_layout_offset(layout, i), sizeof(ref));
 		if (ref != 0)
-			count_bytes(check, sizeof(CtApart) + ((const CtApart *) at(check, ref))->bytes);
+			count_bytes(check, sizeof(CtApart) + ((const CtApart *) deref(check, ref))->bytes);
 	}
 	require(check, layout->bytes == bytes || layout->bytes == bytes + CT_EXPLICIT_BYTES,
 			"E1: a record's size is not that of its cells");
@@ -92,21 +92,21 @@ static void
 check_layouts(CtCheck *check)
 {
 	const CtStore *store = check->store;
-	const CtRef *layouts = at(check, store->layouts);
+	const CtRef *layouts = deref(check, store->layouts);
 
 	require(check, store->nlayouts <= CT_MAX_FORMS, "S7: too many layouts");
 	if (store->layouts != 0)
 		count_bytes(check, store->layouts_capacity * sizeof(CtRef));
 	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
-		const CtLayout *layout = at(check, layouts[i]);
+		const CtLayout *layout = deref(check, layouts[i]);
 
 		count_bytes(check, ct_layout_bytes(layout));
 		require(check, layout->nattrs <= check->context.schema->nattrs,
 				"S7: a layout sets what is not there");
 		for (uint32_t j = 1; j < i; j++)
 		{
-			const CtLayout *other = at(check, layouts[j]);
+			const CtLayout *other = deref(check, layouts[j]);
 
 			require(check,
 					layout->set != other->set || layout->null != other->null ||
@@ -118,7 +118,7 @@ check_layouts(CtCheck *check)
 
 /* ---- trees ------------------------------------------------------------------- */
 
-/* The way to a block, and what is known about it on the way. */
+/* The path to a block. */
 typedef struct CtWay
 {
 	int depth;
@@ -126,12 +126,12 @@ typedef struct CtWay
 	uint32_t index[CT_MAX_HEIGHT];
 } CtWay;
 
-/* The composition of the events below, one by one. */
+/* Add the events of a subtree to *cell, one by one. */
 static void
 compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *cell)
 {
 	const CtAttr *a = &check->context.schema->attr[attr];
-	const CtInner *inner = at(check, ref);
+	const CtInner *inner = deref(check, ref);
 	CtLayout scratch;
 	CtRun run;
 
@@ -139,7 +139,7 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, cell);
 	if (height > 0)
 		return;
-	ct_leaf_run(&check->context, at(check, ref), &run);
+	ct_leaf_run(&check->context, deref(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		CtItem item = ct_run_item(&run, i, &scratch);
@@ -155,22 +155,22 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 	}
 }
 
-/* Events that a node without a column must not have. */
+/* True if an event of a subtree touches the attribute, finishes excepted. */
 static bool
-sets_attr(const CtCheck *check, CtRef ref, int height, int attr)
+touches_below(const CtCheck *check, CtRef ref, int height, int attr)
 {
-	const CtInner *inner = at(check, ref);
+	const CtInner *inner = deref(check, ref);
 	CtLayout scratch;
 	CtRun run;
 
 	for (uint32_t i = 0; height > 0 && i < inner->count; i++)
 	{
-		if (sets_attr(check, ct_node_child(inner)[i], height - 1, attr))
+		if (touches_below(check, ct_node_child(inner)[i], height - 1, attr))
 			return true;
 	}
 	if (height > 0)
 		return false;
-	ct_leaf_run(&check->context, at(check, ref), &run);
+	ct_leaf_run(&check->context, deref(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		const CtLayout *layout = ct_run_item(&run, i, &scratch).layout;
@@ -206,17 +206,17 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 {
 	const CtReadContext *context = &check->context;
 	const CtAttr *a = &context->schema->attr[attr];
-	const CtInner *inner = at(check, ref);
+	const CtInner *inner = deref(check, ref);
 	const CtColumn *column;
 	CtCell sum = {.tag = CT_KEEP};
 	CtCell group = {.tag = CT_KEEP};
 
 	if ((inner->columns >> attr & 1) == 0)
 	{
-		require(check, !sets_attr(check, ref, height, attr), "N2: a column is missing");
+		require(check, !touches_below(check, ref, height, attr), "N2: a column is missing");
 		return;
 	}
-	column = at(check, ct_node_column(inner)[attr]);
+	column = deref(check, ct_node_column(inner)[attr]);
 	count_bytes(check, ct_column_bytes(a, inner->capacity));
 	check_narrow(check, a, inner, column);
 	for (uint32_t i = 0; i < inner->count; i++)
@@ -251,7 +251,7 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 	}
 }
 
-/* What every node on the way says of an event. */
+/* Check what every node on the path knows of an event. */
 static void
 check_way(CtCheck *check, const CtWay *way, uint64_t top, bool finish)
 {
@@ -272,7 +272,7 @@ check_way(CtCheck *check, const CtWay *way, uint64_t top, bool finish)
 static void
 check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 {
-	const CtTimeline *timeline = at(check, check->timeline);
+	const CtTimeline *timeline = deref(check, check->timeline);
 	uint32_t label = ct_run_label(run, i);
 	uint64_t top = label == 0 ? 0 : ct_label_top(check->store->newest_top, label);
 	CtLayout scratch;
@@ -346,23 +346,23 @@ ends_with_finish(const CtCheck *check, CtRef ref, int height)
 
 	for (; height > 0; height--)
 	{
-		const CtInner *inner = at(check, ref);
+		const CtInner *inner = deref(check, ref);
 
 		ref = ct_node_child(inner)[inner->count - 1];
 	}
-	ct_leaf_run(&check->context, at(check, ref), &run);
+	ct_leaf_run(&check->context, deref(check, ref), &run);
 	return ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH;
 }
 
 static void
 check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 {
-	const CtInner *inner = at(check, ref);
+	const CtInner *inner = deref(check, ref);
 	CtLayout scratch;
 
 	if (height == 0)
 	{
-		check_leaf(check, at(check, ref), way);
+		check_leaf(check, deref(check, ref), way);
 		return;
 	}
 	count_bytes(check, ct_node_bytes(inner->capacity, inner->nattrs));
@@ -385,14 +385,14 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 				"T2: a node's time is not its first event's");
 		require(check,
 				(inner->finish >> i & 1) ==
-					(height == 1 ? ((const CtLeaf *) at(check, child))->finish != 0
-								 : ((const CtInner *) at(check, child))->finish != 0),
+					(height == 1 ? ((const CtLeaf *) deref(check, child))->finish != 0
+								 : ((const CtInner *) deref(check, child))->finish != 0),
 				"T5: a finish is known that is not there");
 		require(check, (inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
 				"T5: a row is present or absent and not known to be");
 		require(check,
 				height == 1 ||
-					(((const CtInner *) at(check, child))->columns & ~inner->columns) == 0,
+					(((const CtInner *) deref(check, child))->columns & ~inner->columns) == 0,
 				"T3: a node lacks a column of a child");
 	}
 	way->depth--;
@@ -440,7 +440,7 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 
 	for (; ref != 0 && check->reason == NULL; count++)
 	{
-		const CtEvent *event = at(check, ref);
+		const CtEvent *event = deref(check, ref);
 		CtLayout scratch;
 		const CtLayout *layout =
 			ct_layout_of(&check->context, event->layout, event->record, &scratch);
@@ -464,12 +464,12 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 	require(check, count == timeline->recents, "S1: fewer recent events than counted");
 }
 
-/* What a timeline begins with, and what that owns. */
+/* Check a base, and count its out-of-line values. */
 static void
 check_base(CtCheck *check, const CtTimeline *timeline)
 {
 	const CtSchema *schema = check->context.schema;
-	const CtBase *base = at(check, timeline->base);
+	const CtBase *base = deref(check, timeline->base);
 	CtCell cells[CT_MAX_ATTRS];
 
 	if (timeline->base == 0)
@@ -490,14 +490,14 @@ check_base(CtCheck *check, const CtTimeline *timeline)
 		if (schema->attr[i].rule != CT_RULE_NONE && ct_is_apart(&schema->attr[i]) &&
 			cells[i].tag == CT_SET && cells[i].ref != 0)
 			count_bytes(check,
-						sizeof(CtApart) + ((const CtApart *) at(check, cells[i].ref))->bytes);
+						sizeof(CtApart) + ((const CtApart *) deref(check, cells[i].ref))->bytes);
 	}
 }
 
 static void
 check_timeline(CtCheck *check, CtRef ref)
 {
-	const CtTimeline *timeline = at(check, ref);
+	const CtTimeline *timeline = deref(check, ref);
 	const CtStore *store = check->store;
 	uint32_t key_bytes;
 	const void *key = ct_timeline_key(check->context.arena, ref, &key_bytes);
@@ -539,7 +539,7 @@ check_batch(CtCheck *check, const CtBatch *batch, uint64_t *events)
 	require(check, batch->count > 0, "S6: a batch is empty");
 	for (; ref != 0 && count < batch->count && check->reason == NULL; count++)
 	{
-		const CtEvent *event = at(check, ref);
+		const CtEvent *event = deref(check, ref);
 
 		require(check, event->state == CT_RECENT, "S2: an event in a batch is not recent");
 		require(check, event->top == batch->top && event->xid == batch->xid,
@@ -560,7 +560,7 @@ check_batches(CtCheck *check)
 
 	for (CtRef ref = store->first_batch; ref != 0 && check->reason == NULL;)
 	{
-		const CtBatch *batch = at(check, ref);
+		const CtBatch *batch = deref(check, ref);
 
 		count_bytes(check, sizeof(CtBatch));
 		require(check, batch->prev == previous, "S2: a batch's link back is wrong");
@@ -584,7 +584,7 @@ check_waiting(CtCheck *check)
 
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
-		const CtEvent *event = at(check, ref);
+		const CtEvent *event = deref(check, ref);
 		CtLayout scratch;
 		CtSpot spot;
 		CtItem item = ct_event_item(&check->context, event, &scratch);
@@ -593,7 +593,8 @@ check_waiting(CtCheck *check)
 		require(check, event->retracts || item.layout->has_id, "S2: an event waits that has no id");
 		require(check,
 				event->retracts || retracted ||
-					ct_timeline_locate(&check->context, at(check, event->timeline), &item, &spot),
+					ct_timeline_locate(&check->context, deref(check, event->timeline), &item,
+									   &spot),
 				"S2: a waiting event has no duplicate, and none was taken back");
 		last = ref;
 		ref = event->queue;
@@ -610,7 +611,7 @@ check_young(CtCheck *check)
 
 	for (CtRef ref = store->young.first; ref != 0 && found <= store->nyoung_timelines; found++)
 	{
-		const CtTimeline *timeline = at(check, ref);
+		const CtTimeline *timeline = deref(check, ref);
 
 		require(check, timeline->taken && timeline->in_young,
 				"S2: a timeline is listed as young and is not");
@@ -623,7 +624,7 @@ check_young(CtCheck *check)
 
 /* ---- the directory ----------------------------------------------------------- */
 
-/* Pages of `bytes` and the nodes above them. */
+/* Check and count pages of `bytes`, and the nodes above them. */
 static void
 check_pages(CtCheck *check, const CtPages *pages, uint32_t needed, size_t bytes)
 {
@@ -652,7 +653,7 @@ check_directory(CtCheck *check)
 				CT_SLOTS_PER_PAGE * sizeof(CtTimeline));
 	for (CtRef ref = directory->free_slot; ref != 0 && nfree <= directory->nslots; nfree++)
 	{
-		const CtTimeline *timeline = at(check, ref);
+		const CtTimeline *timeline = deref(check, ref);
 
 		require(check, !timeline->taken, "D2: a slot in use is in the free list");
 		ref = timeline->chain;
@@ -664,7 +665,7 @@ check_directory(CtCheck *check)
 
 		if (ref != 0)
 		{
-			require(check, ((const CtTimeline *) at(check, ref))->slot == slot,
+			require(check, ((const CtTimeline *) deref(check, ref))->slot == slot,
 					"D2: a timeline is in another slot");
 			check_timeline(check, ref);
 		}
@@ -682,7 +683,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 	count_bytes(&check, check.context.schema->size);
 	for (CtRef at_ref = store->retired; at_ref != 0;)
 	{
-		const CtRetired *retired = at(&check, at_ref);
+		const CtRetired *retired = deref(&check, at_ref);
 
 		count_bytes(&check, sizeof(CtRetired));
 		count_bytes(&check, retired->bytes);
@@ -708,7 +709,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 
 /* ---- regions ----------------------------------------------------------------- */
 
-/* A4: the freed objects of a page. */
+/* A4: check the freed objects of a page. */
 static const char *
 check_page_objects(const CtRegion *region, uint32_t number, const CtPage *page)
 {
@@ -731,7 +732,7 @@ check_page_objects(const CtRegion *region, uint32_t number, const CtPage *page)
 	return page->used + nfree == page->fresh ? NULL : "A4: a page's objects are miscounted";
 }
 
-/* A2: the pages of a class that have room. */
+/* A2: check the list of a class's pages with room. */
 static const char *
 check_class_list(const CtRegion *region, uint32_t arena, uint32_t class, uint64_t *listed)
 {
@@ -752,7 +753,7 @@ check_class_list(const CtRegion *region, uint32_t arena, uint32_t class, uint64_
 	return NULL;
 }
 
-/* A5: the run that begins here; its pages must not be looked at again. */
+/* A5: check the run that begins here.  The caller skips its other pages. */
 static const char *
 check_run(const CtRegion *region, uint32_t first, uint32_t owner)
 {

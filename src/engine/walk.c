@@ -1,18 +1,19 @@
 /*
  * walk.c
- *	  The walk over what a reader sees of a timeline, and what it finds.
+ *	  The walk over the events of a timeline that a reader sees.
  *
  * Called by fold.c and between.c.
  *
- * Concurrency: as walk.h.
+ * Concurrency: see walk.h.
  *
- * Invariants it relies on: T1, T2, T4, T5 (timeline.c), N3 (node.c).
+ * It relies on the invariants T1, T2, T4, T5 (timeline.c) and N3 (node.c).
  *
- * Not here: what is done with events (fold.c, between.c), snapshots (snapshot.c).
+ * Not here: what is done with the events (fold.c, between.c), snapshots
+ * (snapshot.c).
  */
 #include "engine/walk.h"
 
-/* (Inlined: each caller has one direction.) */
+/* Go to the next block.  Inlined, as each caller has one direction. */
 static inline __attribute__((always_inline)) bool
 next_block(CtWalk *walk, bool backward, CtRun *run)
 {
@@ -47,14 +48,17 @@ next_block(CtWalk *walk, bool backward, CtRun *run)
 	return run->count > 0;
 }
 
-/* The next block: a leaf in which an event may be seen, or the tail. */
+/*
+ * Set *run to the next leaf that may have a visible event, or to the tail.  False:
+ * there is none.
+ */
 bool
 ct_walk_block(CtWalk *walk, CtRun *run)
 {
 	return next_block(walk, false, run);
 }
 
-/* How many of a sorted run of recent events are before the instant. */
+/* Return how many of a sorted run of recent events are before the instant. */
 uint32_t
 ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time)
 {
@@ -73,8 +77,9 @@ ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64
 }
 
 /*
- * The first instant in [from, until] that has a visible event.  (A cancelled
- * one will do, for its duplicate is an extra of the same instant.)
+ * Set *time to the first instant in [from, until] that has a visible event.  False:
+ * there is none.  A cancelled event counts, as its duplicate is among the extra
+ * ones, at the same instant.
  */
 bool
 ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
@@ -111,7 +116,10 @@ ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
 	return found && *time <= until;
 }
 
-/* The last instant, not after `until`, that has a visible event, likewise. */
+/*
+ * Set *time to the last instant up to `until` that has a visible event; a cancelled
+ * event counts, too.  False: there is none.
+ */
 bool
 ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time)
 {
