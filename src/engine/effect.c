@@ -1,12 +1,12 @@
 /*
  * effect.c
- *	  What would change if an event entered: the instants whose state differs.
+ *	  Find the instants whose state changes when an event enters.
  *
- * Called by store.c as events enter, or are taken back.
+ * Called by store.c when events enter or are retracted.
  *
- * Concurrency: under the partition's lock.
+ * Concurrency: the caller holds the partition's lock.
  *
- * Not here: what is shown between events (between.c), until when a change lasts
+ * Not here: what is shown between events (between.c), how long a change lasts
  * (override.c).
  */
 #include "engine/effect.h"
@@ -14,7 +14,7 @@
 #include "engine/base.h"
 #include "engine/fold.h"
 
-/* The state of all events before the spot, seen by everyone or not. */
+/* Fold all events before the spot, whether snapshots see them or not. */
 static void
 fold_before(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
 			CtState *state)
@@ -45,14 +45,14 @@ touches_attr(const CtReadContext *context, const CtItem *item, int attr)
 }
 
 /*
- * What would change if the event, which has not entered, entered now,
- * `instead` of its duplicate or beside all: nothing (false), or states at the
- * instants of the effect, which begins before the event only for what is
- * interpolated.  `widely`: or could change, if more events were there than
- * have entered.
+ * Set *effect to the instants at which the state would change if the event entered
+ * now: `instead` of its duplicate, which is right before the spot, or in addition
+ * to all events.  False: none change.  The effect begins before the event only for
+ * interpolated attributes.  `widely`: include all instants that could change if
+ * there were other events than those that have entered.
  *
- * Attributes do not depend on each other (R3): where two states differ they
- * differ until the attributes that do are overridden.
+ * Attributes do not depend on each other (R3).  So two states differ until the
+ * attributes in which they differ are overridden.
  */
 bool
 ct_timeline_effect(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,

@@ -1,22 +1,22 @@
 /*
  * layout.c
- *	  Layouts of a store.
+ *	  The layouts of a store: look one up, or add it.
  *
- * The layout (event.h) of a change is looked up, or kept if it is new and there is
- * room for one more.
+ * If the layout (event.h) of a change is new, it is added, unless there are too
+ * many.
  *
  * Called by store.c.
  *
- * Concurrency: as store.c.
+ * Concurrency: as for store.c.
  *
- * Not here: the records that have them (record.c), what both mean (event.c).
+ * Not here: records (record.c), what layouts and records mean (event.c).
  */
 #include <string.h>
 
 #include "engine/layout.h"
 
 static uint32_t
-layout_bucket(const CtChange *change)
+hash_layout(const CtChange *change)
 {
 	uint64_t hash = (change->set * 31 + change->null) * 31 + change->kind;
 
@@ -24,16 +24,16 @@ layout_bucket(const CtChange *change)
 }
 
 static CtRef *
-layout_at(const CtWriter *writer, uint32_t number)
+find_layout_ref(const CtWriter *writer, uint32_t number)
 {
 	/* S7 */
 	CT_ASSERT(number < writer->store->layouts_capacity && number <= writer->store->nlayouts);
 	return (CtRef *) ct_ptr(writer->arena, writer->store->layouts) + number;
 }
 
-/* Room for the number of one layout more. */
+/* Make room for another layout in the list.  False: no memory. */
 static bool
-layouts_grow(CtWriter *writer)
+grow_layouts(CtWriter *writer)
 {
 	CtStore *store = writer->store;
 	uint32_t capacity = store->layouts_capacity == 0 ? 8 : store->layouts_capacity * 2;
@@ -52,7 +52,8 @@ layouts_grow(CtWriter *writer)
 			ct_give(writer, ref, capacity * sizeof(CtRef));
 			return false;
 		}
-		memcpy(ct_ptr(writer->arena, ref), layout_at(writer, 0), store->nlayouts * sizeof(CtRef));
+		memcpy(ct_ptr(writer->arena, ref), find_layout_ref(writer, 0),
+			   store->nlayouts * sizeof(CtRef));
 	}
 	__atomic_store_n(&store->layouts, ref, __ATOMIC_RELEASE);
 	store->layouts_capacity = capacity;
@@ -60,7 +61,7 @@ layouts_grow(CtWriter *writer)
 }
 
 static CtStatus
-layout_add(CtWriter *writer, const CtChange *change, uint32_t *number)
+add_layout(CtWriter *writer, const CtChange *change, uint32_t *number)
 {
 	CtStore *store = writer->store;
 	CtLayout layout;
@@ -71,41 +72,45 @@ layout_add(CtWriter *writer, const CtChange *change, uint32_t *number)
 	if (store->nlayouts >= CT_MAX_FORMS)
 		return CT_OK;
 	ct_layout_make(writer->context.schema, change, 0, &layout);
-	if (!layouts_grow(writer))
+	if (!grow_layouts(writer))
 		return CT_NO_MEMORY;
 	ref = ct_take(writer, ct_layout_bytes(&layout), false);
 	if (ref == 0)
 		return CT_NO_MEMORY;
-	layout.next = store->bucket[layout_bucket(change)];
+	layout.next = store->bucket[hash_layout(change)];
 	memcpy(ct_ptr(writer->arena, ref), &layout, ct_layout_bytes(&layout));
 	*number = store->nlayouts;
 	CT_ASSERT(*number < store->layouts_capacity && *number < CT_MAX_FORMS); /* S7 */
-	*layout_at(writer, *number) = ref;
+	*find_layout_ref(writer, *number) = ref;
 	__atomic_store_n(&store->nlayouts, *number + 1, __ATOMIC_RELEASE);
-	store->bucket[layout_bucket(change)] = (uint16_t) *number;
+	store->bucket[hash_layout(change)] = (uint16_t) *number;
 	writer->context = ct_store_read_context(writer->arena, store);
 	return CT_OK;
 }
 
-/* The number of a change's layout, which is kept if it is new; 0: too many. */
+/*
+ * Set *number to the layout of a change, which is added if it is new. 0: there are
+ * too many.
+ */
 static CtStatus
-layout_find(CtWriter *writer, const CtChange *change, uint32_t *number)
+find_layout(CtWriter *writer, const CtChange *change, uint32_t *number)
 {
-	for (*number = writer->store->bucket[layout_bucket(change)]; *number != 0;)
+	for (*number = writer->store->bucket[hash_layout(change)]; *number != 0;)
 	{
-		const CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, *number));
+		const CtLayout *layout = ct_ptr(writer->arena, *find_layout_ref(writer, *number));
 
 		if (ct_is_layout_of(layout, change))
 			return CT_OK;
 		*number = layout->next;
 	}
-	return layout_add(writer, change, number);
+	return add_layout(writer, change, number);
 }
 
 /*
- * The description has changed, but not for attributes of events that there are:
- * their layouts come out as they were.  A layout of others is laid out anew in place;
- * its size says how many attributes it has, which are the same.
+ * Compute all layouts again after the schema has changed.  Attributes that events
+ * set have not changed, so the layouts of events stay the same.  The others are
+ * overwritten in place: their size depends only on the attributes they set, which
+ * do not change.
  */
 void
 ct_layouts_renew(CtWriter *writer)
@@ -115,7 +120,7 @@ ct_layouts_renew(CtWriter *writer)
 
 	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
-		CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
+		CtLayout *layout = ct_ptr(writer->arena, *find_layout_ref(writer, i));
 		CtChange change = {.set = layout->set, .null = layout->null, .kind = layout->kind};
 		CtLayout renewed;
 
@@ -133,9 +138,9 @@ ct_layouts_free(CtWriter *writer)
 
 	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
-		const CtLayout *layout = ct_ptr(writer->arena, *layout_at(writer, i));
+		const CtLayout *layout = ct_ptr(writer->arena, *find_layout_ref(writer, i));
 
-		ct_give(writer, *layout_at(writer, i), ct_layout_bytes(layout));
+		ct_give(writer, *find_layout_ref(writer, i), ct_layout_bytes(layout));
 	}
 	if (store->layouts != 0)
 		ct_give(writer, store->layouts, store->layouts_capacity * sizeof(CtRef));
@@ -144,7 +149,9 @@ ct_layouts_free(CtWriter *writer)
 }
 
 /*
- * Check a change and find its layout; one put together for it is in *scratch.
+ * Check a change and find its layout.  If it has none (*number 0), *layout is made
+ * in *scratch.  CT_BROKEN: the change is not valid.  CT_LIMIT: its payload is too
+ * large.  CT_NO_MEMORY: no memory for a new layout.
  */
 CtStatus
 ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layout,
@@ -156,12 +163,12 @@ ct_change_layout(CtWriter *writer, const CtChange *change, const CtLayout **layo
 		return CT_LIMIT;
 	if (ct_change_check(writer->context.schema, change) != CT_OK)
 		return CT_BROKEN;
-	status = layout_find(writer, change, number);
+	status = find_layout(writer, change, number);
 	if (status != CT_OK)
 		return status;
 	*layout = scratch;
 	if (*number != 0)
-		writer->last = *layout = ct_ptr(writer->arena, *layout_at(writer, *number));
+		writer->last = *layout = ct_ptr(writer->arena, *find_layout_ref(writer, *number));
 	else
 		ct_layout_make(writer->context.schema, change, CT_EXPLICIT_BYTES, scratch);
 	writer->last_number = *number;

@@ -208,9 +208,9 @@ delay_path(const CtSchema *schema, const CtAttr *attr, const CtPath *path, uint6
 	return after;
 }
 
-/* Return what an event does to an attribute: a tag, and in *number its operand. */
+/* ---- cells ------------------------------------------------------------------- */
 
-/* Set what an event does to the rate, and to p by that.  Return the rate's tag. */
+/* Return what an event does to an attribute: a tag, and in *number its operand. */
 static uint64_t
 get_operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
 {
@@ -226,10 +226,7 @@ get_operation(const CtSchema *schema, int i, const CtItem *item, CtWide *number)
 	return layout->kind == CT_SNAPSHOT || attr->rule == CT_RULE_LAST ? CT_SET : CT_CHANGE;
 }
 
-/*
- * Set what an event does to the position itself. motion->rate is set already.
- * Return the tag.
- */
+/* Set what an event does to the rate, and to p by that.  Return the rate's tag. */
 static uint64_t
 change_rate(const CtSchema *schema, const CtAttr *attr, const CtItem *item, CtMotion *motion)
 {
@@ -246,7 +243,10 @@ change_rate(const CtSchema *schema, const CtAttr *attr, const CtItem *item, CtMo
 	return tag;
 }
 
-/* What it does to the position itself; the rate is the new one. */
+/*
+ * Set what an event does to the position itself.  motion->rate is set already.  Return
+ * the tag.
+ */
 static uint64_t
 change_position(const CtSchema *schema, int i, const CtItem *item, uint64_t cell_tag,
 				CtMotion *motion)

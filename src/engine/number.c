@@ -1,15 +1,16 @@
 /*
  * number.c
- *	  192-bit fixed-point numbers: what sums, minima and maxima are kept in.
+ *	  192-bit fixed-point numbers, for sums, minima and maxima.
  *
- * Called by rule.c, and to turn a state back into a value.
+ * Called by rule.c, and to convert a state to values.
  *
- * Overflow: a value has at most 36 decimal digits, less than 2^120.  A region
- * of at most 2^36 bytes holds fewer than 2^33 events, so every sum of them,
- * and of a bound with them, is below 2^154 and far from the three reserved
- * patterns at the ends.
+ * Overflow: a value has at most 36 decimal digits, and is below 2^120.  A region
+ * of at most 2^36 bytes has fewer than 2^33 events.  So every sum of them, and of
+ * a bound, is below 2^154, and far from the three reserved patterns at the ends.
  *
- * Pure functions, no shared state.  Not here: rules, bounds (rule.c).
+ * These are pure functions.
+ *
+ * Not here: rules, bounds (rule.c).
  */
 #include "engine/number.h"
 
@@ -23,7 +24,7 @@ const CtWide CT_WIDE_PLUS_INFINITY = {{UINT64_MAX, UINT64_MAX, SIGN_BIT - 1}};
 const CtWide CT_WIDE_NAN = {{UINT64_MAX - 1, UINT64_MAX, SIGN_BIT - 1}};
 
 static inline bool
-same(CtWide a, CtWide b)
+is_same(CtWide a, CtWide b)
 {
 	return a.word[0] == b.word[0] && a.word[1] == b.word[1] && a.word[2] == b.word[2];
 }
@@ -64,7 +65,7 @@ ct_wide_cmp(CtWide a, CtWide b)
 	return (int) wide_less(b, a) - (int) wide_less(a, b);
 }
 
-/* value * factor + more; false when it leaves 2^184. */
+/* Multiply *value by `factor`, and add `more`.  False: the result is not below 2^184. */
 static bool
 multiply(CtWide *value, uint32_t factor, uint32_t more)
 {
@@ -79,7 +80,7 @@ multiply(CtWide *value, uint32_t factor, uint32_t more)
 	return carry == 0 && value->word[2] >> 56 == 0;
 }
 
-/* value / divisor, of what is not negative; the remainder. */
+/* Divide *value, which is not negative.  Return the remainder. */
 static uint32_t
 divide(CtWide *value, uint32_t divisor)
 {
@@ -96,13 +97,13 @@ divide(CtWide *value, uint32_t divisor)
 }
 
 /*
- * A number as PostgreSQL stores it: a 16-bit header, for the long form a
- * 16-bit weight, then digits of base 10000, the first of which counts
+ * The parts of a numeric as PostgreSQL stores it: a 16-bit header, in the long
+ * form a 16-bit weight, then digits of base 10000.  The first digit counts
  * 10000^weight.
  *
- *	 11xx............  special: NaN, +infinity (01), -infinity (11)
+ *	 11xx............     special: NaN, +infinity (01), -infinity (11)
  *	 10s ddddddd wwwwwww  short: sign, display scale, weight (signed, 7 bits)
- *	 0s dddddddddddddd	 long: sign, display scale; the weight follows
+ *	 0s dddddddddddddd    long: sign, display scale; the weight follows
  */
 typedef struct CtNumeric
 {
@@ -121,9 +122,9 @@ load_word(const unsigned char *at)
 	return word;
 }
 
-/* False for a special value or a damaged image. */
+/* Split a numeric into its parts.  False: it is a special value or damaged. */
 static bool
-numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
+split_numeric(const unsigned char *image, uint32_t bytes, CtNumeric *number)
 {
 	uint16_t header = bytes >= 2 ? load_word(image) : 0xC000;
 	uint32_t start = 2;
@@ -151,7 +152,7 @@ numeric_parts(const unsigned char *image, uint32_t bytes, CtNumeric *number)
 }
 
 static CtWide
-numeric_special(const unsigned char *image, uint32_t bytes)
+read_special(const unsigned char *image, uint32_t bytes)
 {
 	uint16_t header = bytes >= 2 ? load_word(image) : 0xC000;
 
@@ -163,8 +164,8 @@ numeric_special(const unsigned char *image, uint32_t bytes)
 }
 
 /*
- * Digits beyond `scale` are cut off: a column of that scale has none.  A
- * number too large for any column becomes an infinity rather than wrap.
+ * Convert a numeric.  Digits beyond `scale` are cut off; a column of that scale has
+ * none.  A number that is too large for any column becomes an infinity.
  */
 CtWide
 ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
@@ -175,18 +176,18 @@ ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
 	int64_t shift;
 
 	CT_ASSERT(scale >= 0);
-	if (!numeric_parts(image, bytes, &number))
-		return numeric_special(image, bytes);
+	if (!split_numeric(image, bytes, &number))
+		return read_special(image, bytes);
 
 	for (uint32_t i = 0; i < number.ndigits && fits; i++)
 		fits = multiply(&value, 10000, load_word(number.digits + (size_t) i * 2));
 	shift = 4 * ((int64_t) number.weight - number.ndigits + 1) + scale;
-	if (!same(value, CT_WIDE_ZERO))
+	if (!is_same(value, CT_WIDE_ZERO))
 	{
 		for (; shift > 0 && fits; shift--)
 			fits = multiply(&value, 10, 0);
 	}
-	for (; shift < 0 && !same(value, CT_WIDE_ZERO) && fits; shift++)
+	for (; shift < 0 && !is_same(value, CT_WIDE_ZERO) && fits; shift++)
 		divide(&value, 10);
 	if (!fits)
 		return number.negative ? CT_WIDE_MINUS_INFINITY : CT_WIDE_PLUS_INFINITY;
@@ -199,11 +200,11 @@ ct_wide_to_decimal(CtWide value, char *buf)
 	char digits[64];
 	int n = 0;
 
-	if (same(value, CT_WIDE_NAN))
+	if (is_same(value, CT_WIDE_NAN))
 		strcpy(buf, "NaN");
-	else if (same(value, CT_WIDE_PLUS_INFINITY))
+	else if (is_same(value, CT_WIDE_PLUS_INFINITY))
 		strcpy(buf, "Infinity");
-	else if (same(value, CT_WIDE_MINUS_INFINITY))
+	else if (is_same(value, CT_WIDE_MINUS_INFINITY))
 		strcpy(buf, "-Infinity");
 	else
 	{
@@ -214,19 +215,20 @@ ct_wide_to_decimal(CtWide value, char *buf)
 		}
 		do
 			digits[n++] = (char) ('0' + divide(&value, 10));
-		while (!same(value, CT_WIDE_ZERO));
+		while (!is_same(value, CT_WIDE_ZERO));
 		while (n > 0)
 			*buf++ = digits[--n];
 		*buf = '\0';
 	}
 }
 
-/* ---- back to an image -------------------------------------------------------- */
+/* ---- conversion to an image -------------------------------------------------- */
 
 /*
- * The image of a numeric of that scale, as PostgreSQL would store it, into
- * `image` (CT_NUMERIC_BYTES); how long it is.  A numeric(p,s) has one image
- * per value, so numbers can be ordered by their images without having them.
+ * Write the image of a numeric of that scale, as PostgreSQL stores it, to `image`,
+ * which has CT_NUMERIC_BYTES.  Return its length.  A numeric(p,s) has one image for
+ * each value, so comparing these images orders numbers as their original images
+ * would.
  */
 uint32_t
 ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
@@ -239,7 +241,7 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 	uint16_t header = (uint16_t) (0x8000 | (negative ? 0x2000 : 0) | (scale & 0x3F) << 7);
 
 	CT_ASSERT(scale >= 0 && scale <= 0x3F);
-	if (same(value, CT_WIDE_NAN))
+	if (is_same(value, CT_WIDE_NAN))
 	{
 		header = 0xC000;
 		memcpy(image, &header, sizeof(header));
@@ -249,11 +251,11 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 		value = negate(value);
 	for (int i = scale; i % 4 != 0; i++)
 		(void) multiply(&value, 10, 0);
-	for (; !same(value, CT_WIDE_ZERO); weight++)
+	for (; !is_same(value, CT_WIDE_ZERO); weight++)
 	{
 		uint16_t d = (uint16_t) divide(&value, 10000);
 
-		if (ndigits > 0 || d != 0) /* those of no worth at the end are left out */
+		if (ndigits > 0 || d != 0) /* trailing zeros are not stored */
 			digit[ndigits++] = d;
 	}
 	weight = ndigits == 0 ? 0 : weight - 1;
@@ -292,7 +294,7 @@ static const uint64_t power_of_ten[] = {
 
 #define MOST_DIGITS 18
 
-/* a * b, modulo 2^192 as sums are: exact if it fits. */
+/* Return a * b modulo 2^192, which is exact if it fits. */
 CtWide
 ct_wide_times(CtWide a, CtWide b)
 {
@@ -307,7 +309,7 @@ ct_wide_times(CtWide a, CtWide b)
 	return (CtWide){{(uint64_t) low, (uint64_t) middle, high}};
 }
 
-/* a * 10^digits. */
+/* Return a * 10^digits. */
 CtWide
 ct_wide_shift(CtWide a, int digits)
 {
@@ -318,13 +320,13 @@ ct_wide_shift(CtWide a, int digits)
 	return a;
 }
 
-/* a / 10^digits, rounded half away from zero; at most 2 * 18 digits. */
+/* Return a / 10^digits, rounded half away from zero.  At most 36 digits. */
 CtWide
 ct_wide_round(CtWide a, int digits)
 {
 	bool negative = wide_negative(a);
-	unsigned __int128 part = 0;  /* what is left so far, */
-	unsigned __int128 whole = 1; /* of so much */
+	unsigned __int128 part = 0;  /* remainder so far, */
+	unsigned __int128 whole = 1; /* of this divisor */
 
 	CT_ASSERT(digits >= 0 && digits <= 2 * MOST_DIGITS);
 	if (digits == 0)
@@ -350,7 +352,7 @@ ct_wide_round(CtWide a, int digits)
 	return negative ? negate(a) : a;
 }
 
-/* floor + part / whole, 0 <= part < whole: rounded half away from zero. */
+/* Return floor + part / whole, 0 <= part < whole, rounded half away from zero. */
 static CtWide
 round_half(CtWide floor, uint64_t part, uint64_t whole)
 {
@@ -360,7 +362,7 @@ round_half(CtWide floor, uint64_t part, uint64_t whole)
 	return up ? wide_add(floor, wide_from_int64(1)) : floor;
 }
 
-/* a + (b - a) * part / whole, part < whole: rounded half away from zero. */
+/* Return a + (b - a) * part / whole, part < whole, rounded half away from zero. */
 CtWide
 ct_wide_between(CtWide a, CtWide b, uint64_t part, uint64_t whole)
 {

@@ -1,18 +1,18 @@
 /*
  * override.c
- *	  The next event that makes an attribute independent of what was before.
+ *	  Find the next event that makes an attribute independent of earlier events.
  *
- * Found by descent through the columns' masks, O(log n).
+ * It is found by descent through the columns' masks, in O(log n).
  *
- * Called by effect.c and between.c: what an event changes lasts until then.
+ * Called by effect.c and between.c: the effect of an event lasts until then.
  *
- * Concurrency: under the partition's lock.
+ * Concurrency: the caller holds the partition's lock.
  *
  * Not here: what an event changes (effect.c).
  */
 #include "engine/effect.h"
 
-/* Does it make the attribute independent of what was before? */
+/* True if the event makes the attribute independent of earlier events. */
 static bool
 overrides(const CtReadContext *context, const CtItem *item, int attr)
 {
@@ -24,11 +24,12 @@ overrides(const CtReadContext *context, const CtItem *item, int attr)
 }
 
 /*
- * The first event from position `from` of a block on that overrides the
- * attribute; -1 is the row's presence, which every event decides.
+ * Set *item to the first event from position `from` of a block on that overrides
+ * the attribute. -1 stands for whether the row exists, which every event overrides.
+ * False: there is none.
  */
 static bool
-run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtLayout *scratch)
+find_in_block(const CtRun *run, uint32_t from, int attr, CtItem *item, CtLayout *scratch)
 {
 	CT_ASSERT(attr < run->context->schema->nattrs);
 	if (attr >= 0 && !run->finish && (run->set >> attr & 1) == 0)
@@ -42,9 +43,9 @@ run_override(const CtRun *run, uint32_t from, int attr, CtItem *item, CtLayout *
 	return false;
 }
 
-/* The children in which there is one. */
+/* Return the children that have an overriding event. */
 static uint32_t
-overriding_children(const CtReadContext *context, const CtInner *inner, int attr)
+find_overriding(const CtReadContext *context, const CtInner *inner, int attr)
 {
 	const CtColumn *column;
 
@@ -57,25 +58,28 @@ overriding_children(const CtReadContext *context, const CtInner *inner, int attr
 }
 
 static bool
-node_override(const CtReadContext *context, CtRef ref, int height, int attr, CtItem *item,
-			  CtLayout *scratch)
+find_in_subtree(const CtReadContext *context, CtRef ref, int height, int attr, CtItem *item,
+				CtLayout *scratch)
 {
 	CtRun run;
 
 	for (; height > 0; height--)
 	{
 		const CtInner *inner = ct_ptr(context->arena, ref);
-		uint32_t children = overriding_children(context, inner, attr);
+		uint32_t children = find_overriding(context, inner, attr);
 
 		if (children == 0)
 			return false;
 		ref = ct_node_child(inner)[__builtin_ctz(children)];
 	}
 	ct_leaf_run(context, ct_ptr(context->arena, ref), &run);
-	return run_override(&run, 0, attr, item, scratch);
+	return find_in_block(&run, 0, attr, item, scratch);
 }
 
-/* The first event from the spot on that overrides it. */
+/*
+ * Set *item to the first event from the spot on that overrides the attribute.
+ * False: there is none.
+ */
 bool
 ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const CtSpot *spot,
 				 int attr, CtItem *item, CtLayout *scratch)
@@ -84,7 +88,7 @@ ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const
 
 	CT_ASSERT(spot->depth <= timeline->height);
 	ct_spot_run(context, timeline, spot, &run);
-	if (run_override(&run, spot->position, attr, item, scratch))
+	if (find_in_block(&run, spot->position, attr, item, scratch))
 		return true;
 	if (spot->depth == 0)
 		return false;
@@ -92,12 +96,12 @@ ct_next_override(const CtReadContext *context, const CtTimeline *timeline, const
 	{
 		const CtInner *inner = spot->inner[depth];
 		uint32_t children =
-			overriding_children(context, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
+			find_overriding(context, inner, attr) & ~ct_bits_below(spot->index[depth] + 1);
 
 		if (children != 0)
-			return node_override(context, ct_node_child(inner)[__builtin_ctz(children)],
-								 timeline->height - depth - 1, attr, item, scratch);
+			return find_in_subtree(context, ct_node_child(inner)[__builtin_ctz(children)],
+								   timeline->height - depth - 1, attr, item, scratch);
 	}
 	ct_tail_run(context, timeline, &run);
-	return run_override(&run, 0, attr, item, scratch);
+	return find_in_block(&run, 0, attr, item, scratch);
 }

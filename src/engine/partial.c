@@ -1,30 +1,32 @@
 /*
  * partial.c
- *	  Stores that do not have all keys: what was not read makes room.
+ *	  Stores that lack keys: keys that were not read are evicted to free memory.
  *
- *	  known ── ct_store_evict() ──► missing ── an event is added ──► partial
- *		▲								│			its events go when they
- *		└──── ct_store_mark_key_loaded() ──────────┴────────── would enter
+ *	  loaded ── ct_store_evict() ──► missing ── an event is added ──► partial
+ *		▲                                │         its events are freed instead
+ *		└── ct_store_mark_key_loaded() ──┴──────── of entering
  *
- * What a store has not, its caller has elsewhere, and brings it back when it
- * is wanted: of one key all that a snapshot sees is loaded (ct_store_load()),
- * while nothing enters that this snapshot does not see.  From ct_store_mark_key_loaded()
- * on nothing is missing for whoever sees as much.
+ * The caller has the events of missing keys elsewhere, and loads a key again
+ * when it is needed.  It loads all events of the key that a snapshot sees
+ * (ct_store_load()), while no event enters that the snapshot does not see.  From
+ * ct_store_mark_key_loaded() on, the key is complete for snapshots that see as
+ * much.
  *
  * Keys are evicted by the clock algorithm: a hand goes round the slots, and
- * takes what was not read since it came by last.
+ * evicts keys that were not read since it last passed.
  *
  * Invariants:
- *	 K1  In a store that is not partial no timeline is, nor is one limited to
- *		 who has `seen`.
- *	 K2  A partial timeline has neither young events nor a base; what has
- *		 entered is a remainder, on its way in or out, with sums that hold for
- *		 nothing.
- *	 K3  A timeline with `seen` is in the list of those to be settled.
+ *	 K1  In a store that is not partial, no timeline is partial, and none has
+ *		 `seen`.
+ *	 K2  A partial timeline has neither young events nor a base.  Entered
+ *		 events in it are a remainder, being loaded or unloaded, and its
+ *		 summaries need not be right.
+ *	 K3  A timeline with `seen` is in the list of timelines to be settled.
  *
- * Called by durable/key_loader.c, durable/eviction.c, ingest.c and scan.c through engine.h.
+ * Called through engine.h by src/durable and src/store, and by readers (src/fold,
+ * src/read).
  *
- * Not here: what happens as events enter (store.c), which keys are wanted.
+ * Not here: what happens when events enter (store.c), which keys are needed.
  */
 #include "engine/timeline.h"
 
@@ -64,14 +66,15 @@ ct_read_note(const CtRead *read)
 		__atomic_store_n(&t->used, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- going ------------------------------------------------------------------- */
+/* ---- unloading --------------------------------------------------------------- */
 
 /*
- * Free what has entered, which is frozen, and the timeline if nothing is recent;
- * CT_MORE: there is more.
+ * Free the entered events of a key, which are all frozen, and the timeline if it
+ * has no recent ones.  CT_MORE: `limit` was reached.  *freed grows by the number of
+ * events.
  */
 static CtStatus
-clear(CtWriter *writer, CtRef ref, int limit, int *freed)
+clear_key(CtWriter *writer, CtRef ref, int limit, int *freed)
 {
 	CtTimeline *timeline = ct_ptr(writer->arena, ref);
 	CtStatus status;
@@ -92,12 +95,13 @@ clear(CtWriter *writer, CtRef ref, int limit, int *freed)
 }
 
 /*
- * What makes a timeline stay is worth more than its memory: it was read, or
- * something has happened to it just now.  (Not that it came while others were
- * under way: they may stay so for long, and all that comes meanwhile, too.)
+ * True if a timeline is kept: it was read since the last look, or it has recent or
+ * young events or a base; a partial one, if it has no entered events.  Clears the mark
+ * of a read.  (That it has `seen` does not keep it: while an old transaction runs, all
+ * keys that are loaded meanwhile have that.)
  */
 static bool
-stays(CtTimeline *timeline)
+keep_in_store(CtTimeline *timeline)
 {
 	bool used = __atomic_load_n(&timeline->used, __ATOMIC_RELAXED) != 0;
 
@@ -121,9 +125,9 @@ ct_store_evict(CtArena *arena, CtRef ref, int limit, bool *half)
 	{
 		CtRef timeline = ct_directory_slot(arena, &store->directory, store->evict_slot);
 
-		if (timeline != 0 && !stays(ct_ptr(arena, timeline)))
+		if (timeline != 0 && !keep_in_store(ct_ptr(arena, timeline)))
 		{
-			status = clear(&writer, timeline, limit - work, &work);
+			status = clear_key(&writer, timeline, limit - work, &work);
 			*half = status != CT_OK;
 			if (*half)
 				return status;
@@ -148,7 +152,7 @@ ct_store_unload_all(CtArena *arena, CtRef ref, uint32_t *position, int limit)
 		CtRef timeline = ct_directory_slot(arena, directory, *position);
 
 		if (timeline != 0)
-			status = clear(&writer, timeline, limit - work, &work);
+			status = clear_key(&writer, timeline, limit - work, &work);
 		if (status != CT_OK)
 			return status;
 		++*position;
@@ -166,10 +170,10 @@ ct_store_unload_key(CtArena *arena, CtRef ref, uint64_t hash, const void *key, u
 
 	if (timeline == 0 || !((const CtTimeline *) ct_ptr(arena, timeline))->partial)
 		return CT_OK;
-	return clear(&writer, timeline, limit, &freed);
+	return clear_key(&writer, timeline, limit, &freed);
 }
 
-/* ---- coming back ------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------- */
 
 CtStatus
 ct_store_mark_key_loaded(CtArena *arena, CtRef ref, uint64_t hash, const void *key,

@@ -1,32 +1,32 @@
 /*
  * read.c
- *	  Reading without the lock: a timeline is observed, not held.
+ *	  Reading without the lock: a reader checks that a timeline has not changed.
  *
- * A timeline's sequence number is odd while its writer changes it, and another
- * one afterwards (timeline.h).  A reader notes it, reads whatever it wants,
- * copies what it needs, and looks whether the number is still the same: then
- * nothing was torn.  The number survives the recycling of the slot.
+ * The sequence number of a timeline is odd while the writer changes it, and a
+ * different one afterwards (slot.h).  A reader notes the number, reads, copies
+ * what it needs, and checks that the number is still the same.  Then nothing
+ * that it has read was torn.  The number survives the recycling of the slot.
  *
- *	  writer	sequence+1 | fence | change		| sequence+1 (release)
- *	  reader	sequence (acquire) | read, copy | fence | sequence
+ *	  writer   sequence+1 | fence | change        | sequence+1 (release)
+ *	  reader   sequence (acquire) | read, copy | fence | sequence
  *
- * Everything that events refer to -- layouts, descriptions, the newest label --
- * is published before the first event that needs it, and lives as long as the
- * store, so a reader takes it after it has noted the number.
+ * Everything that events refer to (layouts, schemas, the newest label) is
+ * published before the first event that needs it, and lives as long as the
+ * store.  So a reader loads it after it has noted the number.
  *
- * Memory is freed and used for something else behind a reader's back, but it
- * stays part of the region: he finds nonsense, not nothing.  Every read is
- * bounded: references by ct_ptr(), counts by the size of nodes, walks by
- * looking at the number now and then.
+ * Memory may be freed and reused while a reader looks at it, but it stays part
+ * of the region: the reader may find any contents, but does not fault.  Every
+ * read is bounded: references by ct_ptr(), counts by the size of nodes, walks by
+ * checking the number now and then.
  *
- * Called by scan.c through engine.h.
+ * Called by src/fold and src/read through engine.h.
  *
- * Not here: what is read (fold.c, directory.c); how often to try (scan.c).
+ * Not here: what is read (fold.c, directory.c), how often to retry (the caller).
  */
 #include "engine/block.h"
 #include "engine/slot.h"
 
-/* Steps along a chain before a look whether it still is one. */
+/* Steps along a chain before the reader checks that chains have not changed. */
 #define STEPS_PER_LOOK 64
 
 static bool
@@ -51,9 +51,9 @@ ct_read_valid(const CtRead *read)
 	return atomic_load_explicit(&t->sequence, memory_order_relaxed) == read->sequence;
 }
 
-/* Have the chains not changed since? */
+/* True if no chain has changed since `sequence` was read. */
 static bool
-chains_same(const CtDirectory *directory, uint32_t sequence)
+has_same_chains(const CtDirectory *directory, uint32_t sequence)
 {
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&directory->sequence, memory_order_relaxed) == sequence;
@@ -80,14 +80,14 @@ ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key, u
 			if (!observe(arena, ref, read))
 				return CT_RETRY;
 			if (timeline->taken && ct_directory_is_key(arena, timeline, hash, key, key_bytes))
-				return CT_OK; /* if that was torn, it is not valid in the end */
+				return CT_OK; /* if this was torn, ct_read_valid() says so */
 			read->timeline = 0;
 		}
-		if (steps % STEPS_PER_LOOK == 0 && !chains_same(directory, sequence))
+		if (steps % STEPS_PER_LOOK == 0 && !has_same_chains(directory, sequence))
 			return CT_RETRY;
 		ref = timeline->chain;
 	}
-	return (sequence & 1) == 0 && chains_same(directory, sequence) ? CT_OK : CT_RETRY;
+	return (sequence & 1) == 0 && has_same_chains(directory, sequence) ? CT_OK : CT_RETRY;
 }
 
 CtStatus
@@ -95,7 +95,7 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 {
 	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, store))->directory;
 	uint32_t nslots =
-		__atomic_load_n(&directory->nslots, __ATOMIC_ACQUIRE); /* slots are there before */
+		__atomic_load_n(&directory->nslots, __ATOMIC_ACQUIRE); /* slots exist before that */
 
 	CT_ASSERT(store != 0);
 	for (; *position < nslots; ++*position)
@@ -103,7 +103,8 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 		uint32_t sequence = atomic_load_explicit(&directory->sequence, memory_order_acquire);
 		CtRef ref = ct_directory_at(arena, directory, *position);
 
-		if ((sequence & 1) != 0 || !chains_same(directory, sequence) || !observe(arena, ref, read))
+		if ((sequence & 1) != 0 || !has_same_chains(directory, sequence) ||
+			!observe(arena, ref, read))
 			return CT_RETRY;
 		if (((const CtTimeline *) ct_ptr(arena, ref))->taken)
 			return CT_OK;

@@ -1,24 +1,25 @@
 /*
  * record.c
- *	  Records of a store's events: written from images, and freed.
+ *	  Records of events: written from images, and freed.
  *
- * A change comes with the images of its values, which become the cells of its
- * record; those that are kept apart are allocated, and the event owns them.
+ * A change has the images of its values, from which the cells of its record are
+ * written.  Values that do not fit in a cell are stored out of line; the event
+ * owns them.
  *
- * Called by store.c (written), block.c, timeline.c and store.c (freed).
+ * Called by store.c (writing, freeing) and timeline.c (freeing).
  *
- * Concurrency: as store.c.
+ * Concurrency: as for store.c.
  *
- * Not here: which layout a change has (layout.c), what records mean (event.c), the
- * values of bases (base.c).
+ * Not here: which layout a change has (layout.c), what records mean (event.c),
+ * the values of bases (base.c).
  */
 #include <string.h>
 
 #include "engine/layout.h"
 
-/* A value kept apart; false: no room. */
+/* Store a value out of line, and its reference in the cell.  False: no memory. */
 static bool
-apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell)
+store_apart(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell)
 {
 	CtRef ref = 0;
 
@@ -38,14 +39,17 @@ apart_keep(CtWriter *writer, const uint8_t *image, uint32_t bytes, uint8_t *cell
 	return true;
 }
 
-/* Write the record of a change that has been checked. */
+/*
+ * Write the record of a change that has been checked.  CT_LIMIT: a number is larger
+ * than its type allows.  CT_NO_MEMORY: no memory for an out-of-line value.
+ */
 CtStatus
 ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout, bool explicit,
 				uint8_t *record)
 {
 	const CtSchema *schema = writer->context.schema;
 	const uint8_t *at = change->payload;
-	uint64_t written = 0; /* what is owned so far */
+	uint64_t written = 0; /* attributes whose out-of-line values are written */
 	CtStatus status = CT_OK;
 
 	CT_ASSERT(layout->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
@@ -70,7 +74,7 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout
 			status = ct_number_read(attr, image, bytes, cell) ? CT_OK : CT_LIMIT;
 		else if (!ct_is_apart(attr))
 			memcpy(cell, image, bytes);
-		else if (apart_keep(writer, image, bytes, cell))
+		else if (store_apart(writer, image, bytes, cell))
 			written |= rest & -rest;
 		else
 			status = CT_NO_MEMORY;
@@ -87,7 +91,7 @@ ct_record_write(CtWriter *writer, const CtChange *change, const CtLayout *layout
 	return CT_OK;
 }
 
-/* Free what a record owns. */
+/* Free the out-of-line values of a record. */
 void
 ct_record_free(CtWriter *writer, const CtLayout *layout, const uint8_t *record)
 {

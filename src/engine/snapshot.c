@@ -2,11 +2,11 @@
  * snapshot.c
  *	  Which transactions a PostgreSQL snapshot sees.
  *
- * Called by the engine and by visible.c (../), through engine.h.
+ * Called by the engine, and through engine.h by src/mvcc and src/shared.
  *
- * Pure functions of a snapshot.
+ * These are pure functions of a snapshot.
  *
- * Not here: whether a transaction has committed, which events carry which id.
+ * Not here: whether a transaction has committed, the ids of events.
  */
 #include "engine/snapshot.h"
 

@@ -40,7 +40,7 @@
 
 #include "engine/layout.h"
 
-/* ---- looking ----------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------- */
 
 /* Set *run to the events of the block in which the spot is. */
 void
@@ -244,7 +244,7 @@ ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, con
 	return is_duplicate(&run, spot->position, item);
 }
 
-/* ---- what is known about children -------------------------------------------- */
+/* ---- summaries of children --------------------------------------------------- */
 
 static inline uint64_t
 get_full_xid(const CtWriter *writer, uint32_t label)

@@ -1,24 +1,25 @@
 /*
  * unseen.c
- *	  Whose entered events of a timeline a snapshot does not see.
+ *	  Find the transactions whose entered events a snapshot does not see.
  *
- * A serializable reader has to know which transactions wrote what it was not
- * to see.  They are all still young: an event keeps its transaction's id until
- * every snapshot sees it.  Subtrees are passed over by the ranges of ids that
- * folds use.
+ * A serializable reader has to know which transactions wrote events that its
+ * snapshot does not see.  These events are all young: an event keeps its
+ * transaction's id until every snapshot sees it.  Subtrees are skipped by the
+ * ranges of ids that folds use, too.
  *
- * Called by visible.c through engine.h.
+ * Called by mvcc/visible.c through engine.h.
  *
- * Concurrency: under the partition's lock, shared, or without it (read.c).
+ * Concurrency: the caller holds the partition's lock in shared mode, or reads
+ * without it (read.c).
  *
- * Not here: events that have not entered; what a conflict is.
+ * Not here: events that have not entered, what a conflict is.
  */
 #include "engine/walk.h"
 
 typedef struct CtUnseen
 {
 	CtSight sight;
-	uint64_t last; /* found last */
+	uint64_t last; /* the last id that was found */
 	uint64_t *top;
 	uint32_t room;
 	uint32_t count;

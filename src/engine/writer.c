@@ -1,20 +1,22 @@
 /*
  * writer.c
- *	  A store under change: its memory, what readers still use, its young list.
+ *	  A store that is being changed: its memory, what readers may still use, and
+ *	  its list of young timelines.
  *
- * A writer is a store resolved for many calls.  What it allocates and frees is
- * on the store's account; what readers without the lock may still be looking at
- * is retired, and freed with the store.
+ * A writer is a store prepared for many calls.  It allocates and frees memory on
+ * the store's account.  Memory that readers without the lock may still use is
+ * retired: it is freed with the store.
  *
- * Called by everything above that changes a store; ct_store_read_context() by readers,
- * too.
+ * Called by all files above it that change a store; readers call
+ * ct_store_read_context().
  *
- * Concurrency: under the partition's lock, exclusively, but for
- * ct_store_read_context(), which reads what is published before it is needed (S8).
+ * Concurrency: the caller holds the partition's lock exclusively, except for
+ * ct_store_read_context(), which only reads what is published before an event
+ * needs it (S8).
  *
- * The invariants of a store are stated at the head of store.c.
+ * The invariants of a store are in the header of store.c.
  *
- * Not here: what is kept in a store (store.c), pages and size classes (arena.c).
+ * Not here: what a store contains (store.c), pages and size classes (arena.c).
  */
 #include "engine/writer.h"
 
@@ -69,9 +71,9 @@ ct_give(CtWriter *writer, CtRef ref, size_t bytes)
 	ct_free(writer->arena, ref, bytes);
 }
 
-/* ---- what readers may still use ---------------------------------------------- */
+/* ---- retired memory ---------------------------------------------------------- */
 
-/* Memory that is given back with the store; false: no room to remember it. */
+/* Retire memory: it is freed with the store.  False: no memory for the note. */
 bool
 ct_retire(CtWriter *writer, CtRef ref, size_t bytes)
 {
@@ -86,7 +88,7 @@ ct_retire(CtWriter *writer, CtRef ref, size_t bytes)
 	return true;
 }
 
-/* Forget what was retired last, which is in use again. */
+/* Undo the last ct_retire(). */
 void
 ct_unretire(CtWriter *writer)
 {
