@@ -260,7 +260,7 @@ claim_run(CtArena *arena, uint32_t from, uint32_t count)
 }
 
 /*
- * Take `count` contiguous pages.  Return the number of the first + 1. 0: there are
+ * Take `count` contiguous pages.  Return the number of the first + 1.  0: there are
  * none.  Search at most twice round the region, as other arenas take and free pages
  * meanwhile.
  */

@@ -1,14 +1,14 @@
 /*
  * arena.h
- *	  The inside of a region: page map, arenas, size classes.
+ *	  The contents of a region: page map, arenas, size classes.
  *
- * Included by arena.c, and by validate.c which checks what it says.
+ * Included by arena.c, and by validate.c, which checks it.
  *
  *	  base                                              first_page
  *	  | CtRegion (arena heads) | owner words | CtPage[] | page 0 | page 1 | ...
  *
- * What is kept about a page lies outside of it, so that pages are wholly
- * usable and runs of them are contiguous memory.
+ * The description of a page is outside of it, so that pages can be used wholly,
+ * and runs of pages are contiguous memory.
  */
 #ifndef CT_ARENA_H
 #define CT_ARENA_H
@@ -26,7 +26,7 @@
 #define CT_CLASS_REST 0xFFFF /* any other page of a run */
 #define CT_NO_OBJECT 0xFFFF  /* end of a page's free list */
 
-/* What is known about a page that an arena owns. */
+/* The description of a page that an arena owns. */
 typedef struct CtPage
 {
 	uint32_t next; /* neighbours among the pages of its class that */
@@ -39,10 +39,10 @@ typedef struct CtPage
 
 _Static_assert(sizeof(CtPage) == 16, "page descriptors are packed");
 
-/* Each on its own cache lines: arenas do not disturb each other. */
+/* On its own cache lines, so that arenas do not slow down each other. */
 typedef struct CtArenaHead
 {
-	_Alignas(64) uint32_t hint;     /* where to look for the next free page */
+	_Alignas(64) uint32_t hint;     /* where to search for the next free page */
 	uint32_t pages;                 /* pages owned */
 	uint64_t bytes;                 /* allocated in them */
 	uint32_t first[CT_MAX_CLASSES]; /* page with room, + 1 */
@@ -53,7 +53,7 @@ struct CtRegion
 	uint32_t magic;
 	uint32_t arenas;
 	uint32_t pages;
-	uint32_t reserve;    /* pages only upkeep may take */
+	uint32_t reserve;    /* pages that only upkeep may take */
 	CtRef limit;         /* the first granule behind the last page */
 	uint64_t first_page; /* offset of page 0 from the base */
 	uint64_t owner_offset;
@@ -74,7 +74,7 @@ ct_region_page(const CtRegion *region, uint32_t page)
 	return (CtPage *) ((char *) region + region->page_offset) + page;
 }
 
-/* The bytes of page number `page`. */
+/* Return the bytes of a page. */
 static inline char *
 ct_region_page_bytes(const CtRegion *region, uint32_t page)
 {
@@ -84,7 +84,7 @@ ct_region_page_bytes(const CtRegion *region, uint32_t page)
 uint32_t ct_class_count(void);
 uint32_t ct_class_bytes(uint32_t class);
 
-/* The granule of the object after a freed one in its page's free list. */
+/* Return the granule of the object that follows a freed one in its page's free list. */
 uint16_t ct_free_link(const char *page_bytes, uint16_t granule);
 
 #endif /* CT_ARENA_H */

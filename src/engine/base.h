@@ -1,9 +1,9 @@
 /*
  * base.h
- *	  What a key begins with: events that retention has folded.
+ *	  Bases: the state that retention has folded the oldest events of a key into.
  *
- * Of base.c, for retain.c (which makes bases), fold.c (which begins with one)
- * and validate.c.
+ * Shared by base.c, retain.c (which makes bases), fold.c (which begins with one),
+ * store.c and validate.c.
  */
 #ifndef CT_BASE_H
 #define CT_BASE_H
@@ -12,14 +12,14 @@
 #include "engine/slot.h"
 
 /*
- * What a key's row is before the first event of its timeline, if it is there.
- * Then the payloads of the cells (cell.h) of what is not NULL.
+ * A key's row before the first event of its timeline, if the row exists then.  The
+ * payloads of the cells (cell.h) that are set and not NULL follow.
  */
 typedef struct CtBase
 {
-	uint64_t set;  /* attributes that are not as they are initially; */
+	uint64_t set;  /* attributes that are not initial; */
 	uint64_t null; /* of them, those that are NULL */
-	int64_t time;  /* of the last event that was folded */
+	int64_t time;  /* of the last folded event */
 } CtBase;
 
 void ct_timeline_begin(const CtReadContext *context, const CtTimeline *timeline, CtState *state);

@@ -1,8 +1,8 @@
 /*
  * between.h
- *	  What attributes show between events: the part that folds use.
+ *	  Attributes that change between events: the functions that folds use.
  *
- * Of between.c, for fold.c.  (What an event changes of them: effect.h.)
+ * Shared by between.c and fold.c.  (effect.h has the functions for effects.)
  */
 #ifndef CT_BETWEEN_H
 #define CT_BETWEEN_H

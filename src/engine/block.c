@@ -431,7 +431,7 @@ ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state)
 
 /*
  * Allocate a leaf for `events` events with `record_bytes` of records, or for more
- * if the allocated memory has room for them. 0: no memory.
+ * if the allocated memory has room for them.  0: no memory.
  */
 CtRef
 ct_leaf_make(CtWriter *writer, uint32_t events, uint32_t record_bytes)

@@ -1,14 +1,14 @@
 /*
  * block.h
- *	  Events side by side: the tail of a timeline, and closed leaves.
+ *	  Blocks of events: the tail of a timeline, and closed leaves.
  *
- *	  tail   | time top layout record | time top layout record | ...   rows of one
- *			 size: what comes in order touches one line of memory
- *	  leaf   | time ... | slot ... | records |   and, while one of them is
- *			 young, labels elsewhere: what is searched lies together
+ *	  tail   | time label layout late record | time label ... |   rows of one
+ *			 size: an event in order touches one cache line
+ *	  leaf   | time ... | slot ... | records |   and labels elsewhere, while an
+ *			 event is young: arrays that are searched are contiguous
  *
- * Beside the layout stands whether the event was late: one that comes after it in
- * their order had entered before it did.  It is no part of what it says.
+ * `late` tells that a later event, in the order of events, had entered before
+ * this one.  It is not part of the event's content.
  *
  * A fold sees both as a CtRun.
  */
@@ -20,18 +20,18 @@
 #include "engine/writer.h"
 
 /*
- * A tail that is full is closed but for its newest events, so that what is a
- * little late still finds it.  Tests set these low, for trees that are high
- * while they are small.
+ * When a tail is full, all but its newest rows are closed, so that events that are
+ * a little late still find the rows they belong to.  Tests lower these, for high
+ * trees of few events.
  */
 #ifndef CT_TAIL_EVENTS
 #define CT_TAIL_EVENTS 96
-#define CT_CLOSE_EVENTS 64 /* at least; as many as fill what they are given */
+#define CT_CLOSE_EVENTS 64 /* at least; more, if they fit in the allocated memory */
 #define CT_CLOSE_MOST 72
-#define CT_LEAF_EVENTS 96 /* more are split */
+#define CT_LEAF_EVENTS 96 /* a leaf with more is split */
 #endif
-#define CT_TAIL_BYTES 8192 /* a tail of long records closes earlier */
-#define CT_LEAF_ROOM 16384 /* bytes of records in a leaf; more are split */
+#define CT_TAIL_BYTES 8192 /* a tail with long records is closed earlier */
+#define CT_LEAF_ROOM 16384 /* bytes of records; a leaf with more is split */
 
 _Static_assert(CT_CLOSE_MOST < CT_TAIL_EVENTS && CT_CLOSE_MOST <= CT_LEAF_EVENTS,
 			   "a closed tail leaves something, and fits in a leaf");
@@ -51,7 +51,7 @@ _Static_assert(sizeof(CtRow) == 16, "rows are packed");
 
 #define CT_MAX_ROW_BYTES (sizeof(CtRow) + CT_MAX_RECORD_BYTES + 8)
 
-/* What a torn leaf or tail can lead to at most is within the guard. */
+/* A torn leaf or tail leads to addresses within the guard. */
 _Static_assert(sizeof(CtRow) + CT_TAIL_EVENTS * CT_MAX_ROW_BYTES + UINT16_MAX < CT_GUARD_BYTES &&
 				   CT_LEAF_EVENTS * 12 + 3 * UINT16_MAX < CT_GUARD_BYTES,
 			   "torn blocks end within the guard");
@@ -65,7 +65,7 @@ typedef struct CtSlot
 
 _Static_assert(sizeof(CtSlot) == 4 && CT_MAX_FORMS < 1 << 15, "slots are packed");
 
-/* Then `capacity` times and slots, and `room` bytes for records. */
+/* `capacity` times and slots, and `room` bytes for records follow. */
 typedef struct CtLeaf
 {
 	uint16_t count;
@@ -73,16 +73,16 @@ typedef struct CtLeaf
 	uint16_t room;
 	uint16_t used;   /* of the room, holes included */
 	uint16_t holes;  /* left by removed records */
-	uint16_t layout; /* of all of them; 0: there are several */
+	uint16_t layout; /* of all events; 0: there are several */
 	CtRef labels;    /* of each event, or 0: all are frozen */
-	uint64_t set;    /* attributes that one of them may touch */
+	uint64_t set;    /* includes all attributes that events touch */
 	uint8_t finish;  /* there may be a finish */
-	uint8_t packed;  /* records lie in the order of events, without holes */
+	uint8_t packed;  /* records are in the order of events, without holes */
 	uint8_t unused[6];
 	int64_t time[];
 } CtLeaf;
 
-/* Events in order, wherever they lie. */
+/* Events in order, in a leaf or a tail. */
 typedef struct CtRun
 {
 	const CtReadContext *context;
@@ -97,14 +97,14 @@ typedef struct CtRun
 	const uint32_t *label; /* NULL: all are frozen */
 } CtRun;
 
-/* The id that a label of an event at most 2^31 ids before `newest` stands for. */
+/* Return the id of a label.  The id must be at most 2^31 below `newest`. */
 static inline uint64_t
 ct_label_top(uint64_t newest, uint32_t label)
 {
 	return newest - (uint32_t) ((uint32_t) newest - label);
 }
 
-/* (Capacities are at most this; of a torn leaf they may be anything.) */
+/* Return the capacity, limited, as it may be torn. */
 static inline uint32_t
 ct_leaf_capacity(const CtLeaf *leaf)
 {
@@ -177,7 +177,10 @@ ct_run_late(const CtRun *run, uint32_t i)
 	return run->slot != NULL ? run->slot[i].late : ct_run_row(run, i)->late != 0;
 }
 
-/* Bytes from record to record, where they are all alike and in order. */
+/*
+ * Return the bytes from record to record, if all have one layout and are packed.  0:
+ * they are not.
+ */
 static inline uint32_t
 ct_leaf_stride(const CtReadContext *context, const CtLeaf *leaf)
 {
@@ -189,7 +192,7 @@ ct_leaf_stride(const CtReadContext *context, const CtLeaf *leaf)
 	return bytes < CT_MAX_RECORD_BYTES ? bytes : CT_MAX_RECORD_BYTES;
 }
 
-/* (Runs are filled in where they are used: copying one costs more than a fold.) */
+/* Fill in *run.  (It is not returned by value, as copying one costs more than a fold.) */
 static inline void
 ct_leaf_run(const CtReadContext *context, const CtLeaf *leaf, CtRun *run)
 {
@@ -207,7 +210,7 @@ ct_leaf_run(const CtReadContext *context, const CtLeaf *leaf, CtRun *run)
 
 uint32_t ct_tail_until(const CtRun *run, int64_t time);
 
-/* How many events are at or before the instant. */
+/* Return how many events are at or before the instant. */
 static inline uint32_t
 ct_run_until(const CtRun *run, int64_t time)
 {
@@ -222,14 +225,14 @@ uint64_t ct_run_lasts(const CtRun *run, uint32_t from, uint32_t to, uint64_t wan
 					  CtState *state);
 void ct_run_apply(const CtRun *run, uint32_t from, uint32_t to, CtState *state);
 
-/* An event on its way into a block. */
+/* An event that is being inserted into a block. */
 typedef struct CtEntry
 {
 	int64_t time;
 	uint64_t top; /* 0: frozen */
 	uint32_t layout;
 	uint32_t bytes; /* of the record */
-	bool waited;    /* for its duplicate: whether it was late is known from then */
+	bool waited;    /* it had to wait because of its duplicate: `late` is set already */
 	bool late;
 	const uint8_t *record;
 } CtEntry;

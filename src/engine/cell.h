@@ -2,11 +2,12 @@
  * cell.h
  *	  A cell: what an event, or a run of events, does to one attribute.
  *
- * A tag and a payload.  In memory cells lie in columns (node.h), the tags in one
- * array and the payloads, all of one size, in another.
+ * A cell has a tag and a payload.  Cells are stored in columns (node.h): the tags
+ * in one array, and the payloads, all of one size, in another.
  *
- * Shared by rule.c and motion.c, which make and compose them, and by what keeps
- * them: block.c, node.c, base.c.  Only types and what must be inlined.
+ * Shared by rule.c and motion.c, which make and compose cells, and by the files
+ * that store them: block.c, node.c, base.c.  It has only types and inline
+ * functions.
  */
 #ifndef CT_CELL_H
 #define CT_CELL_H
@@ -16,16 +17,15 @@
 typedef enum CtTag
 {
 	CT_KEEP = 0,
-	CT_CHANGE,      /* a function of what was before */
+	CT_CHANGE,      /* a function of the value before */
 	CT_SET,         /* to a value */
-	CT_SET_NULL,    /* these three make independent of what was before */
-	CT_SET_INITIAL, /* of what is no number, or moves; other numbers say which
-					 * value it is */
+	CT_SET_NULL,    /* from CT_SET on, the value before does not matter */
+	CT_SET_INITIAL, /* only of images and moving attributes */
 } CtTag;            /* or CT_MOTION_TAG() */
 
 /*
- * The payload: of a number, what ct_cell_wides() says, as many as it says, or
- * a motion; of a value kept apart its reference; else the bytes of the value.
+ * The payload of a number: ct_cell_wides() numbers, or a motion.  Of an out-of-line
+ * value: its reference.  Else the bytes of the value.
  */
 typedef struct CtCell
 {
@@ -45,14 +45,14 @@ ct_is_number(const CtAttr *attr)
 	return attr->number != CT_NUMBER_NONE;
 }
 
-/* What sets it decides alone: there is nothing to add up. */
+/* True if the last event that sets the attribute alone decides its value. */
 static inline bool
 ct_is_last(const CtAttr *attr)
 {
 	return attr->rule == CT_RULE_LAST && !ct_moves(attr);
 }
 
-/* Does it only add up, so that the order of what is added does not matter? */
+/* True if the attribute only adds up, so that the order of additions does not matter. */
 static inline bool
 ct_only_adds(const CtAttr *attr)
 {
@@ -61,12 +61,12 @@ ct_only_adds(const CtAttr *attr)
 }
 
 /*
- * How many numbers a cell has.
+ * Return how many numbers a cell has:
  *
- *	 last		the value; of a linear one also when it was set
- *	 sum		what is added, then the bounds there are; or the value
- *	 min, max	the bound, or the value
- *	 interval	microseconds; days and months (two words)
+ *	 last        the value; if it is linear, also when it was set
+ *	 sum         the addend, then the bounds that exist; or the value
+ *	 min, max    the bound, or the value
+ *	 interval    microseconds; days and months (two words)
  */
 static inline uint32_t
 ct_cell_wides(const CtAttr *attr)
@@ -98,7 +98,7 @@ ct_tag_has_payload(uint64_t tag)
 	return tag == CT_SET || tag == CT_CHANGE || tag >= CT_MOTION;
 }
 
-/* x between the bounds of a cell of a sum. */
+/* Return x within the bounds of a sum's cell. */
 static inline CtWide
 ct_clamp(const CtAttr *attr, CtWide x, const CtWide *bound)
 {

@@ -1,14 +1,14 @@
 /*
  * check.h
- *	  Assertions: what must hold of limits, invariants and callers.
+ *	  Assertions of limits, invariants and the duties of callers.
  *
- * They are on where CT_ASSERTIONS or USE_ASSERT_CHECKING is defined: in the unit
+ * They are on if CT_ASSERTIONS or USE_ASSERT_CHECKING is defined: in the unit
  * tests, under the fuzzer and the sanitizers, and in an assert build of the
- * extension.  Elsewhere nothing is left of them.  Those of a numbered invariant
- * name it.
+ * extension.  Elsewhere they generate no code.  An assertion of a numbered
+ * invariant names it.
  *
- * What a reader without the lock finds may be torn: of that nothing is asserted,
- * only of what has been brought within its limits.
+ * What a reader without the lock finds may be torn.  It is only asserted after
+ * it has been limited.
  *
  * Shared by the whole engine.
  */

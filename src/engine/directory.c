@@ -250,7 +250,7 @@ ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slo
 	return page + slot % CT_SLOTS_PER_PAGE * (uint32_t) (sizeof(CtTimeline) / CT_GRANULE);
 }
 
-/* Return the timeline in a slot. 0: the slot is free. */
+/* Return the timeline in a slot.  0: the slot is free. */
 CtRef
 ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot)
 {
@@ -262,7 +262,7 @@ ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t s
 
 /*
  * Return a free slot, which is in the list of free ones until its timeline is
- * linked. 0: no memory.
+ * linked.  0: no memory.
  */
 static CtRef
 find_free_slot(CtWriter *writer)
@@ -437,7 +437,7 @@ add_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_byte
 }
 
 /*
- * Add a timeline without events for a key that has none. 0: no memory, or the key
+ * Add a timeline without events for a key that has none.  0: no memory, or the key
  * is too long.
  */
 CtRef

@@ -1,6 +1,6 @@
 /*
  * directory.h
- *	  The inside of a directory: two arrays in pages, buckets and slots.
+ *	  The contents of a directory: two arrays in pages, buckets and slots.
  */
 #ifndef CT_DIRECTORY_H
 #define CT_DIRECTORY_H
@@ -20,8 +20,8 @@ struct CtTimeline;
 #define CT_PAGES_MAX_HEIGHT 4
 
 /*
- * An array that grows by a page at a time and never moves: a radix tree whose
- * leaves are the pages; at height 0 the root is the only page.
+ * An array that grows by one page at a time and never moves: a radix tree whose
+ * leaves are the pages.  At height 0 the root is the only page.
  */
 typedef struct CtPages
 {
@@ -51,14 +51,14 @@ void ct_directory_remove(struct CtWriter *writer, CtRef timeline);
 CtRef ct_directory_at(const CtArena *arena, const CtDirectory *directory, uint32_t slot);
 CtRef ct_directory_slot(const CtArena *arena, const CtDirectory *directory, uint32_t slot);
 
-/* Is it the key of the timeline, which may be torn? */
+/* True if it is the key of the timeline, which may be torn. */
 bool ct_directory_is_key(const CtArena *arena, const struct CtTimeline *timeline, uint64_t hash,
 						 const void *key, uint32_t key_bytes);
 
-/* Free the key of a timeline that is not looked up any more. */
+/* Free the key of a timeline that is no longer looked up. */
 void ct_directory_forget_key(struct CtWriter *writer, struct CtTimeline *timeline);
 
-/* Free one page of an emptied directory; false when there is none left. */
+/* Free one page of an empty directory.  False: there is none left. */
 bool ct_directory_free_page(struct CtWriter *writer);
 
 #endif /* CT_DIRECTORY_H */

@@ -1,6 +1,6 @@
 /*
  * effect.h
- *	  What changes when an event enters, and for how long.
+ *	  The instants that change when an event enters.
  *
  * Shared by effect.c, override.c and between.c (attributes that change between
  * events), for store.c.
@@ -10,23 +10,26 @@
 
 #include "engine/timeline.h"
 
-/* The instants at which something changes: [from, to), INT64_MAX if open. */
+/* The instants at which something changes: [from, to).  INT64_MIN, INT64_MAX: open. */
 typedef struct CtEffect
 {
 	int64_t from;
 	int64_t to;
 } CtEffect;
 
-/* An event that enters, and the state before and after it with and without it. */
+/*
+ * An event that enters, the state before it, and the states after it with and
+ * without it.
+ */
 typedef struct CtEntering
 {
 	const CtItem *item;
-	const CtItem *duplicate; /* in whose place it enters, or NULL */
+	const CtItem *duplicate; /* that it replaces, or NULL */
 	const CtSpot *spot;      /* behind both */
-	bool widely;             /* whatever the states: some may not be known yet */
+	bool widely;             /* include what could change with other events */
 	const CtState *before;
 	const CtState *with;
-	const CtState *without; /* with the duplicate */
+	const CtState *without; /* with the duplicate, if there is one */
 } CtEntering;
 
 /* override.c */

@@ -1,33 +1,33 @@
 /*
  * event.h
- *	  Events as bytes: layouts, records, and which event comes first.
+ *	  Events as bytes: layouts, records, and the order of events.
  *
- * The inside of event.c, for the rest of the engine.
+ * Shared by event.c and the rest of the engine.
  *
  * What an event sets is its *layout*: kind, set mask, null mask.  A table has
- * few of them, so they are kept once, and an event is its time, the number of
- * its layout and a *record*: the cells of what it has values for, packed.  A
- * cell has the same size for every value of an attribute: a word, a number of
- * 8 or 16 bytes, up to 24 bytes, or a reference to an image kept apart, which
- * the event owns.
+ * few layouts, so each is stored once.  An event consists of its time, the
+ * number of its layout and a *record*: the packed cells of its values.  A cell
+ * has the same size for every value of an attribute: a word, a number of 8 or
+ * 16 bytes, up to 24 bytes, or a reference to an image that is stored out of
+ * line and that the event owns.
  *
  *	  layout 7: event, sets {2, 3}   ─►  record: | sum 8 bytes | id 8 bytes |
- *	  layout 0: says it in the record   ─►  | set | null | kind | cells ... |
+ *	  layout 0: is in the record     ─►  | set | null | kind | cells ... |
  *
- * Layout 0 is for events for whose layout there is no number left.
+ * Layout 0 is for events for whose layout no number is left.
  */
 #ifndef CT_EVENT_H
 #define CT_EVENT_H
 
 #include "engine/number.h"
 
-/* Layouts a store keeps; tests set it low. */
+/* The most layouts of a store; tests lower it. */
 #ifndef CT_MAX_FORMS
 #define CT_MAX_FORMS 4096
 #endif
 #define CT_FORM_BUCKETS 64
 
-#define CT_CELL_INLINE 24 /* bytes; longer values are kept apart */
+#define CT_CELL_INLINE 24 /* bytes; longer values are stored out of line */
 #define CT_EXPLICIT_BYTES 24
 #define CT_MAX_RECORD_BYTES (CT_EXPLICIT_BYTES + CT_MAX_ATTRS * CT_CELL_INLINE)
 
@@ -35,19 +35,18 @@ struct CtLayout
 {
 	uint64_t set;
 	uint64_t null;
-	uint64_t touched; /* what it sets, and what moves by that, or begins to */
+	uint64_t touched; /* attributes that it sets, that move by them, or that begin to move */
 	uint64_t apart;   /* attributes whose cell is a reference */
 	uint16_t bytes;   /* of a record */
-	uint16_t nattrs;  /* up to the last one it sets */
-	uint16_t next;    /* in its hash bucket; 0 ends it */
+	uint16_t nattrs;  /* up to the last one that it sets */
+	uint16_t next;    /* in its hash bucket; 0: none */
 	uint8_t kind;
 	bool has_id : 1;
-	bool verbatim : 1;             /* the images are the cells */
-	uint16_t offset[CT_MAX_ATTRS]; /* where an attribute's cell is; allocated
-									* for `nattrs` of them */
+	bool verbatim : 1;             /* the images of a change are the cells */
+	uint16_t offset[CT_MAX_ATTRS]; /* of each cell; `nattrs` of them are stored */
 };
 
-/* An event wherever it is. */
+/* An event, wherever it is stored. */
 typedef struct CtItem
 {
 	int64_t time;
@@ -55,20 +54,20 @@ typedef struct CtItem
 	const uint8_t *record;
 } CtItem;
 
-/* A value kept apart. */
+/* A value that is stored out of line. */
 typedef struct CtApart
 {
 	uint32_t bytes;
 	uint8_t data[];
 } CtApart;
 
-/* The length of a value kept apart, which may be torn. */
+/* Return the length of an out-of-line value, limited to the region, as it may be torn. */
 static inline uint32_t
 ct_apart_bytes(const CtArena *arena, const CtApart *apart)
 {
 	size_t end = (size_t) arena->limit * CT_GRANULE + CT_GUARD_BYTES;
 	size_t left = end - (size_t) ((const char *) apart->data - arena->base);
-	uint32_t bytes = __atomic_load_n(&apart->bytes, __ATOMIC_RELAXED); /* it may change: once */
+	uint32_t bytes = __atomic_load_n(&apart->bytes, __ATOMIC_RELAXED); /* may change: read once */
 
 	return bytes <= CT_MAX_PAYLOAD_BYTES && bytes <= left ? bytes : 0;
 }
@@ -105,7 +104,7 @@ ct_layout_offset(const CtLayout *layout, int attr)
 
 void ct_layout_explicit(const CtSchema *schema, const uint8_t *record, CtLayout *layout);
 
-/* The layout of a record; an explicit one is put together in `scratch`. */
+/* Return the layout of a record.  Layout 0 is made in *scratch. */
 static inline const CtLayout *
 ct_layout_of(const CtReadContext *context, uint32_t number, const uint8_t *record,
 			 CtLayout *scratch)
@@ -123,7 +122,7 @@ ct_event_item(const CtReadContext *context, const CtEvent *event, CtLayout *scra
 					event->record};
 }
 
-/* Does it move by another attribute's value? */
+/* True if the attribute moves by another attribute's value. */
 static inline bool
 ct_moves(const CtAttr *attr)
 {
@@ -131,8 +130,8 @@ ct_moves(const CtAttr *attr)
 }
 
 /*
- * Does it move from a life's first event on, whatever that sets?  An absent
- * row does not move, even if its rate is something initially.
+ * True if the attribute moves from the first event of a life on, whatever that
+ * sets.  An absent row does not move, even if its rate is initially not 0.
  */
 static inline bool
 ct_begins_moving(const CtSchema *schema, const CtAttr *attr)
@@ -153,7 +152,7 @@ const uint8_t *ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *b
 int ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b);
 int ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b);
 
-/* The operand in a cell of an attribute that has a number. */
+/* Return the operand in a cell of an attribute that has a number. */
 static inline CtWide
 ct_cell_number(const CtAttr *attr, const uint8_t *cell)
 {
@@ -173,7 +172,7 @@ ct_cell_number(const CtAttr *attr, const uint8_t *cell)
 	}
 }
 
-/* NaN, which cells have as their largest number. */
+/* Return NaN as cells have it: the largest number. */
 static inline CtWide
 ct_number_nan(const CtAttr *attr)
 {
@@ -181,14 +180,17 @@ ct_number_nan(const CtAttr *attr)
 					  : wide_from_int64(INT64_MAX);
 }
 
-/* (A last has a number because it was a rate, of what is no more: then NaN is.) */
+/*
+ * True if the attribute may be NaN.  (With the rule last it may have a number only
+ * because it once was a rate; then it may be NaN.)
+ */
 static inline bool
 ct_may_be_nan(const CtAttr *attr)
 {
 	return attr->number == CT_NUMBER_NUMERIC && attr->rule != CT_RULE_SUM && !ct_moves(attr);
 }
 
-/* A folded number as the caller knows it, and the other way round. */
+/* Convert a folded number to the one that is shown, and back. */
 static inline CtWide
 ct_number_shown(const CtAttr *attr, CtWide number)
 {

@@ -2,7 +2,7 @@
  * fold.h
  *	  Folds, for the rest of the engine.
  *
- * Of fold.c, for effect.c, which folds what is before an event.
+ * Shared by fold.c and effect.c, which folds the events before an event.
  */
 #ifndef CT_FOLD_H
 #define CT_FOLD_H

@@ -89,7 +89,7 @@ add_layout(CtWriter *writer, const CtChange *change, uint32_t *number)
 }
 
 /*
- * Set *number to the layout of a change, which is added if it is new. 0: there are
+ * Set *number to the layout of a change, which is added if it is new.  0: there are
  * too many.
  */
 static CtStatus

@@ -1,9 +1,9 @@
 /*
  * layout.h
- *	  Layouts of a store, and the records of its events.
+ *	  The layouts of a store, and the records of its events.
  *
- * Shared by layout.c (layouts) and record.c (records), for what takes changes in
- * (store.c) and what frees events (block.c, timeline.c).
+ * Shared by layout.c (layouts), record.c (records), and the files that add events
+ * (store.c) or free them (store.c, timeline.c).
  */
 #ifndef CT_FORM_H
 #define CT_FORM_H

@@ -2,13 +2,13 @@
  * motion.h
  *	  Attributes that move by the value of another one, their rate.
  *
- * The inside of motion.c, for rule.c and who shows what was folded.
+ * Shared by motion.c, rule.c and between.c, which shows what was folded.
  *
  *	  where
- *		│		  ╱╲			a position is kept as if it had always moved as
- *		│	   ╱·	  ╲			it does now: p is where it then was at instant
- *		│   ╱·	. 		╲		0, so it is at p + rate * t, and p changes only
- *		│╱·	 .		  		    by events
+ *		│        ╱╲          A position is stored as if it had always moved as
+ *		│      ╱·  ╲         it does now: p is where it would have been at
+ *		│    ╱·   . ╲        instant 0, so it is at p + rate * t, and only
+ *		│╱·    .             events change p.
  *	  p ┼────┴────────────── t
  */
 #ifndef CT_MOTION_H
@@ -16,20 +16,20 @@
 
 #include "engine/event.h"
 
-/* Cells have 8 bytes' alignment. */
+/* Cells are aligned to 8 bytes. */
 typedef __int128 CtInt128 __attribute__((aligned(8)));
 
-/* What becomes of p: place + times * rate, the rate being what it was before. */
+/* The effect on p: place + times * rate, with the rate before. */
 typedef struct CtPath
 {
 	CtWide place;
 	CtInt128 times;
-	CtInt128 begun; /* times its initial value, if the rate was NULL */
+	CtInt128 begun; /* coefficient of the initial rate, if the rate was NULL */
 } CtPath;
 
 /*
- * What events do to a position and to its rate, whose tags are in the cell's:
- * CT_KEEP, CT_CHANGE, CT_SET, CT_SET_NULL each.
+ * What events do to a position and to its rate.  The cell's tag has a tag for each:
+ * CT_KEEP, CT_CHANGE, CT_SET or CT_SET_NULL.
  */
 typedef struct CtMotion
 {
@@ -40,22 +40,22 @@ typedef struct CtMotion
 } CtMotion;
 
 /*
- * A folded position has its rate with it, in the first two words of `extra`;
- * the third says whether there is one.
+ * A folded position has its rate in the first two words of `extra`.  The third word
+ * tells whether there is one.
  */
 typedef enum CtRate
 {
 	CT_RATE_NUMBER = 0,
 	CT_RATE_NULL,
-	CT_RATE_ABSENT /* the initial one, but a first event must set it going */
+	CT_RATE_ABSENT /* the initial rate, but only a first event starts moving */
 } CtRate;
 
-#define CT_MOTION UINT64_C(0x80) /* this and more: the tag of a motion */
+#define CT_MOTION UINT64_C(0x80) /* from this on, tags are those of motions */
 #define CT_MOTION_TAG(position, rate) (CT_MOTION | (uint64_t) (rate) << 4 | (position))
 
 _Static_assert(sizeof(CtMotion) == 136 && _Alignof(CtMotion) == 8, "motions lie in columns");
 
-/* Only a sum can be added to. */
+/* Return the size of a motion.  Only a sum can be added to, so others have no `restart`. */
 static inline uint32_t
 ct_motion_bytes(const CtAttr *attr)
 {

@@ -4,20 +4,20 @@
  *
  *	  CtInner   | times | lo | hi | children | columns ... |
  *	  CtColumn  of one attribute: for each child the composition of its events
- *	            (total) and, unless the attribute is a last, of the children
- *	            before it in its group (before); for each group that of the
- *	            groups before it (group)
+ *				(total) and, unless the attribute's rule is last, of the
+ *				children before it in its group (before); for each group that
+ *				of the groups before it (group)
  *
- * Two steps instead of one for a reader, but a late event changes at most what
- * is before the rest of its group and the groups behind it.
+ * With groups a reader takes two steps instead of one, but a late event changes
+ * only `before` in the rest of its group, and `group` of the groups behind it.
  *
- * Numbers in a column take three words each, for sums may get as large.  As long
- * as those of a sum are small they lie in one word each instead, in the same
- * memory, where adding to many of them is little work: the column is narrow.
+ * The numbers of a column have three words each, as sums may get that large.
+ * While the numbers of a sum are small, they have one word each, in the same
+ * memory, so that adding to many of them is cheap: the column is narrow.
  *
- * A node has a column for an attribute if one of its events touches it, so
- * what a late event costs, and what summaries take, depends on what events set
- * and not on how wide the table is.
+ * A node has a column for an attribute if one of its events touches it.  So the
+ * cost of a late event and the size of summaries depend on what events set, not
+ * on how wide the table is.
  */
 #ifndef CT_NODE_H
 #define CT_NODE_H
@@ -28,15 +28,12 @@
 #define CT_FANOUT 32
 #define CT_MAX_HEIGHT 10
 #endif
-#define CT_NODE_SMALLEST 4 /* children a node has room for; doubles */
+#define CT_NODE_SMALLEST 4 /* the initial capacity, which is doubled */
 #define CT_GROUP (CT_FANOUT >= 16 ? 8U : 2U)
 
 _Static_assert(CT_FANOUT <= 32, "masks of children are 32 bits");
 
-/*
- * Then `capacity` times, lo, hi and children, and `nattrs` references to
- * columns.
- */
+/* `capacity` times, lo, hi and children, and `nattrs` references to columns follow. */
 typedef struct CtInner
 {
 	uint16_t count;
@@ -44,23 +41,26 @@ typedef struct CtInner
 	uint16_t nattrs;
 	uint16_t unused;
 	uint32_t finish; /* children with a finish, */
-	uint32_t absent; /* whose last event is one, */
-	uint32_t frozen; /* with an event everyone sees */
+	uint32_t absent; /* whose last event is a finish, */
+	uint32_t frozen; /* with a frozen event */
 	uint32_t unused_too;
-	uint64_t columns; /* attributes that have one */
+	uint64_t columns; /* attributes that have a column */
 	int64_t time[];
 } CtInner;
 
-/* Then tags, totals before befores before groups, and payloads in this order. */
+/* Tags follow (totals, befores, groups), and then payloads in the same order. */
 typedef struct CtColumn
 {
-	uint32_t overrides; /* children whose total does */
+	uint32_t overrides; /* children whose total overrides */
 	uint32_t sets;      /* children whose total is not to keep */
 	uint64_t narrow;    /* payloads are single words */
 	uint8_t tag[];
 } CtColumn;
 
-/* Narrow payloads are from minus this on, and below it: adding two cannot overflow. */
+/*
+ * Narrow payloads are from minus this up to below it, so that adding two cannot
+ * overflow.
+ */
 #define CT_NARROW_LIMIT (INT64_C(1) << 62)
 
 typedef enum CtWhich
@@ -76,7 +76,7 @@ ct_group_count(uint32_t children)
 	return (children + CT_GROUP - 1) / CT_GROUP;
 }
 
-/* (Capacities are at most this; of a torn node they may be anything.) */
+/* Return the capacity, limited, as it may be torn. */
 static inline uint32_t
 ct_node_capacity(const CtInner *inner)
 {
@@ -114,7 +114,7 @@ ct_node_bytes(uint32_t capacity, uint32_t nattrs)
 		   nattrs * sizeof(CtRef);
 }
 
-/* How many cells a column has, and of how many only tags to fill up words. */
+/* Return how many cells a column has; and how many tags, rounded up to words. */
 static inline uint32_t
 ct_column_cells(const CtAttr *attr, uint32_t capacity)
 {
@@ -148,21 +148,21 @@ ct_column_payload(const CtAttr *attr, const CtColumn *column, uint32_t capacity,
 		   (size_t) (which * capacity + i) * ct_payload_bytes(attr);
 }
 
-/* May columns of the attribute be narrow? */
+/* True if columns of the attribute may be narrow. */
 static inline bool
 ct_may_be_narrow(const CtAttr *attr)
 {
 	return ct_only_adds(attr) && !attr->wide;
 }
 
-/* The payloads of a narrow column, in the order of tags. */
+/* Return the payloads of a narrow column, in the order of tags. */
 static inline int64_t *
 ct_column_narrow(const CtColumn *column, uint32_t capacity)
 {
 	return (int64_t *) &column->tag[ct_column_tags(capacity)];
 }
 
-/* The head of a node or leaf and its instants: all at once, not one by one. */
+/* Prefetch the head and the instants of a node or leaf, all lines at once. */
 static inline void
 ct_prefetch_block(const char *at)
 {
@@ -171,7 +171,7 @@ ct_prefetch_block(const char *at)
 		__builtin_prefetch(at + (size_t) line * 64);
 }
 
-/* The bits of the first n children. */
+/* Return a mask of the first n children. */
 static inline uint32_t
 ct_bits_below(uint32_t n)
 {
@@ -192,8 +192,8 @@ void ct_node_put(const CtReadContext *context, CtInner *inner, uint32_t i, int a
 				 const CtCell *cell);
 void ct_node_refresh(const CtReadContext *context, CtInner *inner, uint32_t i, int attr, bool all);
 /*
- * Room for so many children, and columns for these attributes; the node may
- * move.  False: no memory, but the node is as good as before.
+ * Make room for `children` children, and columns for these attributes.  *at changes
+ * if the node moves.  False: no memory, but the node is valid.
  */
 static inline bool
 ct_node_prepare(CtWriter *writer, CtRef *at, uint32_t children, uint64_t attrs)

@@ -1,8 +1,8 @@
 /*
  * number.h
- *	  192-bit numbers: the operations that must be inlined.
+ *	  192-bit numbers: the inline operations.
  *
- * Included by number.c and by what folds events (rule.c, timeline.c, fold.c).
+ * Included by number.c, and by the files that fold events.
  */
 #ifndef CT_NUMBER_H
 #define CT_NUMBER_H

@@ -2,14 +2,14 @@
  * rule.h
  *	  What events do to a state, and how that composes.
  *
- * The inside of rule.c, for the rest of the engine.
+ * Shared by rule.c and the rest of the engine.
  */
 #ifndef CT_RULE_H
 #define CT_RULE_H
 
 #include "engine/cell.h"
 
-/* A sum of numbers that is NULL starts from its initial value, or 0. */
+/* Begin a sum of numbers that is NULL with its initial value, or 0. */
 static inline void
 ct_value_begin_sum(const CtAttr *attr, CtValue *value)
 {
@@ -34,8 +34,8 @@ void ct_value_set_cell(const CtReadContext *context, int attr, CtValue *value, c
 					   int64_t time);
 void ct_value_raw(const CtReadContext *context, const CtItem *item, int attr, CtValue *value);
 /*
- * What an event that is no finish does to one value.  An image stays where the
- * event's record is.
+ * Apply an event that is not a finish to one value.  An image is not copied: it
+ * stays in the event's record.
  */
 void ct_value_add_item(const CtReadContext *context, const CtItem *item, int attr, CtValue *value);
 void ct_state_add_item(const CtReadContext *context, CtState *state, const CtItem *item);

@@ -2,14 +2,14 @@
  * rules.h
  *	  The rules as a table of operations, indexed by CtRule.
  *
- * Shared by rule.c, which composes and applies by these, and motion.c.
+ * Shared by rule.c, which composes and applies by them, and motion.c.
  */
 #ifndef CT_RULES_H
 #define CT_RULES_H
 
 #include "engine/cell.h"
 
-/* A value that is no number. */
+/* A value that is not a number. */
 typedef struct CtBytes
 {
 	const void *data;
@@ -17,35 +17,35 @@ typedef struct CtBytes
 } CtBytes;
 
 /*
- * A rule.  An event that gives a value v is a function on the value before; the
+ * A rule.  An event with a value v is a function on the value before.  The
  * functions of one rule compose to one of the same size (R1 in rule.c).
  */
 typedef struct CtRuleOps
 {
-	const char *name; /* as in the option rule */
+	const char *name; /* as in the option "rule" */
 
-	bool sets;       /* an event sets the value, whatever it was before */
-	bool null_is_0;  /* a NULL value without an initial one begins with 0, not with the operand */
-	bool numbers;    /* it takes numbers, */
+	bool sets;       /* an event sets the value, whatever the value before */
+	bool null_is_0;  /* NULL without an initial value begins with 0, not with the operand */
+	bool numbers;    /* the rule allows numbers, */
 	bool intervals;  /* intervals, */
 	bool texts;      /* values of variable length, ordered by their bytes, */
-	bool images;     /* values of any type, which are only kept */
-	bool no_initial; /* an initial value would never be left */
-	bool bounds;     /* it may have bounds, */
-	bool linear;     /* be interpolated, */
-	bool moves;      /* move by a rate, or be a rate */
+	bool images;     /* values of any type, which are only stored */
+	bool no_initial; /* an initial value is not allowed, as it would never change */
+	bool bounds;     /* bounds are allowed, */
+	bool linear;     /* interpolation, */
+	bool moves;      /* moving by a rate, or being a rate */
 
-	/* Numbers: what x becomes by an operand; what f becomes when g follows it. */
+	/* Numbers: change x by an operand; make f "g after f". */
 	void (*change)(const CtAttr *attr, CtWide *x, const CtWide *by);
 	void (*compose)(const CtAttr *attr, CtWide *f, const CtWide *g);
 
-	/* Other values: true if a value in place becomes `value` by it. */
+	/* Other values: true if `value` replaces the one in place. */
 	bool (*takes)(CtBytes in_place, CtBytes value);
 } CtRuleOps;
 
 extern const CtRuleOps ct_rule_ops[CT_RULES];
 
-/* Days and months of an interval, added apart. */
+/* Add days and months of two intervals, each separately. */
 static inline CtWide
 ct_add_lanes(CtWide a, CtWide b)
 {
@@ -54,7 +54,7 @@ ct_add_lanes(CtWide a, CtWide b)
 	return a;
 }
 
-/* The change of a sum, which is the most frequent one: inlined where values are folded. */
+/* Apply a change to a sum.  Inline, as it is the most frequent one in folds. */
 static inline void
 ct_sum_change(const CtAttr *attr, CtWide *x, const CtWide *by)
 {
@@ -63,7 +63,7 @@ ct_sum_change(const CtAttr *attr, CtWide *x, const CtWide *by)
 		x[1] = ct_add_lanes(x[1], by[1]);
 }
 
-/* A change of a sum after a change of it. */
+/* Make f "g after f", both changes of a sum. */
 static inline void
 ct_sum_compose(const CtAttr *attr, CtWide *f, const CtWide *g)
 {

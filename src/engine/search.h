@@ -1,9 +1,9 @@
 /*
  * search.h
- *	  How many of some sorted instants are at or before another one.
+ *	  Count how many of some sorted instants are at or before another one.
  *
- * Of contiguous ones all are compared at once, as many as a register holds:
- * a search that branches would be wrong every other time.
+ * All instants are compared, as many at once as a register holds: the branches
+ * of a binary search would be mispredicted half of the time.
  */
 #ifndef CT_SEARCH_H
 #define CT_SEARCH_H
@@ -26,7 +26,7 @@ ct_count_until_avx2(const int64_t *time, uint32_t n, int64_t until)
 	__m128i half;
 	uint32_t i = 0;
 
-	/* (-1 is greater, so these are sums of at most 0.) */
+	/* -1 means greater, so these are sums of at most 0. */
 	for (; i + 16 <= n; i += 16)
 		greater =
 			_mm256_add_epi64(greater,
@@ -38,7 +38,7 @@ ct_count_until_avx2(const int64_t *time, uint32_t n, int64_t until)
 		greater = _mm256_add_epi64(greater, CT_GREATER(&time[i], limit));
 	if (i < n)
 	{
-		/* As many as are left, instead of one by one: their number is not foreseen. */
+		/* Compare the rest at once: a loop over it would be mispredicted. */
 		__m256i left = _mm256_loadu_si256((const __m256i *) &ct_search_mask[i + 4 - n]);
 		__m256i rest = _mm256_maskload_epi64((const long long *) &time[i], left);
 

@@ -1,14 +1,14 @@
 /*
  * slot.h
- *	  The head of a timeline, which lies in a slot of its store's directory.
+ *	  The head of a timeline, which is a slot of its store's directory.
  *
  *	  CtTimeline ── recent events, newest first (doubly linked)
- *		 │ base: what came before all others, folded (base.h)
- *		 │ root: CtInner ── CtInner ── CtLeaf	closed: all before the tail
- *		 └ tail: rows							what comes in order goes here
+ *		│ base: the state before all other events, folded (base.h)
+ *		│ root: CtInner ── CtInner ── CtLeaf    closed: all before the tail
+ *		└ tail: rows                            events in order are appended
  *
  * For files that find, make or remove timelines (directory.c, read.c, store.c),
- * and below all that looks into them.  Only types and what must be inlined.
+ * and files that look into them.  It has only types and inline functions.
  */
 #ifndef CT_SLOT_H
 #define CT_SLOT_H
@@ -25,39 +25,40 @@ typedef struct CtTimeline
 	CtRef chain; /* next in its bucket, or next free slot */
 	uint32_t slot;
 	CtRef recent;         /* newest recent or waiting event */
-	uint32_t recents;     /* how many */
-	CtRef root;           /* 0: nothing is closed */
-	CtRef tail;           /* 0: nothing has entered since */
+	uint32_t recents;     /* their number */
+	CtRef root;           /* of the tree; 0: no leaf is closed */
+	CtRef tail;           /* 0: there is no row */
 	uint16_t tail_stride; /* bytes of a row */
-	uint16_t tail_layout; /* of all its rows, or 0 */
+	uint16_t tail_layout; /* of all rows, or 0 */
 	uint16_t key_bytes;
 	uint8_t tail_count;
 	uint8_t tail_capacity;
-	uint8_t tail_frozen; /* so many rows, from the first on, are */
-	uint8_t tail_finish; /* there may be a finish in the tail */
+	uint8_t tail_frozen; /* the first rows, up to this, are frozen */
+	uint8_t tail_finish; /* the tail may have a finish */
 	uint8_t height;      /* levels of inner nodes */
 	uint8_t taken;       /* the slot is in use */
-	uint8_t in_young;    /* it is in the store's list of those to be settled */
-	uint8_t partial;     /* its events are not all here: partial.c */
-	uint8_t used;        /* it was read since the last look: set without the lock */
+	uint8_t in_young;    /* it is in the store's list of timelines to be settled */
+	uint8_t partial;     /* it lacks events: partial.c */
+	uint8_t used;        /* it was read since the last look; set without the lock */
 	CtRef young_next;
-	_Atomic uint32_t sequence; /* odd: it is being changed; never set back */
-	CtRef base;                /* what was folded of it; 0: it begins as initial */
-	uint32_t seen;             /* label: nothing is missing for who sees all ids below; 0: all do */
-	uint64_t lo;               /* covers the ids of all its young events; */
+	_Atomic uint32_t sequence; /* odd: it is being changed; never decreases */
+	CtRef base;                /* events folded by retention; 0: initial */
+	uint32_t seen;             /* label: complete if all ids below are seen; 0: for all */
+	uint64_t lo;               /* range of the ids of its young events; */
 	uint64_t hi;               /* UINT64_MAX and 0 when there are none */
 	union
 	{
 		uint8_t bytes[CT_KEY_INLINE];
-		uint8_t ref[sizeof(CtRef)]; /* longer than CT_KEY_INLINE */
+		uint8_t ref[sizeof(CtRef)]; /* of a key longer than CT_KEY_INLINE */
 	} key;
 } CtTimeline;
 
 _Static_assert(sizeof(CtTimeline) == 96, "a timeline is small");
 
 /*
- * Between these two a timeline is changed, by the one writer there is.  Who
- * reads without the lock sees that it was.
+ * Begin to change a timeline; ct_change_end() ends it.  There is one writer at a
+ * time.  A reader without the lock sees by `sequence` that the timeline was
+ * changed.
  */
 static inline void
 ct_change_begin(CtTimeline *timeline)
@@ -78,21 +79,24 @@ ct_change_end(CtTimeline *timeline)
 	atomic_store_explicit(&timeline->sequence, sequence + 1, memory_order_release);
 }
 
-/* Is it between the two?  Only asserts of the writer ask. */
+/* True between these two.  For assertions of the writer. */
 static inline bool
 ct_is_changing(const CtTimeline *timeline)
 {
 	return (atomic_load_explicit(&timeline->sequence, memory_order_relaxed) & 1) != 0;
 }
 
-/* Has anything entered? */
+/* True if an event has entered. */
 static inline bool
 ct_timeline_entered(const CtTimeline *timeline)
 {
 	return timeline->tail_count != 0 || timeline->root != 0;
 }
 
-/* Is there no reason to keep it?  (That a key has no event may be worth knowing.) */
+/*
+ * True if there is no reason to keep the timeline.  (A partial store also keeps a
+ * timeline to record that its key has no events.)
+ */
 static inline bool
 ct_timeline_is_over(const CtStore *store, const CtTimeline *timeline)
 {

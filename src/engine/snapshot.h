@@ -2,11 +2,11 @@
  * snapshot.h
  *	  What a PostgreSQL snapshot sees of a range of transactions.
  *
- *	 sees all	hi < xmin, or hi < xmax and no transaction in progress in [lo, hi]
- *	 sees none	no event is frozen, and lo >= xmax
+ *	 sees all    hi < xmin, or hi < xmax and no transaction in progress in [lo, hi]
+ *	 sees none   no event is frozen, and lo >= xmax
  *
- * Beside snapshot.c, inlined since a read asks for each child of the nodes it
- * passes.  For what reads timelines (walk.h, fold.c, merge.c, unseen.c).
+ * Inline, since a read calls it for each child of the nodes on its path.  For
+ * the files that read timelines (walk.h, fold.c, merge.c, unseen.c).
  */
 #ifndef CT_SNAPSHOT_H
 #define CT_SNAPSHOT_H
@@ -14,7 +14,7 @@
 #include "engine/check.h"
 #include "engine/engine.h"
 
-/* Is a transaction in progress within [lo, hi]? */
+/* True if a transaction within [lo, hi] is in progress. */
 static inline bool
 ct_any_in_progress(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 {
@@ -33,7 +33,7 @@ ct_any_in_progress(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 	return low < snapshot->nxip && snapshot->xip[low] <= hi;
 }
 
-/* Does it see every transaction in [lo, hi]?  (hi 0: there is none.) */
+/* True if the snapshot sees every transaction in [lo, hi].  `hi` 0: there is none. */
 static inline bool
 ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 {
@@ -42,7 +42,7 @@ ct_snapshot_sees_all(const CtSnapshot *snapshot, uint64_t lo, uint64_t hi)
 	return hi < snapshot->xmax && !ct_any_in_progress(snapshot, lo, hi);
 }
 
-/* Is it as it must be?  Only asserts ask. */
+/* True if the snapshot is valid.  For assertions. */
 static inline bool
 ct_snapshot_is_sound(const CtSnapshot *snapshot)
 {

@@ -377,7 +377,7 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 
 /*
  * Return the last batch if it belongs to the same (sub)transaction, else a new one,
- * which is empty and not yet in the queue. 0: no memory.
+ * which is empty and not yet in the queue.  0: no memory.
  */
 static CtRef
 get_batch(CtWriter *writer, const CtLabel *label)

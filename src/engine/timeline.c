@@ -331,7 +331,7 @@ compose_child(const CtReadContext *context, CtRef child, bool is_leaf, int attr,
 }
 
 /*
- * Compute all that the parent knows about child i alone. refresh_columns() does the
+ * Compute all that the parent knows about child i alone.  refresh_columns() does the
  * rest: what precedes a child in its group.
  */
 static void
@@ -545,7 +545,7 @@ insert_split_child(CtWriter *writer, CtInner *inner, uint32_t i, CtRef right, bo
 	refresh_columns(&writer->context, inner, i);
 }
 
-/* Return a new leaf with events [first, end) of another one. 0: no memory. */
+/* Return a new leaf with events [first, end) of another one.  0: no memory. */
 static CtRef
 copy_part(CtWriter *writer, const CtLeaf *from, uint32_t first, uint32_t end)
 {

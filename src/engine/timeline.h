@@ -1,8 +1,8 @@
 /*
  * timeline.h
- *	  The entered events of a timeline: its tail, and the ways into its tree.
+ *	  The entered events of a timeline: its tail, and paths into its tree.
  *
- * Of timeline.c, for all that reads or changes entered events.
+ * Shared by timeline.c and the files that read or change entered events.
  */
 #ifndef CT_TIMELINE_H
 #define CT_TIMELINE_H
@@ -15,14 +15,14 @@
 /* A place in a timeline: before event `position` of a leaf or of the tail. */
 typedef struct CtSpot
 {
-	int depth; /* inner nodes on the way to the leaf; 0: the tail */
+	int depth; /* inner nodes on the path to the leaf; 0: the tail */
 	CtInner *inner[CT_MAX_HEIGHT];
 	uint32_t index[CT_MAX_HEIGHT];
-	CtRef *leaf; /* where the leaf's reference is */
+	CtRef *leaf; /* the leaf's reference in its node */
 	uint32_t position;
 } CtSpot;
 
-/* How many levels of inner nodes there are, which may be torn. */
+/* Return the number of levels of inner nodes; it may be torn. */
 static inline int
 ct_timeline_height(const CtTimeline *timeline)
 {
@@ -38,7 +38,10 @@ ct_tail_row(const CtArena *arena, const CtTimeline *timeline, uint32_t i)
 static inline void
 ct_tail_run(const CtReadContext *context, const CtTimeline *timeline, CtRun *run)
 {
-	/* Each is looked at once; of a slot that is just recycled the stride may be 0 beside rows. */
+	/*
+	 * Load each once.  While a slot is being recycled, there may be rows and a
+	 * stride of 0.
+	 */
 	uint8_t count = __atomic_load_n(&timeline->tail_count, __ATOMIC_RELAXED);
 	uint16_t stride = __atomic_load_n(&timeline->tail_stride, __ATOMIC_RELAXED);
 
@@ -57,7 +60,7 @@ ct_tail_run(const CtReadContext *context, const CtTimeline *timeline, CtRun *run
 	run->label = NULL;
 }
 
-/* (What is left of a row is cleared, so that nothing undefined is copied on.) */
+/* Write a row.  Clear the rest of it, so that nothing undefined is copied later. */
 static inline void
 ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 {
@@ -77,7 +80,7 @@ ct_row_write(CtRow *row, const CtEntry *entry, uint32_t stride)
 /* timeline.c */
 void ct_entered_young(CtWriter *writer, CtTimeline *timeline, uint64_t top);
 
-/* The store and the timeline hear of an event that has entered. */
+/* Count an event that has entered, in the store and in the timeline. */
 static inline void
 ct_entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 {
@@ -88,9 +91,8 @@ ct_entered(CtWriter *writer, CtTimeline *timeline, uint64_t top)
 }
 
 /*
- * The usual case of ct_timeline_insert(): an event goes behind all others, to
- * the end of a tail that has room and whose events are like it.  False: it is
- * another case.
+ * The usual case of ct_timeline_insert(): append an event to a tail that has room
+ * and whose rows all have the event's layout.  False: it is another case.
  */
 static inline bool
 ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
@@ -109,7 +111,7 @@ ct_tail_append(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	return true;
 }
 
-/* How many children begin at or before the instant. */
+/* Return how many children begin at or before the instant. */
 static inline uint32_t
 ct_node_until(const CtInner *inner, int64_t time)
 {

@@ -1,23 +1,23 @@
 /*
  * walk.h
- *	  What a reader sees of a timeline, and the one walk over its entered events.
+ *	  What a reader sees of a timeline, and the walk over its entered events.
  *
- * Whatever is looked for in a tree is looked for by this walk: it comes to the
- * children that may have events at the instants [from, to], in order or from
- * the end back, and to the tail.  It passes over children in which nothing is
- * visible or, if it is after one attribute, nothing touches that.
+ * All searches in a tree use this walk.  It goes to the children that may have
+ * events at the instants [from, to], in order or backward, and to the tail.  It
+ * skips children without visible events and, if it is for one attribute, those
+ * in which no event touches it.
  *
- *	  ct_walk_block()	the next leaf or tail; for who looks at events
- *	  ct_walk_child()	the next child; for who may take it whole, and goes into
- *						it by ct_walk_enter() if not
+ *	  ct_walk_block()    the next leaf or tail, to look at single events
+ *	  ct_walk_child()    the next child; the caller may take it as a whole, or
+ *						 go into it by ct_walk_enter()
  *
- * Of walk.c; fold.c and unseen.c walk from child to child, between.c and the
- * rest of fold.c from block to block.
+ * Shared by walk.c; fold.c and unseen.c, which walk from child to child; and
+ * between.c and fold.c, which walk from block to block.
  *
- * Concurrency: under the partition's lock, shared, or without it (read.c).  A
- * torn tree has no end: a walk ends when the timeline has changed since the
- * reader began, whatever he has found by then.  The height may be 0 beside a
- * root then: no walk goes below 1.
+ * Concurrency: the caller holds the partition's lock in shared mode, or reads
+ * without it (read.c).  A torn tree may be endless, so a walk ends when the
+ * timeline has changed since the reader began, whatever was found by then.  A
+ * torn height may be 0 although there is a root: no walk goes below 1.
  */
 #ifndef CT_WALK_H
 #define CT_WALK_H
@@ -25,15 +25,15 @@
 #include "engine/snapshot.h"
 #include "engine/timeline.h"
 
-/* What a reader sees of a timeline. */
+/* A timeline as a reader sees it. */
 typedef struct CtSight
 {
 	const CtReadContext *context;
 	const CtTimeline *timeline;
-	const CtSnapshot *snapshot; /* NULL: everything */
-	const CtRuns *runs;         /* NULL: nothing recent */
+	const CtSnapshot *snapshot; /* NULL: it sees everything */
+	const CtRuns *runs;         /* NULL: no recent events */
 	uint64_t newest_top;
-	uint32_t sequence; /* of the timeline, at the start */
+	uint32_t sequence; /* of the timeline, when the reader began */
 } CtSight;
 
 /* A walk over the events that a reader sees at the instants [from, to]. */
@@ -42,12 +42,12 @@ typedef struct CtWalk
 	const CtSight *sight;
 	int64_t from;
 	int64_t to;
-	int attr;       /* only events that touch it, as a finish does; -1: all */
-	bool tail_left; /* the tail has not been come to */
+	int attr;       /* only events that touch it, or are a finish; -1: all */
+	bool tail_left; /* the tail has not been visited */
 	int height;     /* levels of nodes */
-	int depth;      /* nodes on the way, of which the last is looked at */
+	int depth;      /* nodes on the path; the last one is the current */
 	const CtInner *inner[CT_MAX_HEIGHT];
-	uint32_t children[CT_MAX_HEIGHT]; /* of each, those still to come */
+	uint32_t children[CT_MAX_HEIGHT]; /* of each node, those that are left */
 } CtWalk;
 
 static inline CtSight
@@ -70,7 +70,7 @@ ct_sight_event(const CtSight *sight, CtRef ref)
 	return ct_ptr(sight->context->arena, ref);
 }
 
-/* Is an event with this label seen? */
+/* True if an event with this label is visible. */
 static inline bool
 ct_sight_sees(const CtSight *sight, uint32_t label)
 {
@@ -78,7 +78,7 @@ ct_sight_sees(const CtSight *sight, uint32_t label)
 		   ct_snapshot_sees(sight->snapshot, ct_label_top(sight->newest_top, label));
 }
 
-/* Can nothing in child i be seen? */
+/* True if no event in child i is visible. */
 static inline bool
 ct_sight_hides(const CtSight *sight, const CtInner *inner, uint32_t i)
 {
@@ -86,7 +86,7 @@ ct_sight_hides(const CtSight *sight, const CtInner *inner, uint32_t i)
 		   ct_node_lo(inner)[i] >= sight->snapshot->xmax;
 }
 
-/* Has the timeline changed since the reader began? */
+/* True if the timeline has changed since the reader began. */
 static inline bool
 ct_sight_is_torn(const CtSight *sight)
 {
@@ -94,14 +94,14 @@ ct_sight_is_torn(const CtSight *sight)
 		   sight->sequence;
 }
 
-/* (Counts are at most this; of a torn node they may be anything.) */
+/* Return the count, limited, as it may be torn. */
 static inline uint32_t
 ct_node_count(const CtInner *inner)
 {
 	return inner->count < CT_FANOUT ? inner->count : CT_FANOUT;
 }
 
-/* The children in which an event touches the attribute. */
+/* Return the children in which an event touches the attribute. */
 static inline uint32_t
 ct_node_touching(const CtReadContext *context, const CtInner *inner, int attr)
 {
@@ -110,7 +110,7 @@ ct_node_touching(const CtReadContext *context, const CtInner *inner, int attr)
 	return ((const CtColumn *) ct_ptr(context->arena, ct_node_column(inner)[attr]))->sets;
 }
 
-/* Go into a node, which is the root or a child that ct_walk_child() has come to. */
+/* Go into a node: the root, or a child returned by ct_walk_child(). */
 static inline __attribute__((always_inline)) void
 ct_walk_enter(CtWalk *walk, CtRef ref)
 {
@@ -122,7 +122,7 @@ ct_walk_enter(CtWalk *walk, CtRef ref)
 	CT_ASSERT(walk->depth < walk->height && walk->height <= CT_MAX_HEIGHT);
 	CT_ASSERT(first <= CT_FANOUT && end <= CT_FANOUT);
 
-	/* (An event of the first instant may be in a child that begins before it.) */
+	/* The child before may have events of the first instant, too. */
 	if (first > 1)
 		children &= ~ct_bits_below(first - 1);
 	if (walk->attr >= 0)
@@ -149,7 +149,7 @@ ct_walk_begin(CtWalk *walk, const CtSight *sight, int64_t from, int64_t to, int 
 		ct_walk_enter(walk, sight->timeline->root);
 }
 
-/* The node that is looked at. */
+/* Return the current node. */
 static inline const CtInner *
 ct_walk_node(const CtWalk *walk)
 {
@@ -157,14 +157,17 @@ ct_walk_node(const CtWalk *walk)
 	return walk->inner[walk->depth - 1];
 }
 
-/* Are its children leaves? */
+/* True if the children of the current node are leaves. */
 static inline bool
 ct_walk_above_leaves(const CtWalk *walk)
 {
 	return walk->depth >= walk->height;
 }
 
-/* The next child, in order or from the end back: number *i of ct_walk_node(). */
+/*
+ * Set *i to the next child of ct_walk_node(), in order or backward.  False: there
+ * is none.
+ */
 static inline __attribute__((always_inline)) bool
 ct_walk_child(CtWalk *walk, bool backward, uint32_t *i)
 {
