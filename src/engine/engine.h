@@ -1,63 +1,63 @@
 /*
  * engine.h
- *	  The engine's public face: events of keys, folded to states.
+ *	  The public header of the engine: events of keys, folded to states.
  *
- * The engine keeps, in one fixed region of memory, the events of many keys
- * and the summaries that answer "what is the state of this key at T" without
- * replaying them.  It is pure C11: no PostgreSQL header, no I/O, no logging,
- * no jumps.  Every call that can fail returns a CtStatus.
+ * The engine stores, in one fixed region of memory, the events of many keys and
+ * the summaries that answer "what is the state of this key at T" without
+ * replaying events.  It is pure C11: no PostgreSQL header, no I/O, no logging,
+ * no jumps.  Every function that can fail returns a CtStatus.
  *
  *	  region ── arenas (one per partition) ── stores (one table's share of a
  *	  partition) ── directory: key -> timeline ── recent events + a tree of
  *	  entered ones
  *
- * The life of an event: ct_store_add() links it as *recent*, labelled with
- * its transaction.  When the transaction has committed, the partition's
- * worker calls ct_store_enter(): the event moves into the timeline, still
- * labelled (*young*).  Once everyone can see it, ct_store_settle() makes it
- * *frozen*.  Aborted ones go by ct_store_drop().
+ * The life of an event: ct_store_add() links it as *recent*, with the label of
+ * its transaction.  After the transaction has committed, the partition's worker
+ * calls ct_store_enter(): the event moves into the timeline, still labelled
+ * (*young*).  When every snapshot sees it, ct_store_settle() makes it *frozen*.
+ * ct_store_drop() removes the events of aborted transactions.
  *
- * Concurrency: the caller holds the partition's lock around every call on an
- * arena or store that changes something (the ones that take a non-const
- * CtArena or a CtWriter): there is one writer at a time.  Readers hold it in
- * shared mode, or read without it between ct_read_key() or ct_read_slot() and
- * ct_read_valid(): what they find may be torn, and is to be thrown away if it
- * is not valid then.  Reads survive whatever they find: references are held
- * within the region, counts and loops within their limits.  What a read
- * returns by pointer is to be copied before.
+ * Concurrency: the caller holds the partition's lock exclusively around every
+ * call that changes an arena or store (one that takes a non-const CtArena or a
+ * CtWriter).  So there is one writer at a time.  Readers hold the lock in shared
+ * mode, or read without it between ct_read_key() or ct_read_slot() and
+ * ct_read_valid().  What they read without it may be torn, and must be discarded
+ * if ct_read_valid() returns false.  Reads survive torn data: references stay
+ * within the region, counts and loops within their limits.  A reader copies what
+ * a read returns by pointer before it calls ct_read_valid().
  *
- * The files, from the bottom to the top.  One calls only those before it in this
- * list, and their headers say which files share them:
+ * The files, from the bottom to the top.  A file calls only those before it in
+ * this list.  Headers say which files share them:
  *
  *	  arena      memory: pages and size classes
  *	  number     192-bit numbers
  *	  snapshot   which transactions a snapshot sees
  *	  event      events as bytes, their order           event.h
- *	  motion     the algebra of what moves              motion.h, cell.h
+ *	  motion     the algebra of attributes that move    motion.h, cell.h
  *	  rules      each rule: a row of operations         rules.h, cell.h
  *	  rule       the algebra of cells and values        rule.h, cell.h
- *	  writer     a store under change                   writer.h, slot.h
- *	  layout, record   how a store lays out events, and their values   layout.h
+ *	  writer     a store that is being changed          writer.h, slot.h
+ *	  layout, record   layouts of a store's events, and their records   layout.h
  *	  directory  key -> timeline                        directory.h, slot.h
- *	  base       what a key begins with                 base.h
- *	  block      events side by side: leaves and tails  block.h
- *	  node       what is known of subtrees              node.h
+ *	  base       what retention has folded              base.h
+ *	  block      blocks of events: leaves and tails     block.h
+ *	  node       inner nodes: summaries of subtrees     node.h
  *	  timeline   entered events: find and change        timeline.h
  *	  walk       the walk over what a reader sees       walk.h
  *	  override   until when a change lasts              effect.h
  *	  between    what is shown between events           between.h, effect.h
  *	  fold       states and raw events                  fold.h
- *	  effect     what changes as an event enters        effect.h
+ *	  effect     what changes when an event enters      effect.h
  *	  read, unseen, merge   for readers: without the lock; labels; recent events
- *	  retain     old events become a base
- *	  store      the life of events
- *	  partial    stores without all keys
- *	  validate   every invariant
+ *	  retain     folding of old events into bases
+ *	  store      the states of events
+ *	  partial    stores that lack keys
+ *	  validate   checks of every invariant
  *
- * Outside of this folder only this header is included.
+ * Other folders include only this header.
  *
  * Not here: which transactions committed, which recent events a snapshot sees
- * (visible.c), what a key or a value means (table.c).
+ * (src/mvcc), what a key or a value means (src/table).
  */
 #ifndef CT_ENGINE_H
 #define CT_ENGINE_H
@@ -69,25 +69,24 @@
 #define CT_MUST_CHECK __attribute__((warn_unused_result))
 
 /*
- * What a call promises by its status.  But for CT_OK and CT_MORE, no event, no
- * state and no counter has changed, unless the call says otherwise; a call for
- * many events says how many of them were done before.
+ * What a status promises.  Unless it is CT_OK or CT_MORE, or the function says
+ * otherwise, no event, state or counter has changed.  A function for many events
+ * returns how many were done before.
  *
- * CT_OK		 all that was asked for is done
- * CT_MORE		 the limit of steps was reached: some of it is done, and the same
- *				 call does the next steps
- * CT_NOT_YET	 something must happen first: a duplicate must be
- *				 frozen, or a transaction that everyone sees
- * CT_DUPLICATE	 an event of that identity has entered, and stays
- * CT_RETRY		 of a read without the lock: a writer was at it meanwhile; it may
- *				 be whole the next time
- * CT_GONE		 there is no such event
- * CT_NO_MEMORY	 there is no memory for it, and only that: it may succeed when
- *				 some is freed
- * CT_LIMIT		 it is larger than the engine's limits allow: it never succeeds
- * CT_TOO_LATE	 it is before what is retained: it never succeeds
- * CT_BROKEN	 an invariant does not hold, or what was handed over contradicts
- *				 the description: an error of the program, or damage
+ * CT_OK          everything is done
+ * CT_MORE        the limit of steps was reached: a part is done, and the same
+ *				  call does the next steps
+ * CT_NOT_YET     something must happen before: a duplicate must be frozen, or
+ *				  every snapshot must see a transaction
+ * CT_DUPLICATE   an event of that identity has entered, and stays
+ * CT_RETRY       of a read without the lock: the writer was changing the data;
+ *				  a retry may succeed
+ * CT_GONE        there is no such event
+ * CT_NO_MEMORY   no memory, and nothing else: it may succeed when some is freed
+ * CT_LIMIT       larger than the engine's limits: it never succeeds
+ * CT_TOO_LATE    before what is retained: it never succeeds
+ * CT_BROKEN      an invariant does not hold, or an argument contradicts the
+ *				  schema: a bug, or damage
  */
 typedef enum CtStatus
 {
@@ -109,7 +108,7 @@ typedef enum CtStatus
 typedef uint32_t CtRef;
 
 #define CT_GRANULE 16       /* bytes; a region is less than 64 GiB */
-#define CT_PAGE_BYTES 65536 /* what an arena takes from the region */
+#define CT_PAGE_BYTES 65536 /* the unit in which an arena takes memory from the region */
 #define CT_MAX_ARENAS 64
 
 typedef struct CtRegion CtRegion;
@@ -117,36 +116,40 @@ typedef struct CtRegion CtRegion;
 /* A process's handle on one arena of a region. */
 typedef struct CtArena
 {
-	char *base; /* where this process sees the region */
+	char *base; /* the region's address in this process */
 	uint32_t index;
-	CtRef limit;   /* references are below */
-	uint32_t keep; /* pages that this process's plain inserts leave, beside the reserve */
+	CtRef limit;   /* valid references are below */
+	uint32_t keep; /* pages that plain inserts of this process leave, in addition to the reserve */
 } CtArena;
 
-/* A reference read without the lock may be anything: it is held in bounds. */
+/*
+ * Return the address of a reference.  One read without the lock may be anything:
+ * limit it.
+ */
 static inline void *
 ct_ptr(const CtArena *arena, CtRef ref)
 {
 	return arena->base + (size_t) (ref < arena->limit ? ref : 0) * CT_GRANULE;
 }
 
-/* A reader without the lock may look so far beyond the end of a region. */
+/* How far a reader without the lock may look beyond the end of a region. */
 #define CT_GUARD_BYTES (256 * 1024)
 
 #define CT_REGION_ALIGN 64
 
 /*
- * Format a region of `bytes` at `base` for `arenas` arenas.  The base is aligned
- * to CT_REGION_ALIGN bytes, or to a page if the region is shared.  CT_LIMIT if it
- * is too small for one page per arena, or too large.  If there are readers
- * without the lock, CT_GUARD_BYTES behind the region must be readable, too.
+ * Format a region of `bytes` at `base` for `arenas` arenas.  The base must be
+ * aligned to CT_REGION_ALIGN bytes, or to a page if the region is shared.
+ * CT_LIMIT: it is too small for one page per arena, or too large.  If readers
+ * without the lock are to exist, CT_GUARD_BYTES behind the region must be readable.
  */
 CtStatus ct_region_format(void *base, size_t bytes, uint32_t arenas) CT_MUST_CHECK;
 CtArena ct_arena_attach(void *base, uint32_t index);
 
 /*
- * Bytes in pages taken by all arenas, by one, and in all pages there are; and
- * what is allocated in the pages taken: the rest of them is free for more.
+ * Return the bytes of the pages taken by all arenas (used), of the objects
+ * allocated in them (allocated), of the pages taken by one arena, and of all pages
+ * (total).
  */
 size_t ct_region_used(const void *base);
 size_t ct_region_allocated(const void *base);
@@ -155,14 +158,14 @@ size_t ct_region_total(const void *base);
 size_t ct_region_plain(const void *base); /* without the reserve, see below */
 
 /*
- * Allocate `bytes`; 0 when there is no room.  `upkeep` may use the reserve
- * (1/64 of the pages, more where they are few) that plain inserts must leave,
- * so that a full region can still be tidied.
+ * Allocate `bytes`. 0: no memory.  With `upkeep` the reserve may be used, which
+ * plain inserts must leave: 1/64 of the pages, more if they are few.  So a full
+ * region can still be cleaned up.
  */
 CtRef ct_alloc(CtArena *arena, size_t bytes, bool upkeep) CT_MUST_CHECK;
 void ct_free(CtArena *arena, CtRef ref, size_t bytes);
 
-/* What an allocation of `bytes` really takes. */
+/* Return the bytes that an allocation of `bytes` takes. */
 size_t ct_alloc_size(size_t bytes);
 
 /* ---- numbers (number.c) ------------------------------------------------------ */
@@ -184,7 +187,7 @@ bool ct_wide_to_int64(CtWide value, int64_t *result); /* false: out of range */
 CtWide ct_wide_from_numeric(const void *image, uint32_t bytes, int scale);
 int ct_wide_cmp(CtWide a, CtWide b);
 
-/* Decimal digits with sign into buf (at least 64 bytes), without a point. */
+/* Write the decimal digits with a sign to buf (at least 64 bytes), without a point. */
 void ct_wide_to_decimal(CtWide value, char *buf);
 
 /* ---- descriptions (rule.c; rates: motion.c) ---------------------------------- */
@@ -193,7 +196,10 @@ void ct_wide_to_decimal(CtWide value, char *buf);
 #define CT_MAX_KEY_BYTES 2048
 #define CT_MAX_PAYLOAD_BYTES (1024 * 1024)
 
-/* Is an event with so long a key and payload more than the engine takes (CT_LIMIT)? */
+/*
+ * True if the engine does not accept an event with a key and payload of this size
+ * (CT_LIMIT).
+ */
 static inline bool
 ct_is_too_large(uint32_t key_bytes, uint32_t payload_bytes)
 {
@@ -211,11 +217,11 @@ typedef enum CtRule
 } CtRule;
 #define CT_RULES (CT_RULE_FIRST + 1)
 
-/* The rule of a name, or CT_RULE_NONE; and the name of a rule. */
+/* Return the rule of a name, or CT_RULE_NONE; return the name of a rule. */
 CtRule ct_rule_named(const char *name);
 const char *ct_rule_name(CtRule rule);
 
-/* How the bytes of a value are kept: as record_image_cmp() would see them. */
+/* How the bytes of a value are stored; they are compared as by record_image_cmp(). */
 typedef enum CtImage
 {
 	CT_IMAGE_WORD = 0, /* by value: a Datum, 8 bytes, compared unsigned */
@@ -225,8 +231,8 @@ typedef enum CtImage
 } CtImage;
 
 /*
- * How an image is read as a number: of every sum, of a min or max but of
- * text, of a last that is interpolated, moves, or is a rate.
+ * How an image is read as a number: for every sum, for min and max except of text,
+ * and for last if the attribute is interpolated, moves, or is a rate.
  */
 typedef enum CtNumber
 {
@@ -277,7 +283,7 @@ typedef struct CtAttr
 	uint32_t initial_bytes;
 } CtAttr;
 
-/* A table's description as the engine needs it; one piece of `size` bytes. */
+/* A table's description for the engine; `size` contiguous bytes. */
 typedef struct CtSchema
 {
 	uint32_t size;
@@ -291,8 +297,8 @@ typedef struct CtSchema
 } CtSchema;
 
 /*
- * How many decimal digits the rate of an attribute that moves may have, so
- * that nothing it ever moves can overflow.
+ * Return how many decimal digits the rate of an attribute that moves may have, so
+ * that no position can overflow.
  */
 int ct_rate_digits(const CtSchema *schema, int attr);
 
@@ -308,7 +314,7 @@ typedef enum CtValueKind
 typedef struct CtValue
 {
 	uint8_t kind;      /* CtValueKind */
-	bool was_set;      /* of a linear one: in this life, and at `time` */
+	bool was_set;      /* of a linear attribute: an event of this life set it, at `time` */
 	uint32_t bytes;    /* of the image, without a VAR's length word */
 	const void *image; /* unaligned, in shared memory */
 	int64_t time;
@@ -327,14 +333,14 @@ typedef struct CtState
 										 * events */
 } CtState;
 
-/* A state to look at; ct_timeline_step() does not go on from a copy. */
+/* Copy a state to look at it; ct_timeline_step() cannot continue from a copy. */
 static inline void
 ct_state_copy(CtState *to, const CtState *from)
 {
 	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
 }
 
-/* Are two states of one table the same row? */
+/* True if two states of one table are the same row. */
 bool ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 
 /* ---- events (event.c) -------------------------------------------------------- */
@@ -348,10 +354,9 @@ typedef enum CtKind
 } CtKind;
 
 /*
- * An event as its writer hands it over.  `set` are the attributes it touches,
- * `null` those of them it makes NULL; the payload holds the images of the
- * others (set & ~null), in attribute order, packed.  The event id, when there
- * is one, is among them.
+ * An event as its writer passes it.  `set`: the attributes it touches; `null`:
+ * those of them it makes NULL.  The payload has the images of the others (set &
+ * ~null), packed, in attribute order.  They include the event id, if there is one.
  */
 typedef struct CtChange
 {
@@ -361,7 +366,7 @@ typedef struct CtChange
 	const void *payload;
 	uint32_t payload_bytes;
 	uint8_t kind;  /* CtKind */
-	bool retracts; /* it takes one such event back */
+	bool retracts; /* it retracts such an event */
 } CtChange;
 
 /* The transaction and command that wrote an event. */
@@ -370,12 +375,12 @@ typedef struct CtLabel
 	uint64_t top;   /* top-level transaction, 64 bits */
 	uint64_t xid;   /* its own (sub)transaction */
 	uint32_t cid;   /* command */
-	uint64_t ended; /* those below had ended when it wrote; 0: not known */
+	uint64_t ended; /* transactions below had ended when it wrote; 0: not known */
 } CtLabel;
 
 /*
- * An event that has not entered.  Its record is what will be copied into the
- * timeline (event.h).
+ * An event that has not entered.  Its record (event.h) is copied into the timeline
+ * later.
  */
 typedef struct CtEvent
 {
@@ -390,7 +395,7 @@ typedef struct CtEvent
 	CtRef queue;       /* next in its batch, or in the waiting queue */
 	uint16_t layout;   /* what it sets: describes its record */
 	uint8_t state : 7; /* CtEventState */
-	uint8_t late : 1;  /* of a waiting one: when it wanted to enter */
+	uint8_t late : 1;  /* of a waiting event: when it began to wait */
 	uint8_t retracts;  /* a bool, but readers may find anything */
 	uint8_t record[];
 } CtEvent;
@@ -398,7 +403,7 @@ typedef struct CtEvent
 typedef enum CtEventState
 {
 	CT_RECENT = 0,
-	CT_WAITING /* committed, duplicate of an entered event or a retraction */
+	CT_WAITING /* committed; a retraction, or its duplicate has entered */
 } CtEventState;
 
 /* Events of one (sub)transaction, in the order they were added. */
@@ -411,7 +416,7 @@ typedef struct CtBatch
 	CtRef last;
 	CtRef prev; /* neighbours in the store's queue */
 	CtRef next;
-	int64_t oldest; /* no event of it is before this instant */
+	int64_t oldest; /* no event of the batch is before this instant */
 } CtBatch;
 
 /* ---- snapshots (snapshot.c) -------------------------------------------------- */
@@ -427,7 +432,7 @@ typedef struct CtSnapshot
 								 * for up to here; INT64_MAX: to the end */
 } CtSnapshot;
 
-/* Does the snapshot see a transaction that is known to have committed? */
+/* True if the snapshot sees a transaction that is known to have committed. */
 bool ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
 
 /* ---- writers (writer.c) ------------------------------------------------------ */
@@ -435,7 +440,7 @@ bool ct_snapshot_sees(const CtSnapshot *snapshot, uint64_t top);
 typedef struct CtLayout CtLayout;
 typedef struct CtStore CtStore;
 
-/* What is needed to read the events and summaries of one table. */
+/* Everything that is needed to read the events and summaries of one table. */
 typedef struct CtReadContext
 {
 	const CtArena *arena;
@@ -443,17 +448,17 @@ typedef struct CtReadContext
 	const CtRef *layout; /* by number; [0] is unused */
 	uint32_t nlayouts;
 	uint64_t lasts;   /* attributes for which ct_is_last(), */
-	uint64_t hidden;  /* that are not folded as they are shown, */
+	uint64_t hidden;  /* that are folded in another form than shown, */
 	uint64_t linear;  /* that are interpolated, */
 	uint64_t moving;  /* that have a rate */
-	uint64_t sums;    /* that only add up: numbers without bounds */
-	uint64_t initial; /* that have a value initially */
-	bool plain;       /* there are none but those, and lasts shown as they are */
+	uint64_t sums;    /* sums of numbers without bounds */
+	uint64_t initial; /* that have an initial value */
+	bool plain;       /* there are only those, and lasts that are shown as folded */
 } CtReadContext;
 
 /*
  * A store prepared for many calls by its one writer, which holds the lock from
- * ct_writer() to the last of them. Its fields are private to the engine.
+ * ct_writer() to the last of them.  Its fields are private to the engine.
  */
 typedef struct CtWriter
 {
@@ -471,23 +476,23 @@ CtWriter ct_writer(CtArena *arena, CtRef store);
 CtStatus ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) CT_MUST_CHECK;
 
 /*
- * Have a store keep every event that it was given. If ct_store_settle() meets
- * duplicates, or a retraction of an event that is not there, it counts that
- * (conflicts, unmatched) and settles nothing more: reads stay right.
+ * Make a store keep every event that it was given.  If ct_store_settle() finds
+ * duplicates, or a retraction of an event that does not exist, it counts that
+ * (conflicts, unmatched) and settles nothing more.  Reads stay right.
  */
 void ct_store_keep(CtArena *arena, CtRef store);
 
-/* Replace the description by one with attributes appended. */
+/* Replace the schema by one with attributes appended. */
 CtStatus ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /*
- * Replace the schema by one that has at least as many attributes. Attributes
- * that no event of the store sets may differ. If the store has events,
- * attributes that move must not.
+ * Replace the schema by one that has at least as many attributes.  Attributes that
+ * an event of the store sets must be the same.  If the store has events, it must
+ * not have other attributes that move.
  */
 CtStatus ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
-/* Free a store, at most `limit` events at a time; CT_MORE until done. */
+/* Free a store, at most `limit` events in a call.  CT_MORE: call again. */
 CtStatus ct_store_free(CtArena *arena, CtRef store, int limit) CT_MUST_CHECK;
 
 const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
@@ -495,20 +500,20 @@ const CtSchema *ct_store_schema(const CtArena *arena, CtRef store);
 typedef struct CtStats
 {
 	uint64_t keys;
-	uint64_t recent; /* waiting ones included */
+	uint64_t recent; /* with waiting ones */
 	uint64_t young;
 	uint64_t frozen;
 	uint64_t duplicates;
 	uint64_t conflicts;
-	uint64_t retracted; /* events taken back */
-	uint64_t unmatched; /* retractions of what was not there */
+	uint64_t retracted; /* events removed by retractions */
+	uint64_t unmatched; /* retractions that found no event */
 	uint64_t late;      /* entered before the newest of their key */
 	int64_t net;        /* events that came to ct_store_enter(), less retractions */
-	uint64_t folded;    /* once frozen, now in what their key begins with */
+	uint64_t folded;    /* frozen events that are in bases now */
 	uint64_t bytes;
 	int64_t newest;         /* instant of the newest event ever added, */
 	int64_t newest_entered; /* of one that has committed */
-	int64_t retained;       /* earliest instant that can be answered */
+	int64_t retained;       /* earliest instant that can be read */
 } CtStats;
 
 void ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
@@ -518,14 +523,14 @@ void ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
 const CtBatch *ct_store_first_batch(const CtArena *arena, CtRef store, CtRef *batch);
 const CtBatch *ct_store_next_batch(const CtArena *arena, CtRef *batch);
 
-/* The timeline of a key; 0 when there is none. */
+/* Return the timeline of a key. 0: there is none. */
 CtRef ct_store_find(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
 					uint32_t key_bytes);
 
 /*
- * Walk over all timelines, each once: start with *position = 0; returns 0 at
- * the end. The lock may be released between calls. A timeline that is made
- * during the walk may be missed.
+ * Walk over all timelines, each once.  Start with *position = 0.  Returns 0 at the
+ * end.  The lock may be released between calls.  A timeline that is added during
+ * the walk may be missed.
  */
 CtRef ct_store_next(const CtArena *arena, CtRef store, uint32_t *position);
 
@@ -534,18 +539,18 @@ const void *ct_timeline_key(const CtArena *arena, CtRef timeline, uint32_t *key_
 /* ---- stores: the life of events (store.c) ------------------------------------ */
 
 /*
- * Link one recent event of a key (hash: XXH3 of the key's bytes). On
- * CT_NO_MEMORY, CT_LIMIT or CT_TOO_LATE nothing has changed. A retraction is
- * linked in the same way: it takes back an event of its instant, kind and
- * content, whose transaction had committed when the retraction was written, or
- * is its own. Both are removed once every snapshot sees them. Until then a
- * fold leaves out retracted events, unless ct_store_cancels() is false.
+ * Link one recent event of a key (hash: XXH3 of the key's bytes).  On CT_NO_MEMORY,
+ * CT_LIMIT or CT_TOO_LATE nothing has changed.  A retraction is linked in the same
+ * way.  It removes an event of the same instant, kind and content, whose
+ * transaction had committed when the retraction was written, or is the same.  Both
+ * are removed once every snapshot sees them.  Until then a fold leaves out
+ * retracted events, unless ct_store_cancels() is false.
  */
 CtStatus ct_store_add(CtArena *arena, CtRef store, uint64_t hash, const void *key,
 					  uint32_t key_bytes, const CtChange *change, const CtLabel *label)
 	CT_MUST_CHECK;
 
-/* An event and its key, where there are many. */
+/* An event and its key, for calls with many events. */
 typedef struct CtLoad
 {
 	uint64_t hash;
@@ -556,8 +561,8 @@ typedef struct CtLoad
 } CtLoad;
 
 /*
- * Link many recent events of one transaction. *done is their number, also if
- * the status is not CT_OK.
+ * Link many recent events of one transaction.  *done is set to the number linked,
+ * also on failure.
  */
 CtStatus ct_store_add_all(CtArena *arena, CtRef store, const CtLoad *load, uint32_t count,
 						  const CtLabel *label, uint32_t *done) CT_MUST_CHECK;
@@ -580,14 +585,14 @@ typedef struct CtChanged
 } CtChanged;
 
 /*
- * Enter up to `limit` events of a committed batch. An event whose duplicate
+ * Enter up to `limit` events of a committed batch.  An event whose duplicate
  * (same instant, kind and id) has entered waits for ct_store_settle(), and so
- * does a retraction. CT_OK: the batch is done and freed. CT_NO_MEMORY: the
- * events that were not entered stay recent. *served is the latest instant that
+ * does a retraction.  CT_OK: the batch is done and freed.  CT_NO_MEMORY: the
+ * events that were not entered stay recent.  *served is the latest instant that
  * was read (NULL: none); readers raise it before they begin, with a full
- * barrier. The changes of the past are added to `changed`: a reader that read
+ * barrier.  The changes of the past are added to `changed`: a reader that read
  * before an event was entered finds every instant whose state has changed
- * since in the ranges reported since. The ranges are exact, unless the order
+ * since in the ranges reported since.  The ranges are exact, unless the order
  * of commits is not known.
  */
 CtStatus ct_store_enter(CtArena *arena, CtRef store, CtRef batch, int limit, const int64_t *served,
@@ -599,42 +604,45 @@ CtStatus ct_store_drop(CtArena *arena, CtRef store, CtRef batch, int limit) CT_M
 /*
  * Freeze young events whose transaction precedes `horizon`, so that every
  * snapshot sees it; decide between duplicates, and remove retracted events
- * with their retractions, where every snapshot sees both. CT_MORE: `limit`
+ * with their retractions, where every snapshot sees both.  CT_MORE: `limit`
  * events were looked at, and more may be ready.
  */
 CtStatus ct_store_settle(CtArena *arena, CtRef store, uint64_t horizon, int limit) CT_MUST_CHECK;
 
-/* Its recent (and waiting) events, newest first; 0 at the end. */
+/*
+ * Return the newest recent or waiting event; CtEvent.next leads to older ones.
+ * *count is their number.
+ */
 CtRef ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count);
 
 /* ---- stores: events that need not be recent first (store.c) ------------------ */
 
 /*
- * The timeline of a key, made if there is none. 0: no memory, or the key is
- * longer than CT_MAX_KEY_BYTES.
+ * Return the timeline of a key, which is added if there is none. 0: no memory, or
+ * the key is longer than CT_MAX_KEY_BYTES.
  */
 CtRef ct_writer_timeline(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes)
 	CT_MUST_CHECK;
 
 /*
- * Enter a committed event at once. `top` as in a label; 0: every snapshot sees
- * it. A duplicate that every snapshot sees is decided on. CT_NOT_YET: its
- * duplicate has entered but cannot be decided on yet. After a failure, a
- * timeline without events is removed.
+ * Enter a committed event at once.  `top` as in a label; 0: every snapshot sees it.
+ * A duplicate that every snapshot sees is settled.  CT_NOT_YET: its duplicate has
+ * entered, but cannot be settled yet.  After a failure, a timeline without events
+ * is removed.
  */
 CtStatus ct_timeline_load(CtWriter *writer, CtRef timeline, const CtChange *change, uint64_t top)
 	CT_MUST_CHECK;
 
 /*
  * Remove a frozen event of that instant, kind and content, in O(log n).
- * CT_GONE: there is none. CT_NOT_YET: it is not frozen, or a duplicate of it
- * waits. A timeline without events is removed.
+ * CT_GONE: there is none.  CT_NOT_YET: it is not frozen, or a duplicate of it
+ * waits.  A timeline without events is removed.
  */
 CtStatus ct_timeline_unload(CtWriter *writer, CtRef timeline, const CtChange *change) CT_MUST_CHECK;
 
 /*
- * Enter many events, and prefetch memory. *done is their number, also if the
- * status is not CT_OK.
+ * Enter many events, and prefetch memory.  *done is set to the number entered, also
+ * on failure.
  */
 CtStatus ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uint32_t *done)
 	CT_MUST_CHECK;
@@ -642,17 +650,17 @@ CtStatus ct_store_load(CtWriter *writer, const CtLoad *load, uint32_t count, uin
 /* ---- what is old (retain.c) -------------------------------------------------- */
 
 /*
- * Give up the instants before `from`: fold older events that every snapshot
- * sees into the base of their keys. No state at or after `from` changes. Less
- * is given up while an older event has not entered. Events before what is
- * given up are CT_TOO_LATE from then on. CT_MORE: about `limit` pieces of work
- * were done, and there are more.
+ * Give up the instants before `from`: fold older events that every snapshot sees
+ * into the bases of their keys.  No state at or after `from` changes.  Less is
+ * given up while an older event has not entered.  From then on, adding an event
+ * before that is CT_TOO_LATE.  CT_MORE: about `limit` pieces of work were done, and
+ * there are more.
  */
 CtStatus ct_store_retain(CtArena *arena, CtRef store, int64_t from, int limit) CT_MUST_CHECK;
 
 /* ---- reading without the lock (read.c) --------------------------------------- */
 
-/* A timeline under observation. */
+/* A timeline that is being read without the lock. */
 typedef struct CtRead
 {
 	const CtArena *arena;
@@ -661,8 +669,8 @@ typedef struct CtRead
 } CtRead;
 
 /*
- * Begin to read the timeline of a key. CT_OK with read->timeline 0: there is
- * certainly none. CT_RETRY: it is being changed; after some tries the reader
+ * Begin to read the timeline of a key.  CT_OK with read->timeline 0: there is
+ * certainly none.  CT_RETRY: it is being changed; after some tries the reader
  * should take the lock.
  */
 CtStatus ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key,
@@ -670,7 +678,7 @@ CtStatus ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const voi
 
 /*
  * Begin to read the next timeline from *position on, which is moved to it; the
- * caller adds one to go on. CT_OK with read->timeline 0: there are no more.
+ * caller adds one to go on.  CT_OK with read->timeline 0: there are no more.
  * CT_RETRY: the timeline at *position is being changed.
  */
 CtStatus ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read)
@@ -686,11 +694,11 @@ bool ct_read_valid(const CtRead *read);
 
 /*
  * From now on the store may lack keys: ct_timeline_is_loaded() says whether it
- * has all events of one. Events of other keys are not kept when they enter;
+ * has all events of one.  Events of other keys are not kept when they enter;
  * they are reported to change everything that was read from their instant on,
  * unless they are later than `newest` and than all entered events.
  * ct_store_unload_all() removes all events, of a store into which events were
- * only loaded. CT_MORE: call again; *position is 0 at first.
+ * only loaded.  CT_MORE: call again; *position is 0 at first.
  */
 void ct_store_make_partial(CtArena *arena, CtRef store, int64_t newest);
 CtStatus ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, int limit)
@@ -698,7 +706,7 @@ CtStatus ct_store_unload_all(CtArena *arena, CtRef store, uint32_t *position, in
 
 /*
  * The highest id of a transaction whose events were not kept and perhaps not
- * reported; 0: there is none. A reader that reads an instant elsewhere raises
+ * reported; 0: there is none.  A reader that reads an instant elsewhere raises
  * the watermark first, then looks here: if its snapshot does not see that
  * transaction, the reader reports the change.
  */
@@ -706,7 +714,7 @@ uint64_t ct_store_unnotified(const CtArena *arena, CtRef store);
 
 /*
  * Unload keys that were not read since the last round; about `limit` pieces of
- * work. CT_MORE: the round is not over, or (*half) a key was unloaded in part.
+ * work.  CT_MORE: the round is not over, or (*half) a key was unloaded in part.
  */
 CtStatus ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_MUST_CHECK;
 
@@ -714,7 +722,7 @@ CtStatus ct_store_evict(CtArena *arena, CtRef store, int limit, bool *half) CT_M
  * Load a key: first ct_store_unload_key() removes what an earlier attempt may
  * have left (CT_MORE: call again); then all its events that a snapshot sees
  * are loaded; then ct_store_mark_key_loaded() makes it complete for snapshots
- * that see every transaction below `xmax`, which is the snapshot's. Between
+ * that see every transaction below `xmax`, which is the snapshot's.  Between
  * the first and the last call the events that the snapshot sees enter, and no
  * others, and nothing is evicted.
  */
@@ -728,7 +736,7 @@ void ct_read_note(const CtRead *read);
 
 /*
  * True if the timeline has all events that the snapshot sees (NULL: that a
- * snapshot which is new enough sees). If not, neither folds nor raw events are
+ * snapshot which is new enough sees).  If not, neither folds nor raw events are
  * right.
  */
 bool ct_timeline_is_loaded(const CtArena *arena, CtRef store, CtRef timeline,
@@ -764,49 +772,47 @@ void ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline,
 /* ---- reading (fold.c) -------------------------------------------------------- */
 
 /*
- * The state at `time`: the fold of every visible event at or before it.  Not
- * for instants given up by ct_store_retain().
+ * Set *state to the state at `time`: the fold of every visible event at or before
+ * it.  `time` must not be before what ct_store_retain() has given up.
  */
 void ct_timeline_fold(const CtArena *arena, CtRef store, CtRef timeline, int64_t time,
 					  const CtSnapshot *snapshot, const CtRuns *runs, CtState *state);
 
 /*
- * From the state at *time (as ct_timeline_fold() gave it) to the next instant
- * after it, not after `until`, that has a visible event (or one that is
- * retracted).  False when there is none.
+ * Go from the state at *time, which ct_timeline_fold() or this function returned,
+ * to the next instant up to `until` that has a visible event (or a retracted one).
+ * False: there is none.
  */
 bool ct_timeline_step(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
 					  int64_t until, const CtSnapshot *snapshot, const CtRuns *runs,
 					  CtState *state);
 
-/* A raw event: the values of what it sets and does not make NULL. */
+/* A raw event: the values that it sets and that are not NULL. */
 typedef struct CtRawEvent
 {
 	int64_t time;
 	uint8_t kind; /* CtKind */
 	bool entered;
-	bool late; /* when it entered one had that comes after it, in
-								 * the order of events; if it has not entered, one
-								 * has by now */
+	bool late; /* a later event had entered before it; or has by now, if it has not entered */
 	uint64_t set;
 	uint64_t null;
 	CtValue value[CT_MAX_ATTRS];
 } CtRawEvent;
 
-/* Takes a raw event; returns false to end the visit. */
+/* A visitor of raw events.  It returns false to end the visit. */
 typedef bool (*CtVisitor)(void *arg, const CtRawEvent *event);
 
 /*
- * Visit every visible event at the instants [from, to], in order. Returns
- * false if the visitor ended it.
+ * Visit every visible event at the instants [from, to], in order.  False: the
+ * visitor ended it.
  */
 bool ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
 					   const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor,
 					   void *arg);
 
 /*
- * The latest instant at or before *time that has a visible event (or one that
- * is retracted); false: none.
+ * Set *time to the latest instant at or before it that has a visible event (or a
+ * retracted one).  False: there is none.
  */
 bool ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *time,
 						const CtSnapshot *snapshot, const CtRuns *runs);
@@ -817,16 +823,16 @@ bool ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64
 bool ct_timeline_seen(const CtArena *arena, CtRef timeline, const CtSnapshot *snapshot);
 
 /*
- * The ids of transactions whose entered events are in the timeline and not
- * seen by the snapshot, at whatever instant: the first `room` of them into
- * top[], some perhaps more than once.  How many there are.
+ * Find the transactions whose entered events the snapshot does not see.  Store the
+ * first `room` ids in top[]; an id may occur more than once.  Return how many there
+ * are.
  */
 uint32_t ct_timeline_unseen(const CtArena *arena, CtRef store, CtRef timeline,
 							const CtSnapshot *snapshot, uint64_t *top, uint32_t room);
 
 /* ---- invariants (validate.c) ------------------------------------------------- */
 
-/* Check every invariant; CT_BROKEN and the reason of the first that is. */
+/* Check every invariant.  CT_BROKEN: *reason names the first that does not hold. */
 CtStatus ct_store_validate(const CtArena *arena, CtRef store, const char **reason) CT_MUST_CHECK;
 CtStatus ct_region_validate(const void *base, const char **reason) CT_MUST_CHECK;
 
