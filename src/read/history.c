@@ -1,15 +1,15 @@
 /*
  * history.c
- *	  What is read of a key along its time: histories, since, raw events.
+ *	  Histories, "since", and raw events of a key.
  *
  *	  history  the states in [from, to), each with the range in which it holds
- *	  since    the instant since when the state at an instant has been the same
+ *	  since    the instant from which on the state has been that at a given instant
  *	  events   the raw events at [from, to]
  *
- * Each is a visit (scan.h): it walks a timeline for a limited number of steps, holds what
- * it finds (row_buffer.c), and leaves the position in its argument.  What it holds may be
- * torn; then it is discarded and the argument is restored.  So a visit keeps nothing
- * elsewhere, raises no error and allocates nothing.
+ * Each is a visit (scan.h): it walks along a timeline for a limited number of steps, holds
+ * the rows that it finds (row_buffer.c), and keeps its position in its argument.  The rows
+ * may be torn; then they are discarded and the argument is restored.  So a visit changes
+ * nothing else, raises no error and allocates nothing.
  *
  * Called by sql/read_functions.c.
  *
@@ -28,7 +28,7 @@ StaticAssertDecl(sizeof(EventWalk) <= MAX_VISIT_BYTES && offsetof(EventWalk, at)
 
 /* ---- histories --------------------------------------------------------------- */
 
-/* States that differ only in columns that are no more are the same. */
+/* True if two states differ in a column that has not been dropped. */
 static bool
 is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, CtState *after)
 {
@@ -39,8 +39,9 @@ is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, Ct
 }
 
 /*
- * Hold the state at the start, then each one that differs from the one before.
- * What did not fit is found again, from the last change that did.
+ * A visit: hold the state at the start, then each state that differs from the one
+ * before.  A state that does not fit is found again by the next visit, which starts
+ * at the last change that is held.
  */
 static ContimeFoldResult
 fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
@@ -99,9 +100,12 @@ contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keyn
 		scan->done = true;
 }
 
-/* The next state of the key at hand, which may be that there is no row; NULL: no more. */
+/*
+ * Return the next held state of the current key, or NULL if none is left.  It may say
+ * that the key has no row from its instant on.
+ */
 static HeldRow *
-next_state(ContimeScan *scan)
+read_next_state(ContimeScan *scan)
 {
 	HeldRow *row;
 
@@ -130,7 +134,7 @@ contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, in
 	do
 	{
 		row = scan->pending;
-		scan->pending = next_state(scan);
+		scan->pending = read_next_state(scan);
 		if (row == NULL && scan->pending == NULL)
 		{
 			if (!contime_scan_next_key(scan))
@@ -147,20 +151,20 @@ contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, in
 	return true;
 }
 
-/* ---- since when a state holds ------------------------------------------------ */
+/* ---- since ------------------------------------------------------------------- */
 
 typedef struct Since
 {
-	int64 at;     /* nothing has changed from here on */
-	bool present; /* there is a row at the start, */
-	bool found;   /* and it is known since when: `at` */
-	bool looked;  /* `present` is known */
-	CtState *previous;
+	int64 at;          /* the state is the same from here to the given instant */
+	bool present;      /* there is a row at the given instant */
+	bool found;        /* the state changed at `at` */
+	bool looked;       /* `present` is set */
+	CtState *previous; /* scratch: the state before `at` */
 } Since;
 
 StaticAssertDecl(sizeof(Since) <= MAX_VISIT_BYTES && offsetof(Since, at) == 0, "Since fits a visit");
 
-/* Go back from event to event, until one has changed something. */
+/* A visit: go back from event to event, until one has changed the state. */
 static ContimeFoldResult
 find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 		   int steps)
@@ -214,7 +218,7 @@ contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls, i
 	if (!since.present)
 		return false;
 
-	/* What it has been since before the table retains is not known. */
+	/* No change was found, so the last one is older than what the table retains. */
 	if (!since.found && scan->generation)
 		contime_retention_check(scan->table, scan->generation, PG_INT64_MIN);
 	*instant = since.at;
@@ -239,8 +243,8 @@ end_visit(void *arg, const CtRawEvent *event)
 
 /* Go back to the latest instant with a visible event that is not retracted. */
 static ContimeFoldResult
-find_latest(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
-			int steps)
+find_latest_event(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+				  int steps)
 {
 	Latest *latest = arg;
 	const CtSnapshot *plain = &scan->view->plain;
@@ -276,7 +280,7 @@ contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, 
 	{
 		Latest latest = {.until = PG_INT64_MAX, .at = PG_INT64_MAX};
 
-		while (contime_scan_visit(scan, find_latest, &latest, sizeof(latest)))
+		while (contime_scan_visit(scan, find_latest_event, &latest, sizeof(latest)))
 			;
 		if (latest.found && (!found || latest.at > *instant))
 			*instant = latest.at;
@@ -287,11 +291,12 @@ contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, 
 	return found && (scan->generation == NULL || *instant >= contime_retained(scan->generation));
 }
 
-/*
- * ---- raw events
- * ---------------------------------------------------------------
- */
+/* ---- raw events -------------------------------------------------------------- */
 
+/*
+ * Hold a raw event, unless an earlier visit did.  Return false to end the visit: it
+ * has taken enough, or the event does not fit.
+ */
 static bool
 take_raw_event(void *arg, const CtRawEvent *told)
 {
@@ -311,6 +316,7 @@ take_raw_event(void *arg, const CtRawEvent *told)
 	return true;
 }
 
+/* A visit: hold the raw events of the range that are not held yet. */
 static ContimeFoldResult
 fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 				int steps)

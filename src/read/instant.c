@@ -1,9 +1,9 @@
 /*
  * instant.c
- *	  Which instant a read without a condition on the time is of.
+ *	  The instant of a read without a condition on the time.
  *
  *	  contime.at '' ─► now: the statement's start, or the session's newest stamp
- *	  contime.at T  ─► T: the session looks at the past, and writes nothing
+ *	  contime.at T  ─► T: the session reads the past, and must not write
  */
 #include "postgres.h"
 

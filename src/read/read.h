@@ -4,10 +4,10 @@
  *
  *	  row_buffer.c  states and events copied out of shared memory
  *	  stale.c       notices for reads with an old snapshot
- *	  scan.c        what is bound, and where it is read
+ *	  scan.c        binding of keys and instants; choice of memory or event tables
  *	  visit.c       visits to one key, in memory or from event tables
- *	  history.c     what is read of a key along its time
- *	  instant.c     which instant a read that names none is of
+ *	  history.c     histories, "since", raw events of a key
+ *	  instant.c     the instant of a read that has no condition on the time
  *	  slice.c       states at instants, of one key or all
  *
  * A file calls those above it in this list, and rooms on lower floors.
@@ -20,47 +20,48 @@
 #include "table/table.h"
 
 /*
- * A scan of one continuous table under one snapshot: either one key or all,
- * at a set of instants.
+ * A scan of one continuous table under one PostgreSQL snapshot.  It reads one
+ * key or all keys, at a set of instants.
  *
  *	begin -> (bind -> next*)* -> end
  *
- * Result tuples hold the key, the instant and the state, as virtual tuples
- * whose values live until the next call.
+ * A result tuple holds the key, the instant and the state.  It is a virtual
+ * tuple, whose values live until the next call.
  */
 typedef struct ContimeScan ContimeScan;
 struct ContimeReferences;
 
-/* Beside an event's columns: those it sets, NULL or not, as a mask; when it came. */
+/* Properties of a raw event that are not columns of its tuple. */
 typedef struct ContimeRawEvent
 {
 	CtKind kind;
-	uint64 set;
-	bool late; /* a newer one of its key had entered before */
+	uint64 set; /* a bit for each attribute that the event sets, to NULL or a value */
+	bool late;  /* a newer event of its key had entered before it */
 } ContimeRawEvent;
 
 /* ---- scan.c ------------------------------------------------------------------ */
 
 /*
- * Begin a scan of a table under a snapshot. held: references to the event
- * tables that the caller began and the scan is to end, or NULL. ERROR 42501 if
- * the owner may not read an event table.
+ * Begin a scan of a table under a snapshot.  held: references to the event
+ * tables, which the scan takes over and ends; NULL: it begins its own.  ERROR
+ * 42501 if the owner may not read an event table, 0A000 if the snapshot is not
+ * an MVCC snapshot.
  */
 extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot,
 									   struct ContimeReferences *held);
 
-/* Have a scan of a durable table read its event tables only. */
+/* Make a scan of a durable table read only the event tables, not the cache.  Before binding. */
 extern void contime_scan_use_heap(ContimeScan *scan);
 
 /*
- * Where a scan of a durable table has read, for EXPLAIN; NULL for a table in
- * memory.
+ * Return where a scan of a durable table has read, as text for EXPLAIN; NULL
+ * for a table in memory.
  */
 extern const char *contime_scan_where(const ContimeScan *scan);
 
 /*
- * Interpolate with no event after this instant: "now" does not know later
- * ones.
+ * Ignore events after this instant when interpolating.  A read of "now" must
+ * not depend on later events.
  */
 extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
 
@@ -70,41 +71,41 @@ extern void contime_scan_look_until(ContimeScan *scan, int64 instant);
  */
 extern void contime_scan_refuse_unseen(ContimeScan *scan);
 
-/*
- * Return the rows of a key from the latest instant to the earliest. Before
- * anything is bound.
- */
+/* Return the rows of a key from the latest instant to the earliest.  Before binding. */
 extern void contime_scan_backward(ContimeScan *scan);
 
 /*
- * Bind instants (any order; duplicates are removed; copied) and a key: nkeys
- * values in the order of table->key_attno, or NULL for all keys. A NULL in the
- * key, or no instant, gives no rows.
+ * Bind instants and a key, and start over.  The instants are copied, in any
+ * order; duplicates are removed.  keys: nkeys values in the order of
+ * table->key_attno, or NULL for all keys.  A NULL in the key, or no instant,
+ * gives no rows.  ERROR 22008 or 22003 if an instant is older than the table
+ * retains.
  */
 extern void contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants,
 							  const Datum *keys, const bool *keynulls);
 
 /*
- * Share the keys with scans of other processes: each takes whole partitions,
- * the next one from this counter.
+ * Divide the keys among the scans of several processes.  Each takes a whole
+ * partition at a time; *next is the shared counter of partitions taken.
  */
 extern void contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next);
 extern void contime_scan_end(ContimeScan *scan);
 
-/* The number of keys and of events in memory, for estimates; approximate. */
+/* Set *keys and *events to the approximate numbers in memory, for estimates. */
 extern void contime_count(Oid relid, double *keys, double *events);
 
 /* ---- slice.c ----------------------------------------------------------------- */
 
-/* Return the next row of what is bound in a slot; false: there are no more. */
+/* Store the next row of the bound keys and instants in a slot.  Return false if none is left. */
 extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 
 /* ---- history.c --------------------------------------------------------------- */
 
 /*
- * Bind the range [from, to) of one key, or (NULL) of all keys, one after the
- * other. contime_scan_next_state() returns a state in the order of time, and
- * the part of the range in which it holds.
+ * Bind the range [from, to) of one key, or (keys NULL) of all keys, one after
+ * the other.  contime_scan_next_state() stores the key's next state in the
+ * order of time, and sets [*from, *to) to the part of the range in which it
+ * holds.  It returns false if no state is left.
  */
 extern void contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									  int64 from, int64 to);
@@ -112,8 +113,9 @@ extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int
 									int64 *to);
 
 /*
- * Set *instant to the instant since which the row of a key has been what it is
- * at *instant. Returns false if there is no row.
+ * Set *instant to the earliest instant from which on the key's row has been the
+ * same as at *instant.  Return false if there is no row at *instant.  ERROR
+ * 22008 or 22003 if that is earlier than what the table retains.
  */
 extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 							   int64 *instant);
@@ -126,8 +128,8 @@ extern bool contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool
 								int64 *instant);
 
 /*
- * Bind raw events of one key, or (NULL) of all keys, at the instants [from,
- * to].
+ * Bind the raw events of one key, or (keys NULL) of all keys, at the instants
+ * [from, to].  contime_scan_next_event() returns false if none is left.
  */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 int64 from, int64 to);
@@ -136,9 +138,9 @@ extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, Con
 /* ---- instant.c --------------------------------------------------------------- */
 
 /*
- * True if a read that names no instant is of the instant of contime.at, which
- * is set in *instant. present: the read is in a policy, to which contime.at
- * does not apply.
+ * True if a read without a condition on the time reads at the setting
+ * contime.at; then *instant is set to it.  present: the read is in a row
+ * security policy, to which contime.at does not apply.
  */
 extern bool contime_travels(Oid time_type, bool present, int64 *instant);
 
@@ -150,8 +152,8 @@ extern const char *contime_unbound_instant(const ContimeTable *table, bool prese
 										   bool must_travel);
 
 /*
- * ERROR 55000 if contime.require_instant forbids a read without a condition on
- * the time.
+ * Raise ERROR 55000 if contime.require_instant forbids a read without a
+ * condition on the time.
  */
 extern void contime_check_unbound(const ContimeTable *table);
 
@@ -161,13 +163,14 @@ extern bool contime_is_dump(void);
 /* ERROR 0A000: pg_dump would dump states as if they were events. */
 extern void contime_refuse_dump(const char *name, bool durable) CONTIME_NORETURN;
 
-/* ERROR 55000 if contime.at is set: nothing is written then. */
+/* Raise ERROR 55000 if contime.at is set, because such a session must not write. */
 extern void contime_check_present(const ContimeTable *table);
 
 /*
- * The instant of "now" for an unbound read: the statement's start, or the
- * transaction's under REPEATABLE READ and above, or the session's newest stamp
- * if that is later; the greatest bigint for a logical clock.
+ * Return the instant "now" for a read without a condition on the time: the
+ * start of the statement, or of the transaction under REPEATABLE READ and
+ * above, or the session's newest stamp if that is later.  For a logical clock
+ * it is the greatest bigint.
  */
 extern int64 contime_now(const ContimeTable *table);
 

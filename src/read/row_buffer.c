@@ -6,13 +6,14 @@
  *	               under a lock, or of memory that may          in a context that is
  *	               be torn: no error can occur                  reset for each
  *
- * A chunk's memory is allocated before anything is copied.  If it does not suffice, the
- * row is left out, and the caller comes again with an empty chunk, or, if a single row
- * does not fit, with a larger one.
+ * The memory of a chunk is allocated before rows are copied.  If a row does not fit, it
+ * is left out; the caller reads it again with an empty chunk, or with a larger one if
+ * the chunk was empty already.
  *
  * Called by slice.c and history.c.
  *
- * Not here: whether what was copied is whole (visit.c), what values mean (table/encode.c).
+ * Not here: the check that what was copied is not torn (visit.c), the encoding of
+ * values (table/encode.c).
  */
 #include "postgres.h"
 
@@ -20,7 +21,7 @@
 #include "read/scan.h"
 #include "table/table.h"
 
-/* Memory for held states; doubles when a single row does not fit. */
+/* Initial size of a chunk; it is doubled if a single row does not fit. */
 #define CHUNK_BYTES 65536
 
 /* ---- chunks ------------------------------------------------------------------ */
@@ -48,15 +49,16 @@ contime_chunk_grow(Chunk *chunk)
 	MemoryContext context = GetMemoryChunkContext(chunk->data);
 
 	Assert(chunk->first == NULL);
-	/* Not the caller's context, which may be that of a tuple. */
+	/* Stay in the chunk's context; the current one may be reset for each tuple. */
 	chunk->size *= 2;
 	pfree(chunk->data);
 	chunk->data = MemoryContextAllocHuge(context, chunk->size);
 	contime_chunk_reset(chunk);
 }
 
+/* Allocate from the chunk.  If it does not fit, return NULL and set chunk->full. */
 static void *
-chunk_take(Chunk *chunk, Size bytes)
+take_from_chunk(Chunk *chunk, Size bytes)
 {
 	void *taken = chunk->data + chunk->used;
 
@@ -71,9 +73,12 @@ chunk_take(Chunk *chunk, Size bytes)
 	return taken;
 }
 
-/* What was taken since the mark is a row's, unless it did not fit. */
+/*
+ * Append a row, whose memory was allocated since the mark, to the chunk's list.  If
+ * part of it did not fit, free that memory and return false.
+ */
 static bool
-chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
+append_to_chunk(Chunk *chunk, HeldRow *row, Size mark)
 {
 	Assert(mark <= chunk->used);
 	if (chunk->full)
@@ -91,12 +96,15 @@ chunk_keep(Chunk *chunk, HeldRow *row, Size mark)
 
 /* ---- copying ----------------------------------------------------------------- */
 
-/* Copy an image; a varlena gets its header, and starts aligned. */
+/*
+ * Copy the image of a value into the chunk, aligned; a varlena gets its header.
+ * Return false if it does not fit.
+ */
 static bool
 hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
 {
 	Size header = attr->typlen == -1 ? VARHDRSZ : 0;
-	char *copy = chunk_take(chunk, header + value->bytes);
+	char *copy = take_from_chunk(chunk, header + value->bytes);
 
 	if (copy == NULL)
 		return false;
@@ -107,9 +115,9 @@ hold_image(Chunk *chunk, CtValue *value, const ContimeAttr *attr)
 	return true;
 }
 
-/* The value of an attribute that was added after the store's last event. */
+/* Return the initial value of an attribute that was added after the store's last event. */
 static CtValue
-initial_value(const CtSchema *schema, int index)
+get_initial_value(const CtSchema *schema, int index)
 {
 	const CtAttr *attr = &schema->attr[index];
 	CtValue value = {.kind = CT_VALUE_NULL};
@@ -131,7 +139,7 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 				   const void *key, uint32 key_bytes)
 {
 	Size mark = chunk->used;
-	HeldRow *row = chunk_take(chunk, sizeof(HeldRow));
+	HeldRow *row = take_from_chunk(chunk, sizeof(HeldRow));
 	int n = state->present ? table->natts : 0;
 
 	if (row == NULL)
@@ -141,20 +149,21 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 	row->present = state->present;
 	row->nstate = n;
 	row->key_bytes = key_bytes;
-	row->key = chunk_take(chunk, key_bytes);
-	row->state = chunk_take(chunk, n * sizeof(CtValue));
+	row->key = take_from_chunk(chunk, key_bytes);
+	row->state = take_from_chunk(chunk, n * sizeof(CtValue));
 	if (row->key && row->state)
 	{
 		memcpy(row->key, key, key_bytes);
 		for (int i = 0; i < n && !chunk->full; i++)
 		{
-			row->state[i] = i < Min(state->nattrs, chunk->usable) ? state->value[i]
-																  : initial_value(table->schema, i);
+			row->state[i] = i < Min(state->nattrs, chunk->usable)
+								? state->value[i]
+								: get_initial_value(table->schema, i);
 			if (row->state[i].kind == CT_VALUE_IMAGE && !table->attr[i].dropped)
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}
 	}
-	return chunk_keep(chunk, row, mark);
+	return append_to_chunk(chunk, row, mark);
 }
 
 bool
@@ -162,7 +171,7 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 					   const CtRawEvent *told)
 {
 	Size mark = chunk->used;
-	HeldRow *row = chunk_take(chunk, sizeof(HeldRow));
+	HeldRow *row = take_from_chunk(chunk, sizeof(HeldRow));
 
 	if (row == NULL)
 		return false;
@@ -171,8 +180,8 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 					 .nstate = table->natts,
 					 .key_bytes = key->len,
 					 .raw = {told->kind, told->set, told->late}};
-	row->key = chunk_take(chunk, key->len);
-	row->state = chunk_take(chunk, table->natts * sizeof(CtValue));
+	row->key = take_from_chunk(chunk, key->len);
+	row->state = take_from_chunk(chunk, table->natts * sizeof(CtValue));
 	if (row->key && row->state)
 	{
 		memcpy(row->key, key->data, key->len);
@@ -186,7 +195,7 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}
 	}
-	return chunk_keep(chunk, row, mark);
+	return append_to_chunk(chunk, row, mark);
 }
 
 /* ---- returning --------------------------------------------------------------- */

@@ -1,13 +1,13 @@
 /*
  * scan.c
- *	  Scans: what is bound of a continuous table, and where it is read.
+ *	  Begin and end scans, bind instants and keys, choose memory or event tables.
  *
  *	  begin ─► bind: instants, one key or all ─► slice.c, history.c
  *
- * A durable table is read from its cache if that holds what the snapshot sees
- * (durable/cache.c), except for keys of which it does not: those, or all, are
- * loaded from the event tables one after the other (durable/heap_read.c), and
- * folded likewise.
+ * A durable table is read from its cache if the cache holds what the snapshot
+ * sees (durable/cache.c).  Otherwise all keys, or only those that the cache lacks,
+ * are loaded from the event tables one by one (durable/heap_read.c), and folded in
+ * the same way.
  *
  * Not here: which conditions become instants and keys (plan/binding.c),
  * privileges (core for the FDW, sql/args.c for the functions), how timelines are
@@ -42,17 +42,17 @@ find_generation(ContimeScan *scan)
 		contime_retention_note(scan->table, scan->generation);
 }
 
-/* True if the cache holds what the view's snapshot sees; if not, the event tables are read. */
+/* True if the cache holds what the view's snapshot sees.  If not, read the event tables. */
 static bool
-cache_serves(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
+can_use_cache(ContimeGeneration *g, const ContimeTable *table, const ContimeView *view)
 {
 	contime_cache_note_read(g);
 
 	/*
-	 * What serializable transactions read of event tables, core must know.  A
-	 * parallel worker does not know of its leader's pending statements.  A
-	 * snapshot from before a standby was promoted does not tell transactions
-	 * from their subtransactions.
+	 * A SERIALIZABLE transaction must read the event tables, so that core takes
+	 * predicate locks on them.  A parallel worker does not know the pending
+	 * statements of its leader.  A snapshot taken on a standby, before its
+	 * promotion, does not distinguish transactions from subtransactions.
 	 */
 	return !IsolationIsSerializable() && !IsParallelWorker() &&
 		   !contime_capture_pending(table->relid) && !view->snapshot->takenDuringRecovery &&
@@ -77,7 +77,7 @@ contime_scan_begin(Relation rel, Snapshot snapshot, ContimeReferences *held)
 	{
 		contime_source_check(scan->table);
 		scan->watched = contime_cache_watched(scan->table, &scan->partial);
-		if (scan->watched && cache_serves(scan->watched, scan->table, scan->view))
+		if (scan->watched && can_use_cache(scan->watched, scan->table, scan->view))
 			scan->generation = scan->watched;
 	}
 	else
@@ -145,7 +145,6 @@ contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
 	scan->next = next;
 }
 
-/* The partition of the keys to be read after this one (-1: the first one). */
 int
 contime_scan_next_partition(ContimeScan *scan, int partition)
 {
@@ -169,18 +168,21 @@ cmp_int64_backward(const void *a, const void *b)
 }
 
 static int64
-latest_bound(const ContimeScan *scan)
+get_latest_bound(const ContimeScan *scan)
 {
 	return scan->instants[scan->backward ? 0 : scan->ninstants - 1];
 }
 
-/* Note the latest instant read: an event at or before it is then news. */
+/*
+ * Raise a read watermark to an instant that is read.  A worker makes a notice when
+ * an event at or before the watermark enters.
+ */
 static void
 raise_watermark(pg_atomic_uint64 *served, int64 instant)
 {
 	uint64 latest = pg_atomic_read_u64(served);
 
-	/* "After everything known" says nothing about instants to come. */
+	/* The greatest instant stands for "latest state"; no real instant is read. */
 	if (instant == PG_INT64_MAX)
 		return;
 	while (instant > (int64) latest &&
@@ -189,11 +191,12 @@ raise_watermark(pg_atomic_uint64 *served, int64 instant)
 }
 
 /*
- * Likewise of a table that has no generation.  If a writer opens one meanwhile,
- * either it finds what is noted here, or it is found.
+ * Raise the read watermark of a table that has no generation.  If a writer opens
+ * one at the same time, either the writer finds this watermark, or this reader
+ * finds the generation.
  */
 static void
-note_early(ContimeScan *scan, const int64 *instants, int ninstants, int64 until)
+raise_early_watermark(ContimeScan *scan, const int64 *instants, int ninstants, int64 until)
 {
 	pg_atomic_uint64 *early = contime_early(scan->table->relid);
 
@@ -204,7 +207,7 @@ note_early(ContimeScan *scan, const int64 *instants, int ninstants, int64 until)
 	find_generation(scan);
 }
 
-/* Encode the key; false: it is NULL, so there is none. */
+/* Encode the key into scan->key.  Return false if a value is NULL: there is no such key. */
 static bool
 bind_key(ContimeScan *scan, const Datum *keys, const bool *keynulls)
 {
@@ -232,12 +235,12 @@ contime_scan_heap(ContimeScan *scan)
 }
 
 /*
- * Before anything is looked at: what a serializable transaction reads.  That
- * there was nothing at all is to be found out after it, too.  (What a durable
- * table reads of its event table is core's.)
+ * Take the predicate lock of a SERIALIZABLE transaction, before anything is read.
+ * If the table had no generation, look for one again: a writer may have opened it
+ * before the lock was taken.  (For a durable table core locks the event tables.)
  */
 static void
-announce(ContimeScan *scan)
+take_predicate_lock(ContimeScan *scan)
 {
 	ContimeView *view = scan->view;
 
@@ -249,7 +252,7 @@ announce(ContimeScan *scan)
 		find_generation(scan);
 }
 
-/* Is all that is bound in memory, as far as can be known before it is looked at? */
+/* True if all bound keys are in memory, as far as is known before they are read. */
 static bool
 is_in_memory(const ContimeScan *scan)
 {
@@ -261,7 +264,10 @@ is_in_memory(const ContimeScan *scan)
 						: !scan->partial && !contime_oversize_any(g);
 }
 
-/* Start over, for these instants and perhaps others that are not after `until`. */
+/*
+ * Bind and start over: for these instants, and for others that the caller will
+ * read, none of them after `until`.
+ */
 static void
 bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 until,
 			  const Datum *keys, const bool *keynulls)
@@ -282,9 +288,9 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 	if (scan->done)
 		return;
 	if (!scan->table->source)
-		announce(scan);
+		take_predicate_lock(scan);
 	if (!scan->table->source && scan->generation == NULL)
-		note_early(scan, instants, ninstants, until);
+		raise_early_watermark(scan, instants, ninstants, until);
 	scan->memory = is_in_memory(scan);
 	scan->from_heap = scan->table->source && !scan->memory;
 	if (ninstants > scan->instant_capacity)
@@ -307,7 +313,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		return;
 	if (scan->watched)
 	{
-		raise_watermark(&scan->watched->read_watermark, latest_bound(scan));
+		raise_watermark(&scan->watched->read_watermark, get_latest_bound(scan));
 		raise_watermark(&scan->watched->read_watermark, until);
 	}
 	if (scan->memory && !keys)
@@ -316,7 +322,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 		scan->done = scan->partition >= contime_shared->partitions;
 	}
 	Assert(!scan->memory || scan->generation != NULL);
-	scan->until = Max(until, latest_bound(scan));
+	scan->until = Max(until, get_latest_bound(scan));
 	if (!scan->from_heap)
 		return;
 	contime_scan_notify_missed(scan);
@@ -332,10 +338,7 @@ contime_scan_bind(ContimeScan *scan, const int64 *instants, int ninstants, const
 
 /* ---- estimates --------------------------------------------------------------- */
 
-/*
- * Without the locks: a planner must not wait, and an approximate number is
- * enough.
- */
+/* Take no lock: the planner must not wait, and an approximate number is enough. */
 void
 contime_count(Oid relid, double *keys, double *events)
 {

@@ -1,6 +1,6 @@
 /*
  * scan.h
- *	  A scan, as scan.c, row_buffer.c and history.c see it.
+ *	  The struct of a scan, and functions that the files of this room share.
  *
  * Private to the room read.
  */
@@ -12,7 +12,7 @@
 #include "durable/durable.h"
 #include "fold/fold.h"
 
-/* A state copied out of shared memory. */
+/* A state or a raw event, copied out of shared memory. */
 typedef struct HeldRow
 {
 	struct HeldRow *next;
@@ -22,125 +22,129 @@ typedef struct HeldRow
 	char *key;
 	int nstate;
 	CtValue *state;
-	ContimeRawEvent raw; /* of an event */
+	ContimeRawEvent raw; /* if it is a raw event */
 } HeldRow;
 
-/* A bump allocator over memory got beforehand: under a lock nothing may fail. */
+/*
+ * A bump allocator over memory that is allocated beforehand, because an
+ * allocation under a lock must not fail.
+ */
 typedef struct Chunk
 {
 	char *data;
 	Size size;
 	Size used;
-	bool full;  /* something did not fit */
-	int usable; /* attributes from this one on are initial (shape.c) */
+	bool full;  /* a row did not fit */
+	int usable; /* attributes from this one on have their initial value (store/stored.c) */
 	HeldRow *first;
 	HeldRow *last;
 } Chunk;
 
-/* Where the walk along one key's changes stands. */
+/* The position of a walk along the history of one key. */
 typedef struct Walk
 {
-	int64 at;     /* every change up to here is held */
-	int64 to;     /* exclusive */
-	bool started; /* the state at the start is held */
-	CtState *previous;
+	int64 at;          /* every change up to this instant is held */
+	int64 to;          /* end of the range, exclusive */
+	bool started;      /* the state at the start is held */
+	CtState *previous; /* scratch: the state before the current one */
 } Walk;
 
-/* The position of a walk over the raw events of a key. */
+/* The position of a walk over the raw events of one key. */
 typedef struct EventWalk
 {
-	int64 at;  /* events up to here are held, */
-	int taken; /* so many of this instant */
-	int64 to;
+	int64 at;  /* every event before this instant is held, */
+	int taken; /* and so many at this instant */
+	int64 to;  /* last instant of the range, inclusive */
 	ContimeScan *scan;
-	int skip; /* raw events of this instant that were returned before */
-	int left; /* before it is enough for one visit */
+	int skip; /* events at `at` that this visit must still skip, as they are held */
+	int left; /* events that this visit may still take */
 } EventWalk;
 
 /*
- * A range of a key that was read and that new snapshots see otherwise, as an
- * event has entered that this snapshot does not see. When the event entered,
- * no reader had read there, so no notice was due: this reader gives it.
+ * A range of instants of a key that this scan has read, in which newer snapshots
+ * see another state: an event has entered that this scan's snapshot does not see.
+ * No reader had read there when the event entered, so the worker made no notice;
+ * the scan must make it.
  */
 typedef struct Stale
 {
-	bool any;
-	int64 from; /* instants read, the last one included */
+	bool any;   /* the other fields are set, and the notice is not made yet */
+	int64 from; /* first and last instant read, both inclusive */
 	int64 last;
 	uint32 key_bytes;
 	char key[CT_MAX_KEY_BYTES];
-	CtState fresh;
+	CtState fresh; /* scratch: the state that a new snapshot sees */
 } Stale;
 
 struct ContimeScan
 {
 	Relation rel;
 	const ContimeTable *table;
-	ContimeGeneration *generation; /* NULL: nothing is in memory */
-	bool partial;                  /* `watched` lacks keys */
-	ContimeGeneration *watched;    /* where what is read is noted; or NULL */
-	ContimeReferences *held;       /* to its event tables; NULL: it has none */
-	ContimeHeapRead *heap;         /* of a durable table, once it is needed */
-	bool memory;                   /* what is bound is read from memory; or (from_heap) */
-	bool from_heap;                /* from there, up to this instant: */
-	int64 until;                   /* that, or one key which is not what memory has of it */
-	ContimeKey *aside;             /* the key, among all of them; NULL until needed */
-	bool remembered;               /* memory had something to say */
+	ContimeGeneration *generation; /* the events in memory; NULL: do not read memory */
+	bool partial;                  /* the cache `watched` lacks keys */
+	ContimeGeneration *watched;    /* its read watermark is raised; or NULL */
+	ContimeReferences *held;       /* to the event tables; NULL for a table in memory */
+	ContimeHeapRead *heap;         /* reader of the event tables; NULL until needed */
+	bool memory;                   /* the bound keys are read from memory */
+	bool from_heap;                /* event tables are being read: for all bound keys, or, if
+									* `memory`, for one key whose events memory lacks */
+	int64 until;                   /* events after this instant are not read from event tables */
+	ContimeKey *aside;             /* that one key, in a scan of all keys; NULL until needed */
+	bool remembered;               /* memory has answered for some keys */
 	ContimeView *view;
 	Chunk chunk;
 	HeldRow *row;          /* next to be returned */
-	CtState *state;        /* where folds go */
+	CtState *state;        /* result of a fold */
 	MemoryContext context; /* of the scan */
 	MemoryContext values;  /* of the tuple returned last */
 
-	/* what is bound */
+	/* What is bound. */
 	bool backward;
-	int64 *instants; /* sorted, the latest first if backward; no doubles */
+	int64 *instants; /* sorted, the latest first if backward; no duplicates */
 	int ninstants;
 	int instant_capacity;
-	bool by_key;
-	ContimeKey key;
+	bool by_key;    /* one key is bound, not all keys */
+	ContimeKey key; /* the bound key, or the current one of next_key() */
 	bool done;
 
-	pg_atomic_uint32
-		*next;      /* the next partition that no process reads yet; NULL: all are read here */
-	uint32 checked; /* partitions whose data fits the description */
-	uint8 usable
-		[CONTIME_MAX_WORKERS]; /* by partition: attributes from this one on are initial (shape.c) */
+	pg_atomic_uint32 *next;            /* shared counter of partitions taken; NULL: not shared */
+	uint32 checked;                    /* a bit for each partition whose schema was checked */
+	uint8 usable[CONTIME_MAX_WORKERS]; /* Chunk.usable, by partition */
 
-	/* where it stands: before instants[instant] of the timeline at position */
+	/* The position: before instants[instant] of the timeline at `position`. */
 	int partition;
 	uint32 position;
-	CtRef begun; /* whose instants these are */
+	CtRef begun; /* the timeline to which `instant` belongs */
 	int instant;
-	CtArena arena; /* where a timeline from the heap is, */
+	CtArena arena; /* the private store for a key from the event tables, */
 	CtRef store;
-	CtRef timeline; /* 0: there is none at hand */
-	int folds;      /* under this hold of the lock, or look */
+	CtRef timeline; /* and its timeline; 0: no key is loaded */
+	int folds;      /* done under this hold of the lock, or in this try without it */
 	int most_folds; /* allowed under it */
 
-	Stale *stale; /* of stale.c; NULL until it is needed */
+	Stale *stale; /* of stale.c; NULL until needed */
 
-	/* histories and events: of the key at hand, */
-	int64 from;
+	/* Histories and raw events, of the current key. */
+	int64 from; /* start of the range */
 	Walk walk;
 	EventWalk event_walk;
-	bool ended;       /* all of it is held */
-	HeldRow *pending; /* until when this state held is not known yet; */
-	Chunk other;      /* it is here while more is held */
+	bool ended;       /* all of the key is held */
+	HeldRow *pending; /* a state whose end is not known yet, */
+	Chunk other;      /* and the chunk that holds it while `chunk` is filled again */
 };
 
 StaticAssertDecl(CONTIME_MAX_WORKERS <= 32, "ContimeScan.checked has a bit for each partition");
 StaticAssertDecl(CT_MAX_ATTRS <= UINT8_MAX, "ContimeScan.usable holds a number of attributes");
 
 /*
- * Looks at the bound key's timeline, at most `steps` steps long, and keeps in
- * `arg` how far it has come: first of all an int64, the instant.
+ * Visit the timeline of a key: at most `steps` folds or steps along it.  Rows are
+ * held in scan->chunk.  The position is kept in *arg, which begins with an int64,
+ * the instant reached.
  */
 typedef ContimeFoldResult (*Visit)(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
 								   CtRef timeline, int steps);
 
-/* Where a scan stands, to come back to. */
+/* A position of a scan, to which contime_scan_go_back() returns. */
 typedef struct Mark
 {
 	Chunk chunk;
@@ -149,7 +153,7 @@ typedef struct Mark
 	uint32 nunseen;
 } Mark;
 
-/* The most that a visit to a timeline keeps, in bytes. */
+/* Limit for the size of a visit's argument, in bytes. */
 #define MAX_VISIT_BYTES 64
 
 /* ---- row_buffer.c ------------------------------------------------------------ */
@@ -157,102 +161,117 @@ typedef struct Mark
 extern void contime_chunk_init(Chunk *chunk, MemoryContext context);
 extern void contime_chunk_reset(Chunk *chunk);
 
-/* Twice the size, and nothing in it: not even the first row did fit. */
+/* Double the size of a chunk and empty it.  Called if not even one row fits. */
 extern void contime_chunk_grow(Chunk *chunk);
 
-/* Copy a state, or an event, into the chunk; false when it does not fit. */
+/* Copy a state, or a raw event, into the chunk.  Return false if it does not fit. */
 extern bool contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state,
 							   int64 instant, const void *key, uint32 key_bytes);
 extern bool contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
 								   const CtRawEvent *told);
 
-/* A held row as a virtual tuple, whose values live in a context that is reset for it. */
+/* Store a held row in a slot as a virtual tuple.  Its values live in `context`, which is reset. */
 extern void contime_held_store(const ContimeTable *table, const HeldRow *row, MemoryContext context,
 							   TupleTableSlot *slot);
 
 /* ---- stale.c ----------------------------------------------------------------- */
 
-/* True if something has entered that the snapshot does not see; after gathering. */
+/*
+ * True if an event of the timeline has entered that the snapshot does not see.
+ * After contime_scan_gather().
+ */
 extern bool contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena,
 									  CtRef timeline);
 
-/* The state at an instant was read: note it if new snapshots see another one. */
+/*
+ * Note the instant in scan->stale if a new snapshot sees another state there than
+ * scan->state, which was read.  scan->stale must be allocated.
+ */
 extern void contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store,
 											CtRef timeline, int64 instant, const void *key,
 											uint32 key_bytes);
 
 /*
- * All instants [from, last] of the bound key are read: note them if new snapshots
- * may see something else.  False if contime_scan_resolve() must be called first.
+ * All instants [from, last] of the bound key are read: note them in scan->stale if
+ * new snapshots may see other states.  Return false if contime_scan_resolve() must
+ * be called first.
  */
 extern bool contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 									int64 from, int64 last);
 
-/* Give the notice that was noted, if any.  Not under a lock. */
+/* Make the notice for scan->stale, if a range is noted there.  Not under a lock. */
 extern void contime_scan_notify_stale(ContimeScan *scan);
 
 /*
- * The bound keys are read from the event tables, since the cache does not have
- * them.  If something has left the cache unnotified that the snapshot does not
- * see, give notice of the whole range.  Not under a lock.
+ * The bound keys are read from the event tables, because the cache lacks them.
+ * Make a notice of the whole bound range if the cache has dropped, without a
+ * notice, an event that the snapshot does not see.  Not under a lock.
  */
 extern void contime_scan_notify_missed(ContimeScan *scan);
 
 /* ---- scan.c ------------------------------------------------------------------ */
 
-/* The earliest of the bound instants. */
+/* Return the earliest of the bound instants. */
 static inline int64
 contime_scan_earliest(const ContimeScan *scan)
 {
 	return scan->instants[scan->backward ? scan->ninstants - 1 : 0];
 }
 
-/* The partition to be read after this one (-1: the first one); perhaps none. */
+/*
+ * Return the partition to read after this one (-1: the first one).  There is none
+ * if the result is contime_shared->partitions or greater.
+ */
 extern int contime_scan_next_partition(ContimeScan *scan, int partition);
 
-/* The scan's reader of event tables, begun when it is first needed. */
+/* Return the scan's reader of event tables.  The first call begins it. */
 extern ContimeHeapRead *contime_scan_heap(ContimeScan *scan);
 
-/* Bind a range of instants: see visit.c below. */
+/*
+ * Bind the instants [from, to] of one key, or (keys NULL) of all keys, for visits
+ * (visit.c below).  Return false if there is nothing to read.
+ */
 extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									int64 from, int64 to);
 
 /* ---- visit.c ----------------------------------------------------------------- */
 
-/* ERROR 55000 unless the data of the scan's partition fits the table's description. */
+/* Raise ERROR 55000 unless the data of the current partition fits the table's description. */
 extern void contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store);
 
 /*
- * By a visit, before it folds: gather the recent events that the snapshot sees
- * of the timeline.  A visit returns the result unless it is CONTIME_FOLD_DONE.
+ * Gather the recent events of the timeline that the snapshot sees.  A visit calls
+ * this before it folds; if the result is not CONTIME_FOLD_DONE, the visit returns it.
  */
 extern ContimeFoldResult contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store,
 											 CtRef timeline);
 
-/* After CONTIME_FOLD_RESOLVE: look up transactions, and allocate what the next try needs. */
+/*
+ * After CONTIME_FOLD_RESOLVE: look up transactions, and allocate the memory that
+ * the next try needs.  Not under a lock.
+ */
 extern void contime_scan_resolve(ContimeScan *scan);
 
-/* After CONTIME_FOLD_INCOMPLETE: read the key at hand from the event tables. */
+/* After CONTIME_FOLD_INCOMPLETE: read the current key from the event tables. */
 extern void contime_scan_turn_to_heap(ContimeScan *scan);
 
-/* Note where the scan stands, and forget what it has held since. */
+/* Return the position of the scan; return to it and discard the rows held since. */
 extern Mark contime_scan_mark(const ContimeScan *scan);
 extern void contime_scan_go_back(ContimeScan *scan, const Mark *mark);
 
-/* One visit to the bound key in memory, or to the key at hand in the event tables. */
+/* Visit once the current key in memory, or the current key of the event tables. */
 extern ContimeFoldResult contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg,
 												   Size arg_bytes);
 extern ContimeFoldResult contime_scan_visit_heap(ContimeScan *scan, Visit visit, void *arg);
 
 /*
- * Visits to keys one after the other:
+ * Visit keys one after the other:
  *
- *	bind_range -> (next_key -> visit*)*
+ *	contime_scan_bind_range -> (next_key -> visit*)*
  *
- * bind_range: keys, or NULL for all, and the instants [from, to] that will be
- * read of them; false: there is nothing.  next_key: go on to the next key,
- * which is scan->key then; false: that was the last.  visit: until the chunk
- * holds something, or (false) the visit is done.
+ * contime_scan_next_key() sets scan->key to the next key; it returns false if
+ * there is none.  contime_scan_visit() visits that key until the chunk holds a
+ * row; it returns false if the visit is done, and the chunk may hold rows then, too.
  */
 extern bool contime_scan_next_key(ContimeScan *scan);
 extern bool contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes);

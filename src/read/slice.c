@@ -3,14 +3,14 @@
  *	  Slices: the states of one key, or of all keys, at the bound instants.
  *
  *	  chunk: observe a timeline, fold it at the instants, copy the states into
- *	         this process; if it has changed meanwhile, forget them and try
- *	         again; after some tries under the partition's lock, in shared mode
- *	         (no errors, no waiting, no type's functions)
+ *	         this process; if the timeline has changed meanwhile, discard them
+ *	         and try again; after some tries take the partition's lock in shared
+ *	         mode (no error, no wait, no function of a data type)
  *	  next:  turn a held state into datums
  *
- * Between two observations timelines change; the snapshot does not, so every
- * fold gives what it would have given at the start.  A key that appears
- * meanwhile has no event that the snapshot sees.
+ * Timelines may change between two observations.  The snapshot does not change,
+ * so a fold gives the same result as at the start of the scan.  A key that is
+ * added during the scan has no event that the snapshot sees.
  */
 #include "postgres.h"
 
@@ -27,19 +27,19 @@
 
 #include "miscadmin.h"
 
-/* Gathering recent events makes a fold dearer: so many of them count as one. */
+/* So many recent events make a fold take as long as another fold, and are counted as one. */
 #define RECENTS_PER_FOLD 32768
 
-/* How many keys ahead their memory is asked for. */
+/* Prefetch the memory of the key so many positions ahead. */
 #define READ_AHEAD 4
 
 /*
- * Fold one timeline at the instants that are left; hold what is present.
+ * Fold one timeline at the bound instants from scan->instant on, and hold the
+ * states that are present.
  *
- * Where the scan stood there may be no timeline any more, or another one: what
- * the snapshot sees of a key keeps it where it is, but the key of what was
- * rolled back goes.  Its instants say nothing about the next one's, but for the
- * key that is bound.
+ * In a scan of all keys another timeline than before may be at the position: a
+ * timeline stays there if the snapshot sees an event of it, but is removed if all
+ * its events were rolled back.  Then start again at the first instant.
  */
 static ContimeFoldResult
 fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
@@ -80,6 +80,7 @@ fill_timeline(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeli
 	return CONTIME_FOLD_DONE;
 }
 
+/* Fold the timelines of a partition from scan->position on. */
 static ContimeFoldResult
 fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
@@ -93,17 +94,17 @@ fill_all(ContimeScan *scan, const CtArena *arena, CtRef store)
 		fill = fill_timeline(scan, arena, store, timeline);
 		if (fill != CONTIME_FOLD_DONE)
 		{
-			scan->position--; /* there, not at what was free before it */
+			scan->position--; /* to this timeline: ct_store_next() moved behind it */
 			return fill;
 		}
 		if (scan->stale && scan->stale->any)
-			return CONTIME_FOLD_MORE; /* give the notice first */
+			return CONTIME_FOLD_MORE; /* the notice must be made first, without the lock */
 	}
 }
 
-/* One hold of a partition's lock. */
+/* Fold some timelines of a partition under one hold of its lock. */
 static ContimeFoldResult
-fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
+fill_under_lock(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	ContimeFoldResult fill;
 
@@ -117,11 +118,12 @@ fill_locked(ContimeScan *scan, const CtArena *arena, CtRef store)
 }
 
 /*
- * Without the lock, keys from scan->position on, as many as are folded under
- * one hold; false: it did not get on with the one there.
+ * Fold timelines from scan->position on without the lock, about as many as under
+ * one hold of it, and set *fill to the result.  Return false if one timeline kept
+ * changing; then it must be read under the lock.
  */
 static bool
-look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, ContimeFoldResult *fill)
+observe_partition(ContimeScan *scan, const CtArena *arena, CtRef store, ContimeFoldResult *fill)
 {
 	int looks = 0;
 
@@ -156,7 +158,7 @@ look_at_all(ContimeScan *scan, const CtArena *arena, CtRef store, ContimeFoldRes
 	return true;
 }
 
-/* What is bound of the timeline at hand, at most so many instants. */
+/* A visit: fold the timeline at no more than `steps` instants. */
 static ContimeFoldResult
 fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline, int steps)
 {
@@ -165,7 +167,7 @@ fill_key(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef 
 	return fill_timeline(scan, arena, store, timeline);
 }
 
-/* Some timelines of the partition. */
+/* Fold some timelines of the current partition. */
 static ContimeFoldResult
 fill_partition(ContimeScan *scan)
 {
@@ -177,15 +179,18 @@ fill_partition(ContimeScan *scan)
 		return CONTIME_FOLD_DONE;
 	pg_read_barrier();
 	contime_scan_check_conflict(scan, &arena, store);
-	if (!look_at_all(scan, &arena, store, &fill))
-		fill = fill_locked(scan, &arena, store);
+	if (!observe_partition(scan, &arena, store, &fill))
+		fill = fill_under_lock(scan, &arena, store);
 	scan->remembered |= fill == CONTIME_FOLD_DONE || fill == CONTIME_FOLD_MORE;
 	contime_view_report(scan->view, scan->rel);
 	contime_retention_check(scan->table, scan->generation, contime_scan_earliest(scan));
 	return fill;
 }
 
-/* The key's timeline, or the next one of all; a private one's end is not yet that of all. */
+/*
+ * Fold the bound key, or some of all keys, from memory or from the event tables.
+ * In the event tables a key is loaded at a time; its end is not the scan's end.
+ */
 static ContimeFoldResult
 fill_some(ContimeScan *scan)
 {
@@ -206,13 +211,13 @@ fill_some(ContimeScan *scan)
 	return CONTIME_FOLD_MORE;
 }
 
-/* Nothing is left where the scan is: go to where there may be more. */
+/* Go on after the end of a key from the event tables, or of a partition; or set scan->done. */
 static void
-turn_on(ContimeScan *scan)
+advance_scan(ContimeScan *scan)
 {
 	if (scan->from_heap && scan->memory && !scan->by_key)
 	{
-		/* That was one key beside those in memory. */
+		/* A single key of this scan of memory was read from the event tables. */
 		scan->from_heap = false;
 		scan->position++;
 		return;
@@ -226,7 +231,7 @@ turn_on(ContimeScan *scan)
 	}
 }
 
-/* Get held rows; false when there are no more. */
+/* Fill the chunk with rows.  Return false if none is left. */
 static bool
 fill_chunk(ContimeScan *scan)
 {
@@ -249,7 +254,7 @@ fill_chunk(ContimeScan *scan)
 				break;
 			case CONTIME_FOLD_DONE:
 			case CONTIME_FOLD_ABSENT:
-				turn_on(scan);
+				advance_scan(scan);
 				break;
 		}
 		scan->chunk.full = false;

@@ -1,16 +1,16 @@
 /*
  * stale.c
- *	  Notices by readers: what was read is not the state that new snapshots see.
+ *	  Notices made by readers whose result differs from what new snapshots see.
  *
  * A reader with an old snapshot may read an instant after the worker has entered
- * an event that the snapshot does not see.  When the event entered, nobody had
- * read that instant, so no notice was due.  The reader then gives the notice.
+ * an event that the snapshot does not see.  If no reader had read that instant
+ * when the event entered, the worker made no notice.  The reader then makes it.
  *
  * Called by scans, after a timeline was read and before its rows are returned.
  *
- * Concurrency: noting is safe under a partition's lock or while a timeline is
- * observed; notices are given without a lock, once what was read is known to be
- * whole.
+ * Concurrency: a range may be noted under a partition's lock, or while a timeline
+ * is observed without it.  The notice is made without a lock, once ct_read_valid()
+ * has confirmed what was read.
  */
 #include "postgres.h"
 
@@ -24,19 +24,19 @@
 #include "common/hashfn.h"
 #include "storage/proc.h"
 
-/* Notices that this transaction has given, by a hash of key and range. */
+/* Hashes of key and range of notices that this transaction has made. */
 #define TOLD 64
 
 static uint64 told[TOLD];
 static LocalTransactionId told_lxid;
 
-/* Has something entered that this snapshot does not see?  (After gathering.) */
 bool
 contime_scan_is_overtaken(const ContimeScan *scan, const CtArena *arena, CtRef timeline)
 {
 	return scan->view->overtaken || !ct_timeline_seen(arena, timeline, &scan->view->plain);
 }
 
+/* Extend the noted range by [from, last]. */
 static void
 note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 last)
 {
@@ -53,7 +53,6 @@ note_stale(Stale *stale, const void *key, uint32 key_bytes, int64 from, int64 la
 	stale->last = Max(stale->last, last);
 }
 
-/* The state at an instant was read: do new snapshots see another one? */
 void
 contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef store,
 								CtRef timeline, int64 instant, const void *key, uint32 key_bytes)
@@ -63,7 +62,7 @@ contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef s
 					  .until = scan->view->plain.until};
 
 	Assert(scan->stale != NULL);
-	/* What is after everything known says nothing about instants. */
+	/* The greatest instant stands for "latest state"; no real instant was read. */
 	if (instant == PG_INT64_MAX)
 		return;
 	ct_timeline_fold(arena, store, timeline, instant, &all, &scan->view->runs, &scan->stale->fresh);
@@ -72,10 +71,6 @@ contime_scan_compare_with_fresh(ContimeScan *scan, const CtArena *arena, CtRef s
 		note_stale(scan->stale, key, key_bytes, instant, instant);
 }
 
-/*
- * All there is of the bound key at [from, last] is read: may new snapshots see
- * something else?  False: contime_scan_resolve() first.
- */
 bool
 contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline, int64 from,
 						int64 last)
@@ -89,8 +84,8 @@ contime_scan_note_range(ContimeScan *scan, const CtArena *arena, CtRef timeline,
 }
 
 /*
- * Give a notice, unless this transaction has given it already. key_bytes 0, or
- * too many: for all keys.
+ * Make a notice of [from, last] of a key, unless this transaction has made the same
+ * one.  If key_bytes is 0 or above the limit, it is for all keys.
  */
 static void
 notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, int64 last)
@@ -113,7 +108,6 @@ notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, in
 	told[what % TOLD] = what;
 }
 
-/* Without a lock, when what was looked at is known to be whole. */
 void
 contime_scan_notify_stale(ContimeScan *scan)
 {
@@ -125,9 +119,12 @@ contime_scan_notify_stale(ContimeScan *scan)
 	notify_once(scan, stale->key, stale->key_bytes, stale->from, stale->last);
 }
 
-/* Has something gone from a partition, untold, that this snapshot does not see? */
+/*
+ * True if a partition of the cache has dropped, without a notice, an event of a
+ * transaction that has committed and that the snapshot does not see.
+ */
 static bool
-has_missed(const ContimeScan *scan, int partition)
+has_dropped_unseen(const ContimeScan *scan, int partition)
 {
 	const CtSnapshot *plain = &scan->view->plain;
 	CtArena arena = contime_arena(partition);
@@ -143,10 +140,7 @@ has_missed(const ContimeScan *scan, int partition)
 	return plain->xmax <= untold;
 }
 
-/*
- * What is bound is read from the event tables, as the cache lacks keys.
- * Whether new snapshots see another state is not known, so a notice is given.
- */
+/* (Without the events it is not known whether new snapshots see another state.) */
 void
 contime_scan_notify_missed(ContimeScan *scan)
 {
@@ -155,11 +149,11 @@ contime_scan_notify_missed(ContimeScan *scan)
 	if (scan->watched == NULL || !scan->partial ||
 		contime_scan_earliest(scan) == PG_INT64_MAX)
 		return;
-	pg_memory_barrier(); /* what is read has been noted */
+	pg_memory_barrier(); /* the read watermark was raised before */
 	if (scan->by_key)
-		missed = has_missed(scan, scan->partition);
+		missed = has_dropped_unseen(scan, scan->partition);
 	for (int p = 0; !scan->by_key && !missed && p < contime_shared->partitions; p++)
-		missed = has_missed(scan, p);
+		missed = has_dropped_unseen(scan, p);
 	if (missed)
 		notify_once(scan, scan->key.data.data, scan->by_key ? scan->key.data.len : 0,
 					contime_scan_earliest(scan), scan->until);

@@ -5,8 +5,8 @@
  *	  memory: observed, or under the partition's lock (fold/fold.c)
  *	  event tables: the key's events are loaded into a private store first
  *
- * A visit that finds that memory does not hold what the snapshot sees of the key
- * ends with CONTIME_FOLD_INCOMPLETE; then the key is read from the event tables.
+ * If memory does not hold all that the snapshot sees of a key, the visit returns
+ * CONTIME_FOLD_INCOMPLETE, and the key is read from the event tables.
  *
  * Called by slice.c and history.c.
  */
@@ -26,8 +26,8 @@
 #include "miscadmin.h"
 
 /*
- * Does the data of a partition fit the table's description?  Hooks check that
- * when a definition changes; this is the net below them.
+ * Check each partition once in a scan.  DDL hooks check it when a definition
+ * changes; this is a second line of defence.
  */
 void
 contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store)
@@ -52,7 +52,6 @@ contime_scan_check_conflict(ContimeScan *scan, const CtArena *arena, CtRef store
 	scan->chunk.usable = scan->usable[scan->partition];
 }
 
-/* Learn what a view lacks, and get what the next try needs. */
 void
 contime_scan_resolve(ContimeScan *scan)
 {
@@ -68,10 +67,9 @@ contime_scan_resolve(ContimeScan *scan)
 }
 
 /*
- * The recent events that are seen of a timeline.  CONTIME_FOLD_INCOMPLETE: not all of
- * its events are there; or one of them retracts, and folds do not know of that.
- * (So it was when the snapshot was taken; but a key may have gone since, of
- * which something is held.)
+ * CONTIME_FOLD_INCOMPLETE: memory lacks events of the key, or a recent event that the
+ * snapshot sees is a retraction, which a fold cannot apply.  In the second case a scan
+ * of all keys copies the key to scan->aside here, as its timeline may be removed later.
  */
 ContimeFoldResult
 contime_scan_gather(ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline)
@@ -103,7 +101,6 @@ contime_scan_mark(const ContimeScan *scan)
 				  .nunseen = scan->view->nunseen};
 }
 
-/* Forget what was held since: it may be torn. */
 void
 contime_scan_go_back(ContimeScan *scan, const Mark *mark)
 {
@@ -118,22 +115,22 @@ contime_scan_go_back(ContimeScan *scan, const Mark *mark)
 		scan->stale->any = false;
 }
 
-/* The bound key is not in memory. */
+/* Return the result of a visit to a key that is not in memory. */
 static ContimeFoldResult
-absent(const ContimeScan *scan)
+get_absent_result(const ContimeScan *scan)
 {
 	return scan->partial ? CONTIME_FOLD_INCOMPLETE : CONTIME_FOLD_DONE;
 }
 
-/* A visit to the bound key, as fold.c calls it. */
+/* The argument of the visitor that fold.c calls for the current key. */
 typedef struct KeyVisit
 {
 	ContimeScan *scan;
 	Visit visit;
 	void *arg;
 	Size arg_bytes;
-	Mark mark;                   /* to come back to, */
-	char start[MAX_VISIT_BYTES]; /* with arg as it was */
+	Mark mark;                   /* the scan's position before the visit, */
+	char start[MAX_VISIT_BYTES]; /* and a copy of *arg */
 } KeyVisit;
 
 static ContimeFoldResult
@@ -144,7 +141,7 @@ visit_key(void *arg, const CtArena *arena, CtRef store, CtRef timeline, int step
 	return key->visit(key->scan, key->arg, arena, store, timeline, steps);
 }
 
-/* What was visited may be torn. */
+/* Undo a visit whose result may be torn. */
 static void
 undo_visit(void *arg)
 {
@@ -161,7 +158,7 @@ contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_by
 	CtRef store = scan->generation->store[scan->partition];
 	int64 from = *(int64 *) arg;
 	KeyVisit key = {scan, visit, arg, arg_bytes, contime_scan_mark(scan)};
-	ContimeFoldResult fill = absent(scan);
+	ContimeFoldResult fill = get_absent_result(scan);
 
 	Assert(arg_bytes >= sizeof(int64) && arg_bytes <= MAX_VISIT_BYTES);
 	if (store == 0)
@@ -172,7 +169,7 @@ contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_by
 	fill = contime_fold_key(&arena, store, scan->partition, &scan->key, scan->table->source != NULL,
 							&(ContimeFoldVisitor){visit_key, undo_visit, &key});
 	if (fill == CONTIME_FOLD_ABSENT)
-		fill = absent(scan);
+		fill = get_absent_result(scan);
 	contime_scan_notify_stale(scan);
 	scan->remembered |= fill == CONTIME_FOLD_DONE || fill == CONTIME_FOLD_MORE;
 	contime_view_report(scan->view, scan->rel);
@@ -191,7 +188,6 @@ contime_scan_visit_heap(ContimeScan *scan, Visit visit, void *arg)
 	return visit(scan, arg, &scan->arena, scan->store, scan->timeline, CONTIME_FOLDS_PER_LOCK);
 }
 
-/* Read the key at hand from the heap. */
 void
 contime_scan_turn_to_heap(ContimeScan *scan)
 {
@@ -235,22 +231,24 @@ contime_scan_visit(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 
 /* ---- one key after the other ------------------------------------------------- */
 
-/* Of one timeline after the other the key, until its own is visited. */
+/* Copy the key of a timeline into scan->key, where CT_MAX_KEY_BYTES are allocated. */
 static void
-keep_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
+copy_timeline_key(ContimeScan *scan, const CtArena *arena, CtRef timeline)
 {
 	uint32 bytes;
 	const void *key = ct_timeline_key(arena, timeline, &bytes);
 
 	Assert(bytes <= CT_MAX_KEY_BYTES);
-	/* (There is room: nothing may fail here.) */
 	memcpy(scan->key.data.data, key, bytes);
 	scan->key.data.len = bytes;
 }
 
-/* The key at scan->position, which moves on; false: there is none from there on. */
+/*
+ * Set scan->key to the first key of the partition from scan->position on, and move
+ * the position behind it.  Return false if there is none.
+ */
 static bool
-next_key_of(ContimeScan *scan, const CtArena *arena, CtRef store)
+find_key_from_position(ContimeScan *scan, const CtArena *arena, CtRef store)
 {
 	CtRef timeline;
 	CtRead read;
@@ -263,7 +261,7 @@ next_key_of(ContimeScan *scan, const CtArena *arena, CtRef store)
 			continue;
 		if (read.timeline == 0)
 			return false;
-		keep_key(scan, arena, read.timeline);
+		copy_timeline_key(scan, arena, read.timeline);
 		if (ct_read_valid(&read))
 		{
 			scan->position++;
@@ -273,13 +271,13 @@ next_key_of(ContimeScan *scan, const CtArena *arena, CtRef store)
 	contime_lock(scan->partition, LW_SHARED);
 	timeline = ct_store_next(arena, store, &scan->position);
 	if (timeline != 0)
-		keep_key(scan, arena, timeline);
+		copy_timeline_key(scan, arena, timeline);
 	contime_unlock(scan->partition);
 	return timeline != 0;
 }
 
 static bool
-next_key_in_memory(ContimeScan *scan)
+find_key_in_memory(ContimeScan *scan)
 {
 	for (; scan->partition < contime_shared->partitions;
 		 scan->partition = contime_scan_next_partition(scan, scan->partition), scan->position = 0)
@@ -291,7 +289,7 @@ next_key_in_memory(ContimeScan *scan)
 		if (store == 0)
 			continue;
 		pg_read_barrier();
-		if (next_key_of(scan, &arena, store))
+		if (find_key_from_position(scan, &arena, store))
 		{
 			contime_hash_key(&scan->key);
 			return true;
@@ -301,7 +299,7 @@ next_key_in_memory(ContimeScan *scan)
 }
 
 static bool
-next_key_in_heap(ContimeScan *scan)
+read_key_from_heap(ContimeScan *scan)
 {
 	uint32 bytes;
 	const void *key;
@@ -329,11 +327,11 @@ contime_scan_next_key(ContimeScan *scan)
 	}
 	if (scan->memory)
 	{
-		scan->from_heap = false; /* that was the last key, perhaps */
-		found = next_key_in_memory(scan);
+		scan->from_heap = false; /* it may be set for the previous key */
+		found = find_key_in_memory(scan);
 	}
 	else
-		found = next_key_in_heap(scan);
+		found = read_key_from_heap(scan);
 	scan->done = !found;
 	return found;
 }
