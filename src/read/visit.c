@@ -67,8 +67,8 @@ contime_scan_resolve(ContimeScan *scan)
 }
 
 /*
- * CONTIME_FOLD_INCOMPLETE: memory lacks events of the key, or a recent event that the
- * snapshot sees is a retraction, which a fold cannot apply.  In the second case a scan
+ * CONTIME_FOLD_INCOMPLETE: memory lacks events of the key, or the snapshot sees a recent
+ * retraction that a fold of this store cannot apply.  In the second case a scan
  * of all keys copies the key to scan->aside here, as its timeline may be removed later.
  */
 ContimeFoldResult

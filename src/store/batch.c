@@ -1,17 +1,17 @@
 /*
  * batch.c
- *	  A table's events in a partition, changed in short holds of its lock.
+ *	  Change a table's events in a partition, in short holds of the partition's lock.
  *
  *	  operation: enter or drop a batch, settle, retain, free
  *	  step:      one hold of the lock, for a limited number of events
  *
- * Changes run in a critical section, so that a termination never leaves a
- * timeline half changed.
+ * Each change runs in a critical section, so that the termination of a process
+ * never leaves a timeline half changed.
  *
- * Called by the partition's worker, and by a loader that holds the batches of a
- * cache.
+ * Called by the partition's worker, and by a loader that has taken the batches of
+ * a cache.
  *
- * Not here: which operation is due (worker/worker.c), what it does (engine/).
+ * Not here: the choice of operations (worker/worker.c), their work (engine/).
  */
 #include "postgres.h"
 
@@ -25,29 +25,31 @@
 #include "utils/timestamp.h"
 
 /*
- * Events changed under one hold of the lock, which keeps others from
- * inserting: one takes 0.1 to 1 us.
+ * Limit of the events changed under one hold of the lock, during which writers
+ * wait.  An event takes 0.1 to 1 us.
  */
 #define EVENTS_PER_LOCK 128
 
 /*
- * While others wait it is fewer, and a worker rests after each hold: it then
- * rarely loses its processor in the middle of one, which would have them wait
- * until the machine has had time for everybody else.
+ * The limit while other processes wait for the lock, or have waited in the last
+ * SHORT_LOCKS_US.  The worker then also sleeps before each hold.  So the kernel
+ * rarely preempts it while it holds the lock, which would make the waiting
+ * processes wait for all other processes of the machine.
  */
 #define EVENTS_PER_SHORT_LOCK 32
 #define SHORT_LOCKS_US 5000
 #define REST_US 50
 
 /*
- * Near a quota it is fewer, so that entering does not exceed the quota by much:
- * an event that enters among frozen ones has its whole block keep ids of
- * transactions again, which takes so many bytes, until it is frozen, too.
+ * Near a quota fewer events enter per hold, but no fewer than LEAST_PER_LOCK, so
+ * that they do not exceed the quota by much.  An event may take GROWTH_PER_EVENT
+ * bytes: if it enters a block of frozen events, the block stores transaction ids
+ * again until the event is frozen, too.
  */
 #define LEAST_PER_LOCK 16
 #define GROWTH_PER_EVENT 2048
 
-/* Work of retention: looking at a timeline is little of it. */
+/* Limit of the timelines and events that retention works on under one hold of the lock. */
 #define RETENTION_PER_LOCK 64
 
 StaticAssertDecl(LEAST_PER_LOCK <= EVENTS_PER_SHORT_LOCK &&
@@ -55,7 +57,7 @@ StaticAssertDecl(LEAST_PER_LOCK <= EVENTS_PER_SHORT_LOCK &&
 				 "what is done under one hold gets less");
 StaticAssertDecl(sizeof(pg_atomic_uint64) == sizeof(int64_t), "the engine reads it as an integer");
 
-/* Of the worker that this process is, or NULL. */
+/* The partition whose worker this process is, or NULL. */
 static ContimePartition *own_partition = NULL;
 
 void
@@ -65,7 +67,10 @@ contime_batch_attach(ContimePartition *partition)
 	own_partition = partition;
 }
 
-/* Should this be the last that is heard of this worker (shared/registry.c).  (A loader is none.) */
+/*
+ * Note the table whose events this worker changes (NULL: none), for the case that
+ * the worker crashes (shared/startup.c).  A loader notes nothing.
+ */
 static void
 note_changing(const ContimeGeneration *g)
 {
@@ -76,8 +81,9 @@ note_changing(const ContimeGeneration *g)
 }
 
 /*
- * Is it still ours to take batches from?  Under the lock.  A loader that holds
- * them enters some itself; what was known of batches before is nothing then.
+ * True if no loader has taken or released the batches since the caller read `hold`.
+ * A loader that has taken them enters some itself, so references to batches that
+ * were read before are invalid then.  Under the partition's lock.
  */
 static inline bool
 may_take(const ContimeGeneration *g, uint32 hold)
@@ -86,8 +92,9 @@ may_take(const ContimeGeneration *g, uint32 hold)
 }
 
 /*
- * May recent events enter, though a quota of theirs is reached?  Not as long as
- * there are some to be frozen, which gives memory back.  Under the lock.
+ * True if recent events may enter.  If a quota is reached (left is 0), they wait
+ * until no young event is left to be frozen, because freezing releases memory.
+ * Under the partition's lock.
  */
 static bool
 may_enter(const ContimeGeneration *g, int partition, Size left)
@@ -102,16 +109,16 @@ may_enter(const ContimeGeneration *g, int partition, Size left)
 	return stats.young == 0;
 }
 
-/* How many events to change under this hold of the lock. */
+/* Return the limit of events that enter under one hold; left: bytes to the nearest quota. */
 static uint32
-events_per_lock(Size left, uint32 most)
+limit_events_per_lock(Size left, uint32 most)
 {
 	return Max(Min(left / GROWTH_PER_EVENT, most), LEAST_PER_LOCK);
 }
 
 /*
- * Before a hold: let others go first, and rest a little if some have waited
- * lately.  How many events the hold is for, at most.
+ * Before a hold of the lock, let waiting processes go first, and sleep if some have
+ * waited lately.  Return the limit of events for the hold.
  */
 static uint32
 yield_to_others(int partition)
@@ -138,11 +145,11 @@ typedef enum StepResult
 {
 	STEP_DONE,    /* the operation is done */
 	STEP_MORE,    /* it has more steps */
-	STEP_REFUSED, /* the batch is another process's, or a quota is reached: nothing was done */
-	STEP_FAILED   /* for want of memory the rest stays as it is, slower, never wrong */
+	STEP_REFUSED, /* a loader has the batches, or a quota is reached: nothing was done */
+	STEP_FAILED   /* no memory: the other events stay as they are; reads are slower, not wrong */
 } StepResult;
 
-/* Do an operation for a limited number of events, under one hold of the lock. */
+/* Run an operation for a limited number of events, under one hold of the lock. */
 static StepResult
 run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 {
@@ -182,7 +189,7 @@ run_step(const ContimeStoreTask *task, int partition, ContimeGeneration *g)
 	switch (task->op)
 	{
 		case CONTIME_STORE_ENTER:
-			status = ct_store_enter(&arena, store, task->batch, events_per_lock(left, most),
+			status = ct_store_enter(&arena, store, task->batch, limit_events_per_lock(left, most),
 									read_watermark,
 									&changed);
 			break;

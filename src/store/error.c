@@ -1,10 +1,10 @@
 /*
  * error.c
- *	  Engine statuses as PostgreSQL errors: one place for SQLSTATE and hint.
+ *	  Report engine statuses as PostgreSQL errors, with SQLSTATE and hint.
  *
- * Also: which caught errors end the statement.
+ * Also: recognise a caught error that cancels the statement.
  *
- * Called outside of every lock and critical section.
+ * Nothing here is called under a lock or in a critical section.
  */
 #include "postgres.h"
 
@@ -39,8 +39,8 @@ contime_report(CtStatus status, const ContimeTable *table)
 }
 
 /*
- * User-made code may raise any SQLSTATE, that of a cancellation too, so the
- * SQLSTATE does not tell whether the session is to be interrupted.
+ * User-made code may raise the SQLSTATE of a cancellation, too.  So the error's
+ * function, ProcessInterrupts() of core, is compared as well.
  */
 bool
 contime_is_interrupt(const ErrorData *error)

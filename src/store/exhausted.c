@@ -1,8 +1,8 @@
 /*
  * exhausted.c
- *	  Memory is exhausted: wait for what is being freed, or report which limit it was.
+ *	  Memory is exhausted: wait while workers free some, or report which limit was reached.
  *
- * Called by writers whose rows found no memory.
+ * Called by writers whose rows could not be added for lack of memory.
  */
 #include "postgres.h"
 
@@ -17,13 +17,13 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* How long an insert waits for memory that is being freed. */
+/* How long a writer waits for memory that is being freed, in all and at a time. */
 #define MOST_WAITED_MS 1000
 #define WAIT_MS 5
 
 /*
- * Is a generation that is not in force any more still charged to the account?
- * (Older ones of the same table are on their way out once this has committed.)
+ * True if a generation that workers free is still charged to the account: a dead one,
+ * or an older one of the same table, if the transaction that opened g has committed.
  */
 static bool
 is_being_freed(const ContimeGeneration *g, ContimeLevel level)
@@ -43,7 +43,7 @@ is_being_freed(const ContimeGeneration *g, ContimeLevel level)
 	return false;
 }
 
-/* Does a generation that is charged to the account have events that were rolled back? */
+/* True if a generation charged to the account has events that were rolled back. */
 static bool
 is_being_dropped(const ContimeGeneration *g, ContimeLevel level)
 {
@@ -76,9 +76,9 @@ contime_limits_wait(const ContimeGeneration *g, ContimeLevel level, int *waited_
 	return true;
 }
 
-/* An amount as pg_size_pretty() shows it. */
+/* Format a number of bytes as pg_size_pretty() does. */
 static char *
-pretty(Size bytes)
+format_bytes(Size bytes)
 {
 	return text_to_cstring(
 		DatumGetTextPP(DirectFunctionCall1(pg_size_pretty, Int64GetDatum((int64) bytes))));
@@ -91,8 +91,8 @@ report_table(const ContimeTable *table, ContimeGeneration *g)
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("memory limit of continuous table \"%s\" reached", table->name),
 			 errdetail("It uses %s of its memory_limit of %s. Rows that were accepted before are kept.",
-					   pretty(contime_account_used(g, CONTIME_OF_TABLE)),
-					   pretty(table->memory_limit)),
+					   format_bytes(contime_account_used(g, CONTIME_OF_TABLE)),
+					   format_bytes(table->memory_limit)),
 			 table->retain != 0
 				 ? errhint(
 					   "TRUNCATE the table, let it retain less, or raise its option memory_limit.")
@@ -110,9 +110,9 @@ report_role(const ContimeTable *table, ContimeGeneration *g)
 			 errmsg("memory limit of role \"%s\" reached for continuous table \"%s\"",
 					owner ? owner : "?", table->name),
 			 errdetail("The continuous tables that the role owns use %s of its contime.role_memory of %s, this one %s. Rows that were accepted before are kept.",
-					   pretty(contime_account_used(g, CONTIME_OF_ROLE)),
-					   pretty(contime_account_quota(g, CONTIME_OF_ROLE)),
-					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
+					   format_bytes(contime_account_used(g, CONTIME_OF_ROLE)),
+					   format_bytes(contime_account_quota(g, CONTIME_OF_ROLE)),
+					   format_bytes(contime_account_used(g, CONTIME_OF_TABLE))),
 			 errhint(
 				 "TRUNCATE or DROP continuous tables of the role, give them the option retain, or have a superuser raise the limit with ALTER ROLE.")));
 }
@@ -127,14 +127,14 @@ report_database(const ContimeTable *table, ContimeGeneration *g)
 			 errmsg("memory limit of database \"%s\" reached for continuous table \"%s\"",
 					database ? database : "?", table->name),
 			 errdetail("The continuous tables of the database use %s of its contime.database_memory of %s, this one %s. Rows that were accepted before are kept.",
-					   pretty(contime_account_used(g, CONTIME_OF_DATABASE)),
-					   pretty(contime_account_quota(g, CONTIME_OF_DATABASE)),
-					   pretty(contime_account_used(g, CONTIME_OF_TABLE))),
+					   format_bytes(contime_account_used(g, CONTIME_OF_DATABASE)),
+					   format_bytes(contime_account_quota(g, CONTIME_OF_DATABASE)),
+					   format_bytes(contime_account_used(g, CONTIME_OF_TABLE))),
 			 errhint(
 				 "TRUNCATE or DROP continuous tables of the database, give them the option retain, or have a superuser raise the limit with ALTER DATABASE.")));
 }
 
-/* Only the reserve is left, and it is for others. */
+/* Report that only the reserve is free, of which this table gets no more. */
 static void CONTIME_NORETURN
 report_share(const ContimeTable *table, ContimeGeneration *g)
 {
@@ -142,8 +142,8 @@ report_share(const ContimeTable *table, ContimeGeneration *g)
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("out of memory for continuous table \"%s\"", table->name),
 			 errdetail("Of the %d MB of contime.memory only the reserve is free, and this table has had its share: it uses %s, the tables of its owner %s. Rows that were accepted before are kept.",
-					   contime_memory_mb, pretty(contime_account_used(g, CONTIME_OF_TABLE)),
-					   pretty(contime_account_used(g, CONTIME_OF_ROLE))),
+					   contime_memory_mb, format_bytes(contime_account_used(g, CONTIME_OF_TABLE)),
+					   format_bytes(contime_account_used(g, CONTIME_OF_ROLE))),
 			 errhint(
 				 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
 }

@@ -1,14 +1,14 @@
 /*
  * link.c
- *	  Encoded rows enter a table's stores as recent events.
+ *	  Add encoded rows to a table's stores, as recent or frozen events.
  *
- *	  rows ─ by partition, in short holds of its lock ─► recent events, labelled
+ *	  rows ─ by partition, in short holds of its lock ─► recent events, with a label
  *	                                                     or frozen events, without a label
  *
- * Linking takes each partition's lock once for a run of rows.  From then on the
- * events follow the visibility rules of heap tuples, so that commit and abort
- * have nothing to do.  If memory is exhausted in the middle, the ERROR aborts
- * the (sub)transaction, and the partition's worker drops what was linked.
+ * The backend takes a partition's lock once for up to ROWS_PER_LOCK rows.  Once
+ * linked, the events follow the visibility rules of heap tuples, so commit and
+ * rollback have nothing to do.  If memory is exhausted after some rows, the ERROR
+ * aborts the (sub)transaction, and the partition's worker drops the linked events.
  *
  * Called by writers (write/ingest.c), and for caches by capture and by loaders
  * (durable/).
@@ -23,30 +23,30 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Rows linked under one hold of a lock. */
+/* Limit of the rows linked under one hold of a lock. */
 #define ROWS_PER_LOCK 256
 
-/* How often a store is prepared for rows before that is an error. */
+/* How often a store is prepared for rows before an error is raised. */
 #define MOST_PREPARED 100
 
 /* The result of one hold of the lock. */
 typedef enum LinkResult
 {
 	LINK_DONE,       /* these rows are linked, or ignored as too late */
-	LINK_NOT_READY,  /* the store does not take rows of this description yet */
-	LINK_TOO_LATE,   /* a row is older than the table retains: the one before *next */
+	LINK_NOT_READY,  /* the store cannot take rows of this description yet; none is linked */
+	LINK_TOO_LATE,   /* row next - 1 is older than the table retains; none is linked */
 	LINK_OVER_LIMIT, /* a memory limit would be exceeded; none is linked */
 	LINK_FAILED      /* the engine could not link all of them */
 } LinkResult;
 
-/* A run of rows of one partition. */
+/* The rows of one partition. */
 typedef struct Run
 {
 	ContimeRows *rows;
 	ContimeGeneration *g;
 	int partition;
 	const CtLabel *label;
-	int next;           /* the first row that has not been looked at */
+	int next;           /* the first row that is not linked or ignored yet */
 	ContimeLevel limit; /* of LINK_OVER_LIMIT */
 	CtStatus status;    /* of LINK_FAILED */
 } Run;
@@ -60,7 +60,10 @@ report_failure(const Run *run)
 	contime_report(run->status, run->rows->table);
 }
 
-/* Make the store ready, or make one: for the first rows ever, or since a column was added. */
+/*
+ * Create the store for the first rows (set *first), or change its schema because a
+ * column was added.  ERROR if that is not possible.
+ */
 static void
 prepare_store(Run *run, bool *first)
 {
@@ -87,7 +90,10 @@ contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partit
 		prepare_store(&run, &first);
 }
 
-/* As recent events, or (label NULL) at once as events that everyone sees.  Under the lock. */
+/*
+ * Add rows as recent events, or (label NULL) as frozen events, which every snapshot
+ * sees.  Under the partition's lock.
+ */
 static CtStatus
 add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const CtLabel *label)
 {
@@ -100,9 +106,9 @@ add_rows(CtArena *arena, CtRef store, const CtLoad *load, uint32 count, const Ct
 	return ct_store_load(&writer, load, count, &done);
 }
 
-/* The least that rows take in the store, in bytes. */
+/* Return the bytes that rows take in the store at least. */
 static Size
-rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
+estimate_rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
 {
 	Size head = label ? offsetof(CtEvent, record) : 0;
 	Size bytes = 0;
@@ -112,7 +118,7 @@ rows_bytes(const CtLoad *load, uint32 count, const CtLabel *label)
 	return bytes;
 }
 
-/* add_rows(), charged to the table's accounts. */
+/* Add rows, and charge their memory to the table's accounts. */
 static LinkResult
 add_charged_rows(Run *run, const CtLoad *load, uint32 count)
 {
@@ -121,9 +127,9 @@ add_charged_rows(Run *run, const CtLoad *load, uint32 count)
 	Size before = contime_charge_begin(g, run->partition);
 
 	Assert(count <= ROWS_PER_LOCK && g->store[run->partition] != 0);
-	/* What a cache may take has been decided before. */
+	/* (The budget of a cache is checked elsewhere, before its rows are loaded.) */
 	arena.keep = contime_cache_state(g) == CONTIME_CACHE_NONE ? contime_budget_keep(g) : 0;
-	run->limit = contime_charge_ahead(g, rows_bytes(load, count, run->label), &before);
+	run->limit = contime_charge_ahead(g, estimate_rows_bytes(load, count, run->label), &before);
 	if (run->limit == CONTIME_UNLIMITED)
 		run->status = add_rows(&arena, g->store[run->partition], load, count, run->label);
 	contime_charge_end(g, run->partition, before);
@@ -132,7 +138,7 @@ add_charged_rows(Run *run, const CtLoad *load, uint32 count)
 	return run->status == CT_OK ? LINK_DONE : LINK_FAILED;
 }
 
-/* Link up to ROWS_PER_LOCK rows of the partition from run->next on, which moves on. */
+/* Link up to ROWS_PER_LOCK rows of the partition, from run->next on, and advance it. */
 static LinkResult
 link_some(Run *run)
 {
@@ -140,7 +146,7 @@ link_some(Run *run)
 	ContimeGeneration *g = run->g;
 	CtArena arena = contime_arena(run->partition);
 	CtLoad load[ROWS_PER_LOCK];
-	int place[ROWS_PER_LOCK]; /* among the rows */
+	int place[ROWS_PER_LOCK]; /* their indexes in run->rows */
 	uint32 count = 0;
 	uint32 kept = 0;
 	LinkResult result = LINK_DONE;
@@ -183,14 +189,15 @@ link_some(Run *run)
 	return result;
 }
 
-/* A table holds data: its database wants an agent. */
+/* Request an agent for the table's database, as the table now holds data. */
 static void
-want_agent(ContimeGeneration *g)
+request_agent(ContimeGeneration *g)
 {
 	g->wants_agent = true;
 	contime_set_latch(&contime_shared->launcher_latch);
 }
 
+/* Link all rows of one partition, then wake its worker. */
 static void
 link_partition(Run *run)
 {
@@ -212,7 +219,7 @@ link_partition(Run *run)
 					elog(ERROR, "continuous table \"%s\" does not get ready", table->name);
 				prepare_store(run, &first);
 				if (first)
-					want_agent(run->g);
+					request_agent(run->g);
 				break;
 			case LINK_TOO_LATE:
 				Assert(run->next > 0 && !table->ignores_late);
@@ -233,9 +240,12 @@ link_partition(Run *run)
 	contime_wake_worker(run->partition);
 }
 
-/* First, since a reader that sees such a row is to find that memory lacks it. */
+/*
+ * Note the rows that are too large for memory.  This precedes linking, so that a
+ * reader whose snapshot sees such a row finds the note.
+ */
 static void
-note_left_out(ContimeRows *rows, ContimeGeneration *g)
+note_oversize_rows(ContimeRows *rows, ContimeGeneration *g)
 {
 	if (rows->long_keys)
 		contime_oversize_note(g, NULL);
@@ -254,7 +264,7 @@ contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
 	Assert(contime_holds_no_lock());
 	Assert(g->relation == rows->table->relid && g->database == MyDatabaseId);
 	Assert(label ? label->xid >= label->top : rows->table->source != NULL);
-	note_left_out(rows, g);
+	note_oversize_rows(rows, g);
 	caller = MemoryContextSwitchTo(rows->scratch);
 	for (int i = 0; i < rows->count; i++)
 		present[contime_partition_of(rows->row[i].load.hash)] = true;

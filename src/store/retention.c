@@ -6,17 +6,17 @@
  *	                    (seconds, or ticks)    that is answered, never lowered
  *	                                             └► each partition folds up to it
  *
- * `retained` follows the clock, or on a logical clock the newest event that has
- * committed, at a distance of the period.  A worker raises it, at most once a second
- * and by the clock once in a hundredth of the period, before any partition folds
- * older events.  So a reader that compares its instant with `retained` after it has
- * the answer knows whether the answer is right; it needs no lock for that.
+ * `retained` is the clock, or on a logical clock the newest committed event, minus the
+ * period.  A worker raises it before any partition folds older events: at most once a
+ * second, and by the clock at most once in a hundredth of the period.  So a reader
+ * compares its instant with `retained` after it has read the answer: if the instant is
+ * not older, the answer is right.  It needs no lock for that.
  *
  * The period is an option in the catalogs, which workers cannot read.  Each backend
- * that uses the table notes it in the generation: the backend holds a lock on the
- * relation, so no other transaction's ALTER is pending.  An ALTER notes it with its
- * transaction id; nothing more is folded until a worker finds that it has committed,
- * or a backend uses the table.
+ * that uses the table notes it in the generation; the backend holds a lock on the
+ * relation, so no other transaction's ALTER is pending.  A transaction that alters the
+ * option notes it with its id.  `retained` is not raised then until a worker finds that
+ * the transaction has committed, or until another backend uses the table.
  *
  * Called by readers and writers, by DDL through ddl/check.c, and by workers.
  *
@@ -33,10 +33,13 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-/* An ALTER was rolled back, or is forgotten: the next use says what holds. */
+/*
+ * The value of retain.xid if the ALTER was rolled back, or its status is truncated: the
+ * next backend that uses the table notes the period.
+ */
 #define UNTIL_USED PG_UINT64_MAX
 
-/* ---- raising it -------------------------------------------------------------- */
+/* ---- raising `retained` ------------------------------------------------------ */
 
 static void
 raise_instant(pg_atomic_uint64 *instant, int64 to)
@@ -47,9 +50,9 @@ raise_instant(pg_atomic_uint64 *instant, int64 to)
 		;
 }
 
-/* Raise it to where it may be, if it is time to. */
+/* Raise `retained` of a generation, if it is due. */
 static void
-advance(ContimeGeneration *g)
+advance_retained(ContimeGeneration *g)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -62,7 +65,7 @@ advance(ContimeGeneration *g)
 		if (!pg_sub_s64_overflow(edge, g->retain.period, &from) &&
 			(g->retain.ticks || from >= MIN_TIMESTAMP))
 		{
-			/* Ticks may come to an end: the last step may be a small one. */
+			/* (A logical clock may stop, so its steps must not wait for a part of the period.) */
 			raise_instant(&g->retained, from);
 			g->retain.raise_after =
 				now +
@@ -72,11 +75,11 @@ advance(ContimeGeneration *g)
 	SpinLockRelease(&g->retain.mutex);
 }
 
-/* The transaction whose ALTER it is, while it is under way; or 0. */
+/* Return the current transaction's id if it has altered the table's options, or 0. */
 static uint64
-altering_xid(const ContimeTable *table)
+get_altering_xid(const ContimeTable *table)
 {
-	/* A description outlives the transaction in which it was derived. */
+	/* A cached description may be older than the current transaction. */
 	if (table->options_xid == 0 ||
 		table->options_xid < U64FromFullTransactionId(GetTopFullTransactionIdIfAny()) ||
 		!TransactionIdIsCurrentTransactionId((TransactionId) table->options_xid))
@@ -90,14 +93,17 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 	uint64 xid;
 
 	Assert(g->relation == table->relid);
-	/* Known, if not yet begun: a worker may have been first to find that an ALTER committed. */
+	/*
+	 * The period is noted already.  But if a worker found that the ALTER committed,
+	 * `retained` has not been raised yet.
+	 */
 	if (g->retain.xid == 0 && g->retain.period == table->retain)
 	{
 		if (g->retain.period != 0 && g->retain.raise_after == 0)
-			advance(g);
+			advance_retained(g);
 		return;
 	}
-	xid = altering_xid(table);
+	xid = get_altering_xid(table);
 	if (xid != 0 && g->retain.xid == xid && g->retain.next_period == table->retain)
 		return;
 	SpinLockAcquire(&g->retain.mutex);
@@ -110,12 +116,15 @@ contime_retention_note(const ContimeTable *table, ContimeGeneration *g)
 		g->retain.next_period = table->retain;
 	SpinLockRelease(&g->retain.mutex);
 	if (xid == 0)
-		advance(g);
+		advance_retained(g);
 	for (int p = 0; p < contime_shared->partitions; p++)
 		contime_wake_worker(p);
 }
 
-/* Has the ALTER whose period was noted ended?  True: look again. */
+/*
+ * If the transaction whose ALTER is noted has committed, set the period.  Return true
+ * if it is still in progress.
+ */
 static bool
 resolve_retention(ContimeGeneration *g)
 {
@@ -160,15 +169,12 @@ contime_retention_from(ContimeGeneration *g, int64 newest, int64 *from)
 	raise_instant(&g->newest, newest);
 	if (g->retain.period == 0)
 		return false;
-	advance(g);
+	advance_retained(g);
 	*from = contime_read_instant(&g->retained);
 	return *from > PG_INT64_MIN;
 }
 
-/*
- * ---- reading and writing what is older
- * ----------------------------------------
- */
+/* ---- instants that are too old ----------------------------------------------- */
 
 static char *
 show_instant(const ContimeTable *table, int64 instant)
@@ -179,15 +185,15 @@ show_instant(const ContimeTable *table, int64 instant)
 }
 
 static int
-sqlstate_of(const ContimeTable *table)
+choose_sqlstate(const ContimeTable *table)
 {
 	return table->time_type == INT8OID ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
 									   : ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
 }
 
-/* A table that has no generation yet would retain as much if it had one. */
+/* Return the earliest instant that is answered.  (Without a generation the option gives it.) */
 static int64
-retained_of(const ContimeTable *table, ContimeGeneration *g)
+get_retained(const ContimeTable *table, ContimeGeneration *g)
 {
 	int64 from;
 
@@ -202,13 +208,13 @@ retained_of(const ContimeTable *table, ContimeGeneration *g)
 void
 contime_retention_check(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 {
-	int64 retained = retained_of(table, g);
+	int64 retained = get_retained(table, g);
 
 	Assert(g == NULL || g->relation == table->relid);
 	Assert(contime_holds_no_lock());
 	if (instant >= retained)
 		return;
-	ereport(ERROR, (errcode(sqlstate_of(table)),
+	ereport(ERROR, (errcode(choose_sqlstate(table)),
 					errmsg("instant %s is older than what continuous table \"%s\" retains",
 						   show_instant(table, instant), table->name),
 					errdetail("The earliest instant that can be answered is %s.",
@@ -220,7 +226,7 @@ void
 contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 {
 	ereport(ERROR,
-			(errcode(sqlstate_of(table)),
+			(errcode(choose_sqlstate(table)),
 			 errmsg("event at %s is older than what continuous table \"%s\" retains",
 					show_instant(table, instant), table->name),
 			 errdetail("The earliest instant an event can still have is %s.",

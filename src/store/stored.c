@@ -1,32 +1,35 @@
 /*
  * stored.c
- *	  The shape of a store: the description that its events were written with.
+ *	  The stored schema: the table description with which a store's events were written.
  *
- *	  table's description ─┬─ fits ──────────────► the store is written to and read
- *	                       ├─ has more columns ──► the store is widened
- *	                       ├─ differs in what was rolled back ─► it is defined anew
- *	                       └─ differs otherwise ─► error: the table holds data
+ *	  table's description ─┬─ fits ───────────────► the store can be written and read
+ *	                       ├─ has more columns ───► they are appended to the stored schema
+ *	                       ├─ differs in an attribute whose definition was rolled back
+ *	                       │                     ─► the attribute is redefined
+ *	                       └─ differs otherwise ──► error: the table holds data
  *
- * A transaction may add a column, or change one of a table without events,
- * write events, and be rolled back.  The store keeps the shape, so each
- * attribute of it is labelled with the transaction that defined it (`added`),
- * until that is known to have committed.
+ * A transaction may add a column, or change one of a table without events, write
+ * events, and be rolled back.  The store still has the transaction's schema.  So each
+ * attribute of it has the id of the transaction that defined it (`added`), until that
+ * transaction is known to have committed.
  *
  * Invariants:
- *	  1. A writer settles every attribute of its table before it writes: `added`
- *	     is 0 or a transaction of its own.
- *	  2. So an attribute whose `added` was rolled back is set by no event but of
- *	     transactions that were rolled back.  Once the worker has dropped those,
- *	     the attribute may be defined anew.
- *	  3. Only a transaction that has the table to itself defines attributes, so
- *	     while a writer or a reader looks no other one does.
+ *	  1. Before a writer writes, every attribute of its table is resolved: `added` is
+ *	     0 or a transaction of the writer's own.
+ *	  2. So if the transaction `added` was rolled back, only events of transactions
+ *	     that were rolled back set the attribute.  Once the worker has dropped them,
+ *	     the attribute can be redefined.
+ *	  3. A transaction defines attributes only while it holds the table exclusively,
+ *	     so none does while a writer or a reader examines the schema.
  *
- * A reader takes nothing of such an attribute from memory, and waits for nothing.
+ * A reader takes no value of an attribute that was rolled back from memory, and does
+ * not wait until it is redefined.
  *
- * Called by ingest.c (writers), table.c (DDL), scan.c (readers) and
- * table/limits.c (events that were rolled back).
+ * Called by link.c (writers), ddl/check.c (DDL), read/visit.c (readers) and
+ * exhausted.c (events that were rolled back).
  *
- * Not here: which descriptions fit (table.c), how the engine keeps one (engine/store.c).
+ * Not here: the comparison of a description with a schema (table/conflict.c), the
+ * engine's copy of a schema (engine/store.c).
  */
 #include "postgres.h"
 
@@ -40,13 +43,13 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/* How long a writer waits for the worker to drop what was rolled back. */
+/* How long a writer waits for the worker to drop events that were rolled back. */
 #define DROPPED_TIMEOUT_MS 10000
 
 StaticAssertDecl(CT_MAX_ATTRS <= 64, "a mask of attributes is one word");
 
 static inline uint64
-bit_of(int attr)
+get_attr_bit(int attr)
 {
 	Assert(attr >= 0 && attr < CT_MAX_ATTRS);
 	return UINT64CONST(1) << attr;
@@ -58,7 +61,7 @@ is_own(uint64 xid)
 	return TransactionIdIsCurrentTransactionId((TransactionId) xid);
 }
 
-/* Does it do anything in a store even where no event sets it? */
+/* True if an attribute affects the store even if no event sets it: no state, or with a rate. */
 static bool
 is_active(const CtAttr *attr)
 {
@@ -77,14 +80,14 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 	return true;
 }
 
-/* ---- what there is ----------------------------------------------------------- */
+/* ---- the schema of a store --------------------------------------------------- */
 
-/* A store's shape, as it was when it was looked at. */
+/* The schema of a store, as it was when it was copied. */
 typedef struct Shape
 {
 	CtSchema *stored; /* a private copy; NULL: there is no store */
 	bool empty;       /* the store has no event */
-	uint64 aborted;   /* attributes defined by what was rolled back */
+	uint64 aborted;   /* a bit for each attribute whose definition was rolled back */
 } Shape;
 
 static bool
@@ -125,9 +128,10 @@ copy_stored(Shape *shape, const ContimeGeneration *g, int partition)
 }
 
 /*
- * Which attributes were defined by transactions that were rolled back?  Of those
- * that committed the label goes.  When the commit log does not reach back so far,
- * the table's definition says it: had another one committed, it would be that.
+ * Set shape->aborted to the attributes whose definition was rolled back, and clear
+ * `added` of those whose definition has committed.  If the commit log no longer
+ * reaches back to a transaction, treat it as rolled back: had it committed, the table's
+ * description would agree with the attribute.
  */
 static void
 resolve_stored(Shape *shape)
@@ -142,13 +146,13 @@ resolve_stored(Shape *shape)
 			continue;
 		xact_status = contime_xact_status(attr->added, attr->added);
 		if (xact_status == CONTIME_XACT_ABORTED || xact_status == CONTIME_XACT_TRUNCATED)
-			shape->aborted |= bit_of(i);
+			shape->aborted |= get_attr_bit(i);
 		else if (xact_status == CONTIME_XACT_COMMITTED)
 			attr->added = 0;
 	}
 }
 
-/* The first attribute that keeps the table from using the store, or -1. */
+/* Return the first attribute that prevents the table from using the store, or -1. */
 static int
 find_stored_conflict(const ContimeTable *table, const Shape *shape)
 {
@@ -158,16 +162,16 @@ find_stored_conflict(const ContimeTable *table, const Shape *shape)
 	if (shape->stored == NULL || shape->empty)
 		return -1;
 
-	/* Where something that moves would have been is not known of the events that there are. */
+	/* For a moving attribute the store's events lack the values that they would have had. */
 	n = Min(schema->nattrs, shape->stored->nattrs);
 	for (int i = 0; i < n; i++)
-		if ((shape->aborted & bit_of(i)) != 0 && !table->attr[i].dropped &&
+		if ((shape->aborted & get_attr_bit(i)) != 0 && !table->attr[i].dropped &&
 			is_active(&schema->attr[i]))
 			return i;
 	return contime_schema_conflict(table, shape->stored, shape->aborted);
 }
 
-/* ---- events of what was rolled back ------------------------------------------ */
+/* ---- events that were rolled back -------------------------------------------- */
 
 typedef struct Labels
 {
@@ -176,9 +180,9 @@ typedef struct Labels
 	int capacity;
 } Labels;
 
-/* The labels of all batches; false: there are more than there is room for. */
+/* Copy the labels of all batches.  If they exceed the capacity, return false; n is their number. */
 static bool
-labels_copy(Labels *labels, const ContimeGeneration *g, int partition)
+copy_labels(Labels *labels, const ContimeGeneration *g, int partition)
 {
 	CtArena arena = contime_arena(partition);
 	CtRef ref = 0;
@@ -201,7 +205,7 @@ contime_stored_has_aborted(const ContimeGeneration *g, int partition)
 	bool found = false;
 
 	labels.label = palloc(labels.capacity * sizeof(CtLabel));
-	while (!labels_copy(&labels, g, partition))
+	while (!copy_labels(&labels, g, partition))
 	{
 		labels.capacity = labels.n * 2;
 		labels.label = repalloc_huge(labels.label, labels.capacity * sizeof(CtLabel));
@@ -213,7 +217,10 @@ contime_stored_has_aborted(const ContimeGeneration *g, int partition)
 	return found;
 }
 
-/* False: there were none. */
+/*
+ * Wait until the worker has dropped all events that were rolled back.  Return false if
+ * there were none.  ERROR 55P03 after DROPPED_TIMEOUT_MS.
+ */
 static bool
 wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
@@ -237,9 +244,12 @@ wait_for_drops(const ContimeTable *table, const ContimeGeneration *g, int partit
 	return waited;
 }
 
-/* Look at a store, and again when events are gone that were in the way. */
+/*
+ * Copy a store's schema and return the attribute that conflicts, or -1.  If events that
+ * were rolled back may be the cause, wait for their drop and look again.
+ */
 static int
-look_at_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
+examine_stored(Shape *shape, const ContimeTable *table, const ContimeGeneration *g, int partition)
 {
 	int conflict;
 
@@ -267,7 +277,7 @@ contime_stored_check(const ContimeTable *table, const ContimeGeneration *g, int 
 	fits = g->store[partition] == 0 ||
 		   contime_schema_conflict(table, ct_store_schema(&arena, g->store[partition]), 0) < 0;
 	contime_unlock(partition);
-	return fits ? -1 : look_at_stored(&shape, table, g, partition);
+	return fits ? -1 : examine_stored(&shape, table, g, partition);
 }
 
 int
@@ -284,11 +294,11 @@ contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int
 	return find_stored_conflict(table, &shape);
 }
 
-/* ---- a new shape ------------------------------------------------------------- */
+/* ---- a new schema ------------------------------------------------------------ */
 
-/* The transaction that defined an attribute of a table, while it is under way; or 0. */
+/* Return the own transaction that defined an attribute of a table, or 0 if another one did. */
 static uint64
-definer(const ContimeTable *table, int attr)
+find_definer(const ContimeTable *table, int attr)
 {
 	HeapTuple tuple =
 		SearchSysCache2(ATTNUM, ObjectIdGetDatum(table->relid), Int16GetDatum(attr + 1));
@@ -305,14 +315,14 @@ definer(const ContimeTable *table, int attr)
 			   : 0;
 }
 
-/* Is an attribute of the table what it is in the store? */
+/* True if an attribute of the table agrees with the stored one. */
 static bool
 attr_fits_stored(const ContimeTable *table, const CtSchema *stored, int attr)
 {
-	return contime_schema_conflict(table, stored, ~bit_of(attr)) != attr;
+	return contime_schema_conflict(table, stored, ~get_attr_bit(attr)) != attr;
 }
 
-/* Append an attribute of another description. */
+/* Set attribute `index` of a schema to that of another one, and append its initial value. */
 static void
 append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
 {
@@ -329,10 +339,10 @@ append_attr(CtSchema *schema, int index, const CtSchema *from, uint64 added)
 }
 
 /*
- * What the store is to be like: as it is, with what was added since, and with
- * the table's attributes for those that were rolled back, or for all of them if
- * there is no event.  (Elsewhere the table's own would forget the rules of
- * dropped columns.)
+ * Return the new schema of a store: the stored one and the attributes that the table
+ * has in addition.  Attributes that were rolled back, or all of them if the store has
+ * no event, are taken from the table.  (The others are not, because the table's
+ * description lacks the rules of dropped columns.)
  */
 static CtSchema *
 merge_stored(const ContimeTable *table, const Shape *shape)
@@ -351,13 +361,13 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	merged->has_rates = false;
 	for (int i = 0; i < nattrs; i++)
 	{
-		bool anew = i >= nstored || shape->empty || (shape->aborted & bit_of(i)) != 0;
+		bool anew = i >= nstored || shape->empty || (shape->aborted & get_attr_bit(i)) != 0;
 
 		if (i < wide->nattrs && anew && i < nstored && !shape->empty &&
 			attr_fits_stored(table, stored, i))
-			append_attr(merged, i, stored, definer(table, i));
+			append_attr(merged, i, stored, find_definer(table, i));
 		else if (i < wide->nattrs && anew)
-			append_attr(merged, i, wide, definer(table, i));
+			append_attr(merged, i, wide, find_definer(table, i));
 		else if (i >= wide->nattrs && anew && is_active(&stored->attr[i]))
 			merged->attr[i] = (CtAttr){.rate_attr = -1, .added = stored->attr[i].added};
 		else
@@ -367,9 +377,12 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	return merged;
 }
 
-/* Under the lock: give the store the new shape, unless it has changed. */
+/*
+ * Set the schema of a store, unless the store has changed since it was examined: then
+ * the caller tries again.  Under the partition's lock.
+ */
 static CtStatus
-make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
+redefine_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSchema *merged)
 {
 	CtArena arena = contime_arena(partition);
 	const CtSchema *stored = ct_store_schema(&arena, g->store[partition]);
@@ -382,8 +395,8 @@ make_store(ContimeGeneration *g, int partition, const Shape *shape, const CtSche
 }
 
 /*
- * True if a new store must not claim to have all events of its keys.  A broken
- * cache may have been a partial one, which some scans still read.
+ * True if a new store must be marked as one that may lack keys.  (A broken cache may
+ * have been a partial one, and some scans may still read it.)
  */
 static bool
 may_lack_keys(ContimeGeneration *g)
@@ -405,7 +418,7 @@ contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 	Size before;
 
 	*first = false;
-	*conflict = look_at_stored(&shape, table, g, partition);
+	*conflict = examine_stored(&shape, table, g, partition);
 	if (*conflict >= 0)
 		return CT_OK;
 	merged = merge_stored(table, &shape);
@@ -414,7 +427,7 @@ contime_stored_prepare(const ContimeTable *table, ContimeGeneration *g, int part
 	START_CRIT_SECTION();
 	before = contime_charge_begin(g, partition);
 	if (g->store[partition] != 0)
-		status = make_store(g, partition, &shape, merged);
+		status = redefine_store(g, partition, &shape, merged);
 	else if (shape.stored == NULL)
 	{
 		CtRef store;
