@@ -1,23 +1,22 @@
 /*
  * fold.c
- *	  A key's timeline is visited: observed without the lock, or under it.
+ *	  Visit a key's timeline, without the partition's lock or under it.
  *
  *	  observe ─ visit ─ valid? ─► done
- *	     ▲                └ no ─► undo, try again; after CONTIME_LOOKS tries under
- *	     └──────────────────────  the partition's lock, in shared mode
+ *	     ▲                └ no ─► undo, try again; after CONTIME_LOOKS tries visit
+ *	     └──────────────────────  under the partition's lock, in shared mode
  *
- * Called by scans (read/).  Rows that are to be checked before they are accepted
- * will be folded in the same way.
+ * Called by scans (read/).
  *
- * Concurrency: what is read without the lock may be torn until ct_read_valid()
- * says that it was not.  A visitor holds in bounds what it reads (engine.h), and
- * forgets what it has found when it is told to undo.
+ * Concurrency: without the lock, what is read may be torn until ct_read_valid()
+ * confirms it.  A visitor keeps references and counts within bounds (engine.h).
+ * When its undo() is called, it discards what it has found.
  *
  * Invariants:
  *	  1. A visitor's result is returned only if the timeline did not change while
  *	     it was visited.
- *	  2. A fold needs the recent events that the snapshot sees: gathering comes
- *	     first, in the same visit.
+ *	  2. A fold needs the recent events that the snapshot sees, so a visit gathers
+ *	     them before it folds.
  */
 #include "postgres.h"
 
@@ -27,8 +26,9 @@
 #include "miscadmin.h"
 
 /*
- * True if memory holds all that the snapshot sees of a timeline.  The engine
- * cannot tell of keys that were loaded while other transactions were under way.
+ * True if memory holds all events of a timeline that the snapshot sees.  If a key was
+ * loaded while other transactions were in progress, the engine does not know this;
+ * contime_keys_are_seen() compares the snapshot with that of the load.
  */
 static bool
 is_complete(ContimeGeneration *g, const CtSnapshot *snapshot, const CtArena *arena, CtRef store,
@@ -51,13 +51,16 @@ contime_fold_gather(ContimeView *view, ContimeGeneration *g, const CtArena *aren
 		return CONTIME_FOLD_RESOLVE;
 	contime_pause("gathered", MyDatabaseId);
 
-	/* A fold does not know of retractions unless the store cancels events by itself. */
+	/* Without ct_store_cancels() a fold would not leave out retracted events. */
 	if (view->runs.retracts && !ct_store_cancels(arena, store))
 		return CONTIME_FOLD_INCOMPLETE;
 	return CONTIME_FOLD_DONE;
 }
 
-/* One try without the lock; false: the timeline was changed meanwhile. */
+/*
+ * Visit a key's timeline without the lock.  Return false if a writer changed it
+ * meanwhile; then the visit was undone.
+ */
 static bool
 observe_key(const CtArena *arena, CtRef store, const ContimeKey *key, bool note_use,
 			const ContimeFoldVisitor *visitor, ContimeFoldResult *result)

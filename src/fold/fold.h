@@ -1,8 +1,8 @@
 /*
  * fold.h
- *	  One key folded for a view: what reading and accepting share.
+ *	  Visit and fold the timeline of one key for a view.
  *
- *	  fold.c  a key's timeline is visited: observed, or under the lock
+ *	  fold.c  visits without the partition's lock, or under it
  */
 #ifndef CONTIME_FOLD_H
 #define CONTIME_FOLD_H
@@ -14,9 +14,9 @@
 #include "table/table.h"
 
 /*
- * Folds, or steps along a history, under one hold of a partition's lock: some
- * 500 us.  Without the lock they are fewer, and after so many tries the lock is
- * taken: on the hottest timeline a writer is at work all the time.
+ * Limits of the folds, or steps along a history, in one visit: under the partition's
+ * lock (about 500 us), and without it.  After CONTIME_LOOKS tries without the lock it
+ * is taken, because a writer may be changing a busy timeline all the time.
  */
 #define CONTIME_FOLDS_PER_LOCK 256
 #define CONTIME_FOLDS_PER_LOOK 16
@@ -26,18 +26,17 @@ StaticAssertDecl(CONTIME_FOLDS_PER_LOOK <= CONTIME_FOLDS_PER_LOCK, "a look is sh
 
 typedef enum ContimeFoldResult
 {
-	CONTIME_FOLD_DONE,       /* nothing is left of this key, or in this partition */
+	CONTIME_FOLD_DONE,       /* the key, or the partition, is read to its end */
 	CONTIME_FOLD_MORE,       /* call again */
-	CONTIME_FOLD_RESOLVE,    /* contime_view_resolve() first, then again */
-	CONTIME_FOLD_INCOMPLETE, /* memory does not hold all that the snapshot sees of the key */
+	CONTIME_FOLD_RESOLVE,    /* call contime_view_resolve(), then call again */
+	CONTIME_FOLD_INCOMPLETE, /* memory lacks events of the key that the snapshot may see */
 	CONTIME_FOLD_ABSENT      /* there is no such key */
 } ContimeFoldResult;
 
 /*
- * A visitor folds a timeline, at most `steps` times, and copies what it finds;
- * it raises no error, waits for nothing and calls no type's function.  undo:
- * what it has found since the start of the call may be torn, so it is to be
- * forgotten.
+ * A visitor.  visit() folds a timeline at most `steps` times and copies what it finds.
+ * It raises no error, does not wait, and calls no function of a data type.  undo()
+ * discards what visit() has found in this call, as it may be torn.
  */
 typedef struct ContimeFoldVisitor
 {
@@ -50,18 +49,19 @@ typedef struct ContimeFoldVisitor
 /* ---- fold.c ------------------------------------------------------------------ */
 
 /*
- * By a visitor: gather the recent events of a timeline that the snapshot sees
- * into view->runs.  g: the generation that the timeline belongs to, NULL for a
- * private store.  CONTIME_FOLD_DONE, _RESOLVE or _INCOMPLETE.
+ * Gather the recent events of a timeline that the snapshot sees into view->runs.
+ * Called by a visitor before it folds.  g: the timeline's generation, or NULL for a
+ * private store.  Return CONTIME_FOLD_DONE, _RESOLVE or _INCOMPLETE.
  */
 extern ContimeFoldResult contime_fold_gather(ContimeView *view, ContimeGeneration *g,
 											 const CtArena *arena, CtRef store, CtRef timeline);
 
 /*
- * Have a visitor visit a key's timeline: without the partition's lock, and if
- * that fails repeatedly, under it.  note_use: a partial cache keeps the key for
- * longer.  The visitor's result, or CONTIME_FOLD_ABSENT.  ERROR 55P03 if the lock
- * cannot be had.  Not under a lock.
+ * Let a visitor visit a key's timeline: without the partition's lock, or under it if
+ * that fails CONTIME_LOOKS times.  note_use: note that the key was read, so that a
+ * partial cache keeps it longer.  Return the visitor's result, or
+ * CONTIME_FOLD_ABSENT.  ERROR 55P03 if the lock is not granted in 10 s.  Not under a
+ * lock.
  */
 extern ContimeFoldResult contime_fold_key(const CtArena *arena, CtRef store, int partition,
 										  const ContimeKey *key, bool note_use,

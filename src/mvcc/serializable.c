@@ -1,20 +1,22 @@
 /*
  * serializable.c
- *	  SERIALIZABLE transactions: reads and writes as core's predicate locks.
+ *	  Predicate locks of core for SERIALIZABLE transactions that read and write.
  *
- *	  read of a key    ─► locks a page: the number is the key's hash
- *	  read of all keys ─► locks the relation
- *	  event met, but not seen by the snapshot ─► conflict out
- *	  event written    ─► conflict in: who locked the key's page, or the relation?
+ *	  read of a key    ─► lock a page, whose number is the key's hash
+ *	  read of all keys ─► lock the relation
+ *	  event met that the snapshot does not see ─► conflict out
+ *	  event written    ─► conflict in, with readers that locked the key's page or
+ *	                      the relation
  *
- * Core decides what follows from conflicts, as for ordinary tables (predicate.c
- * there); pages are only numbers to it.  An event conflicts with every read of
- * its key, at whatever instant: it may well be late.
+ * Core decides what follows from a conflict, as for ordinary tables (predicate.c
+ * of core); it uses the page only as a number.  An event conflicts with every
+ * read of its key, at any instant, because the event may be late.
  *
- * A reader locks before it looks, a writer checks after it linked its events.
- * So either the reader meets the event, or the writer the lock.
+ * A reader takes the lock before it reads; a writer checks for locks after it has
+ * linked its events.  So either the reader meets the event, or the writer finds
+ * the lock.
  *
- * Nothing here is called under a partition's lock: all of it may raise 40001.
+ * Nothing here is called under a partition's lock, because it may raise 40001.
  */
 #include "postgres.h"
 
@@ -28,11 +30,12 @@
 #include "storage/predicate.h"
 
 /*
- * A relation as predicate locks are to know it.  Without storage it names no
- * database, and copies of a database have tables with the same OIDs.
+ * Return a copy of the relation that names the database, for predicate locks.  A
+ * relation without storage names none, and tables of two databases may have the same
+ * OID, if one database is a copy of the other.
  */
 static RelationData
-located(Relation rel)
+copy_with_database(Relation rel)
 {
 	RelationData copy = *rel;
 
@@ -42,7 +45,7 @@ located(Relation rel)
 }
 
 static BlockNumber
-page_of(uint64 hash)
+get_lock_page(uint64 hash)
 {
 	return (BlockNumber) hash & MaxBlockNumber;
 }
@@ -54,9 +57,9 @@ contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash)
 
 	if (!IsolationIsSerializable())
 		return false;
-	copy = located(rel);
+	copy = copy_with_database(rel);
 	if (hash)
-		PredicateLockPage(&copy, page_of(*hash), snapshot);
+		PredicateLockPage(&copy, get_lock_page(*hash), snapshot);
 	else
 		PredicateLockRelation(&copy, snapshot);
 	return CheckForSerializableConflictOutNeeded(&copy, snapshot);
@@ -65,7 +68,7 @@ contime_serializable_read(Relation rel, Snapshot snapshot, const uint64 *hash)
 void
 contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid, uint32 count)
 {
-	RelationData copy = located(rel);
+	RelationData copy = copy_with_database(rel);
 
 	Assert(IsolationIsSerializable());
 	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
@@ -82,10 +85,10 @@ contime_serializable_unseen(Relation rel, Snapshot snapshot, const uint64 *xid, 
 void
 contime_serializable_write(Relation rel, uint64 hash)
 {
-	RelationData copy = located(rel);
+	RelationData copy = copy_with_database(rel);
 
 	Assert(InterruptHoldoffCount == 0); /* no LWLock is held */
-	CheckForSerializableConflictIn(&copy, NULL, page_of(hash));
+	CheckForSerializableConflictIn(&copy, NULL, get_lock_page(hash));
 }
 
 void
@@ -98,7 +101,7 @@ contime_serializable_clear(Oid relid)
 		return;
 	rel = relation_open(relid, NoLock);
 	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, false));
-	copy = located(rel);
+	copy = copy_with_database(rel);
 	CheckTableForSerializableConflictIn(&copy);
 	relation_close(rel, NoLock);
 }

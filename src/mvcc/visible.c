@@ -1,24 +1,27 @@
 /*
  * visible.c
- *	  Which recent events a snapshot sees: core's rules for heap tuples.
+ *	  The recent events that a snapshot sees, by core's rules for heap tuples.
  *
- * In this order, as in HeapTupleSatisfiesMVCC(): an event of the reader's own
- * transaction by its command; one whose top-level transaction the snapshot
- * holds to be in progress, not at all; else by what the commit log says of
- * its own transaction.
+ * Visibility is decided as in HeapTupleSatisfiesMVCC(), in this order:
  *
- * The commit log may have to be read from disk, which can wait and fail, so
- * it is never asked under a partition's lock.  A reader therefore gathers
- * under the lock with what it knows, and when something is unknown looks it
- * up without the lock and gathers again.  A fate, once known, is final: only
- * transactions that the snapshot holds to have ended are looked up.  Since a
- * snapshot names finitely many of those, gathering again ends.
+ *	  own transaction                          visible if of an earlier command
+ *	  top-level transaction in progress,
+ *	  as far as the snapshot knows             not visible
+ *	  else                                     visible if the commit log says that
+ *	                                           its (sub)transaction has committed
  *
- * Entered events have committed by invariant; the engine tests their
- * top-level ids against the plain snapshot.
+ * A read of the commit log may wait for the disk and may fail, so it is not done
+ * under a partition's lock.  A reader gathers events under the lock with the
+ * transaction statuses that it has cached.  If one is missing, the reader releases
+ * the lock, looks the status up, and gathers again.  Only transactions that have
+ * ended for the snapshot are looked up, so a status is final.  Their number is
+ * finite, so gathering ends.
  *
- * For a serializable transaction a view also tracks whose events it met that
- * the snapshot does not see; what follows from that is serializable.c's.
+ * The transactions of entered events have committed; the engine compares their
+ * top-level ids with the plain snapshot.
+ *
+ * For a SERIALIZABLE transaction a view also collects the transactions whose events
+ * it met and the snapshot does not see (serializable.c).
  */
 #include "postgres.h"
 
@@ -31,18 +34,16 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/*
- * Transaction statuses that a backend remembers, at most; checked at the start
- * of a view.
- */
+/* Limit of the transaction statuses that a backend caches, checked when a view begins. */
 #define MAX_FATES 65536
 
+/* Visibility of an event to the snapshot. */
 typedef enum Sight
 {
-	HIDDEN,
-	UNSEEN, /* of a transaction in progress to the snapshot */
+	HIDDEN, /* not visible: of a later command, or rolled back */
+	UNSEEN, /* not visible: its transaction is in progress for the snapshot */
 	SEEN,
-	UNKNOWN /* the commit log must be asked */
+	UNKNOWN /* the commit log must be read */
 } Sight;
 
 typedef struct KnownStatus
@@ -51,7 +52,7 @@ typedef struct KnownStatus
 	bool committed;
 } KnownStatus;
 
-/* What this backend has learned from the commit log. */
+/* Transaction statuses that this backend has read from the commit log. */
 static HTAB *fates = NULL;
 
 static void
@@ -73,9 +74,9 @@ prepare_statuses(void)
 		hash_create("contime transaction fates", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* A transaction id of the last 2^31 before `next`, in 64 bits. */
+/* Return the 64-bit id of a transaction of the last 2^32 before `next`. */
 static uint64
-widen(TransactionId xid, FullTransactionId next)
+make_full_xid(TransactionId xid, FullTransactionId next)
 {
 	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
 }
@@ -104,10 +105,10 @@ contime_view_begin(Snapshot snapshot)
 	view->own_top = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	xip = palloc(Max(snapshot->xcnt, 1) * sizeof(uint64));
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		xip[i] = widen(snapshot->xip[i], next);
+		xip[i] = make_full_xid(snapshot->xip[i], next);
 	qsort(xip, snapshot->xcnt, sizeof(uint64), cmp_u64);
-	view->plain.xmin = widen(snapshot->xmin, next);
-	view->plain.xmax = widen(snapshot->xmax, next);
+	view->plain.xmin = make_full_xid(snapshot->xmin, next);
+	view->plain.xmax = make_full_xid(snapshot->xmax, next);
 	view->plain.nxip = snapshot->xcnt;
 	view->plain.xip = xip;
 	Assert(view->plain.xmin <= view->plain.xmax);
@@ -143,14 +144,15 @@ contime_view_end(ContimeView *view)
 	pfree(view);
 }
 
+/* Return the visibility of a recent event. */
 static Sight
-view_sight(const ContimeView *view, const CtEvent *event)
+get_sight(const ContimeView *view, const CtEvent *event)
 {
 	KnownStatus *xact_status;
 
 	/*
-	 * The 64-bit top id is compared first, so that an id of 2^32 transactions
-	 * ago cannot be taken for our own.
+	 * Compare the 64-bit id of the top-level transaction first, so that an id of 2^32
+	 * transactions ago is not taken for an own one.
 	 */
 	if (event->top == view->own_top &&
 		TransactionIdIsCurrentTransactionId((TransactionId) event->xid))
@@ -163,7 +165,7 @@ view_sight(const ContimeView *view, const CtEvent *event)
 	return xact_status->committed ? SEEN : HIDDEN;
 }
 
-/* Count one that does not fit, too, so that there is room the next time. */
+/* Collect a transaction.  If it does not fit, count it, so that the array is enlarged. */
 static void
 note_unseen(ContimeView *view, uint64 xid)
 {
@@ -173,8 +175,8 @@ note_unseen(ContimeView *view, uint64 xid)
 }
 
 /*
- * Collect the transactions whose events have entered. Returns false if there
- * is not enough room.
+ * Collect the transactions of entered events that the snapshot does not see.  Return
+ * false if they do not all fit.
  */
 static bool
 note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
@@ -186,11 +188,6 @@ note_entered(ContimeView *view, const CtArena *arena, CtRef store, CtRef timelin
 	return view->nunseen <= view->unseen_capacity;
 }
 
-/*
- * Under the partition's lock: the runs of a timeline's visible recent events.
- * False: release the lock, call contime_view_report() and
- * contime_view_resolve(), and start again.
- */
 bool
 contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef timeline)
 {
@@ -209,7 +206,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	{
 		const CtEvent *event = ct_ptr(arena, ref);
 
-		switch (view_sight(view, event))
+		switch (get_sight(view, event))
 		{
 			case SEEN:
 				view->runs.retracts |= event->retracts != 0;
@@ -239,7 +236,7 @@ contime_view_gather(ContimeView *view, const CtArena *arena, CtRef store, CtRef 
 	return true;
 }
 
-/* ERROR if a transaction that the snapshot does not see has committed: the key has changed. */
+/* Raise ERROR 40001 if a transaction that the snapshot does not see has committed. */
 static void
 refuse_unseen(const ContimeView *view, uint32 count)
 {
@@ -249,10 +246,6 @@ refuse_unseen(const ContimeView *view, uint32 count)
 							errmsg("could not serialize access due to concurrent update")));
 }
 
-/*
- * Report the transactions whose events were met and not seen. Not under the
- * lock.
- */
 void
 contime_view_report(ContimeView *view, Relation rel)
 {
@@ -276,7 +269,6 @@ contime_view_report(ContimeView *view, Relation rel)
 	view->nunseen = 0;
 }
 
-/* Without the lock: make room, and learn what was unknown. */
 void
 contime_view_resolve(ContimeView *view)
 {
@@ -308,7 +300,6 @@ contime_view_resolve(ContimeView *view)
 	view->nunknown = 0;
 }
 
-/* Does the snapshot see a batch of this label?  Not under a lock. */
 bool
 contime_view_sees(ContimeView *view, uint64 top, uint64 xid)
 {

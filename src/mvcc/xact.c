@@ -1,17 +1,17 @@
 /*
  * xact.c
- *	  The status of transactions, by ids of 64 bits.
+ *	  The status of transactions, by 64-bit ids.
  *
- *	  in progress ──► committed | aborted ──► truncated: the commit log no
- *	                                          longer knows which of the two
+ *	  in progress ──► committed | aborted ──► truncated: the commit log no longer
+ *	                                          has the status
  *
- * Core compares 32-bit ids and may have truncated the commit log before an event's
- * transaction is looked up, after a partition's worker was stopped for long.
- * XactTruncationLock is held while the log is read, as pg_xact_status() does.
+ * Core compares 32-bit ids.  It may truncate the commit log before the transaction
+ * of an event is looked up, if the partition's worker was stopped for a long time.
+ * So XactTruncationLock is held while the log is read, as in pg_xact_status().
  *
- * Concurrency: none of these may be called under a partition's lock.
+ * Concurrency: no function here may be called under a partition's lock.
  *
- * Not here: what a snapshot sees (visible.c).
+ * Not here: visibility to a snapshot (visible.c).
  */
 #include "postgres.h"
 
@@ -23,7 +23,7 @@
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 
-/* Our own id is not below the oldest that the latest snapshot found running. */
+/* (The own id is not below RecentXmin, the oldest that the latest snapshot found running.) */
 uint64
 contime_ended(uint64 top)
 {
@@ -42,11 +42,11 @@ contime_full_xid(TransactionId xid)
 }
 
 /*
- * Keep clog from being truncated, and say whether it still reaches back to a
- * transaction; as pg_xact_status() does.
+ * Take XactTruncationLock, so that the commit log is not truncated.  Return true if
+ * the log reaches back to the transaction.  The caller calls release_clog() in any case.
  */
 static bool
-clog_hold(uint64 xid)
+hold_clog(uint64 xid)
 {
 	Assert(InterruptHoldoffCount == 0); /* no other LWLock is held */
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
@@ -65,7 +65,7 @@ contime_xact_status(uint64 top, uint64 xid)
 	ContimeXactStatus xact_status = CONTIME_XACT_IN_PROGRESS;
 
 	Assert(xid >= top); /* a subtransaction begins after its parent */
-	if (!clog_hold(xid))
+	if (!hold_clog(xid))
 		xact_status = CONTIME_XACT_TRUNCATED;
 	else if (TransactionIdIsInProgress((TransactionId) top))
 	{
@@ -95,7 +95,7 @@ contime_report_truncated(uint64 xid)
 bool
 contime_committed(uint64 xid)
 {
-	bool known = clog_hold(xid);
+	bool known = hold_clog(xid);
 	bool committed = known && TransactionIdDidCommit((TransactionId) xid);
 
 	clog_release();

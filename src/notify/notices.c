@@ -1,33 +1,32 @@
 /*
  * notices.c
- *	  Notices: the past of a key changed.  A ring replays them.
+ *	  Notices that the past of a key changed, and a ring that replays them.
  *
  *	  worker, or reader ─► notice ─┬─► generation[].due   one range, cannot overflow ─► agent.c
  *	  with an old snapshot         └─► ring of its partition: key and range
  *	                                    └─► contime.reconciliations(), and the agent for keys
  *
- * Workers give notice when an event enters, which is when new snapshots see
- * it.  A reader gives notice when what it read with an old snapshot is another
- * state for new ones: when that event entered, no reader had read its instant.
+ * A worker makes a notice when an event enters at an instant that was read before.
+ * A reader makes one if it reads, with an old snapshot, another state than new
+ * snapshots see: no reader had read that instant when the event entered.
  *
- * A notice's number is the next of its table.  Numbers begin with the clock (in
- * us, like a timestamptz), above those of the generation before: so they grow,
- * over TRUNCATE and restarts of the server, too, and one of an earlier life is
- * known as such.
+ * The notices of a table are numbered one by one.  The first number of a generation
+ * is the clock (in us, as in a timestamptz), and above those of the generation
+ * before.  So numbers grow over TRUNCATE and restarts of the server, and a number
+ * of an earlier generation can be recognised.
  *
- * Concurrency: a partition's ring, and its ends, are protected by the
- * partition's lock.  `due`, `sending` and `seq` of a generation are protected by
- * its spinlock, under which a notice gets its number and is added to what is
- * due; so what is due up to a number is all there is up to it.
+ * Concurrency: the partition's lock protects its ring and the ring's ends.  The
+ * generation's spinlock protects `due`, `sending` and `seq`.  Under the spinlock a
+ * notice gets its number and is added to `due`, so `due` covers every notice up to
+ * its number.
  *
  * Invariants:
  *	  1. ring_from and ring_to only grow; ring_to - ring_from <= RING_BYTES.
- *	     Notices lie between, whole, one behind the other, and none goes over the
- *	     edge of the memory.
+ *	     Whole notices lie between them without gaps, and none crosses the end of
+ *	     the ring's memory.
  *	  2. Notices of a generation that have a number above `lost` are in a ring.
  *
- * Not here: which instants changed (engine/), sending (agent.c).
- *
+ * Not here: which instants changed (engine/), sending (worker/agent.c).
  */
 #include "postgres.h"
 
@@ -39,18 +38,18 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
-/* Of a partition: at least 460 notices with the longest keys, 16000 with short ones. */
+/* Size of a partition's ring: at least 460 notices with the longest keys, 16000 with short ones. */
 #define RING_BYTES (1024 * 1024)
 
-StaticAssertDecl(RING_BYTES % MAXIMUM_ALIGNOF == 0, "what fills a ring is aligned");
+StaticAssertDecl(RING_BYTES % MAXIMUM_ALIGNOF == 0, "records of a ring are aligned");
 
-/* The key_bytes of what only fills the memory up to its edge. */
+/* The key_bytes of a record that only fills the ring's memory up to its end. */
 #define FILLER PG_UINT32_MAX
 
 static char *rings;
 
 static Size
-rings_bytes(void)
+get_rings_bytes(void)
 {
 	return mul_size(RING_BYTES, contime_workers);
 }
@@ -58,7 +57,7 @@ rings_bytes(void)
 void
 contime_rings_request(void)
 {
-	RequestAddinShmemSpace(rings_bytes());
+	RequestAddinShmemSpace(get_rings_bytes());
 }
 
 void
@@ -67,24 +66,24 @@ contime_rings_startup(void)
 	bool found;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	rings = ShmemInitStruct("contime notices", rings_bytes(), &found);
+	rings = ShmemInitStruct("contime notices", get_rings_bytes(), &found);
 	LWLockRelease(AddinShmemInitLock);
 }
 
 /* ---- the ring ---------------------------------------------------------------- */
 
 static char *
-ring_at(int partition, uint64 position)
+get_ring_address(int partition, uint64 position)
 {
 	return rings + (Size) partition * RING_BYTES + position % RING_BYTES;
 }
 
-/* Forget the oldest notice, and say so to its table. */
+/* Remove the oldest notice, and raise `lost` of its generation to its number. */
 static void
-ring_forget(int partition)
+remove_oldest_notice(int partition)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
-	const ContimeNotice *oldest = (ContimeNotice *) ring_at(partition, part->ring_from);
+	const ContimeNotice *oldest = (ContimeNotice *) get_ring_address(partition, part->ring_from);
 
 	Assert(part->ring_from < part->ring_to && oldest->bytes > 0); /* 1 */
 	if (oldest->key_bytes != FILLER)
@@ -99,9 +98,12 @@ ring_forget(int partition)
 	part->ring_from += oldest->bytes;
 }
 
-/* Room for a notice at the ring's end, which is raised when it is written. */
+/*
+ * Make room for a notice at the end of the ring, and return its address.  The caller
+ * advances ring_to when it has written the notice.
+ */
 static ContimeNotice *
-ring_room(int partition, uint32 bytes)
+make_ring_room(int partition, uint32 bytes)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 	uint32 edge = RING_BYTES - part->ring_to % RING_BYTES;
@@ -109,24 +111,27 @@ ring_room(int partition, uint32 bytes)
 
 	Assert(bytes == MAXALIGN(bytes) && bytes <= RING_BYTES / 2);
 	while (part->ring_to + filler + bytes - part->ring_from > RING_BYTES)
-		ring_forget(partition);
+		remove_oldest_notice(partition);
 	if (filler > 0)
 	{
-		ContimeNotice *notice = (ContimeNotice *) ring_at(partition, part->ring_to);
+		ContimeNotice *notice = (ContimeNotice *) get_ring_address(partition, part->ring_to);
 
 		notice->bytes = filler;
 		notice->key_bytes = FILLER;
 		part->ring_to += filler;
 	}
-	return (ContimeNotice *) ring_at(partition, part->ring_to);
+	return (ContimeNotice *) get_ring_address(partition, part->ring_to);
 }
 
-/* True: nothing was due of the table. */
+/*
+ * Number a notice of a key, add it to what is due and to the ring.  Return true if
+ * nothing was due for the table before.  Under the partition's lock.
+ */
 static bool
-ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes, ContimeDue *due)
+add_to_ring(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes, ContimeDue *due)
 {
 	uint32 bytes = MAXALIGN(offsetof(ContimeNotice, key) + key_bytes);
-	ContimeNotice *notice = ring_room(partition, bytes);
+	ContimeNotice *notice = make_ring_room(partition, bytes);
 	bool was_empty = contime_make_due(g, due);
 
 	Assert(key_bytes <= CT_MAX_KEY_BYTES);
@@ -146,10 +151,6 @@ ring_add(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 	return was_empty;
 }
 
-/*
- * Under the partition's lock: notices of what changed, ranges of one key that
- * touch as one.  True: nothing was due before, so the agent is to be woken.
- */
 bool
 contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed)
 {
@@ -166,7 +167,7 @@ contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed)
 		uint32 count;
 		int left = 0;
 
-		/* Take along what touches, and keep the rest. */
+		/* Join the ranges of this key that touch, and keep the others for later. */
 		for (int i = 1; i < n; i++)
 		{
 			if (key[i].timeline == timeline && key[i].from <= due.to && key[i].to >= due.from)
@@ -179,16 +180,12 @@ contime_notices_add(int partition, ContimeGeneration *g, CtChanged *changed)
 				key[left++] = key[i];
 		}
 		bytes = ct_timeline_key(&arena, timeline, &count);
-		wake |= ring_add(partition, g, bytes, count, &due);
+		wake |= add_to_ring(partition, g, bytes, count, &due);
 		n = left;
 	}
 	return wake;
 }
 
-/*
- * What was read of a key in [from, to) is not what new snapshots see.  Not
- * under a lock.
- */
 void
 contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key, uint32 key_bytes,
 						 int64 from, int64 to)
@@ -197,13 +194,12 @@ contime_notice_overtaken(int partition, ContimeGeneration *g, const void *key, u
 	bool wake;
 
 	contime_lock(partition, LW_EXCLUSIVE);
-	wake = ring_add(partition, g, key, key_bytes, &due);
+	wake = add_to_ring(partition, g, key, key_bytes, &due);
 	contime_unlock(partition);
 	if (wake)
 		contime_agent_wake(g->database);
 }
 
-/* Likewise, of whatever keys: that cannot be replayed.  Not under a lock. */
 void
 contime_notice_overtaken_all(ContimeGeneration *g, int64 from, int64 to)
 {
@@ -228,9 +224,9 @@ cmp_notices(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A copy of a partition's ring; *bytes of it. */
+/* Return a copy of a partition's ring, and set *bytes to its length. */
 static char *
-ring_copy(int partition, Size *bytes)
+copy_ring(int partition, Size *bytes)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 	char *copy = palloc(RING_BYTES);
@@ -239,9 +235,9 @@ ring_copy(int partition, Size *bytes)
 	contime_lock(partition, LW_SHARED);
 	*bytes = part->ring_to - part->ring_from;
 	edge = RING_BYTES - part->ring_from % RING_BYTES;
-	memcpy(copy, ring_at(partition, part->ring_from), Min(*bytes, edge));
+	memcpy(copy, get_ring_address(partition, part->ring_from), Min(*bytes, edge));
 	if (*bytes > edge)
-		memcpy(copy + edge, ring_at(partition, 0), *bytes - edge);
+		memcpy(copy + edge, get_ring_address(partition, 0), *bytes - edge);
 	contime_unlock(partition);
 	return copy;
 }
@@ -256,7 +252,7 @@ contime_notices_between(ContimeGeneration *g, uint64 since, uint64 until, int *c
 	for (int p = 0; p < contime_shared->partitions; p++)
 	{
 		Size bytes;
-		char *copy = ring_copy(p, &bytes);
+		char *copy = copy_ring(p, &bytes);
 		uint32 length;
 
 		CHECK_FOR_INTERRUPTS();

@@ -1,12 +1,12 @@
 /*
  * ingest.c
- *	  Rows that INSERT, COPY, event(), snapshot() and finish() write.
+ *	  Write the rows of INSERT, COPY, event(), snapshot() and finish().
  *
  *	  row ─► ContimeRows (table/rows.c) ─ flush ─► recent events (store/link.c)
  *
- * Rows are collected in this process's memory.  A flush opens the table's
- * generation if these are its first rows, and links them with the label of the
- * transaction and command: later commands of the transaction see them.
+ * The backend collects rows in its own memory.  A flush opens the table's
+ * generation if these are its first rows, and links the rows with the label of the
+ * transaction and command.  So later commands of the transaction see them.
  *
  * Called by fdw_modify.c and event_functions.c (sql/).
  */
@@ -21,7 +21,7 @@
 #include "access/xact.h"
 #include "storage/lmgr.h"
 
-/* Rows and bytes that are collected before they are flushed. */
+/* Limits of the rows and bytes that are collected before a flush. */
 #define MOST_ROWS 4096
 #define MOST_BYTES (1024 * 1024)
 
@@ -59,7 +59,7 @@ contime_ingest_row(ContimeIngest *ingest, CtKind kind, const Datum *values, cons
 		contime_ingest_flush(ingest);
 }
 
-/* The table's generation to write to, opened when this is its first event. */
+/* Return the generation to write to.  Open it if this is the table's first event. */
 static ContimeGeneration *
 open_generation(ContimeIngest *ingest)
 {
@@ -95,7 +95,7 @@ contime_ingest_flush(ContimeIngest *ingest)
 	contime_retention_note(rows->table, g);
 	contime_link(rows, g, &label);
 
-	/* Only now that readers meet them. */
+	/* After linking: a reader that locks later meets the events (mvcc/serializable.c). */
 	for (int i = 0; i < rows->count && IsolationIsSerializable(); i++)
 		contime_serializable_write(ingest->rel, rows->row[i].load.hash);
 	contime_rows_reset(rows);

@@ -1,6 +1,6 @@
 /*
  * write.h
- *	  A row becomes a recent event.
+ *	  Write rows as recent events.
  *
  *	  ingest.c  rows that INSERT, COPY and functions write
  *
@@ -13,23 +13,28 @@
 
 #include "table/table.h"
 
-/* Rows that a statement or a function writes into memory. */
+/* Rows that a statement or a function is writing to a table in memory. */
 typedef struct ContimeIngest ContimeIngest;
 
 /* ---- ingest.c ---------------------------------------------------------------- */
 
-/* Collect rows of a table, to be written as events. */
+/* Begin to collect rows of a table. */
 extern ContimeIngest *contime_ingest_begin(Relation rel);
 
-/* Add an event, a snapshot or a finish; arguments as contime_rows_encode(). */
+/*
+ * Add an event, a snapshot or a finish; arguments and errors as of
+ * contime_rows_encode().  Flushes if many rows are collected.
+ */
 extern void contime_ingest_row(ContimeIngest *ingest, CtKind kind, const Datum *values,
 							   const bool *isnull, uint64 set_null, uint64 columns, bool stamp);
 
 /*
- * Write the rows: later commands of the transaction see them. Errors as
- * contime_link().
+ * Link the collected rows.  Later commands of the transaction see them.  Errors as of
+ * contime_link(); 40001 if a SERIALIZABLE transaction cannot be serialized.
  */
-extern void contime_ingest_flush(ContimeIngest *ingest); /* rows become visible to later commands */
+extern void contime_ingest_flush(ContimeIngest *ingest);
+
+/* Flush, and free the struct. */
 extern void contime_ingest_end(ContimeIngest *ingest);
 
 #endif /* CONTIME_WRITE_H */
