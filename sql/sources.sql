@@ -250,3 +250,22 @@ CREATE FUNCTION disturb() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ANALYZE tally
 SELECT sum(t.v + disturb()) FROM generate_series(0, 9) g(k) JOIN LATERAL (SELECT v FROM total WHERE k = g.k AND at = '2026-02-01') t ON true;
 DROP FUNCTION disturb;
 DROP TABLE tally CASCADE;
+-- A function in a source that writes to the event table, and by an error there breaks the cache that is being written.
+CREATE TABLE tally (k int, at bigint, v numeric);
+CREATE FUNCTION write_more(v numeric) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    IF v = 7 THEN INSERT INTO public.tally VALUES (2, 5, -1); END IF; END $$;
+CREATE FUNCTION same(v numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    ASSERT v > 0; PERFORM public.write_more(v); RETURN v; END $$;
+CREATE FOREIGN TABLE total (k int OPTIONS (key 'true'), at bigint OPTIONS (time 'true'), v numeric(12,2) OPTIONS (rule 'sum', initial '0')) SERVER contime;
+SELECT contime.add_source('total', 'tally', '{"v": "same(v)"}');
+INSERT INTO tally VALUES (1, 1, 1);
+SELECT k, v FROM total;
+DO $$ BEGIN FOR i IN 1 .. 1000 LOOP
+    EXIT WHEN (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'total'::regclass);
+    PERFORM pg_sleep(0.01), count(*) FROM total;
+    COMMIT;
+END LOOP; END $$;
+INSERT INTO tally VALUES (1, 3, 1), (1, 4, 7), (1, 5, 3);
+SELECT v FROM total WHERE k = 1;
+DROP TABLE tally CASCADE;
+DROP FUNCTION same, write_more;

@@ -1,74 +1,82 @@
 /*
  * capture.c
- *	  Rows of event tables become recent events as they are written.
+ *	  Rows of event tables become recent events when they are written.
  *
  *	  INSERT, UPDATE, DELETE ─► row triggers ─► captured rows
- *	  end of the statement   ─► events and retractions, labelled as the rows
- *	                            are in the heap ─► the cache (cache.c)
+ *	  end of the statement   ─► events and retractions, with the labels of the
+ *	                            rows in the heap ─► the cache (cache.c)
  *
- * A durable table has triggers on each event table and its partitions: before
- * and after a statement, and after a row where there are rows.  They are
- * internal ones: not dumped, not shown, and nobody drops or disables them by
- * accident.  They fire always, for what is replicated, too.  A statement fires
- * those of the relation that it names, and its rows those of the partition
- * they are in; both say what event table it is about.
+ * A durable table has triggers on each event table and its partitions: BEFORE and
+ * AFTER STATEMENT, and AFTER ROW on relations that hold rows.  The triggers are
+ * internal: pg_dump and psql do not show them, and DROP TRIGGER and DISABLE TRIGGER
+ * USER skip them.  They fire ALWAYS, so also for replicated rows.  A statement fires
+ * the statement triggers of the relation that it names, and each row the row triggers
+ * of its partition.  The arguments of all these triggers name the event table.
  *
- * A label is the row's: the transaction and command that wrote or deleted it.
- * So a snapshot sees the event when it sees the row.
+ * A captured row has the label of the row in the heap: the transaction and command
+ * that inserted or deleted it.  So a snapshot sees the event if it sees the row.
  *
- * Two things are kept apart.  Rows that are captured and not in the cache yet
- * lie in one buffer for each continuous table and event table, in the order in
- * which they were captured, whatever statement wrote them.  And while a
- * statement is under way, the event table may have rows that are not captured
- * yet: until it ends, this backend reads the continuous table from its event
- * tables.
+ * Captured rows that are not in the cache yet lie in a buffer.  There is one for each
+ * pair of a continuous table and an event table, in the order of capture, for all
+ * statements together.  While a statement runs, the event table may also have rows
+ * that are not captured yet.  Until the statement ends, its backend reads the
+ * continuous table from its event tables.
  *
- * A statement is identified by its query level, as in PostgreSQL's queue of
- * AFTER triggers.  A statement that runs inside a function or a trigger has a
- * level of its own.  A query of a foreign key's trigger has none: its triggers
- * are queued with those of the statement outside.  Counting BEFORE and AFTER
- * triggers, or their depth, would not do: a statement may fire BEFORE
- * STATEMENT triggers of several kinds, or none at all, or one for many
- * cascaded deletes, and a function in its plan runs at the same trigger depth.
+ * A statement is identified by its query level, as in PostgreSQL's queue of AFTER
+ * triggers.  A statement in a function or trigger has a level of its own.  A query of
+ * a foreign key's trigger has none: its triggers are queued with those of the outer
+ * statement.  Neither the number of BEFORE and AFTER triggers that have fired nor
+ * their depth identifies a statement: it may fire BEFORE STATEMENT triggers of several
+ * kinds, none, or one for many cascaded deletes, and a function in its plan runs at
+ * the trigger depth of the statement itself.
  *
  *	  BEFORE STATEMENT ─► enter_level ──────┐
  *	  AFTER ROW ────────► capture_row       ├─ rows ─► flush ─► the cache
  *	  AFTER STATEMENT ──► flush             │
  *	  end of the level ─► leave_level ──────┘
  *
+ * The states of a capture, changed by set_capture_state():
+ *
+ *	  begin_capture ─► EMPTY ─ keep_row ─► BUFFERED ─ flush ─► EMPTY
+ *	                     │                    │
+ *	                     │ keep_row, of a row that every snapshot sees (COPY FREEZE)
+ *	                     └────────┬───────────┘
+ *	                              ▼
+ *	                           FROZEN ─ flush ─► UNCACHED
+ *
+ *	  EMPTY, BUFFERED ─ give_up, or begin_capture without a cache ─► UNCACHED
+ *	  any state ─ end of the last level ─► deleted
+ *
  * Invariants:
  *
- * C1. `level` is the number of calls on the C stack that run the plan of a
- *     statement or fire its AFTER triggers, of statements that write and have a
- *     queue of AFTER triggers of their own.  (ExecutorRun, ExecutorFinish and
- *     COPY FROM; an error takes its calls off the stack.)
- * C2. A capture exists exactly while one of its levels is under way, and
- *     levels[] are those at which its event table has fired a BEFORE STATEMENT
- *     trigger, in ascending order.  An entry is made by that trigger, once for
- *     a level, and removed by the end of that level: nothing else can leave it
- *     there, or take another one's.
- * C3. From the write of a row to the end of its level there is a capture, so
- *     this backend reads the event tables: a statement fires its BEFORE
- *     STATEMENT triggers before it writes, and its AFTER ROW triggers at its
- *     own level, before ExecutorFinish or COPY returns.
- * C4. A capture that ends normally has no rows left: leave_level flushes them.
- *     If it ends by an error, its rows are rolled back: the code that catches
- *     the error rolls back a subtransaction that began outside the level.
- * C5. While a buffer has rows, the top-level transaction is noted in the
- *     cache's generation (durable/unflushed.c).  If other code breaks C1 to C4
- *     and the transaction commits, the next reader finds the note and gives
- *     the cache up.
+ * C1. `level` is the number of calls on the C stack that run the plan of a statement
+ *     or fire its AFTER triggers, of statements that write and have a queue of AFTER
+ *     triggers of their own.  (ExecutorRun, ExecutorFinish and COPY FROM; an error
+ *     removes its calls from the stack.)
+ * C2. A capture exists exactly while one of its levels is running.  levels[] are the
+ *     levels at which its event table has fired a BEFORE STATEMENT trigger, ascending.
+ *     That trigger adds the entry, once for a level, and the end of the level removes
+ *     it.  Nothing else leaves an entry behind or removes one of another level.
+ * C3. From the write of a row to the end of its level there is a capture, so this
+ *     backend reads the event tables: a statement fires its BEFORE STATEMENT triggers
+ *     before it writes, and its AFTER ROW triggers at its own level, before
+ *     ExecutorFinish or COPY returns.
+ * C4. A capture that ends normally has no rows left: leave_level flushes them.  If it
+ *     ends by an error, its rows are rolled back: the code that catches the error
+ *     rolls back a subtransaction that began outside the level.
+ * C5. While a buffer has rows, the top-level transaction is noted in the cache's
+ *     generation (durable/unflushed.c).  If other code breaks C1 to C4 and the
+ *     transaction commits, the next reader finds the note and breaks the cache.
  *
- * Rows of a subtransaction that was rolled back may stay in the buffer of an
- * outer statement: flush leaves them out.  A row for which no BEFORE STATEMENT
- * trigger has fired, as when a subscription applies changes, is flushed at
- * once.
+ * Rows of a subtransaction that was rolled back may stay in the buffer of an outer
+ * statement: flush skips them.  A row for which no BEFORE STATEMENT trigger has fired,
+ * for example one that a subscription applies, is flushed at once.
  *
- * If an error occurs while rows become events, the cache is given up and the
- * event tables are read; the writer goes on.
+ * If an error occurs while rows become events, the cache is broken, readers read the
+ * event tables, and the writer continues.
  *
- * Not here: what a row means (source.c, durable/heap_read.c), the life of a cache
- * (cache.c), the notes of C5 (durable/unflushed.c).
+ * Not here: the meaning of a row (table/source.c, durable/heap_read.c), the states of a
+ * cache (cache.c), the notes of C5 (durable/unflushed.c).
  */
 #include "postgres.h"
 
@@ -87,58 +95,88 @@
 #include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(contime_capture);
-/* Rows that are kept before they become events. */
+
+/* Limits of a buffer. */
 #define MOST_ROWS 4096
 #define MOST_BYTES ((Size) 1024 * 1024)
 
-/* How long a lock is waited for: longer than a loader waits (cache.c). */
+/* Limit of the wait for a lock: longer than a loader waits for one (cache.c). */
 #define MOST_WAITED_MS 150
 
 /* ---- captured rows ----------------------------------------------------------- */
 
-/* A partition, and how its rows become rows of the event table; NULL: as they are. */
+/* A partition that rows came from. */
 typedef struct Part
 {
 	Oid relid;
-	TupleConversionMap *map;
+	TupleConversionMap *map; /* to rows of the event table, or NULL: the same columns */
 } Part;
 
-/* A row that came, or (retracts) went. */
+/* A row that was inserted, or (retracts) deleted. */
 typedef struct Captured
 {
 	HeapTuple tuple;
 	CtLabel label;
 	bool retracts;
-	bool updated; /* it takes the place of the one before */
+	bool updated; /* the new version of the row before it in the buffer */
 } Captured;
 
-/* Captured rows that are not in the cache, in the order in which they were captured. */
+/* The buffer: captured rows that are not in the cache, in the order of capture. */
 typedef struct Rows
 {
-	MemoryContext context; /* of all that follows; NULL: there are none */
+	MemoryContext context; /* of the rows, or NULL: there are none */
 	Captured *row;
 	int count;
 	int capacity;
 	Size bytes;
 } Rows;
 
-/* The statements under way that write to an event table, for one continuous table (C2). */
+typedef enum CaptureState
+{
+	CAPTURE_EMPTY,    /* no row is in the buffer */
+	CAPTURE_BUFFERED, /* rows are in the buffer */
+	CAPTURE_FROZEN,   /* a row was written that every snapshot sees: no label says so */
+	CAPTURE_UNCACHED, /* there is no cache, or it was broken: rows are not kept */
+	CAPTURE_STATES
+} CaptureState;
+
+/* The running statements that write to an event table, for one continuous table (C2). */
 typedef struct Capture
 {
 	struct Capture *next;
+	CaptureState state;
 	Oid relid; /* the continuous table */
 	Oid events;
 	List *levels;             /* ascending */
-	ContimeGeneration *cache; /* NULL: there is none */
-	bool frozen;              /* a row was written frozen: every snapshot sees it */
+	ContimeGeneration *cache; /* NULL in the state UNCACHED only */
 	MemoryContext context;
 	Rows rows;
 	pg_atomic_uint64 *note; /* of C5, or NULL */
-	List *parts;            /* that rows came from */
+	List *parts;            /* of Part */
 } Capture;
 
 static Capture *captures = NULL;
 static int level = 0;
+
+#define TO(state) (1 << CAPTURE_##state)
+
+/* Change the state of a capture. */
+static void
+set_capture_state(Capture *capture, CaptureState to)
+{
+	static const char *const name[CAPTURE_STATES] = {"empty", "buffered", "frozen", "uncached"};
+	static const uint8 allowed[CAPTURE_STATES] PG_USED_FOR_ASSERTS_ONLY = {
+		[CAPTURE_EMPTY] = TO(BUFFERED) | TO(FROZEN) | TO(UNCACHED),
+		[CAPTURE_BUFFERED] = TO(EMPTY) | TO(FROZEN) | TO(UNCACHED),
+		[CAPTURE_FROZEN] = TO(UNCACHED),
+	};
+
+	Assert(allowed[capture->state] & 1 << to);
+	Assert((capture->cache == NULL) == (to == CAPTURE_UNCACHED));
+	elog(DEBUG2, "capture of relation %u for relation %u: %s -> %s", capture->events,
+		 capture->relid, name[capture->state], name[to]);
+	capture->state = to;
+}
 
 static Capture *
 find_capture(Oid relid, Oid events)
@@ -159,9 +197,9 @@ contime_capture_pending(Oid relid)
 	return false;
 }
 
-/* The level of the innermost statement. */
+/* Return the level of the innermost statement. */
 static int
-capture_level(const Capture *capture)
+get_capture_level(const Capture *capture)
 {
 	Assert(capture->levels != NIL); /* C2 */
 	return llast_int(capture->levels);
@@ -172,16 +210,16 @@ enter_level(Capture *capture)
 {
 	MemoryContext caller = MemoryContextSwitchTo(capture->context);
 
-	/* (An error between ExecutorRun and ExecutorFinish may have left a higher one.) */
-	while (capture->levels != NIL && capture_level(capture) > level)
+	/* An error between ExecutorRun and ExecutorFinish may have left a higher level. */
+	while (capture->levels != NIL && get_capture_level(capture) > level)
 		capture->levels = list_delete_last(capture->levels);
-	if (capture->levels == NIL || capture_level(capture) < level)
+	if (capture->levels == NIL || get_capture_level(capture) < level)
 		capture->levels = lappend_int(capture->levels, level);
-	Assert(capture_level(capture) == level); /* C2 */
+	Assert(get_capture_level(capture) == level); /* C2 */
 	MemoryContextSwitchTo(caller);
 }
 
-/* Clear the note: the rows have been flushed, or are rolled back. */
+/* Clear the note, since the rows have been flushed or rolled back. */
 static void
 drop_note(Capture *capture)
 {
@@ -204,17 +242,17 @@ delete_capture(Capture *gone)
 	MemoryContextDelete(gone->context);
 }
 
-/* Remove the levels >= from, which are over, and with its last level the capture. */
+/* Remove the levels >= from, which have ended.  Delete the capture if none is left. */
 static void
 cut_levels(Capture *capture, int from)
 {
-	while (capture->levels != NIL && capture_level(capture) >= from)
+	while (capture->levels != NIL && get_capture_level(capture) >= from)
 		capture->levels = list_delete_last(capture->levels);
 	if (capture->levels == NIL)
 		delete_capture(capture);
 }
 
-/* The levels >= from have ended by an error (C4). */
+/* Remove the levels >= from, which have ended by an error (C4). */
 static void
 abandon_levels(int from)
 {
@@ -230,7 +268,10 @@ abandon_levels(int from)
 	}
 }
 
-/* If rows are left at COMMIT or PREPARE, C1 to C4 did not hold, and their note stays (C5). */
+/*
+ * Forget all captures.  If one has rows at COMMIT or PREPARE, C1 to C4 did not hold, and
+ * its note stays (C5).
+ */
 static void
 on_xact_end(XactEvent event, void *arg)
 {
@@ -244,7 +285,7 @@ on_xact_end(XactEvent event, void *arg)
 		captures = NULL;
 }
 
-/* (An error between ExecutorRun and ExecutorFinish passes neither of them.) */
+/* Handle an error between ExecutorRun and ExecutorFinish, which neither of them sees. */
 static void
 on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
@@ -253,8 +294,8 @@ on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 }
 
 /*
- * Wait a short time only, since DDL may wait for this writer. A loader that
- * holds the lock releases it soon.
+ * Lock a relation against DDL, or return false after MOST_WAITED_MS, since the DDL may
+ * wait for this writer.  A loader that holds the lock releases it soon.
  */
 static bool
 lock_briefly(Oid relid)
@@ -270,11 +311,12 @@ lock_briefly(Oid relid)
 }
 
 /*
- * The cache that rows go to, locked so that it stays, and the event table if
- * the statement is one on a partition.
+ * Return the cache that captures rows, or NULL if there is none.  Lock the continuous
+ * table, so that the cache stays, and the event table if the statement names a
+ * partition of it.  Break the cache if a lock cannot be had in time.
  */
 static ContimeGeneration *
-cache_of(Oid relid, Oid events, Oid named)
+lock_capturing_cache(Oid relid, Oid events, Oid named)
 {
 	if (contime_cache_capturing(relid) == NULL)
 		return NULL;
@@ -286,11 +328,11 @@ cache_of(Oid relid, Oid events, Oid named)
 	return contime_cache_capturing(relid);
 }
 
-/* `named` is the table that the statement names: the event table, or a partition of it. */
+/* Make a capture.  named: the relation that the statement names, events or a partition of it. */
 static Capture *
 begin_capture(Oid relid, Oid events, Oid named)
 {
-	ContimeGeneration *cache = cache_of(relid, events, named);
+	ContimeGeneration *cache = lock_capturing_cache(relid, events, named);
 	MemoryContext context =
 		AllocSetContextCreate(TopTransactionContext, "contime capture", ALLOCSET_DEFAULT_SIZES);
 	Capture *capture = MemoryContextAllocZero(context, sizeof(Capture));
@@ -302,6 +344,8 @@ begin_capture(Oid relid, Oid events, Oid named)
 	capture->context = context;
 	capture->next = captures;
 	captures = capture;
+	if (cache == NULL)
+		set_capture_state(capture, CAPTURE_UNCACHED);
 	return capture;
 }
 
@@ -313,25 +357,25 @@ same_label(const CtLabel *a, const CtLabel *b)
 	return a->xid == b->xid && a->cid == b->cid;
 }
 
-/* Link what is encoded, with the label of the rows that it was made of. */
+/* Link encoded events with the label of the rows that they were made of. */
 static void
-link_encoded(ContimeRows *encoded, const Capture *capture, const CtLabel *label)
+link_encoded(ContimeRows *encoded, ContimeGeneration *cache, const CtLabel *label)
 {
-	contime_link(encoded, capture->cache, label);
+	contime_link(encoded, cache, label);
 	contime_rows_reset(encoded);
 }
 
-/* Link the events that a source makes of the rows, in the order in which they were captured. */
+/* Link the events that a source makes of the rows, in the order of capture. */
 static void
-link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
+link_source(ContimeGeneration *cache, const Rows *rows, const ContimeTable *table,
 			const ContimeSource *source, TupleTableSlot *slot)
 {
 	ContimeEvents *events = contime_events_begin(table, source);
 	ContimeRows *encoded = contime_rows_begin(table);
 	ContimeIdentity before = contime_source_switch(table);
-	const CtLabel *label = NULL; /* of the rows at hand */
-	bool current = false;        /* are these not rolled back? */
-	int last = -1;               /* row that gave an event last */
+	const CtLabel *label = NULL; /* of the encoded events */
+	bool current = false;        /* rows of this label are not rolled back */
+	int last = -1;               /* the last row that gave an event */
 
 	encoded->leaves_out = true;
 	for (int i = 0; i < rows->count; i++)
@@ -343,7 +387,7 @@ link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 		if (label == NULL || !same_label(&row->label, label))
 		{
 			if (label)
-				link_encoded(encoded, capture, label);
+				link_encoded(encoded, cache, label);
 			label = &row->label;
 			current = TransactionIdIsCurrentTransactionId((TransactionId) label->xid);
 		}
@@ -359,13 +403,14 @@ link_source(const Capture *capture, const Rows *rows, const ContimeTable *table,
 			contime_rows_cancel(encoded);
 		last = i;
 	}
-	link_encoded(encoded, capture, label);
+	link_encoded(encoded, cache, label);
 	contime_switch_back(&before);
 	contime_events_end(events);
 }
 
+/* Link the events that the sources of one event table make of the rows. */
 static void
-link_rows(const Capture *capture, const Rows *rows)
+link_rows(const Capture *capture, ContimeGeneration *cache, const Rows *rows)
 {
 	Relation rel = relation_open(capture->relid, NoLock);
 	Relation events = relation_open(capture->events, NoLock);
@@ -374,29 +419,43 @@ link_rows(const Capture *capture, const Rows *rows)
 
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		if (source->events == capture->events)
-			link_source(capture, rows, table, source, slot);
+			link_source(cache, rows, table, source, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	relation_close(events, NoLock);
 	relation_close(rel, NoLock);
 }
 
+/* Break the cache, and keep no more rows. */
+static void
+give_up(Capture *capture, const char *reason)
+{
+	contime_cache_break(capture->relid, reason);
+	if (capture->state == CAPTURE_UNCACHED)
+		return;
+	capture->cache = NULL;
+	set_capture_state(capture, CAPTURE_UNCACHED);
+}
+
 /*
- * Link the rows in a subtransaction. If that raises an error, the cache is
- * broken and the writer goes on; a reader of the event table meets the same
- * error.
+ * Link the rows in a subtransaction.  If that raises an error, the cache is broken and
+ * the writer continues; readers of the event table get the same error.
+ *
+ * A function that a source calls may itself write to the event table, so the capture
+ * may change its state meanwhile, and even lose its cache.
  */
 static void
 try_link_rows(Capture *capture, const Rows *rows)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ContimeGeneration *cache = capture->cache;
 
-	Assert(capture->cache != NULL && rows->count > 0);
+	Assert(cache != NULL && rows->count > 0);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(rows->context);
 	PG_TRY();
 	{
-		link_rows(capture, rows);
+		link_rows(capture, cache, rows);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -407,8 +466,7 @@ try_link_rows(Capture *capture, const Rows *rows)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		contime_cache_break(capture->relid, error->message);
-		capture->cache = NULL;
+		give_up(capture, error->message);
 		if (contime_is_interrupt(error))
 			ReThrowError(error);
 	}
@@ -417,16 +475,9 @@ try_link_rows(Capture *capture, const Rows *rows)
 	CurrentResourceOwner = owner;
 }
 
-static void
-give_up(Capture *capture, const char *reason)
-{
-	contime_cache_break(capture->relid, reason);
-	capture->cache = NULL;
-}
-
 /*
- * Take the rows out of the buffer first: a function that a source calls might
- * write to the event table itself.
+ * Move the rows of the buffer to the cache.  They are taken out of the buffer first,
+ * because a function that a source calls may write to the event table itself.
  */
 static void
 flush(Capture *capture)
@@ -436,12 +487,17 @@ flush(Capture *capture)
 	if (contime_debug_skip_flush)
 		return;
 	memset(&capture->rows, 0, sizeof(Rows));
-	if (capture->cache && capture->frozen)
+	if (capture->state == CAPTURE_FROZEN)
 		give_up(capture, "rows were frozen as they were written");
-	if (capture->cache && rows.count > 0 && !contime_budget_grows(capture->cache))
-		give_up(capture, "it has outgrown its part of contime.memory");
-	if (capture->cache && rows.count > 0)
-		try_link_rows(capture, &rows);
+	else if (capture->state == CAPTURE_BUFFERED)
+	{
+		Assert(rows.count > 0);
+		set_capture_state(capture, CAPTURE_EMPTY);
+		if (contime_budget_grows(capture->cache))
+			try_link_rows(capture, &rows);
+		else
+			give_up(capture, "it has outgrown its part of contime.memory");
+	}
 	if (rows.context)
 		MemoryContextDelete(rows.context);
 	drop_note(capture);
@@ -454,9 +510,9 @@ static ExecutorFinish_hook_type prev_ExecutorFinish = NULL;
 static ProcessUtility_hook_type prev_ProcessUtility = NULL;
 
 /*
- * A query that only reads needs no level, as it fires no triggers itself.  One
- * that a foreign key's trigger runs has none of its own: PostgreSQL queues its
- * AFTER triggers with those of the statement outside.
+ * True if a query has a level.  One that only reads needs none, since it fires no
+ * triggers itself.  A query of a foreign key's trigger has none of its own: PostgreSQL
+ * queues its AFTER triggers with those of the outer statement.
  */
 static bool
 has_level(const QueryDesc *query)
@@ -465,7 +521,7 @@ has_level(const QueryDesc *query)
 		   (query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0;
 }
 
-/* The level at hand ends: all AFTER triggers of its statement have fired. */
+/* End the current level: all AFTER triggers of its statement have fired. */
 static void
 leave_level(void)
 {
@@ -474,7 +530,7 @@ leave_level(void)
 	Assert(level > 0); /* C1 */
 	while (capture)
 	{
-		if (capture_level(capture) < level)
+		if (get_capture_level(capture) < level)
 		{
 			capture = capture->next;
 			continue;
@@ -602,7 +658,7 @@ contime_capture_install_hooks(void)
 
 /* ---- the trigger ------------------------------------------------------------- */
 
-/* How rows of a partition become rows of the event table. */
+/* Return the map from rows of a partition to rows of the event table, or NULL. */
 static TupleConversionMap *
 find_conversion(Capture *capture, Relation part)
 {
@@ -616,7 +672,7 @@ find_conversion(Capture *capture, Relation part)
 		if (found->relid != RelationGetRelid(part))
 			continue;
 
-		/* The next row is probably one of the same. */
+		/* Move it to the front: the next row is probably of the same partition. */
 		lfirst(list_nth_cell(capture->parts, i)) = linitial(capture->parts);
 		linitial(capture->parts) = found;
 		return found->map;
@@ -629,7 +685,7 @@ find_conversion(Capture *capture, Relation part)
 	found->map = convert_tuples_by_name(RelationGetDescr(part), RelationGetDescr(events));
 	if (found->map)
 	{
-		/* It outlives what the relation cache has. */
+		/* The map outlives the descriptors in the relation cache. */
 		found->map->indesc = CreateTupleDescCopyConstr(RelationGetDescr(part));
 		found->map->outdesc = CreateTupleDescCopyConstr(RelationGetDescr(events));
 	}
@@ -639,9 +695,9 @@ find_conversion(Capture *capture, Relation part)
 	return found->map;
 }
 
-/* The next place in the buffer. */
+/* Return the place for the next row in the buffer.  The caller counts the row. */
 static Captured *
-next_row(Capture *capture)
+make_row_place(Capture *capture)
 {
 	Rows *rows = &capture->rows;
 
@@ -661,6 +717,7 @@ next_row(Capture *capture)
 	return &rows->row[rows->count];
 }
 
+/* Copy a row into the buffer. */
 static void
 keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool updated)
 {
@@ -674,13 +731,14 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	Assert(capture->cache != NULL && capture->levels != NIL); /* C3 */
 	if (!TransactionIdIsNormal(xid))
 	{
-		capture->frozen = true;
+		if (capture->state != CAPTURE_FROZEN)
+			set_capture_state(capture, CAPTURE_FROZEN);
 		return;
 	}
 	Assert(TransactionIdIsCurrentTransactionId(xid));
 	if (capture->note == NULL)
 		capture->note = contime_unflushed_note(capture->cache);
-	row = next_row(capture);
+	row = make_row_place(capture);
 	caller = MemoryContextSwitchTo(capture->rows.context);
 	row->label.top = U64FromFullTransactionId(GetTopFullTransactionId());
 	row->label.xid = contime_full_xid(xid);
@@ -693,24 +751,30 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	row->tuple = map ? execute_attr_map_tuple(tuple, map) : heap_copytuple(tuple);
 	capture->rows.count++;
 	capture->rows.bytes += row->tuple->t_len;
+	if (capture->state == CAPTURE_EMPTY)
+		set_capture_state(capture, CAPTURE_BUFFERED);
 	MemoryContextSwitchTo(caller);
 }
 
-/* Must the rows be flushed before the statement ends?  Without a note (C5) they must. */
+/* True if the rows must be flushed before the statement ends.  Rows without a note (C5) must. */
 static bool
 is_full(const Capture *capture)
 {
-	return capture->frozen || capture->note == NULL || capture->rows.count >= MOST_ROWS - 1 ||
+	return capture->state == CAPTURE_FROZEN || capture->note == NULL ||
+		   capture->rows.count >= MOST_ROWS - 1 ||
 		   capture->rows.bytes >= MOST_BYTES;
 }
 
-/* (A row that moves to another partition is deleted in the one and inserted in the other.) */
+/*
+ * Capture a row, at an AFTER ROW trigger.  A row that moves to another partition is
+ * deleted in one and inserted in the other.
+ */
 static void
 capture_row(const TriggerData *trigger, Oid relid, Oid events)
 {
 	Relation rel = trigger->tg_relation;
 	Capture *capture = find_capture(relid, events);
-	bool alone = capture == NULL; /* as when changes are replicated */
+	bool alone = capture == NULL; /* no BEFORE STATEMENT trigger has fired */
 
 	if (alone && contime_cache_capturing(relid) == NULL)
 		return;
@@ -719,7 +783,7 @@ capture_row(const TriggerData *trigger, Oid relid, Oid events)
 		capture = begin_capture(relid, events, RelationGetRelid(rel));
 		enter_level(capture);
 	}
-	if (capture->cache)
+	if (capture->state != CAPTURE_UNCACHED)
 	{
 		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 			keep_row(capture, rel, trigger->tg_trigtuple, false, false);
@@ -734,6 +798,7 @@ capture_row(const TriggerData *trigger, Oid relid, Oid events)
 		cut_levels(capture, level);
 }
 
+/* Begin a level, at a BEFORE STATEMENT trigger. */
 static void
 begin_statement(Oid relid, Oid events, Oid named)
 {
@@ -745,9 +810,10 @@ begin_statement(Oid relid, Oid events, Oid named)
 }
 
 /*
- * The level goes on: its statement may fire more triggers, also AFTER STATEMENT
- * triggers of another kind.  At level 0, where a subscription copies a table,
- * no hook sees the end of the level, so it ends here.
+ * Flush the rows, at an AFTER STATEMENT trigger.  The level continues: its statement
+ * may fire more triggers, also AFTER STATEMENT triggers of another kind.  At level 0,
+ * where a subscription copies a table, no hook sees the end of the level, so it ends
+ * here.
  */
 static void
 end_statement(Oid relid, Oid events)
@@ -773,7 +839,11 @@ capture_statement(const TriggerData *trigger, Oid relid, Oid events)
 		end_statement(relid, events);
 }
 
-/* contime.capture(): see above */
+/*
+ * contime.capture() RETURNS trigger
+ *	  The trigger function of event tables.  Its arguments are the OIDs of the
+ *	  continuous table and of the event table.  ERROR 39P01 if it is called otherwise.
+ */
 Datum
 contime_capture(PG_FUNCTION_ARGS)
 {

@@ -1,27 +1,33 @@
 /*
  * key_loader.c
- *	  Wanted keys are loaded into partial caches.
+ *	  Loading of wanted keys into partial caches.
  *
  *	  hold ─► snapshot ─► events it sees enter ─► rows are loaded ─► marked loaded
  *
  * The loader takes the wanted keys of one cache together.  While it holds the batches,
- * no worker enters any.  Of a key's events, those that entered before are seen by the
- * loader's snapshot, so they are among the rows it loads (the engine drops events of
- * keys that are not loaded); those that the snapshot does not see are still recent, or
- * are written later.  A key is complete for snapshots that see as much as the loader's:
- * all newer ones do, and of the others those that see every transaction below its xmax
+ * no worker enters any.  The loader's snapshot sees the events of a key that entered
+ * before, so they are among the rows that it loads (the engine drops events of keys that
+ * are not loaded).  Events that the snapshot does not see are still recent, or are
+ * written later.  A key is complete for snapshots that see as much as the loader's: for
+ * all newer ones, and for those older ones that see every transaction below its xmax
  * (shared/loaded.c, engine/partial.c).
  *
- *	  state of a key   from where to where
- *	  unknown          ─ contime_want_key() ─► wanted
- *	  wanted           ─ take_wanted() ─► loading
- *	  loading          ─ mark_key_loaded() ─► loaded, or put off
- *	  put off          a time passes ─► unknown: there was no memory, or an error
- *	  loaded           ─ ct_store_evict() ─► unknown
+ * The states of a key.  Between UNKNOWN and LOADED the key is in the table of wanted
+ * keys (wanted.c), and then in `hand`, where set_key_state() changes its state:
+ *
+ *	  unknown ─ contime_want_key() ─► wanted ─ take_wanted() ─► TAKEN
+ *
+ *	  TAKEN ─ load_hand() ─► LOADING ─ mark_key_loaded() ─► LOADED
+ *	    │                      │
+ *	    │                      └─ no memory, or an error ─► FAILED
+ *	    └─ choose_keys(): loaded already, or others come first: dropped from the hand
+ *
+ *	  loaded ─ ct_store_evict() ─► unknown
+ *	  FAILED ─► unknown; hard[] says when the next try may begin
  *
  * Called by the loader (worker/loader.c).
  *
- * Not here: how readers note keys (wanted.c), tables that are loaded whole.
+ * Not here: how readers request keys (wanted.c), loading of whole tables (worker/loader.c).
  */
 #include "postgres.h"
 
@@ -41,40 +47,69 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-/* Keys that are loaded together. */
+/* Limit of the keys that are loaded together. */
 #define MOST_KEYS 64
 
-/* What a key may need that nothing is known of; events forgotten under one hold of a lock. */
+/* The memory that a key needs, if nothing is known about it. */
 #define LEAST_BYTES ((Size) 64 * 1024)
 
-/* How often the hand goes round for keys: a large one does not have others go that are read. */
+/*
+ * Rounds of the eviction's clock hand to make room for keys.  A large key does not evict
+ * keys that are being read.
+ */
 #define ROUNDS 3
 #define ROUNDS_FOR_LARGE 1
 
-/*
- * When to try again: there was no memory; none for a large key; the key is too
- * large, or an error occurred.
- */
+/* Time to the next try, if there was no memory; none for a large key; or an error occurred. */
 #define RETRY_ROOM_MS 1000
 #define RETRY_LARGE_MS 10000
 #define RETRY_ERROR_MS 600000
 
-/* ---- what is wanted ---------------------------------------------------------- */
+/* ---- wanted keys ------------------------------------------------------------- */
 
-/* The keys at hand, of one cache. */
+typedef enum KeyState
+{
+	KEY_TAKEN,   /* removed from the table of wanted keys */
+	KEY_LOADING, /* events of its rows are being linked; readers do not see them */
+	KEY_LOADED,  /* readers read it in memory */
+	KEY_FAILED,  /* unknown again */
+	KEY_STATES
+} KeyState;
+
+/* The keys that are loaded together, of one cache. */
 static struct
 {
 	ContimeGeneration *g;
-	bool held; /* its batches, by us */
+	bool held; /* this loader holds the cache's batches */
 	int nkeys;
-	int at; /* the one that is being loaded, or -1 */
+	int at; /* the key whose rows are being read, or -1 */
 	ContimeKey key[MOST_KEYS];
-	bool loaded[MOST_KEYS];
+	KeyState state[MOST_KEYS];
 } hand;
 
+#define TO(state) (1 << KEY_##state)
+
+/* Change the state of a key in the hand. */
+static void
+set_key_state(int i, KeyState to)
+{
+	static const char *const name[KEY_STATES] = {"taken", "loading", "loaded", "failed"};
+	static const uint8 allowed[KEY_STATES] PG_USED_FOR_ASSERTS_ONLY = {
+		[KEY_TAKEN] = TO(LOADING),
+		[KEY_LOADING] = TO(LOADED) | TO(FAILED),
+	};
+
+	Assert(i >= 0 && i < hand.nkeys);
+	Assert(allowed[hand.state[i]] & 1 << to);
+	elog(DEBUG2, "key with hash " UINT64_FORMAT " of relation %u: %s -> %s", hand.key[i].hash,
+		 hand.g->relation, name[hand.state[i]], name[to]);
+	hand.state[i] = to;
+}
+
 /*
- * Take what is wanted of one cache; false: nothing is, in this database.  It
- * begins where it ended, since more may be wanted than can be taken.
+ * Take wanted keys of one cache of this database into the hand.  Return false if there
+ * are none.  The search begins where the last one ended, since there may be more wanted
+ * keys than the hand takes.
  */
 static bool
 take_wanted(void)
@@ -96,8 +131,9 @@ take_wanted(void)
 		g = wanted->serial == 0 ? NULL : contime_wanted_generation(wanted);
 		if (g && g->database == MyDatabaseId && (hand.g == NULL || g == hand.g))
 		{
-			ContimeKey *key = &hand.key[hand.nkeys++];
+			ContimeKey *key = &hand.key[hand.nkeys];
 
+			hand.state[hand.nkeys++] = KEY_TAKEN;
 			hand.g = g;
 			key->data.len = Min(wanted->key_bytes, CONTIME_WANTED_BYTES);
 			memcpy(key->data.data, wanted->key, key->data.len);
@@ -114,14 +150,14 @@ take_wanted(void)
 
 /* ---- keys that are hard to load ---------------------------------------------- */
 
-/* By their hash: what they need at least, as it turned out; and when to try next. */
 #define HARD_KEYS 256
 
+/* Keys that could not be loaded, by their hash. */
 static struct
 {
 	uint64 hash;
-	Size bytes;
-	TimestampTz until;
+	Size bytes;        /* the memory that it needs at least */
+	TimestampTz until; /* when the next try may begin */
 } hard[HARD_KEYS];
 
 static bool
@@ -131,13 +167,13 @@ is_hard(const ContimeKey *key)
 }
 
 static bool
-is_put_off(const ContimeKey *key)
+is_deferred(const ContimeKey *key)
 {
 	return is_hard(key) && GetCurrentTimestamp() < hard[key->hash % HARD_KEYS].until;
 }
 
 static Size
-needs(const ContimeKey *key)
+get_needed_bytes(const ContimeKey *key)
 {
 	return is_hard(key) ? hard[key->hash % HARD_KEYS].bytes : LEAST_BYTES;
 }
@@ -151,7 +187,10 @@ note_hard(const ContimeKey *key, Size bytes, int after_ms)
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after_ms);
 }
 
-/* There was no room for more of it than that: the next time there is to be, if it is worth it. */
+/*
+ * Note that this much memory was not enough for a key.  The next try gets twice as much,
+ * unless that would be more than half of what a key may take.
+ */
 static void
 note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 {
@@ -165,8 +204,9 @@ note_large(const ContimeGeneration *g, const ContimeKey *key, Size bytes)
 
 /* ---- loading ----------------------------------------------------------------- */
 
+/* Stop workers from entering batches of the cache, until release_batches(). */
 static void
-hold(ContimeGeneration *g)
+hold_batches(ContimeGeneration *g)
 {
 	Assert(g == hand.g && !hand.held);
 	Assert(!contime_is_held(pg_atomic_read_u32(&g->partial.hold)));
@@ -175,7 +215,7 @@ hold(ContimeGeneration *g)
 }
 
 static void
-release(void)
+release_batches(void)
 {
 	if (!hand.held)
 		return;
@@ -189,27 +229,27 @@ release(void)
 static void
 release_at_exit(int code, Datum arg)
 {
-	release();
+	release_batches();
 }
 
 /* True if the key is loaded, for snapshots that are new enough. */
 static bool
-is_there(const ContimeGeneration *g, const ContimeKey *key)
+is_loaded(const ContimeGeneration *g, const ContimeKey *key)
 {
 	int p = contime_partition_of(key->hash);
 	CtArena arena = contime_arena(p);
 	CtRef timeline = 0;
-	bool known;
+	bool loaded;
 
 	contime_lock(p, LW_SHARED);
 	if (g->store[p] != 0)
 		timeline = ct_store_find(&arena, g->store[p], key->hash, key->data.data, key->data.len);
-	known = timeline != 0 && ct_timeline_is_loaded(&arena, g->store[p], timeline, NULL);
+	loaded = timeline != 0 && ct_timeline_is_loaded(&arena, g->store[p], timeline, NULL);
 	contime_unlock(p);
-	return known;
+	return loaded;
 }
 
-/* Forget what there is of a key that is not known. */
+/* Remove the events of a key that is not loaded. */
 static void
 unload_key(ContimeGeneration *g, const ContimeKey *key)
 {
@@ -217,7 +257,7 @@ unload_key(ContimeGeneration *g, const ContimeKey *key)
 	CtArena arena = contime_arena(p);
 	CtStatus status = g->store[p] == 0 ? CT_OK : CT_MORE;
 
-	Assert(hand.held && hand.g == g); /* or a worker might enter events */
+	Assert(hand.held && hand.g == g); /* else a worker might enter events of the key */
 	while (status == CT_MORE)
 	{
 		Size before;
@@ -233,10 +273,14 @@ unload_key(ContimeGeneration *g, const ContimeKey *key)
 	}
 }
 
-/* From here on it is read. */
+/*
+ * Mark a key of the hand as loaded: readers whose snapshot sees all transactions below
+ * xmax read it in memory from now on.
+ */
 static void
-mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKey *key, uint64 xmax)
+mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, int i, uint64 xmax)
 {
+	const ContimeKey *key = &hand.key[i];
 	int p = contime_partition_of(key->hash);
 	CtArena arena = contime_arena(p);
 	CtStatus status = CT_OK;
@@ -254,9 +298,13 @@ mark_key_loaded(const ContimeTable *table, ContimeGeneration *g, const ContimeKe
 	contime_unlock(p);
 	if (status != CT_OK)
 		contime_report(status, table);
+	set_key_state(i, KEY_LOADED);
 }
 
-/* Whatever the snapshot sees enters: of these keys it is among what is loaded. */
+/*
+ * Enter the events that the snapshot sees.  The engine drops those of keys that are not
+ * loaded, which are among the rows that the loader reads.
+ */
 static void
 enter_seen(ContimeGeneration *g, ContimeView *view)
 {
@@ -281,7 +329,7 @@ enter_seen(ContimeGeneration *g, ContimeView *view)
 	}
 }
 
-/* A key's rows of one source; false: there is no room for them. */
+/* Link the events of a key's rows of one source.  Return false if there is no memory for them. */
 static bool
 load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneration *g,
 			  const ContimeKey *key, Snapshot snapshot)
@@ -304,7 +352,7 @@ load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneratio
 		if (contime_budget_loads(g, 0, true) && bytes < contime_budget_key(g))
 			continue;
 
-		/* (One that has not had what it was granted is not to blame.) */
+		/* A key that did not get the least is not noted: other keys took the memory. */
 		if (bytes >= LEAST_BYTES)
 			note_large(g, key, bytes);
 		return false;
@@ -312,7 +360,7 @@ load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneratio
 	return true;
 }
 
-/* All of the keys at hand that there is room for, under one snapshot. */
+/* Load the keys in the hand, as far as there is memory, under one snapshot. */
 static void
 load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 {
@@ -320,7 +368,7 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 
 	Assert(hand.nkeys > 0 && hand.nkeys <= MOST_KEYS);
 	Assert(g->relation == table->relid);
-	hold(g);
+	hold_batches(g);
 	contime_pause("held keys", MyDatabaseId);
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
@@ -329,80 +377,81 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 	for (int i = 0; i < hand.nkeys; i++)
 	{
 		unload_key(g, &hand.key[i]);
-		hand.loaded[i] = true;
+		set_key_state(i, KEY_LOADING);
 	}
 	for (const ContimeSource *source = table->source; source; source = source->next)
 	{
 		ContimeHeapLoad *load;
 
-		/* (Preparing an expression evaluates what is constant in it.) */
+		/* Preparation of an expression evaluates its constant parts. */
 		if (contime_source_is_limited(table))
 			contime_guard_begin(table->relid, table->owner);
 		load = contime_heap_load_begin(rel, table, source);
 		for (int i = 0; i < hand.nkeys; i++)
 		{
 			hand.at = i;
-			if (hand.loaded[i])
-				hand.loaded[i] = load_key_rows(load, table, g, &hand.key[i], GetActiveSnapshot());
-			if (!hand.loaded[i])
+			if (hand.state[i] == KEY_LOADING &&
+				!load_key_rows(load, table, g, &hand.key[i], GetActiveSnapshot()))
+			{
 				unload_key(g, &hand.key[i]);
+				set_key_state(i, KEY_FAILED);
+			}
 		}
 		contime_heap_load_end(load);
 		contime_guard_end();
 	}
 	hand.at = -1;
 
-	/*
-	 * The engine keeps one of two duplicates: if that one is retracted, the
-	 * other is missing.
-	 */
+	/* The engine keeps one of two duplicates.  If that one is retracted, the other is missing. */
 	if (!contime_cache_break_if_duplicates(g))
 	{
 		contime_note_key_load(g, &view->plain);
 		for (int i = 0; i < hand.nkeys; i++)
-			if (hand.loaded[i])
-				mark_key_loaded(table, g, &hand.key[i], view->plain.xmax);
+			if (hand.state[i] == KEY_LOADING)
+				mark_key_loaded(table, g, i, view->plain.xmax);
 	}
 	contime_pause("loaded keys", MyDatabaseId);
-	release();
+	release_batches();
 	PopActiveSnapshot();
 	contime_view_end(view);
 }
 
+/* Move a key of the hand to the end of the first *n, and count it. */
 static void
 put_first(int *n, int i)
 {
 	ContimeKey key = hand.key[i];
 
+	Assert(hand.state[i] == KEY_TAKEN);
 	Assert(*n <= i && i < hand.nkeys);
 	hand.key[i] = hand.key[*n];
 	hand.key[(*n)++] = key;
 }
 
 /*
- * Leave of the keys at hand those that are to be loaded now: all that are not
- * hard to load, or one that is.  (Others come when they are missed again.)  What
- * they need.
+ * Reduce the hand to the keys to load now: all that are not hard to load, or else one
+ * that is.  The others are requested again when a reader misses them.  Return the memory
+ * that the chosen keys need.
  */
 static Size
-choose(const ContimeGeneration *g)
+choose_keys(const ContimeGeneration *g)
 {
 	Size bytes = 0;
 	int n = 0;
 
 	for (int i = 0; i < hand.nkeys; i++)
-		if (!is_hard(&hand.key[i]) && !is_there(g, &hand.key[i]))
+		if (!is_hard(&hand.key[i]) && !is_loaded(g, &hand.key[i]))
 			put_first(&n, i);
 	for (int i = 0; i < hand.nkeys && n == 0; i++)
-		if (is_hard(&hand.key[i]) && !is_put_off(&hand.key[i]) && !is_there(g, &hand.key[i]))
+		if (is_hard(&hand.key[i]) && !is_deferred(&hand.key[i]) && !is_loaded(g, &hand.key[i]))
 			put_first(&n, i);
 	hand.nkeys = n;
 	for (int i = 0; i < n; i++)
-		bytes += needs(&hand.key[i]);
+		bytes += get_needed_bytes(&hand.key[i]);
 	return bytes;
 }
 
-/* What is at hand, as far as it is still to be loaded, and there is room. */
+/* Lock the table, choose keys of the hand, make room for them and load them. */
 static void
 load_wanted(void)
 {
@@ -422,8 +471,8 @@ load_wanted(void)
 		contime_is_quarantined(g))
 		return;
 
-	/* (Where little is allowed, keys that turn out to be small fit nevertheless.) */
-	bytes = Min(choose(g), contime_budget_key(g));
+	/* Under a small limit, keys that turn out to be small fit nevertheless. */
+	bytes = Min(choose_keys(g), contime_budget_key(g));
 	if (hand.nkeys == 0)
 		return;
 	rel = relation_open(relid, NoLock);
@@ -448,11 +497,13 @@ load_wanted(void)
 }
 
 /*
- * What stood in the way passes; or a key has a row that is no event, say.  Locks
- * are still held: the cache is what it was.
+ * Handle an error: remove the events of keys that are not loaded, and defer the next try.  A key
+ * whose row raised the error is deferred for longer; an error that passes by itself, as
+ * a lock that another process holds, is not logged.  The relation's locks are still held,
+ * so the cache is the same as before.
  */
 static void
-put_off_keys(void)
+defer_keys(void)
 {
 	ErrorData *error = CopyErrorData();
 	bool passes = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
@@ -467,8 +518,12 @@ put_off_keys(void)
 	if (!passes && hand.at >= 0)
 		note_hard(&hand.key[hand.at], LEAST_BYTES, RETRY_ERROR_MS);
 	for (int i = 0; hand.held && i < hand.nkeys; i++)
+	{
 		unload_key(hand.g, &hand.key[i]);
-	release();
+		if (hand.state[i] == KEY_LOADING)
+			set_key_state(i, KEY_FAILED);
+	}
+	release_batches();
 	hand.g->cache.load_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_ROOM_MS);
 	FlushErrorState();
 	AbortCurrentTransaction();
@@ -507,7 +562,7 @@ contime_keys_load(void)
 	{
 		MemoryContextSwitchTo(caller);
 		contime_guard_end();
-		put_off_keys();
+		defer_keys();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

@@ -494,6 +494,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 	contime_match_clauses(root, crel, clauses, &match);
 	if (crel->lock_strength != LCS_NONE && !match.by_key)
 	{
+		crel->verdict = REFUSED;
 		crel->reason = REASON_LOCK;
 		contime_refuse(crel);
 	}
