@@ -1,20 +1,20 @@
 /*
  * durable.h
- *	  Event tables as the truth, and memory as their cache.
+ *	  Durable tables: event tables hold the events, and shared memory caches them.
  *
- *	  unflushed.c     transactions with captured rows that are not in a cache yet
- *	  cache.c         the life of a cache: its states
- *	  source_query.c  queries by which event tables are read
- *	  heap_read.c     events from event tables, as a snapshot sees them
- *	  capture.c       rows become recent events as they are written
- *	  shortage.c      is memory short, and what could be freed?
- *	  wanted.c        keys that readers missed
- *	  demand.c        is there work for a loader?
- *	  partial.c       caches that have not all keys
- *	  eviction.c      caches and keys make room for others
- *	  key_loader.c    wanted keys are loaded into partial caches
- *	  references.c    event tables stay as they are while they are read
- *	  triggers.c      the triggers on event tables
+ *	  unflushed.c     notes transactions whose captured rows are not in a cache yet
+ *	  cache.c         the states of a cache
+ *	  source_query.c  builds the queries that read event tables
+ *	  heap_read.c     reads the events that a snapshot sees from event tables
+ *	  capture.c       adds rows to a cache as they are written to an event table
+ *	  shortage.c      finds whether memory is short, and what could be freed
+ *	  wanted.c        the list of keys that readers missed in partial caches
+ *	  demand.c        finds whether a loader has work
+ *	  partial.c       caches that lack keys
+ *	  eviction.c      removes caches and keys from memory
+ *	  key_loader.c    loads wanted keys into partial caches
+ *	  references.c    keeps event tables open while they are read
+ *	  triggers.c      creates and drops the capture triggers on event tables
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -26,44 +26,37 @@
 #include "mvcc/mvcc.h"
 #include "table/table.h"
 
-/* The text of a query for its rows: $1 ... are keys, then the latest instant. */
+/* Which rows of an event table a query returns, and in which order. */
 typedef enum ContimeRowOrder
 {
-	CONTIME_OF_KEY, /* of one key */
-	CONTIME_BY_KEY, /* in the order of keys */
-	CONTIME_ANY_ORDER
+	CONTIME_OF_KEY,   /* the rows of one key, in any order */
+	CONTIME_BY_KEY,   /* all rows, ordered by key */
+	CONTIME_ANY_ORDER /* all rows, in any order */
 } ContimeRowOrder;
 
 StaticAssertDecl(CONTIME_ANY_ORDER + 1 == lengthof(((ContimeSource *) NULL)->plan),
 				 "a plan for each order");
 
-/*
- * References to a durable table's event tables, so that core refuses DDL on
- * them beneath an open read of the same session.  begin: under the resource
- * owner that the read belongs to; NULL for a table in memory.  end: under any.
- */
+/* Relation cache references to the event tables of a durable table (references.c). */
 typedef struct ContimeReferences ContimeReferences;
 
-/* Rows got from a query at a time. */
+/* The number of rows fetched from a query in one call. */
 #define CONTIME_FETCH_ROWS 1000
 
-/* Rows of an event table as rows of the continuous table. */
+/* Converts rows of an event table to rows of the continuous table (heap_read.c). */
 typedef struct ContimeEvents ContimeEvents;
 
 /*
- * Keys with their events, from the event tables:
+ * A read of keys from the event tables (heap_read.c):
  *
  *	begin -> (bind -> next*)* -> end
- *
- * bind: keys NULL for all keys; events behind `until` may be left out.  next:
- * a store that holds the next key's timeline, until next is called again.
  */
 typedef struct ContimeHeapRead ContimeHeapRead;
 
 /*
- * Rows of a source that a snapshot sees, into a generation: bind a key, or NULL
- * for every row; then load some, or (skip) only count them and see how late
- * they are.  False: there are no more.
+ * A load of rows from one source into a cache (heap_read.c):
+ *
+ *	begin -> (bind -> (next | skip)*)* -> end
  */
 typedef struct ContimeHeapLoad ContimeHeapLoad;
 
@@ -71,206 +64,236 @@ typedef struct ContimeHeapLoad ContimeHeapLoad;
 typedef enum ContimeRefusal
 {
 	CONTIME_REFUSAL_NONE,
-	CONTIME_REFUSAL_OBSTACLE,    /* its rows cannot be captured; a text says why */
-	CONTIME_REFUSAL_DUPLICATES,  /* two events have one identity */
-	CONTIME_REFUSAL_FAILED,      /* an error, which was logged */
-	CONTIME_REFUSAL_INVALIDATED, /* it was broken while it was loaded */
+	CONTIME_REFUSAL_OBSTACLE,    /* its rows cannot be captured; the obstacle's text says why */
+	CONTIME_REFUSAL_DUPLICATES,  /* two events have the same identity */
+	CONTIME_REFUSAL_FAILED,      /* the loader got an error */
+	CONTIME_REFUSAL_INVALIDATED, /* the cache was broken while it was loaded */
 	CONTIME_REFUSAL_NO_MEMORY,   /* memory was exhausted while it was loaded */
-	CONTIME_REFUSAL_SLOW_CODE    /* user-made code took too long, which was logged */
+	CONTIME_REFUSAL_SLOW_CODE    /* user-made code took too long */
 } ContimeRefusal;
 
 /* ---- source_query.c ---------------------------------------------------------- */
 
 /*
- * The text of the query for rows of an event table, in this order; bounded: up
- * to an instant. Parameters are the keys, then the latest instant.
+ * Return the text of a query for rows of an event table.  bounded: only rows at or
+ * before an instant.  Its parameters are the key's columns (CONTIME_OF_KEY only), then
+ * the instant (bounded only).
  */
 extern char *contime_source_query(const ContimeTable *table, const ContimeSource *source,
 								  ContimeRowOrder order, bool bounded);
 
-/* True if a state depends on events after its instant, too (interpolation). */
+/* True if a state may depend on events after its instant: a column is linear. */
 extern bool contime_source_looks_ahead(const ContimeTable *table);
 
 /* ---- references.c ------------------------------------------------------------ */
 
 /*
- * Keep the event tables of a durable table open, under the current resource
- * owner, so that core refuses DDL on them in the same session while they are
- * read. NULL for a table in memory. They may be ended under any resource
- * owner.
+ * Lock (AccessShareLock) and open the event tables of a durable table, so that core
+ * refuses DDL on them in the same session while they are read.  The references belong
+ * to the current resource owner.  Return NULL if the table has no event tables.
  */
 extern ContimeReferences *contime_references_begin(const ContimeTable *table);
+
+/*
+ * Close the event tables (NULL: do nothing).  Any resource owner may be current.  The
+ * locks are kept to the end of the transaction.
+ */
 extern void contime_references_end(ContimeReferences *held);
 
-/* The event tables that open scans of this session read; usually NIL. */
+/* Return the OIDs of the event tables that open scans of this session read. */
 extern List *contime_references_read(void);
 
 /* ---- heap_read.c ------------------------------------------------------------- */
 
 /*
- * Evaluate the rows of an event table as rows of the continuous table.
- * contime_events_row() returns false for a row that is no event (its key or
- * time is NULL).
+ * Convert rows of an event table to rows of the continuous table.
+ * contime_events_begin() switches to the table's owner itself; the caller of
+ * contime_events_row() must have done so (contime_source_switch()).
  */
 extern ContimeEvents *contime_events_begin(const ContimeTable *table, const ContimeSource *source);
+
+/*
+ * Convert one row: set *values and *isnull to arrays that are valid until the next
+ * call.  Return false if the row is not an event: a key column or the time is NULL.
+ */
 extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values,
 							   bool **isnull);
 extern void contime_events_end(ContimeEvents *events);
 
-/* Read keys from the event tables of a durable table, as a snapshot sees them. */
+/* Begin to read, from event tables, the keys and events that a snapshot sees. */
 extern ContimeHeapRead *contime_heap_begin(Relation rel, const ContimeTable *table,
 										   Snapshot snapshot);
 
-/* Bind a key, or (NULL) all keys. Events after `until` may be left out. */
+/*
+ * Start the queries for one key (keys: the values of its columns) or, if keys is NULL,
+ * for all keys.  The read may omit events after `until`.
+ */
 extern void contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until);
 
 /*
- * Load the next key into a private store, which lives until the next call.
- * Returns false if there are no more keys.
+ * Load the next key into a store in this process's memory.  Set *arena, *store and
+ * *timeline, which are valid until the next call for this read.  Return false if there
+ * are no more keys.  ERROR 53200 if the key's events do not fit, 54000 if the key or
+ * an event exceeds the engine's limits.
  */
 extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *timeline);
 extern void contime_heap_end(ContimeHeapRead *read);
 
-/*
- * Load the rows of a source into a cache: begin, bind a snapshot and a key
- * (NULL: all rows), then load some rows at a time, or skip them: then they are
- * only counted, and *newest is raised to the latest. Both return false when
- * there are no more.
- */
+/* Begin to load rows of one source into a cache.  Called by a loader. */
 extern ContimeHeapLoad *contime_heap_load_begin(Relation rel, const ContimeTable *table,
 												const ContimeSource *source);
+
+/* Start the query for the rows of one key or, if keys is NULL, for all rows. */
 extern void contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *keys);
+
+/*
+ * Fetch some rows and add them to a generation, as events that every snapshot sees.
+ * Rows that are too large are left out, which is noted in the generation.  Return
+ * false if there are no more rows.
+ */
 extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
+
+/*
+ * Fetch some rows, but only add their number to *rows and raise *newest to their
+ * latest instant.  Return false if there are no more rows.
+ */
 extern bool contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
 
 /* ---- triggers.c -------------------------------------------------------------- */
 
 /*
- * Make the capture triggers of a relation agree with the durable tables whose
- * event table it is (part of). Returns false if a user has disabled some.
- * contime_capture_fit_all(): on an event table and all its partitions.
+ * Create the missing capture triggers of a relation, which is an event table or a
+ * partition of one, and drop those that are not needed any more.  Do nothing for a
+ * relation that is neither a table nor a partitioned table.  Return false if a user
+ * has disabled one of the triggers.
  */
 extern bool contime_capture_fit(Oid relation);
+
+/* Do the same for an event table and all its partitions, in ShareRowExclusiveLock. */
 extern void contime_capture_fit_all(Oid events);
 
 /*
- * Why rows of an event table cannot be captured for a continuous table, or
- * NULL. Locks the relations that have its rows, and adds them to *relations.
+ * Return the reason why rows of an event table cannot be captured for a continuous
+ * table, or NULL if they can.  Lock the event table and its partitions in
+ * AccessShareLock and, if there is no reason, add them to *relations.
  */
 extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relations);
 
 /* ---- capture.c --------------------------------------------------------------- */
 
 /*
- * True if a statement of this backend that writes to an event table of the
- * table is under way.
+ * True if this backend is executing a statement that writes to an event table of the
+ * continuous table.
  */
 extern bool contime_capture_pending(Oid relid);
 
-/*
- * Install the executor's hooks that find the end of statements. Called by
- * module.c.
- */
+/* Install the hooks that detect the end of a statement.  Called by module.c. */
 extern void contime_capture_install_hooks(void);
 
 /* ---- unflushed.c ------------------------------------------------------------- */
 
 /*
- * Note that this transaction has captured rows that are not in a cache yet.
- * NULL: there is no room for a note, so the caller must add them at once.
+ * Note in a generation that this transaction has captured rows that are not in the
+ * cache yet.  Return the note.  Return NULL if all slots for notes are in use: then
+ * the caller must add each captured row at once.
  */
 extern pg_atomic_uint64 *contime_unflushed_note(ContimeGeneration *g);
 
-/* Clear a note: its rows were added, or are rolled back. */
+/* Clear a note of this transaction: its rows were added, or are rolled back. */
 extern void contime_unflushed_clear(pg_atomic_uint64 *note);
 
 /*
- * True if a cache lacks rows of a transaction that has committed and that the
- * snapshot (unless NULL) sees as ended. Not under a lock.
+ * True if a cache lacks captured rows of a transaction that has committed and whose
+ * end the snapshot sees (NULL: of any transaction that has committed).  Clears notes
+ * of aborted transactions.  Not under a lock.
  */
 extern bool contime_unflushed_found(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* ---- cache.c ----------------------------------------------------------------- */
 
-/*
- * True if most snapshots find what they see of the table in its cache, with
- * all keys.
- */
+/* True if the table's cache is READY: most scans can be answered from memory. */
 extern bool contime_cache_is_ready(Oid relid);
 
 /*
- * The readable cache of a durable table whose event tables are locked;
- * *partial says whether it lacks keys. NULL: there is none, and a loader has
- * been asked for it unless it was refused lately.
+ * Return the cache of a durable table if it is readable, and set *partial to whether it
+ * may lack keys.  Otherwise return NULL and, unless the cache was refused lately,
+ * request a loader to load it.  The caller holds locks on the event tables.
  */
 extern ContimeGeneration *contime_cache_watched(const ContimeTable *table, bool *partial);
 
 /*
- * Break a cache in which two events have one identity, and note the refusal.
- * Called by a loader. Returns true if it did.
+ * If two events of a cache have the same identity, note the refusal, break the cache
+ * and return true.  Called by a loader.
  */
 extern bool contime_cache_break_if_duplicates(ContimeGeneration *g);
 
-/* The generation of a cache to which captured rows are added, or NULL. */
+/* Return the table's cache if captured rows must be added to it, else NULL. */
 extern ContimeGeneration *contime_cache_capturing(Oid relid);
 
-/* Break the cache of a table, as it may lack a row; the log gives the reason. */
+/*
+ * Break the cache of a table, because it may lack a row, and log the reason.  Do
+ * nothing if there is no cache to which rows are captured.  Not under a lock.
+ */
 extern void contime_cache_break(Oid relid, const char *reason);
 
 /*
- * Break a cache in which the engine has met duplicates or unmatched
- * retractions, or that has lost rows. Called by workers.
+ * Break a cache if the engine has found duplicates or an unmatched retraction in this
+ * partition, or if the cache lacks captured rows of a committed transaction.  Called
+ * by the partition's worker, not under a lock.
  */
 extern void contime_cache_check(ContimeGeneration *g, int partition);
 
 /*
- * Replace the cache of a table by an empty one in this transaction: the
- * meaning of its rows changes, and the caller holds AccessExclusiveLock on the
- * table or an event table.
+ * Replace the cache of a table by an empty one, which is in force if this transaction
+ * commits: the meaning of the table's rows changes.  The caller holds
+ * AccessExclusiveLock on the table or on one of its event tables.
  */
 extern void contime_cache_renew(Oid relid);
 
 /*
- * Renew the cache of a table if the event table is locked in
- * AccessExclusiveLock; otherwise break it.
+ * Renew the cache of a table if this backend holds AccessExclusiveLock on `events`;
+ * otherwise break it.  Called by DDL that changes the rows of an event table.
  */
 extern void contime_cache_change(Oid relid, Oid events);
 
 /*
- * Break a cache that lacks rows which were too large, as a read of all keys
- * has met none.
+ * Break a READY cache from which rows were left out as too large, so that it is loaded
+ * again, but not too often.  Called after a read of all keys from the event tables,
+ * which found no such row.
  */
 extern void contime_oversize_regain(ContimeGeneration *g);
 
 /*
- * Change the state of a cache, as the diagram in cache.c allows. Returns false
- * if it is not `from` any more.
+ * Change the state of a cache as the diagram in cache.c allows.  Return false, and
+ * change nothing, if its state is not `from` any more.
  */
 extern bool contime_cache_change_state(ContimeGeneration *g, ContimeCacheState from,
 									   ContimeCacheState to);
 
-/* The name of a continuous table for a message, or its OID. */
+/* Return the quoted name of a table for a message, or "with OID ..." if it has none. */
 extern const char *contime_cache_name(Oid relid);
 
 /*
- * Note that a cache is read, at most once a second, since all readers would
- * write to the same line of memory.
+ * Set the time when the cache was last read, at most once a second: otherwise all
+ * readers would write to the same cache line.
  */
 extern void contime_cache_note_read(ContimeGeneration *g);
 
 /*
- * Break the cache if it lacks rows of a transaction that the view sees as
- * committed. Returns true if it does.
+ * If a cache of this database lacks captured rows of a transaction that the view sees
+ * as committed, break the cache and return true.
  */
 extern bool contime_cache_lost_rows(ContimeGeneration *g, const ContimeView *view);
 
-/* True if two events of a cache have one identity. */
+/* True if two events of a cache have the same identity.  Not under a lock. */
 extern bool contime_cache_has_duplicates(ContimeGeneration *g);
 
 /*
- * Notes of this loader: why it could not load a generation. It refuses the
- * table as soon as it has the lock that this needs.
+ * Note, in the loader's own memory, why it could not load a generation.  A refusal needs
+ * a lock that the loader may not have at that time, so it refuses the table at a later
+ * attempt.  contime_refusal_of(): return the noted reason, or CONTIME_REFUSAL_NONE, and
+ * set *obstacle.
  */
 extern void contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reason,
 								 const char *obstacle);
@@ -279,89 +302,99 @@ extern void contime_refusal_clear(const ContimeGeneration *slot);
 
 /* ---- demand.c ---------------------------------------------------------------- */
 
-/* True if a loader has work for this cache. */
+/* True if a loader has work for this cache, or is to evict in its database. */
 extern bool contime_cache_is_wanted(ContimeGeneration *g);
 
 /* True if a loader has work in this database. */
 extern bool contime_cache_is_due(void);
 
-/* True if this cache of this database is to be loaded. */
+/* True if the generation is a cache of this database that is to be loaded. */
 extern bool contime_cache_load_is_due(ContimeGeneration *g);
 
 /* ---- partial.c --------------------------------------------------------------- */
 
 /*
- * Note that a cache may lack keys from now on. All keys together have so many
- * events, would take so many bytes, and have no event after `newest` that was
- * not captured. The cache is TRIMMING or PARTIAL.
+ * Note that a cache may lack keys from now on.  rows, bytes: the number of events of all
+ * keys, and the memory they would take.  All events after `newest` were captured.  The
+ * cache is TRIMMING or PARTIAL, unless a writer has broken it.  Not under a lock.
  */
 extern void contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest);
 
-/* Remove all events that were loaded, of a cache that is being trimmed. */
+/* Remove all loaded events of a cache that is TRIMMING.  Not under a lock. */
 extern void contime_unload_keys(ContimeGeneration *g);
 
-/* An estimate of the bytes that all keys would take by now. */
+/* Estimate the bytes that a partial cache would take if it had all keys. */
 extern Size contime_keys_whole_bytes(ContimeGeneration *g);
 
 /*
- * The next key that a cache has; begin with partition 0 and position 0.
- * Returns false if there are no more.
+ * Copy the next loaded key of a cache to *key.  Start with *partition = 0 and
+ * *position = 0.  Return false if there are no more.  Not under a lock.
  */
 extern bool contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position,
 									ContimeKey *key);
 
 /* ---- wanted.c ---------------------------------------------------------------- */
 
-/* A reader has missed a key in a partial cache: have a loader load it. */
+/*
+ * Request that a loader loads a key, which a reader missed in a partial cache.  The
+ * request is dropped if the key is too long, if its slot is in use, or if loads of
+ * the cache are put off; a later reader repeats it.
+ */
 extern void contime_want_key(ContimeGeneration *g, const ContimeKey *key);
 
-/* True if a key of a cache in this database is wanted. */
+/* True if keys of a cache in this database are wanted. */
 extern bool contime_keys_are_wanted(Oid database);
 
 /* ---- key_loader.c ------------------------------------------------------------ */
 
-/* Called by a loader when it starts. */
+/* Prepare a loader for loading keys.  Called when it starts. */
 extern void contime_keys_begin(void);
 
-/* Load some wanted keys of one cache. Returns false if no key is wanted. */
+/*
+ * Load some wanted keys of one cache of this database, in a transaction of its own.
+ * Return false if no key is wanted.
+ */
 extern bool contime_keys_load(void);
 
 /* ---- shortage.c -------------------------------------------------------------- */
 
 /*
- * True if memory of ended generations is still being freed that a cache which
- * needs so much more could use.
+ * True if workers still have to free memory of dead generations that would help a cache
+ * (NULL: any cache) to load `more` bytes.
  */
 extern bool contime_memory_is_freeing(const ContimeGeneration *g, Size more);
 
 /*
- * True if a cache could load so much more if caches that nobody reads were
- * ended.
+ * True if the cache `but` could load `more` bytes if all other caches that no backend
+ * has read lately were ended.
  */
 extern bool contime_eviction_would_do(const ContimeGeneration *but, Size more);
 
-/* A database whose loader is to evict, or InvalidOid. */
+/*
+ * Return the database whose loader must evict because the region is short of memory:
+ * that of the cache that was read least recently.  InvalidOid: none.
+ */
 extern Oid contime_eviction_is_wanted(void);
 
 /*
- * True if a partial cache uses so much of a quota that keys are to be
- * unloaded.
+ * True if the generation is a partial cache that must unload keys because three
+ * quarters of a quota that it is charged to are in use.
  */
 extern bool contime_cache_is_tight(ContimeGeneration *g);
 
 /*
- * A cache for which contime_cache_is_tight(), in a database (InvalidOid: in
- * any), or NULL.
+ * Return a cache of a database (InvalidOid: of any) for which contime_cache_is_tight()
+ * is true, or NULL.
  */
 extern ContimeGeneration *contime_tight_cache(Oid database);
 
 /* ---- eviction.c -------------------------------------------------------------- */
 
 /*
- * Evict until a cache (NULL: any cache) can load so many bytes: caches that
- * nobody reads, and with rounds > 0 keys, of which the first round spares
- * those that were read since the round before. Returns false if that did not
- * suffice.
+ * Evict until a cache (NULL: any cache) can load `more` bytes.  Evict caches that no
+ * backend has read lately; if rounds > 0, also keys of partial caches, in at most so
+ * many rounds.  Each round spares the keys that were read since the round before.
+ * Return false if that does not free enough.  In a transaction, not under a lock.
  */
 extern bool contime_evict(const ContimeGeneration *g, Size more, int rounds);
 

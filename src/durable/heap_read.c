@@ -1,18 +1,24 @@
 /*
  * heap_read.c
- *	  Keys with their events from event tables, as a snapshot sees them.
+ *	  Read the events that a snapshot sees from event tables.
  *
- *	  bind: a query over each event table, for one key or in the order of keys
- *	  next: the rows of the next key are encoded, and loaded into a store of
- *	        this process; that is folded like one in shared memory
+ *	  bind: start a query over each event table, for one key or ordered by key
+ *	  next: encode the rows of the next key, and load them into a store in this
+ *	        process's memory, which readers fold like a store in shared memory
  *
- * This is the truth about a durable table, whatever else is known of it.
- * Event tables are read as the continuous table's owner, with the reader's
- * snapshot.  The queries belong to whom the reader belongs to, and not to the
- * subtransaction that happens to be under way: a cursor goes on when that is
- * rolled back.
+ * The event tables always have the complete answer; a cache may not.  A reader reads
+ * them as the owner of the continuous table, with its own snapshot.  Each query belongs
+ * to the resource owner that is current at bind, such as a portal's: a cursor continues
+ * after the rollback of a subtransaction in which it was read.
  *
- * Used by scan.c.  Not here: what a query says (source.c).
+ * There are two kinds of reads: ContimeHeapRead returns the events of one key after the
+ * other, merged from all sources, and ContimeHeapLoad copies rows of one source into a
+ * cache.
+ *
+ * Called by scans (read/), capture.c (the conversion of rows), key_loader.c and
+ * worker/loader.c (loads).
+ *
+ * Not here: the text of the queries (source_query.c).
  */
 #include "postgres.h"
 
@@ -32,44 +38,46 @@
 #include "utils/typcache.h"
 
 /*
- * Room for a key's events.  They take less than their rows do, unless values
- * of those are compressed; each size of blocks has pages of its own.
+ * The private region for the events of one key has LEAST_REGION bytes and ROOM_FACTOR
+ * times the size of the event tables, at most MOST_REGION.  Events usually take less than
+ * their rows do, but values in rows may be compressed, and the engine needs separate
+ * pages for each size of blocks.
  */
 #define LEAST_REGION ((Size) 16 * 1024 * 1024)
 #define MOST_REGION ((Size) 60 * 1024 * 1024 * 1024)
 #define ROOM_FACTOR 8
 
-/* The rows of one source, on their way. */
+/* Rows of one source, from its query to the reader. */
 typedef struct Feed
 {
-	DestReceiver receiver; /* of the query's rows */
+	DestReceiver receiver; /* gets the query's rows; must be first */
 	const ContimeTable *table;
 	const ContimeSource *source;
-	ContimeEvents *events; /* evaluates */
-	ContimeRows *rows;     /* encoded, */
-	int next;              /* row that was fetched and is not loaded yet */
-	QueryDesc *query;      /* NULL: there are no more rows */
-	CachedPlan *plan;      /* of the query, held by: */
-	ResourceOwner holder;
+	ContimeEvents *events; /* evaluates the source's expressions */
+	ContimeRows *rows;     /* fetched and encoded */
+	int next;              /* index in rows of the first one that is not loaded yet */
+	QueryDesc *query;      /* NULL: not started, or it has no more rows */
+	CachedPlan *plan;      /* of the query */
+	ResourceOwner holder;  /* has the reference to the plan */
 } Feed;
 
 struct ContimeHeapRead
 {
 	const ContimeTable *table;
 	MemoryContext context;
-	MemoryContext binding; /* of parameters and queries */
+	MemoryContext binding; /* parameters and queries, until the next bind */
 	Snapshot snapshot;
 	int nfeeds;
-	Feed *feed;
+	Feed *feed; /* one for each source */
 
-	/* the store of the key at hand */
+	/* The current key and the private store that has its events. */
 	ContimeKey key;
 	char *region;
 	CtArena arena;
 	CtRef store;
 };
 
-/* ---- a row's event ----------------------------------------------------------- */
+/* ---- conversion of rows ------------------------------------------------------ */
 
 struct ContimeEvents
 {
@@ -77,7 +85,7 @@ struct ContimeEvents
 	const ContimeSource *source;
 	EState *estate;
 	ExprContext *econtext;
-	ExprState **state; /* by attribute - 1; NULL: not fed */
+	ExprState **state; /* by attribute number - 1; NULL: the source does not give it */
 	Datum *values;
 	bool *isnull;
 };
@@ -105,10 +113,6 @@ contime_events_begin(const ContimeTable *table, const ContimeSource *source)
 	return events;
 }
 
-/*
- * The continuous table's columns of an event table's row, valid until the next
- * one; false: it has no key or no time, and is no event.
- */
 bool
 contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, bool **isnull)
 {
@@ -137,8 +141,9 @@ contime_events_end(ContimeEvents *events)
 	FreeExecutorState(events->estate);
 }
 
-/* ---- a feed ------------------------------------------------------------------ */
+/* ---- feeds ------------------------------------------------------------------- */
 
+/* Encode a row of the query, if it is an event. */
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -163,7 +168,7 @@ receive_end(DestReceiver *self)
 }
 
 static void
-feed_begin(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSource *source)
+begin_feed(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSource *source)
 {
 	feed->receiver = (DestReceiver){.receiveSlot = receive_row,
 									.rStartup = receive_start,
@@ -177,7 +182,7 @@ feed_begin(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSou
 }
 
 static void
-feed_close(Feed *feed)
+close_feed(Feed *feed)
 {
 	if (feed->query == NULL)
 		return;
@@ -188,9 +193,12 @@ feed_close(Feed *feed)
 	feed->query = NULL;
 }
 
-/* The query for this kind of read, prepared once for each description. */
+/*
+ * Return the query for this kind of read.  It is prepared once for each description of
+ * the table.  The caller has switched to the owner.
+ */
 static CachedPlanSource *
-prepared_query(const Feed *feed, ContimeRowOrder order, bool bounded)
+prepare_query(const Feed *feed, ContimeRowOrder order, bool bounded)
 {
 	const ContimeTable *table = feed->table;
 	SPIPlanPtr *plan = &unconstify(ContimeSource *, feed->source)->plan[order][bounded];
@@ -216,9 +224,12 @@ prepared_query(const Feed *feed, ContimeRowOrder order, bool bounded)
 	return linitial(SPI_plan_get_plan_sources(*plan));
 }
 
-/* Start its query, with these parameters. */
+/*
+ * Start the query of a feed.  The current resource owner keeps its plan.  The caller has
+ * switched to the owner, and reset what an earlier query used.
+ */
 static void
-feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, ParamListInfo params)
+bind_feed(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, ParamListInfo params)
 {
 	CachedPlanSource *query;
 
@@ -226,8 +237,8 @@ feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, Pa
 	contime_rows_reset(feed->rows);
 	feed->next = 0;
 	if (!feed->table->calls)
-		contime_source_path_begin(); /* otherwise the switch has set it */
-	query = prepared_query(feed, order, bounded);
+		contime_source_path_begin(); /* otherwise contime_source_switch() has set it */
+	query = prepare_query(feed, order, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
 	if (!feed->table->calls)
@@ -238,8 +249,9 @@ feed_bind(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, Pa
 	ExecutorStart(feed->query, 0);
 }
 
+/* An error context callback. */
 static void
-add_feed(void *arg)
+add_feed_context(void *arg)
 {
 	const Feed *feed = arg;
 
@@ -247,15 +259,18 @@ add_feed(void *arg)
 			   feed->table->name);
 }
 
-/* The next row that is an event; NULL: there is none. */
+/*
+ * Return the next row that is an event, and fetch more rows if necessary.  The row stays
+ * the next one until the caller increments feed->next.  Return NULL if there are no more.
+ */
 static const CtLoad *
-feed_head(Feed *feed, Snapshot snapshot)
+fetch_head(Feed *feed, Snapshot snapshot)
 {
 	const CtLoad *load;
 
 	while ((load = contime_rows_load(feed->rows, feed->next)) == NULL && feed->query)
 	{
-		ErrorContextCallback context = {error_context_stack, add_feed, feed};
+		ErrorContextCallback context = {error_context_stack, add_feed_context, feed};
 		ContimeIdentity before = contime_source_switch(feed->table);
 
 		CHECK_FOR_INTERRUPTS();
@@ -266,7 +281,7 @@ feed_head(Feed *feed, Snapshot snapshot)
 		ExecutorRun(feed->query, ForwardScanDirection, CONTIME_FETCH_ROWS, false);
 		PopActiveSnapshot();
 		if (feed->query->estate->es_processed < CONTIME_FETCH_ROWS)
-			feed_close(feed);
+			close_feed(feed);
 		error_context_stack = context.previous;
 		contime_switch_back(&before);
 	}
@@ -275,9 +290,9 @@ feed_head(Feed *feed, Snapshot snapshot)
 
 /* ---- begin, bind, end -------------------------------------------------------- */
 
-/* Bytes of the event tables with their partitions. */
+/* Return the size in bytes of the event tables and their partitions. */
 static Size
-event_bytes(const ContimeTable *table)
+measure_events(const ContimeTable *table)
 {
 	Size bytes = 0;
 	ListCell *lc;
@@ -289,16 +304,19 @@ event_bytes(const ContimeTable *table)
 	return bytes;
 }
 
-/* A store for one key; memory that is not used is never touched. */
+/*
+ * Create the store for one key, and with the first one the region.  Only those pages of
+ * the region that are used take memory.
+ */
 static void
-store_create(ContimeHeapRead *read)
+create_key_store(ContimeHeapRead *read)
 {
 	CtStatus status = CT_OK;
 
 	Assert(read->store == 0);
 	if (read->region == NULL)
 	{
-		Size bytes = Min(LEAST_REGION + ROOM_FACTOR * event_bytes(read->table), MOST_REGION);
+		Size bytes = Min(LEAST_REGION + ROOM_FACTOR * measure_events(read->table), MOST_REGION);
 
 		read->region = MemoryContextAllocHuge(read->context, bytes + CT_REGION_ALIGN);
 		read->region = (char *) TYPEALIGN(CT_REGION_ALIGN, read->region);
@@ -312,7 +330,7 @@ store_create(ContimeHeapRead *read)
 }
 
 static void
-store_free(ContimeHeapRead *read)
+free_key_store(ContimeHeapRead *read)
 {
 	while (read->store != 0 && ct_store_free(&read->arena, read->store, 4096) == CT_MORE)
 		CHECK_FOR_INTERRUPTS();
@@ -335,14 +353,14 @@ contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 		read->nfeeds++;
 	read->feed = palloc0(read->nfeeds * sizeof(Feed));
 	for (const ContimeSource *source = table->source; source; source = source->next)
-		feed_begin(&read->feed[i++], rel, table, source);
+		begin_feed(&read->feed[i++], rel, table, source);
 	initStringInfo(&read->key.data);
 	return read;
 }
 
-/* Values of the key's columns, then the latest instant, as parameters. */
+/* Make parameters of the key's columns (unless keys is NULL) and (bounded) `until`. */
 static ParamListInfo
-parameters(const ContimeTable *table, const Datum *keys, bool bounded, int64 until)
+make_parameters(const ContimeTable *table, const Datum *keys, bool bounded, int64 until)
 {
 	ParamListInfo params = makeParamList(INDEX_MAX_KEYS + 1);
 
@@ -375,16 +393,16 @@ contime_heap_bind(ContimeHeapRead *read, const Datum *keys, int64 until)
 	MemoryContext caller;
 	ContimeIdentity before;
 
-	store_free(read);
+	free_key_store(read);
 	for (int i = 0; i < read->nfeeds; i++)
-		feed_close(&read->feed[i]);
+		close_feed(&read->feed[i]);
 	MemoryContextReset(read->binding);
 	caller = MemoryContextSwitchTo(read->binding);
-	params = parameters(table, keys, bounded, until);
+	params = make_parameters(table, keys, bounded, until);
 	before = contime_source_switch(table);
 	PushActiveSnapshot(read->snapshot);
 	for (int i = 0; i < read->nfeeds; i++)
-		feed_bind(&read->feed[i], read->snapshot, keys ? CONTIME_OF_KEY : CONTIME_BY_KEY, bounded,
+		bind_feed(&read->feed[i], read->snapshot, keys ? CONTIME_OF_KEY : CONTIME_BY_KEY, bounded,
 				  params);
 	PopActiveSnapshot();
 	contime_switch_back(&before);
@@ -396,14 +414,14 @@ contime_heap_end(ContimeHeapRead *read)
 {
 	for (int i = 0; i < read->nfeeds; i++)
 	{
-		feed_close(&read->feed[i]);
+		close_feed(&read->feed[i]);
 		contime_events_end(read->feed[i].events);
 	}
 }
 
 /* ---- the next key ------------------------------------------------------------ */
 
-/* In the order in which queries give keys. */
+/* Compare the keys of two rows, in the order in which the queries return keys. */
 static int
 compare_keys(const ContimeTable *table, const CtLoad *a, const CtLoad *b)
 {
@@ -425,15 +443,15 @@ compare_keys(const ContimeTable *table, const CtLoad *a, const CtLoad *b)
 	return order;
 }
 
-/* The row with the first key; NULL: there are no more. */
+/* Return the next row whose key sorts first among all feeds, or NULL if there is none. */
 static const CtLoad *
-first_head(ContimeHeapRead *read)
+find_first_head(ContimeHeapRead *read)
 {
 	const CtLoad *first = NULL;
 
 	for (int i = 0; i < read->nfeeds; i++)
 	{
-		const CtLoad *head = feed_head(&read->feed[i], read->snapshot);
+		const CtLoad *head = fetch_head(&read->feed[i], read->snapshot);
 
 		if (first == NULL || (head && compare_keys(read->table, head, first) < 0))
 			first = head;
@@ -441,7 +459,7 @@ first_head(ContimeHeapRead *read)
 	return first;
 }
 
-/* A key of which there are events; later ones are compared with it. */
+/* Make the key of a row the current key. */
 static void
 note_key(ContimeHeapRead *read, const CtLoad *load)
 {
@@ -451,7 +469,7 @@ note_key(ContimeHeapRead *read, const CtLoad *load)
 }
 
 static bool
-is_key(const CtLoad *load, const ContimeKey *key)
+matches_key(const CtLoad *load, const ContimeKey *key)
 {
 	return load->hash == key->hash && load->key_bytes == key->data.len &&
 		   memcmp(load->key, key->data.data, load->key_bytes) == 0;
@@ -467,13 +485,13 @@ report_status(const ContimeHeapRead *read, CtStatus status)
 	contime_report(status, read->table);
 }
 
-/* The rows that a feed has of the key at hand. */
+/* Load all rows of the current key that a feed has, and set *timeline. */
 static void
 load_rows(ContimeHeapRead *read, Feed *feed, CtWriter *writer, CtRef *timeline)
 {
 	const CtLoad *load;
 
-	while ((load = feed_head(feed, read->snapshot)) && is_key(load, &read->key))
+	while ((load = fetch_head(feed, read->snapshot)) && matches_key(load, &read->key))
 	{
 		CtStatus status;
 
@@ -495,12 +513,12 @@ contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *ti
 	const CtLoad *first;
 	CtWriter writer;
 
-	store_free(read);
-	first = first_head(read);
+	free_key_store(read);
+	first = find_first_head(read);
 	if (first == NULL)
 		return false;
 	note_key(read, first);
-	store_create(read);
+	create_key_store(read);
 	writer = ct_writer(&read->arena, read->store);
 	for (int i = 0; i < read->nfeeds; i++)
 		load_rows(read, &read->feed[i], &writer, timeline);
@@ -510,13 +528,13 @@ contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *store, CtRef *ti
 	return true;
 }
 
-/* ---- every row --------------------------------------------------------------- */
+/* ---- loads of caches --------------------------------------------------------- */
 
 struct ContimeHeapLoad
 {
 	Feed feed;
 	Snapshot snapshot;
-	MemoryContext binding; /* of parameters and query */
+	MemoryContext binding; /* parameters and the query, until the next bind */
 };
 
 ContimeHeapLoad *
@@ -526,7 +544,7 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 
 	load->binding =
 		AllocSetContextCreate(CurrentMemoryContext, "contime heap load", ALLOCSET_DEFAULT_SIZES);
-	feed_begin(&load->feed, rel, table, source);
+	begin_feed(&load->feed, rel, table, source);
 	load->feed.rows->leaves_out = true;
 	return load;
 }
@@ -538,13 +556,13 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 	ContimeIdentity before;
 	MemoryContext caller;
 
-	feed_close(&load->feed);
+	close_feed(&load->feed);
 	MemoryContextReset(load->binding);
 	caller = MemoryContextSwitchTo(load->binding);
 	load->snapshot = snapshot;
 	before = contime_source_switch(table);
-	feed_bind(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
-			  parameters(table, keys, false, 0));
+	bind_feed(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
+			  make_parameters(table, keys, false, 0));
 	contime_switch_back(&before);
 	MemoryContextSwitchTo(caller);
 }
@@ -552,10 +570,10 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 bool
 contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 {
-	bool more = feed_head(&load->feed, load->snapshot) != NULL;
+	bool more = fetch_head(&load->feed, load->snapshot) != NULL;
 
 	Assert(load->feed.rows->leaves_out);
-	/* (There may be nothing but rows that were left out.) */
+	/* Do this even without rows: it notes those that were left out. */
 	contime_link(load->feed.rows, g, NULL);
 	contime_rows_reset(load->feed.rows);
 	return more;
@@ -564,7 +582,7 @@ contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 bool
 contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
 {
-	const CtLoad *row = feed_head(&load->feed, load->snapshot);
+	const CtLoad *row = fetch_head(&load->feed, load->snapshot);
 
 	Assert(load->snapshot != NULL);
 	if (row == NULL)
@@ -577,7 +595,7 @@ contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
 void
 contime_heap_load_end(ContimeHeapLoad *load)
 {
-	feed_close(&load->feed);
+	close_feed(&load->feed);
 	contime_events_end(load->feed.events);
 	MemoryContextDelete(load->binding);
 }
