@@ -1,13 +1,13 @@
 /*
  * cache.c
- *	  The life of a durable table's cache: its events in memory.
+ *	  The states of a durable table's cache: its events in shared memory.
  *
- * The event tables are the truth.  A generation (shared/registry.c) of a durable
- * table holds the same events in memory, where reads are fast.  A query gives the
- * same answer from either.
+ * The event tables hold the events of a durable table.  A generation of the table
+ * (shared/registry.c) holds the same events in memory, where reads are fast.  A query
+ * gives the same answer from either.
  *
  *	  NONE ── want ──► WANTED ── load ──► LOADING ── publish ──────────► READY
- *	    ▲                │ refuse            │ publish_partial             │ part_cache
+ *	    ▲                │ refuse            │ publish_partial             │ make_partial
  *	    │                ▼                   ▼                             ▼
  *	    │             REFUSED ─ want ─►   TRIMMING ── publish_partial ► PARTIAL
  *	    │                                    │                             │
@@ -26,25 +26,26 @@
  *	  REFUSED    the table is not loaded before `load_after`
  *
  * contime_cache_change_state() makes every change.  Loading itself, and the
- * functions named in the upper half, are in worker/loader.c; `want` and
- * `break_cache` are here, `part_cache` in eviction.c.
+ * functions `refuse`, `publish` and `publish_partial`, are in worker/loader.c; `want`
+ * and `break_cache` are here, and `make_partial` is in eviction.c.
  *
  * A cache breaks when a row was not captured; when a transaction has committed
  * captured rows that the cache lacks (unflushed.c); when two events have one
  * identity, of which the engine keeps only one, so that the other would be missing
- * if that one is retracted; and when a retraction has found no event.  TRUNCATE and
- * ALTER open a new generation in their own transaction instead.
+ * if that one is retracted; when a retraction has found no event; and when rows that
+ * were left out as too large are gone.  TRUNCATE and ALTER open a new generation in
+ * their own transaction instead.
  *
  * Locks: a generation is replaced by a process that holds AccessExclusiveLock on the
  * continuous table or on one of its event tables.  A backend that reads the cache has
  * locks on all of these, and one that adds rows to it on the event table and the
  * continuous table, until the end of the transaction.  Neither locks partitions of an
- * event table for its own sake, since there may be many.  So a command that needs a
- * partition for itself takes the lock on the event table first (ddl/hooks.c): it must
- * wait for the event table's readers, and every process locks downwards.  A command
- * that does not keep other processes out (a partition is attached, or detached
- * concurrently, or a trigger is disabled) must not replace a generation: it breaks
- * the cache, and holds a lock that the loader waits for.
+ * event table separately, since there may be many.  So a command that needs an
+ * exclusive lock on a partition locks the event table first (ddl/hooks.c): it must wait
+ * for the event table's readers, and every process locks a parent before its partitions.
+ * A command without AccessExclusiveLock (ATTACH PARTITION, DETACH PARTITION
+ * CONCURRENTLY, DISABLE TRIGGER) must not replace a generation: it breaks the cache, and
+ * holds a lock that the loader waits for.
  *
  * Not here: how a cache is loaded (worker/loader.c).
  */
@@ -62,10 +63,10 @@
 #include "pgstat.h"
 #include "utils/lsyscache.h"
 
-/* How long a backend does without when there is no slot for a table's cache. */
+/* If there is no slot for a table's cache, the backend tries again after this time. */
 #define RETRY_SLOT_MS 1000
 
-/* Why a cache breaks. */
+/* A reason for breaking a cache. */
 static const char rows_lost[] = "a transaction has committed rows that did not reach it";
 
 bool
@@ -118,7 +119,7 @@ contime_cache_name(Oid relid)
 	return name ? psprintf("\"%s\"", name) : psprintf("with OID %u", relid);
 }
 
-/* Returns false if there is nothing to break. */
+/* Break a cache to which rows are captured.  Return false if its state is another one. */
 static bool
 break_cache(ContimeGeneration *g)
 {
@@ -179,9 +180,9 @@ contime_cache_renew(Oid relid)
 	ContimeGeneration *g = contime_generation(relid);
 
 	/*
-	 * Without a slot the cache is invalidated: then the event tables answer,
-	 * whether this transaction commits or not.  No loader begins before it
-	 * has ended, as it needs the lock that is held here.
+	 * If there is no slot for a new generation, break the cache: then the event tables
+	 * are read, whether this transaction commits or not.  No loader can begin before
+	 * this transaction ends, because it needs a lock that this backend holds.
 	 */
 	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE &&
 		contime_generation_try(relid, U64FromFullTransactionId(GetCurrentFullTransactionId())) ==
@@ -201,12 +202,12 @@ contime_cache_change(Oid relid, Oid events)
 	else
 		contime_cache_break(relid, "a part of an event table has changed");
 
-	/* What stood in its way may be gone. */
+	/* The change may have removed the reason of the refusal: allow a load at once. */
 	if (g && contime_cache_state(g) == CONTIME_CACHE_REFUSED)
 		g->cache.load_after = 0;
 }
 
-/* Ask for the cache to be loaded, unless it was refused lately. */
+/* Request a loader to load the cache, unless it was refused lately. */
 static void
 want(ContimeGeneration *g)
 {
@@ -219,9 +220,9 @@ want(ContimeGeneration *g)
 		contime_agent_wake(MyDatabaseId);
 }
 
-/* Was the table created by this transaction?  Then it may never have been. */
+/* True if the table was created by this transaction, so that it may be rolled back. */
 static bool
-is_new(Oid relid)
+is_new_table(Oid relid)
 {
 	Relation rel = RelationIdGetRelation(relid);
 	bool new = rel && rel->rd_createSubid != InvalidSubTransactionId;
@@ -231,14 +232,17 @@ is_new(Oid relid)
 	return new;
 }
 
-/* A generation for a table that is read for the first time; NULL: it is not to be cached now. */
+/*
+ * Open a generation for a table that has none.  Return NULL if it must not be cached now:
+ * in a parallel worker, for a new table, or if there is no slot.
+ */
 static ContimeGeneration *
-first_generation(Oid relid)
+open_first_generation(Oid relid)
 {
 	static TimestampTz retry = 0;
 	ContimeGeneration *g;
 
-	if (IsParallelWorker() || is_new(relid) || (retry != 0 && GetCurrentTimestamp() < retry))
+	if (IsParallelWorker() || is_new_table(relid) || (retry != 0 && GetCurrentTimestamp() < retry))
 		return NULL;
 	g = contime_generation_try(relid, 0);
 	retry = g ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_SLOT_MS);
@@ -256,7 +260,7 @@ contime_cache_watched(const ContimeTable *table, bool *partial)
 		return NULL;
 	g = contime_generation(table->relid);
 	if (g == NULL)
-		g = first_generation(table->relid);
+		g = open_first_generation(table->relid);
 	if (g == NULL)
 		return NULL;
 	state = contime_cache_state(g);
@@ -310,12 +314,13 @@ contime_cache_has_duplicates(ContimeGeneration *g)
 	return found;
 }
 
+/* This loader's notes of refusals, by the generation's slot. */
 static struct
 {
-	uint64 serial;
+	uint64 serial; /* of the generation; 0: no note */
 	ContimeRefusal reason;
-	const char *obstacle;
-} refusal[CONTIME_MAX_GENERATIONS]; /* by slot */
+	const char *obstacle; /* the reason's text, or NULL */
+} refusal[CONTIME_MAX_GENERATIONS];
 
 void
 contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
@@ -355,10 +360,6 @@ contime_cache_break_if_duplicates(ContimeGeneration *g)
 	return true;
 }
 
-/*
- * A read of all keys found no such row in the event tables: have the cache
- * loaded again, without a filter.
- */
 void
 contime_oversize_regain(ContimeGeneration *g)
 {

@@ -1,15 +1,16 @@
 /*
  * triggers.c
- *	  The triggers on event tables by which their rows are captured.
+ *	  The capture triggers on event tables.
  *
- * A durable table has triggers on each event table and its partitions: before
- * and after a statement, and after a row where there are rows.  They are
- * internal ones: not dumped, not shown, and nobody drops or disables them by
- * accident.  They fire always, for what is replicated, too.
+ * For each durable table, each of its event tables and their partitions has a BEFORE
+ * STATEMENT and an AFTER STATEMENT trigger and, unless it is a partitioned table, an
+ * AFTER ROW trigger.  They are internal triggers: pg_dump does not dump them, psql does
+ * not show them, and they cannot be dropped by DROP TRIGGER.  They fire always
+ * (TRIGGER_FIRES_ALWAYS), also while replicated changes are applied.
  *
- * Called by DDL, and by the loader to see what is in the way of capturing.
+ * Called by DDL hooks (ddl/), and by the loader, which checks whether rows are captured.
  *
- * Not here: what they do when they fire (capture.c).
+ * Not here: what the triggers do when they fire (capture.c).
  */
 #include "postgres.h"
 
@@ -30,21 +31,22 @@
 #include "utils/lsyscache.h"
 
 /*
- * Sorts before the triggers of users, which may read rows that must be
- * captured by then.
+ * Triggers fire in the order of their names.  This name sorts before those of usual
+ * triggers of users, which may read the rows that the capture triggers capture.
  */
 #define TRIGGER_NAME "!contime_%s"
 
-/* One that a relation has: whose it is, and about which event table. */
+/* A capture trigger of a relation, as the catalog has it or (without name) as needed. */
 typedef struct Capturer
 {
 	Oid oid;
 	char *name;
-	Oid relid; /* the continuous table */
-	Oid events;
+	Oid relid;    /* the continuous table */
+	Oid events;   /* the event table: the relation or an ancestor of it */
 	char enabled; /* as tgenabled */
 } Capturer;
 
+/* Fill in a Capturer from a pg_trigger row: relid and events are the trigger's arguments. */
 static void
 read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 {
@@ -62,9 +64,12 @@ read_capturer(Capturer *capturer, Relation catalog, HeapTuple tuple)
 	capturer->enabled = form->tgenabled;
 }
 
-/* Those that a relation has, as the catalog has them now: it need not be locked. */
+/*
+ * Return the capture triggers of a relation.  They are read from the catalog, not from
+ * the relation cache, so the relation need not be locked.
+ */
 static List *
-capturers(Oid relation)
+list_capturers(Oid relation)
 {
 	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
 	Oid function = contime_member(CONTIME_MEMBER_CAPTURE);
@@ -92,7 +97,10 @@ capturers(Oid relation)
 	return found;
 }
 
-/* It goes with the continuous table as well as with its relation, and not alone. */
+/*
+ * Create a capture trigger.  By its dependencies it is dropped together with the
+ * continuous table or with its relation, and cannot be dropped alone.
+ */
 static void
 create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, int16 timing,
 			   int16 on)
@@ -116,6 +124,7 @@ create_trigger(const char *name, Oid relid, Oid events, Oid relation, bool row, 
 	recordDependencyOn(&trigger, &owner, DEPENDENCY_PARTITION_SEC);
 }
 
+/* Create the capture triggers of a relation for a continuous table and an event table. */
 static void
 create_triggers(Oid relid, Oid events, Oid relation)
 {
@@ -128,6 +137,7 @@ create_triggers(Oid relid, Oid events, Oid relation)
 	create_trigger("after", relid, events, relation, false, TRIGGER_TYPE_AFTER, changes);
 }
 
+/* Drop a capture trigger, after its dependencies, which forbid dropping it alone. */
 static void
 drop_trigger(Oid trigger)
 {
@@ -142,9 +152,9 @@ drop_trigger(Oid trigger)
 	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 }
 
-/* Where ENABLE TRIGGER ALL has left it firing but not always. */
+/* Let a trigger fire always again, after ENABLE TRIGGER ALL made it fire on origin only. */
 static void
-have_fire_always(Oid relation, const Capturer *capturer)
+enable_always(Oid relation, const Capturer *capturer)
 {
 	Relation rel = relation_open(relation, ShareRowExclusiveLock);
 
@@ -152,7 +162,7 @@ have_fire_always(Oid relation, const Capturer *capturer)
 	relation_close(rel, NoLock);
 }
 
-/* A member of a list for a continuous table and an event table of it, or NULL. */
+/* Return the list's first capture trigger for a continuous and an event table, or NULL. */
 static Capturer *
 find_capturer(List *list, Oid relid, Oid events)
 {
@@ -168,9 +178,12 @@ find_capturer(List *list, Oid relid, Oid events)
 	return NULL;
 }
 
-/* What there is to be: for each event table that a relation is, or is a partition of. */
+/*
+ * Return a Capturer with relid and events for each pair of a continuous table and an event
+ * table of it that is the relation or an ancestor of the relation.
+ */
 static List *
-wanted_capturers(Oid relation)
+list_wanted_capturers(Oid relation)
 {
 	List *tables = list_make1_oid(relation);
 	List *wanted = NIL;
@@ -202,8 +215,8 @@ contime_capture_fit(Oid relation)
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return true;
-	wanted = wanted_capturers(relation);
-	there = capturers(relation);
+	wanted = list_wanted_capturers(relation);
+	there = list_capturers(relation);
 	foreach(lc, there)
 	{
 		const Capturer *capturer = lfirst(lc);
@@ -214,7 +227,7 @@ contime_capture_fit(Oid relation)
 			drop_trigger(capturer->oid);
 		}
 		else if (capturer->enabled == TRIGGER_FIRES_ON_ORIGIN)
-			have_fire_always(relation, capturer);
+			enable_always(relation, capturer);
 		else if (capturer->enabled != TRIGGER_FIRES_ALWAYS)
 			complete = false;
 	}
@@ -234,15 +247,15 @@ contime_capture_fit_all(Oid events)
 {
 	ListCell *lc;
 
-	/* Nobody attaches anything meanwhile. */
+	/* This lock prevents other sessions from attaching partitions meanwhile. */
 	LockRelationOid(events, ShareRowExclusiveLock);
 	foreach(lc, find_all_inheritors(events, ShareRowExclusiveLock, NULL))
 		(void) contime_capture_fit(lfirst_oid(lc));
 }
 
-/* Why the rows of one relation of an event table are not captured, or NULL. */
+/* Return the reason why rows of one relation of an event table are not captured, or NULL. */
 static const char *
-relation_obstacle(Oid relid, Oid events, Oid relation)
+find_relation_obstacle(Oid relid, Oid events, Oid relation)
 {
 	char relkind = get_rel_relkind(relation);
 	int firing = 0;
@@ -252,7 +265,7 @@ relation_obstacle(Oid relid, Oid events, Oid relation)
 		return "a partition is a foreign table";
 	if (relation == events && has_superclass(relation))
 		return "an event table is a partition or a child of another";
-	foreach(lc, capturers(relation))
+	foreach(lc, list_capturers(relation))
 	{
 		const Capturer *capturer = lfirst(lc);
 
@@ -274,7 +287,7 @@ contime_capture_obstacle(Oid relid, Oid events, List **relations)
 	LockRelationOid(events, AccessShareLock);
 	foreach(lc, tree)
 	{
-		const char *obstacle = relation_obstacle(relid, events, lfirst_oid(lc));
+		const char *obstacle = find_relation_obstacle(relid, events, lfirst_oid(lc));
 		List *children = find_inheritance_children_extended(lfirst_oid(lc), false, AccessShareLock,
 															&detached, NULL);
 
