@@ -1,8 +1,9 @@
 /*
  * demand.c
- *	  What there is to do for a loader: caches to be loaded, keys, memory.
+ *	  Find whether a loader has work: caches or keys to load, or memory to free.
  *
- * Called by the launcher and agents, which start loaders, and by loaders.
+ * Called by the launcher, which starts agents, by agents, which start loaders, and by
+ * loaders.  Takes no locks, so the answers may be outdated.
  */
 #include "postgres.h"
 
@@ -11,8 +12,9 @@
 
 #include "pgstat.h"
 
+/* True if the state of a cache says that a loader is to load it. */
 static bool
-is_to_load(ContimeGeneration *g)
+needs_loading(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
@@ -23,7 +25,7 @@ is_to_load(ContimeGeneration *g)
 bool
 contime_cache_is_wanted(ContimeGeneration *g)
 {
-	return is_to_load(g) ||
+	return needs_loading(g) ||
 		   (contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
 			contime_keys_are_wanted(g->database)) ||
 		   contime_cache_is_tight(g) || contime_eviction_is_wanted() == g->database;
@@ -32,7 +34,7 @@ contime_cache_is_wanted(ContimeGeneration *g)
 bool
 contime_cache_load_is_due(ContimeGeneration *g)
 {
-	return contime_generation_is_live(g) && g->database == MyDatabaseId && is_to_load(g);
+	return contime_generation_is_live(g) && g->database == MyDatabaseId && needs_loading(g);
 }
 
 bool

@@ -1,19 +1,23 @@
 /*
  * eviction.c
- *	  Eviction: caches and keys that are not read make way for others.
+ *	  Evict caches and keys from memory, so that other ones can be loaded.
  *
- * In this order: memory that is being freed anyway; a cache that no backend has read
- * lately, whose table is loaded again when it is read; keys of partial caches that
- * were not read.  If partial caches use a small share of the memory, another cache is
- * turned into a partial one first, while no backend uses it: a walk over all keys must
- * not miss one.
+ * A loader gets memory for a load by these steps, until there is enough:
  *
- * If the region has room and a quota is in the way, only caches that are charged to the
- * same account are evicted.
+ *	  1. Wait for memory that workers are freeing anyway.
+ *	  2. End caches that no backend has read lately.  A loader loads such a table again
+ *	     when it is read.
+ *	  3. For a load of keys: if partial caches use a small share of the memory, turn
+ *	     another cache into a partial one.  No backend may use it meanwhile, because a
+ *	     scan of all keys must not miss one that is unloaded.
+ *	  4. For a load of keys: unload keys of partial caches that were not read.
  *
- * Memory is shared by all databases, and so is what can be evicted: nothing here needs
- * a catalog.  Allocated bytes count.  Keys that are unloaded leave holes in pages that
- * they share with others; these are filled again.
+ * If the region has room but a quota prevents the load, only caches that are charged to
+ * the same account are evicted.
+ *
+ * Memory is shared by all databases, so a loader evicts caches of any database; nothing
+ * here reads a catalog.  Allocated bytes are counted, not pages: an unloaded key leaves
+ * holes in pages that it shares with other keys, and these are used again.
  *
  * Called by loaders.
  *
@@ -31,15 +35,19 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
+/* How long contime_evict() tries steps 1 and 2, alone and before steps 3 and 4. */
 #define MAKE_MS 5000
 #define MAKE_FOR_KEYS_MS 100
 
-/* Timelines looked at, or events freed, under one hold of a lock. */
+/* The limit of timelines visited and events freed under one hold of a partition lock. */
 #define WORK_PER_LOCK 512
 
 /* ---- whole caches ------------------------------------------------------------ */
 
-/* Have a cache to oneself, in whatever database; false: it is in use, or gone. */
+/*
+ * Lock the table of a cache, of any database, in AccessExclusiveLock without waiting.
+ * Return false, without the lock, if the table is in use or the cache was replaced.
+ */
 static bool
 lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
 {
@@ -53,7 +61,11 @@ lock_cache(ContimeGeneration *g, uint64 serial, LOCKTAG *tag)
 	return false;
 }
 
-/* False: there is none that is not read, or those are in use after all. */
+/*
+ * End the cache that was read least recently, if no backend has read it for COLD_MS.  Skip
+ * caches in use, and those whose memory would not help `but` to load `more` bytes.  Return
+ * false if no cache could be ended.
+ */
 static bool
 evict_cache(const ContimeGeneration *but, Size more)
 {
@@ -71,9 +83,12 @@ evict_cache(const ContimeGeneration *but, Size more)
 	return ended;
 }
 
-/* Do caches that have not all keys have little, beside those that have? */
+/*
+ * True if partial caches use a small share of the memory that complete caches use: less
+ * than a quarter.
+ */
 static bool
-is_partial_little(void)
+are_partial_caches_small(void)
 {
 	Size bytes[2] = {0, 0};
 
@@ -88,11 +103,11 @@ is_partial_little(void)
 }
 
 /*
- * Turn the coldest cache into a partial one; caches that are in use are passed
- * over.
+ * Turn the READY cache that was read least recently into a partial one.  If it is in use,
+ * try the next one; give up after the first that was read in the last COLD_MS.
  */
 static void
-part_cache(const ContimeGeneration *but, Size more)
+make_partial(const ContimeGeneration *but, Size more)
 {
 	uint64 cold = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
 	uint64 last_read = 0;
@@ -108,7 +123,7 @@ part_cache(const ContimeGeneration *but, Size more)
 	} while (g && !locked && last_read < cold);
 	if (!locked)
 		return;
-	Assert(LockHeldByMe(&tag, AccessExclusiveLock)); /* nobody reads it */
+	Assert(LockHeldByMe(&tag, AccessExclusiveLock)); /* no backend reads it */
 	stats = contime_generation_stats(g);
 	if (contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_PARTIAL))
 		contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);
@@ -118,11 +133,11 @@ part_cache(const ContimeGeneration *but, Size more)
 /* ---- keys -------------------------------------------------------------------- */
 
 /*
- * Unload some keys. CT_MORE: there are more to look at, or (*half) a key was
- * unloaded in part.
+ * Unload some keys of a partition that were not read since the last round.  Return CT_MORE
+ * if the round is not over; then *half is true if the last key was unloaded in part.
  */
 static CtStatus
-evict_some(ContimeGeneration *g, int partition, bool *half)
+evict_some_keys(ContimeGeneration *g, int partition, bool *half)
 {
 	CtArena arena = contime_arena(partition);
 	CtStatus status = CT_OK;
@@ -134,8 +149,8 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 		!contime_is_held(pg_atomic_read_u32(&g->partial.hold)) && g->store[partition] != 0)
 	{
 		/*
-		 * (The process that made it partial may have been interrupted before
-		 * it had marked this store.)
+		 * Mark the store as partial again: the process that made the cache partial may
+		 * have been interrupted before it marked this store.
 		 */
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, partition);
@@ -148,11 +163,14 @@ evict_some(ContimeGeneration *g, int partition, bool *half)
 	return status;
 }
 
-/* Until there is room for more of a cache, or the hand has been round so often: false. */
+/*
+ * Unload keys until a cache (NULL: any cache) can load `more` bytes.  Return false if that
+ * is not reached after so many rounds over all stores.
+ */
 static bool
 evict_keys(const ContimeGeneration *but, Size more, int rounds)
 {
-	static uint32 hand = 0; /* of stores, where it went on last */
+	static uint32 hand = 0; /* the store to continue with, also in the next call */
 	uint32 stores = contime_shared->highest * contime_shared->partitions;
 
 	Assert(rounds > 0);
@@ -171,7 +189,7 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 			half = false;
 			status = contime_is_cache(g) && contime_cache_state(g) == CONTIME_CACHE_PARTIAL &&
 							 contime_would_help(but, g, more)
-						 ? evict_some(g, at % contime_shared->partitions, &half)
+						 ? evict_some_keys(g, at % contime_shared->partitions, &half)
 						 : CT_OK;
 		} while (status == CT_MORE);
 		hand++;
@@ -179,14 +197,14 @@ evict_keys(const ContimeGeneration *but, Size more, int rounds)
 	return contime_budget_loads(but, more, true);
 }
 
-/* ---- both -------------------------------------------------------------------- */
+/* ---- caches and keys --------------------------------------------------------- */
 
 bool
 contime_evict(const ContimeGeneration *g, Size more, int rounds)
 {
 	bool by_keys = rounds > 0;
 
-	Assert(IsTransactionState()); /* for locks */
+	Assert(IsTransactionState()); /* locks belong to it */
 	Assert(contime_holds_no_lock());
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_partial)
@@ -207,7 +225,7 @@ contime_evict(const ContimeGeneration *g, Size more, int rounds)
 		return true;
 	if (!by_keys)
 		return false;
-	if (is_partial_little())
-		part_cache(g, more);
+	if (are_partial_caches_small())
+		make_partial(g, more);
 	return evict_keys(g, more, rounds);
 }

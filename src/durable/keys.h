@@ -1,6 +1,6 @@
 /*
  * keys.h
- *	  Wanted keys, as wanted.c and key_loader.c see them.
+ *	  Wanted keys and their loading, for wanted.c, key_loader.c and partial.c.
  *
  * Private to the room durable.
  */
@@ -13,11 +13,15 @@
 
 /* ---- key_loader.c ------------------------------------------------------------ */
 
+/* The limit of timelines visited and events freed under one hold of a partition lock. */
 #define WORK_PER_LOCK 512
 
 /* ---- wanted.c ---------------------------------------------------------------- */
 
-/* The cache that a noted key is of; NULL: it is no more. */
+/*
+ * Return the generation of a wanted key, or NULL if it is not in use any more.  Under the
+ * spinlock of the slot.
+ */
 extern ContimeGeneration *contime_wanted_generation(const ContimeWanted *wanted);
 
 #endif /* CONTIME_DURABLE_KEYS_H */

@@ -1,12 +1,13 @@
 /*
  * partial.c
- *	  Partial caches: how a cache becomes one, and which keys it has.
+ *	  Partial caches, which lack keys: how a cache becomes one, and which keys it has.
  *
- * A table that does not fit into memory has a partial cache, and so has one that was
- * evicted in part (eviction.c).  A backend that reads all keys reads the event tables.
+ * A table that does not fit into memory has a partial cache, and so has one whose cache
+ * was turned into a partial one by eviction.c.  A backend reads a key that the cache
+ * lacks from the event tables, and likewise all keys if its query needs all.
  *
- * A key is unknown, wanted, loading or loaded; key_loader.c has the diagram.  Whether
- * it is loaded is kept in its timeline (engine/partial.c).
+ * A key is unknown, wanted, loading or loaded; key_loader.c has the diagram.  Its
+ * timeline says whether it is loaded (engine/partial.c).
  *
  * Not here: which keys are wanted (wanted.c) and how they are loaded (key_loader.c).
  */
@@ -36,7 +37,7 @@ contime_make_partial(ContimeGeneration *g, uint64 rows, Size bytes, int64 newest
 		CtArena arena = contime_arena(p);
 		Size before;
 
-		/* A store that comes later finds what is noted above. */
+		/* A store that is created later is marked by means of g->partial.newest_row. */
 		contime_lock(p, LW_EXCLUSIVE);
 		START_CRIT_SECTION();
 		before = contime_charge_begin(g, p);
@@ -75,8 +76,8 @@ contime_unload_keys(ContimeGeneration *g)
 }
 
 /*
- * (Writers have changed the number of rows; that each takes as much as before
- * is a guess.)
+ * Writers have changed the number of rows since the cache became partial.  Assume that
+ * the mean size of a row is still the same.
  */
 Size
 contime_keys_whole_bytes(ContimeGeneration *g)

@@ -1,25 +1,25 @@
 /*
  * references.c
- *	  References to event tables, held from a scan's begin to its end.
+ *	  Keep event tables open from the begin of a scan to its end.
  *
- *	  begin:  open the event tables of a durable table, and note who reads them
- *	  end:    close them
- *	  abort:  the resource owner lets go of both
+ *	  begin:  open the event tables of a durable table, and add them to `reads`
+ *	  end:    close them, and remove them from `reads`
+ *	  abort:  the resource owner closes them; release_reads() removes them from `reads`
  *
  * Core refuses DDL on a table that an open query of the same session reads: the
  * query holds a reference in the relation cache, and CheckTableNotInUse() counts
  * those.  A scan of a durable table that is answered from memory opens no event
  * table by itself, so it takes such references here.
  *
- * Partitions are not opened: there may be thousands, and a lookup takes 10 us.
- * Instead each read is noted in a list of this backend, and ddl/hooks.c asks it before
- * a command changes a partition.
+ * Partitions are not opened: there may be thousands, which would be too slow for a
+ * lookup of 10 us.  Instead each read is noted in a list of this backend (`reads`), and
+ * ddl/hooks.c checks the list before a command changes a partition.
  *
- * The references belong to the resource owner that is current at the begin, and
- * are closed in its name whoever is current at the end.  The list follows the
- * same owner, so it never says more than what the relation cache counts.
+ * The references belong to the resource owner that is current at begin, and are
+ * released from it at end, whichever owner is current then.  An entry of the list
+ * belongs to the same owner, so the list has no entry without a reference.
  *
- * Called by fdw.c, scan.c (begin, end) and ddl/hooks.c (the list).
+ * Called by sql/fdw_scan.c and read/scan.c (begin, end) and by ddl/hooks.c (the list).
  */
 #include "postgres.h"
 
@@ -36,7 +36,7 @@ struct ContimeReferences
 	Relation events[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* An event table that is being read, once for each reference to it. */
+/* An event table that is being read.  There is one entry for each reference to it. */
 typedef struct ReadOf
 {
 	ResourceOwner owner;
@@ -47,7 +47,10 @@ static ReadOf *reads = NULL;
 static int nreads = 0;
 static int reads_capacity = 0;
 
-/* Runs for each owner that is released, before its locks are. */
+/*
+ * A resource release callback: remove the entries of the current owner, which is being
+ * released, before its locks are.
+ */
 static void
 release_reads(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
 {
@@ -61,7 +64,7 @@ release_reads(ResourceReleasePhase phase, bool commit, bool top_level, void *arg
 	nreads = kept;
 }
 
-/* Nothing can fail between this and note_read(). */
+/* Make room for one more entry, so that note_read() cannot fail. */
 static void
 enlarge_reads(void)
 {
@@ -85,9 +88,9 @@ note_read(ResourceOwner owner, Oid events)
 	reads[nreads++] = (ReadOf){owner, events};
 }
 
-/* The newest such entry goes: reads end in about the opposite order. */
+/* Remove the newest entry of an event table: scans mostly end in reverse order. */
 static void
-forget_read(ResourceOwner owner, Oid events)
+remove_read(ResourceOwner owner, Oid events)
 {
 	for (int i = nreads - 1; i >= 0; i--)
 		if (reads[i].events == events && reads[i].owner == owner)
@@ -98,10 +101,7 @@ forget_read(ResourceOwner owner, Oid events)
 		}
 }
 
-/*
- * Lock and open the event tables of a continuous table, in current memory.  NULL
- * for a table in memory: what reads it has the table itself open.
- */
+/* A table in memory needs no references: its scans have the table itself open. */
 ContimeReferences *
 contime_references_begin(const ContimeTable *table)
 {
@@ -125,7 +125,6 @@ contime_references_begin(const ContimeTable *table)
 	return held;
 }
 
-/* Close them; their locks stay to the end of the transaction.  May be NULL. */
 void
 contime_references_end(ContimeReferences *held)
 {
@@ -137,14 +136,13 @@ contime_references_end(ContimeReferences *held)
 	CurrentResourceOwner = held->owner;
 	for (int i = held->nevents - 1; i >= 0; i--)
 	{
-		forget_read(held->owner, RelationGetRelid(held->events[i]));
+		remove_read(held->owner, RelationGetRelid(held->events[i]));
 		relation_close(held->events[i], NoLock);
 	}
 	CurrentResourceOwner = caller;
 	pfree(held);
 }
 
-/* The event tables that scans of this session read; NIL, as a rule. */
 List *
 contime_references_read(void)
 {

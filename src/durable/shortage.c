@@ -1,13 +1,13 @@
 /*
  * shortage.c
- *	  Memory for caches: is it short, and what could be freed?
+ *	  Find whether memory for caches is short, and which caches could be evicted.
  *
- * What counts is what is allocated.  How much caches may take is said by the
- * formula in shared/budget.c.  Where the region has room, and a quota is in the
- * way, only caches that are charged to the same account make room.
+ * Allocated bytes are counted, not pages.  The formula in shared/budget.c says how much
+ * memory caches may take.  If the region has room but a quota prevents a load, only
+ * the eviction of caches that are charged to the same account helps.
  *
- * Called by readers and launchers to ask, and by eviction.c.  Nothing here changes
- * anything, or needs a catalog: memory is shared by all databases.
+ * Called by workers, the launcher, agents, loaders and eviction.c.  Nothing here changes
+ * anything or reads a catalog: memory is shared by all databases.
  */
 #include "postgres.h"
 
@@ -17,7 +17,7 @@
 
 #include "utils/timestamp.h"
 
-/* What takes less than that is not worth the trouble. */
+/* A cache that takes less memory than this is not evicted. */
 #define LEAST_BYTES ((Size) 256 * 1024)
 
 bool
@@ -78,11 +78,11 @@ contime_memory_is_freeing(const ContimeGeneration *but, Size more)
 }
 
 /*
- * Bytes of caches that no backend has read lately, charged to the same account
- * as a cache at a level.
+ * Return the bytes of all caches, except `but`, that no backend has read lately and that
+ * are charged to the same account as `but` at a level (CONTIME_UNLIMITED: to any).
  */
 static Size
-cold_bytes(const ContimeGeneration *but, ContimeLevel level)
+sum_cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 {
 	uint64 before = (uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -COLD_MS);
 	Size cold = 0;
@@ -103,7 +103,7 @@ cold_bytes(const ContimeGeneration *but, ContimeLevel level)
 bool
 contime_eviction_would_do(const ContimeGeneration *but, Size more)
 {
-	Size cold = cold_bytes(but, CONTIME_UNLIMITED);
+	Size cold = sum_cold_bytes(but, CONTIME_UNLIMITED);
 	ContimeLevel level;
 
 	if (!contime_budget_region_holds(more > cold ? more - cold : 0))
@@ -111,7 +111,7 @@ contime_eviction_would_do(const ContimeGeneration *but, Size more)
 	level = contime_budget_tight(but, more);
 	if (level == CONTIME_UNLIMITED)
 		return true;
-	cold = cold_bytes(but, level);
+	cold = sum_cold_bytes(but, level);
 	return contime_budget_tight(but, more > cold ? more - cold : 0) == CONTIME_UNLIMITED;
 }
 

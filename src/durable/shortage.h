@@ -1,6 +1,6 @@
 /*
  * shortage.h
- *	  Caches that could make room, as shortage.c and eviction.c see them.
+ *	  Which caches can be evicted, for shortage.c and eviction.c.
  *
  * Private to the room durable.
  */
@@ -13,14 +13,15 @@
 
 /* ---- eviction.c -------------------------------------------------------------- */
 
-/* A cache that was not read for so long may be evicted. */
+/* A cache that was not read for this time may be evicted. */
 #define COLD_MS 5000
 
 /* ---- shortage.c -------------------------------------------------------------- */
 
 /*
- * True if a cache (NULL: any cache) could load so many bytes more if the other
- * one had less.
+ * True if freeing memory of `other` helps a cache g (NULL: any cache) to load `more`
+ * bytes: the region is short of memory, or `other` is charged to the account of g whose
+ * quota prevents the load.
  */
 extern bool contime_would_help(const ContimeGeneration *g, const ContimeGeneration *other,
 							   Size more);
@@ -29,10 +30,11 @@ extern bool contime_would_help(const ContimeGeneration *g, const ContimeGenerati
 extern bool contime_is_cache(ContimeGeneration *g);
 
 /*
- * The cache that was not read for longest, and not for `ms`; NULL: there is
- * none. whole: only caches with all keys. Caches read at or before *last_read
- * are passed over, which then moves on. It must help `but` to load so many
- * bytes more.
+ * Return the cache that was read least recently, but not within the last `ms`
+ * milliseconds, or NULL.  whole: only caches that are READY.  Its eviction must help
+ * `but` (NULL: any cache) to load `more` bytes.  Skip caches that were last read at or
+ * before *last_read (0 at first), and set *last_read to the result's last read, so that
+ * the next call returns the next cache.
  */
 extern ContimeGeneration *contime_coldest_cache(const ContimeGeneration *but, Size more, bool whole,
 												int ms, uint64 *last_read);

@@ -1,6 +1,6 @@
 /*
  * source_query.c
- *	  The queries by which event tables are read.
+ *	  Build the queries that read event tables.
  *
  * Called by heap_read.c, which prepares and runs them as the owner of the
  * continuous table.
@@ -20,9 +20,10 @@
 #include "utils/ruleutils.h"
 #include "utils/typcache.h"
 
+/* Make the condition: the source's expression for an attribute <operator> parameter. */
 static Node *
-comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber attno, int strategy,
-		   int param)
+make_comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber attno,
+				int strategy, int param)
 {
 	const ContimeAttr *attr = &table->attr[attno - 1];
 	TypeCacheEntry *type = lookup_type_cache(attr->type, TYPECACHE_BTREE_OPFAMILY);
@@ -30,7 +31,7 @@ comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber at
 		get_opfamily_member(type->btree_opf, type->btree_opintype, type->btree_opintype, strategy);
 	Param *value = makeNode(Param);
 
-	Assert(source->expr[attno - 1] != NULL); /* keys and the time are fed by each source */
+	Assert(source->expr[attno - 1] != NULL); /* each source gives the keys and the time */
 	Assert(OidIsValid(operator));
 	value->paramkind = PARAM_EXTERN;
 	value->paramid = param;
@@ -42,7 +43,10 @@ comparison(const ContimeTable *table, const ContimeSource *source, AttrNumber at
 								  (Expr *) value, InvalidOid, attr->collation);
 }
 
-/* The event table's columns that a source uses, others as NULL: attribute numbers stay. */
+/*
+ * Append the columns of the event table.  Those that the source does not use become NULL,
+ * so that attribute numbers stay the same.
+ */
 static void
 append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *source)
 {
@@ -60,10 +64,6 @@ append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *s
 	relation_close(events, NoLock);
 }
 
-/*
- * Rows of the event table; with bounded, of events at or before the parameter
- * behind those of the key.
- */
 char *
 contime_source_query(const ContimeTable *table, const ContimeSource *source, ContimeRowOrder order,
 					 bool bounded)
@@ -75,11 +75,11 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 
 	Assert(order <= CONTIME_ANY_ORDER);
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
-		conditions = lappend(conditions, comparison(table, source, table->key_attno[i],
-													BTEqualStrategyNumber, param++));
+		conditions = lappend(conditions, make_comparison(table, source, table->key_attno[i],
+														 BTEqualStrategyNumber, param++));
 	if (bounded)
-		conditions = lappend(conditions, comparison(table, source, table->time_attno,
-													BTLessEqualStrategyNumber, param));
+		conditions = lappend(conditions, make_comparison(table, source, table->time_attno,
+														 BTLessEqualStrategyNumber, param));
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
@@ -98,7 +98,6 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 	return sql.data;
 }
 
-/* Does a state depend on events behind its instant? */
 bool
 contime_source_looks_ahead(const ContimeTable *table)
 {

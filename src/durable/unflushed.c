@@ -1,26 +1,28 @@
 /*
  * unflushed.c
- *	  A net below capture.c: transactions with captured rows that a cache does
- *	  not have yet.
+ *	  A safety net for capture.c: notes of transactions whose captured rows are
+ *	  not in a cache yet.
  *
  *	  first row in a buffer ─► contime_unflushed_note ─► slot = transaction
  *	  rows are in the cache, or rolled back ─► contime_unflushed_clear ─► 0
  *
- * Captured rows reach the cache before the statement that wrote them ends.
- * Nothing is done for that at COMMIT, so a fault in capture.c could commit rows
- * that the cache lacks.  A writer therefore notes its top-level transaction in
- * the cache's generation before it keeps the first row.  Readers, when a scan
- * begins, and the worker look at the notes.  A note of a transaction that has
- * committed says that rows are missing, and the cache is given up.
+ * A writer adds captured rows to the cache before the statement that wrote them ends.
+ * Nothing checks this at COMMIT, so a bug in capture.c could commit rows that the cache
+ * lacks.  A writer therefore notes its top-level transaction in the cache's generation
+ * before it keeps the first row.  Readers (when a scan begins) and the worker check the
+ * notes.  If the transaction of a note has committed, rows are missing in the cache, and
+ * the caller breaks it.
  *
- * No lock is needed.  Only a writer that finds a slot 0 sets it, by compare
- * and exchange, and only to its own transaction.  It clears the slot before it
- * commits.  A reader whose snapshot sees a transaction as ended took that
- * snapshot after the commit, and so finds the slot cleared.  The worker takes
- * no snapshot: it reads the slot again once it knows of the commit.
+ * Concurrency: no lock is needed.  A writer sets a slot from 0 to its own transaction by
+ * compare-and-exchange, and clears it before it commits.  A reader whose snapshot sees
+ * the end of a transaction took the snapshot after the commit, so it finds the slot
+ * cleared unless rows are missing.  The worker takes no snapshot: it reads the slot again
+ * after it has found that the transaction has committed.
  *
- * A reader or worker that finds the note of an aborted transaction (one that
- * had been prepared) clears it.
+ * A reader or worker that finds the note of an aborted transaction (one that had been
+ * prepared) clears it.
+ *
+ * Called by capture.c (notes) and cache.c (checks).
  */
 #include "postgres.h"
 
@@ -48,7 +50,7 @@ contime_unflushed_note(ContimeGeneration *g)
 	return NULL;
 }
 
-/* (If the generation has been replaced meanwhile, the note is gone.) */
+/* If the generation was replaced meanwhile, the slot does not have this id any more. */
 void
 contime_unflushed_clear(pg_atomic_uint64 *note)
 {
@@ -57,7 +59,10 @@ contime_unflushed_clear(pg_atomic_uint64 *note)
 	(void) pg_atomic_compare_exchange_u64(note, &xid, 0);
 }
 
-/* Has the transaction of a note committed, while the note stands? */
+/*
+ * True if the transaction of a note has committed and the note is still there.  Clears the
+ * note if the transaction has aborted.
+ */
 static bool
 check_note(pg_atomic_uint64 *note, uint64 xid)
 {

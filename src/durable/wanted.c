@@ -1,11 +1,15 @@
 /*
  * wanted.c
- *	  The keys that readers missed in partial caches.
+ *	  Requests for keys that readers missed in partial caches.
  *
- * Concurrency: a place in the table is chosen by the key's hash; what is in it is
- * protected by its spinlock, but for looks at `serial`, which only save locking.
+ * A table in shared memory has CONTIME_WANTED slots.  The hash of a key selects its slot,
+ * and a slot holds one key.  A request whose slot is in use is dropped; the next reader
+ * of the key repeats it.
  *
- * Called by readers (noting), and by the loader (key_loader.c).
+ * Concurrency: the spinlock of a slot protects its fields.  `serial` and `database` are
+ * also read without it, as a hint only.
+ *
+ * Called by readers (requests), by the loader (key_loader.c), and by demand.c.
  */
 #include "postgres.h"
 
@@ -31,7 +35,7 @@ contime_want_key(ContimeGeneration *g, const ContimeKey *key)
 	ContimeWanted *wanted = &contime_shared->wanted[(key->hash >> 32) % CONTIME_WANTED];
 	bool noted;
 
-	/* (Looked at without the lock: there will be other readers.) */
+	/* Read without the lock: if the value is outdated, a later reader repeats the request. */
 	if (contime_cache_state(g) != CONTIME_CACHE_PARTIAL || key->data.len > CONTIME_WANTED_BYTES ||
 		wanted->serial != 0 || GetCurrentTimestamp() < g->cache.load_after)
 		return;
