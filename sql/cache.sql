@@ -222,7 +222,7 @@ SELECT differ();
 -- ---- what cannot be cached ---------------------------------------------------------------------------
 
 -- Rows that are no events: an error for who reads, not for who writes.
-INSERT INTO movement VALUES (6000, 1, 'infinity', 1);
+INSERT INTO movement VALUES (6000, 1, '-infinity', 1);
 SELECT id, balance FROM account WHERE id = 1 AND at = 'infinity';
 \echo :SQLSTATE
 SELECT asked('SELECT * FROM account WHERE id = 2');

@@ -277,7 +277,7 @@ CREATE FUNCTION contime.verify(state regclass, OUT answered_from text, OUT event
 AS 'MODULE_PATHNAME', 'contime_verify'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.verify(regclass) IS
-'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Needs SELECT on the continuous table';
+'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
 
 -- ---- watching -----------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ CREATE FUNCTION contime.table_stats(
     OUT "table" regclass, OUT keys bigint, OUT recent bigint, OUT young bigint,
     OUT frozen bigint, OUT duplicates bigint, OUT conflicts bigint, OUT late bigint,
     OUT too_late bigint, OUT folded bigint, OUT bytes bigint, OUT since timestamptz,
-    OUT retained_since timestamptz, OUT retained_tick bigint, OUT cache text)
+    OUT retained_since timestamptz, OUT retained_tick bigint, OUT cache text, OUT bad_rows bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_table_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
@@ -294,7 +294,7 @@ COMMENT ON FUNCTION contime.table_stats() IS
 
 CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
 COMMENT ON VIEW contime.tables IS
-'the continuous tables of this database that hold data, of those that the caller may read (members of pg_read_all_stats: all): keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), partial (those of keys that are there), broken or refused (its event tables are read; the log says why)';
+'the continuous tables of this database that hold data, of those that the caller may read (members of pg_read_all_stats: all): keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), partial (those of keys that are there), broken or refused (its event tables are read; the log says why); bad_rows: rows that cannot be events, such as NaN for a sum, met while the cache was loaded and in what was written since (the log shows the first ten)';
 
 CREATE FUNCTION contime.worker_stats(
     OUT worker int, OUT pid int, OUT entered bigint, OUT dropped bigint,

@@ -1,6 +1,7 @@
 -- Keys and values of event tables that are too large for memory: an error for reads that meet them, and for no others.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET client_min_messages = error;
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set until :abs_srcdir '/sql/until.sql'
 \i :until

@@ -215,7 +215,7 @@ SELECT who, points, twice, best FROM player ORDER BY who;
 ALTER TABLE away_play NO INHERIT play;
 SELECT who, points, twice, best FROM player ORDER BY who;
 -- What is no event says so, and where it is from.
-INSERT INTO play VALUES ('Cleo', 'infinity', 5);
+INSERT INTO play VALUES ('Cleo', '-infinity', 5);
 SELECT points FROM player WHERE who = 'Cleo' AND at = 'infinity';
 DROP TABLE play, away_play CASCADE;
 DROP DOMAIN score;

@@ -32,8 +32,8 @@
  * A cache breaks when a row was not captured; when a transaction has committed
  * captured rows that the cache lacks (unflushed.c); when two events have one
  * identity, of which the engine keeps only one, so that the other would be missing
- * if that one is retracted; when a retraction has found no event; and when rows that
- * were left out as too large are gone.  TRUNCATE and ALTER open a new generation in
+ * if that one is retracted; when a retraction has found no event; and when bad rows
+ * that were left out are gone.  TRUNCATE and ALTER open a new generation in
  * their own transaction instead.
  *
  * Locks: a generation is replaced by a process that holds AccessExclusiveLock on the
@@ -366,5 +366,5 @@ contime_oversize_regain(ContimeGeneration *g)
 	if (!contime_oversize_any(g) || contime_cache_state(g) != CONTIME_CACHE_READY ||
 		GetCurrentTimestamp() < (TimestampTz) pg_atomic_read_u64(&g->cache.oversize.regain_after))
 		return;
-	contime_cache_break(g->relation, "rows that were too large are no more");
+	contime_cache_break(g->relation, "rows that could not be events are no more");
 }

@@ -394,6 +394,7 @@ link_source(ContimeGeneration *cache, const Rows *rows, const ContimeTable *tabl
 		if (!current)
 			continue;
 		ExecStoreHeapTuple(row->tuple, slot, false);
+		encoded->slot = slot;
 		if (!contime_events_row(events, slot, &values, &isnull))
 			continue;
 		if (!contime_rows_encode_source(encoded, source->kind, source->columns, values, isnull,
@@ -749,6 +750,8 @@ keep_row(Capture *capture, Relation rel, HeapTuple tuple, bool retracts, bool up
 	row->retracts = retracts;
 	row->updated = updated;
 	row->tuple = map ? execute_attr_map_tuple(tuple, map) : heap_copytuple(tuple);
+	row->tuple->t_self = tuple->t_self;
+	row->tuple->t_tableOid = RelationGetRelid(rel);
 	capture->rows.count++;
 	capture->rows.bytes += row->tuple->t_len;
 	if (capture->state == CAPTURE_EMPTY)

@@ -114,7 +114,8 @@ extern ContimeEvents *contime_events_begin(const ContimeTable *table, const Cont
 
 /*
  * Convert one row: set *values and *isnull to arrays that are valid until the next
- * call.  Return false if the row is not an event: a key column or the time is NULL.
+ * call.  Return false if the row is not an event: a key column or the time is NULL, or
+ * its time is 'infinity'.
  */
 extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values,
 							   bool **isnull);
@@ -123,6 +124,9 @@ extern void contime_events_end(ContimeEvents *events);
 /* Begin to read, from event tables, the keys and events that a snapshot sees. */
 extern ContimeHeapRead *contime_heap_begin(Relation rel, const ContimeTable *table,
 										   Snapshot snapshot);
+
+/* Leave bad rows out (table/rows.c): they are no error of this read.  Before binding. */
+extern void contime_heap_leave_out(ContimeHeapRead *read);
 
 /*
  * Start the queries for one key (keys: the values of its columns) or, if keys is NULL,
@@ -148,17 +152,26 @@ extern void contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, con
 
 /*
  * Fetch some rows and add them to a generation, as events that every snapshot sees.
- * Rows that are too large are left out, which is noted in the generation.  Return
+ * Bad rows (table/rows.c) are left out, which is noted in the generation.  Return
  * false if there are no more rows.
  */
 extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
 
 /*
  * Fetch some rows, but only add their number to *rows and raise *newest to their
- * latest instant.  Return false if there are no more rows.
+ * latest instant.  Bad rows are noted in the generation.  Return false if there are no
+ * more rows.
  */
-extern bool contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest);
+extern bool contime_heap_load_skip(ContimeHeapLoad *load, ContimeGeneration *g, uint64 *rows,
+								   int64 *newest);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
+
+/*
+ * Count the bad rows of the event tables, whatever the option bad_rows says, and set
+ * *shown to descriptions of the first ones of each source (ContimeBadRow).
+ */
+extern uint64 contime_heap_bad_rows(Relation rel, const ContimeTable *table, Snapshot snapshot,
+									List **shown);
 
 /* ---- triggers.c -------------------------------------------------------------- */
 
@@ -258,7 +271,7 @@ extern void contime_cache_renew(Oid relid);
 extern void contime_cache_change(Oid relid, Oid events);
 
 /*
- * Break a READY cache from which rows were left out as too large, so that it is loaded
+ * Break a READY cache from which bad rows were left out, so that it is loaded
  * again, but not too often.  Called after a read of all keys from the event tables,
  * which found no such row.
  */

@@ -32,6 +32,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -129,6 +130,9 @@ contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datum **values, 
 													   events->econtext, &events->isnull[i]);
 		if ((table->attr[i].key || table->attr[i].time) && events->isnull[i])
 			is_event = false;
+		if (table->attr[i].time && table->attr[i].type == TIMESTAMPTZOID && is_event &&
+			TIMESTAMP_IS_NOEND(DatumGetTimestampTz(events->values[i])))
+			is_event = false;
 	}
 	*values = events->values;
 	*isnull = events->isnull;
@@ -151,6 +155,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Datum *values;
 	bool *isnull;
 
+	feed->rows->slot = slot;
 	if (contime_events_row(feed->events, slot, &values, &isnull))
 		(void) contime_rows_encode_source(feed->rows, feed->source->kind, feed->source->columns,
 										  values, isnull, false);
@@ -179,6 +184,7 @@ begin_feed(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSou
 	feed->source = source;
 	feed->events = contime_events_begin(table, source);
 	feed->rows = contime_rows_begin(table);
+	feed->rows->located = true; /* by contime_source_query() */
 }
 
 static void
@@ -341,6 +347,7 @@ ContimeHeapRead *
 contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 {
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
+	bool shows_values = pg_class_aclcheck(table->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 	int i = 0;
 
 	Assert(table->source != NULL);
@@ -354,8 +361,17 @@ contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 	read->feed = palloc0(read->nfeeds * sizeof(Feed));
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		begin_feed(&read->feed[i++], rel, table, source);
+	for (i = 0; i < read->nfeeds; i++)
+		read->feed[i].rows->hides_values = !shows_values;
 	initStringInfo(&read->key.data);
 	return read;
+}
+
+void
+contime_heap_leave_out(ContimeHeapRead *read)
+{
+	for (int i = 0; i < read->nfeeds; i++)
+		read->feed[i].rows->leaves_out = true;
 }
 
 /* Make parameters of the key's columns (unless keys is NULL) and (bounded) `until`. */
@@ -560,6 +576,7 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 	MemoryContextReset(load->binding);
 	caller = MemoryContextSwitchTo(load->binding);
 	load->snapshot = snapshot;
+	load->feed.rows->uncounted = keys != NULL;
 	before = contime_source_switch(table);
 	bind_feed(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
 			  make_parameters(table, keys, false, 0));
@@ -580,11 +597,12 @@ contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g)
 }
 
 bool
-contime_heap_load_skip(ContimeHeapLoad *load, uint64 *rows, int64 *newest)
+contime_heap_load_skip(ContimeHeapLoad *load, ContimeGeneration *g, uint64 *rows, int64 *newest)
 {
 	const CtLoad *row = fetch_head(&load->feed, load->snapshot);
 
 	Assert(load->snapshot != NULL);
+	contime_link_note_bad(load->feed.rows, g);
 	if (row == NULL)
 		return false;
 	for (; row; row = contime_rows_load(load->feed.rows, ++load->feed.next), ++*rows)
@@ -598,4 +616,29 @@ contime_heap_load_end(ContimeHeapLoad *load)
 	close_feed(&load->feed);
 	contime_events_end(load->feed.events);
 	MemoryContextDelete(load->binding);
+}
+
+/* ---- bad rows ---------------------------------------------------------------- */
+
+uint64
+contime_heap_bad_rows(Relation rel, const ContimeTable *table, Snapshot snapshot, List **shown)
+{
+	uint64 bad = 0;
+
+	*shown = NIL;
+	for (const ContimeSource *source = table->source; source; source = source->next)
+	{
+		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+
+		contime_heap_load_bind(load, snapshot, NULL);
+		while (fetch_head(&load->feed, snapshot))
+		{
+			load->feed.next = load->feed.rows->count;
+			load->feed.rows->nleft_out = 0;
+		}
+		bad += load->feed.rows->bad;
+		*shown = list_concat(*shown, load->feed.rows->shown);
+		contime_heap_load_end(load);
+	}
+	return bad;
 }

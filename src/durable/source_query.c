@@ -61,6 +61,7 @@ append_columns(StringInfo sql, const ContimeTable *table, const ContimeSource *s
 						 bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used)
 							 ? quote_identifier(NameStr(TupleDescAttr(desc, i)->attname))
 							 : "NULL");
+	appendStringInfo(sql, "%sctid, tableoid", desc->natts > 0 ? ", " : "");
 	relation_close(events, NoLock);
 }
 

@@ -53,6 +53,9 @@ extern ContimeScan *contime_scan_begin(Relation rel, Snapshot snapshot,
 /* Make a scan of a durable table read only the event tables, not the cache.  Before binding. */
 extern void contime_scan_use_heap(ContimeScan *scan);
 
+/* Make a scan of a durable table leave out bad rows of event tables.  Before binding. */
+extern void contime_scan_leave_out(ContimeScan *scan);
+
 /*
  * Return where a scan of a durable table has read, as text for EXPLAIN; NULL
  * for a table in memory.

@@ -109,6 +109,13 @@ contime_scan_use_heap(ContimeScan *scan)
 	scan->generation = NULL;
 }
 
+void
+contime_scan_leave_out(ContimeScan *scan)
+{
+	Assert(scan->table->source && scan->heap == NULL);
+	scan->leaves_out = true;
+}
+
 const char *
 contime_scan_where(const ContimeScan *scan)
 {
@@ -229,7 +236,11 @@ contime_scan_heap(ContimeScan *scan)
 
 	Assert(scan->table->source != NULL);
 	if (scan->heap == NULL)
+	{
 		scan->heap = contime_heap_begin(scan->rel, scan->table, scan->view->snapshot);
+		if (scan->leaves_out)
+			contime_heap_leave_out(scan->heap);
+	}
 	MemoryContextSwitchTo(caller);
 	return scan->heap;
 }
@@ -260,8 +271,11 @@ is_in_memory(const ContimeScan *scan)
 
 	if (g == NULL)
 		return false;
-	return scan->by_key ? !contime_oversize_key(g, &scan->key)
-						: !scan->partial && !contime_oversize_any(g);
+	if (!scan->by_key && scan->partial)
+		return false;
+	if (scan->table->ignores_bad_rows)
+		return !scan->by_key || scan->key.data.len <= CT_MAX_KEY_BYTES;
+	return scan->by_key ? !contime_oversize_key(g, &scan->key) : !contime_oversize_any(g);
 }
 
 /*

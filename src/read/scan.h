@@ -85,6 +85,7 @@ struct ContimeScan
 	ContimeGeneration *watched;    /* its read watermark is raised; or NULL */
 	ContimeReferences *held;       /* to the event tables; NULL for a table in memory */
 	ContimeHeapRead *heap;         /* reader of the event tables; NULL until needed */
+	bool leaves_out;               /* bad rows of event tables are no error */
 	bool memory;                   /* the bound keys are read from memory */
 	bool from_heap;                /* event tables are being read: for all bound keys, or, if
 									* `memory`, for one key whose events memory lacks */

@@ -93,7 +93,7 @@ typedef struct ContimeLoaded
 	uint64 xip[CONTIME_LOAD_XIDS];
 } ContimeLoaded;
 
-/* Of a cache: are there rows too large for memory, and of which keys (durable/oversize.c)? */
+/* Of a cache: were bad rows left out, and of which keys (store/oversize.c)? */
 #define CONTIME_OVERSIZE_WORDS 8
 
 typedef struct ContimeOversize
@@ -177,6 +177,7 @@ typedef struct ContimeGeneration
 		pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
 		ContimeLoaded loaded;       /* written before the cache becomes readable */
 		ContimeOversize oversize;   /* rows that are left out */
+		pg_atomic_uint64 bad_rows;  /* how many were met, by the load and since */
 
 		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];

@@ -135,6 +135,7 @@ shared_format(void)
 		pg_atomic_init_u32(&contime_shared->generation[i].partial.hold, 0);
 		pg_atomic_init_u32(&contime_shared->generation[i].partial.loads, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].cache.last_read, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].cache.bad_rows, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].notice.lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);

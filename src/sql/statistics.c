@@ -142,8 +142,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 		ContimeCacheState cache = contime_cache_state(g);
-		Datum values[15];
-		bool nulls[15] = {0};
+		Datum values[16];
+		bool nulls[16] = {0};
 		CtStats stats;
 		int64 retained = contime_retained(g);
 
@@ -180,6 +180,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 		nulls[14] = cache == CONTIME_CACHE_NONE;
 		if (!nulls[14])
 			values[14] = CStringGetTextDatum(cache_states[cache]);
+		values[15] = UInt64GetDatum(pg_atomic_read_u64(&g->cache.bad_rows));
+		nulls[15] = cache == CONTIME_CACHE_NONE;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

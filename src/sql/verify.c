@@ -4,8 +4,8 @@
  *
  * Every event that the caller's snapshot sees is read twice: once as any read does,
  * and once from the event tables.  The sums of the events (event_sum.c) are compared.
- * If the cache is partial, or lacks rows that are too large (store/oversize.c), only
- * the keys that it has completely are compared.
+ * If the cache is partial, or lacks bad rows (store/oversize.c), only the keys that it
+ * has completely are compared.  Bad rows are no error: it warns of them.
  */
 #include "postgres.h"
 
@@ -37,11 +37,14 @@ sum_both_reads(Relation rel, ContimeEventSum *memory, ContimeEventSum *heap)
 	uint32 position = 0;
 
 	initStringInfo(&key.data);
+	contime_scan_leave_out(one.scan);
+	contime_scan_leave_out(other.scan);
 	if (g && (contime_cache_state(g) == CONTIME_CACHE_PARTIAL ||
-			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g))))
+			  (contime_cache_state(g) == CONTIME_CACHE_READY && contime_oversize_any(g) &&
+			   !one.table->ignores_bad_rows)))
 		while (contime_next_loaded_key(g, &partition, &position, &key))
 		{
-			if (contime_oversize_key(g, &key))
+			if (contime_oversize_key(g, &key) && !one.table->ignores_bad_rows)
 				continue;
 			contime_decode_keys(one.table, &key, keys);
 			contime_sum_add(&one, keys);
@@ -54,6 +57,32 @@ sum_both_reads(Relation rel, ContimeEventSum *memory, ContimeEventSum *heap)
 	}
 	*memory = contime_sum_end(&one);
 	*heap = contime_sum_end(&other);
+}
+
+/* Warn of the first bad rows, each with its key and time, and of how many others there are. */
+static void
+warn_of_bad_rows(Relation rel, const ContimeTable *table)
+{
+	List *shown;
+	uint64 bad = contime_heap_bad_rows(rel, table, GetActiveSnapshot(), &shown);
+	int n = Min(list_length(shown), CONTIME_BAD_ROWS_SHOWN);
+
+	Assert(bad >= (uint64) n);
+	for (int i = 0; i < n; i++)
+	{
+		const ContimeBadRow *row = list_nth(shown, i);
+
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("row %s cannot be an event of continuous table \"%s\": %s", row->what,
+						table->name, row->reason),
+				 errdetail_internal("%s", row->detail)));
+	}
+	if (bad > (uint64) n)
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("%llu more rows cannot be events of continuous table \"%s\"",
+						(unsigned long long) (bad - n), table->name)));
 }
 
 /* contime.verify(state regclass, OUT answered_from text, OUT events bigint, OUT equal boolean) */
@@ -95,6 +124,7 @@ contime_verify(PG_FUNCTION_ARGS)
 				 errhint(
 					 "It is given up, and loaded again. Was the event table changed in a way that fires no trigger?")));
 	}
+	warn_of_bad_rows(rel, table);
 	relation_close(rel, AccessShareLock);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -240,19 +240,42 @@ link_partition(Run *run)
 	contime_wake_worker(run->partition);
 }
 
-/*
- * Note the rows that are too large for memory.  This precedes linking, so that a
- * reader whose snapshot sees such a row finds the note.
- */
+/* Count bad rows, and log the first ones of a cache. */
 static void
-note_oversize_rows(ContimeRows *rows, ContimeGeneration *g)
+count_bad_rows(const ContimeRows *rows, ContimeGeneration *g)
 {
+	uint64 before = pg_atomic_fetch_add_u64(&g->cache.bad_rows, rows->bad);
+	ListCell *lc;
+
+	foreach(lc, rows->shown)
+	{
+		const ContimeBadRow *bad = lfirst(lc);
+
+		if (before++ >= CONTIME_BAD_ROWS_SHOWN)
+			return;
+		ereport(LOG_SERVER_ONLY,
+				(errmsg("row %s cannot be an event of continuous table \"%s\": %s", bad->what,
+						rows->table->name, bad->reason),
+				 bad->detail ? errdetail_internal("%s", bad->detail) : 0,
+				 rows->table->ignores_bad_rows
+					 ? errhint("It is ignored.")
+					 : errhint("Reads that meet it raise an error; other keys are read from memory.")));
+	}
+}
+
+void
+contime_link_note_bad(ContimeRows *rows, ContimeGeneration *g)
+{
+	Assert(contime_holds_no_lock());
+	if (rows->bad == 0 && rows->nleft_out == 0 && !rows->long_keys)
+		return;
+	if (rows->bad > 0 && !rows->uncounted)
+		count_bad_rows(rows, g);
 	if (rows->long_keys)
 		contime_oversize_note(g, NULL);
 	for (int i = 0; i < rows->nleft_out; i++)
 		contime_oversize_note(g, &rows->left_out[i]);
-	rows->long_keys = false;
-	rows->nleft_out = 0;
+	contime_rows_forget_bad(rows);
 }
 
 void
@@ -264,7 +287,7 @@ contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label)
 	Assert(contime_holds_no_lock());
 	Assert(g->relation == rows->table->relid && g->database == MyDatabaseId);
 	Assert(label ? label->xid >= label->top : rows->table->source != NULL);
-	note_oversize_rows(rows, g);
+	contime_link_note_bad(rows, g);
 	caller = MemoryContextSwitchTo(rows->scratch);
 	for (int i = 0; i < rows->count; i++)
 		present[contime_partition_of(rows->row[i].load.hash)] = true;

@@ -1,20 +1,22 @@
 /*
  * oversize.c
- *	  Rows of event tables that are too large for memory.
+ *	  Rows of event tables that cannot be in memory.
  *
  * In memory a key has at most CT_MAX_KEY_BYTES, and the values of an event at most
- * CT_MAX_PAYLOAD_BYTES.  An event table may hold larger rows.  The loader and the
- * capture leave such a row out of the cache, so that it does not prevent the caching
- * of all other rows, and note its key in the generation:
+ * CT_MAX_PAYLOAD_BYTES.  An event table may hold larger rows, and other rows that
+ * cannot be events (table/rows.c).  The loader and the capture leave such a bad row out
+ * of the cache, so that it does not prevent the caching of all other rows, and note its
+ * key in the generation:
  *
  *	  read of one key	from memory, unless the key is too long or was noted
  *	  read of all keys	from memory, unless any row was noted
  *
- * Otherwise the event tables are read.  If the read meets a row that is too large
- * there, it fails with ERROR 54000.
+ * Otherwise the event tables are read.  If the read meets a bad row there, it fails with
+ * an ERROR.  A table with the option bad_rows 'ignore' is read from memory all the same,
+ * since no read has such rows.
  *
- * A key that is too long is recognised by its length.  A key with values that are
- * too large is noted in a filter, by its hash.  Another key with the same bit is
+ * A key that is too long is recognised by its length.  Another key with a bad row is
+ * noted in a filter, by its hash.  A key that shares its bit is
  * read from the event tables, too; that is slower, but correct.  A bit is never
  * cleared, because it is not known here whether the transaction that wrote or
  * deleted the row will commit.  If a filter is no longer needed, the cache is

@@ -6,7 +6,7 @@
  *	  error.c      report engine statuses as errors
  *	  stored.c     the stored schema of a table's events
  *	  exhausted.c  without memory: wait, or report which limit was reached
- *	  oversize.c   rows that are too large for memory
+ *	  oversize.c   rows of event tables that cannot be in memory
  *	  retention.c  how far back a table can be read and written
  *	  link.c       add encoded rows to stores
  *
@@ -60,8 +60,8 @@ extern int contime_stored_usable(const ContimeTable *table, const ContimeGenerat
 /* ---- oversize.c -------------------------------------------------------------- */
 
 /*
- * Note that a row was left out of a cache because it is too large.  hash: of its
- * key, or NULL if the key itself is too long.
+ * Note that a bad row (table/rows.c) was left out of a cache.  hash: of its key, or
+ * NULL if the key itself is too long.
  */
 extern void contime_oversize_note(ContimeGeneration *g, const uint64 *hash);
 
@@ -81,6 +81,13 @@ extern bool contime_oversize_key(const ContimeGeneration *g, const ContimeKey *k
  * older than the table retains.  Not under a lock.
  */
 extern void contime_link(ContimeRows *rows, ContimeGeneration *g, const CtLabel *label);
+
+/*
+ * Note in the cache which rows were left out, count them, and log the first ones.
+ * contime_link() does it before it links, so that a reader whose snapshot sees such a
+ * row finds the note.  Not under a lock.
+ */
+extern void contime_link_note_bad(ContimeRows *rows, ContimeGeneration *g);
 
 /* Create the store of a partition, if there is none, so that rows can be added. */
 extern void contime_link_prepare(const ContimeTable *table, ContimeGeneration *g, int partition);

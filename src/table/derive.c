@@ -862,7 +862,9 @@ static void
 derive_source(ContimeTable *table, Relation rel)
 {
 	List *list = GetForeignTable(table->relid)->options;
+	const char *bad_rows = contime_option_value(list, "bad_rows");
 
+	table->ignores_bad_rows = bad_rows && strcmp(bad_rows, "ignore") == 0;
 	contime_source_derive(table, rel, contime_option_value(list, "events"));
 	if (table->source && table->retain != 0)
 		ereport(ERROR,

@@ -34,7 +34,8 @@ static const Option options[] = {
 	{"event_id", AttributeRelationId, FORM_BOOL},
 	{"notify", ForeignTableRelationId, FORM_NOTIFY},
 	{"retain", ForeignTableRelationId, FORM_ANY},
-	{"too_late", ForeignTableRelationId, FORM_TOO_LATE},
+	{"too_late", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
+	{"bad_rows", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
 	{"memory_limit", ForeignTableRelationId, FORM_MEMORY},
 	{"events", ForeignTableRelationId, FORM_ANY},
 	{"source", AttributeRelationId, FORM_ANY},
@@ -120,7 +121,7 @@ check_option(const DefElem *def, Oid catalog)
 				report_invalid_value(def, value,
 									 "Give the number of decimal digits to keep, from 0 to 15.");
 			break;
-		case FORM_TOO_LATE:
+		case FORM_ERROR_OR_IGNORE:
 			if (strcmp(value, "error") != 0 && strcmp(value, "ignore") != 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),

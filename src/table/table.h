@@ -95,6 +95,7 @@ typedef struct ContimeTable
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	int64 retain;          /* option retain, in instants; 0: not given */
 	bool ignores_late;     /* option too_late 'ignore' */
+	bool ignores_bad_rows; /* option bad_rows 'ignore' */
 	uint64 options_xid;    /* the transaction that changed the options, if it has not ended */
 	Oid owner;             /* reads event tables; memory is charged to it */
 	int64 memory_limit;    /* option memory_limit, in bytes; -1: not given */
@@ -138,12 +139,32 @@ typedef struct ContimeRows
 	int count;
 	int capacity;
 
-	/* Rows that are too large, if the caller has them left out: */
+	/* The row of an event table that is being encoded: where an error says it is. */
+	TupleTableSlot *slot; /* NULL: not known */
+	bool located;         /* the last two columns of the slot are ctid and tableoid */
+	bool hides_values;    /* errors do not show the key and the time */
+
+	/* Rows that cannot be events: they are left out, unless they are an error. */
 	bool leaves_out;
 	bool long_keys;   /* the keys of some exceed the limit; */
 	uint64 *left_out; /* of the others, the hashes of their keys */
 	int nleft_out;
+	bool uncounted; /* the cache has counted them before */
+	uint64 bad;     /* their number; rows that are retracted do not count */
+	List *shown;    /* ContimeBadRow: the first of them */
+	int nshown;
 } ContimeRows;
+
+/* A row of an event table that cannot be an event: for the log and for contime.verify(). */
+typedef struct ContimeBadRow
+{
+	char *what;   /* "row (0,1) of table ..." */
+	char *reason; /* as the message of the error */
+	char *detail; /* "Key (...)=(...), time ..."; NULL: not shown */
+} ContimeBadRow;
+
+/* So many bad rows are described: of a cache in the log, by contime.verify(), ... */
+#define CONTIME_BAD_ROWS_SHOWN 10
 
 /* The instant of a non-null time value. */
 static inline int64
@@ -317,8 +338,10 @@ extern void contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *val
 								bool retracts);
 
 /*
- * Likewise, a row of an event table.  If it is too large: ERROR 54000, or, with
- * rows->leaves_out, it is left out, and the result is false.
+ * Likewise, a row of an event table, which is rows->slot.  If it cannot be an event,
+ * because it is too large, its time is -infinity, or a value is not one that the column
+ * takes: an ERROR that names the row.  But with rows->leaves_out, or if the table ignores
+ * bad rows, it is left out, and the result is false.  The caller has switched to the owner.
  */
 extern bool contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 columns,
 									   const Datum *values, const bool *isnull, bool retracts);
@@ -334,6 +357,9 @@ extern const CtLoad *contime_rows_load(ContimeRows *rows, int i);
  * other puts in its place.
  */
 extern void contime_rows_cancel(ContimeRows *rows);
+
+/* Forget which rows were left out: the caller has noted them. */
+extern void contime_rows_forget_bad(ContimeRows *rows);
 
 /* Remove all rows. */
 extern void contime_rows_reset(ContimeRows *rows);

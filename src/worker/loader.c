@@ -219,7 +219,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 		if (n % GIVE_WAY_LOADS == 0)
 			yield_to_ddl(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
-							 : contime_heap_load_skip(load, &filling->skipped, &filling->newest);
+							 : contime_heap_load_skip(load, g, &filling->skipped, &filling->newest);
 		if (contime_source_is_limited(table))
 			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
 		filling->room = filling->room && contime_evict(g, 0, 0);
