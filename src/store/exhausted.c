@@ -84,6 +84,77 @@ format_bytes(Size bytes)
 		DatumGetTextPP(DirectFunctionCall1(pg_size_pretty, Int64GetDatum((int64) bytes))));
 }
 
+/* What the memory of the region is used for, at this moment. */
+typedef struct Usage
+{
+	Size total;   /* contime.memory */
+	Size own;     /* this table, */
+	Size role;    /* other tables of its owner, */
+	Size others;  /* and tables of other owners */
+	Size caches;  /* of all these, events of durable tables, */
+	Size freeing; /* and what workers are about to free */
+	Size holes;   /* free pieces of pages that are not free as a whole */
+	Size kept;    /* free pages, and what describes pages */
+} Usage;
+
+/* The smaller of two numbers that were not read at the same time may have grown. */
+static Size
+subtract(Size from, Size bytes)
+{
+	return from > bytes ? from - bytes : 0;
+}
+
+static Usage
+measure_usage(const ContimeGeneration *g)
+{
+	Size allocated = ct_region_allocated(contime_region);
+	Size used = ct_region_used(contime_region);
+	Usage usage = {.total = (Size) contime_memory_mb * 1024 * 1024};
+
+	usage.own = contime_account_used(g, CONTIME_OF_TABLE);
+	usage.role = subtract(contime_account_used(g, CONTIME_OF_ROLE), usage.own);
+	usage.others = subtract(allocated, usage.own + usage.role);
+	usage.holes = subtract(used, allocated);
+	usage.kept = subtract(usage.total, used);
+	for (int i = 0; i < contime_shared->highest; i++)
+	{
+		ContimeGeneration *other = &contime_shared->generation[i];
+
+		if (contime_generation_state(other) == CONTIME_GENERATION_FREE)
+			continue;
+		if (contime_cache_state(other) != CONTIME_CACHE_NONE)
+			usage.caches += contime_generation_bytes(other);
+		if (contime_generation_state(other) == CONTIME_GENERATION_DEAD)
+			usage.freeing += contime_generation_bytes(other);
+	}
+	Assert(usage.kept <= usage.total);
+	return usage;
+}
+
+/* Say what the memory is used for. */
+static char *
+format_usage(const ContimeGeneration *g)
+{
+	Usage usage = measure_usage(g);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(
+		&text, _("This table uses %s, other tables of its owner %s, tables of other owners %s."),
+		format_bytes(usage.own), format_bytes(usage.role), format_bytes(usage.others));
+	if (usage.caches > 0)
+		appendStringInfo(&text, _(" Caches of event tables are %s of it."),
+						 format_bytes(usage.caches));
+	if (usage.freeing > 0)
+		appendStringInfo(&text, _(" Dropped and truncated tables are %s of it, which become free."),
+						 format_bytes(usage.freeing));
+	appendStringInfo(
+		&text,
+		_(" %s are free in pages with pieces of other sizes, and %s are kept for workers and for tables that have used little."),
+		format_bytes(usage.holes), format_bytes(usage.kept));
+	return text.data;
+}
+
 static void CONTIME_NORETURN
 report_table(const ContimeTable *table, ContimeGeneration *g)
 {
@@ -141,9 +212,21 @@ report_share(const ContimeTable *table, ContimeGeneration *g)
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("out of memory for continuous table \"%s\"", table->name),
-			 errdetail("Of the %d MB of contime.memory only the reserve is free, and this table has had its share: it uses %s, the tables of its owner %s. Rows that were accepted before are kept.",
-					   contime_memory_mb, format_bytes(contime_account_used(g, CONTIME_OF_TABLE)),
-					   format_bytes(contime_account_used(g, CONTIME_OF_ROLE))),
+			 errdetail("Of the %d MB of contime.memory only the reserve is free, and this table has had its share. %s Rows that were accepted before are kept.",
+					   contime_memory_mb, format_usage(g)),
+			 errhint(
+				 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
+}
+
+/* Report that no page is free that this table could get. */
+static void CONTIME_NORETURN
+report_region(const ContimeTable *table, ContimeGeneration *g)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory for continuous table \"%s\"", table->name),
+			 errdetail("The %d MB of contime.memory are in use. %s Rows that were accepted before are kept.",
+					   contime_memory_mb, format_usage(g)),
 			 errhint(
 				 "Increase contime.memory and restart, or TRUNCATE or DROP continuous tables that are not needed.")));
 }
@@ -163,7 +246,7 @@ contime_limits_report(const ContimeTable *table, ContimeGeneration *g, ContimeLe
 		case CONTIME_UNLIMITED:
 			if (contime_budget_keep(g) > 0)
 				report_share(table, g);
-			contime_report(CT_NO_MEMORY, table);
+			report_region(table, g);
 	}
 	pg_unreachable();
 }
