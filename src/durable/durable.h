@@ -164,6 +164,9 @@ extern bool contime_heap_load_next(ContimeHeapLoad *load, ContimeGeneration *g);
  */
 extern bool contime_heap_load_skip(ContimeHeapLoad *load, ContimeGeneration *g, uint64 *rows,
 								   int64 *newest);
+
+/* The number of rows of the event table that the load has read so far. */
+extern uint64 contime_heap_load_fetched(const ContimeHeapLoad *load);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
 
 /*

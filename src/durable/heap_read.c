@@ -57,6 +57,7 @@ typedef struct Feed
 	ContimeEvents *events; /* evaluates the source's expressions */
 	ContimeRows *rows;     /* fetched and encoded */
 	int next;              /* index in rows of the first one that is not loaded yet */
+	uint64 fetched;        /* rows of the event table so far */
 	QueryDesc *query;      /* NULL: not started, or it has no more rows */
 	CachedPlan *plan;      /* of the query */
 	ResourceOwner holder;  /* has the reference to the plan */
@@ -155,6 +156,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Datum *values;
 	bool *isnull;
 
+	feed->fetched++;
 	feed->rows->slot = slot;
 	if (contime_events_row(feed->events, slot, &values, &isnull))
 		(void) contime_rows_encode_source(feed->rows, feed->source->kind, feed->source->columns,
@@ -608,6 +610,12 @@ contime_heap_load_skip(ContimeHeapLoad *load, ContimeGeneration *g, uint64 *rows
 	for (; row; row = contime_rows_load(load->feed.rows, ++load->feed.next), ++*rows)
 		*newest = Max(*newest, row->change.time);
 	return true;
+}
+
+uint64
+contime_heap_load_fetched(const ContimeHeapLoad *load)
+{
+	return load->feed.fetched;
 }
 
 void

@@ -98,6 +98,7 @@ generation_reset(ContimeGeneration *g)
 	pg_atomic_write_u32(&g->partial.loads, 0);
 	init_oversize(&g->cache.oversize);
 	pg_atomic_write_u64(&g->cache.bad_rows, 0);
+	pg_atomic_write_u64(&g->cache.progress.began, 0);
 }
 
 #ifdef USE_ASSERT_CHECKING

@@ -103,6 +103,14 @@ typedef struct ContimeOversize
 	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS]; /* by the key's hash */
 } ContimeOversize;
 
+/* How far the load of a cache is; written by the loader, read by contime.tables. */
+typedef struct ContimeProgress
+{
+	pg_atomic_uint64 began; /* as TimestampTz; 0: no rows are being read */
+	pg_atomic_uint64 done;  /* rows of event tables that were read, */
+	pg_atomic_uint64 total; /* of about so many */
+} ContimeProgress;
+
 /*
  * The life of a generation (shared/registry.c has the diagram).
  */
@@ -178,6 +186,7 @@ typedef struct ContimeGeneration
 		ContimeLoaded loaded;       /* written before the cache becomes readable */
 		ContimeOversize oversize;   /* rows that are left out */
 		pg_atomic_uint64 bad_rows;  /* how many were met, by the load and since */
+		ContimeProgress progress;   /* of its load */
 
 		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];

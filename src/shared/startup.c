@@ -136,6 +136,9 @@ shared_format(void)
 		pg_atomic_init_u32(&contime_shared->generation[i].partial.loads, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].cache.last_read, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].cache.bad_rows, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].cache.progress.began, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].cache.progress.done, 0);
+		pg_atomic_init_u64(&contime_shared->generation[i].cache.progress.total, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].notice.lost, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].retained, 0);
 		pg_atomic_init_u64(&contime_shared->generation[i].newest, 0);

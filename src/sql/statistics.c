@@ -128,6 +128,22 @@ static const char *const cache_states[] = {
 
 StaticAssertDecl(lengthof(cache_states) == CONTIME_CACHE_STATES, "each state has a name");
 
+/* Rows that the load of a cache has read, of how many, and how many a second; or NULLs. */
+static void
+show_progress(ContimeGeneration *g, Datum *values, bool *nulls)
+{
+	ContimeProgress *progress = &g->cache.progress;
+	TimestampTz began = (TimestampTz) pg_atomic_read_u64(&progress->began);
+	uint64 done = pg_atomic_read_u64(&progress->done);
+	double seconds = (GetCurrentTimestamp() - began) / (double) USECS_PER_SEC;
+
+	Assert(contime_holds_no_lock());
+	nulls[0] = nulls[1] = nulls[2] = began == 0;
+	values[0] = UInt64GetDatum(done);
+	values[1] = UInt64GetDatum(pg_atomic_read_u64(&progress->total));
+	values[2] = Int64GetDatum(began == 0 || seconds <= 0 ? 0 : (int64) (done / seconds));
+}
+
 Datum
 contime_table_stats(PG_FUNCTION_ARGS)
 {
@@ -142,8 +158,8 @@ contime_table_stats(PG_FUNCTION_ARGS)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 		ContimeCacheState cache = contime_cache_state(g);
-		Datum values[16];
-		bool nulls[16] = {0};
+		Datum values[19];
+		bool nulls[19] = {0};
 		CtStats stats;
 		int64 retained = contime_retained(g);
 
@@ -182,6 +198,7 @@ contime_table_stats(PG_FUNCTION_ARGS)
 			values[14] = CStringGetTextDatum(cache_states[cache]);
 		values[15] = UInt64GetDatum(pg_atomic_read_u64(&g->cache.bad_rows));
 		nulls[15] = cache == CONTIME_CACHE_NONE;
+		show_progress(g, values + 16, nulls + 16);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	contime_view_end(view);

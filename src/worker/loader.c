@@ -31,6 +31,8 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "optimizer/plancat.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -39,6 +41,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/inval.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 /*
@@ -191,6 +194,69 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 	}
 }
 
+/* ---- progress ---------------------------------------------------------------- */
+
+/* Estimate the rows of an event table and its partitions, as the planner does. */
+static double
+estimate_rows(Oid events)
+{
+	double rows = 0;
+	ListCell *lc;
+
+	foreach(lc, find_all_inheritors(events, AccessShareLock, NULL))
+	{
+		Relation rel = relation_open(lfirst_oid(lc), NoLock);
+		BlockNumber pages;
+		double tuples = 0;
+		double visible;
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+		rows += tuples;
+		relation_close(rel, NoLock);
+	}
+	return rows;
+}
+
+/* The table of the load that is under way; after an error, no catalog is read for its name. */
+static char loaded_table[NAMEDATALEN];
+
+/* The load of a cache is about to read rows. */
+static void
+begin_progress(const ContimeTable *table, ContimeGeneration *g)
+{
+	ContimeProgress *progress = &g->cache.progress;
+	double total = 0;
+
+	for (const ContimeSource *source = table->source; source; source = source->next)
+		total += estimate_rows(source->events);
+	strlcpy(loaded_table, table->name, sizeof(loaded_table));
+	pg_atomic_write_u64(&progress->done, 0);
+	pg_atomic_write_u64(&progress->total, (uint64) total);
+	pg_atomic_write_u64(&progress->began, (uint64) GetCurrentTimestamp());
+	ereport(LOG, (errmsg("load of continuous table \"%s\" begins: about %.0f rows", table->name,
+						 total)));
+}
+
+/* The load has ended: the log says how.  Nothing is logged if it had not begun. */
+static void
+end_progress(ContimeGeneration *g, const char *outcome)
+{
+	ContimeProgress *progress = &g->cache.progress;
+	TimestampTz began = (TimestampTz) pg_atomic_read_u64(&progress->began);
+	double seconds = (GetCurrentTimestamp() - began) / (double) USECS_PER_SEC;
+
+	Assert(outcome != NULL);
+	if (began == 0)
+		return;
+	ereport(LOG, (errmsg("load of continuous table \"%s\" has ended: %s", loaded_table, outcome),
+				  errdetail("It has read %llu rows in %.3f s.",
+							(unsigned long long) pg_atomic_read_u64(&progress->done), seconds)));
+	pg_atomic_write_u64(&progress->began, 0);
+}
+
+/* ---- rows -------------------------------------------------------------------- */
+
 /* What has come of loading. */
 typedef struct Filling
 {
@@ -205,6 +271,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			ContimeGeneration *g, List *relations, Filling *filling)
 {
 	ContimeHeapLoad *load;
+	uint64 before = pg_atomic_read_u64(&g->cache.progress.done);
 	bool more = true;
 
 	Assert(ActiveSnapshotSet());
@@ -220,6 +287,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 			yield_to_ddl(relations);
 		more = filling->room ? contime_heap_load_next(load, g)
 							 : contime_heap_load_skip(load, g, &filling->skipped, &filling->newest);
+		pg_atomic_write_u64(&g->cache.progress.done, before + contime_heap_load_fetched(load));
 		if (contime_source_is_limited(table))
 			contime_guard_extend((uint64) n * CONTIME_FETCH_ROWS);
 		filling->room = filling->room && contime_evict(g, 0, 0);
@@ -276,6 +344,7 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 	Assert(g->relation == table->relid && g->database == MyDatabaseId);
 	PushActiveSnapshot(GetLatestSnapshot());
 	view = contime_view_begin(GetActiveSnapshot());
+	begin_progress(table, g);
 	for (const ContimeSource *source = table->source; source; source = source->next)
 		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
 	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
@@ -471,6 +540,11 @@ load(Oid relid)
 		obstacle = find_obstacle(table, &relations);
 	}
 	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : fill(rel, table, g, relations);
+	if (obstacle == NULL)
+		end_progress(g, reason != CONTIME_REFUSAL_NONE ? refusals[reason].text
+						: contime_cache_state(g) == CONTIME_CACHE_PARTIAL
+							? "keys are cached as they are read"
+							: "all keys are cached");
 	if (reason != CONTIME_REFUSAL_NONE)
 		refuse(relid, g, reason, obstacle);
 	else
@@ -507,6 +581,7 @@ put_off(void)
 				  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || contime_is_interrupt(error);
 
 	Assert(index >= 0 && index < contime_shared->slots);
+	end_progress(at_hand, error->message);
 	/* What the cache before this one took is still charged until it is freed. */
 	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_memory_is_freeing(at_hand, 0);
 	if (!passes)

@@ -1,0 +1,67 @@
+# 035_loading.pl: how far the load of a cache is, and what the log says of it.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contime;
+use Test::More;
+
+my $node = contime_node('loading');
+
+# The loader stops at row 2,500 of 4,000 until it gets a lock. Its own session does not wait for a lock that it has.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION gate(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+	BEGIN
+		WHILE i = 2500 AND NOT pg_catalog.pg_try_advisory_xact_lock_shared(42) LOOP
+			PERFORM pg_catalog.pg_sleep(0.01);
+		END LOOP;
+		RETURN i;
+	END $$;
+	CREATE TABLE movement (id int, at timestamptz, v int);
+	INSERT INTO movement SELECT i % 10, '2026-01-01', i FROM generate_series(1, 4000) i;
+	ANALYZE movement;
+	CREATE FOREIGN TABLE balance (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
+		v bigint OPTIONS (rule 'sum', source 'public.gate(v)')) SERVER contime OPTIONS (events 'movement');
+	CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
+	DECLARE
+		done boolean;
+	BEGIN
+		FOR i IN 1 .. 700 LOOP
+			EXECUTE 'SELECT ' || condition INTO done;
+			EXIT WHEN done;
+			COMMIT;
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+	END $$;
+});
+my $offset = -s $node->logfile;
+my $shown = $node->safe_psql('postgres', q{
+	SELECT pg_advisory_lock(42);
+	SELECT sum(v) FROM balance;
+	CALL until('(SELECT rows_loaded >= 2000 FROM contime.tables WHERE "table" = ''balance''::regclass)');
+	SELECT cache, rows_loaded, rows_to_load, rows_per_second BETWEEN 1 AND 1000000 FROM contime.tables WHERE "table" = 'balance'::regclass;
+	SELECT pg_advisory_unlock(42);
+});
+is((split /\n/, $shown)[1], 8002000, 'the event tables are read');
+is((split /\n/, $shown)[2], 'loading|2000|4000|t', 'rows read, of how many, and at what rate');
+until_true($node, q{SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'balance'::regclass}, 'the load goes on');
+is($node->safe_psql('postgres', q{SELECT rows_loaded, rows_to_load, rows_per_second FROM contime.tables WHERE "table" = 'balance'::regclass}), '||', 'then nothing is shown');
+logged($node, qr/load of continuous table "balance" begins: about 4000 rows/, $offset, 'the log says when it began');
+logged($node, qr/load of continuous table "balance" has ended: all keys are cached.*It has read 4000 rows in \d+\.\d+ s/s, $offset, 'and when it ended');
+
+# Two rows with one identity.
+$node->safe_psql('postgres', q{
+	CREATE FOREIGN TABLE named (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), name text OPTIONS (event_id 'true', source '1')) SERVER contime OPTIONS (events 'movement');
+	SELECT count(*) FROM named;
+});
+logged($node, qr/load of continuous table "named" has ended: two events have one identity/, $offset, 'a load that is in vain');
+
+# A source that raises an error.
+$node->safe_psql('postgres', q{
+	CREATE FOREIGN TABLE failing (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (source '1 / (v - 3500)')) SERVER contime OPTIONS (events 'movement');
+	SELECT count(*) FROM failing WHERE id = 1;
+});
+logged($node, qr/load of continuous table "failing" has ended: division by zero.*It has read 3000 rows/s, $offset, 'one that fails');
+is($node->safe_psql('postgres', q{SELECT rows_loaded FROM contime.tables WHERE "table" = 'failing'::regclass}), '', 'is not shown any more');
+$node->stop;
+done_testing();
