@@ -63,5 +63,20 @@ $node->safe_psql('postgres', q{
 });
 logged($node, qr/load of continuous table "failing" has ended: division by zero.*It has read 3000 rows/s, $offset, 'one that fails');
 is($node->safe_psql('postgres', q{SELECT rows_loaded FROM contime.tables WHERE "table" = 'failing'::regclass}), '', 'is not shown any more');
+
+# Rows that cannot be events: those that the load meets and those that are written, ten in all; nothing of this is sent to who writes.
+$node->safe_psql('postgres', q{
+	CREATE TABLE reading (id int, at timestamptz, v float8);
+	INSERT INTO reading VALUES (1, '2026-01-01', 1), (2, '2026-01-01', 'NaN');
+	CREATE FOREIGN TABLE sensor (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v float8 OPTIONS (rule 'sum', scale '1')) SERVER contime OPTIONS (events 'reading', bad_rows 'ignore');
+});
+until_cached($node, 'sensor');
+logged($node, qr/row \(0,2\) of table "reading" cannot be an event of continuous table "sensor": column "v" of continuous table "sensor" cannot sum NaN or infinity.*DETAIL:  Key \(id\)=\(2\), time 2026-01-01 00:00:00\+00\./s, $offset, 'a bad row that is loaded');
+my (undef, undef, $said) = $node->psql('postgres', q{SET client_min_messages = debug1; INSERT INTO reading SELECT 3, '-infinity', i FROM generate_series(1, 30) i});
+unlike($said, qr/cannot be an event/, 'the writer is not told');
+logged($node, qr/row \(0,3\) of table "reading" cannot be an event of continuous table "sensor": time of an event cannot be infinite.*DETAIL:  Key \(id\)=\(3\), time -infinity\./s, $offset, 'one that is written');
+my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
+is(scalar(() = $log =~ /of table "reading" cannot be an event/g), 10, 'the first ten are logged');
+is($node->safe_psql('postgres', q{SELECT bad_rows FROM contime.tables WHERE "table" = 'sensor'::regclass}), 31, 'and all are counted');
 $node->stop;
 done_testing();
