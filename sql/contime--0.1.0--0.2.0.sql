@@ -119,6 +119,13 @@ COMMENT ON TABLE contime.source IS
 COMMENT ON FUNCTION contime.verify(regclass) IS
 'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
 
+CREATE FUNCTION contime.repair(state regclass)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'contime_repair'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.repair(regclass) IS
+'binds a durable table to its event tables again: a server upgrade by pg_upgrade leaves its dependencies and capture triggers behind. Background processes do that by themselves. False when nothing was missing, as of a table in memory. Needs to own the table; its owner needs SELECT and TRIGGER on the event tables';
+
 -- ---- watching -----------------------------------------------------------------------
 
 -- (They have more columns.)

@@ -273,6 +273,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
 'undoes what contime.add_source added of these two tables; a table without any source is in memory again';
 
+CREATE FUNCTION contime.repair(state regclass)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'contime_repair'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION contime.repair(regclass) IS
+'binds a durable table to its event tables again: a server upgrade by pg_upgrade leaves its dependencies and capture triggers behind. Background processes do that by themselves. False when nothing was missing, as of a table in memory. Needs to own the table; its owner needs SELECT and TRIGGER on the event tables';
+
 CREATE FUNCTION contime.verify(state regclass, OUT answered_from text, OUT events bigint, OUT equal boolean)
 AS 'MODULE_PATHNAME', 'contime_verify'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

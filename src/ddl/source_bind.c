@@ -49,22 +49,6 @@ contime_check_may_bind(Oid events)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(events));
 }
 
-/* The event tables that a definition names, by OID. */
-static List *
-named_events(Relation rel)
-{
-	char *name = contime_table_option(RelationGetRelid(rel), "events");
-	List *named = NIL;
-	ListCell *lc;
-
-	if (name)
-		named = list_make1_oid(
-			RangeVarGetRelid(contime_event_table_name(rel, name), AccessShareLock, false));
-	foreach(lc, contime_added_sources(RelationGetRelid(rel)))
-		named = list_append_unique_oid(named, ((Added *) lfirst(lc))->events);
-	return named;
-}
-
 void
 contime_check_empty(Oid relid)
 {
@@ -96,7 +80,7 @@ bool
 contime_source_bind(Oid relid)
 {
 	Relation rel = relation_open(relid, AccessShareLock);
-	List *named = named_events(rel);
+	List *named = contime_bindings_named(rel, AccessShareLock, false);
 	List *bound = contime_source_bound(relid);
 	List *gone = list_difference_oid(bound, named);
 	List *new = list_difference_oid(named, bound);
@@ -113,13 +97,8 @@ contime_source_bind(Oid relid)
 										   RelationRelationId, lfirst_oid(lc));
 	foreach(lc, new)
 	{
-		ObjectAddress depender;
-		ObjectAddress referenced;
-
 		contime_check_may_bind(lfirst_oid(lc));
-		ObjectAddressSet(depender, RelationRelationId, relid);
-		ObjectAddressSet(referenced, RelationRelationId, lfirst_oid(lc));
-		recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
+		contime_bindings_depend(relid, lfirst_oid(lc));
 	}
 	CommandCounterIncrement();
 	foreach(lc, list_concat(gone, new))

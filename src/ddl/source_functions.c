@@ -1,6 +1,6 @@
 /*
  * source_functions.c
- *	  contime.add_source() and contime.drop_source(), and changes of contime.source.
+ *	  contime.add_source(), contime.drop_source() and contime.repair(), and changes of contime.source.
  *
  * Called as SQL functions and triggers.
  *
@@ -28,6 +28,7 @@
 
 PG_FUNCTION_INFO_V1(contime_add_source);
 PG_FUNCTION_INFO_V1(contime_drop_source);
+PG_FUNCTION_INFO_V1(contime_repair);
 PG_FUNCTION_INFO_V1(contime_source_changed);
 
 /* ---- adding and dropping ----------------------------------------------------- */
@@ -229,6 +230,35 @@ contime_drop_source(PG_FUNCTION_ARGS)
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
+
+/* ---- after a server upgrade -------------------------------------------------- */
+
+/* contime.repair(state regclass): what agents do by themselves (worker/repair.c). */
+Datum
+contime_repair(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	Relation rel;
+	bool repaired = false;
+
+	contime_require_running();
+	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
+	PreventCommandIfReadOnly("contime.repair()");
+	contime_require_table(relid);
+	if (!pg_class_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
+	rel = contime_open_relation(relid, ShareUpdateExclusiveLock);
+	if (contime_table_option(relid, "events") == NULL && contime_added_sources(relid) == NIL)
+		ereport(NOTICE,
+				(errmsg("continuous table \"%s\" is in memory: it has no event tables, and so nothing to repair",
+						RelationGetRelationName(rel))));
+	else
+		repaired = contime_bindings_repair(rel);
+	relation_close(rel, NoLock);
+	PG_RETURN_BOOL(repaired);
+}
+
+/* ---- changes of contime.source ----------------------------------------------- */
 
 /*
  * ERROR unless the trigger was fired after a row of contime.source was

@@ -15,6 +15,7 @@
  *	  key_loader.c    loads wanted keys into partial caches
  *	  references.c    keeps event tables open while they are read
  *	  triggers.c      creates and drops the capture triggers on event tables
+ *	  bindings.c      restores what binds a durable table to its event tables
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -69,7 +70,8 @@ typedef enum ContimeRefusal
 	CONTIME_REFUSAL_FAILED,      /* the loader got an error */
 	CONTIME_REFUSAL_INVALIDATED, /* the cache was broken while it was loaded */
 	CONTIME_REFUSAL_NO_MEMORY,   /* memory was exhausted while it was loaded */
-	CONTIME_REFUSAL_SLOW_CODE    /* user-made code took too long */
+	CONTIME_REFUSAL_SLOW_CODE,   /* user-made code took too long */
+	CONTIME_REFUSAL_UNBOUND      /* dependencies or triggers are missing; an agent restores them */
 } ContimeRefusal;
 
 /* ---- source_query.c ---------------------------------------------------------- */
@@ -195,6 +197,39 @@ extern void contime_capture_fit_all(Oid events);
  * AccessShareLock and, if there is no reason, add them to *relations.
  */
 extern const char *contime_capture_obstacle(Oid relid, Oid events, List **relations);
+
+/*
+ * True if an event table and its partitions have all capture triggers for a
+ * continuous table, enabled or not.
+ */
+extern bool contime_capture_is_there(Oid relid, Oid events);
+
+/* ---- bindings.c -------------------------------------------------------------- */
+
+/*
+ * The event tables that a definition names, by OID. mode: the lock on the one
+ * that the option events names. missing_ok: InvalidOid is in the list if that one
+ * does not exist; otherwise that is an error.
+ */
+extern List *contime_bindings_named(Relation rel, LOCKMODE mode, bool missing_ok);
+
+/* Record that a continuous table depends on an event table. */
+extern void contime_bindings_depend(Oid relid, Oid events);
+
+/*
+ * True if a continuous table depends on all event tables that its definition
+ * names, and these have their capture triggers. An event table that does not
+ * exist is not bound.
+ */
+extern bool contime_bindings_are_complete(Oid relid);
+
+/*
+ * Restore dependencies and triggers that are missing, as the owner of the table.
+ * The caller holds ShareUpdateExclusiveLock on it. Returns false if none was
+ * missing. ERROR 42501 if the owner may not bind the table to an event table,
+ * 42P01 if an event table does not exist.
+ */
+extern bool contime_bindings_repair(Relation rel);
 
 /* ---- capture.c --------------------------------------------------------------- */
 

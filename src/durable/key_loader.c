@@ -498,9 +498,9 @@ load_wanted(void)
 
 /*
  * Handle an error: remove the events of keys that are not loaded, and defer the next
- * try.  A key whose row or source raised the error is deferred for longer; an error that passes by itself, as
- * a lock that another process holds, is not logged.  The relation's locks are still held,
- * so the cache is the same as before.
+ * try.  A key whose row or source raised the error is deferred for longer.  An error
+ * that passes by itself, as of a lock that another process holds, is not logged.  The
+ * relation's locks are still held, so the cache is the same as before.
  */
 static void
 defer_keys(void)

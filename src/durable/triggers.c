@@ -253,6 +253,41 @@ contime_capture_fit_all(Oid events)
 		(void) contime_capture_fit(lfirst_oid(lc));
 }
 
+/* Return how many triggers a relation has that is captured. */
+static int
+count_wanted_triggers(Oid relation)
+{
+	return get_rel_relkind(relation) == RELKIND_RELATION ? 3 : 2;
+}
+
+bool
+contime_capture_is_there(Oid relid, Oid events)
+{
+	ListCell *lc;
+
+	foreach(lc, find_all_inheritors(events, NoLock, NULL))
+	{
+		Oid relation = lfirst_oid(lc);
+		char relkind = get_rel_relkind(relation);
+		int there = 0;
+		ListCell *lc2;
+
+		/* Foreign partitions and children by inheritance have none: they are obstacles. */
+		if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
+			(relation != events && !get_rel_relispartition(relation)))
+			continue;
+		foreach(lc2, list_capturers(relation))
+		{
+			const Capturer *capturer = lfirst(lc2);
+
+			there += capturer->relid == relid && capturer->events == events;
+		}
+		if (there != count_wanted_triggers(relation))
+			return false;
+	}
+	return true;
+}
+
 /* Return the reason why rows of one relation of an event table are not captured, or NULL. */
 static const char *
 find_relation_obstacle(Oid relid, Oid events, Oid relation)
@@ -272,7 +307,7 @@ find_relation_obstacle(Oid relid, Oid events, Oid relation)
 		firing += capturer->relid == relid && capturer->events == events &&
 				  capturer->enabled == TRIGGER_FIRES_ALWAYS;
 	}
-	return firing == (relkind == RELKIND_RELATION ? 3 : 2)
+	return firing == count_wanted_triggers(relation)
 			   ? NULL
 			   : "a trigger of it is not there or disabled";
 }

@@ -91,6 +91,7 @@ generation_reset(ContimeGeneration *g)
 	g->retain.raise_after = 0;
 	pg_atomic_write_u32(&g->cache.state, CONTIME_CACHE_NONE);
 	g->cache.load_after = 0;
+	g->cache.unbound = false;
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 		pg_atomic_write_u64(&g->cache.unflushed[i], 0);
 	g->partial.newest_row = PG_INT64_MIN;

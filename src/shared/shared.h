@@ -13,6 +13,7 @@
  *	  generations.c  generations of a table's events: opened, ended, dropped
  *	  loaded.c       the snapshots by which caches were loaded
  *	  stamps.c       stamps of events without a time
+ *	  upgrade.c      the mark of an upgrade
  *	  startup.c      shared memory is requested and made
  *
  * A file calls those above it in this list, and rooms on lower floors.
@@ -190,6 +191,9 @@ typedef struct ContimeGeneration
 
 		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];
+
+		/* Refused as it is not bound to its event tables: set by the loader, cleared by the agent. */
+		bool unbound;
 	} cache;
 
 	/* A cache that has not all keys (durable/partial.c); changed by its loader. */
@@ -320,6 +324,7 @@ typedef struct ContimeShared
 	int nsuspects; /* constant between crashes */
 	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
+	Oid visited; /* a database that an agent is to look at after an upgrade (upgrade.c) */
 	ContimePartition partition[CONTIME_MAX_WORKERS];
 	ContimeWanted wanted[CONTIME_WANTED]; /* by a hash of the key */
 	/* Of tables without a generation, by a hash: the latest instant that was read. */
@@ -397,6 +402,21 @@ extern CtArena contime_arena(int partition);
 extern void contime_wake_worker(int partition);
 extern void contime_wake_workers(void);
 extern void contime_set_latch(Latch *volatile *where);
+
+/* ---- upgrade.c --------------------------------------------------------------- */
+
+/* pg_upgrade restores a continuous table: have the next server look after it. */
+extern void contime_upgrade_set_mark(void);
+extern bool contime_upgrade_is_marked(void);
+extern void contime_upgrade_remove_mark(void);
+
+/*
+ * The database that its agent is to visit; InvalidOid: none. end: its agent has
+ * found all continuous tables bound; the launcher is woken.
+ */
+extern void contime_visit_begin(Oid database);
+extern Oid contime_visited(void);
+extern void contime_visit_end(Oid database);
 
 /* ---- startup.c --------------------------------------------------------------- */
 

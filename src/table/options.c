@@ -149,7 +149,9 @@ contime_fdw_validator(PG_FUNCTION_ARGS)
 	ListCell *lc;
 
 	/* pg_upgrade restores definitions into a server without settings. */
-	if (!IsBinaryUpgrade)
+	if (IsBinaryUpgrade)
+		contime_upgrade_set_mark();
+	else
 		contime_require_running();
 	foreach(lc, list)
 		check_option(lfirst_node(DefElem, lc), catalog);

@@ -25,7 +25,8 @@
  * keys.  So one table's error is that table's.
  *
  * An agent also starts the database's loader (cache.c) where there is something
- * to load.  Both leave when they are in the way of DROP DATABASE and its like
+ * to load, and after a server upgrade it binds durable tables again (repair.c).
+ * Both leave when they are in the way of DROP DATABASE and its like
  * (worker/background.c).
  *
  * Concurrency: the agent table is protected by the registry lock, what is due
@@ -489,15 +490,19 @@ contime_agent_main(Datum arg)
 	for (int idle_ms = 0; idle_ms < AGENT_IDLE_MS;)
 	{
 		bool busy = send_notices(by_key);
+		bool visited;
 
 		by_key = !by_key;
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
 		if (contime_background_is_in_the_way())
 			contime_agent_leave();
+		visited = contime_repairs_run();
 		start_loader();
 		busy |= contime_cache_is_due();
 		idle_ms = busy ? 0 : idle_ms + SEND_INTERVAL_MS;
+		if (visited && !busy)
+			idle_ms = AGENT_IDLE_MS; /* others are to be visited, too */
 		contime_process_nap(SEND_INTERVAL_MS, !busy);
 	}
 	proc_exit(0);

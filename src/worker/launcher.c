@@ -3,7 +3,8 @@
  *	  The launcher: it starts an agent in each database that needs one.
  *
  * One process for the server, without a database.  It looks around when it is
- * woken, and every few seconds.
+ * woken, and every few seconds.  After a server upgrade it has an agent look at each
+ * database once (repair.c).
  */
 #include "postgres.h"
 
@@ -24,6 +25,17 @@
 
 /* While an agent is to be started it looks again after this. */
 #define RETRY_NAP_MS 1000
+
+/* Start a database's agent, unless it is there. Returns false if it is. */
+static bool
+start_agent(Oid database)
+{
+	if (contime_agent_pid(database, false) != 0)
+		return false;
+	if (contime_agent_claim_start(database))
+		contime_start_process("agent", database);
+	return true;
+}
 
 /* Does a generation want an agent in its database? */
 static bool
@@ -58,17 +70,17 @@ contime_launcher_main(Datum unused)
 
 	for (;;)
 	{
-		bool waiting = false;
+		Oid visited = contime_visit_next();
+		bool waiting = OidIsValid(visited);
 
+		if (waiting)
+			(void) start_agent(visited);
 		for (int i = 0; i < contime_shared->highest; i++)
 		{
 			ContimeGeneration *g = &contime_shared->generation[i];
 
-			if (!wants_agent(g) || contime_agent_pid(g->database, false) != 0)
-				continue;
-			if (contime_agent_claim_start(g->database))
-				contime_start_process("agent", g->database);
-			waiting = true;
+			if (wants_agent(g) && start_agent(g->database))
+				waiting = true;
 		}
 		contime_process_nap(waiting ? RETRY_NAP_MS : LAUNCHER_NAP_MS, true);
 	}

@@ -426,9 +426,10 @@ static const struct
 	[CONTIME_REFUSAL_INVALIDATED] = {"it was invalidated while it was loaded", RETRY_GIVEN_UP_MS},
 	[CONTIME_REFUSAL_NO_MEMORY] = {"memory was exhausted while it was loaded", RETRY_MS},
 	[CONTIME_REFUSAL_SLOW_CODE] = {"user-made code that it uses took too long", RETRY_DEAR_MS},
+	[CONTIME_REFUSAL_UNBOUND] = {"it is not bound to its event tables", RETRY_MS},
 };
 
-StaticAssertDecl(lengthof(refusals) == CONTIME_REFUSAL_SLOW_CODE + 1, "each refusal has its time");
+StaticAssertDecl(lengthof(refusals) == CONTIME_REFUSAL_UNBOUND + 1, "each refusal has its time");
 
 /* Log once why a table is not cached. */
 static void
@@ -436,8 +437,9 @@ log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacl
 {
 	const char *text = reason == CONTIME_REFUSAL_OBSTACLE ? obstacle : refusals[reason].text;
 
-	if (reason == CONTIME_REFUSAL_SLOW_CODE)
-		return; /* it was logged when that was noticed */
+	/* It was logged when that was noticed, or the agent logs what becomes of it. */
+	if (reason == CONTIME_REFUSAL_SLOW_CODE || reason == CONTIME_REFUSAL_UNBOUND)
+		return;
 	if (reason == CONTIME_REFUSAL_FAILED && last_error.serial == serial)
 		text = last_error.message;
 	Assert(text != NULL);
@@ -472,8 +474,11 @@ refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obsta
 		return;
 	g->cache.load_after =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), refusals[reason].retry_ms);
+	g->cache.unbound = reason == CONTIME_REFUSAL_UNBOUND;
 	pg_write_barrier();
 	enter_state(g, CONTIME_CACHE_REFUSED);
+	if (reason == CONTIME_REFUSAL_UNBOUND)
+		contime_agent_wake(MyDatabaseId);
 	contime_refusal_clear(slot);
 	log_refused(relid, serial, reason, obstacle);
 }
@@ -504,6 +509,11 @@ load(Oid relid)
 	if (reason != CONTIME_REFUSAL_NONE)
 	{
 		refuse(relid, g, reason, obstacle);
+		return;
+	}
+	if (!contime_bindings_are_complete(relid))
+	{
+		refuse(relid, g, CONTIME_REFUSAL_UNBOUND, NULL);
 		return;
 	}
 	rel = relation_open(relid, NoLock);

@@ -1,6 +1,6 @@
 /*
  * processes.h
- *	  Starting background processes.
+ *	  What the files of background processes share.
  *
  * Private to the room worker.
  */
@@ -31,5 +31,20 @@ extern void contime_process_begin(bool reloads);
  * answer interrupts, and read the configuration if that is due.
  */
 extern void contime_process_nap(long ms, bool until_woken);
+
+/* ---- repair.c ---------------------------------------------------------------- */
+
+/*
+ * Called by an agent: repair the tables of its database that a loader has found
+ * unbound, and all of them if the database is being visited. Returns true if that
+ * visit has ended.
+ */
+extern bool contime_repairs_run(void);
+
+/*
+ * Called by the launcher: after a server upgrade, the database whose agent is to
+ * visit it now; InvalidOid: none, or no more.
+ */
+extern Oid contime_visit_next(void);
 
 #endif /* CONTIME_WORKER_PROCESSES_H */

@@ -4,6 +4,7 @@
  *
  *	  background.c  agents and loaders as guests of a database
  *	  process.c     the skeleton of a background process
+ *	  repair.c      durable tables are bound again after an upgrade
  *	  agent.c       sends notices
  *	  launcher.c    starts agents
  *	  loader.c      loads caches

@@ -24,7 +24,7 @@ SELECT set_eq(
           'contime.events_tick(anyelement,anycompatible,bigint,bigint)',
           'contime.at_support(internal)', 'contime.range_support(internal)', 'contime.series_support(internal)',
           'contime.reconciliations(anyelement,bigint)', 'contime.reconciliations_tick(anyelement,bigint)',
-          'contime.add_source(regclass,regclass,jsonb,text)', 'contime.drop_source(regclass,regclass)', 'contime.source_changed()',
+          'contime.add_source(regclass,regclass,jsonb,text)', 'contime.drop_source(regclass,regclass)', 'contime.repair(regclass)', 'contime.source_changed()',
           'contime.capture()', 'contime.verify(regclass)',
           'contime.table_stats()', 'contime.worker_stats()'],
     'the functions');
