@@ -91,6 +91,7 @@ DECLARE
 BEGIN
     FOR s IN SELECT format('SELECT contime.verify(%s)', r) FROM relations
         UNION ALL SELECT format('SELECT * FROM contime.verify(%s)', r) FROM relations
+        UNION ALL SELECT format('SELECT contime.repair(%s)', r) FROM relations
         UNION ALL SELECT format('SELECT contime.add_source(%s, %s)', a.r, b.r) FROM relations a, relations b
         UNION ALL SELECT format('SELECT contime.add_source(%s, ''plain'', ''{"v": "1"}'', ''event'')', r) FROM relations
         UNION ALL SELECT format('SELECT contime.drop_source(%s, %s)', a.r, b.r) FROM relations a, relations b
@@ -109,6 +110,10 @@ SELECT contime.add_source('account', 0);
 SELECT contime.add_source(0, 'movement');
 SELECT contime.drop_source('durable', 0);
 SELECT contime.drop_source(0, 0);
+SELECT contime.repair(0);
+SELECT contime.repair('movement');
+SELECT contime.repair('durable');
+SELECT contime.repair('account');
 SELECT * FROM contime.at(NULL::checked, now());
 SELECT contime.at(NULL::pair, now());
 SELECT * FROM contime.at(NULL::int, now());

@@ -192,7 +192,7 @@ typedef struct ContimeGeneration
 		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];
 
-		/* Refused as it is not bound to its event tables: set by the loader, cleared by the agent. */
+		/* Not bound to its event tables: set by the loader, cleared by the agent. */
 		bool unbound;
 	} cache;
 

@@ -34,9 +34,10 @@
 void
 contime_upgrade_set_mark(void)
 {
-	int fd = OpenTransientFile(MARK, O_CREAT | O_WRONLY | PG_BINARY);
+	int fd;
 
 	Assert(IsBinaryUpgrade);
+	fd = OpenTransientFile(MARK, O_CREAT | O_WRONLY | PG_BINARY);
 	if (fd < 0 || CloseTransientFile(fd) != 0)
 		ereport(WARNING,
 				(errcode_for_file_access(), errmsg("could not write file \"%s\": %m", MARK),

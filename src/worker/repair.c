@@ -122,7 +122,7 @@ try_repair(Oid relid)
 		name = MemoryContextStrdup(caller, contime_cache_name(relid));
 		if (repair_table(relid))
 			ereport(LOG, (errmsg("continuous table %s is bound to its event tables again", name),
-						  errdetail("A server upgrade leaves dependencies and capture triggers behind.")));
+						  errdetail("Dependencies or capture triggers were missing, as after a server upgrade.")));
 		CommitTransactionCommand();
 	}
 	PG_CATCH();

@@ -86,6 +86,7 @@ durable: TRUNCATE                           55000   55000   -       -       -   
 durable: ANALYZE                            ok      ok      skip    skip    skip    skip    skip    skip    skip    skip    skip
 durable: add_source                         ok      ok      -       -       -       -       -       -       -       -       -
 durable: drop_source                        ok      ok      -       -       -       -       -       -       -       -       -
+durable: repair                             ok      ok      -       -       -       -       -       -       -       -       -
 durable: ALTER options                      ok      ok      -       -       -       -       -       -       -       -       -
 # -- its event table                        owner   member  select  column  insert  update  delete  none    read    write   stats
 events: SELECT                              ok      ok      -       -       -       -       -       -       ok      -       -
@@ -211,6 +212,7 @@ my %statement = (
 	'durable: ANALYZE' => 'ANALYZE ledger',
 	'durable: add_source' => [ q{SELECT contime.add_source('empty', 'movement', '{}', 'snapshot')}, 'function contime.add_source(regclass,regclass,jsonb,text)' ],
 	'durable: drop_source' => [ q{SELECT contime.drop_source('empty', 'more')}, 'function contime.drop_source(regclass,regclass)' ],
+	'durable: repair' => [ q{SELECT contime.repair('ledger')}, 'function contime.repair(regclass)' ],
 	'durable: ALTER options' => q{ALTER FOREIGN TABLE ledger OPTIONS (ADD notify 'off')},
 	'events: SELECT' => 'SELECT * FROM movement',
 	'events: INSERT' => q{INSERT INTO movement VALUES (1, '2026-01-05', 5)},
@@ -338,7 +340,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 $node->safe_psql('elsewhere', 'CREATE EXTENSION contime');
 is($node->safe_psql('elsewhere', 'SELECT count(*) FROM contime.tables'), '0', 'contime.tables: rows of this database only');
 my $oid = $node->safe_psql('postgres', q{SELECT 'shop.ledger'::regclass::oid});
-for my $call ("contime.verify($oid)", "contime.add_source($oid, $oid)", "contime.drop_source($oid, $oid)")
+for my $call ("contime.verify($oid)", "contime.add_source($oid, $oid)", "contime.drop_source($oid, $oid)", "contime.repair($oid)")
 {
 	my (undef, undef, $error) = $node->psql('elsewhere', "\\set VERBOSITY verbose\nSELECT $call");
 	like($error, qr/ERROR:  42(P01|809):/, "$call: no such table there");

@@ -562,12 +562,12 @@ attack '2.6 functions with what is no table' => sub {
 attack '2.6 OIDs of what is not there' => sub {
 	for my $oid ('0', '1', '4294967295', '1259', "'pg_class'", "'pg_class_oid_index'", "'attack.pair'", "'contime.source'", "'contime.tables'", "-1::oid", "NULL")
 	{
-		unlike(state_of('evil', "SELECT * FROM $_"), qr/^(crash|XX)/, $_) for "contime.verify($oid)", "contime.add_source($oid, $oid)", "contime.drop_source($oid, $oid)", "contime.add_source('attack.t', $oid)", "contime.drop_source('attack.t', $oid)";
+		unlike(state_of('evil', "SELECT * FROM $_"), qr/^(crash|XX)/, $_) for "contime.verify($oid)", "contime.repair($oid)", "contime.add_source($oid, $oid)", "contime.drop_source($oid, $oid)", "contime.add_source('attack.t', $oid)", "contime.drop_source('attack.t', $oid)";
 	}
 	as('evil', 'CREATE TABLE attack.gone (a int)');
 	my $gone = $node->safe_psql('postgres', q{SELECT 'attack.gone'::regclass::oid});
 	as('evil', 'DROP TABLE attack.gone');
-	unlike(state_of('evil', "SELECT contime.$_"), qr/^(crash|XX)/, $_) for "verify($gone)", "add_source($gone, $gone)", "drop_source($gone, $gone)";
+	unlike(state_of('evil', "SELECT contime.$_"), qr/^(crash|XX)/, $_) for "verify($gone)", "repair($gone)", "add_source($gone, $gone)", "drop_source($gone, $gone)";
 };
 attack '2.6 internal functions, by hand' => sub {
 	for my $call ('contime.source_changed()', 'contime.capture()', 'contime.fdw_handler()', q{contime.fdw_validator('{x=y}', 0)}, q{contime.fdw_validator('{key=true}', 1249)}, q{contime.fdw_validator(NULL, 0)}, q{contime.fdw_validator('{{a,b},{c,d}}', 3118)}, q{contime.fdw_validator('{}', 4294967295)}, q{contime.fdw_validator('{novalue}', 1249)}, q{contime.fdw_validator('{NULL}', 1249)}, 'contime.at_support(NULL)', 'contime.range_support(NULL)', 'contime.series_support(NULL)', 'contime.table_stats()', 'contime.worker_stats()')
