@@ -1,6 +1,6 @@
 /*
  * source_functions.c
- *	  contime.add_source(), contime.drop_source() and contime.repair(), and changes of contime.source.
+ *	  contime.add_source(), drop_source() and repair(), and changes of contime.source.
  *
  * Called as SQL functions and triggers.
  *

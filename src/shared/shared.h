@@ -192,7 +192,7 @@ typedef struct ContimeGeneration
 		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];
 
-		/* Not bound to its event tables: set by the loader, cleared by the agent. */
+		/* Refused as dependencies or triggers lack; the loader sets it, the agent clears it. */
 		bool unbound;
 	} cache;
 

@@ -48,8 +48,15 @@
 #define RETRY_LOCKED_MS 2000
 #define RETRY_FAILED_MS 30000
 
-/* How long the launcher waits for an agent's visit before it goes on to the next database. */
+/* How long an agent's visit takes at a time. */
+#define VISIT_STEP_MS 500
+
+/*
+ * How long the launcher waits for an agent's visit before it goes on to the next
+ * database: at first, and, twice as long each round, at last.
+ */
 #define VISIT_MS 10000
+#define MOST_VISIT_MS 640000
 
 typedef enum Repair
 {
@@ -167,7 +174,8 @@ want_again(ContimeGeneration *g)
 		(void) contime_cache_change_state(g, CONTIME_CACHE_REFUSED, CONTIME_CACHE_WANTED);
 }
 
-static void
+/* Returns REPAIR_DONE, too, if it is not to be tried again yet. */
+static Repair
 repair_refused(ContimeGeneration *g)
 {
 	int index = g - contime_shared->generation;
@@ -176,16 +184,20 @@ repair_refused(ContimeGeneration *g)
 
 	Assert(index >= 0 && index < contime_shared->slots);
 	if (put_off[index].serial == g->serial && now < put_off[index].until)
-		return;
+		return REPAIR_DONE;
 	result = try_repair(g->relation);
 	put_off[index].serial = g->serial;
 	put_off[index].until = TimestampTzPlusMilliseconds(
 		now, result == REPAIR_LOCKED ? RETRY_LOCKED_MS : RETRY_FAILED_MS);
 	if (result == REPAIR_DONE)
 		want_again(g);
+	return result;
 }
 
 /* ---- a visit ------------------------------------------------------------------ */
+
+/* No round of a visit begins before. */
+static TimestampTz visit_after = 0;
 
 /* The continuous tables of this database, in the current memory context. */
 static List *
@@ -220,47 +232,59 @@ list_tables(void)
 }
 
 /*
- * Repair all tables of this database. Those in memory have nothing to repair, but
- * whether a table is one is looked at in its own transaction: that may fail, too.
- * Returns false if some are to be tried again.
+ * Repair the tables of this database, for a limited time: then the agent sends
+ * notices, and the next call goes on behind the last table. Those in memory have
+ * nothing to repair, but whether a table is one is looked at in its own
+ * transaction: that may fail, too. Returns true at the end of a round in which no
+ * lock was missed.
  */
 static bool
-repair_all(void)
+visit_tables(void)
 {
-	bool done = true;
+	static Oid last = InvalidOid;
+	static bool locked = false;
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_STEP_MS);
+	List *tables = list_tables();
+	bool done;
 	ListCell *lc;
 
-	foreach(lc, list_tables())
+	list_sort(tables, list_oid_cmp);
+	foreach(lc, tables)
 	{
+		if (lfirst_oid(lc) <= last)
+			continue;
 		CHECK_FOR_INTERRUPTS();
-		done &= try_repair(lfirst_oid(lc)) != REPAIR_LOCKED;
+		last = lfirst_oid(lc);
+		locked |= try_repair(last) == REPAIR_LOCKED;
 		if (contime_background_is_in_the_way())
 			contime_agent_leave();
+		if (GetCurrentTimestamp() > until)
+			return false;
 	}
+	done = !locked;
+	last = InvalidOid;
+	locked = false;
+	visit_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
 	return done;
 }
 
 bool
 contime_repairs_run(void)
 {
-	static TimestampTz visit_after = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	bool done;
-
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
 
-		if (g->cache.unbound && contime_generation_is_live(g) && g->database == MyDatabaseId)
-			repair_refused(g);
+		/* One wait for a lock at a time. */
+		if (g->cache.unbound && contime_generation_is_live(g) && g->database == MyDatabaseId &&
+			repair_refused(g) == REPAIR_LOCKED)
+			break;
 	}
-	if (contime_visited() != MyDatabaseId || now < visit_after)
+	if (contime_visited() != MyDatabaseId || GetCurrentTimestamp() < visit_after ||
+		!visit_tables())
 		return false;
-	done = repair_all();
-	visit_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
-	if (done)
-		contime_visit_end(MyDatabaseId);
-	return done;
+	contime_visit_end(MyDatabaseId);
+	return true;
 }
 
 /* ---- the launcher ------------------------------------------------------------- */
@@ -282,7 +306,10 @@ next_database(Oid last)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (form->datallowconn && form->oid > last && (!OidIsValid(next) || form->oid < next))
+		/* (A limit of -2 marks what an interrupted DROP DATABASE has left.) */
+		if (!form->datallowconn || form->datconnlimit == -2 || form->oid <= last)
+			continue;
+		if (!OidIsValid(next) || form->oid < next)
 			next = form->oid;
 	}
 	systable_endscan(scan);
@@ -299,6 +326,7 @@ contime_visit_next(void)
 	static Oid last = InvalidOid;
 	static TimestampTz until = 0;
 	static bool again = false; /* a database of this round is not done */
+	static int wait_ms = VISIT_MS;
 
 	if (first)
 		marked = contime_upgrade_is_marked();
@@ -316,8 +344,9 @@ contime_visit_next(void)
 	{
 		last = next_database(last);
 		again = false;
+		wait_ms = Min(wait_ms * 2, MOST_VISIT_MS);
 	}
-	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_MS);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
 	contime_visit_begin(last);
 	if (!OidIsValid(last))
 	{

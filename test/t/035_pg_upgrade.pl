@@ -103,6 +103,8 @@ sub check_whole
 	is($node->safe_psql('postgres', q{SELECT total FROM balance WHERE account = 3 AND at = '2026-01-02'}),
 		$node->safe_psql('postgres', q{SELECT sum(amount) FROM ledger.movement WHERE "the account" = 3 AND at <= '2026-01-02'}), "$name: and counts");
 	$node->safe_psql('postgres', 'DELETE FROM ledger.movement WHERE id = 1001');
+	is($node->safe_psql('postgres', q{SELECT DISTINCT contime.repair(ftrelid) FROM pg_foreign_table t JOIN pg_foreign_server s ON s.oid = t.ftserver WHERE s.srvname = 'contime'}), 'f',
+		"$name: contime.repair of every table finds nothing to do");
 	is(sqlstate_in($node, 'postgres', 'DROP TABLE ledger.movement'), '2BP01', "$name: the event table is not dropped alone");
 	is(sqlstate_in($node, 'postgres', 'DROP TABLE counted'), '2BP01', "$name: nor one that was added");
 	$node->safe_psql('postgres', q{ALTER TABLE ledger.movement RENAME TO movements; ALTER TABLE ledger.movements RENAME amount TO sum; ALTER TABLE transfer RENAME amount TO quantity;
