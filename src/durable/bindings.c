@@ -1,6 +1,6 @@
 /*
  * bindings.c
- *	  What ties a durable table to its event tables, and how it comes back.
+ *	  Restores the dependencies and triggers that bind a durable table to its event tables.
  *
  *	  the definition          names event tables: the option events, rows of contime.source
  *	  pg_depend               the continuous table depends on each of them
@@ -64,7 +64,7 @@ contime_bindings_depend(Oid relid, Oid events)
 	recordDependencyOn(&depender, &referenced, DEPENDENCY_NORMAL);
 }
 
-/* Which of them a table is not bound to, wholly or in part. */
+/* Return the event tables among `named` to which a table is not fully bound. */
 static List *
 select_unbound(Oid relid, List *named)
 {
@@ -104,7 +104,7 @@ check_owner_may_bind(Oid relid, Oid events)
 				 errhint("Grant these privileges, and read the table or call contime.repair().")));
 }
 
-/* As the owner of the table. */
+/* Bind a table to an event table. Called as the owner of the continuous table. */
 static void
 bind_again(Oid relid, Oid events)
 {

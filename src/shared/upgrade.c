@@ -1,6 +1,6 @@
 /*
  * upgrade.c
- *	  The mark that pg_upgrade has left, and which database is being visited for it.
+ *	  The file that marks an upgraded server, and the database that is being visited.
  *
  *	  pg_upgrade: validator ─ set_mark ─► file ─ server start ─► launcher visits each database,
  *	  one at a time; its agent binds what is unbound ─► the file is removed

@@ -1,6 +1,6 @@
 /*
  * repair.c
- *	  An agent binds durable tables to their event tables again after a server upgrade.
+ *	  Agents restore what binds durable tables to their event tables after a server upgrade.
  *
  *	  a loader has refused a table as it is not bound ──┐
  *	  the launcher has the database visited ────────────┴─► repair, as the owner ─► WANTED
@@ -291,7 +291,7 @@ contime_repairs_run(void)
 
 /* The database with the next OID that agents may connect to; InvalidOid: there are no more. */
 static Oid
-next_database(Oid last)
+find_next_database(Oid last)
 {
 	Oid next = InvalidOid;
 	Relation catalog;
@@ -339,10 +339,10 @@ contime_visit_next(void)
 			return last;
 		again = true; /* (if it was dropped, the next round does not find it) */
 	}
-	last = next_database(last);
+	last = find_next_database(last);
 	if (!OidIsValid(last) && again)
 	{
-		last = next_database(last);
+		last = find_next_database(last);
 		again = false;
 		wait_ms = Min(wait_ms * 2, MOST_VISIT_MS);
 	}

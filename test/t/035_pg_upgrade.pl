@@ -134,55 +134,59 @@ $new->safe_psql('postgres', q{DELETE FROM anns.called_events WHERE v = 1000});
 # contime.repair().
 my $repair = sub { my ($table, $role) = @_; my ($status, $out, $err) = $new->psql('postgres', "\\set VERBOSITY verbose\nSELECT contime.repair('$table')", extra_params => [ '-U', $role ]); return "$out$err" };
 $new->safe_psql('postgres', 'GRANT USAGE ON SCHEMA anns TO bob; GRANT SELECT ON anns.called, anns.called_events TO bob; REVOKE SELECT ON anns.denied_events FROM ann');
-like($repair->('anns.called', 'bob'), qr/ERROR:  42501: must be owner of foreign table called/, 'another role cannot repair');
-is($new->safe_psql('postgres', $bindings), '', 'and does not');
-is($repair->('anns.called', 'ann'), 't', 'the owner can');
+like($repair->('anns.called', 'bob'), qr/ERROR:  42501: must be owner of foreign table called/, 'contime.repair: another role is refused');
+is($new->safe_psql('postgres', $bindings), '', 'contime.repair: and changes nothing');
+is($repair->('anns.called', 'ann'), 't', 'contime.repair: the owner repairs the table');
 my @bound_called = grep { /anns\.called/ } split /\n/, $bound;
-is($new->safe_psql('postgres', $bindings), join("\n", @bound_called), 'and all of this table is bound');
-is($repair->('anns.called', 'ann'), 'f', 'a second call does nothing');
-is($new->safe_psql('postgres', $bindings), join("\n", @bound_called), 'nothing at all');
-like($repair->('anns.denied', 'ann'), qr/ERROR:  42501: permission denied for table denied_events/, 'an owner without privileges on the event table cannot');
-like($repair->('anns.denied', $ENV{PGUSER} // getpwuid($<)), qr/ERROR:  42501: permission denied for table denied_events/, 'nor can a superuser for that owner');
-like($repair->('account', getpwuid($<)), qr/f.*NOTICE:  00000: continuous table "account" is in memory: it has no event tables, and so nothing to repair/s, 'a table in memory');
-like($repair->('counted', getpwuid($<)), qr/ERROR:  42809/, 'an ordinary table');
-like($repair->('99999999', getpwuid($<)), qr/ERROR:  42P01/, 'no table');
-is(sqlstate_in($new, 'postgres', q{BEGIN READ ONLY; SELECT contime.repair('anns.called')}), '25006', 'a read-only transaction');
+is($new->safe_psql('postgres', $bindings), join("\n", @bound_called), 'contime.repair: dependencies and triggers of this table are as they were');
+is($repair->('anns.called', 'ann'), 'f', 'contime.repair: a second call returns false');
+is($new->safe_psql('postgres', $bindings), join("\n", @bound_called), 'contime.repair: a second call changes nothing');
+like($repair->('anns.denied', 'ann'), qr/ERROR:  42501: permission denied for table denied_events/, 'contime.repair: an owner without SELECT on the event table is refused');
+like($repair->('anns.denied', $ENV{PGUSER} // getpwuid($<)), qr/ERROR:  42501: permission denied for table denied_events/, 'contime.repair: so is a superuser, since the owner binds the table');
+like($repair->('account', getpwuid($<)), qr/f.*NOTICE:  00000: continuous table "account" is in memory: it has no event tables, and so nothing to repair/s, 'contime.repair: a table in memory has nothing to repair');
+like($repair->('counted', getpwuid($<)), qr/ERROR:  42809/, 'contime.repair: an ordinary table is refused');
+like($repair->('99999999', getpwuid($<)), qr/ERROR:  42P01/, 'contime.repair: an unknown OID is refused');
+is(sqlstate_in($new, 'postgres', q{BEGIN READ ONLY; SELECT contime.repair('anns.called')}), '25006', 'contime.repair: a read-only transaction is refused');
 
 # With room for agents, the others come back by themselves; a lock that is held is not waited for long.
 $new->safe_psql('postgres', q{BEGIN; INSERT INTO anns.awaited_events VALUES (0, '2026-02-01', 70707); PREPARE TRANSACTION 'writer'});
 $new->append_conf('slots.conf', "max_worker_processes = 20\n");
 $new->restart;
-ok($new->poll_query_until('elsewhere', "SELECT ($bindings) = '$bound_elsewhere'"), 'what nobody has read is bound, too');
-logged($new, qr/LOG:  continuous table "quiet" is bound to its event tables again/, 0, 'the log says so');
-logged($new, qr/LOG:  continuous table "denied" cannot be bound to its event tables again: permission denied for table denied_events/, 0, 'and what cannot be bound');
-ok($new->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_depend WHERE objid IN ('balance'::regclass, 'anns.called'::regclass) AND deptype = 'n' AND refobjid IN ('ledger.movement'::regclass, 'anns.called_events'::regclass)}), 'tables beside the locked one are bound');
-logged($new, qr/LOG:  continuous table "awaited" cannot be bound to its event tables again: canceling statement due to lock timeout/, 0, 'the locked one is not');
-is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'anns.awaited_events'::regclass}), '0', 'and has no triggers');
-is($new->safe_psql('postgres', $states), $want, 'answers are right meanwhile');
-ok(-e $new->data_dir . '/pg_stat/contime.upgraded', 'the mark stays');
+ok($new->poll_query_until('elsewhere', "SELECT ($bindings) = '$bound_elsewhere'"), 'the agent binds a table that no session has read');
+logged($new, qr/LOG:  continuous table "quiet" is bound to its event tables again/, 0, 'the agent logs the table that it has bound');
+logged($new, qr/LOG:  continuous table "denied" cannot be bound to its event tables again: permission denied for table denied_events/, 0, 'the agent logs the table that it cannot bind');
+ok($new->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_depend WHERE objid IN ('balance'::regclass, 'anns.called'::regclass) AND deptype = 'n' AND refobjid IN ('ledger.movement'::regclass, 'anns.called_events'::regclass)}), 'the agent binds tables beside the locked one');
+logged($new, qr/LOG:  continuous table "awaited" cannot be bound to its event tables again: canceling statement due to lock timeout/, 0, 'the agent gives up waiting for the lock');
+is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'anns.awaited_events'::regclass}), '0', 'the locked event table has no triggers');
+is($new->safe_psql('postgres', $states), $want, 'event tables give the same states meanwhile');
+ok(-e $new->data_dir . '/pg_stat/contime.upgraded', 'the mark stays while a table is to be tried again');
 my $count = q{SELECT v FROM anns.awaited WHERE k = 0 AND at = '2026-02-01'};
 my $before = $new->safe_psql('postgres', $count);
 $new->safe_psql('postgres', q{COMMIT PREPARED 'writer'});
-is($new->safe_psql('postgres', $count), $before + 70707, 'what was written meanwhile counts');
-ok($new->poll_query_until('postgres', q{SELECT count(*) = 3 FROM pg_trigger WHERE tgrelid = 'anns.awaited_events'::regclass}), 'and the locked one is bound, too');
+is($new->safe_psql('postgres', $count), $before + 70707, 'a row that was written meanwhile counts');
+ok($new->poll_query_until('postgres', q{SELECT count(*) = 3 FROM pg_trigger WHERE tgrelid = 'anns.awaited_events'::regclass}), 'the agent binds the table when the lock is free');
 until_cached($new, 'anns.awaited');
-is($new->safe_psql('postgres', $count), $before + 70707, 'memory says the same');
+is($new->safe_psql('postgres', $count), $before + 70707, 'memory gives the same state');
 $new->safe_psql('postgres', q{DELETE FROM anns.awaited_events WHERE v = 70707; GRANT SELECT ON anns.denied_events TO ann});
 
 # One that could not be bound asks again when it is read.
 $new->safe_psql('postgres', 'SELECT count(*) FROM anns.denied');
 until_cached($new, 'anns.denied');
 for (1 .. 1800) { last if !-e $new->data_dir . '/pg_stat/contime.upgraded'; select undef, undef, undef, 0.1 }
-ok(!-e $new->data_dir . '/pg_stat/contime.upgraded', 'the mark goes when all is done');
+ok(!-e $new->data_dir . '/pg_stat/contime.upgraded', 'the launcher removes the mark when all databases are done');
 $new->restart;
 check_whole($new, 'copied');
 $new->stop('fast');
 
 # By links, after which the old server cannot be used any more.
+# Without the mark no database is visited: tables are bound when they are read.
 $new = upgraded('linked', '--link');
+unlink $new->data_dir . '/pg_stat/contime.upgraded' or die;
 $new->start;
-is($new->safe_psql('postgres', $states), $want, 'linked: the same states at once');
-ok($new->poll_query_until('postgres', "SELECT ($bindings) = '$bound'"), 'linked: all is bound by itself');
+is($new->safe_psql('postgres', $bindings), '', 'linked: nothing is bound before a read');
+is($new->safe_psql('postgres', $states . q{; SELECT count(*) > 0 FROM anns.denied}), "$want\nt", 'linked: event tables give the same states at once');
+ok($new->poll_query_until('postgres', "SELECT ($bindings) = '$bound'"), 'linked: the agent binds the tables that were read');
+is($new->safe_psql('elsewhere', $bindings), '', 'linked: and none of another database');
 check_whole($new, 'linked');
 $new->stop('fast');
 
