@@ -1,38 +1,39 @@
 /*
  * agent.c
- *	  Notices: the launcher, and one agent per database that sends them.
+ *	  The agent of a database: it sends the notices of its tables.
  *
- *	  worker: the past changed ─► generation[].due (coalesced) ─► agent ─► NOTIFY
- *	                                                launcher ─ starts ─┘
+ *	  worker: the past changed ─► generation[].notice.due (coalesced) ─► agent ─► NOTIFY
+ *	                                                 launcher ── starts ───┘
  *
- * A notice is due when a committed event changed states that may have been
- * read, and when a table has lost what it knew (reset).  What is due for a
- * table is one range and a count, so it cannot overflow.  NOTIFY needs a
- * transaction in the database, so an agent connected there sends all that is
- * due in one commit, at most ten a second.  The launcher starts it when a table
- * there first holds data or a notice is due; an agent leaves when it has
- * nothing to do for a while.
+ * A notice is due when a committed event changed states that a reader may have read,
+ * and when a table has lost its events (reset).  The due notices of a table are
+ * coalesced into one range and a count, so they cannot overflow.  NOTIFY needs a
+ * transaction in the database.  So the agent connects to it and sends all due notices
+ * in one commit, at most ten times a second.  The launcher starts the agent when a
+ * table of the database first holds data or a notice is due.  The agent exits after a
+ * time without work.
  *
- * Under notify 'key' there is one notice for each key instead, from the ring;
- * if there are too many, or the ring has lost some, the one for all keys goes.
+ * If a table has the option notify 'key', the agent sends one notice for each key
+ * instead, from the ring.  If there are too many keys, or the ring has lost some
+ * notices, it sends the one for all keys.
  *
- * What is being sent is kept in generation[].sending until it is committed; an
- * agent that finds some there sends it again, since its predecessor died.
+ * A notice stays in generation[].notice.sending until the transaction that sends it
+ * has committed.  If an agent ends before that, the next one finds the notice there
+ * and sends it again.
  *
- * Tables whose notices name keys need their description, and so code of their
- * owner, which may fail, or take its time.  They have rounds of their own, and
- * each table a subtransaction of its own: if that fails, its notice names no
- * keys.  So one table's error is that table's.
+ * For notices with keys the agent needs the description of the table, and runs code of
+ * the table's owner, which may fail or take long.  So these tables are handled in
+ * rounds of their own, each in its own subtransaction.  If that fails, the agent sends
+ * the table's notice without keys, and other tables are not affected.
  *
- * An agent also starts the database's loader (cache.c) where there is something
- * to load, and after a server upgrade it binds durable tables again (repair.c).
- * Both leave when they are in the way of DROP DATABASE and its like
- * (worker/background.c).
+ * The agent also starts the loader of the database (loader.c) if there is something to
+ * load, and after a server upgrade it binds durable tables again (repair.c).  Agent and
+ * loader exit when DROP DATABASE or a similar command waits for them (background.c).
  *
- * Concurrency: the agent table is protected by the registry lock, what is due
- * of a generation and being sent by its spinlock.
+ * Concurrency: the table of agents is protected by the registry lock, a generation's
+ * due notices and those being sent by its notice.mutex.
  *
- * Not here: what is due, and the ring (notify/notices.c).
+ * Not here: how notices become due, and the ring (notify/notices.c).
  */
 #include "postgres.h"
 
@@ -67,24 +68,30 @@
 /* At most ten commits a second. */
 #define SEND_INTERVAL_MS 100
 
-/* Keys of a table named at a time; more: one notice for all keys. */
+/*
+ * At most so many keys are named per table and commit; otherwise one notice for all
+ * keys is sent.
+ */
 #define MOST_KEYS 100
 
 /* A payload must be shorter than NOTIFY_PAYLOAD_MAX_LENGTH (async.c). */
 #define MOST_BYTES (BLCKSZ - NAMEDATALEN - 128)
 
-/* An agent without notices leaves after this. */
+/* An agent that has no work for so long exits. */
 #define AGENT_IDLE_MS 60000
 
-/* From one start of the loader to the next. */
+/* The least time between two starts of the loader. */
 #define LOADER_INTERVAL_MS 500
 
-/* A table of which nothing could be sent is left alone for so long. */
+/* If sending a table's notices failed, wait for so long before the next try. */
 #define FAILED_INTERVAL_MS 5000
 
 /* ---- an agent ---------------------------------------------------------------- */
 
-/* Move what is due of a table to what is being sent; false: nothing. */
+/*
+ * Add a table's due notices to those being sent, and copy the sum to *taken.  Return
+ * false if there are none.
+ */
 static bool
 take_due(ContimeGeneration *g, ContimeDue *taken)
 {
@@ -116,9 +123,9 @@ append_instant(StringInfo json, const char *name, int64 instant, Oid type)
 	}
 }
 
-/* The type of a table's time column, as its data was written. */
+/* Return the type of the table's time column as it was when the data was written. */
 static Oid
-time_type_of(ContimeGeneration *g)
+find_time_type(ContimeGeneration *g)
 {
 	Oid type = InvalidOid;
 
@@ -140,7 +147,10 @@ time_type_of(ContimeGeneration *g)
 	return type;
 }
 
-/* A key's value.  No cast to json is looked for, which might be a user's function. */
+/*
+ * Append the value of a key column.  Casts to json are not used, because they could be
+ * functions of users.
+ */
 static void
 append_value(StringInfo json, Oid owner, Datum value, Oid type)
 {
@@ -165,7 +175,7 @@ append_value(StringInfo json, Oid owner, Datum value, Oid type)
 	}
 }
 
-/* The key columns as an object. */
+/* Append the key columns as a JSON object. */
 static void
 append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *notice)
 {
@@ -173,7 +183,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 	bool *isnull = palloc(table->natts * sizeof(bool));
 	ContimeIdentity before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
 
-	Assert(GetUserId() == table->owner); /* whose code writes values */
+	Assert(GetUserId() == table->owner); /* the types' output functions run as the owner */
 	contime_decode_key(table, notice->key, notice->key_bytes, values, isnull);
 	for (int i = 0; i < table->nkeys; i++)
 	{
@@ -188,7 +198,7 @@ append_key(StringInfo json, const ContimeTable *table, const ContimeNotice *noti
 	contime_switch_back(&before);
 }
 
-/* One notice's payload: of all keys, or of the one that `of` names. */
+/* Return the payload of a notice: for the key of `of`, or for all keys if `of` is NULL. */
 static char *
 make_payload(const char *name, Oid time_type, const ContimeDue *due, const ContimeTable *table,
 			 const ContimeNotice *of)
@@ -210,14 +220,14 @@ make_payload(const char *name, Oid time_type, const ContimeDue *due, const Conti
 	return json.data;
 }
 
-/* What is due of one key. */
+/* The coalesced notice of one key. */
 typedef struct DueKey
 {
 	const ContimeNotice *notice;
 	ContimeDue due;
 } DueKey;
 
-/* Notices by key, at most MOST_KEYS of them; false: there are more. */
+/* Group notices by key.  Return false if they have more than MOST_KEYS keys. */
 static bool
 gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *nkeys)
 {
@@ -246,9 +256,8 @@ gather_keys(ContimeNotice **notices, int count, uint64 seq, DueKey *keys, int *n
 }
 
 /*
- * Send a notice for each key. Returns false, with nothing sent, if that is not
- * possible. It waits for no lock, so that notices of other tables are not
- * delayed.
+ * Send a notice for each key.  Return false, with nothing sent, if that is not
+ * possible.  Wait for no lock, so that the notices of other tables are not delayed.
  */
 static bool
 send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const ContimeDue *due)
@@ -283,23 +292,23 @@ send_by_key(ContimeGeneration *g, const char *name, Oid time_type, const Contime
 	return sent;
 }
 
-/* Send what is due of a table. */
+/* Send a table's due notices, with keys if that is wanted and possible. */
 static void
 send_due(ContimeGeneration *g, const ContimeDue *due, bool by_key)
 {
 	char *name = get_rel_name(g->relation);
 	Oid type;
 
-	/* The table was dropped meanwhile: there is nothing to send. */
+	/* There is nothing to send if the table was dropped or sends no notices any more. */
 	if (name == NULL || contime_table_notify(g->relation) == CONTIME_NOTIFY_OFF)
 		return;
-	type = time_type_of(g);
+	type = find_time_type(g);
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(g->relation)), name);
 	if (!by_key || !send_by_key(g, name, type, due))
 		Async_Notify(CHANNEL, make_payload(name, type, due, NULL, NULL));
 }
 
-/* Of generations, by their slots: which error of theirs was logged, and when to try again. */
+/* For each slot of a generation: the error that was logged last, and when to try again. */
 static struct
 {
 	uint64 serial;
@@ -307,7 +316,7 @@ static struct
 	TimestampTz until;
 } failed[CONTIME_MAX_GENERATIONS];
 
-/* Each error once. */
+/* Log an error, unless it is the one that was logged last for this generation. */
 static void
 log_failure(ContimeGeneration *g, ErrorData *error, bool by_key)
 {
@@ -327,7 +336,10 @@ log_failure(ContimeGeneration *g, ErrorData *error, bool by_key)
 						 : errdetail("They are kept, and tried again.")));
 }
 
-/* In a subtransaction; false: it failed, and nothing was sent. */
+/*
+ * Send a table's due notices in a subtransaction, with keys if `owner` is valid.
+ * Return false if that failed: then nothing was sent.
+ */
 static bool
 try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 {
@@ -368,9 +380,12 @@ try_send(ContimeGeneration *g, const ContimeDue *due, Oid owner)
 	return sent;
 }
 
-/* The owner of a table whose notices are to name keys, and may do so; or InvalidOid. */
+/*
+ * Return the owner of a table if its notices name keys and the owner's code may run;
+ * otherwise InvalidOid.
+ */
 static Oid
-owner_by_key(const ContimeGeneration *g)
+find_trusted_owner(const ContimeGeneration *g)
 {
 	Oid owner;
 
@@ -380,7 +395,10 @@ owner_by_key(const ContimeGeneration *g)
 	return contime_guard_trusts(g->relation, owner) ? owner : InvalidOid;
 }
 
-/* Is there something due of a table, or was something being sent? */
+/*
+ * True if a live table of this database has notices that are due or were being sent,
+ * and no failure puts them off.  Reset the generation's request for an agent.
+ */
 static bool
 is_due(ContimeGeneration *g)
 {
@@ -397,7 +415,10 @@ is_due(ContimeGeneration *g)
 	return due;
 }
 
-/* Send a table's notices; false: nothing was due, or could be sent. */
+/*
+ * Send a table's notices and set *taken to them.  Return false if none were due or if
+ * that failed.
+ */
 static bool
 send_table(ContimeGeneration *g, Oid owner, ContimeDue *taken)
 {
@@ -413,8 +434,9 @@ send_table(ContimeGeneration *g, Oid owner, ContimeDue *taken)
 }
 
 /*
- * Send in one transaction what is due of tables whose notices name keys, or of
- * all others.  True when something was due of any.
+ * Send the due notices in one transaction: of the tables whose notices name keys
+ * (by_key), or of all others.  Return true if any table of the database had due
+ * notices.
  */
 static bool
 send_notices(bool by_key)
@@ -426,7 +448,7 @@ send_notices(bool by_key)
 	Assert(highest <= contime_shared->slots);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	Assert(GetUserId() == ROLE_PG_MONITOR); /* background.c, 1 */
+	Assert(GetUserId() == ROLE_PG_MONITOR); /* rule 1 of background.c */
 	for (int i = 0; i < highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
@@ -436,7 +458,7 @@ send_notices(bool by_key)
 		if (!is_due(g))
 			continue;
 		any = true;
-		owner = owner_by_key(g);
+		owner = find_trusted_owner(g);
 		if (OidIsValid(owner) == by_key && !send_table(g, owner, &taken[i]))
 			taken[i].seq = 0;
 	}
@@ -456,7 +478,7 @@ send_notices(bool by_key)
 	return any;
 }
 
-/* Start the loader, if there is something to do for one; not too often. */
+/* Start the loader if there is work for it, at most once in LOADER_INTERVAL_MS. */
 static void
 start_loader(void)
 {
@@ -479,7 +501,7 @@ contime_agent_main(Datum arg)
 
 	contime_process_begin(false);
 
-	/* Announced before connecting, so that there is one at a time. */
+	/* Register before connecting, so that a database has one agent at a time. */
 	if (!contime_agent_attach(database))
 		proc_exit(0);
 	contime_background_connect(database);

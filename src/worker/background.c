@@ -1,21 +1,21 @@
 /*
  * background.c
- *	  Agents and loaders as guests of a database.
+ *	  Agents and loaders: their roles, and how they stay out of the way.
  *
- * Agents (agent.c) and loaders (loader.c) connect to the databases of users, and
- * run code that users made.  Three rules keep that harmless:
+ * Agents (agent.c) and loaders (loader.c) connect to the databases of users, and run
+ * user-made code.  Three rules keep that harmless:
  *
- *	  1. The process is the bootstrap superuser only while it connects.  Then it
- *	     is pg_monitor, and for the code of a table its owner (table/owner.c).
- *	     A worker cannot connect as a role without LOGIN before PostgreSQL 17,
- *	     and the owner may have none.
- *	  2. User-made code has a time limit (table/guard.c).
- *	  3. The process leaves when a command needs the database without sessions:
- *	     DROP DATABASE and its like hold a lock on the database while they wait
- *	     for the sessions to leave.  Commands that core refuses hold it no longer
- *	     than their transaction takes to fail, and no process leaves for those.
- *	     (A hook on such commands would have to decide before core has checked
- *	     privileges and arguments.)
+ *   1. The process is the bootstrap superuser only while it connects.  Then it is
+ *      pg_monitor, and for a table's code the table's owner (table/owner.c).
+ *      Before PostgreSQL 17 a background worker cannot connect as a role without
+ *      LOGIN, and an owner may lack LOGIN, too.
+ *   2. User-made code has a time limit (table/guard.c).
+ *   3. The process exits when a command needs the database without sessions.  DROP
+ *      DATABASE and similar commands hold a lock on the database while they wait
+ *      for other sessions to exit.  A command that core refuses holds this lock
+ *      only until its transaction fails, and no process exits for it.  (A hook on
+ *      such commands would have to decide before core has checked privileges and
+ *      arguments.)
  *
  * Not here: when processes start (launcher.c, agent.c).
  */
@@ -32,7 +32,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
 
-/* A command that holds the lock for so long is waiting for us. */
+/* A command that holds the lock for this time is taken to wait for this process. */
 #define IN_THE_WAY_MS 100
 
 void
@@ -41,12 +41,12 @@ contime_background_connect(Oid database)
 	Assert(OidIsValid(database) && MyBgworkerEntry != NULL);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
-	/* Outside of a transaction, so that each one begins with it. */
+	/* Set it outside a transaction, so that every transaction begins with this role. */
 	Assert(!IsTransactionState());
 	SetUserIdAndSecContext(ROLE_PG_MONITOR, 0);
 }
 
-/* ---- rule 3 ------------------------------------------------------------------ */
+/* ---- rule 3: make way for DROP DATABASE --------------------------------------- */
 
 bool
 contime_background_is_in_the_way(void)

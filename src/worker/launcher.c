@@ -2,9 +2,9 @@
  * launcher.c
  *	  The launcher: it starts an agent in each database that needs one.
  *
- * One process for the server, without a database.  It looks around when it is
- * woken, and every few seconds.  After a server upgrade it has an agent look at each
- * database once (repair.c).
+ * One process for the server; it connects to no database.  It checks all generations
+ * when it is woken, and every LAUNCHER_NAP_MS.
+ * After a server upgrade it has an agent visit each database once (repair.c).
  */
 #include "postgres.h"
 
@@ -20,13 +20,13 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 
-/* The launcher looks around at least this often. */
+/* The launcher checks at least this often. */
 #define LAUNCHER_NAP_MS 5000
 
-/* While an agent is to be started it looks again after this. */
+/* If an agent has to be started, the launcher checks again after this time. */
 #define RETRY_NAP_MS 1000
 
-/* Start a database's agent, unless it is there. Returns false if it is. */
+/* Start the agent of a database.  Return false if it is running. */
 static bool
 start_agent(Oid database)
 {
@@ -37,7 +37,7 @@ start_agent(Oid database)
 	return true;
 }
 
-/* Does a generation want an agent in its database? */
+/* True if a generation has work for the agent of its database. */
 static bool
 wants_agent(ContimeGeneration *g)
 {
@@ -52,7 +52,7 @@ wants_agent(ContimeGeneration *g)
 }
 
 static void
-launcher_exit(int code, Datum arg)
+detach_launcher(int code, Datum arg)
 {
 	contime_shared->launcher_latch = NULL;
 }
@@ -65,7 +65,7 @@ contime_launcher_main(Datum unused)
 
 	Assert(!OidIsValid(MyDatabaseId));
 	Assert(contime_shared->launcher_latch == NULL); /* there is one launcher */
-	before_shmem_exit(launcher_exit, (Datum) 0);
+	before_shmem_exit(detach_launcher, (Datum) 0);
 	contime_shared->launcher_latch = MyLatch;
 
 	for (;;)

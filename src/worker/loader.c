@@ -6,17 +6,17 @@
  *	       ─► snapshot ─► load all rows it sees ─► drop captured rows it sees ─► READY
  *
  * This works like CREATE INDEX CONCURRENTLY.  Until the cache is readable, the
- * partition's worker leaves the generation alone.  A backend whose snapshot is older
+ * partition's worker does not touch the generation.  A backend whose snapshot is older
  * than the loader's reads the event tables.
  *
- * One loader works in a database at a time; the agent starts it (agent.c).  It also
- * loads wanted keys, evicts if memory is short, and loads partial caches whole when
- * they fit.
+ * One loader runs in a database at a time; the agent starts it (agent.c).  It also
+ * loads wanted keys, evicts if memory is short, and loads all keys of a partial cache
+ * when they fit.
  *
- * Locks: a loader waits for a lock for 100 ms only, since DDL goes first.
+ * Locks: a loader waits for a lock for at most 100 ms, so that it does not delay DDL.
  *
  * Not here: the states of a cache (durable/cache.c), keys of partial caches
- * (durable/key_loader.c), what is evicted (durable/eviction.c).
+ * (durable/key_loader.c), which caches and keys are evicted (durable/eviction.c).
  */
 #include "postgres.h"
 
@@ -45,54 +45,63 @@
 #include "utils/snapmgr.h"
 
 /*
- * How long a loader waits for a lock, as DDL goes first; how often it queues
- * for a lock that blocks others; how long it waits for writers.
+ * LOADER_LOCK_MS: a loader waits for a lock no longer, so that it does not delay DDL.
+ * QUEUE_MS: the least time between two waits for a lock that blocks other backends.
+ * WRITERS_MS: a load waits no longer for transactions that do not capture.
  */
 #define LOADER_LOCK_MS 100
 #define QUEUE_MS 5000
 #define WRITERS_MS 10000
 
-/* It looks around so often, and leaves when there was nothing for so long. */
+/* A loader checks for work this often, and exits after this time without work. */
 #define LOADER_NAP_MS 20
 #define LOADER_IDLE_MS 2000
 
-/* After how many loads it looks whether a backend waits for it. */
+/* A load checks after so many steps whether a backend waits for the loader. */
 #define GIVE_WAY_LOADS 64
 
 /*
- * How much is evicted at a time, as a share of the region, and how often; or
- * if nothing could be evicted.
+ * An eviction frees at least this share (1/64) of the region or quota, in so many
+ * rounds.  The next one follows after ROOM_INTERVAL_MS, or after NO_ROOM_INTERVAL_MS
+ * if too little could be evicted.
  */
 #define SPARE_SHARE 64
 #define ROUNDS_TO_SPARE 3
 #define ROOM_INTERVAL_MS 100
 #define NO_ROOM_INTERVAL_MS 2000
 
-/* Wanted keys are loaded so many times before it looks at tables again. */
+/*
+ * In each round wanted keys are loaded at most so many times before tables are checked
+ * again.
+ */
 #define LOADS_OF_KEYS 16
 
 /*
- * How long a loader stays for a partial cache that was read; how often it
- * tries to load it whole.
+ * READ_LATELY_MS: the loader does not exit while a partial cache was read within this
+ * time.  WHOLE_INTERVAL_MS: the least time between two tries to load all keys of it.
  */
 #define READ_LATELY_MS 5000
 #define WHOLE_INTERVAL_MS 10000
 
-/* After a failure to load: when to try again, if that is dear and unlikely to help, or cheap. */
+/*
+ * Delays before a table is loaded again after a failure.  DEAR: another try costs much
+ * and is likely to fail, too.  GIVEN_UP: the cache was invalidated during the load.
+ * LOCKED: the load ended with an error, for example because a lock was not available.
+ */
 #define RETRY_MS 30000
 #define RETRY_DEAR_MS 600000
 #define RETRY_GIVEN_UP_MS 2000
 #define RETRY_LOCKED_MS 200
 
-/* Events of ended transactions dropped under one hold of a lock. */
+/* Captured events dropped under one hold of a partition lock. */
 #define DROPS_PER_LOCK 256
 
 /* ---- loading ----------------------------------------------------------------- */
 
 /*
- * Avoid deadlock with queued DDL: if a backend waits for an exclusive lock on
- * one of these relations, fail with LOCK_NOT_AVAILABLE and let the load be
- * retried.
+ * Avoid deadlock with queued DDL: if a backend waits for an exclusive lock on one of
+ * these relations, raise ERROR 55P03, so that the load is tried again later.  Exit if
+ * a command waits for all sessions to leave the database.
  */
 static void
 yield_to_ddl(List *relations)
@@ -112,9 +121,8 @@ yield_to_ddl(List *relations)
 }
 
 /*
- * Wait for all transactions that write to these relations and may not capture,
- * or that change them; for a limited time, since other tables are to be
- * loaded, too.
+ * Wait for all transactions that write to these relations, and may not capture, or
+ * that change them.  ERROR 55P03 after WRITERS_MS, so that other tables can be loaded.
  */
 static void
 wait_for_writers(List *relations)
@@ -145,7 +153,10 @@ wait_for_writers(List *relations)
 	}
 }
 
-/* Why a table cannot be cached, or NULL; and it with the relations that have its rows, locked. */
+/*
+ * Return the reason why a table cannot be cached, or NULL.  Lock the relations that
+ * have its rows, and set *relations to them and the table.
+ */
 static const char *
 find_obstacle(const ContimeTable *table, List **relations)
 {
@@ -159,7 +170,10 @@ find_obstacle(const ContimeTable *table, List **relations)
 	return obstacle;
 }
 
-/* Drop what was captured and the snapshot sees: it is among what was loaded. */
+/*
+ * Drop the captured events of transactions that the snapshot sees, since they were
+ * also loaded.
+ */
 static void
 drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 {
@@ -168,7 +182,7 @@ drop_loaded(ContimeGeneration *g, int partition, ContimeView *view)
 	CtRef batch = 0;
 	CtBatch copy;
 
-	Assert(pg_atomic_read_u32(&g->partial.hold) == 0); /* it has never been partial */
+	Assert(pg_atomic_read_u32(&g->partial.hold) == 0); /* the cache has never been partial */
 	while (g->store[partition] != 0 && contime_next_batch(partition, g, 0, &batch, &copy))
 	{
 		CtStatus status = CT_MORE;
@@ -218,10 +232,10 @@ estimate_rows(Oid events)
 	return rows;
 }
 
-/* The table of the load that is under way; after an error, no catalog is read for its name. */
+/* The name of the table that is being loaded, since no catalog can be read after an error. */
 static char loaded_table[NAMEDATALEN];
 
-/* The load of a cache is about to read rows. */
+/* Note and log that the load of a cache begins. */
 static void
 begin_progress(const ContimeTable *table, ContimeGeneration *g)
 {
@@ -238,7 +252,7 @@ begin_progress(const ContimeTable *table, ContimeGeneration *g)
 						 total)));
 }
 
-/* The load has ended: the log says how.  Nothing is logged if it had not begun. */
+/* Log how the load has ended.  Do nothing if it had not begun. */
 static void
 end_progress(ContimeGeneration *g, const char *outcome)
 {
@@ -257,15 +271,18 @@ end_progress(ContimeGeneration *g, const char *outcome)
 
 /* ---- rows -------------------------------------------------------------------- */
 
-/* What has come of loading. */
+/* What a load has done so far. */
 typedef struct Filling
 {
-	bool room;      /* there still is; else the rest is only counted */
-	uint64 skipped; /* so many, */
-	int64 newest;   /* and the latest of them */
+	bool room;      /* there is room for more; false: the rest is only counted */
+	uint64 skipped; /* rows that did not fit */
+	int64 newest;   /* the latest instant of these */
 } Filling;
 
-/* Every row of an event table that the snapshot sees. */
+/*
+ * Load every row of an event table that the snapshot sees; when memory runs out, count
+ * the rest.
+ */
 static void
 load_source(Relation rel, const ContimeTable *table, const ContimeSource *source, Snapshot snapshot,
 			ContimeGeneration *g, List *relations, Filling *filling)
@@ -275,7 +292,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	bool more = true;
 
 	Assert(ActiveSnapshotSet());
-	/* (Preparing an expression evaluates what is constant in it.) */
+	/* (Preparing an expression evaluates its constant parts, which may call user-made code.) */
 	if (contime_source_is_limited(table))
 		contime_guard_begin(table->relid, table->owner);
 	load = contime_heap_load_begin(rel, table, source);
@@ -297,9 +314,9 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 }
 
 /*
- * Make the cache readable. The snapshot is the one by which it was loaded. The
- * backend that wanted it has read the event tables, so the cache counts as
- * read just now.
+ * Note the snapshot by which the cache was loaded, and make the cache readable.  Count
+ * it as read now, because the backend that wanted it has read the event tables.
+ * Return false if the state is not `from` any more.
  */
 static bool
 publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
@@ -313,8 +330,8 @@ publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from
 }
 
 /*
- * Not all rows fit: remove what was loaded, and make the cache readable as a
- * partial one without any key.
+ * Not all rows fit: remove the loaded events, and publish the cache as a partial one
+ * without any key.  Return false if the cache was broken meanwhile.
  */
 static bool
 publish_partial(ContimeGeneration *g, const Filling *filling)
@@ -326,16 +343,19 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	if (!contime_cache_change_state(g, CONTIME_CACHE_LOADING, CONTIME_CACHE_TRIMMING))
 		return false;
 
-	/* (From few rows little is known: twice the room that there was is worth another try.) */
+	/* (An estimate from few rows is poor: cap it at twice the memory that was used.) */
 	contime_make_partial(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
 	contime_unload_keys(g);
 	g->partial.retry_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	return publish(g, &(CtSnapshot){0}, CONTIME_CACHE_TRIMMING, CONTIME_CACHE_PARTIAL);
 }
 
-/* Load the rows that a snapshot taken now sees. */
+/*
+ * Load the rows that a new snapshot sees, and publish the cache.  Return why that
+ * failed, or CONTIME_REFUSAL_NONE.
+ */
 static ContimeRefusal
-fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
+load_visible_rows(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
 {
 	Filling filling = {.room = true, .newest = PG_INT64_MIN};
 	ContimeView *view;
@@ -369,11 +389,12 @@ fill(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relati
 }
 
 /*
- * Lock a continuous table exclusively. Waiting for that lock blocks all other
- * users of the table, so it is done rarely.
+ * Take AccessExclusiveLock on a continuous table.  A queued request blocks all other
+ * users of the table, so wait for the lock at most once in QUEUE_MS; otherwise raise
+ * ERROR 55P03.
  */
 static void
-lock_alone(Oid relid)
+lock_exclusively(Oid relid)
 {
 	static TimestampTz queued = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -388,11 +409,11 @@ lock_alone(Oid relid)
 }
 
 /*
- * The generation to load a table into; one that has events is replaced. NULL:
- * there is no slot.
+ * Return an empty generation to load a table into; replace the current one if it has
+ * events.  Return NULL if there is no slot.
  */
 static ContimeGeneration *
-generation_to_load(const ContimeTable *table)
+prepare_generation(const ContimeTable *table)
 {
 	ContimeGeneration *g = contime_generation(table->relid);
 	bool empty = g != NULL && contime_cache_state(g) == CONTIME_CACHE_WANTED;
@@ -401,20 +422,23 @@ generation_to_load(const ContimeTable *table)
 		empty = g->store[p] == 0;
 	if (empty)
 		return g;
-	lock_alone(table->relid);
+	lock_exclusively(table->relid);
 	g = contime_generation_replace(table->relid);
 	UnlockRelationOid(table->relid, AccessExclusiveLock);
 	return g;
 }
 
-/* The error that the last of these ended with. */
+/* The error of the last load that failed, and the serial of its generation. */
 static struct
 {
 	uint64 serial;
 	char message[256];
 } last_error;
 
-/* What is logged of a refusal, and when the table is tried again. */
+/*
+ * For each reason of a refusal: the text that is logged, and the delay before the next
+ * try.
+ */
 static const struct
 {
 	const char *text;
@@ -437,7 +461,7 @@ log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacl
 {
 	const char *text = reason == CONTIME_REFUSAL_OBSTACLE ? obstacle : refusals[reason].text;
 
-	/* It was logged when that was noticed, or the agent logs what becomes of it. */
+	/* Already logged by guard.c, or the agent logs the result. */
 	if (reason == CONTIME_REFUSAL_SLOW_CODE || reason == CONTIME_REFUSAL_UNBOUND)
 		return;
 	if (reason == CONTIME_REFUSAL_FAILED && last_error.serial == serial)
@@ -447,7 +471,7 @@ log_refused(Oid relid, uint64 serial, ContimeRefusal reason, const char *obstacl
 				  errdetail("Its event tables are read.")));
 }
 
-/* Change the state of a generation that no other process changes but from `none` to `wanted`. */
+/* Change the state of a cache that other processes change only from NONE to WANTED. */
 static void
 enter_state(ContimeGeneration *g, ContimeCacheState to)
 {
@@ -455,7 +479,10 @@ enter_state(ContimeGeneration *g, ContimeCacheState to)
 		;
 }
 
-/* Free what there is of it, and leave it for a while. */
+/*
+ * Mark a table's cache REFUSED for a while, and log the reason.  If the cache holds
+ * events, replace its generation first, which needs the exclusive lock on the table.
+ */
 static void
 refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
 {
@@ -463,11 +490,11 @@ refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obsta
 	uint64 serial = g->serial;
 
 	Assert(reason != CONTIME_REFUSAL_NONE);
-	/* Should the lock not be had now. */
+	/* If the lock is not available now, the next try finds this note. */
 	contime_refusal_note(g, reason, obstacle);
 	if (contime_cache_state(g) != CONTIME_CACHE_WANTED)
 	{
-		lock_alone(relid);
+		lock_exclusively(relid);
 		g = contime_generation_replace(relid);
 	}
 	if (g == NULL)
@@ -483,7 +510,7 @@ refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obsta
 	log_refused(relid, serial, reason, obstacle);
 }
 
-/* The one that is being loaded. */
+/* The generation that is being loaded. */
 static ContimeGeneration *at_hand;
 
 static void
@@ -504,7 +531,7 @@ load(Oid relid)
 	if (g == NULL)
 		return;
 
-	/* Looked at before anything that may have been the reason. */
+	/* Check this first: anything after it may be what failed before. */
 	reason = contime_refusal_of(g, &obstacle);
 	if (reason != CONTIME_REFUSAL_NONE)
 	{
@@ -530,7 +557,7 @@ load(Oid relid)
 	obstacle = find_obstacle(table, &relations);
 	if (obstacle == NULL)
 	{
-		g = generation_to_load(table);
+		g = prepare_generation(table);
 		if (g == NULL)
 		{
 			relation_close(rel, NoLock);
@@ -543,13 +570,13 @@ load(Oid relid)
 		wait_for_writers(relations);
 
 		/*
-		 * The transactions that were waited for may have changed the
-		 * relations; later changes break the cache.
+		 * The transactions waited for may have changed the relations, so check again.
+		 * A later change breaks the cache.
 		 */
 		AcceptInvalidationMessages();
 		obstacle = find_obstacle(table, &relations);
 	}
-	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : fill(rel, table, g, relations);
+	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : load_visible_rows(rel, table, g, relations);
 	if (obstacle == NULL)
 		end_progress(g, reason != CONTIME_REFUSAL_NONE ? refusals[reason].text
 						: contime_cache_state(g) == CONTIME_CACHE_PARTIAL
@@ -564,12 +591,12 @@ load(Oid relid)
 
 /* ---- the loader -------------------------------------------------------------- */
 
-/* Its last failure, by the slot of a generation: not again at once. */
+/* After a failed load: the time of the next try, for each slot of a generation. */
 static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
 
-/* Would it fit by now if it had all keys? */
+/* True if all keys of a partial cache would fit now and another load may be tried. */
 static bool
-would_fit(ContimeGeneration *g)
+fits_whole(ContimeGeneration *g)
 {
 	Size whole = contime_keys_whole_bytes(g);
 	Size bytes = contime_generation_bytes(g);
@@ -579,11 +606,13 @@ would_fit(ContimeGeneration *g)
 }
 
 /*
- * What stood in the way passes; another error is not worth trying again soon.
- * Its locks are still held: the generation is what it was.
+ * Handle an error of a load: break the cache, abort the transaction, and put off the
+ * next try.  Unless the cause is temporary (a lock, a cancellation, memory that is
+ * still being freed), note the refusal.  The transaction's locks are held until it is
+ * aborted, so at_hand is still the same generation.
  */
 static void
-put_off(void)
+handle_load_error(void)
 {
 	int index = at_hand - contime_shared->generation;
 	ErrorData *error = CopyErrorData();
@@ -592,7 +621,8 @@ put_off(void)
 
 	Assert(index >= 0 && index < contime_shared->slots);
 	end_progress(at_hand, error->message);
-	/* What the cache before this one took is still charged until it is freed. */
+
+	/* The memory of the generation before this one is charged until a worker has freed it. */
 	passes |= error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && contime_memory_is_freeing(at_hand, 0);
 	if (!passes)
 	{
@@ -610,7 +640,7 @@ put_off(void)
 	not_before[index] = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_LOCKED_MS);
 }
 
-/* In a transaction of its own. */
+/* Load the table of a generation in a transaction of its own, and handle an error. */
 static void
 try_load(ContimeGeneration *g)
 {
@@ -623,7 +653,10 @@ try_load(ContimeGeneration *g)
 		Assert(!IsTransactionState());
 		StartTransactionCommand();
 
-		/* An older one is not in force, or its replacement is not committed yet. */
+		/*
+		 * Skip a generation that is not in force: a newer one is, or its replacement
+		 * is not committed.
+		 */
 		if (contime_generation(g->relation) == g)
 			load(g->relation);
 		CommitTransactionCommand();
@@ -632,7 +665,7 @@ try_load(ContimeGeneration *g)
 	{
 		MemoryContextSwitchTo(caller);
 		contime_guard_end();
-		put_off();
+		handle_load_error();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -656,7 +689,7 @@ load_tables(MemoryContext context)
 	return busy;
 }
 
-/* (Some at a time: others are to be loaded, too.) */
+/* Load wanted keys, at most LOADS_OF_KEYS times, so that tables are not delayed. */
 static bool
 load_wanted_keys(void)
 {
@@ -695,11 +728,11 @@ run_eviction(void)
 }
 
 /*
- * Load partial caches whole as soon as they would fit. While a backend uses
- * such a cache it stays as it is.
+ * Load all keys of a partial cache if they fit now and it was read lately.  Return
+ * true if one was read lately: then the loader must not exit.
  */
 static bool
-prefer_whole(void)
+complete_partial_caches(void)
 {
 	bool busy = false;
 
@@ -715,7 +748,7 @@ prefer_whole(void)
 		read_lately =
 			GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
 		busy |= read_lately;
-		if (!read_lately || !would_fit(g))
+		if (!read_lately || !fits_whole(g))
 			continue;
 		g->partial.retry_after =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);
@@ -728,7 +761,7 @@ void
 contime_loader_main(Datum arg)
 {
 	Oid database = DatumGetObjectId(arg);
-	TimestampTz until = 0; /* there may be something to load again */
+	TimestampTz until = 0; /* the loader runs until then */
 	MemoryContext context;
 
 	contime_process_begin(true);
@@ -738,7 +771,7 @@ contime_loader_main(Datum arg)
 	Assert(MyDatabaseId == database);
 	LockTimeout = LOADER_LOCK_MS;
 
-	/* Serializable, it could have transactions fail that write what it reads. */
+	/* A serializable loader could make transactions fail that write the rows it reads. */
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	context = AllocSetContextCreate(TopMemoryContext, "contime loader", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
@@ -753,7 +786,7 @@ contime_loader_main(Datum arg)
 		busy = load_tables(context);
 		busy |= load_wanted_keys();
 		busy |= run_eviction();
-		busy |= prefer_whole();
+		busy |= complete_partial_caches();
 		if (busy)
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOADER_IDLE_MS);
 		MemoryContextReset(context);

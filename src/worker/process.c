@@ -1,19 +1,19 @@
 /*
  * process.c
- *	  The skeleton of a background process: how it is started, its signals, its naps.
+ *	  The skeleton of a background process: how it starts, its signals, its sleep.
  *
  *	  begin ─► (one round of work ─► nap)* ─► exit
  *
- * Partition workers and the launcher are registered by the postmaster and start
- * again a second after they end.  Agents and loaders are started by other
- * processes and are not started again by themselves.
+ * The postmaster starts partition workers and the launcher, and starts them again one
+ * second after they exit.  Agents and loaders are started by other processes and are
+ * not restarted.
  *
- * A process that exits with 0 is not restarted; one that exits with neither 0
- * nor 1 restarts the whole server.  Each process answers interrupts in every nap,
- * since other backends wait for it to absorb barriers.
+ * A process that exits with 0 is not restarted.  An exit code other than 0 and
+ * 1 restarts the whole server.  Each process handles interrupts in every nap, because
+ * other backends may wait for it to absorb a barrier.
  *
- * Not here: what a process does in a round (worker.c, launcher.c, agent.c,
- * loader.c), how agents and loaders behave as guests of a database (background.c).
+ * Not here: the work of a round (worker.c, launcher.c, agent.c, loader.c), the rules
+ * for agents and loaders (background.c).
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
  * processes.h
- *	  What the files of background processes share.
+ *	  Start, begin and sleep of background processes.
  *
  * Private to the room worker.
  */
@@ -12,23 +12,27 @@
 /* ---- process.c --------------------------------------------------------------- */
 
 /*
- * Register a process that the postmaster starts: a "worker" or the "launcher",
- * by its name in pg_stat_activity.  While libraries are preloaded.
+ * Register a process that the postmaster starts: what is "worker" or "launcher", name
+ * is shown in pg_stat_activity.  Called while libraries are preloaded.
  */
 extern void contime_register_process(const char *what, const char *name, Datum argument);
 
-/* Start the "agent" or the "loader" of a database; logs if there is no slot for it. */
+/*
+ * Start the "agent" or the "loader" of a database.  Log it if there is no slot for the
+ * process.
+ */
 extern void contime_start_process(const char *what, Oid database);
 
 /*
- * Begin a background process: SIGTERM ends it; on SIGHUP it reads the
- * configuration in its next nap (reloads), or does nothing.
+ * Set up signals at the start of a background process: SIGTERM ends it.  With
+ * `reloads`, SIGHUP makes it read the configuration in its next nap; otherwise SIGHUP
+ * is ignored.
  */
 extern void contime_process_begin(bool reloads);
 
 /*
- * Sleep for some milliseconds, or (until_woken) until the latch is set; then
- * answer interrupts, and read the configuration if that is due.
+ * Sleep for some milliseconds, or (until_woken) at most until the latch is set.  Then
+ * handle interrupts, and read the configuration if that was requested.
  */
 extern void contime_process_nap(long ms, bool until_woken);
 

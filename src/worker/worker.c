@@ -1,30 +1,33 @@
 /*
  * worker.c
- *	  A partition's worker: entering, dropping, freezing, folding, freeing.
+ *	  A partition's worker: it enters, drops, freezes, folds and frees events.
  *
  *	  recent ── transaction ended ──┬─ committed ─► entered: young ─► frozen
- *	                                └─ aborted ───► dropped     │
- *	                           older than what is retained ◄────┘ folded
+ *	                                └─ aborted ───► dropped             │
+ *	                          older than the table retains: folded ◄────┘
  *
- * One background worker owns each partition: it alone changes timelines and
- * summaries there.  It is connected to no database, but to shared catalogs,
- * which gives it a place in the ProcArray: without one the answers of
- * TransactionIdIsInProgress() and GetReplicationHorizons() would be wrong.
+ * One background worker owns each partition: it alone changes timelines and summaries
+ * there.  It is connected to no database, only to shared catalogs, which gives it an
+ * entry in the ProcArray.  Without one TransactionIdIsInProgress() and
+ * GetReplicationHorizons() would return wrong results.
  *
- * An event is entered when its top-level transaction is no longer in progress
- * and its own committed.  (Committed alone is not visible: it may be waiting
- * for a synchronous standby.)  It is dropped once its own transaction is
- * known to have aborted, never just because it did not commit.
+ * A worker enters an event when its top-level transaction is no longer in progress and
+ * its own (sub)transaction has committed.  (A commit in the log is not enough: the
+ * transaction may still be waiting for a synchronous standby, and is then not
+ * visible.)  It drops an event when its own transaction is known to have aborted,
+ * never just because it did not commit.
  *
- * Concurrency: the lock is held for a limited number of events at a time, and
- * changes run in a critical section, so that a termination never leaves a
- * timeline half changed.  Without a worker everything still works, from
- * recent events, slower.
+ * Concurrency: the worker holds the partition lock for a limited number of events at a
+ * time, and changes events in a critical section, so that a termination never leaves a
+ * timeline half changed.  Without a worker everything still works, but slower, since
+ * readers fold recent events.
  *
- * The worker polls: waking a sleeping process is dear, and nobody waits for
- * it.  After a quiet while it hibernates and leaves word to be woken.
+ * The worker polls, because waking a sleeping process is expensive and no process
+ * waits for the worker.  After some time without work it hibernates, and sets a flag
+ * so that a writer wakes it.
  *
- * Not here: what entering means (engine/), notices (notify/notices.c, agent.c).
+ * Not here: how the engine enters events (engine/), notices (notify/notices.c,
+ * agent.c).
  */
 #include "postgres.h"
 
@@ -43,15 +46,15 @@
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 
-/* Sleep between passes: short after work, doubling up to hibernation. */
+/* Sleep between passes: short after work, then doubled, up to hibernation. */
 #define SHORTEST_NAP_MS 10
 #define LONGEST_NAP_MS 80
 #define HIBERNATION_MS 10000
 
-/* How often a loader is woken because memory is short. */
+/* The least time between two wake-ups of a loader because memory is short. */
 #define ROOM_INTERVAL_MS 100
 
-/* What a pass over a partition found. */
+/* The result of a pass over a partition. */
 typedef enum Activity
 {
 	IDLE,    /* nothing to do until a backend writes */
@@ -59,16 +62,16 @@ typedef enum Activity
 	WORKED
 } Activity;
 
-/* The oldest id that some snapshot may not see, in 64 bits. */
+/* Return the oldest transaction id that some snapshot may not see, with 64 bits. */
 static uint64
-horizon(void)
+get_horizon(void)
 {
 	TransactionId xmin;
 	TransactionId catalog_xmin;
 
 	/*
-	 * Not GetOldestNonRemovableTransactionId(): a forgotten logical slot
-	 * would hold that for ever.
+	 * GetOldestNonRemovableTransactionId() is not used, because an abandoned logical
+	 * slot would hold it back for ever.
 	 */
 	GetReplicationHorizons(&xmin, &catalog_xmin);
 	Assert(TransactionIdIsNormal(xmin));
@@ -85,8 +88,9 @@ static ContimePartition *mine = NULL;
 /* ---- one generation ---------------------------------------------------------- */
 
 /*
- * If the status of a transaction is truncated, its events stay recent for
- * ever. A reader that needs them gets an error; everything else goes on.
+ * Log once per generation that the status of a transaction is truncated.  Its events
+ * stay recent for ever, and a reader that needs them gets an error.  Other events are
+ * not affected.
  */
 static void
 log_truncated(int partition, ContimeGeneration *g, uint64 xid)
@@ -103,9 +107,10 @@ log_truncated(int partition, ContimeGeneration *g, uint64 xid)
 }
 
 /*
- * Enter or drop every batch whose transaction has ended.  As long as they are
- * not held, only this worker removes batches, and one whose transaction ended
- * grows no more, so a copy of its label is good without the lock.
+ * Enter or drop every batch whose transaction has ended.  Return true if any was.
+ * Unless the loader holds the batches, only this worker removes them, and a batch does
+ * not grow after its transaction has ended.  So a copy of its label is valid without
+ * the lock.
  */
 static bool
 process_batches(int partition, ContimeGeneration *g)
@@ -142,7 +147,7 @@ process_batches(int partition, ContimeGeneration *g)
 	return worked;
 }
 
-/* Fold what the table does not retain. */
+/* Fold the events that are older than the table retains. */
 static void
 process_retention(int partition, ContimeGeneration *g)
 {
@@ -159,7 +164,7 @@ process_retention(int partition, ContimeGeneration *g)
 		(void) contime_store_run_to_end(&(ContimeStoreTask){CONTIME_STORE_RETAIN}, partition, g);
 }
 
-/* Is anything not entered or not frozen yet? */
+/* True if a store has events that are not entered or not frozen yet. */
 static bool
 is_pending(int partition, CtRef store)
 {
@@ -174,7 +179,7 @@ is_pending(int partition, CtRef store)
 
 #ifdef USE_ASSERT_CHECKING
 static void
-validate(int partition, CtRef store)
+validate_store(int partition, CtRef store)
 {
 	CtArena arena = contime_arena(partition);
 	const char *reason = NULL;
@@ -208,16 +213,19 @@ process_generation(int partition, ContimeGeneration *g, uint64 before)
 		contime_cache_check(g, partition);
 #ifdef USE_ASSERT_CHECKING
 	if (contime_debug_validate && worked)
-		validate(partition, g->store[partition]);
+		validate_store(partition, g->store[partition]);
 #endif
 	if (worked)
 		return WORKED;
 	return is_pending(partition, g->store[partition]) ? PENDING : IDLE;
 }
 
-/* ---- the worker's life ------------------------------------------------------- */
+/* ---- the worker --------------------------------------------------------------- */
 
-/* A cache that is being loaded, or is broken, is left to the loader. */
+/*
+ * True if the worker may handle a generation.  A cache that is being loaded, refused
+ * or broken belongs to the loader.
+ */
 static bool
 is_in_use(ContimeGeneration *g)
 {
@@ -227,7 +235,7 @@ is_in_use(ContimeGeneration *g)
 		   contime_cache_is_readable(state);
 }
 
-/* If memory is short, wake a loader that can evict; not too often. */
+/* If memory is short, wake a loader that can evict, at most once in ROOM_INTERVAL_MS. */
 static void
 request_eviction(void)
 {
@@ -243,11 +251,14 @@ request_eviction(void)
 	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ROOM_INTERVAL_MS);
 }
 
-/* Look at every generation once. */
+/*
+ * Handle every generation once; partition 0 also does the work that is not per
+ * partition.
+ */
 static Activity
-pass(int partition)
+run_pass(int partition)
 {
-	uint64 before = horizon();
+	uint64 before = get_horizon();
 	Activity activity = IDLE;
 
 	Assert(mine == &contime_shared->partition[partition]);
@@ -276,24 +287,27 @@ pass(int partition)
 }
 
 static void
-worker_exit(int code, Datum arg)
+detach_worker(int code, Datum arg)
 {
 	Assert(mine->pid == MyProcPid);
 	mine->latch = NULL;
 	mine->pid = 0;
 }
 
-/* Another process has crashed: this one dies for it, and not for what it is doing. */
+/*
+ * SIGQUIT: another process has crashed.  Clear the note of the table being changed, as
+ * it did not cause the crash.
+ */
 static void
-worker_quickdie(SIGNAL_ARGS)
+handle_quickdie(SIGNAL_ARGS)
 {
 	mine->changing_relation = InvalidOid;
 	SignalHandlerForCrashExit(postgres_signal_arg);
 }
 
 /*
- * Sleep until woken by an insert.  Word to be woken is left before a last
- * look, so that nothing slips in between.
+ * Sleep until a writer wakes this worker.  The flag is set before one more pass, so
+ * that no event is missed between the pass and the sleep.
  */
 static void
 hibernate(int partition)
@@ -302,7 +316,7 @@ hibernate(int partition)
 
 	pg_atomic_write_u32(&part->hibernating, 1);
 	pg_memory_barrier();
-	if (pass(partition) == IDLE)
+	if (run_pass(partition) == IDLE)
 		contime_process_nap(HIBERNATION_MS, true);
 	pg_atomic_write_u32(&part->hibernating, 0);
 }
@@ -318,12 +332,12 @@ contime_worker_main(Datum arg)
 	Assert(mine->pid == 0); /* a partition has one worker */
 	contime_batch_attach(mine);
 	mine->changing_relation = InvalidOid;
-	pqsignal(SIGQUIT, worker_quickdie);
+	pqsignal(SIGQUIT, handle_quickdie);
 	contime_process_begin(true);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	Assert(!OidIsValid(MyDatabaseId));
-	before_shmem_exit(worker_exit, arg);
+	before_shmem_exit(detach_worker, arg);
 	mine->pid = MyProcPid;
 	mine->latch = MyLatch;
 	if (partition == 0 && contime_shared->first_xid == 0)
@@ -331,7 +345,7 @@ contime_worker_main(Datum arg)
 
 	for (;;)
 	{
-		Activity activity = pass(partition);
+		Activity activity = run_pass(partition);
 
 		if (activity == WORKED)
 			nap_ms = SHORTEST_NAP_MS;

@@ -2,7 +2,7 @@
  * worker.h
  *	  Background processes: partition workers, launcher, agents, loaders.
  *
- *	  background.c  agents and loaders as guests of a database
+ *	  background.c  rules for agents and loaders in the databases of users
  *	  process.c     the skeleton of a background process
  *	  repair.c      durable tables are bound again after an upgrade
  *	  agent.c       sends notices
@@ -24,16 +24,17 @@ extern PGDLLEXPORT void contime_loader_main(Datum database);
 
 /* ---- worker.c ---------------------------------------------------------------- */
 
+/* Register the partition workers and the launcher.  Called by module.c. */
 extern void contime_register_workers(void);
 
 /* ---- background.c ------------------------------------------------------------ */
 
-/* Connect this process to a database, with few privileges. */
+/* Connect this process to a database, and make it pg_monitor. */
 extern void contime_background_connect(Oid database);
 
 /*
- * Does a command wait for all sessions to leave this database?  Called again
- * and again; true when it has waited since an earlier call.
+ * True if a command has waited for all sessions to leave this database since an
+ * earlier call, for at least 100 ms.  Called repeatedly.
  */
 extern bool contime_background_is_in_the_way(void);
 
