@@ -1,38 +1,38 @@
 /*
  * accounts.c
- *	  What tables, roles and databases use of contime.memory, and their quotas.
+ *	  Memory that tables, roles and databases use of contime.memory, and their quotas.
  *
  *	  generation ──► account of the table ──┬─► account of its owner
  *	                 bytes, quotas          └─► account of its database
  *
- * A process that changes a store compares the store's bytes before and after,
- * under the partition's lock, and adds the difference to the three accounts.
- * So the accounts are exact: an account of a table has the sum of `bytes` of
- * all stores of all its generations, those that are being freed included.
- * Memory is charged until a worker has freed it.
+ * A process that changes a store compares the store's bytes before and after, under
+ * the partition's lock, and adds the difference to the three accounts.  So the
+ * accounts are exact: a table's account has the sum of the bytes of all stores of all
+ * its generations, including those that are being freed.  Memory is charged until a
+ * worker has freed it.
  *
- * A backend with quotas to respect sets aside what it is about to take, and
- * takes it only if no account is above its quota then.  At most one process
- * per partition does that at a time.  An account exceeds its quota only by what
- * events take beside themselves (timelines and directories of new keys, blocks
- * that a worker enters into), never by events that were not counted.
+ * If quotas apply, a writer reserves the bytes before it takes them, and takes them
+ * only if no account exceeds its quota then.  At most one process per partition does
+ * that at a time.  An account exceeds its quota only by what events take in addition
+ * (timelines and directories of new keys, blocks into which a worker enters events),
+ * never by events that were not counted.
  *
  * Locks:
- *	  registry lock    the hash, the free list, refs, generation[].account
- *	  Account.mutex    of a table: `owner`; and that all three are changed
- *	                   together, so that a table takes all its bytes along
- *	                   when it changes hands
- *	Bytes and quotas are read without a lock.
+ *   registry lock    the hash, the free list, refs, generation[].account
+ *   Account.mutex    of a table's account: `owner`; and the bytes of the three
+ *                    accounts, so that they change together, and a table that
+ *                    gets another owner takes all its bytes along
+ * Bytes and quotas are read without a lock.
  *
  * Invariants:
- *	  1. A generation that has a store has an account.
- *	  2. The account of a role or database has the sum of the bytes of the
- *	     tables' accounts that refer to it, unless a change is under way.
- *	  3. `held` of a role's account is the number of accounts of its tables
- *	     with bytes; `owners` the number of roles' accounts with bytes.
+ *   1. A generation that has a store has an account.
+ *   2. The account of a role or database has the sum of the bytes of the
+ *      tables' accounts that refer to it, unless a change is in progress.
+ *   3. `held` of a role's account is the number of accounts of its tables
+ *      with bytes; `owners` is the number of roles' accounts with bytes.
  *
- * Called by whoever changes a store.  Not here: what follows from it
- * (budget.c), where quotas come from (table/limits.c).
+ * Called by every process that changes a store.  Not here: how much a table may take
+ * (budget.c), how quotas are set (table/limits.c).
  */
 #include "postgres.h"
 
@@ -43,12 +43,12 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
-/* Accounts of tables, and of roles and databases. */
+/* The number of accounts: of tables, roles and databases. */
 #define MOST_ACCOUNTS (CONTIME_MAX_GENERATIONS + 4096)
 
 #define NO_ACCOUNT (-1)
 
-/* A table has both OIDs, a database only the first, a role only the second. */
+/* A table's key has both OIDs, a database's only the first, a role's only the second. */
 typedef struct AccountKey
 {
 	Oid database;
@@ -58,11 +58,11 @@ typedef struct AccountKey
 typedef struct Account
 {
 	AccountKey key;
-	uint32 refs; /* generations, or accounts of tables */
-	int next;    /* free: the next free one */
+	uint32 refs; /* of generations to a table's account; of tables' accounts to another one */
+	int next;    /* in a free account: the next one of the free list */
 	pg_atomic_uint64 bytes;
-	pg_atomic_uint32 held; /* of a role */
-	slock_t mutex;         /* of a table: of what follows */
+	pg_atomic_uint32 held; /* of a role: accounts of its tables with bytes */
+	slock_t mutex;         /* of a table: protects `owner`, and changes of bytes */
 	int owner;
 	int database;
 	pg_atomic_uint64 quota[CONTIME_LEVELS]; /* as int64 */
@@ -76,7 +76,7 @@ typedef struct AccountEntry
 
 typedef struct Accounts
 {
-	int free; /* first of the list */
+	int free; /* the first free account */
 	pg_atomic_uint32 owners;
 	pg_atomic_uint32 default_kb[CONTIME_LEVELS]; /* as int32 */
 	Account account[MOST_ACCOUNTS];
@@ -116,7 +116,7 @@ format_accounts(void)
 		pg_atomic_init_u32(&accounts->default_kb[level], (uint32) -1);
 }
 
-/* The value in postgresql.conf of contime.role_memory or contime.database_memory. */
+/* Note the value of contime.role_memory or contime.database_memory in postgresql.conf. */
 static void
 publish_default(bool of_database, int kb)
 {
@@ -154,9 +154,12 @@ contime_account_default(ContimeLevel level)
 	return (int) pg_atomic_read_u32(&accounts->default_kb[level]);
 }
 
-/* ---- opening and closing, under the registry lock ---------------------------- */
+/* ---- open and close accounts, under the registry lock -------------------------- */
 
-/* The account of a key with one reference more, or NO_ACCOUNT. */
+/*
+ * Return the account of a key, with one more reference; create it if there is none.
+ * Return NO_ACCOUNT if no account is free.
+ */
 static int
 open_account(Oid database, Oid object)
 {
@@ -202,7 +205,7 @@ close_account(int i)
 }
 
 static Account *
-account_of(const ContimeGeneration *g, ContimeLevel level)
+get_account(const ContimeGeneration *g, ContimeLevel level)
 {
 	const Account *table;
 	int i = g->account;
@@ -217,9 +220,9 @@ account_of(const ContimeGeneration *g, ContimeLevel level)
 	return i == NO_ACCOUNT ? NULL : &accounts->account[i];
 }
 
-/* ---- adding ------------------------------------------------------------------ */
+/* ---- charge bytes ------------------------------------------------------------- */
 
-/* Add to one account; *held counts the accounts that have something. */
+/* Add bytes to an account; *held is the number of accounts that have any. */
 static void
 add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 {
@@ -232,7 +235,7 @@ add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 		pg_atomic_fetch_sub_u32(held, 1);
 }
 
-/* Add to a table's account and those above it. */
+/* Add bytes to the accounts of a table, its owner and its database. */
 static void
 charge(Account *table, int64 change)
 {
@@ -248,7 +251,7 @@ charge(Account *table, int64 change)
 }
 
 static Size
-store_bytes(const ContimeGeneration *g, int partition)
+get_store_bytes(const ContimeGeneration *g, int partition)
 {
 	CtArena arena = contime_arena(partition);
 	CtStats stats;
@@ -264,14 +267,14 @@ contime_charge_begin(const ContimeGeneration *g, int partition)
 {
 	Assert(contime_holds_lock(partition, LW_EXCLUSIVE) && CritSectionCount > 0);
 	Assert(g->store[partition] == 0 || g->account != NO_ACCOUNT); /* 1 */
-	return store_bytes(g, partition);
+	return get_store_bytes(g, partition);
 }
 
 void
 contime_charge_end(ContimeGeneration *g, int partition, Size before)
 {
-	Size after = store_bytes(g, partition);
-	Account *table = account_of(g, CONTIME_OF_TABLE);
+	Size after = get_store_bytes(g, partition);
+	Account *table = get_account(g, CONTIME_OF_TABLE);
 
 	Assert(contime_holds_lock(partition, LW_EXCLUSIVE));
 	Assert(table || after == before);
@@ -284,7 +287,7 @@ contime_charge_end(ContimeGeneration *g, int partition, Size before)
 Size
 contime_account_used(const ContimeGeneration *g, ContimeLevel level)
 {
-	Account *account = account_of(g, level);
+	Account *account = get_account(g, level);
 
 	return account ? pg_atomic_read_u64(&account->bytes) : 0;
 }
@@ -292,7 +295,7 @@ contime_account_used(const ContimeGeneration *g, ContimeLevel level)
 int64
 contime_account_quota(const ContimeGeneration *g, ContimeLevel level)
 {
-	Account *table = account_of(g, CONTIME_OF_TABLE);
+	Account *table = get_account(g, CONTIME_OF_TABLE);
 
 	if (level == CONTIME_UNLIMITED)
 		return -1;
@@ -303,9 +306,9 @@ bool
 contime_account_is_shared(const ContimeGeneration *a, const ContimeGeneration *b,
 						  ContimeLevel level)
 {
-	Account *account = account_of(a, level);
+	Account *account = get_account(a, level);
 
-	return account && account == account_of(b, level);
+	return account && account == get_account(b, level);
 }
 
 uint32
@@ -319,7 +322,7 @@ contime_account_owners(void)
 uint32
 contime_account_tables(const ContimeGeneration *g)
 {
-	Account *owner = account_of(g, CONTIME_OF_ROLE);
+	Account *owner = get_account(g, CONTIME_OF_ROLE);
 	int32 tables = owner ? (int32) pg_atomic_read_u32(&owner->held) : 1;
 
 	return Max(tables, 1);
@@ -328,7 +331,7 @@ contime_account_tables(const ContimeGeneration *g)
 ContimeLevel
 contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 {
-	Account *table = account_of(g, CONTIME_OF_TABLE);
+	Account *table = get_account(g, CONTIME_OF_TABLE);
 	bool limited = false;
 
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
@@ -336,8 +339,8 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 	if (!limited)
 		return CONTIME_UNLIMITED;
 
-	Assert(table != NULL); /* it has the quotas */
-	/* First, so that two processes never take the same room. */
+	Assert(table != NULL); /* the quotas are in the account */
+	/* Charge first, so that two processes never reserve the same free bytes. */
 	charge(table, bytes);
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 	{
@@ -353,12 +356,12 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 	return CONTIME_UNLIMITED;
 }
 
-/* ---- whom a generation is charged to ----------------------------------------- */
+/* ---- the account of a generation ---------------------------------------------- */
 
 static bool
 is_noted(const ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 {
-	Account *role = account_of(g, CONTIME_OF_ROLE);
+	Account *role = get_account(g, CONTIME_OF_ROLE);
 
 	if (role == NULL || role->key.object != owner)
 		return false;
@@ -368,7 +371,10 @@ is_noted(const ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 	return true;
 }
 
-/* A table's account for a generation; with it, its database's. */
+/*
+ * Attach a generation to the account of its table, and that to its database's.  Return
+ * false if there are too many accounts.
+ */
 static bool
 join_account(ContimeGeneration *g)
 {
@@ -389,9 +395,12 @@ join_account(ContimeGeneration *g)
 	return true;
 }
 
-/* A table gets an owner, or another one, and takes its bytes along. */
+/*
+ * Set the owner of a table's account, and move its bytes from the old owner to the new
+ * one.  Return false if there are too many accounts.
+ */
 static bool
-give_to_owner(Account *table, Oid role)
+set_account_owner(Account *table, Oid role)
 {
 	int before = table->owner;
 	int after = open_account(InvalidOid, role);
@@ -425,12 +434,12 @@ contime_account_note(ContimeGeneration *g, Oid owner, const ContimeQuota *quota)
 		return true;
 	contime_registry_lock(LW_EXCLUSIVE);
 	noted = g->account != NO_ACCOUNT || join_account(g);
-	table = account_of(g, CONTIME_OF_TABLE);
+	table = get_account(g, CONTIME_OF_TABLE);
 	if (noted &&
 		(table->owner == NO_ACCOUNT || accounts->account[table->owner].key.object != owner))
-		noted = give_to_owner(table, owner);
+		noted = set_account_owner(table, owner);
 
-	/* (One that has an owner keeps it if there is no account for another.) */
+	/* (If there is no account for the new owner, a table stays charged to the old one.) */
 	noted |= table && table->owner != NO_ACCOUNT;
 	if (noted)
 		for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)

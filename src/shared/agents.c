@@ -1,14 +1,14 @@
 /*
  * agents.c
- *	  The table of processes: one agent and one loader for a database.
+ *	  The table of processes: one agent and one loader for each database.
  *
- * Called by the launcher and the agents themselves, and by every process that
- * has something for an agent to do.
+ * Called by the launcher, agents and loaders, and by every process that has work for
+ * an agent.
  *
- * Concurrency: entries are protected by the registry lock; a process that is
- * there changes its own entry at exit without it.
+ * Concurrency: entries are protected by the registry lock, except that a process
+ * clears its own entry without it when it exits.
  *
- * Not here: what agents, loaders and the launcher do (worker/).
+ * Not here: the work of agents, loaders and the launcher (worker/).
  */
 #include "postgres.h"
 
@@ -19,13 +19,19 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
-/* From one start to the next; and while a database is dropped or copied. */
+/*
+ * RESTART_INTERVAL_MS: the least time between two starts of an agent.  STOPPED_MS: how
+ * long agents and loaders stay away from a database that is dropped or copied.
+ */
 #define RESTART_INTERVAL_MS 5000
 #define STOPPED_MS 10000
 
-/* The entry of a database, or a free one; under the registry lock. */
+/*
+ * Return the entry of a database, or NULL.  create: if there is none, take a free or
+ * unused entry.  Under the registry lock, with `create` in exclusive mode.
+ */
 static ContimeAgent *
-agent_entry(Oid database, bool create)
+find_agent_entry(Oid database, bool create)
 {
 	ContimeAgent *unused = NULL;
 
@@ -57,7 +63,7 @@ contime_agent_wake(Oid database)
 	Latch *latch;
 
 	contime_registry_lock(LW_SHARED);
-	agent = agent_entry(database, false);
+	agent = find_agent_entry(database, false);
 	latch = agent && agent->pid != 0 ? agent->latch : contime_shared->launcher_latch;
 	if (latch)
 		SetLatch(latch);
@@ -71,7 +77,7 @@ contime_agent_pid(Oid database, bool loader)
 	int pid = 0;
 
 	contime_registry_lock(LW_SHARED);
-	agent = agent_entry(database, false);
+	agent = find_agent_entry(database, false);
 	if (agent)
 		pid = loader ? agent->loader_pid : agent->pid;
 	contime_registry_unlock();
@@ -84,7 +90,7 @@ contime_agent_leave(void)
 	ContimeAgent *agent;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(MyDatabaseId, false);
+	agent = find_agent_entry(MyDatabaseId, false);
 	if (agent)
 		agent->stopped_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOPPED_MS);
 	contime_registry_unlock();
@@ -99,7 +105,7 @@ contime_agent_claim_start(Oid database)
 	bool start;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(database, true);
+	agent = find_agent_entry(database, true);
 	start = agent && agent->pid == 0 && agent->not_before <= now && agent->stopped_until <= now;
 	if (start)
 		agent->not_before = TimestampTzPlusMilliseconds(now, RESTART_INTERVAL_MS);
@@ -108,7 +114,7 @@ contime_agent_claim_start(Oid database)
 }
 
 static void
-leave_at_exit(int code, Datum arg)
+clear_agent_entry(int code, Datum arg)
 {
 	for (int i = 0; i < CONTIME_MAX_AGENTS; i++)
 	{
@@ -119,7 +125,7 @@ leave_at_exit(int code, Datum arg)
 		if (agent->pid != MyProcPid)
 			continue;
 		agent->latch = NULL;
-		/* One that left by itself may come back at once. */
+		/* After a regular exit a new agent may start at once. */
 		if (code == 0)
 			agent->not_before = 0;
 		pg_write_barrier();
@@ -134,13 +140,13 @@ contime_loader_attach(Oid database)
 	bool attached;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(database, true);
+	agent = find_agent_entry(database, true);
 	attached = agent && agent->loader_pid == 0 && agent->stopped_until <= GetCurrentTimestamp();
 	if (attached)
 		agent->loader_pid = MyProcPid;
 	contime_registry_unlock();
 	if (attached)
-		before_shmem_exit(leave_at_exit, ObjectIdGetDatum(database));
+		before_shmem_exit(clear_agent_entry, ObjectIdGetDatum(database));
 	return attached;
 }
 
@@ -151,7 +157,7 @@ contime_agent_attach(Oid database)
 	bool attached;
 
 	contime_registry_lock(LW_EXCLUSIVE);
-	agent = agent_entry(database, true);
+	agent = find_agent_entry(database, true);
 	attached = agent && agent->pid == 0 && agent->stopped_until <= GetCurrentTimestamp();
 	if (attached)
 	{
@@ -160,6 +166,6 @@ contime_agent_attach(Oid database)
 	}
 	contime_registry_unlock();
 	if (attached)
-		before_shmem_exit(leave_at_exit, ObjectIdGetDatum(database));
+		before_shmem_exit(clear_agent_entry, ObjectIdGetDatum(database));
 	return attached;
 }

@@ -1,58 +1,56 @@
 /*
  * budget.c
- *	  The formula: who may take how much of what is left of contime.memory.
+ *	  The formula: how much of the free part of contime.memory a table may take.
  *
  *	  0 ............. 3/4 ........ 7/8 ...... 9/10 ...... 39/40 ...... all
- *	   caches load     | caches grow | tables    | tables     | tables of
- *	   (of a quota:    | (of a quota:| whatever  | below      | owners below
- *	   3/4 of it)      | all of it)  | they have | their share| their share
+ *	   caches load     | caches grow | any table | tables     | tables of
+ *	   (of a quota:    | (of a quota:|           | below      | owners below
+ *	   3/4 of it)      | all of it)  |           | their share| their share
  *
- * The last tenth of the pages is the reserve.  It is kept for those that have
- * not had their share:
+ * The last tenth of the pages is the reserve.  It is kept for tables and owners that
+ * use less than their share:
  *
- *	  share(owner) = 9/10 of all pages / owners whose tables have memory
- *	  share(table) = share(owner) / tables of the owner that have memory
+ *   share(owner) = 9/10 of all pages / owners whose tables use memory
+ *   share(table) = share(owner) / tables of the owner that use memory
  *
- * A table takes pages of the reserve as far as its owner is below his share,
- * and pages of all but its last quarter as far as the table is below its own.
- * So an owner with one greedy table has room for the others, and a greedy owner,
- * however many tables that one makes, leaves room for other owners.  Holes in
- * pages that are taken serve whoever comes.
+ * A table may take pages of the reserve as long as its owner uses less than the
+ * owner's share.  A table that uses less than its own share may take them in any case,
+ * except for the last quarter of the reserve.  So an owner with one large table has
+ * memory left for other tables, and an owner with large tables, however many, leaves
+ * memory to other owners.  Free space in pages that are in use serves any table.
  *
- * Shares are of pages, as pages are what runs out.  What an account has in bytes
- * is converted by what pages hold on average now.
+ * Shares are counted in pages, because pages are what runs out.  The bytes of an
+ * account are converted to pages by the present average of bytes per page.
  *
- * A cache can be given up, so it gets less: it loads while what is allocated is
- * below three quarters, of the region and of each quota that it is charged to;
- * from there on a loader makes room (durable/eviction.c).  It takes what is written while
- * the region is below seven eighths, and up to its quotas.  Of the pages caches
- * leave the reserve, too, but for a few: pages that are half empty, as each has
- * pieces of one size, are most of what caches take in a small region.
+ * Caches can be evicted, so they get less.  A cache loads while less than three
+ * quarters of the region, and of each quota that it is charged to, are allocated;
+ * above that a loader evicts first (durable/eviction.c).  A cache takes rows that are
+ * being written while less than seven eighths of the region are allocated, and up to
+ * its quotas.  Caches also leave the reserve free, except for a few pages: in a small
+ * region caches mostly take half-empty pages, since each page has pieces of one size
+ * only.
  *
- * The engine leaves a 64th of the pages to workers; "all" is without it.
+ * The engine leaves 1/64 of the pages to workers; "all" does not include these.
  *
- * Nothing is locked here: answers are true of a moment.
+ * Concurrency: no locks; a result is true only for the moment.
  */
 #include "postgres.h"
 
 #include "shared/shared.h"
 
-/* In bytes, of whatever the whole is. */
+/* Bytes, as a part of the region or of a quota. */
 #define LOAD_MOST(whole) ((whole) / 4 * 3)
 #define GROW_MOST(whole) ((whole) / 8 * 7)
 #define RESERVE(whole) ((whole) / 10)
 
-/* A key takes at most this part of a whole: all others would have to go. */
+/* A key takes at most this part; otherwise all other keys would have to be evicted. */
 #define KEY_MOST(whole) ((whole) / 4)
 
-/*
- * Pages of which caches may be the only user, for pieces of sizes that no
- * other table has.
- */
+/* Pages that caches may take in addition, for pieces of sizes that no other table uses. */
 #define HALF_EMPTY ((Size) 16 * CT_PAGE_BYTES)
 
 static Size
-plain_bytes(void)
+get_plain_bytes(void)
 {
 	Assert(ct_region_plain(contime_region) <= ct_region_total(contime_region));
 	return ct_region_plain(contime_region);
@@ -61,15 +59,15 @@ plain_bytes(void)
 Size
 contime_budget_share(const ContimeGeneration *g, ContimeLevel level)
 {
-	Size share = (plain_bytes() - RESERVE(plain_bytes())) / contime_account_owners();
+	Size share = (get_plain_bytes() - RESERVE(get_plain_bytes())) / contime_account_owners();
 
 	Assert(level == CONTIME_OF_ROLE || level == CONTIME_OF_TABLE);
 	return level == CONTIME_OF_ROLE ? share : share / contime_account_tables(g);
 }
 
-/* In pages, what the account of a level has yet to have of its share, in bytes. */
+/* Return the unused part of the share at a level, in bytes of pages. */
 static Size
-share_left(const ContimeGeneration *g, ContimeLevel level)
+get_share_left(const ContimeGeneration *g, ContimeLevel level)
 {
 	double allocated = ct_region_allocated(contime_region);
 	double pages_per_byte = ct_region_used(contime_region) / Max(allocated, 1);
@@ -83,27 +81,27 @@ uint32
 contime_budget_keep(const ContimeGeneration *g)
 {
 	Size used = ct_region_used(contime_region);
-	Size left = plain_bytes() > used ? plain_bytes() - used : 0;
-	Size reserve = RESERVE(plain_bytes());
+	Size left = get_plain_bytes() > used ? get_plain_bytes() - used : 0;
+	Size reserve = RESERVE(get_plain_bytes());
 	Size of_role;
 	Size of_table;
 	Size keep;
 
-	/* The common case: no owner is near its share. */
+	/* The common case: memory is not short. */
 	if (left > 2 * reserve)
 		return reserve / CT_PAGE_BYTES;
-	of_role = share_left(g, CONTIME_OF_ROLE);
-	of_table = share_left(g, CONTIME_OF_TABLE);
+	of_role = get_share_left(g, CONTIME_OF_ROLE);
+	of_table = get_share_left(g, CONTIME_OF_TABLE);
 	keep = Max(left > of_table ? left - of_table : 0, reserve / 4);
 	keep = Min(keep, left > of_role ? left - of_role : 0);
 	return Min(keep, reserve) / CT_PAGE_BYTES;
 }
 
-/* What caches leave of the pages. */
+/* Return the bytes of pages that caches leave free. */
 static Size
-left_by_caches(void)
+get_left_by_caches(void)
 {
-	Size reserve = RESERVE(plain_bytes());
+	Size reserve = RESERVE(get_plain_bytes());
 
 	return Max(ct_region_total(contime_region) / 32,
 			   reserve > HALF_EMPTY ? reserve - HALF_EMPTY : 0);
@@ -121,11 +119,12 @@ contime_budget_region_loads(Size more, bool by_keys)
 	Size total = ct_region_total(contime_region);
 
 	/*
-	 * With the pages nearly all in use it is uncertain, as each has pieces of
-	 * one size: keys are tried nevertheless as long as much in them is free.
+	 * If nearly all pages are in use, a load may fail, since each page has pieces of
+	 * one size.  Single keys are tried nevertheless while less than half of the region
+	 * is allocated.
 	 */
 	return contime_budget_region_holds(more) &&
-		   (ct_region_used(contime_region) + left_by_caches() < plain_bytes() ||
+		   (ct_region_used(contime_region) + get_left_by_caches() < get_plain_bytes() ||
 			(by_keys && ct_region_allocated(contime_region) < total / 2));
 }
 
@@ -169,10 +168,10 @@ bool
 contime_budget_grows(const ContimeGeneration *g)
 {
 	Size total = ct_region_total(contime_region);
-	Size keep = Min((Size) contime_budget_keep(g) * CT_PAGE_BYTES, left_by_caches());
+	Size keep = Min((Size) contime_budget_keep(g) * CT_PAGE_BYTES, get_left_by_caches());
 
 	return contime_budget_left(g) > 0 && ct_region_allocated(contime_region) < GROW_MOST(total) &&
-		   ct_region_used(contime_region) + Max(keep, total / 64) < plain_bytes();
+		   ct_region_used(contime_region) + Max(keep, total / 64) < get_plain_bytes();
 }
 
 Size

@@ -1,13 +1,14 @@
 /*
  * due.c
- *	  What listeners of a table have yet to be notified of.
+ *	  Notices that were not sent to a table's listeners yet.
  *
- *	  notice ─► due (one range, coalesced) ─► sending ─► committed by the agent
+ *	  notice ─► due (one range, coalesced) ─► sending ─► sent: the agent committed it
  *
- * Concurrency: all of it is protected by the generation's notice_mutex, under
- * which a notice gets its number; so what is due up to a number is all there is.
+ * Concurrency: the generation's notice.mutex protects all of it, and a notice gets its
+ * number under it.  So the coalesced notice with number n covers all notices up to n
+ * that were not sent.
  *
- * Not here: the ring that replays notices (notify/notices.c), who sends them
+ * Not here: the ring that replays notices (notify/notices.c), how the agent sends them
  * (worker/agent.c).
  */
 #include "postgres.h"
@@ -36,7 +37,7 @@ contime_make_due(ContimeGeneration *g, ContimeDue *due)
 {
 	bool was_empty;
 
-	Assert(due->seq == 0); /* it gets one here */
+	Assert(due->seq == 0); /* the notice has no number yet */
 	Assert(due->from <= due->to);
 	SpinLockAcquire(&g->notice.mutex);
 	was_empty = g->notice.due.seq == 0;

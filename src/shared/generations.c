@@ -7,8 +7,9 @@
  *
  * Called by writers (first use), DDL, and loaders of caches.
  *
- * Concurrency: chains change under the registry lock (registry.c).  What this
- * backend has opened is noted, so that the end of its transaction wakes a worker.
+ * Concurrency: chains change under the registry lock (registry.c).  A backend keeps a
+ * list of the generations that it has opened, and wakes a worker, which finds the end
+ * of its transaction.
  */
 #include "postgres.h"
 
@@ -34,10 +35,10 @@ init_oversize(ContimeOversize *oversize)
 		pg_atomic_init_u64(&oversize->bit[i], 0);
 }
 
-/* Slots of tables without events that are reclaimed at a time. */
+/* At most so many slots of tables without events are reclaimed at a time. */
 #define MOST_RECLAIMED 256
 
-/* What a generation is opened for. */
+/* The properties of a generation that is to be opened. */
 typedef struct Opening
 {
 	Oid database;
@@ -48,7 +49,7 @@ typedef struct Opening
 } Opening;
 
 static Oid
-owner_of(Oid relation)
+get_relation_owner(Oid relation)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Oid owner = InvalidOid;
@@ -61,9 +62,12 @@ owner_of(Oid relation)
 	return owner;
 }
 
-/* Is there an older generation that is in force or may be in force again? */
+/*
+ * True if a generation of this chain, from `index` on, is in force or may be in force
+ * again.
+ */
 static bool
-had_generation(int index)
+has_opened_generation(int index)
 {
 	for (; index >= 0; index = contime_shared->generation[index].older)
 		if (contime_generation_is_opened(&contime_shared->generation[index]))
@@ -71,9 +75,9 @@ had_generation(int index)
 	return false;
 }
 
-/* Set all that another table may have left in a slot. */
+/* Initialise a slot, which another table may have used before. */
 static void
-generation_reset(ContimeGeneration *g)
+reset_generation(ContimeGeneration *g)
 {
 	g->wants_agent = false;
 	g->truncation_logged = false;
@@ -113,9 +117,12 @@ is_locked_exclusively(Oid database, Oid relation)
 }
 #endif
 
-/* Fill a free slot, and put it on top of the chain; NULL: there is none for this owner. */
+/*
+ * Fill a free slot, and make it the newest generation of the table's chain.  Return
+ * NULL if there is no slot for this owner.
+ */
 static ContimeGeneration *
-generation_new(const Opening *opening)
+make_generation(const Opening *opening)
 {
 	int index = contime_slots_allow(opening->owner) ? contime_slot_find() : -1;
 	RegistryKey key = {opening->database, opening->relation};
@@ -132,8 +139,8 @@ generation_new(const Opening *opening)
 		return NULL;
 	g = &contime_shared->generation[index];
 	Assert(contime_generation_state(g) == CONTIME_GENERATION_FREE);
-	Assert(contime_generation_is_empty(g)); /* registry.c, 2 */
-	generation_reset(g);
+	Assert(contime_generation_is_empty(g)); /* invariant 2 of registry.c */
+	reset_generation(g);
 	g->database = opening->database;
 	g->relation = opening->relation;
 	g->owner = opening->owner;
@@ -145,7 +152,7 @@ generation_new(const Opening *opening)
 		pg_atomic_write_u64(&g->read_watermark,
 							pg_atomic_read_u64(contime_early_of(g->database, g->relation)));
 	pg_atomic_write_u64(&g->cache.last_read, (uint64) g->since);
-	g->reset_due = opening->reset_due || had_generation(g->older);
+	g->reset_due = opening->reset_due || has_opened_generation(g->older);
 	g->notice.opened = Max((uint64) g->since,
 						   g->older < 0 ? 0 : contime_shared->generation[g->older].notice.seq + 1);
 	g->notice.seq = g->notice.sent = g->notice.opened;
@@ -159,8 +166,9 @@ generation_new(const Opening *opening)
 }
 
 /*
- * Those that it has opened, oldest first, and the subtransaction that decides
- * on each: the one it was opened in, or since that has ended, its parent.
+ * The generations that this transaction has opened, oldest first.  subid is the
+ * subtransaction whose end decides on it: the one that opened it or, after that one
+ * has committed, its parent.
  */
 typedef struct Own
 {
@@ -174,7 +182,7 @@ static int nown = 0;
 static int own_capacity = 0;
 
 static void
-own_on_xact_end(XactEvent event, void *arg)
+forget_own_at_xact(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
@@ -184,7 +192,7 @@ own_on_xact_end(XactEvent event, void *arg)
 }
 
 static void
-own_on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+update_own_at_subxact(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		while (nown > 0 && own[nown - 1].subid >= mine)
@@ -194,17 +202,17 @@ own_on_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId p
 			own[i].subid = parent;
 }
 
-/* Have room for one more, before anything is done that has to be noted. */
+/* Allocate room for one more entry, before anything is changed that must be noted. */
 static void
-own_prepare(void)
+prepare_own(void)
 {
 	static bool registered = false;
 
 	Assert(IsTransactionState());
 	if (!registered)
 	{
-		RegisterXactCallback(own_on_xact_end, NULL);
-		RegisterSubXactCallback(own_on_subxact_end, NULL);
+		RegisterXactCallback(forget_own_at_xact, NULL);
+		RegisterSubXactCallback(update_own_at_subxact, NULL);
 		registered = true;
 	}
 	if (nown < own_capacity)
@@ -215,15 +223,18 @@ own_prepare(void)
 }
 
 static void
-own_note(const ContimeGeneration *g)
+note_own(const ContimeGeneration *g)
 {
-	Assert(nown < own_capacity); /* own_prepare() came before */
+	Assert(nown < own_capacity); /* prepare_own() was called */
 	own[nown++] = (Own){g->relation, g->serial, GetCurrentSubTransactionId()};
 }
 
-/* The serial of the generation of a table that this subtransaction has opened last, or 0. */
+/*
+ * Return the serial of the generation of a table that this subtransaction opened last,
+ * or 0.
+ */
 static uint64
-own_serial(Oid relation)
+find_own_serial(Oid relation)
 {
 	for (int i = nown - 1; i >= 0 && own[i].subid == GetCurrentSubTransactionId(); i--)
 		if (own[i].relation == relation)
@@ -232,8 +243,8 @@ own_serial(Oid relation)
 }
 
 /*
- * True if the newest generation serves as the new one: two backends may be the
- * first to write to a table at the same time.
+ * True if the newest generation can be used instead of a new one: two backends may be
+ * the first to write to a table at the same time.
  */
 static bool
 serves_as_new(const ContimeGeneration *newest, uint64 xid)
@@ -247,11 +258,14 @@ serves_as_new(const ContimeGeneration *newest, uint64 xid)
 			   CONTIME_CACHE_NONE;
 }
 
-/* One try; NULL: there is no slot for it. */
+/*
+ * Use the newest generation if it serves, or open a new one.  Return NULL if there is
+ * no slot.
+ */
 static ContimeGeneration *
-generation_open(const Opening *opening)
+use_or_open_generation(const Opening *opening)
 {
-	uint64 superseded = opening->xid == 0 ? 0 : own_serial(opening->relation);
+	uint64 superseded = opening->xid == 0 ? 0 : find_own_serial(opening->relation);
 	ContimeGeneration *g = NULL;
 	int newest;
 
@@ -260,22 +274,22 @@ generation_open(const Opening *opening)
 	if (newest >= 0 && serves_as_new(&contime_shared->generation[newest], opening->xid))
 		g = &contime_shared->generation[newest];
 
-	/* One that is decided on by the same subtransaction will not be in force again. */
+	/* A generation that the same subtransaction has opened will not be in force again. */
 	else if (newest >= 0 && superseded != 0 &&
 			 contime_shared->generation[newest].serial == superseded)
 		contime_chain_kill(newest);
 	if (g == NULL)
-		g = generation_new(opening);
+		g = make_generation(opening);
 	contime_registry_unlock();
 	return g;
 }
 
 static Opening
-opening_of(Oid relation, uint64 xid)
+make_opening(Oid relation, uint64 xid)
 {
 	Opening opening = {.database = MyDatabaseId,
 					   .relation = relation,
-					   .owner = owner_of(relation),
+					   .owner = get_relation_owner(relation),
 					   .xid = xid,
 					   .reset_due = xid == 0 && contime_is_old(relation)};
 
@@ -283,7 +297,10 @@ opening_of(Oid relation, uint64 xid)
 	return opening;
 }
 
-/* Has it no event, and nothing else that the next generation of its table has to know? */
+/*
+ * True if a generation has no events, and nothing else that the table's next
+ * generation would have to know.
+ */
 static bool
 is_idle(ContimeGeneration *g)
 {
@@ -302,7 +319,10 @@ is_idle(ContimeGeneration *g)
 	return !due && stats.keys == 0 && stats.recent == 0;
 }
 
-/* Does this backend, which others do not wait for, use the relation itself? */
+/*
+ * True if this backend has a lock on the relation: its own lock request would not wait
+ * for that.
+ */
 static bool
 is_locked_by_me(const LOCKTAG *tag)
 {
@@ -313,8 +333,8 @@ is_locked_by_me(const LOCKTAG *tag)
 }
 
 /*
- * End a generation that no transaction uses and that has no event. Returns
- * false if it is in use.
+ * End a generation that no transaction uses and that has no events.  Return false if
+ * it is in use.
  */
 static bool
 end_idle(ContimeGeneration *g)
@@ -323,7 +343,7 @@ end_idle(ContimeGeneration *g)
 	LOCKTAG tag;
 	bool idle;
 
-	Assert(TransactionIdIsValid(GetTopTransactionIdIfAny())); /* locking gives no id */
+	Assert(TransactionIdIsValid(GetTopTransactionIdIfAny())); /* locking needs one */
 	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
 	if (is_locked_by_me(&tag) || LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false,
 													 NULL) == LOCKACQUIRE_NOT_AVAIL)
@@ -342,12 +362,12 @@ end_idle(ContimeGeneration *g)
 }
 
 /*
- * Have slots return: at once those of transactions that were rolled back, and
- * some of tables whose events all were.  (A backend without a transaction id
- * leaves those, as locking a relation would give it one.)
+ * Free slots: those of transactions that were rolled back, and some of tables that
+ * have no events any more.  (A backend without a transaction id skips the latter,
+ * because the lock on the relation would assign one.)
  */
 static void
-slots_reclaim(void)
+reclaim_slots(void)
 {
 	int ended = 0;
 
@@ -365,24 +385,24 @@ slots_reclaim(void)
 }
 
 static ContimeGeneration *
-generation_try(const Opening *opening)
+try_open(const Opening *opening)
 {
 	ContimeGeneration *g;
 
 	if (opening->xid != 0)
-		own_prepare();
-	g = generation_open(opening);
+		prepare_own();
+	g = use_or_open_generation(opening);
 	if (g == NULL)
 	{
-		slots_reclaim();
-		g = generation_open(opening);
+		reclaim_slots();
+		g = use_or_open_generation(opening);
 	}
 	if (g == NULL)
 		return NULL;
 	if (opening->xid != 0 && g->xid == opening->xid)
-		own_note(g);
+		note_own(g);
 
-	/* What this transaction opens, its end will have to be noticed; so is a reset. */
+	/* A worker must find the end of the transaction, or send the reset. */
 	if (opening->xid != 0 || g->reset_due)
 		contime_wake_workers();
 	return g;
@@ -391,9 +411,9 @@ generation_try(const Opening *opening)
 ContimeGeneration *
 contime_generation_try(Oid relation, uint64 xid)
 {
-	Opening opening = opening_of(relation, xid);
+	Opening opening = make_opening(relation, xid);
 
-	return generation_try(&opening);
+	return try_open(&opening);
 }
 
 static void CONTIME_NORETURN
@@ -412,9 +432,9 @@ report_no_slot(const Opening *opening)
 				 "End the transaction, drop continuous tables that are not needed, or increase contime.memory.")));
 }
 
-/* Is there a slot that the workers are about to free? */
+/* True if there is a DEAD generation, whose slot the workers are about to free. */
 static bool
-slots_return(void)
+has_dead_generation(void)
 {
 	for (int i = contime_next_slot(-1); i >= 0; i = contime_next_slot(i))
 		if (contime_generation_state(&contime_shared->generation[i]) == CONTIME_GENERATION_DEAD)
@@ -425,14 +445,14 @@ slots_return(void)
 ContimeGeneration *
 contime_generation_create(Oid relation, uint64 xid)
 {
-	Opening opening = opening_of(relation, xid);
+	Opening opening = make_opening(relation, xid);
 	ContimeGeneration *g;
 
-	/* Slots may be on their way back: hurry the workers, and wait a little. */
-	for (int tries = 0; (g = generation_try(&opening)) == NULL; tries++)
+	/* If slots are about to be freed, wake the workers and wait for at most three seconds. */
+	for (int tries = 0; (g = try_open(&opening)) == NULL; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (tries >= 300 || !slots_return())
+		if (tries >= 300 || !has_dead_generation())
 			report_no_slot(&opening);
 		contime_wake_workers();
 		pg_usleep(10000);
@@ -464,13 +484,13 @@ contime_generation_end(ContimeGeneration *g)
 	bool ended;
 
 	Assert(is_locked_exclusively(opening.database, opening.relation));
-	/* What follows it is in force already, or may be. */
+	/* If there is a newer generation, that one is in force, or may be. */
 	contime_registry_lock(LW_EXCLUSIVE);
 	ended = contime_generation_is_live(g) && g->dropped == 0 &&
 			contime_chain_newest(opening.database, opening.relation) == index;
 	if (ended)
 	{
-		(void) generation_new(&opening);
+		(void) make_generation(&opening);
 		contime_chain_end(index);
 	}
 	contime_registry_unlock();
@@ -492,9 +512,8 @@ contime_generation_drop(Oid relation, uint64 xid)
 }
 
 /*
- * Kept apart from the transaction that drops a table: this is called before
- * core has checked the command, and must not overwrite the note of a DROP
- * TABLE that is under way.
+ * This does not use `dropped`, because it is called before core has checked the
+ * command, and must not overwrite the note of a DROP TABLE that is in progress.
  */
 void
 contime_generation_drop_database(Oid database, uint64 xid)

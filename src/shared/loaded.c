@@ -2,12 +2,12 @@
  * loaded.c
  *	  The snapshots by which a cache, and keys of it, were loaded.
  *
- * A reader may use what was loaded if its snapshot sees every transaction that
- * the loader's snapshot saw.
+ * A reader may use loaded events if its snapshot sees every transaction that the
+ * loader's snapshot saw.
  *
- * Concurrency: the snapshot of a whole cache is written before the cache is
- * published.  That of keys is written by the one loader of a database while
- * key_loads is odd; a reader that meets an odd or changed number does not use it.
+ * Concurrency: the snapshot of a whole cache is written before the cache is published.
+ * The snapshot of keys is written by the database's one loader while partial.loads is
+ * odd.  A reader that finds an odd or changed number does not use the snapshot.
  */
 #include "postgres.h"
 
@@ -37,7 +37,7 @@ contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded)
 	return true;
 }
 
-/* (What readers copy meanwhile, they do not use.) */
+/* While `loads` is odd, readers ignore what they copied. */
 void
 contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
 {
@@ -47,7 +47,7 @@ contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot)
 	pg_atomic_fetch_add_u32(&g->partial.loads, 1);
 }
 
-/* A later snapshot sees all that earlier ones did: only the last one counts. */
+/* Only the snapshot of the last load is kept: it sees all that earlier ones saw. */
 bool
 contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot)
 {

@@ -4,10 +4,11 @@
  *
  * Called by every process that reads or writes events.
  *
- * Concurrency: an LWLock cannot be waited for cancellably, so a waiter polls it
- * in short sleeps; a writer that waits is noted, so that holders step back.
+ * Concurrency: a wait in LWLockAcquire() cannot be cancelled, so a process polls the
+ * lock in short sleeps.  It notes that it waits, and holders that work in steps yield
+ * the lock.
  *
- * Not here: what is in a partition's memory (engine/).
+ * Not here: the contents of a partition's memory (engine/).
  */
 #include "postgres.h"
 
@@ -19,7 +20,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-/* How long a process waits for a partition before an error. */
+/* A process waits so long for a partition's lock, then raises an error. */
 #define LOCK_TIMEOUT_US 10000000
 
 /* How long a holder yields to waiters, at most. */
@@ -90,11 +91,11 @@ contime_holds_no_lock(void)
 #endif /* USE_ASSERT_CHECKING */
 
 /*
- * Wait for a lock in short sleeps, since LWLockAcquire() cannot be cancelled,
- * and a stopped holder would block every process. Returns false if the lock
- * could not be had for some seconds. Such a waiter is not in the lock's queue,
- * so it asks holders to yield: readers to writers, the worker to all. A
- * request expires by itself if the waiter is terminated.
+ * Wait for a lock in short sleeps, since LWLockAcquire() cannot be cancelled, and a
+ * stopped holder would block every process.  Return false after LOCK_TIMEOUT_US.  The
+ * waiter is not in the lock's queue, so it requests in *waits (unless NULL) that
+ * holders yield: readers yield to writers, workers to both.  A request expires by
+ * itself if the waiter is terminated.
  */
 static bool
 poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
@@ -102,7 +103,7 @@ poll_lock(LWLock *lock, LWLockMode mode, pg_atomic_uint64 *waits)
 	TimestampTz give_up = 0;
 	long sleep_us = 10;
 
-	Assert(!LWLockHeldByMe(lock)); /* it would wait for itself */
+	Assert(!LWLockHeldByMe(lock)); /* no deadlock with itself */
 	while (!LWLockConditionalAcquire(lock, mode))
 	{
 		TimestampTz now = GetCurrentTimestamp();
@@ -138,9 +139,9 @@ poll_partition(int partition, LWLockMode mode)
 					 "Look for a stopped process among pg_stat_activity and contime.workers.")));
 }
 
-/* Is there a request that has not lapsed? */
+/* True if a process waits: there is a request that has not expired. */
 static bool
-somebody_waits(pg_atomic_uint64 *waits)
+is_awaited(pg_atomic_uint64 *waits)
 {
 	uint64 until = pg_atomic_read_u64(waits);
 
@@ -156,8 +157,8 @@ contime_yield_lock(int partition, bool for_readers)
 	Assert(!contime_holds_lock(partition, LW_SHARED));
 	for (us = 0; us < YIELD_US; us += 20)
 	{
-		if (!somebody_waits(&part->writer_waits) &&
-			!(for_readers && somebody_waits(&part->reader_waits)))
+		if (!is_awaited(&part->writer_waits) &&
+			!(for_readers && is_awaited(&part->reader_waits)))
 			break;
 		pg_usleep(20);
 	}
@@ -168,7 +169,7 @@ void
 contime_lock(int partition, LWLockMode mode)
 {
 	Assert(partition >= 0 && partition < contime_shared->partitions);
-	Assert(!holds_partition()); /* one at a time */
+	Assert(!holds_partition()); /* at most one partition lock */
 	Assert(CritSectionCount == 0);
 	if (mode == LW_SHARED)
 		(void) contime_yield_lock(partition, false);
@@ -185,7 +186,7 @@ contime_unlock(int partition)
 void
 contime_registry_lock(LWLockMode mode)
 {
-	Assert(!holds_partition()); /* the registry lock comes first */
+	Assert(!holds_partition()); /* the lock order: registry, then partition */
 	Assert(CritSectionCount == 0);
 	if (!poll_lock(contime_registry_lwlock, mode, NULL))
 		ereport(ERROR,
@@ -210,7 +211,7 @@ contime_arena(int partition)
 	return ct_arena_attach(contime_region, partition);
 }
 
-/* Set a latch that its owner may take away at any time. */
+/* The owner may set *where to NULL at any time. */
 void
 contime_set_latch(Latch *volatile *where)
 {
@@ -220,7 +221,7 @@ contime_set_latch(Latch *volatile *where)
 		SetLatch(latch);
 }
 
-/* Wake a worker that went to sleep for long; on the common path it polls. */
+/* A worker that does not hibernate polls, so it need not be woken. */
 void
 contime_wake_worker(int partition)
 {

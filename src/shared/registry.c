@@ -6,42 +6,42 @@
  * generations of one table form a chain, the newest first; a hash table in shared
  * memory finds it by database and relation.
  *
- *	  FREE ── generation_new ──► OPENING ── contime_settled_enter ──► OPEN
- *	    ▲           └─ without a transaction ───────────────────────► OPEN
- *	    │                           │ rolled back       replaced, dropped │
- *	    └── contime_slot_return ── DEAD ◄────── contime_chain_kill ───────┘
+ *	  FREE ── make_generation ──► OPENING ── contime_settled_enter ──► OPEN
+ *	    ▲           └─ without a transaction ────────────────────────► OPEN
+ *	    │                            │ rolled back       replaced, dropped │
+ *	    └── contime_slot_return ─── DEAD ◄────── contime_chain_kill ───────┘
  *
  *	  state     what holds
  *	  FREE      the slot is in no chain, and its stores are 0
- *	  OPENING   in a chain; in force for the transaction that opened it alone
+ *	  OPENING   in a chain; in force only for the transaction that opened it
  *	  OPEN      in a chain; in force unless a newer one is, or the table is dropped
  *	  DEAD      in no chain; the workers free its stores
  *
  * contime_generation_change_state() (slots.c) makes every change.
  *
- * A slot is taken when a table first gets an event, when a durable table is first
- * read, and when a table that has a generation is truncated.  CREATE and DROP take
- * none.  A role may own as many tables with a slot as there are free slots: one
- * role can take half of all slots, two roles a third each, and some are always
- * left for another role.
+ * A table takes a slot when it first gets an event; a durable table, when it is first
+ * read; and any table that has a generation, when it is truncated.  CREATE and DROP
+ * take none.  A role may own as many tables with a slot as there are free slots: one
+ * role can take half of all slots, two roles a third each, and some are always left
+ * for another role.
  *
  * Invariants:
- *	  1. generation[].store[p] is set by an inserting backend that holds the lock
- *	     of partition p in exclusive mode, and cleared by worker p alone.
- *	  2. A slot is reused only when its generation is DEAD and all its stores are
- *	     0, so a worker may look at a store without the registry lock.  A process
- *	     that decides on a generation without the lock compares its serial under
- *	     the lock before it acts.
- *	  3. The generation in force is the newest whose transaction is the reader's
- *	     own or has committed.  Every process that uses one holds a lock on the
- *	     relation until the end of its transaction, so no other transaction's
- *	     TRUNCATE or DROP is pending meanwhile.
- *	  4. A chain has no DEAD generation.
+ *   1. generation[].store[p] is set by a writer that holds the lock of partition p
+ *      in exclusive mode, and cleared by worker p alone.
+ *   2. A slot is reused only when its generation is DEAD and all its stores are 0,
+ *      so a worker may read a store without the registry lock.  A process that
+ *      decides on a generation without the lock compares its serial under the lock
+ *      before it acts.
+ *   3. The generation in force is the newest whose transaction is the reader's own
+ *      or has committed.  Every process that uses one holds a lock on the relation
+ *      until the end of its transaction, so no other transaction's TRUNCATE or DROP
+ *      is pending meanwhile.
+ *   4. A chain has no DEAD generation.
  *
  * Concurrency: chains, states and the map of slots change under the registry lock.
  *
- * Not here: how generations are opened and ended (generations.c), who frees DEAD
- * ones (sweep.c, worker/worker.c), what a table looks like (table/).
+ * Not here: how generations are opened and ended (generations.c), how DEAD ones are
+ * freed (sweep.c, worker/worker.c), the description of a table (table/).
  */
 #include "postgres.h"
 
@@ -78,7 +78,7 @@ contime_retained(ContimeGeneration *g)
 
 HTAB *contime_registry = NULL;
 
-/* ---- what outlives a crash --------------------------------------------------- */
+/* ---- tables that crash workers ------------------------------------------------ */
 
 bool
 contime_is_quarantined(const ContimeGeneration *g)
@@ -96,9 +96,9 @@ contime_is_quarantined(const ContimeGeneration *g)
 
 /* ---- generations ------------------------------------------------------------- */
 
-/* The hash's entry of a table of this database. */
+/* Search the hash table for a table, with an action of hash_search(). */
 static RegistryEntry *
-registry_find(Oid database, Oid relation, HASHACTION action)
+search_registry(Oid database, Oid relation, HASHACTION action)
 {
 	RegistryKey key;
 
@@ -110,7 +110,7 @@ registry_find(Oid database, Oid relation, HASHACTION action)
 int
 contime_chain_newest(Oid database, Oid relation)
 {
-	RegistryEntry *entry = registry_find(database, relation, HASH_FIND);
+	RegistryEntry *entry = search_registry(database, relation, HASH_FIND);
 
 	Assert(contime_holds_registry(LW_SHARED));
 	Assert(entry == NULL ||
@@ -141,10 +141,10 @@ contime_generation_is_empty(const ContimeGeneration *g)
 
 /* Take a generation out of its chain. */
 static void
-chain_remove(int index)
+remove_from_chain(int index)
 {
 	const ContimeGeneration *g = &contime_shared->generation[index];
-	RegistryEntry *entry = registry_find(g->database, g->relation, HASH_FIND);
+	RegistryEntry *entry = search_registry(g->database, g->relation, HASH_FIND);
 	int newer = entry->newest;
 
 	Assert(contime_holds_registry(LW_EXCLUSIVE));
@@ -153,14 +153,14 @@ chain_remove(int index)
 		while (contime_shared->generation[newer].older != index)
 		{
 			newer = contime_shared->generation[newer].older;
-			Assert(newer >= 0); /* it is in the chain, as it is live */
+			Assert(newer >= 0); /* it is live, so the chain has it */
 		}
 		contime_shared->generation[newer].older = g->older;
 	}
 	else if (g->older >= 0)
 		entry->newest = g->older;
 	else
-		registry_find(g->database, g->relation, HASH_REMOVE);
+		search_registry(g->database, g->relation, HASH_REMOVE);
 }
 
 void
@@ -171,7 +171,7 @@ contime_chain_kill(int index)
 	Assert(index >= 0 && index < contime_shared->slots);
 	Assert(contime_holds_registry(LW_EXCLUSIVE));
 	if (contime_generation_is_live(g))
-		chain_remove(index);
+		remove_from_chain(index);
 	g->older = -1;
 	if (contime_generation_state(g) != CONTIME_GENERATION_DEAD)
 		contime_generation_change_state(index, CONTIME_GENERATION_DEAD);
@@ -256,7 +256,7 @@ contime_settled_enter(const Settled *settled)
 }
 
 static void
-settled_store(const Settled *settled)
+store_settled(const Settled *settled)
 {
 	contime_registry_lock(LW_EXCLUSIVE);
 	contime_settled_enter(settled);
@@ -264,12 +264,13 @@ settled_store(const Settled *settled)
 }
 
 /*
- * Walk a chain down to the generation in force, if no commit log is needed for
- * that: true.  Otherwise the generations that come into question go to
- * undecided; *n of them, which may be more than there is room for.
+ * Find the generation in force, from the newest one on, without the commit log.  If
+ * that is possible, set *found to it, or to NULL, and return true.  Otherwise copy the
+ * generations that may be in force to undecided[], set *n to their number, which may
+ * exceed the capacity, and return false.  Under the registry lock.
  */
 static bool
-chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGeneration **found)
+walk_chain(Oid relation, Settled *undecided, int capacity, int *n, ContimeGeneration **found)
 {
 	*n = 0;
 	*found = NULL;
@@ -294,7 +295,7 @@ chain_walk(Oid relation, Settled *undecided, int capacity, int *n, ContimeGenera
 	return *n == 0;
 }
 
-/* The generation in force of those, newest first. */
+/* Return the generation in force among these, newest first, or NULL. */
 static ContimeGeneration *
 choose_generation(Settled *undecided, int n)
 {
@@ -310,7 +311,7 @@ choose_generation(Settled *undecided, int n)
 			contime_report_truncated(settled->xid);
 		if (settled->opener != CONTIME_XACT_IN_PROGRESS &&
 			(settled->xid != 0 || settled->dropper != CONTIME_XACT_IN_PROGRESS))
-			settled_store(settled);
+			store_settled(settled);
 		if (settled->opener == CONTIME_XACT_COMMITTED && settled->dropper != CONTIME_XACT_COMMITTED)
 			return &contime_shared->generation[settled->index];
 	}
@@ -332,7 +333,7 @@ contime_generation(Oid relation)
 		int n;
 
 		contime_registry_lock(LW_SHARED);
-		done = chain_walk(relation, undecided, capacity, &n, &g);
+		done = walk_chain(relation, undecided, capacity, &n, &g);
 		contime_registry_unlock();
 		if (done)
 			break;
@@ -354,7 +355,7 @@ contime_has_data(Oid relation)
 {
 	ContimeGeneration *g = contime_generation(relation);
 
-	/* What a cache holds is the event tables'. */
+	/* The events of a cache are those of the event tables. */
 	if (g && contime_cache_state(g) != CONTIME_CACHE_NONE)
 		return false;
 	for (int p = 0; g && p < contime_shared->partitions; p++)
@@ -363,11 +364,11 @@ contime_has_data(Oid relation)
 	return false;
 }
 
-/* ---- opening generations ----------------------------------------------------- */
+/* ---- read watermarks, and age of a table -------------------------------------- */
 
 /*
- * No command changes the catalog's row of a system column: its xmin is the
- * creating transaction, as long as it is not frozen.
+ * No command changes the catalog row of a system column, so its xmin is the
+ * transaction that created the table, unless it is frozen.
  */
 bool
 contime_is_old(Oid relation)
@@ -408,7 +409,7 @@ contime_early(Oid relation)
 	return contime_early_of(MyDatabaseId, relation);
 }
 
-/* ---- a new generation -------------------------------------------------------- */
+/* ---- statistics --------------------------------------------------------------- */
 
 CtStats
 contime_generation_stats(const ContimeGeneration *g)

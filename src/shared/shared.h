@@ -3,18 +3,18 @@
  *	  Shared memory: partitions, generations of tables, processes, memory accounts.
  *
  *	  partition.c    locks and memory of partitions; how workers are woken
- *	  accounts.c     what tables, roles and databases use of the memory
- *	  agents.c       the table of processes: an agent and a loader for a database
+ *	  accounts.c     memory that tables, roles and databases use, and their quotas
+ *	  agents.c       the table of processes: an agent and a loader for each database
  *	  budget.c       the formula: how much of the free memory a table may take
- *	  due.c          what listeners of a table have yet to be notified of
+ *	  due.c          notices that were not sent to a table's listeners yet
  *	  slots.c        slots for generations
  *	  registry.c     which generation of a table is in force
- *	  sweep.c        which generations are dead, and can be freed
- *	  generations.c  generations of a table's events: opened, ended, dropped
+ *	  sweep.c        ends generations whose table or transaction is gone, frees slots
+ *	  generations.c  opens, ends and drops generations of a table's events
  *	  loaded.c       the snapshots by which caches were loaded
- *	  stamps.c       stamps of events without a time
+ *	  stamps.c       time stamps of events that give no time
  *	  upgrade.c      the mark of an upgrade
- *	  startup.c      shared memory is requested and made
+ *	  startup.c      requests and initialises shared memory
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -31,26 +31,26 @@
 #include "storage/spin.h"
 
 #define CONTIME_MAX_GENERATIONS 65536 /* slots for tables with data, in all databases */
-#define CONTIME_EARLY 1024
-#define CONTIME_MAX_AGENTS 64   /* databases with an agent at a time */
-#define CONTIME_UNFLUSHED 8     /* notes of transactions with captured rows, of a table */
-#define CONTIME_LOAD_XIDS 32    /* transactions under way while a cache is loaded that are noted */
-#define CONTIME_MAX_SUSPECTS 16 /* tables that are remembered to have killed a worker */
+#define CONTIME_EARLY 1024            /* read watermarks of tables without a generation */
+#define CONTIME_MAX_AGENTS 64         /* databases with an agent at a time */
+#define CONTIME_UNFLUSHED 8           /* notes, per table, of transactions with captured rows */
+#define CONTIME_LOAD_XIDS 32          /* transactions noted as in progress when a cache is loaded */
+#define CONTIME_MAX_SUSPECTS 16       /* tables whose worker crashed while it changed them */
 
 /*
- * The cache of a durable table (durable/cache.c has the diagram); tables in
+ * The state of a durable table's cache (durable/cache.c has the diagram).  Tables in
  * memory stay in the first state.
  */
 typedef enum ContimeCacheState
 {
 	CONTIME_CACHE_NONE = 0,
-	CONTIME_CACHE_WANTED,   /* a backend has read the table: a loader is to load it */
-	CONTIME_CACHE_LOADING,  /* rows that are written are captured, and the others loaded */
-	CONTIME_CACHE_TRIMMING, /* not all fits: what was loaded is removed, rows are captured */
-	CONTIME_CACHE_READY,    /* readable: it has all keys */
-	CONTIME_CACHE_PARTIAL,  /* readable: keys that it lacks are read from the event tables */
-	CONTIME_CACHE_BROKEN,   /* a row may be missing: to be replaced */
-	CONTIME_CACHE_REFUSED   /* it cannot be loaded for now */
+	CONTIME_CACHE_WANTED,   /* a backend has read the table, and a loader is to load it */
+	CONTIME_CACHE_LOADING,  /* writers capture rows, and the loader loads the others */
+	CONTIME_CACHE_TRIMMING, /* not all rows fit: the loader unloads, writers capture */
+	CONTIME_CACHE_READY,    /* readable; it has all keys */
+	CONTIME_CACHE_PARTIAL,  /* readable; keys that it lacks are read from the event tables */
+	CONTIME_CACHE_BROKEN,   /* a row may be missing; the loader replaces the cache */
+	CONTIME_CACHE_REFUSED   /* the table is not loaded before load_after */
 } ContimeCacheState;
 #define CONTIME_CACHE_STATES (CONTIME_CACHE_REFUSED + 1)
 
@@ -59,24 +59,24 @@ StaticAssertDecl(CONTIME_CACHE_TRIMMING == CONTIME_CACHE_LOADING + 1 &&
 					 CONTIME_CACHE_PARTIAL == CONTIME_CACHE_LOADING + 3,
 				 "the states with capture are neighbours");
 
-/* Readers may find in it what their snapshots see. */
+/* True if readers may use the cache. */
 static inline bool
 contime_cache_is_readable(ContimeCacheState state)
 {
 	return state == CONTIME_CACHE_READY || state == CONTIME_CACHE_PARTIAL;
 }
 
-/* Rows that are written to the event tables are added to it. */
+/* True if writers add the rows that they write to the event tables to the cache. */
 static inline bool
 contime_cache_is_captured(ContimeCacheState state)
 {
 	return state >= CONTIME_CACHE_LOADING && state <= CONTIME_CACHE_PARTIAL;
 }
 
-/* What listeners of a table are to be notified of; seq = 0: nothing. */
+/* The coalesced notice that is due to listeners of a table.  seq = 0: nothing is due. */
 typedef struct ContimeDue
 {
-	uint64 seq; /* of the newest notice in it */
+	uint64 seq; /* number of the newest notice in it */
 	uint64 events;
 	int64 from;
 	int64 to;
@@ -84,8 +84,8 @@ typedef struct ContimeDue
 } ContimeDue;
 
 /*
- * A snapshot by which events were loaded. If nxip exceeds the room in xip, its
- * transactions are not known.
+ * A snapshot by which events were loaded.  If nxip is greater than CONTIME_LOAD_XIDS,
+ * xip is not set.
  */
 typedef struct ContimeLoaded
 {
@@ -94,119 +94,123 @@ typedef struct ContimeLoaded
 	uint64 xip[CONTIME_LOAD_XIDS];
 } ContimeLoaded;
 
-/* Of a cache: were bad rows left out, and of which keys (store/oversize.c)? */
+/* Bad rows of a cache that were left out, and a filter of their keys (store/oversize.c). */
 #define CONTIME_OVERSIZE_WORDS 8
 
 typedef struct ContimeOversize
 {
-	pg_atomic_uint32 any;
-	pg_atomic_uint64 regain_after;
-	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS]; /* by the key's hash */
+	pg_atomic_uint32 any;                         /* 1: at least one row was left out */
+	pg_atomic_uint64 regain_after;                /* the cache is kept at least until then */
+	pg_atomic_uint64 bit[CONTIME_OVERSIZE_WORDS]; /* indexed by the key's hash */
 } ContimeOversize;
 
-/* How far the load of a cache is; written by the loader, read by contime.tables. */
+/* The progress of the load of a cache.  The loader writes it, contime.tables reads it. */
 typedef struct ContimeProgress
 {
-	pg_atomic_uint64 began; /* as TimestampTz; 0: no rows are being read */
-	pg_atomic_uint64 done;  /* rows of event tables that were read, */
-	pg_atomic_uint64 total; /* of about so many */
+	pg_atomic_uint64 began; /* a TimestampTz, or 0: no load is running */
+	pg_atomic_uint64 done;  /* rows of event tables that were read */
+	pg_atomic_uint64 total; /* the planner's estimate of all rows */
 } ContimeProgress;
 
-/*
- * The life of a generation (shared/registry.c has the diagram).
- */
+/* The state of a generation (shared/registry.c has the diagram). */
 typedef enum ContimeGenerationState
 {
 	CONTIME_GENERATION_FREE = 0, /* the slot is free */
-	CONTIME_GENERATION_OPENING,  /* the transaction that opened it is not known to have committed */
-	CONTIME_GENERATION_OPEN,     /* that transaction has committed */
-	CONTIME_GENERATION_DEAD      /* in no chain: workers free its stores, then its slot */
+	CONTIME_GENERATION_OPENING,  /* its transaction is not known to have committed */
+	CONTIME_GENERATION_OPEN,     /* that transaction has committed, or there was none */
+	CONTIME_GENERATION_DEAD      /* in no chain; workers free its stores, then the slot */
 } ContimeGenerationState;
 
 /*
- * The events of one table from its first use or a TRUNCATE on.  In force is the
- * newest one whose transaction is the reader's own or has committed, unless
+ * The events of one table, from its first use or a TRUNCATE on.  In force is the
+ * newest generation whose transaction is the reader's own or has committed, unless
  * such a transaction has dropped the table.
  */
 typedef struct ContimeGeneration
 {
-	/* Changed under the registry lock.  Without it, what is read may be outdated. */
+	/*
+	 * Changed under the registry lock.  A process that reads them without it may see
+	 * old values.
+	 */
 	pg_atomic_uint32 state; /* ContimeGenerationState */
 	Oid database;
 	Oid relation;
-	Oid owner;               /* of the table, when this was opened */
-	uint64 xid;              /* the transaction that opened it; 0: always in force */
+	Oid owner;               /* the table's owner when this generation was opened */
+	uint64 xid;              /* the transaction that opened it; 0: none, it was in force at once */
 	uint64 dropped;          /* the transaction that drops its table; 0: none */
-	uint64 database_dropped; /* likewise, its database */
-	uint64 serial;           /* order among the generations of a table */
+	uint64 database_dropped; /* the transaction that drops its database; 0: none */
+	uint64 serial;           /* a unique number; newer generations have greater ones */
 	int older;               /* index of the next older one in the chain, or -1 */
-	int account;             /* that its bytes are charged to, or -1 (accounts.c) */
-	bool reset_due;          /* the table had an earlier life: listeners get a reset */
+	int account;             /* the account that its bytes are charged to, or -1 (accounts.c) */
+	bool reset_due;          /* listeners must get a reset, as the table had earlier events */
 	TimestampTz since;       /* when it was opened */
 
 	/* Changed under the partition's lock. */
-	CtRef store[CONTIME_MAX_WORKERS]; /* 0 until needed */
+	CtRef store[CONTIME_MAX_WORKERS]; /* by partition; 0: no store */
 
-	/* Changed without a lock: hints, and instants that only grow (as int64). */
-	bool wants_agent;                /* the first data came: start the database's agent */
-	bool truncation_logged;          /* a transaction's status is truncated, which was logged */
+	/* Changed without a lock: hints, and (as int64) instants that only grow. */
+	bool wants_agent;                /* the table has its first data: start the database's agent */
+	bool truncation_logged;          /* it was logged that a transaction's status is truncated */
 	pg_atomic_uint64 read_watermark; /* the latest instant that was read */
-	pg_atomic_uint64 retained;       /* the earliest instant that is answered */
-	pg_atomic_uint64 newest;         /* of a logical clock: the newest event that committed */
+	pg_atomic_uint64 retained;       /* the earliest instant that can be read */
+	pg_atomic_uint64 newest;         /* logical clock: the instant of the newest committed event */
 	pg_atomic_uint64 too_late;       /* events that were ignored as too late */
 
-	/* What listeners have yet to be notified of (due.c). */
+	/* Notices for listeners of the table (due.c). */
 	struct
 	{
 		slock_t mutex;         /* protects all but `lost` */
-		uint64 opened;         /* the numbers of this generation's notices are greater */
+		uint64 opened;         /* notices of this generation have greater numbers */
 		uint64 seq;            /* number of the last notice */
-		ContimeDue due;        /* not sent yet */
-		ContimeDue sending;    /* the agent is about to commit it */
-		uint64 sent;           /* the agent has committed up to this number */
+		ContimeDue due;        /* notices that the agent has not taken yet */
+		ContimeDue sending;    /* notices that the agent is sending */
+		uint64 sent;           /* notices up to this number were sent */
 		pg_atomic_uint64 lost; /* notices up to this number cannot be replayed */
 	} notice;
 
-	/* How far back the table goes (store/retention.c). */
+	/* How far back the table can be read (store/retention.c). */
 	struct
 	{
 		slock_t mutex;
 		bool ticks;              /* a logical clock */
-		int64 period;            /* in instants; 0: all of them are retained */
-		int64 next_period;       /* once this transaction has committed: */
-		uint64 xid;              /* 0: no ALTER is under way */
-		TimestampTz raise_after; /* `retained` is raised no earlier */
+		int64 period;            /* in microseconds or ticks; 0: all events are retained */
+		int64 next_period;       /* the new period, once `xid` has committed */
+		uint64 xid;              /* the transaction that alters the period; 0: none */
+		TimestampTz raise_after; /* `retained` is not raised before */
 	} retain;
 
 	/* The cache of a durable table (durable/cache.c). */
 	struct
 	{
 		pg_atomic_uint32 state;     /* ContimeCacheState: changed by compare-and-exchange */
-		TimestampTz load_after;     /* refused until then */
-		pg_atomic_uint64 last_read; /* when, to the second (as TimestampTz) */
+		TimestampTz load_after;     /* REFUSED: the table is not loaded before */
+		pg_atomic_uint64 last_read; /* time of the last read, to the second (TimestampTz) */
 		ContimeLoaded loaded;       /* written before the cache becomes readable */
-		ContimeOversize oversize;   /* rows that are left out */
-		pg_atomic_uint64 bad_rows;  /* how many were met, by the load and since */
-		ContimeProgress progress;   /* of its load */
+		ContimeOversize oversize;   /* rows that were left out */
+		pg_atomic_uint64 bad_rows;  /* number of rows that the load and writers left out */
+		ContimeProgress progress;   /* of the load */
 
-		/* Transactions with captured rows that are not added yet (durable/unflushed.c); 0: free. */
+		/*
+		 * Transactions with captured rows that were not added yet
+		 * (durable/unflushed.c).  0: free.
+		 */
 		pg_atomic_uint64 unflushed[CONTIME_UNFLUSHED];
 
 		/* Refused as dependencies or triggers lack; the loader sets it, the agent clears it. */
 		bool unbound;
 	} cache;
 
-	/* A cache that has not all keys (durable/partial.c); changed by its loader. */
+	/* A cache that lacks keys (durable/partial.c).  Changed by the database's loader. */
 	struct
 	{
-		uint64 rows;             /* of all keys, when it became partial; */
-		Size bytes;              /* that they would take; */
-		int64 net;               /* the engine's count of events then */
-		int64 newest_row;        /* no event that was not captured is later than this */
-		TimestampTz retry_after; /* it is not loaded whole before */
-		pg_atomic_uint32 hold;   /* odd: the loader has the batches, no worker takes any */
-		pg_atomic_uint32 loads;  /* odd: `loaded` is being changed */
-		ContimeLoaded loaded;    /* the snapshot by which keys were loaded last */
+		uint64 rows;             /* rows of all keys when it became partial */
+		Size bytes;              /* memory that these would take */
+		int64 net;               /* CtStats.net at that time */
+		int64 newest_row;        /* no event is later, unless it was captured */
+		TimestampTz retry_after; /* not all keys are loaded before */
+		pg_atomic_uint32 hold;   /* odd: the loader holds the batches, and no worker takes any */
+		pg_atomic_uint32 loads;  /* odd: the loader is changing `loaded` */
+		ContimeLoaded loaded;    /* the snapshot of the last load of keys */
 	} partial;
 } ContimeGeneration;
 
@@ -216,7 +220,10 @@ contime_generation_state(const ContimeGeneration *g)
 	return (ContimeGenerationState) pg_atomic_read_u32(&unconstify(ContimeGeneration *, g)->state);
 }
 
-/* In a chain: it is in force for some transaction, or may be. */
+/*
+ * True if the generation is in a chain: it is, or may become, in force for some
+ * transaction.
+ */
 static inline bool
 contime_generation_is_live(const ContimeGeneration *g)
 {
@@ -225,46 +232,47 @@ contime_generation_is_live(const ContimeGeneration *g)
 	return state == CONTIME_GENERATION_OPENING || state == CONTIME_GENERATION_OPEN;
 }
 
+/* True if the loader holds the batches of a partial cache; hold: g->partial.hold. */
 static inline bool
 contime_is_held(uint32 hold)
 {
 	return hold % 2 == 1;
 }
 
-/* Longer keys do not come back to a cache that does not have them. */
+/* Keys longer than CONTIME_WANTED_BYTES are not loaded into a partial cache. */
 #define CONTIME_WANTED_BYTES 128
 #define CONTIME_WANTED 1024
 
 StaticAssertDecl(CONTIME_WANTED_BYTES <= CT_MAX_KEY_BYTES, "a wanted key is a key");
 
-/* A key that a reader missed in a partial cache. */
+/* A key that a reader did not find in a partial cache. */
 typedef struct ContimeWanted
 {
-	slock_t mutex;  /* of what follows: */
-	uint64 serial;  /* of the generation, 0: free; */
-	int generation; /* its index, */
-	Oid database;   /* and database */
+	slock_t mutex;  /* protects the other fields */
+	uint64 serial;  /* of the generation; 0: this entry is free */
+	int generation; /* index of the generation */
+	Oid database;   /* of the generation */
 	uint32 key_bytes;
 	char key[CONTIME_WANTED_BYTES];
 } ContimeWanted;
 
 typedef struct ContimePartition
 {
-	pg_atomic_uint32 hibernating;  /* worker sleeps long: wake it */
-	pg_atomic_uint64 writer_waits; /* a writer waits for the lock until then: holders yield it */
-	pg_atomic_uint64 reader_waits;
-	Latch *volatile latch; /* of the worker; NULL while there is none */
+	pg_atomic_uint32 hibernating;  /* the worker sleeps for long, and writers must wake it */
+	pg_atomic_uint64 writer_waits; /* a writer waits for the lock; the request expires then */
+	pg_atomic_uint64 reader_waits; /* likewise, a reader */
+	Latch *volatile latch;         /* the worker's; NULL: no worker runs */
 	int pid;
-	Oid changing_database;          /* whose events the worker is changing now: */
+	Oid changing_database;          /* database of the table that the worker is changing */
 	volatile Oid changing_relation; /* InvalidOid: none */
-	uint64 entered;                 /* events since the start */
+	uint64 entered;                 /* events entered since the server's start */
 	uint64 dropped;
 	TimestampTz last_pass;
-	uint64 ring_from; /* its notices: notify/notices.c */
+	uint64 ring_from; /* bounds of its ring of notices (notify/notices.c) */
 	uint64 ring_to;
 } ContimePartition;
 
-/* A table whose events were being changed when a worker crashed. */
+/* A table whose events a worker was changing when it crashed. */
 typedef struct ContimeSuspect
 {
 	Oid database;
@@ -273,34 +281,34 @@ typedef struct ContimeSuspect
 } ContimeSuspect;
 
 /*
- * A table whose user-made code a background process runs, or does not run for
- * a while (table/guard.c).
+ * A table whose user-made code a background process is running, or must not run for a
+ * while (table/guard.c).
  */
 typedef struct ContimeSuspectCode
 {
 	Oid relid; /* InvalidOid: none */
 	Oid owner;
-	TimestampTz until; /* it is not run until then */
+	TimestampTz until; /* the code is not run before */
 } ContimeSuspectCode;
 
-/* A database's agent; under the registry lock. */
+/* The agent and the loader of a database.  Protected by the registry lock. */
 typedef struct ContimeAgent
 {
 	Oid database;   /* InvalidOid: free */
 	int pid;        /* 0: not running */
-	int loader_pid; /* likewise, of the loader */
+	int loader_pid; /* of the loader; 0: not running */
 	Latch *latch;
-	TimestampTz not_before;    /* do not start another until then */
-	TimestampTz stopped_until; /* none may connect until then */
+	TimestampTz not_before;    /* no agent is started before */
+	TimestampTz stopped_until; /* no agent or loader may attach before */
 
-	/* Written by the agent and the loader alone. */
+	/* Written by the agent and the loader only, without a lock. */
 	ContimeSuspectCode agent_runs;
 	ContimeSuspectCode loader_runs;
-	uint32 ndistrusted; /* how many tables were distrusted; the last ones are in */
+	uint32 ndistrusted; /* tables distrusted so far; the last 16 are below */
 	ContimeSuspectCode distrusted[16];
 } ContimeAgent;
 
-/* A session's newest stamp, and whose it is. */
+/* The newest stamp of a session, valid if pid is that of the session. */
 typedef struct ContimeStamp
 {
 	int pid;
@@ -315,35 +323,41 @@ typedef struct ContimeShared
 	int partitions;
 	int slots; /* of generations */
 	int slots_used;
-	uint64 slot_map[CONTIME_MAX_GENERATIONS / 64]; /* a bit for each slot: used */
+	uint64 slot_map[CONTIME_MAX_GENERATIONS / 64]; /* one bit per slot; 1: in use */
 	uint64 next_serial;
-	int highest; /* generations in use are below: 0 .. highest - 1 */
-	/* Transactions since the server's start have this id or a later one; 0: not known yet. */
+	int highest; /* slots in use have lower indexes */
+	/*
+	 * Transactions since the server's start have this 64-bit id or a later one.  0:
+	 * not known yet.
+	 */
 	uint64 first_xid;
 	Latch *volatile launcher_latch;
-	int nsuspects; /* constant between crashes */
+	int nsuspects; /* does not change until the next crash */
 	ContimeSuspect suspect[CONTIME_MAX_SUSPECTS];
 	ContimeAgent agent[CONTIME_MAX_AGENTS];
 	Oid visited; /* a database that an agent is to look at after an upgrade (upgrade.c) */
 	ContimePartition partition[CONTIME_MAX_WORKERS];
-	ContimeWanted wanted[CONTIME_WANTED]; /* by a hash of the key */
-	/* Of tables without a generation, by a hash: the latest instant that was read. */
+	ContimeWanted wanted[CONTIME_WANTED]; /* indexed by the key's hash */
+	/*
+	 * By a hash of the table: the latest instant that was read of tables without a
+	 * generation.
+	 */
 	pg_atomic_uint64 early[CONTIME_EARLY];
 	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER]; /* slots of them */
 } ContimeShared;
 
-/* The levels at which the use of memory is counted and limited. */
+/* The levels at which memory is counted and limited. */
 typedef enum ContimeLevel
 {
 	CONTIME_OF_TABLE,
 	CONTIME_OF_ROLE,     /* all tables that a role owns, in all databases */
 	CONTIME_OF_DATABASE, /* all tables of a database */
-	CONTIME_UNLIMITED    /* none of these */
+	CONTIME_UNLIMITED    /* no limit */
 } ContimeLevel;
 
 #define CONTIME_LEVELS CONTIME_UNLIMITED
 
-/* Limits in bytes, by level; -1: there is none. */
+/* Limits in bytes, by level; -1: no limit. */
 typedef struct ContimeQuota
 {
 	int64 bytes[CONTIME_LEVELS];
@@ -362,22 +376,22 @@ contime_partition_of(uint64 hash)
 }
 
 /*
- * ERROR 55000 unless the library was preloaded. contime_require_running():
- * also if the server is in recovery.
+ * ERROR 55000 unless the library was preloaded.  contime_require_running() raises it
+ * during recovery, too.
  */
 extern void contime_require_loaded(void);
 extern void contime_require_running(void);
 
 /*
- * Take the lock of a partition; the wait can be cancelled. ERROR 55P03 after
- * 10 s. While the lock is held, raise no error and wait for nothing.
+ * Take the lock of a partition.  The wait can be cancelled; ERROR 55P03 after 10 s.
+ * While the caller holds the lock, it must not raise an error or wait.
  */
 extern void contime_lock(int partition, LWLockMode mode);
 extern void contime_unlock(int partition);
 
 /*
- * Wait a moment if a writer (for_readers: or a reader) waits for a partition's
- * lock. Returns true if one did. Not under the lock.
+ * Wait at most 400 us while a writer (for_readers: or a reader) waits for a
+ * partition's lock.  Return true if it waited.  Not under the lock.
  */
 extern bool contime_yield_lock(int partition, bool for_readers);
 
@@ -387,18 +401,22 @@ extern void contime_registry_unlock(void);
 
 #ifdef USE_ASSERT_CHECKING
 /*
- * For assertions. True if this process holds the lock of a partition, or the
- * registry lock, in this mode or a stronger one; or none of them.
+ * For assertions.  True if this process holds the lock of a partition, or the registry
+ * lock, in this mode or a stronger one; contime_holds_no_lock(): true if it holds none
+ * of them.
  */
 extern bool contime_holds_lock(int partition, LWLockMode mode);
 extern bool contime_holds_registry(LWLockMode mode);
 extern bool contime_holds_no_lock(void);
 #endif
 
-/* The arena of a partition, as this process sees it. */
+/* Return this process's handle on the arena of a partition. */
 extern CtArena contime_arena(int partition);
 
-/* Wake a hibernating worker; all of them; the process whose latch this is, if there is one. */
+/*
+ * Wake the worker of a partition if it hibernates; wake all such workers; set a latch,
+ * whose owner may set *where to NULL at any time, unless it is NULL.
+ */
 extern void contime_wake_worker(int partition);
 extern void contime_wake_workers(void);
 extern void contime_set_latch(Latch *volatile *where);
@@ -420,80 +438,81 @@ extern void contime_visit_end(Oid database);
 
 /* ---- startup.c --------------------------------------------------------------- */
 
-/* Request shared memory, and make or attach it. Called by module.c. */
+/* Request shared memory, and create or attach it.  Called by module.c. */
 extern void contime_shared_request(void);
 extern void contime_shared_startup(void);
 
 /* ---- registry.c -------------------------------------------------------------- */
 
-/* True if a relation of this database has a generation that is not DEAD. */
+/* True if a relation of this database has a generation that is OPENING or OPEN. */
 extern bool contime_has_generation(Oid relation);
 
 /*
- * The generation of a relation of this database that is in force for this
- * transaction. NULL: nothing was ever written.
+ * Return the generation of a relation of this database that is in force for this
+ * transaction, or NULL if there is none.  Not under a lock.
  */
 extern ContimeGeneration *contime_generation(Oid relation);
 
-/* True if the table has a generation in force with data. */
+/* True if the table's generation in force has events that no event table has. */
 extern bool contime_has_data(Oid relation);
 
 /*
- * The watermark of reads (as int64) of a relation that has no generation.
- * Relations share it by a hash. The first generation of a relation begins with
- * it.
+ * Return the read watermark (as int64) of a relation that has no generation.
+ * Relations with the same hash share it.  The first generation of a relation starts
+ * with it.
  */
 extern pg_atomic_uint64 *contime_early(Oid relation);
 
 /*
- * True if the relation may be older than the server's start, so that events of
- * it may have been lost.
+ * True if the relation may be older than the server's start.  Then events of it may
+ * have been lost.
  */
 extern bool contime_is_old(Oid relation);
 
 /*
- * The engine's counts of a generation over all partitions, and the bytes it
- * takes. Read without the locks, so they are approximate.
+ * Return the engine's counts of a generation over all partitions, and its bytes.  They
+ * are read without locks, so they are approximate.
  */
 extern CtStats contime_generation_stats(const ContimeGeneration *g);
 extern Size contime_generation_bytes(const ContimeGeneration *g);
 
 /*
- * True if workers crashed repeatedly while they changed this table: they leave
- * it alone.
+ * True if workers crashed repeatedly while they changed this table.  Then workers do
+ * not touch it.
  */
 extern bool contime_is_quarantined(const ContimeGeneration *g);
 
-/* The state of a table's cache, which may change at any time. */
+/* Return the state of a table's cache, which may change at any time. */
 extern ContimeCacheState contime_cache_state(ContimeGeneration *g);
 
-/* The earliest instant that can be answered and written to. */
+/* Return the earliest instant that can be read and written. */
 extern int64 contime_retained(ContimeGeneration *g);
 
-/* The value of an atomic that holds an instant. */
+/* Return the instant that an atomic holds. */
 extern int64 contime_read_instant(pg_atomic_uint64 *instant);
 
 /* ---- generations.c ----------------------------------------------------------- */
 
 /*
- * Open a generation of a table for a (sub)transaction; with xid 0 it is in
- * force at once. ERROR 54000 if the table's owner has as many as it may have.
- * contime_generation_try() returns NULL instead, and does not wait.
+ * Open a generation of a table for a (sub)transaction; with xid 0 it is in force at
+ * once.  Wait a few seconds for a slot.  ERROR 54000 if the table's owner has too many
+ * slots.  contime_generation_try() does not wait, and returns NULL instead.  Not under
+ * a lock.
  */
 extern ContimeGeneration *contime_generation_create(Oid relation, uint64 xid);
 extern ContimeGeneration *contime_generation_try(Oid relation, uint64 xid);
 
 /*
- * Replace the table's generations by a new one that is in force at once. The
- * caller holds AccessExclusiveLock on the table. Returns NULL if there is no
- * slot; the old ones are ended all the same.
+ * Replace the table's generations by a new one that is in force at once.  The caller
+ * holds AccessExclusiveLock on the table.  Return NULL if there is no slot; the old
+ * generations are ended even then.
  */
 extern ContimeGeneration *contime_generation_replace(Oid relation);
 
 /*
- * End the generation of a cache that no backend uses, in any database, in
- * favour of an empty one. The caller holds AccessExclusiveLock on the table.
- * Returns false if there is a newer generation already.
+ * End the generation of a cache that no backend uses, in any database, and open an
+ * empty one.  The caller holds AccessExclusiveLock on the table.  Return false if the
+ * generation is not the table's newest one, or the table is being dropped.
  */
 extern bool contime_generation_end(ContimeGeneration *g);
 
@@ -505,15 +524,15 @@ extern void contime_generation_drop(Oid relation, uint64 xid);
 extern void contime_generation_drop_database(Oid database, uint64 xid);
 
 /*
- * A relation of this database is being created: end the generations of a
- * former one with the same OID.
+ * End the generations of a former relation that had the same OID.  Called when a
+ * relation of this database is created.
  */
 extern void contime_generation_end_stale(Oid relation);
 
 /* ---- slots.c ----------------------------------------------------------------- */
 
 /*
- * The next slot in use after this one, or -1. Begin with -1. Without the
+ * Return the next slot in use after this one, or -1.  Begin with -1.  Without the
  * registry lock the walk may miss changes.
  */
 extern int contime_next_slot(int after);
@@ -521,70 +540,73 @@ extern int contime_next_slot(int after);
 /* ---- stamps.c ---------------------------------------------------------------- */
 
 /*
- * The time for an event that gives none: the clock, strictly increasing within
- * a session.
+ * Return the time stamp for an event that gives no time: the clock, but strictly
+ * increasing within a session.
  */
 extern int64 contime_stamp(void);
 
 /*
- * The newest stamp of this session, or -infinity. Stamps may run ahead of the
- * clock, and a session must see what it wrote. A parallel worker takes its
- * leader's.
+ * Return the newest stamp of this session, or -infinity.  A stamp may be later than
+ * the clock, and a session must see what it wrote.  A parallel worker gets its
+ * leader's stamp.
  */
 extern TimestampTz contime_newest_stamp(void);
 
 /* ---- agents.c ---------------------------------------------------------------- */
 
 /*
- * Register this process as the loader of a database. Returns false if there is
- * one, or if none may be there now.
+ * Register this process as the loader of a database.  Return false if there is one
+ * already, or if a command waits for all sessions to leave the database.
  */
 extern bool contime_loader_attach(Oid database);
 
-/* Wake the agent of a database, or the launcher, which starts it. */
+/* Wake the agent of a database, or the launcher, which starts one. */
 extern void contime_agent_wake(Oid database);
 
 /*
- * End this process, since a command waits for all sessions to leave its
- * database; keep agents and loaders away for some seconds.
+ * End this process, because a command waits for all sessions to leave its database.
+ * No agent or loader attaches to the database for 10 seconds.
  */
 extern void contime_agent_leave(void) CONTIME_NORETURN;
 
-/* The pid of the agent or the loader of a database; 0 if there is none. */
+/* Return the pid of the agent or the loader of a database; 0 if there is none. */
 extern int contime_agent_pid(Oid database, bool loader);
 
-/* True if an agent may be started now, which is noted. */
+/*
+ * Return true if the launcher may start an agent now; then no other one is started for
+ * 5 seconds.
+ */
 extern bool contime_agent_claim_start(Oid database);
 
 /*
- * Register this process as the agent of a database. Returns false if there is
- * one, or if none may be there now.
+ * Register this process as the agent of a database.  Return false as
+ * contime_loader_attach().
  */
 extern bool contime_agent_attach(Oid database);
 
 /* ---- due.c ------------------------------------------------------------------- */
 
-/* Add what is due to a sum: one range and a count. */
+/* Add a notice to a sum: the union of the ranges, and the count of events. */
 extern void contime_due_add(ContimeDue *sum, const ContimeDue *due);
 
 /*
- * Notify listeners that what they knew of a table is void. lost: earlier
- * notices cannot be replayed either.
+ * Make a notice due that tells listeners to read the whole table again.  lost: earlier
+ * notices cannot be replayed either.  Wakes the agent.  Not under a lock.
  */
 extern void contime_notice_reset(ContimeGeneration *g, bool lost);
 
 /*
- * Give a notice the table's next number, and add it to what is due. Returns
- * true if nothing was due before.
+ * Give a notice the table's next number, and add it to the due notices.  Return true
+ * if none was due before: then the caller must wake the agent.
  */
 extern bool contime_make_due(ContimeGeneration *g, ContimeDue *due);
 
 /* ---- sweep.c ----------------------------------------------------------------- */
 
 /*
- * Look at all generations: end those whose table was dropped or whose
- * transaction was rolled back, free slots.  True if some have to be looked at
- * again.  Not under a lock.
+ * Check all generations: end those whose table was dropped or whose transaction was
+ * rolled back, and free slots.  Return true if another sweep is needed later.  Not
+ * under a lock.
  */
 extern bool contime_generations_sweep(void);
 
@@ -593,33 +615,35 @@ extern bool contime_generations_sweep(void);
 /* Note the snapshot by which a whole cache was loaded, before it is published. */
 extern void contime_note_loaded(ContimeLoaded *loaded, const CtSnapshot *snapshot);
 
-/* True if a snapshot sees every transaction that the loaded one saw. */
+/* True if a snapshot sees every transaction that the noted snapshot sees. */
 extern bool contime_sees_loaded(const CtSnapshot *snapshot, const ContimeLoaded *loaded);
 
-/* Likewise of the keys of a partial cache; a later load saw all that earlier ones did. */
+/*
+ * Likewise, for the keys of a partial cache.  A later load sees all that earlier ones
+ * saw, so only the snapshot of the last one is kept.
+ */
 extern void contime_note_key_load(ContimeGeneration *g, const CtSnapshot *snapshot);
 extern bool contime_keys_are_seen(ContimeGeneration *g, const CtSnapshot *snapshot);
 
 /* ---- accounts.c -------------------------------------------------------------- */
 
-/* Shared memory that accounts take, in bytes. */
+/* Return the shared memory that accounts need, in bytes. */
 extern Size contime_accounts_bytes(void);
 
-/* Make or attach the accounts; format: make them. Under AddinShmemInitLock. */
+/*
+ * Create or attach the accounts; with `format`, initialise them.  Under
+ * AddinShmemInitLock.
+ */
 extern void contime_accounts_startup(bool format);
 
 /*
- * Charge a generation to its table, the table's owner and its database, and
- * note the table's quotas. Returns false if there are too many accounts: then
- * the generation may not take memory. ERROR 55P03 as contime_registry_lock().
- * Not under a lock.
+ * Charge a generation to its table, the table's owner and its database, and note the
+ * table's quotas.  Return false if there are too many accounts: then the generation
+ * must not take memory.  ERROR 55P03 as contime_registry_lock().  Not under a lock.
  */
 extern bool contime_account_note(ContimeGeneration *g, Oid owner, const ContimeQuota *quota);
 
-/*
- * Take a generation without memory out of its account. Under the registry
- * lock.
- */
+/* Detach a generation that has no memory from its account.  Under the registry lock. */
 extern void contime_account_release(ContimeGeneration *g);
 
 /*
@@ -632,15 +656,15 @@ extern Size contime_charge_begin(const ContimeGeneration *g, int partition);
 extern void contime_charge_end(ContimeGeneration *g, int partition, Size before);
 
 /*
- * Set bytes aside before they are taken: they count as used until
- * contime_charge_end(). Returns CONTIME_UNLIMITED, or the level whose quota
- * would be exceeded; then nothing is set aside.
+ * Reserve bytes before they are taken: they count as used until contime_charge_end(),
+ * and are added to *before.  Return CONTIME_UNLIMITED, or the level whose quota would
+ * be exceeded; then nothing is reserved.
  */
 extern ContimeLevel contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before);
 
 /*
- * The bytes used by all tables that share the generation's account at a level;
- * contime_account_quota() gives its quota, or -1.
+ * Return the bytes used by all tables that share the generation's account at a level;
+ * contime_account_quota() returns its quota, or -1.
  */
 extern Size contime_account_used(const ContimeGeneration *g, ContimeLevel level);
 extern int64 contime_account_quota(const ContimeGeneration *g, ContimeLevel level);
@@ -650,57 +674,60 @@ extern bool contime_account_is_shared(const ContimeGeneration *a, const ContimeG
 									  ContimeLevel level);
 
 /*
- * The number of owners whose tables have memory; contime_account_tables(): of
- * tables of this one's owner.
+ * Return the number of owners whose tables use memory; contime_account_tables(): the
+ * number of tables of this generation's owner that do.  At least 1.
  */
 extern uint32 contime_account_owners(void);
 extern uint32 contime_account_tables(const ContimeGeneration *g);
 
 /*
- * The quota in kB of roles and databases that have no other one: the
- * postmaster's settings.
+ * Return the quota in kB of roles or databases that have no setting of their own: the
+ * value in postgresql.conf, or -1.
  */
 extern int contime_account_default(ContimeLevel level);
 
 /* ---- budget.c ---------------------------------------------------------------- */
 
 /*
- * Pages of the region that inserts into a table leave to others, for
- * CtArena.keep.
+ * Return the number of pages of the region that an insert into a table must leave free
+ * for other tables.  The caller sets CtArena.keep to it.
  */
 extern uint32 contime_budget_keep(const ContimeGeneration *g);
 
-/* The bytes that a table may take at a level when memory is short. */
+/*
+ * Return the bytes that a table, or all tables of its owner, may take when memory is
+ * short.
+ */
 extern Size contime_budget_share(const ContimeGeneration *g, ContimeLevel level);
 
 /*
- * True if a cache (NULL: any cache) may load so many bytes. by_keys: key by
- * key, so that holes in pages in use count, too.
+ * True if a cache (NULL: any cache) may load so many more bytes.  by_keys: single keys
+ * are loaded, which also fit into free space of pages in use.
  */
 extern bool contime_budget_loads(const ContimeGeneration *g, Size more, bool by_keys);
 
-/* True if a cache may take the rows that are written now. */
+/* True if a cache may take rows that are being written. */
 extern bool contime_budget_grows(const ContimeGeneration *g);
 
-/* contime_budget_loads() by the region alone, without quotas. */
+/* Like contime_budget_loads(), but regard only the region, not the quotas. */
 extern bool contime_budget_region_loads(Size more, bool by_keys);
 
-/* True if the region would hold so much once its pages have been tidied. */
+/* True if the region had room for so many more bytes once its pages have been compacted. */
 extern bool contime_budget_region_holds(Size more);
 
 /*
- * The level of a quota of which a cache would use three quarters if it loaded
- * so many bytes, or CONTIME_UNLIMITED.
+ * Return the first level at which a cache would use three quarters of its quota if it
+ * loaded so many bytes, or CONTIME_UNLIMITED.
  */
 extern ContimeLevel contime_budget_tight(const ContimeGeneration *g, Size more);
 
 /*
- * Bytes until the first quota of a generation is reached; PG_INT64_MAX without
+ * Return the bytes until a quota of the generation is reached; PG_INT64_MAX without
  * quotas.
  */
 extern Size contime_budget_left(const ContimeGeneration *g);
 
-/* The most that a single key may take of a cache, in bytes. */
+/* Return the most bytes that a single key of a cache may take. */
 extern Size contime_budget_key(const ContimeGeneration *g);
 
 #endif /* CONTIME_SHARED_H */

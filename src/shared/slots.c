@@ -1,9 +1,9 @@
 /*
  * slots.c
- *	  Slots of shared memory for generations: found, taken, returned, counted.
+ *	  Slots of shared memory for generations: found, taken, freed, counted.
  *
- * Concurrency: the map of slots is protected by the registry lock; walks over the
- * slots in use, by contime_next_slot(), are good without it for estimates.
+ * Concurrency: the map of slots is protected by the registry lock.  A walk over the
+ * slots in use by contime_next_slot() may go without it if an estimate suffices.
  */
 #include "postgres.h"
 

@@ -1,9 +1,9 @@
 /*
  * stamps.c
- *	  The stamps of events without a time, increasing within a session.
+ *	  Time stamps of events that give no time, increasing within a session.
  *
- * A session's newest stamp is in shared memory, where its parallel workers find
- * it.  An entry belongs to a backend id, and is valid for the pid in it.
+ * A session's newest stamp is in shared memory, where its parallel workers find it.
+ * An entry belongs to a backend id, and is valid for the pid in it.
  */
 #include "postgres.h"
 

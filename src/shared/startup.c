@@ -1,9 +1,9 @@
 /*
  * startup.c
- *	  Shared memory: how much is requested, and how it is made at the start.
+ *	  Shared memory: how much is requested, and how it is initialised at the start.
  *
- * Called by module.c, in the postmaster.  After a crash shared memory is made anew;
- * what is remembered of tables that killed workers outlives that here.
+ * Called by module.c, in the postmaster.  After a crash the postmaster creates shared
+ * memory anew.  It remembers here which tables crashed workers were changing.
  */
 #include "postgres.h"
 
@@ -20,13 +20,13 @@
 #define REGION_ALIGN CT_PAGE_BYTES
 
 static Size
-region_bytes(void)
+get_region_bytes(void)
 {
 	return (Size) contime_memory_mb * 1024 * 1024;
 }
 
 static Size
-shared_bytes(void)
+get_shared_bytes(void)
 {
 	return add_size(offsetof(ContimeShared, generation),
 					mul_size(contime_slots(), sizeof(ContimeGeneration)));
@@ -35,8 +35,8 @@ shared_bytes(void)
 void
 contime_shared_request(void)
 {
-	RequestAddinShmemSpace(add_size(MAXALIGN(shared_bytes()),
-									add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
+	RequestAddinShmemSpace(add_size(MAXALIGN(get_shared_bytes()),
+									add_size(get_region_bytes(), REGION_ALIGN + CT_GUARD_BYTES)));
 	RequestAddinShmemSpace(contime_accounts_bytes());
 	RequestAddinShmemSpace(contime_stamps_bytes());
 	RequestAddinShmemSpace(hash_estimate_size(contime_slots(), sizeof(RegistryEntry)));
@@ -44,13 +44,13 @@ contime_shared_request(void)
 	RequestNamedLWLockTranche("contime_registry", 1);
 }
 
-/* The postmaster's own: shared memory is made anew after a crash. */
+/* In the postmaster's own memory, since shared memory is created anew after a crash. */
 static ContimeSuspect suspects[CONTIME_MAX_SUSPECTS];
 static int nsuspects = 0;
 
 /*
- * In the postmaster, before shared memory is made anew: count the tables that
- * crashed workers were changing.
+ * Count the tables that crashed workers were changing.  Called in the postmaster,
+ * before shared memory is created anew.
  */
 static void
 remember_suspects(int code, Datum arg)
@@ -84,20 +84,20 @@ remember_suspects(int code, Datum arg)
 }
 
 /*
- * Take all memory now, in huge pages if the system has them: otherwise each
- * first touch of a page would cost an insert a microsecond, and a system
- * without so much memory should fail at the start.
+ * Allocate all pages of the region now, as huge pages if the system has them.
+ * Otherwise the first access to each page would cost an insert a microsecond; and a
+ * system without enough memory should fail at the start.
  */
 static void
-region_populate(void)
+populate_region(void)
 {
 	volatile char *at = contime_region;
 
 #ifdef MADV_HUGEPAGE
-	(void) madvise(contime_region, region_bytes(), MADV_HUGEPAGE);
+	(void) madvise(contime_region, get_region_bytes(), MADV_HUGEPAGE);
 #endif
 #ifdef MADV_POPULATE_WRITE
-	if (madvise(contime_region, region_bytes(), MADV_POPULATE_WRITE) == 0)
+	if (madvise(contime_region, get_region_bytes(), MADV_POPULATE_WRITE) == 0)
 		return;
 	if (errno == ENOMEM)
 		ereport(FATAL,
@@ -105,20 +105,20 @@ region_populate(void)
 				 errmsg("could not take %d MB of memory for continuous tables", contime_memory_mb),
 				 errhint("Decrease contime.memory.")));
 #endif
-	for (Size i = 0; i < region_bytes(); i += 4096)
+	for (Size i = 0; i < get_region_bytes(); i += 4096)
 		at[i] = at[i];
 }
 
-/* First process here: format everything. */
+/* Initialise all shared memory.  Called by the first process. */
 static void
-shared_format(void)
+format_shared(void)
 {
 	CtStatus status;
 
 	Assert(LWLockHeldByMe(AddinShmemInitLock));
 	Assert(contime_workers >= 1 && contime_workers <= CONTIME_MAX_WORKERS);
 	Assert(contime_slots() <= CONTIME_MAX_GENERATIONS);
-	memset(contime_shared, 0, shared_bytes());
+	memset(contime_shared, 0, get_shared_bytes());
 	memset(contime_stamps, 0, contime_stamps_bytes());
 	contime_shared->partitions = contime_workers;
 	contime_shared->slots = contime_slots();
@@ -156,8 +156,8 @@ shared_format(void)
 	for (int i = 0; i < CONTIME_WANTED; i++)
 		SpinLockInit(&contime_shared->wanted[i].mutex);
 
-	region_populate();
-	status = ct_region_format(contime_region, region_bytes(), contime_workers);
+	populate_region();
+	status = ct_region_format(contime_region, get_region_bytes(), contime_workers);
 	if (status != CT_OK)
 		ereport(FATAL, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("contime.memory is too small for %d workers", contime_workers),
@@ -173,12 +173,12 @@ contime_shared_startup(void)
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 
-	contime_shared = ShmemInitStruct("contime", shared_bytes(), &found);
+	contime_shared = ShmemInitStruct("contime", get_shared_bytes(), &found);
 	area = ShmemInitStruct("contime region",
-						   add_size(region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
+						   add_size(get_region_bytes(), REGION_ALIGN + CT_GUARD_BYTES), &found);
 	contime_region = (char *) TYPEALIGN(REGION_ALIGN, area);
-	Assert(contime_region + region_bytes() + CT_GUARD_BYTES <=
-		   area + region_bytes() + REGION_ALIGN + CT_GUARD_BYTES);
+	Assert(contime_region + get_region_bytes() + CT_GUARD_BYTES <=
+		   area + get_region_bytes() + REGION_ALIGN + CT_GUARD_BYTES);
 	contime_stamps = ShmemInitStruct("contime stamps", contime_stamps_bytes(), &found);
 	contime_partition_locks = GetNamedLWLockTranche("contime_partition");
 	contime_registry_lwlock = &GetNamedLWLockTranche("contime_registry")[0].lock;
@@ -189,7 +189,7 @@ contime_shared_startup(void)
 									 HASH_ELEM | HASH_BLOBS);
 	contime_accounts_startup(!found);
 	if (!found)
-		shared_format();
+		format_shared();
 
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -1,11 +1,11 @@
 /*
  * sweep.c
- *	  The sweep over all generations: which have become dead, or can be freed.
+ *	  The sweep over all generations: ends those that are over, and frees slots.
  *
  * Called by one worker on every pass, and by a backend that finds no free slot.
  *
- * Concurrency: transactions are looked up without the registry lock; what was
- * found is entered under it if the generation is still the same one.
+ * Concurrency: transactions are looked up without the registry lock; the result is
+ * applied under it if the generation is still the same one.
  */
 #include "postgres.h"
 
@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 
 /*
- * Settle one generation: it is dead when it was rolled back or its table is
- * dropped, and once it is known to be opened all that are older are.  True when
- * there will be more to do.
+ * Handle one generation: kill it if it was rolled back or its table was dropped; if
+ * its transaction has committed, kill all older ones; if it is DEAD and empty, free
+ * its slot.  Return true if it has to be checked again later.
  */
 static bool
 settle_generation(int index)
@@ -32,7 +32,10 @@ settle_generation(int index)
 	contime_settled_note(&settled, index);
 	if (contime_generation_is_live(g))
 	{
-		/* One that is forgotten stays until its table is truncated or dropped. */
+		/*
+		 * If the opener's status is truncated, the generation stays until its table is
+		 * truncated or dropped.
+		 */
 		contime_settled_find(&settled);
 		if (settled.opener == CONTIME_XACT_IN_PROGRESS && !contime_settled_is_gone(&settled))
 			return true;
@@ -65,10 +68,6 @@ settle_generation(int index)
 	return pending;
 }
 
-/*
- * Look after all generations.  Called by one worker on every pass, and by a
- * backend that finds no slot; true when there are some to come back for.
- */
 bool
 contime_generations_sweep(void)
 {
