@@ -2,9 +2,9 @@
  * module.c
  *	  Module load: settings, shared memory, background workers, hooks.
  *
- * Everything needs shared_preload_libraries.  A session that loads the
- * library by calling one of its functions without that gets the settings'
- * names and otherwise an ERROR 55000 from contime_require_running().
+ * contime must be in shared_preload_libraries.  If a session loads the library
+ * otherwise, by a call of one of its functions, nothing is set up, and functions raise
+ * ERROR 55000 (contime_require_loaded()).
  */
 #include "postgres.h"
 
@@ -28,7 +28,7 @@ static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 static void
-contime_shmem_request(void)
+request_shared_memory(void)
 {
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
@@ -37,7 +37,7 @@ contime_shmem_request(void)
 }
 
 static void
-contime_shmem_startup(void)
+start_shared_memory(void)
 {
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
@@ -48,20 +48,20 @@ contime_shmem_startup(void)
 void
 _PG_init(void)
 {
-	/* Both are sizes of shared memory, so they are fixed at server start. */
+	/* Without preloading there is no shared memory for contime, so set up nothing. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
 	contime_define_settings();
 
-	/* pg_upgrade starts servers that must not do anything of their own. */
+	/* A server that pg_upgrade starts must run no processes and hooks of contime. */
 	if (IsBinaryUpgrade)
 		return;
 
 	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = contime_shmem_request;
+	shmem_request_hook = request_shared_memory;
 	prev_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = contime_shmem_startup;
+	shmem_startup_hook = start_shared_memory;
 
 	contime_install_ddl_hooks();
 	contime_capture_install_hooks();

@@ -1,9 +1,9 @@
 /*
  * base.h
- *	  What every room may use: settings, and pause points for tests.
+ *	  Settings, and pause points for tests; used by every room.
  *
  *	  settings.c  every setting (GUC) of contime
- *	  pause.c     places where a test can have a process wait
+ *	  pause.c     places where a test can make a process wait
  *
  * Not here: anything about tables, events or shared memory.
  */
@@ -16,64 +16,71 @@
 
 #define CONTIME_MAX_WORKERS 32
 
-/* Of a function that does not return. */
+/* The attribute of a function that does not return. */
 #define CONTIME_NORETURN pg_attribute_noreturn()
 
 /* ---- settings.c -------------------------------------------------------------- */
 
 extern int contime_memory_mb; /* contime.memory, in MB */
-extern int contime_workers;   /* contime.workers: partitions */
+extern int contime_workers;   /* contime.workers, the number of partitions */
 
-extern char *contime_at_setting; /* contime.at as it is shown */
-extern bool contime_at_is_set;   /* to an instant, which is: */
-extern TimestampTz contime_at_instant;
-extern bool contime_require_instant;
+extern char *contime_at_setting;       /* the text of contime.at */
+extern bool contime_at_is_set;         /* false: contime.at is empty */
+extern TimestampTz contime_at_instant; /* if contime.at is set */
+extern bool contime_require_instant;   /* contime.require_instant */
 
-/* In kB, -1: no limit. */
+/* contime.role_memory and contime.database_memory, in kB; -1: no limit. */
 extern int contime_role_memory_kb;
 extern int contime_database_memory_kb;
 
 /*
- * Set once shared memory is there (shared/accounts.c): the postmaster calls it
- * when one of these two settings is given another value.
+ * The postmaster calls this, if it is set, when one of these two settings gets another
+ * value.  Set when shared memory has been created (shared/accounts.c).
  */
 extern void (*contime_publish_memory_limit)(bool of_database, int kb);
 
 #ifdef USE_ASSERT_CHECKING
-/* contime.debug_visibility breaks what a snapshot sees, which tests must notice. */
+/* contime.debug_visibility makes snapshots see too much, which tests must notice. */
 enum
 {
 	CONTIME_VISIBILITY_EXACT,
-	CONTIME_VISIBILITY_NO_SNAPSHOT, /* readers see what commits while they read */
-	CONTIME_VISIBILITY_ENTER_EARLY, /* workers enter what has not committed */
-	CONTIME_VISIBILITY_FREEZE_EARLY /* and freeze what not everyone sees */
+	CONTIME_VISIBILITY_NO_SNAPSHOT, /* readers see transactions that commit while they read */
+	CONTIME_VISIBILITY_ENTER_EARLY, /* workers enter events that are not committed */
+	CONTIME_VISIBILITY_FREEZE_EARLY /* workers freeze events that some snapshots do not see */
 };
 extern int contime_debug_visibility;
 
-/* The planner answers, wrongly, what it ought to refuse. */
+/* contime.debug_unprotected: the planner accepts queries that it must refuse. */
 extern bool contime_debug_unprotected;
 
-/* No table fits into memory, and there is never room for a key but what others make. */
+/* contime.debug_partial: no cache has all keys, and keys are evicted all the time. */
 extern bool contime_debug_partial;
 
-/* For tests of small tables: a worker holds the lock for as long as the check takes. */
+/*
+ * contime.debug_validate: workers check the engine's invariants after each pass that
+ * changed something.  Use it with small tables: a worker holds the partition lock
+ * during the check.
+ */
 extern bool contime_debug_validate;
 
-/* Captured rows are lost, which the notes must make known (durable/unflushed.c). */
+/*
+ * contime.debug_skip_flush: captured rows are lost, which the notes of
+ * durable/unflushed.c must reveal.
+ */
 extern bool contime_debug_skip_flush;
 #else
 #define contime_debug_skip_flush false
 #endif
 
-/* Called by _PG_init, while libraries are preloaded. */
+/* Define all settings.  Called by _PG_init, while libraries are preloaded. */
 extern void contime_define_settings(void);
 
 /* ---- pause.c ----------------------------------------------------------------- */
 
 #ifdef USE_ASSERT_CHECKING
 /*
- * Wait while a test holds the advisory lock of that name (pause.c). ERROR only
- * if cancelled.
+ * Wait while a test holds the advisory lock of this name in this database (pause.c).
+ * ERROR only if cancelled.
  */
 extern void contime_pause(const char *name, Oid database);
 #else

@@ -2,24 +2,25 @@
  * pause.c
  *	  Named places where a test can make a process wait.
  *
- * A test that holds the advisory lock hashtext(name) in a database stops every other
- * process that comes to the place of that name for that database, until it releases
- * the lock:
+ * A test takes the advisory lock hashtext(name) in a database.  Then every other
+ * process that reaches the place of that name, for that database, waits until the test
+ * releases the lock:
  *
  *	  SELECT pg_advisory_lock(hashtext('gathered'));
  *
- *	  bound      a reader is about to announce what it reads
- *	  gathered   a reader has the visible recent events, and folds next
- *	  batch      a reader has some of its rows, and goes on
+ *	  bound      a reader is about to take its predicate lock
+ *	  gathered   a reader has collected the visible recent events, and folds next
+ *	  batch      a reader has some of its rows, and continues
  *	  linked     a writer has linked its events of one partition
  *	  entering   a worker has entered a part of a batch
  *	  giving up  a worker is about to break a cache
  *	  held keys, loading keys, loaded keys
  *				 a loader holds the batches of a cache; it has a snapshot, and the
- *				 events that this sees have entered; it has marked the keys loaded
+ *				 events that the snapshot sees have been entered; it has marked the
+ *				 keys loaded
  *
  * These places exist only in builds with assertions.  A process that holds a
- * partition's lock does not stop.  lock_timeout, which a loader sets, does not apply.
+ * partition's lock does not wait.  lock_timeout, which a loader sets, does not apply.
  */
 #include "postgres.h"
 
@@ -42,7 +43,7 @@ contime_pause(const char *name, Oid database)
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return;
 
-	/* As pg_advisory_lock(bigint) has it of an integer. */
+	/* The same tag that pg_advisory_lock(bigint) makes of an int4. */
 	SET_LOCKTAG_ADVISORY(tag, database, (int32) hash < 0 ? UINT32_MAX : 0, hash, 1);
 	LockTimeout = 0;
 	PG_TRY();

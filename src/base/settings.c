@@ -1,13 +1,12 @@
 /*
  * settings.c
- *	  The settings of contime: every variable that SET, postgresql.conf and
- *	  ALTER ROLE can give a value.
+ *	  The settings of contime, which SET, postgresql.conf and ALTER ROLE change.
  *
- * A setting's variable is read where it has an effect.  Settings whose names
- * begin with contime.debug_ exist only in builds with assertions; tests use them
- * to switch a protection off and see that the test notices.
+ * Settings whose names begin with contime.debug_ exist only in builds with assertions.
+ * Tests use them to switch a protection off, and check that the test then fails.
  *
- * Called by _PG_init in the postmaster; the hooks by core, in every process.
+ * Called by _PG_init in the postmaster.  PostgreSQL calls the check and assign
+ * functions in every process.
  */
 #include "postgres.h"
 
@@ -41,7 +40,7 @@ bool contime_debug_skip_flush = false;
 
 /* ---- contime.at -------------------------------------------------------------- */
 
-/* What timestamptz_in() does, without its errors. */
+/* Like timestamptz_in(), but return false instead of raising an error. */
 static bool
 parse_instant(const char *text, TimestampTz *instant)
 {
@@ -130,7 +129,7 @@ assign_at(const char *newval, void *extra)
 
 /* ---- memory limits ----------------------------------------------------------- */
 
-/* Only the postmaster's value is the one in postgresql.conf. */
+/* Publish the value in postgresql.conf: only the postmaster is sure to have it. */
 static void
 publish_limit(bool of_database, int kb)
 {
@@ -151,7 +150,7 @@ assign_database_memory(int value, void *extra)
 	publish_limit(true, value);
 }
 
-/* ---- all of them ------------------------------------------------------------- */
+/* ---- definitions -------------------------------------------------------------- */
 
 static void
 define_memory_settings(void)
