@@ -1,10 +1,10 @@
 /*
  * conflict.c
- *	  Do two descriptions of a table's columns agree?
+ *	  Compare a table's description with the one that its data was written with.
  *
- * Data is written with a description that is kept beside it.  Attributes may be
- * added, dropped, or given other options as long as no event sets them; what
- * differs otherwise is a conflict.
+ * Each store keeps the schema that its data was written with.  Attributes may be
+ * added, dropped, or given other options as long as no event sets them; any other
+ * difference is a conflict.
  */
 #include "postgres.h"
 
@@ -14,10 +14,10 @@
 #include "utils/lsyscache.h"
 
 /*
- * ERROR if user-made code that runs while a description is derived has dropped
- * columns, by dropping a type CASCADE: core does not ask which backends use
- * these. The relation that is open then has a new descriptor; the old one is
- * kept until the transaction ends.
+ * ERROR if user-made code, run while a description is derived, has dropped columns.
+ * It can do so by dropping a type CASCADE, which core does not prevent while a backend
+ * uses the columns.  The open relation then has a new descriptor; the old one is kept
+ * until the transaction ends.
  */
 void
 contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc before)
@@ -39,7 +39,7 @@ contime_check_unchanged(const ContimeTable *table, Relation rel, TupleDesc befor
 
 /* True if two attributes have the same initial values and bounds. */
 static bool
-values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr *y)
+has_equal_values(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr *y)
 {
 	return x->has_initial == y->has_initial && x->has_lower == y->has_lower &&
 		   x->has_upper == y->has_upper && ct_wide_cmp(x->lower, y->lower) == 0 &&
@@ -52,7 +52,7 @@ values_equal(const CtSchema *a, const CtSchema *b, const CtAttr *x, const CtAttr
 
 /* True if an attribute means the same in two descriptions. */
 static bool
-attr_equal(const CtAttr *x, const CtAttr *y)
+is_equal_attr(const CtAttr *x, const CtAttr *y)
 {
 	return x->rule == y->rule && x->image == y->image && x->number == y->number &&
 		   x->scale == y->scale && x->length == y->length && x->wide == y->wide &&
@@ -61,12 +61,12 @@ attr_equal(const CtAttr *x, const CtAttr *y)
 }
 
 /*
- * The attribute of a description in which no column moves by it, as if one
- * did. A rate of rule last is kept as a number for the column that moves by
- * it, and stays one in memory when that column is dropped.
+ * Return an attribute of rule last as if another column used it as its rate.  The
+ * engine stores such a rate as a number, and it stays one in memory after that other
+ * column was dropped.
  */
 static CtAttr
-attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
+convert_to_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
 {
 	CtAttr rate = *attr;
 	const char *image = (const char *) schema + attr->initial_offset;
@@ -88,23 +88,21 @@ attr_as_rate(const CtSchema *schema, const CtAttr *attr, const CtAttr *stored)
 }
 
 static bool
-attr_fits(const CtSchema *schema, const CtSchema *stored, int i)
+fits_stored(const CtSchema *schema, const CtSchema *stored, int i)
 {
 	const CtAttr *y = &stored->attr[i];
 	CtAttr x = schema->attr[i];
 
 	if (x.rule == CT_RULE_LAST && x.number == CT_NUMBER_NONE && !y->linear &&
 		(y->number == CT_NUMBER_INT || y->number == CT_NUMBER_NUMERIC))
-		x = attr_as_rate(schema, &x, y);
-	return attr_equal(&x, y) && values_equal(schema, stored, &x, y);
+		x = convert_to_rate(schema, &x, y);
+	return is_equal_attr(&x, y) && has_equal_values(schema, stored, &x, y);
 }
 
 /*
- * The first attribute in which a table's description differs from the one its
- * data was written with; -1: none. Dropped state columns, and attributes in
- * the mask `aborted`, are passed over. An attribute that was added since must
- * be a plain state column: the position of one that moves is not known for
- * earlier instants.
+ * Dropped state columns are ignored, too.  An attribute that was added since must be a
+ * plain state column: a column with a rate would have no known value at earlier
+ * instants.
  */
 int
 contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted)
@@ -119,7 +117,7 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint6
 	for (int i = 0; i < Min(stored->nattrs, schema->nattrs); i++)
 		if ((aborted & UINT64CONST(1) << i) == 0 &&
 			(table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
-									: !attr_fits(schema, stored, i)))
+									: !fits_stored(schema, stored, i)))
 			return i;
 	return -1;
 }

@@ -2,7 +2,7 @@
  * dependents.c
  *	  Which continuous tables depend on an event table, and the reverse.
  *
- * Continuous tables depend on their event tables in pg_depend.  Partitions and
+ * A continuous table depends on its event tables in pg_depend.  Partitions and
  * children of an event table are event tables, too.
  *
  * Called when event tables are written to or altered, and by loaders.
@@ -21,9 +21,9 @@
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 
-/* The relations that `relid` depends on, or that depend on it. */
+/* Return the relations that `relid` depends on, or (dependents) that depend on it. */
 static List *
-related(Oid relid, bool dependents)
+find_related(Oid relid, bool dependents)
 {
 	Relation depend = table_open(DependRelationId, AccessShareLock);
 	List *found = NIL;
@@ -87,8 +87,8 @@ inherits_from(Oid relid, Oid parent)
 }
 
 /*
- * True if a continuous table has event tables. Only then are its dependencies
- * on relations that it does not inherit from its event tables.
+ * True if a continuous table has event tables.  If it has none, its dependencies on
+ * relations have other reasons.
  */
 static bool
 has_events(Oid relid)
@@ -102,7 +102,7 @@ contime_source_dependents(Oid events)
 	List *tables = NIL;
 	ListCell *lc;
 
-	foreach(lc, related(events, true))
+	foreach(lc, find_related(events, true))
 	{
 		Oid relid = lfirst_oid(lc);
 
@@ -112,14 +112,13 @@ contime_source_dependents(Oid events)
 	return tables;
 }
 
-/* The relations that a continuous table depends on and does not inherit from. */
 List *
 contime_source_bound(Oid relid)
 {
 	List *bound = NIL;
 	ListCell *lc;
 
-	foreach(lc, related(relid, false))
+	foreach(lc, find_related(relid, false))
 		if (!inherits_from(relid, lfirst_oid(lc)))
 			bound = list_append_unique_oid(bound, lfirst_oid(lc));
 	return bound;

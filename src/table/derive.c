@@ -5,13 +5,12 @@
  *	  pg_attribute, options ──► ContimeTable (how to encode)
  *	                              └ CtSchema (what the engine needs to fold)
  *
- * The validator sees one option list at a time, so it checks names and the
- * form of values; everything that needs types or sibling columns is checked
- * when the description is derived: after the DDL command (ddl/hooks.c), and again
- * at first use, since hooks can be missed.
+ * The validator (options.c) gets one list of options at a time, so it checks only
+ * names and the form of values.  What needs types or other columns is checked here:
+ * after a DDL command (ddl/hooks.c), and again at the first use, since hooks can be
+ * missed.
  *
- * Descriptions are cached by backend and thrown away when the relation's
- * cache entry is.  One that is in use then lives until the transaction ends.
+ * Not here: the cache of descriptions (table.c).
  */
 #include "postgres.h"
 
@@ -30,7 +29,7 @@
 #include "utils/pg_locale.h"
 #include "utils/syscache.h"
 
-/* The parts of a numeric's type modifier, as numerictypmodout() shows them. */
+/* Precision and scale from a numeric's type modifier, as in numerictypmodout(). */
 #define NUMERIC_PRECISION(typmod) ((int) ((((typmod) - (int) VARHDRSZ) >> 16) & 0xffff))
 #define NUMERIC_SCALE(typmod) ((int) (((((typmod) - (int) VARHDRSZ) & 0x7ff) ^ 1024) - 1024))
 
@@ -44,15 +43,15 @@ typedef struct Column
 {
 	const char *table;
 	Oid owner;   /* of the table */
-	bool *calls; /* set when the table's user-made code runs */
+	bool *calls; /* set to true if the description runs user-made code */
 	Form_pg_attribute form;
 	List *options;
 	Oid base; /* base type of a domain */
 	int32 basemod;
 	CtRule rule;
 	bool linear;                /* interpolate 'linear' */
-	const struct Column *rate;  /* the column its option rate names */
-	const struct Column *moved; /* a column whose option rate names it */
+	const struct Column *rate;  /* the column that its option rate names */
+	const struct Column *moved; /* a column whose option rate names this one */
 } Column;
 
 #define DEFINITION_ERROR(col, ...) \
@@ -76,7 +75,7 @@ has_equalimage(Oid type, Oid collation)
 	Oid input;
 	Oid proc;
 
-	/* bpchar is kept trimmed; then it is compared like text. */
+	/* Keys of bpchar are stored trimmed, and then compared like text. */
 	if (type == BPCHAROID)
 		type = TEXTOID;
 	opclass = GetDefaultOpClass(type, BTREE_AM_OID);
@@ -124,11 +123,11 @@ derive_time(const Column *col, ContimeTable *table)
 }
 
 /*
- * The order of event ids of a type, or CT_ORDER_NONE if it cannot be an event
- * id.
+ * Return the order of event ids of a type, or CT_ORDER_NONE if the type cannot be an
+ * event id.
  */
 static CtOrder
-id_order_of(Oid type)
+get_id_order(Oid type)
 {
 	switch (type)
 	{
@@ -162,7 +161,7 @@ derive_event_id(const Column *col, ContimeTable *table)
 		DEFINITION_ERROR(col,
 						 errmsg("continuous table \"%s\" has two event id columns", col->table),
 						 errhint("Give the option event_id 'true' to one column."));
-	schema->id_order = id_order_of(col->base);
+	schema->id_order = get_id_order(col->base);
 	if (schema->id_order == CT_ORDER_NONE)
 		DEFINITION_ERROR(col,
 						 errmsg("event id column \"%s\" cannot be of type %s",
@@ -174,9 +173,9 @@ derive_event_id(const Column *col, ContimeTable *table)
 
 /* ---- numbers ----------------------------------------------------------------- */
 
-/* The computation that needs numbers in a column, as the subject of a message. */
+/* Return the computation that needs numbers in a column, as the subject of a message. */
 static char *
-use_of(const Column *col)
+describe_use(const Column *col)
 {
 	const char *name = NameStr(col->form->attname);
 
@@ -197,10 +196,10 @@ report_misfit(const Column *col)
 	const char *type = format_type_be(col->form->atttypid);
 
 	if (col->rate || col->moved || col->linear)
-		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
+		DEFINITION_ERROR(col, errmsg("%s does not fit type %s", describe_use(col), type),
 						 errhint(
 							 "Use smallint, integer, bigint, numeric(p,s), or real or double precision with a scale."));
-	DEFINITION_ERROR(col, errmsg("%s does not fit type %s", use_of(col), type),
+	DEFINITION_ERROR(col, errmsg("%s does not fit type %s", describe_use(col), type),
 					 errhint("%s", contime_rule(col->rule)->hint));
 }
 
@@ -210,12 +209,12 @@ derive_numeric(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 	int digits = col->rate || col->moved ? CONTIME_NARROW_DIGITS : CONTIME_MAX_DIGITS;
 
 	if (attr->precision == 0)
-		DEFINITION_ERROR(col, errmsg("%s needs a numeric with precision and scale", use_of(col)),
+		DEFINITION_ERROR(col, errmsg("%s needs a numeric with precision and scale", describe_use(col)),
 						 errhint("Write numeric(p,s) with at most %d digits, for example numeric(18,2).",
 								 digits));
 	if (attr->precision > digits || attr->scale < 0 || attr->scale > digits)
 		DEFINITION_ERROR(col,
-						 errmsg("%s does not fit type numeric(%d,%d)", use_of(col), attr->precision,
+						 errmsg("%s does not fit type numeric(%d,%d)", describe_use(col), attr->precision,
 								attr->scale),
 						 errhint("Use at most %d digits and a scale between 0 and %d.", digits,
 								 digits));
@@ -228,7 +227,7 @@ static void
 derive_float(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 {
 	if (contime_option_value(col->options, "scale") == NULL)
-		DEFINITION_ERROR(col, errmsg("%s needs the option scale", use_of(col)),
+		DEFINITION_ERROR(col, errmsg("%s needs the option scale", describe_use(col)),
 						 errdetail(
 							 "Floats are computed with as decimals, so that the order of events cannot matter."),
 						 errhint("Give column \"%s\" the option scale 'n': so many decimal digits are kept, from 0 to 15.",
@@ -242,7 +241,7 @@ static void
 check_bytewise(const Column *col)
 {
 	if (!lc_collate_is_c(col->form->attcollation))
-		DEFINITION_ERROR(col, errmsg("%s needs the collation \"C\"", use_of(col)),
+		DEFINITION_ERROR(col, errmsg("%s needs the collation \"C\"", describe_use(col)),
 						 errdetail("The least and the greatest text are found by comparing bytes."),
 						 errhint("Write COLLATE \"C\" after the options of column \"%s\".",
 								 NameStr(col->form->attname)));
@@ -432,12 +431,11 @@ set_locally(const char *name, const char *value)
 }
 
 /*
- * Read the text of an option as a value of the column's type, with the same
- * settings in every session. The check of a domain runs with these settings,
- * too.
+ * Convert the text of an option to a value of the column's type, with the same
+ * settings in every session.  A domain's check runs with these settings, too.
  */
 static Datum
-option_datum(const Column *col, const char *value)
+read_option(const Column *col, const char *value)
 {
 	Oid type = col->form->atttypid;
 	ContimeIdentity before;
@@ -472,10 +470,10 @@ report_option_range(const Column *col, const char *name, const char *hint)
 }
 
 static CtWide
-option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct, const char *name,
-			  const char *value)
+read_option_number(const Column *col, const ContimeAttr *attr, const CtAttr *ct, const char *name,
+				   const char *value)
 {
-	CtWide number = contime_number(ct, attr, option_datum(col, value));
+	CtWide number = contime_number(ct, attr, read_option(col, value));
 
 	if (ct_wide_cmp(number, CT_WIDE_NAN) == 0)
 		DEFINITION_ERROR(col,
@@ -510,17 +508,17 @@ derive_bounds(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 	ct->has_lower = lower != NULL;
 	ct->has_upper = upper != NULL;
 	if (lower)
-		ct->lower = option_number(col, attr, ct, "lower", lower);
+		ct->lower = read_option_number(col, attr, ct, "lower", lower);
 	if (upper)
-		ct->upper = option_number(col, attr, ct, "upper", upper);
+		ct->upper = read_option_number(col, attr, ct, "upper", upper);
 	if (ct_wide_cmp(ct->lower, ct->upper) > 0)
 		DEFINITION_ERROR(col,
 						 errmsg("lower bound of column \"%s\" is above its upper bound", name));
 }
 
-/* Append an initial value's image behind the attributes. */
+/* Append the image of an initial value after the attributes of the schema. */
 static CtSchema *
-schema_append(CtSchema *schema, int index, const void *image, uint32 bytes)
+append_initial(CtSchema *schema, int index, const void *image, uint32 bytes)
 {
 	Assert(index >= 0 && index < schema->nattrs);
 	schema = repalloc(schema, schema->size + bytes);
@@ -566,20 +564,20 @@ derive_initial(const Column *col, const ContimeAttr *attr, ContimeTable *table)
 		StringInfoData image;
 
 		initStringInfo(&image);
-		(void) contime_encode_image(attr, ct, option_datum(col, value), &image, false);
-		table->schema = schema_append(table->schema, index, image.data, image.len);
+		(void) contime_encode_image(attr, ct, read_option(col, value), &image, false);
+		table->schema = append_initial(table->schema, index, image.data, image.len);
 		return;
 	}
 	if (ct->number == CT_NUMBER_INTERVAL)
 	{
-		Datum interval = option_datum(col, value);
+		Datum interval = read_option(col, value);
 
 		if (!contime_is_finite(ct, attr, interval))
 			report_option_range(col, "initial", "Give a finite interval.");
 		ct->initial = contime_interval(interval, &ct->initial_extra);
 		return;
 	}
-	ct->initial = option_number(col, attr, ct, "initial", value);
+	ct->initial = read_option_number(col, attr, ct, "initial", value);
 	if (ct_wide_cmp(ct->initial, ct->lower) < 0 || ct_wide_cmp(ct->initial, ct->upper) > 0)
 		DEFINITION_ERROR(col,
 						 errmsg("initial value of column \"%s\" is outside its bounds",
@@ -644,9 +642,9 @@ has_state_option(List *list)
 	return false;
 }
 
-/* Decimal digits of the values of a rate. */
+/* Return the number of decimal digits that values of a rate may have. */
 static int
-rate_digits(const Column *rate, const ContimeAttr *attr)
+count_rate_digits(const Column *rate, const ContimeAttr *attr)
 {
 	switch (rate->base)
 	{
@@ -664,15 +662,15 @@ rate_digits(const Column *rate, const ContimeAttr *attr)
 }
 
 /*
- * ERROR if a column that moves could overflow the numbers it is computed in,
- * however long it moves.
+ * ERROR if a column with a rate could overflow the engine's numbers, however long it
+ * moves.
  */
 static void
 check_reach(const Column *col, const ContimeTable *table)
 {
 	const char *name = NameStr(col->form->attname);
 	const char *rate = NameStr(col->rate->form->attname);
-	int digits = rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
+	int digits = count_rate_digits(col->rate, &table->attr[col->rate->form->attnum - 1]);
 	int most = ct_rate_digits(table->schema, col->form->attnum - 1);
 
 	Assert(col->rate != NULL && table->schema->has_rates);
@@ -739,7 +737,7 @@ derive_digits(const Column *col, ContimeAttr *attr)
 		attr->scale = contime_scale_of(scale);
 }
 
-/* Read what a column's own catalog row and options say. */
+/* Fill in what a column's own catalog row and options give. */
 static void
 begin_column(Relation rel, Form_pg_attribute form, ContimeTable *table, Column *col)
 {
@@ -854,10 +852,7 @@ derive_memory_limit(ContimeTable *table)
 	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
 }
 
-/*
- * Derive the sources of a table; ERROR for options that a durable table cannot
- * have.
- */
+/* Derive the sources of a table.  ERROR for an option that a durable table cannot have. */
 static void
 derive_source(ContimeTable *table, Relation rel)
 {

@@ -1,6 +1,6 @@
 /*
  * derive.h
- *	  Options and the deriving of descriptions, within the room.
+ *	  Options, rules, and the derivation of descriptions.
  *
  * Private to the room table.
  */
@@ -13,15 +13,15 @@
 
 /* ---- rules.c ----------------------------------------------------------------- */
 
-/* The types that a rule takes, besides integers, numeric(p,s) and floats with a scale. */
+/* The types that a rule accepts, besides integers, numeric(p,s) and floats with a scale. */
 typedef struct ContimeRule
 {
-	bool any_type;  /* every type; a value is only kept */
+	bool any_type;  /* every type; a value is only stored */
 	bool datetimes; /* date, timestamp, timestamptz */
 	bool texts;     /* text and varchar, ordered by their bytes */
 	bool intervals;
-	bool no_initial;  /* an initial value would never be left */
-	const char *hint; /* for a type that it does not take */
+	bool no_initial;  /* not allowed, as events would never change the initial value */
+	const char *hint; /* the error hint for other types */
 } ContimeRule;
 
 extern const ContimeRule *contime_rule(CtRule rule);
@@ -43,17 +43,22 @@ typedef enum OptionForm
 typedef struct Option
 {
 	const char *name;
-	Oid catalog; /* where it may stand */
+	Oid catalog; /* the catalog of the objects that may have it */
 	OptionForm form;
 } Option;
 
-/* The decimal digits that an option scale asks for, or -1. */
+/*
+ * Return the number of decimal digits that a value of option scale gives, or -1 if it
+ * is not valid.
+ */
 extern int contime_scale_of(const char *value);
 
+/* True if a boolean option is given and true. */
 extern bool contime_option_flag(List *list, const char *name);
 
 /* ---- derive.c ---------------------------------------------------------------- */
 
+/* Derive the description of a table, in the current memory context. */
 extern ContimeTable *contime_table_derive(Relation rel);
 
 #endif /* CONTIME_TABLE_DERIVE_H */

@@ -2,15 +2,15 @@
  * encode.c
  *	  Values of rows <-> bytes of keys, events and states.
  *
- * An *image* is what record_image_cmp() compares: the word of a by-value
- * type, the bytes of a fixed-length one, the data part of a detoasted
- * varlena.  Keys are the images of their columns one after the other, bpchar
- * trimmed; since every key type has bitwise equality, equal keys have equal
- * bytes.  A float with a scale is kept as a whole number of its last digit, sign
- * and magnitude, so that such words order as the images of floats do.
+ * An *image* is what record_image_cmp() compares: the word of a by-value type, the
+ * bytes of a fixed-length type, the data part of a detoasted varlena.  A key is the
+ * images of its columns one after the other, with bpchar trimmed.  Equal values of a
+ * key type have equal images, so equal keys have equal bytes.  A float with a scale is
+ * stored as a count of units of 10^-scale, as sign and magnitude, so that these words
+ * have the same order as the images of floats.
  *
- * What is computed comes back as numbers, and is checked against its type's
- * range here, when it is read.
+ * Computed values are returned as numbers.  They are checked against the range of
+ * their type here, when they are read.
  */
 #include "postgres.h"
 
@@ -53,7 +53,7 @@ StaticAssertDecl(lengthof(powers_of_ten) == CONTIME_NARROW_DIGITS + 1,
 				 "narrow numbers have so many digits");
 
 static double
-float_of(const ContimeAttr *attr, Datum value)
+get_float(const ContimeAttr *attr, Datum value)
 {
 	Assert(attr->type == FLOAT4OID || attr->type == FLOAT8OID);
 	return attr->type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
@@ -80,8 +80,9 @@ round_decimal(uint64 digits, int exponent, uint64 *units)
 }
 
 /*
- * Convert a float to units of 10^-scale. The shortest decimal that stands for
- * it, which is what it shows, is used: so 0.1 is a tenth.
+ * Convert a float to units of 10^-scale, as sign and magnitude.  Use the shortest
+ * decimal that reads back as this float, which is also what PostgreSQL prints: so 0.1
+ * is exactly a tenth.  Return false if that is not possible.
  */
 static bool
 scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
@@ -93,7 +94,7 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 	bool point = false;
 
 	Assert(attr->scale >= 0 && attr->scale <= CONTIME_MAX_SCALE);
-	if (!isfinite(float_of(attr, value)))
+	if (!isfinite(get_float(attr, value)))
 		return false;
 	if (attr->type == FLOAT4OID)
 		float_to_shortest_decimal_buf(DatumGetFloat4(value), text);
@@ -122,11 +123,11 @@ scale_float(const ContimeAttr *attr, Datum value, uint64 *units)
 /* ---- images ------------------------------------------------------------------ */
 
 /*
- * Normalise a by-value datum to what tuple deforming would give, since its
- * upper bits may be anything.
+ * Return a by-value datum as tuple deforming would give it: its upper bits may be
+ * anything.
  */
 static uint64
-word_of(Datum value, int16 typlen)
+normalise_word(Datum value, int16 typlen)
 {
 	Assert(typlen == 1 || typlen == 2 || typlen == 4 || typlen == 8);
 	switch (typlen)
@@ -165,7 +166,7 @@ contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value, Str
 		if (ct->number == CT_NUMBER_SCALED)
 			fits = scale_float(attr, value, &word);
 		else
-			word = word_of(value, attr->typlen);
+			word = normalise_word(value, attr->typlen);
 		appendBinaryStringInfo(buf, (const char *) &word, sizeof(word));
 	}
 	else if (attr->typlen > 0)
@@ -190,7 +191,7 @@ contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 			return !numeric_is_nan(DatumGetNumeric(value)) &&
 				   !numeric_is_inf(DatumGetNumeric(value));
 		case CT_NUMBER_SCALED:
-			return isfinite(float_of(attr, value));
+			return isfinite(get_float(attr, value));
 #ifdef INTERVAL_NOT_FINITE /* since PostgreSQL 17 */
 		case CT_NUMBER_INTERVAL:
 			return !INTERVAL_NOT_FINITE(DatumGetIntervalP(value));
@@ -201,9 +202,9 @@ contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 }
 
 static CtWide
-scaled_number(const ContimeAttr *attr, Datum value)
+convert_scaled(const ContimeAttr *attr, Datum value)
 {
-	double v = float_of(attr, value);
+	double v = get_float(attr, value);
 	uint64 units;
 
 	if (isnan(v))
@@ -221,9 +222,9 @@ contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 	switch (ct->number)
 	{
 		case CT_NUMBER_INT:
-			return ct_wide_from_int64((int64) word_of(value, attr->typlen));
+			return ct_wide_from_int64((int64) normalise_word(value, attr->typlen));
 		case CT_NUMBER_SCALED:
-			return scaled_number(attr, value);
+			return convert_scaled(attr, value);
 		default:
 			Assert(ct->number == CT_NUMBER_NUMERIC);
 			flat = PG_DETOAST_DATUM_PACKED(value);
@@ -286,8 +287,8 @@ report_damaged_key(const ContimeTable *table)
 }
 
 /*
- * Take the next `bytes` of a key that ends at `end`; ERROR if there are not so
- * many.
+ * Return the next `bytes` of a key that ends at `end`, and advance *p.  ERROR if there
+ * are fewer.
  */
 static const char *
 take_bytes(const ContimeTable *table, const char **p, const char *end, uint32 bytes)
@@ -300,7 +301,7 @@ take_bytes(const ContimeTable *table, const char **p, const char *end, uint32 by
 	return taken;
 }
 
-/* A datum of a key column from its image; advances *p. */
+/* Return the datum of a key column from its image, and advance *p. */
 static Datum
 decode_key_column(const ContimeTable *table, const ContimeAttr *attr, const char **p,
 				  const char *end)
@@ -370,9 +371,9 @@ contime_is_integer(Oid type)
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
-/* A number as an integer of a length; false: out of range. */
+/* Convert a number to an integer of this length.  Return false if it is out of range. */
 static bool
-integer_datum(int64 number, int16 typlen, Datum *value)
+make_integer(int64 number, int16 typlen, Datum *value)
 {
 	Assert(typlen == 2 || typlen == 4 || typlen == 8);
 	switch (typlen)
@@ -392,7 +393,7 @@ integer_datum(int64 number, int16 typlen, Datum *value)
 bool
 contime_convert_integer(Datum *value, Oid from, Oid to)
 {
-	return integer_datum((int64) word_of(*value, get_typlen(from)), get_typlen(to), value);
+	return make_integer((int64) normalise_word(*value, get_typlen(from)), get_typlen(to), value);
 }
 
 /* ---- states ------------------------------------------------------------------ */
@@ -410,7 +411,10 @@ report_out_of_range(const ContimeTable *table, const ContimeAttr *attr)
 				 "The events are kept; record corrections, or a snapshot with a value in range.")));
 }
 
-/* A fixed-point number as numeric(precision, scale); false: out of range. */
+/*
+ * Convert a fixed-point number to numeric(precision, scale).  Return false if it is
+ * out of range.
+ */
 static bool
 decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 {
@@ -437,7 +441,7 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 	if (len > attr->precision)
 		return false;
 
-	/* Insert the point, with zeros before it where there are too few digits. */
+	/* Insert the decimal point; pad with zeros after it if there are too few digits. */
 	whole = Max(len - attr->scale, 0);
 	snprintf(text, sizeof(text), "%s%.*s.%.*s%s", negative ? "-" : "", whole, p,
 			 attr->scale - (len - whole), ZEROS, p + whole);
@@ -446,7 +450,7 @@ decode_numeric(CtWide number, const ContimeAttr *attr, Datum *value)
 	return true;
 }
 
-/* Units of 10^-scale as the float that is nearest; false: out of range. */
+/* Convert units of 10^-scale to the nearest float.  Return false if it is out of range. */
 static bool
 decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 {
@@ -454,7 +458,7 @@ decode_scaled(CtWide number, const ContimeAttr *attr, Datum *value)
 	int64 narrow;
 
 	Assert(attr->scale >= 0 && attr->scale <= CONTIME_MAX_SCALE);
-	/* Both exact in a double, and divided with one rounding. */
+	/* Both operands are exact in a double, so the division rounds once. */
 	if (attr->type == FLOAT8OID && ct_wide_to_int64(number, &narrow) &&
 		narrow > -(INT64CONST(1) << 53) && narrow < INT64CONST(1) << 53)
 	{
@@ -495,8 +499,8 @@ decode_interval(const CtValue *state, Datum *value)
 }
 
 /*
- * By type: a rate that nothing moves by any more is still kept as a number,
- * whatever the description says.
+ * Convert by the column's type, not its CtAttr.number: a former rate is still stored
+ * as a number, even if the description says otherwise.
  */
 static bool
 decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
@@ -506,7 +510,7 @@ decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 	switch (attr->type)
 	{
 		case NUMERICOID:
-			/* Numbers that fit in 64 bits take a shorter way. */
+			/* A faster way for numbers that fit into 64 bits. */
 			if (attr->precision > CONTIME_NARROW_DIGITS ||
 				!ct_wide_to_int64(state->number, &narrow))
 				return decode_numeric(state->number, attr, value);
@@ -520,7 +524,7 @@ decode_number(const CtValue *state, const ContimeAttr *attr, Datum *value)
 			return decode_interval(state, value);
 		default:
 			return ct_wide_to_int64(state->number, &narrow) &&
-				   integer_datum(narrow, attr->typlen, value);
+				   make_integer(narrow, attr->typlen, value);
 	}
 }
 

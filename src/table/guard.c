@@ -2,17 +2,17 @@
  * guard.c
  *	  User-made code in background processes: its time limit, and distrust.
  *
- * User-made code has a time limit, which grows with the rows it is run for.  A
- * process notes in shared memory for which table it runs code.  If the code
- * exceeds its time, or the process ends in it, the code of that table is not run
- * for some minutes, by this process or its successor: its notices then name no
- * keys, and a durable table is answered from its event tables.  Three such tables
- * of one owner are enough to treat all of them so.
+ * User-made code has a time limit, which grows with the number of rows it runs for.  A
+ * process notes in shared memory for which table it runs code.  If the code exceeds
+ * its time, or the process ends while it runs, the code of that table is distrusted:
+ * for some minutes neither this process nor its successor runs it.  Meanwhile notices
+ * of the table have no keys, and a durable table is read from its event tables.  If
+ * three tables of one owner are distrusted, all tables of that owner are.
  *
- * Concurrency: an agent's entry belongs to its database.  The fields used here
- * are written by its agent and its loader alone, and read by their successors.
+ * Concurrency: an entry of the table of agents belongs to one database.  Only its
+ * agent and its loader write the fields used here, and their successors read them.
  *
- * Not here: whose rights the code has (owner.c).
+ * Not here: the privileges of the code (owner.c).
  */
 #include "postgres.h"
 
@@ -26,8 +26,8 @@
 #include "utils/timestamp.h"
 
 /*
- * How long code of a distrusted table is not run, and after how many tables of
- * one owner all code of that owner is not.
+ * How long the code of a table is distrusted, and after how many tables of one owner
+ * all code of that owner is.
  */
 #define DISTRUST_MS 600000
 #define MOST_DISTRUSTED 3
@@ -35,12 +35,9 @@
 /* Code that has read no rows and takes longer than this is distrusted, too. */
 #define SLOW_MS 3000
 
-/*
- * The entry of this database, which stays where it is while this process is
- * there.
- */
+/* Return the entry of this database.  It does not move while this process is attached. */
 static ContimeAgent *
-own_agent(void)
+find_own_agent(void)
 {
 	for (int i = 0; i < CONTIME_MAX_AGENTS; i++)
 		if (contime_shared->agent[i].database == MyDatabaseId)
@@ -49,11 +46,11 @@ own_agent(void)
 }
 
 /*
- * The table whose code this process runs; or, of a predecessor, ran when it
- * ended.
+ * Return the note of the table whose code this process is running; or, after a start,
+ * whose code its predecessor was running when it ended.
  */
 static ContimeSuspectCode *
-at_hand(ContimeAgent *agent)
+get_running_code(ContimeAgent *agent)
 {
 	Assert(agent->database == MyDatabaseId);
 	Assert(agent->loader_pid == MyProcPid || agent->pid == MyProcPid);
@@ -61,8 +58,8 @@ at_hand(ContimeAgent *agent)
 }
 
 /*
- * Distrust the code of a table. The oldest entry is overwritten: the code of
- * that table runs once more.
+ * Distrust the code of a table.  This overwrites the oldest entry, so that table's
+ * code may run again.
  */
 static void
 distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
@@ -84,16 +81,16 @@ distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
 bool
 contime_guard_trusts(Oid relid, Oid owner)
 {
-	ContimeAgent *agent = own_agent();
+	ContimeAgent *agent = find_own_agent();
 	int of_owner = 0;
 
 	if (agent == NULL)
 		return true;
-	if (OidIsValid(at_hand(agent)->relid))
+	if (OidIsValid(get_running_code(agent)->relid))
 	{
-		ContimeSuspectCode died = *at_hand(agent);
+		ContimeSuspectCode died = *get_running_code(agent);
 
-		at_hand(agent)->relid = InvalidOid;
+		get_running_code(agent)->relid = InvalidOid;
 		distrust(agent, &died);
 	}
 	for (int i = 0; i < lengthof(agent->distrusted); i++)
@@ -110,16 +107,16 @@ contime_guard_trusts(Oid relid, Oid owner)
 }
 
 static TimestampTz guard_start;
-static bool guard_read_rows; /* rows have been read since then */
+static bool guard_read_rows; /* rows were read since then */
 
 void
 contime_guard_begin(Oid relid, Oid owner)
 {
-	ContimeAgent *agent = own_agent();
+	ContimeAgent *agent = find_own_agent();
 
 	Assert(OidIsValid(relid) && OidIsValid(owner));
 	if (agent)
-		*at_hand(agent) = (ContimeSuspectCode){.relid = relid, .owner = owner};
+		*get_running_code(agent) = (ContimeSuspectCode){.relid = relid, .owner = owner};
 	guard_start = GetCurrentTimestamp();
 	guard_read_rows = false;
 	contime_limit_begin(CONTIME_GUARD_MS);
@@ -136,9 +133,9 @@ contime_guard_extend(uint64 rows)
 }
 
 /*
- * True if the code took so long that it must not run again. Code that stays
- * just below the limit would do so each time, and that of several tables in
- * turn.
+ * True if the code took so long that it must not run again.  Code that has read no
+ * rows gets a lower limit: otherwise code of several tables, each just within the
+ * limit, could take all the time.
  */
 static bool
 was_too_slow(void)
@@ -148,18 +145,18 @@ was_too_slow(void)
 			GetCurrentTimestamp() > TimestampTzPlusMilliseconds(guard_start, SLOW_MS));
 }
 
-/* An error of the code does not distrust it: its table is tried again. */
+/* An error in the code is no reason for distrust: the table is tried again. */
 void
 contime_guard_end(void)
 {
-	ContimeAgent *agent = own_agent();
+	ContimeAgent *agent = find_own_agent();
 	ContimeSuspectCode code = {0};
 
 	contime_limit_end();
 	if (agent)
 	{
-		code = *at_hand(agent);
-		at_hand(agent)->relid = InvalidOid;
+		code = *get_running_code(agent);
+		get_running_code(agent)->relid = InvalidOid;
 	}
 	if (OidIsValid(code.relid) && was_too_slow())
 		distrust(agent, &code);

@@ -7,18 +7,18 @@
  *	    pg_db_role_setting  ─ else postgresql.conf ┴──► quotas of the table's
  *	                                                    account (accounts.c)
  *
- * Limits are the table owner's, not the inserter's: both settings have the
- * value that a new session of the owner in this database would have.  That is,
- * in this order: ALTER ROLE owner IN DATABASE, ALTER ROLE owner, ALTER DATABASE,
- * ALTER ROLE ALL, and then postgresql.conf, which the postmaster knows: it has
- * neither role nor database, so it puts its values into shared memory.  A
- * session's own SET has no effect on what is charged.
+ * The limits are those of the table's owner, not of the inserting role: both settings
+ * have the value that a new session of the owner in this database would have.  The
+ * first of these counts: ALTER ROLE owner IN DATABASE, ALTER ROLE owner, ALTER
+ * DATABASE, ALTER ROLE ALL, postgresql.conf.  The postmaster has no role and no
+ * database, so it knows the value in postgresql.conf, and puts it into shared memory.
+ * A session's own SET has no effect.
  *
- * No cache of the backend is told of changes to pg_db_role_setting.  So a backend
- * reads it again when it uses a table and what it has read is a second old.
+ * Changes of pg_db_role_setting send no invalidation messages.  So a backend that uses
+ * a table reads it again if its last read is more than a second ago.
  *
- * Called by whoever is about to write to a store (ingest.c), to load one
- * (cache.c), or has read from a cache.
+ * Called before a process writes to a store (ingest.c) or loads one (cache.c), and
+ * after a backend has read from a cache.
  */
 #include "postgres.h"
 
@@ -36,7 +36,7 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
-/* How long a backend uses limits that it has read. */
+/* A backend reads the limits again after this time. */
 #define FRESH_MS 1000
 
 /* ---- settings ---------------------------------------------------------------- */
@@ -64,7 +64,7 @@ contime_limits_parse(const char *value)
 
 /* ---- pg_db_role_setting ------------------------------------------------------ */
 
-/* The limits of an owner that a backend has read, in kB. */
+/* The limits of an owner as last read by this backend, in kB. */
 typedef struct Known
 {
 	Oid owner;
@@ -73,8 +73,8 @@ typedef struct Known
 } Known;
 
 /*
- * Read the value of an element "name=value". Returns false if it is another
- * setting, or not valid.
+ * Set *kb from an element "name=value".  Return false if it is another setting, or not
+ * valid.
  */
 static bool
 read_element(const char *element, const char *name, int *kb)
@@ -91,10 +91,7 @@ read_element(const char *element, const char *name, int *kb)
 	return true;
 }
 
-/*
- * Take settings from a row of pg_db_role_setting, unless they were found
- * before.
- */
+/* Read the settings in a row of pg_db_role_setting, except those found before. */
 static void
 read_settings(ArrayType *array, int *kb, bool *found)
 {
@@ -141,7 +138,10 @@ read_row(Relation catalog, Oid database, Oid role, int *kb, bool *found)
 	systable_endscan(scan);
 }
 
-/* In the order in which core applies them to a new session: the first one counts. */
+/*
+ * Read the limits of an owner, in the order in which core applies settings to a new
+ * session: the first one found counts.
+ */
 static void
 read_limits(Known *known)
 {
@@ -169,7 +169,7 @@ read_limits(Known *known)
 }
 
 static const Known *
-limits_of(Oid owner)
+get_limits(Oid owner)
 {
 	static HTAB *owners = NULL;
 	static Known *last = NULL;
@@ -192,14 +192,14 @@ limits_of(Oid owner)
 			last->fresh_until = 0;
 	}
 
-	/* If the clock was set back, what was read is read again. */
+	/* If the clock was set back, read again. */
 	if (now >= last->fresh_until || last->fresh_until > TimestampTzPlusMilliseconds(now, FRESH_MS))
 		read_limits(last);
 	return last;
 }
 
 static int64
-limit_bytes(int kb)
+convert_limit(int kb)
 {
 	return kb < 0 ? -1 : (int64) kb * 1024;
 }
@@ -207,14 +207,14 @@ limit_bytes(int kb)
 void
 contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must)
 {
-	const Known *known = limits_of(table->owner);
+	const Known *known = get_limits(table->owner);
 	ContimeQuota quota;
 
 	Assert(g->relation == table->relid);
 	Assert(contime_holds_no_lock());
 	quota.bytes[CONTIME_OF_TABLE] = table->memory_limit;
-	quota.bytes[CONTIME_OF_ROLE] = limit_bytes(known->kb[CONTIME_OF_ROLE]);
-	quota.bytes[CONTIME_OF_DATABASE] = limit_bytes(known->kb[CONTIME_OF_DATABASE]);
+	quota.bytes[CONTIME_OF_ROLE] = convert_limit(known->kb[CONTIME_OF_ROLE]);
+	quota.bytes[CONTIME_OF_DATABASE] = convert_limit(known->kb[CONTIME_OF_DATABASE]);
 	if (!contime_account_note(g, table->owner, &quota) && must)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("too many continuous tables, owners and databases to account for"),

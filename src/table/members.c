@@ -4,21 +4,21 @@
  *
  *	  pg_extension ──► pg_depend (deptype 'e') ──► OIDs, cached by backend
  *
- * Any role may create a schema, a table or a function of a name that contime
- * uses.  Only a superuser can make an object a member of the extension.  So an
- * object is contime's if it is a member; a name only tells members apart.
+ * Any role may create a schema, a table or a function with a name that contime uses.
+ * Only a superuser can make an object a member of the extension.  So contime
+ * recognises its objects by membership; names only distinguish the members.
  *
  * Called by table.c, source.c, ddl/source_functions.c and capture.c.
  *
- * Concurrency: the cache belongs to the backend.  Invalidation callbacks
- * only mark it as out of date; the next caller, who is in a transaction, scans
- * again.  CREATE EXTENSION and DROP EXTENSION create and drop the wrapper,
- * which every backend is notified of.
+ * Concurrency: the cache belongs to the backend.  Invalidation callbacks only mark it
+ * as out of date; the next call, in a transaction, scans again.  CREATE EXTENSION and
+ * DROP EXTENSION create and drop the wrapper, which sends every backend an
+ * invalidation message.
  *
  * Invariants:
- *	  1. The cache has either all members or none: a scan in the middle of
- *	     CREATE EXTENSION or DROP EXTENSION is not kept.
- *	  2. A callback reads no catalog.
+ *   1. The cache has either all members or none: a scan in the middle of
+ *      CREATE EXTENSION or DROP EXTENSION is not cached.
+ *   2. A callback reads no catalog.
  *
  * Not here: which tables use the wrapper (table.c).
  */
@@ -45,9 +45,12 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* The foreign data wrapper of a foreign table; InvalidOid: there is no such table. */
+/*
+ * Return the foreign data wrapper of a foreign table, or InvalidOid if there is no
+ * such table.
+ */
 static Oid
-wrapper_of(Oid relid)
+get_wrapper(Oid relid)
 {
 	HeapTuple tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
 	Oid server;
@@ -72,7 +75,7 @@ contime_is_table(Oid relid)
 
 	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return false;
-	wrapper = wrapper_of(relid);
+	wrapper = get_wrapper(relid);
 	return OidIsValid(wrapper) && wrapper == contime_member(CONTIME_MEMBER_WRAPPER);
 }
 
@@ -80,7 +83,7 @@ contime_is_table(Oid relid)
 
 static Oid cached[CONTIME_MEMBERS];
 static bool cache_valid = false;
-static uint32 capture_hash; /* of the cached function in PROCOID */
+static uint32 capture_hash; /* syscache hash of the capture function */
 static uint64 invalidations = 0;
 
 /* ---- invalidation ------------------------------------------------------------ */
@@ -93,20 +96,20 @@ forget_members(void)
 }
 
 static void
-on_wrapper_change(Datum arg, int cacheid, uint32 hashvalue)
+forget_on_wrapper_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	forget_members();
 }
 
 static void
-on_function_change(Datum arg, int cacheid, uint32 hashvalue)
+forget_on_function_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	if (!cache_valid || hashvalue == 0 || hashvalue == capture_hash)
 		forget_members();
 }
 
 static void
-on_relation_change(Datum arg, Oid relid)
+forget_on_relation_change(Datum arg, Oid relid)
 {
 	if (!cache_valid || !OidIsValid(relid) || relid == cached[CONTIME_MEMBER_SOURCES])
 		forget_members();
@@ -119,9 +122,9 @@ register_callbacks(void)
 
 	if (registered)
 		return;
-	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_wrapper_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, on_function_change, (Datum) 0);
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, forget_on_wrapper_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_on_function_change, (Datum) 0);
+	CacheRegisterRelcacheCallback(forget_on_relation_change, (Datum) 0);
 	registered = true;
 }
 
@@ -205,7 +208,7 @@ contime_member(ContimeMember member)
 	for (int i = 0; i < CONTIME_MEMBERS; i++)
 		n += OidIsValid(found[i]);
 
-	/* Invariant 1; an invalidation message may have come during the scan, too. */
+	/* Invariant 1.  An invalidation message may have arrived during the scan, too. */
 	if ((n == CONTIME_MEMBERS || (n == 0 && !OidIsValid(extension))) && invalidations == before)
 	{
 		memcpy(cached, found, sizeof(cached));

@@ -1,9 +1,9 @@
 /*
  * options.c
- *	  Options of tables and columns: which there are, and the form of values.
+ *	  The options of tables and columns, and the form of their values.
  *
- * The validator sees one list of options at a time, so it checks names and the
- * form of values; what needs types or sibling columns is checked when the table's
+ * The validator gets one list of options at a time, so it checks only names and the
+ * form of values.  What needs types or other columns is checked when the table's
  * description is derived (derive.c).
  */
 #include "postgres.h"
@@ -41,9 +41,9 @@ static const Option options[] = {
 	{"source", AttributeRelationId, FORM_ANY},
 };
 
-/* The names of all rules, for a hint. */
+/* Return the names of all rules, for a hint. */
 static char *
-rule_names(void)
+list_rule_names(void)
 {
 	StringInfoData names;
 
@@ -106,7 +106,7 @@ check_option(const DefElem *def, Oid catalog)
 			if (ct_rule_named(value) == CT_RULE_NONE)
 				ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 								errmsg("unknown rule \"%s\"", value),
-								errhint("Valid rules are: %s", rule_names())));
+								errhint("Valid rules are: %s", list_rule_names())));
 			break;
 		case FORM_NOTIFY:
 			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "key") != 0)

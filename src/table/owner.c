@@ -4,34 +4,33 @@
  *
  *	  switch_to_owner ─► input, output, cast, transform, coerce, prepare, evaluate ─► switch_back
  *
- * Deriving a description, reading an event table, capturing its rows and
- * writing a notice may all run code that users made: a domain's check behind
- * an input function, a cast, a function or an operator in a source.  The
- * process that runs it may belong to anybody: a superuser who reads the table,
- * the writer of an event table, an agent or a loader.  So such code runs as
- * the owner of the continuous table, as an index expression runs as the owner
- * of its table.  Code that core runs for the statement itself, such as the
- * defaults and the input of an INSERT, stays the caller's.
+ * User-made code may run when contime derives a description, reads an event table,
+ * captures its rows or sends a notice: a domain's check in an input function, a cast,
+ * a function or an operator in a source.  The process may belong to any role: a
+ * superuser who reads the table, a writer of an event table, an agent or a loader.  So
+ * such code runs as the owner of the continuous table, as an index expression runs as
+ * the owner of its table.  Code that core runs for the statement itself, such as the
+ * defaults and the input of an INSERT, runs as the caller.
  *
  * All such calls in contime go through this file.
  *
  * Invariants, between contime_switch_to_owner() and contime_switch_back(), with
  * CONTIME_CODE_OF_USERS:
- *	  1. The current user is the owner, in a security-restricted operation: the
- *	     code cannot take another role, make temporary objects, or defer a
- *	     trigger to a time when another user is current.
- *	  2. The search_path is "pg_catalog, pg_temp".  Settings that the code makes
- *	     end with the switch.
- *	  3. A snapshot is active.  One is pushed only if there is none, so that a
- *	     statement that takes none, such as LOCK, stays one.
- *	  4. In a background process a time limit is in force.
- * The calls below check 1 in every build.
+ *   1. The current user is the owner, in a security-restricted operation: the
+ *      code cannot take another role, make temporary objects, or defer a
+ *      trigger to a time when another user is current.
+ *   2. The search_path is "pg_catalog, pg_temp".  Settings that the code makes
+ *      end with the switch.
+ *   3. A snapshot is active.  One is pushed only if there is none, so that a
+ *      statement that takes no snapshot, such as LOCK, takes none.
+ *   4. In a background process a time limit is in force.
+ * The calls below check invariant 1 in every build.
  *
- * A transaction or subtransaction that fails undoes all of this by its abort.
+ * If a transaction or subtransaction fails, its abort undoes all of this.
  *
- * Operator classes and base types need no switch: only superusers make them.
+ * Operator classes and base types need no switch: only superusers can create them.
  *
- * Not here: which privileges the owner must have (source.c).
+ * Not here: the privileges that the owner must have (source.c).
  */
 #include "postgres.h"
 
@@ -129,7 +128,7 @@ is_user_made_function(Oid function, void *context)
 }
 
 /*
- * Walk an expression for user-made code. Types count, too: array_in() of an
+ * True if an expression contains user-made code.  Types count, too: array_in() of an
  * array of a domain runs the domain's check, and a function of core may call a
  * function that a user made for a type.
  */
@@ -188,7 +187,7 @@ contime_owner_cast(Oid owner, Oid function, Datum value)
 	return OidFunctionCall1(function, value);
 }
 
-/* (A literal is read by its type's input function.) */
+/* (This calls the input functions of literals' types.) */
 Node *
 contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 {
@@ -200,7 +199,7 @@ contime_owner_transform(Oid owner, ParseState *pstate, Node *raw)
 	return expr;
 }
 
-/* Coerce as for an assignment; NULL if there is no such cast. */
+/* Coerce as for an assignment.  Return NULL if there is no such cast. */
 Node *
 contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod)
 {
@@ -214,7 +213,7 @@ contime_owner_coerce(Oid owner, Node *expr, Oid type, int32 typmod)
 	return coerced;
 }
 
-/* (The planner evaluates immutable functions of constants.) */
+/* (This evaluates immutable functions of constants.) */
 ExprState *
 contime_owner_prepare(Oid owner, Node *expr, EState *estate)
 {
@@ -232,8 +231,8 @@ contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *econtext, bool 
 /* ---- the time limit ---------------------------------------------------------- */
 
 /*
- * How often code that catches the cancellation is cancelled again before the
- * process ends.
+ * Code that catches the cancellation is cancelled again after LIMIT_REPEAT_MS, at most
+ * MOST_CANCELS times; then the process ends.
  */
 #define LIMIT_REPEAT_MS 1000
 #define MOST_CANCELS 3
@@ -242,7 +241,7 @@ static TimeoutId limit = MAX_TIMEOUTS; /* not registered yet */
 static volatile sig_atomic_t cancels = 0;
 
 static void
-on_limit(void)
+enforce_limit(void)
 {
 	if (++cancels > MOST_CANCELS)
 		ProcDiePending = true;
@@ -265,7 +264,7 @@ contime_limit_begin(int ms)
 {
 	Assert(MyBgworkerEntry != NULL); /* a background process */
 	if (limit == MAX_TIMEOUTS)
-		limit = RegisterTimeout(USER_TIMEOUT, on_limit);
+		limit = RegisterTimeout(USER_TIMEOUT, enforce_limit);
 	cancels = 0;
 	contime_limit_extend(ms);
 }

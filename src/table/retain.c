@@ -1,6 +1,6 @@
 /*
  * retain.c
- *	  The options retain and too_late: how far back a table goes.
+ *	  The options retain and too_late: how far back a table can be read.
  *
  * Not here: the earliest instant as the clock advances (store/retention.c).
  */
@@ -15,11 +15,11 @@
 #include "utils/timestamp.h"
 
 /*
- * An interval in microseconds, never shorter than on a calendar: a month of 31
- * days, a year of 366.
+ * Return an interval in microseconds, never shorter than on a calendar: a month has 31
+ * days, a year 366.  Return -1 if it is negative.
  */
 static int64
-interval_us(const Interval *interval)
+convert_interval(const Interval *interval)
 {
 	int128 days =
 		(int128) interval->day + interval->month % 12 * 31 + (int128) (interval->month / 12) * 366;
@@ -30,7 +30,7 @@ interval_us(const Interval *interval)
 	return us < PG_INT64_MAX ? (int64) us : PG_INT64_MAX;
 }
 
-/* The period as a number of instants. */
+/* Return the period as a number of instants.  ERROR HV024 unless it is positive. */
 static int64
 parse_retain(const ContimeTable *table, char *value)
 {
@@ -39,7 +39,7 @@ parse_retain(const ContimeTable *table, char *value)
 	if (table->time_type == INT8OID)
 		retain = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(value)));
 	else
-		retain = interval_us(DatumGetIntervalP(
+		retain = convert_interval(DatumGetIntervalP(
 			DirectFunctionCall3(interval_in, CStringGetDatum(value), ObjectIdGetDatum(InvalidOid),
 								Int32GetDatum(-1))));
 	if (retain <= 0)

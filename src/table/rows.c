@@ -14,10 +14,9 @@
  * and the hashes of their keys are kept.  If the table has the option
  * bad_rows 'ignore', they are always left out.
  *
- * Called by writers (write/ingest.c), and to read and load event tables
- * (durable/).
+ * Called by writers (write/ingest.c), and to read and load event tables (durable/).
  *
- * Not here: how the images of values are made (encode.c), how events enter
+ * Not here: how the images of values are made (encode.c), how events are added to
  * shared memory (store/link.c).
  */
 #include "postgres.h"
@@ -281,8 +280,8 @@ show_bad_row(ContimeRows *rows, Fault fault, int index, const Datum *values)
 /* ---- one row ----------------------------------------------------------------- */
 
 static int64
-row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, bool stamp,
-			Fault *fault)
+get_row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, bool stamp,
+				Fault *fault)
 {
 	int index = table->time_attno - 1;
 	int64 instant;
@@ -307,7 +306,7 @@ row_instant(const ContimeTable *table, const Datum *values, const bool *isnull, 
 }
 
 static void
-row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
+encode_row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
 {
 	const ContimeTable *table = rows->table;
 	Datum keys[INDEX_MAX_KEYS];
@@ -330,8 +329,8 @@ row_key(ContimeRows *rows, const Datum *values, const bool *isnull)
 }
 
 /*
- * Check a value: computed columns refuse NaN and infinity, and a snapshot must
- * be within the bounds.
+ * Check a value: ERROR 22003 for NaN or infinity in a computed column, 23514 for a
+ * value of a snapshot that is outside the bounds.
  */
 static Fault
 check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
@@ -354,13 +353,13 @@ check_value(const ContimeTable *table, int index, CtKind kind, Datum value)
 }
 
 /*
- * Set the masks of the attributes that a row touches: an event those that are
- * not NULL and those it makes NULL, a snapshot all or the named ones, a finish
- * none; and the event id, if there is one.
+ * Set the masks of the attributes that a row sets, and of those that it sets to NULL.
+ * An event sets those that are not NULL or in set_null, a snapshot all or those in
+ * `columns`, a finish none.  Each kind also sets the event id, if there is one.
  */
 static void
-row_masks(const ContimeTable *table, CtKind kind, const bool *isnull, uint64 set_null,
-		  uint64 columns, CtChange *change)
+set_row_masks(const ContimeTable *table, CtKind kind, const bool *isnull, uint64 set_null,
+			  uint64 columns, CtChange *change)
 {
 	Assert(table->natts <= CT_MAX_ATTRS);
 	for (int i = 0; i < table->natts; i++)
@@ -434,14 +433,14 @@ encode_row(ContimeRows *rows, CtKind kind, const Datum *values, const bool *isnu
 	change = &row->load.change;
 	change->kind = kind;
 	change->retracts = retracts;
-	change->time = row_instant(table, values, isnull, stamp, &fault);
-	row_key(rows, values, isnull);
+	change->time = get_row_instant(table, values, isnull, stamp, &fault);
+	encode_row_key(rows, values, isnull);
 	row->load.hash = rows->key.hash;
 	row->load.key_bytes = rows->key.data.len;
 	row->key_offset = rows->buffer.len;
 	appendBinaryStringInfo(&rows->buffer, rows->key.data.data, rows->key.data.len);
 
-	row_masks(table, kind, isnull, set_null, columns, change);
+	set_row_masks(table, kind, isnull, set_null, columns, change);
 	Assert((change->null & ~change->set) == 0);
 	row->payload_offset = rows->buffer.len;
 	if (fault == FAULT_NONE)

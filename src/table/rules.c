@@ -1,10 +1,10 @@
 /*
  * rules.c
- *	  The rules as SQL has them: which types each takes.
+ *	  The rules of columns: which types each accepts.
  *
- * A row for each rule of the engine (engine/rules.c), which knows what it
- * computes.  A type that a rule takes is read as a number, unless the rule takes
- * any type: then its values are only kept.
+ * There is an entry for each rule of the engine (engine/rules.c).  The value of a
+ * column is read as a number, unless its rule accepts any type: then its values are
+ * only stored.
  *
  * Called when a table's description is derived (derive.c).
  */

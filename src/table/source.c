@@ -1,23 +1,23 @@
 /*
  * source.c
- *	  What sources mean: the rows of ordinary tables as events of durable ones.
+ *	  Sources: how rows of ordinary tables become events of durable tables.
  *
  *	  option events ──► an event table          \   one expression for each
  *	  options source ─► expressions on its rows /  column of the continuous table
  *	  contime.source ─► more of both (add_source), of any kind
  *
- * Every row of an event table is an event (a snapshot, a finish), but for
- * those whose key or time is NULL.  A column without a source takes the event
- * table's column of its name.  Like a view, a continuous table reads its event
- * tables as its owner.
+ * Every row of an event table is an event (a snapshot, a finish), unless its key or
+ * time is NULL.  A column without a source takes the event table's column with its
+ * name.  Like a view, a continuous table reads its event tables as its owner.
  *
- * Here an expression is text in a catalog, a tree, and text again in queries;
- * durable/heap_read.c runs those, and evaluates the trees on the rows they bring.  What
- * is kept as text is written such that no search_path changes what it means:
- * otherwise who reads could have the owner run any function.
+ * An expression is stored as text in a catalog, parsed to a tree here, and written as
+ * text again in queries.  durable/heap_read.c runs these queries, and evaluates the
+ * trees on the rows that they return.  The stored text does not depend on a
+ * search_path: otherwise a role that reads the table could make the owner run any
+ * function.
  *
- * Not here: the commands that give, change and drop sources, and what they do
- * to catalogs (ddl/source_functions.c).
+ * Not here: the commands that add, change and drop sources, and their changes of
+ * catalogs (ddl/source_functions.c).
  */
 #include "postgres.h"
 
@@ -40,7 +40,6 @@
 
 /* ---- the event table --------------------------------------------------------- */
 
-/* ERROR if a relation cannot be an event table. */
 void
 contime_check_event_table(const ContimeTable *table, Relation events)
 {
@@ -120,7 +119,7 @@ parse_source(const char *text)
 	return target->val;
 }
 
-/* Whose source is it? */
+/* The table and column of a source, for error messages. */
 typedef struct Place
 {
 	const char *table;
@@ -167,9 +166,9 @@ contime_transform_source(Oid owner, Relation events, const char *text)
 }
 
 /*
- * Show casts to the column's type in queries, so that they compare what the
- * key is. Casts that change neither equality nor order are left out, so that
- * an index on the event table's column serves.
+ * Make implicit casts to the column's type explicit, so that queries show them and
+ * compare with the key's type.  Casts that change neither equality nor order stay
+ * hidden, so that an index on the event table's column can be used.
  */
 static void
 show_casts(Node *node)
@@ -199,10 +198,7 @@ show_casts(Node *node)
 	}
 }
 
-/*
- * The expression of a column over the event table's row, coerced to the
- * column's type.
- */
+/* Parse the source of a column, and coerce it to the column's type. */
 static Node *
 cook_source(const ContimeTable *table, Relation events, Form_pg_attribute column, const char *text)
 {
@@ -293,9 +289,9 @@ contime_qualified_source(Relation rel, const char *column, Relation events, cons
 /* ---- deriving ---------------------------------------------------------------- */
 
 /*
- * The expression of a column over the rows of a source; NULL: the source does
- * not feed it. The table of the option events feeds every column; added
- * sources may feed some.
+ * Return the expression of a column over the rows of a source, or NULL if the source
+ * does not set it.  The table of the option events sets every column; added sources
+ * may set some.
  */
 static Node *
 derive_expression(const ContimeTable *table, Relation events, const ContimeSource *source,
@@ -314,7 +310,7 @@ derive_expression(const ContimeTable *table, Relation events, const ContimeSourc
 	return NULL;
 }
 
-/* Free the plans of a description with it. */
+/* Free the plans of a source.  Called when its description's memory context is reset. */
 static void
 free_plans(void *arg)
 {
@@ -327,9 +323,9 @@ free_plans(void *arg)
 }
 
 /*
- * Check that the event table is the one that was bound: a name may come to
- * mean another table. After an upgrade that restores definitions only there
- * are no dependencies to compare with.
+ * Check that the event table is the one that the table was bound to, because a name
+ * may later refer to another table.  After an upgrade that restores only definitions
+ * there are no dependencies to compare with.
  */
 static void
 check_binding(const ContimeTable *table, Relation events)
@@ -433,10 +429,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 
 /* ---- queries ----------------------------------------------------------------- */
 
-/*
- * An expression may call a function of core that takes as long as a user's
- * function.
- */
+/* (Any expression counts: a function of core may take as long as a user's function.) */
 bool
 contime_source_is_limited(const ContimeTable *table)
 {
@@ -449,10 +442,7 @@ contime_source_is_limited(const ContimeTable *table)
 	return false;
 }
 
-/*
- * ---- privileges
- * ---------------------------------------------------------------
- */
+/* ---- privileges --------------------------------------------------------------- */
 
 bool
 contime_source_may_bind(Oid events, Oid owner)
@@ -489,7 +479,6 @@ contime_source_check(const ContimeTable *table)
 		check_source(table, source);
 }
 
-/* ERROR for a direct change of a durable table. */
 void
 contime_source_refuse(const ContimeTable *table)
 {

@@ -1,9 +1,9 @@
 /*
  * source_catalog.c
- *	  Sources of durable tables as they are kept: contime.source and options.
+ *	  Sources of durable tables as stored: table contime.source, and options.
  *
- * contime.source is an ordinary table, which its owner may have altered: what is
- * read of it is checked.
+ * contime.source is an ordinary table, which its owner may have altered: its columns
+ * are checked before it is read.
  *
  * Not here: what the texts mean (source.c).
  */
@@ -24,10 +24,6 @@
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
-/*
- * The event table of the option events. An unqualified name means a table in
- * the schema of the continuous table.
- */
 RangeVar *
 contime_event_table_name(Relation rel, const char *name)
 {
@@ -77,7 +73,7 @@ contime_kind_of(const char *name)
 
 /* True if contime.source has the columns that this library reads and writes. */
 static bool
-sources_have_columns(TupleDesc desc)
+has_source_columns(TupleDesc desc)
 {
 	static const Oid types[Natts_source] = {REGCLASSOID, REGCLASSOID, TEXTOID, JSONBOID};
 
@@ -99,7 +95,7 @@ contime_open_sources(LOCKMODE mode)
 	Oid relid = contime_member(CONTIME_MEMBER_SOURCES);
 	Relation rel = OidIsValid(relid) ? try_relation_open(relid, mode) : NULL;
 
-	if (rel && !sources_have_columns(RelationGetDescr(rel)))
+	if (rel && !has_source_columns(RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg(

@@ -1,9 +1,9 @@
 /*
  * table.c
- *	  Descriptions of continuous tables, cached by backend.
+ *	  The cache of descriptions of continuous tables, one per backend.
  *
- * Descriptions are thrown away when the relation's cache entry is.  One that is in
- * use then lives until the transaction ends.
+ * A description is dropped when the relcache entry of its relation is invalidated.  If
+ * it is still in use, it lives until the transaction ends.
  *
  * Not here: how a description is derived from the catalogs (derive.c).
  */
@@ -30,12 +30,12 @@ typedef struct CacheEntry
 static HTAB *cache = NULL;
 
 static void
-cache_invalidate(Datum arg, Oid relid)
+invalidate_cache(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS status;
 	CacheEntry *entry;
 
-	Assert(cache != NULL); /* the callback was registered with it */
+	Assert(cache != NULL); /* the callback is registered when it is created */
 	if (OidIsValid(relid))
 	{
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
@@ -57,7 +57,7 @@ cache_invalidate(Datum arg, Oid relid)
 }
 
 static CacheEntry *
-cache_entry(Oid relid)
+get_cache_entry(Oid relid)
 {
 	CacheEntry *entry;
 	bool found;
@@ -70,7 +70,7 @@ cache_entry(Oid relid)
 		info.entrysize = sizeof(CacheEntry);
 		info.hcxt = CacheMemoryContext;
 		cache = hash_create("contime tables", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(cache_invalidate, (Datum) 0);
+		CacheRegisterRelcacheCallback(invalidate_cache, (Datum) 0);
 	}
 	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
@@ -83,11 +83,11 @@ cache_entry(Oid relid)
 }
 
 /*
- * Release descriptions that are no longer valid. A running scan may still use
- * one, so they are freed at the end of the transaction.
+ * Remove descriptions that are not valid any more.  A running scan may still use one,
+ * so it is freed at the end of the transaction.
  */
 static void
-cache_purge(void)
+purge_cache(void)
 {
 	HASH_SEQ_STATUS status;
 	CacheEntry *entry;
@@ -162,9 +162,9 @@ contime_table_notify(Oid relid)
 	return strcmp(notify, "key") == 0 ? CONTIME_NOTIFY_KEY : CONTIME_NOTIFY_OFF;
 }
 
-/* Put a table's description into the cache. */
+/* Derive a table's description, and add it to the cache. */
 static const ContimeTable *
-cache_fill(Relation rel)
+fill_cache(Relation rel)
 {
 	MemoryContext context;
 	MemoryContext caller;
@@ -182,8 +182,8 @@ cache_fill(Relation rel)
 	table = contime_table_derive(rel);
 	MemoryContextSwitchTo(caller);
 
-	cache_purge();
-	entry = cache_entry(RelationGetRelid(rel));
+	purge_cache();
+	entry = get_cache_entry(RelationGetRelid(rel));
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->context = context;
 	entry->table = table;
@@ -198,8 +198,8 @@ contime_table(Relation rel)
 	const ContimeTable *table;
 
 	contime_require_loaded();
-	entry = cache_entry(RelationGetRelid(rel));
-	table = entry->valid ? entry->table : cache_fill(rel);
+	entry = get_cache_entry(RelationGetRelid(rel));
+	table = entry->valid ? entry->table : fill_cache(rel);
 	Assert(table->relid == RelationGetRelid(rel));
 	if (table->source == NULL)
 		contime_require_running();

@@ -1,22 +1,22 @@
 /*
  * table.h
- *	  Continuous tables as they are defined: descriptions, encoding, sources, whose rights code has.
+ *	  Continuous tables as they are defined: descriptions, encoding, sources, owner's rights.
  *
- *	  conflict.c        do two descriptions agree?
- *	  members.c         the extension's own objects, by membership
- *	  source_catalog.c  sources as they are kept
+ *	  conflict.c        compares a table's description with that of its data
+ *	  members.c         finds the extension's own objects, by membership
+ *	  source_catalog.c  sources as stored in the catalogs
  *	  dependents.c      which tables depend on an event table
- *	  encode.c          values of rows <-> bytes of keys, events and states
- *	  owner.c           user-made code runs as the owner of the table
+ *	  encode.c          converts values of rows to bytes of keys and events, and back
+ *	  owner.c           runs user-made code as the owner of the table
  *	  limits.c          the memory limits of a table, its owner and its database
- *	  options.c         which options there are
+ *	  options.c         the options of tables and columns
  *	  retain.c          options retain and too_late
- *	  rules.c           which types each rule takes
- *	  source.c          what sources mean
- *	  derive.c          columns and options become a description
+ *	  rules.c           the types that each rule accepts
+ *	  source.c          parses sources, and checks privileges on event tables
+ *	  derive.c          makes a description from columns and options
  *	  guard.c           the time limit of user-made code in background processes
- *	  rows.c            rows are checked and encoded as events
- *	  table.c           descriptions, cached by backend
+ *	  rows.c            checks rows and encodes them as events
+ *	  table.c           the cache of descriptions, one per backend
  *
  * A file calls those above it in this list, and rooms on lower floors.
  */
@@ -32,8 +32,8 @@
 #include "parser/parse_node.h"
 #include "utils/jsonb.h"
 
-#define CONTIME_MAX_DIGITS 36    /* of a numeric that is computed with */
-#define CONTIME_NARROW_DIGITS 18 /* of a float with a scale, of what moves, and of rates */
+#define CONTIME_MAX_DIGITS 36    /* of a numeric that the engine computes with */
+#define CONTIME_NARROW_DIGITS 18 /* of a float with a scale, a column with a rate, and a rate */
 #define CONTIME_MAX_SCALE 15     /* option scale: decimal digits of a double precision */
 
 StaticAssertDecl(CONTIME_MAX_SCALE <= CONTIME_NARROW_DIGITS &&
@@ -54,12 +54,12 @@ typedef struct ContimeAttr
 	bool key;
 	bool time;
 	bool event_id;
-	bool state;    /* has a rule; the event id has one, too */
-	int precision; /* of a numeric; 0: as many digits as it takes */
-	int scale;     /* of a numeric, or the option of a float */
+	bool state;    /* the column has a rule; an event id has one, too */
+	int precision; /* of a numeric; 0: not limited */
+	int scale;     /* decimal digits of a numeric, or of a float with option scale */
 } ContimeAttr;
 
-/* What a column is, as kept in CtAttr.role. */
+/* The role of a column, stored in CtAttr.role. */
 typedef enum ContimeRole
 {
 	CONTIME_STATE = 0,
@@ -71,16 +71,16 @@ typedef enum ContimeRole
 StaticAssertDecl(CONTIME_EVENT_ID <= UINT8_MAX, "a role fits into CtAttr.role");
 StaticAssertDecl(INDEX_MAX_KEYS <= CT_MAX_ATTRS, "every column may be one of the key");
 
-/* An event table of a durable table, and what its rows are. */
+/* A source of a durable table: an event table, and how its rows become events. */
 typedef struct ContimeSource
 {
 	struct ContimeSource *next;
 	Oid events; /* the event table */
 	char *name; /* for messages */
 	CtKind kind;
-	uint64 columns;                    /* state attributes that it feeds, for snapshots */
+	uint64 columns;                    /* mask of the state attributes that it sets */
 	struct _SPI_plan *plan[3][2];      /* by ContimeRowOrder, bounded or not (heap_read.c) */
-	Node *expr[FLEXIBLE_ARRAY_MEMBER]; /* by attribute - 1, over its rows; NULL: not fed */
+	Node *expr[FLEXIBLE_ARRAY_MEMBER]; /* by attribute number - 1, over its row; NULL: not set */
 } ContimeSource;
 
 /* A continuous table's description, derived from the catalogs. */
@@ -96,16 +96,16 @@ typedef struct ContimeTable
 	int64 retain;          /* option retain, in instants; 0: not given */
 	bool ignores_late;     /* option too_late 'ignore' */
 	bool ignores_bad_rows; /* option bad_rows 'ignore' */
-	uint64 options_xid;    /* the transaction that changed the options, if it has not ended */
+	uint64 options_xid;    /* this transaction, if it changed the options; or 0 */
 	Oid owner;             /* reads event tables; memory is charged to it */
 	int64 memory_limit;    /* option memory_limit, in bytes; -1: not given */
-	bool calls;            /* its sources, or what options say of its columns, run user-made code */
-	ContimeSource *source; /* a durable table's, in a list; NULL: it is written to directly */
+	bool calls;            /* its sources, or values of options, run user-made code */
+	ContimeSource *source; /* of a durable table; NULL: it is written to directly */
 	CtSchema *schema;
 	ContimeAttr attr[FLEXIBLE_ARRAY_MEMBER];
 } ContimeTable;
 
-/* What notices of the table are sent, by its option as it is now. */
+/* The notices of a table, by its option notify. */
 typedef enum ContimeNotify
 {
 	CONTIME_NOTIFY_OFF,
@@ -119,7 +119,7 @@ typedef struct ContimeKey
 	StringInfoData data;
 } ContimeKey;
 
-/* A row encoded: its key and payload are at these offsets in the buffer. */
+/* An encoded row.  Its key and payload are at these offsets in ContimeRows.buffer. */
 typedef struct ContimeRow
 {
 	CtLoad load;
@@ -131,7 +131,7 @@ typedef struct ContimeRow
 typedef struct ContimeRows
 {
 	const ContimeTable *table;
-	MemoryContext context; /* of everything below */
+	MemoryContext context; /* holds everything below */
 	MemoryContext scratch; /* of one row */
 	ContimeKey key;
 	StringInfoData buffer;
@@ -146,8 +146,8 @@ typedef struct ContimeRows
 
 	/* Rows that cannot be events: they are left out, unless they are an error. */
 	bool leaves_out;
-	bool long_keys;   /* the keys of some exceed the limit; */
-	uint64 *left_out; /* of the others, the hashes of their keys */
+	bool long_keys;   /* a row was left out because its key is too long */
+	uint64 *left_out; /* hashes of the keys of the other rows */
 	int nleft_out;
 	bool uncounted; /* the cache has counted them before */
 	uint64 bad;     /* their number; rows that are retracted do not count */
@@ -173,7 +173,7 @@ contime_instant(Datum value)
 	return DatumGetInt64(value);
 }
 
-/* The objects of the extension that contime's code has to recognise. */
+/* The objects of the extension that the library must recognise. */
 typedef enum ContimeMember
 {
 	CONTIME_MEMBER_WRAPPER, /* the foreign data wrapper */
@@ -182,24 +182,24 @@ typedef enum ContimeMember
 	CONTIME_MEMBERS
 } ContimeMember;
 
-/* What may run between contime_switch_to_owner() and contime_switch_back(). */
+/* The code that runs between contime_switch_to_owner() and contime_switch_back(). */
 typedef enum ContimeOwnerCode
 {
-	CONTIME_CODE_OF_CORE,      /* nothing that a user made: only the privileges matter */
-	CONTIME_CODE_OF_USERS,     /* functions, casts, domains' checks, operators of users */
-	CONTIME_CODE_BEING_DEFINED /* the same, while the session's search_path resolves names */
+	CONTIME_CODE_OF_CORE,      /* no user-made code: only the privileges matter */
+	CONTIME_CODE_OF_USERS,     /* user-made functions, casts, domains' checks, operators */
+	CONTIME_CODE_BEING_DEFINED /* the same, and the session's search_path resolves names */
 } ContimeOwnerCode;
 
 /* The identity and settings that were in force before a switch. */
 typedef struct ContimeIdentity
 {
 	Oid user;
-	int context;   /* as SetUserIdAndSecContext() takes it */
-	int settings;  /* nest level of settings; 0: there is none */
+	int context;   /* security context, for SetUserIdAndSecContext() */
+	int settings;  /* GUC nest level; 0: no new one */
 	bool snapshot; /* a snapshot was pushed */
 } ContimeIdentity;
 
-/* How long user-made code of a table may run, before its rows count; for each row more. */
+/* The time limit of user-made code of a table: a constant, plus a part per row. */
 #define CONTIME_GUARD_MS 10000
 #define CONTIME_GUARD_ROW_US 20
 
@@ -225,48 +225,52 @@ typedef struct Added
 /* ---- table.c ----------------------------------------------------------------- */
 
 /*
- * The description of a continuous table, cached until its definition
- * changes.  ERROR when it is none or its definition is refused, and on a
- * standby when it is in memory.
+ * Return the description of a continuous table, cached until its definition changes.
+ * ERROR if the relation is not a continuous table, if its definition is refused, or on
+ * a standby if the table is in memory.
  */
 extern const ContimeTable *contime_table(Relation rel);
 
-/* The owner of a relation, or InvalidOid: it was dropped. */
+/* Return the owner of a relation, or InvalidOid if it was dropped. */
 extern Oid contime_owner_of(Oid relid);
 
 /*
- * For OIDs that a user gave: ERROR 42809 unless it is that of a continuous
- * table; the relation, locked, or ERROR 42P01 when there is none, as its caller
- * can say, too.
+ * For OIDs that a user gave.  contime_require_table(): ERROR 42809 unless it is a
+ * continuous table.  contime_open_relation(): lock and open the relation.  Both, and
+ * contime_report_no_relation(): ERROR 42P01 if there is no relation.
  */
 extern void contime_require_table(Oid relid);
 extern Relation contime_open_relation(Oid relid, LOCKMODE mode);
 extern void contime_report_no_relation(Oid relid) CONTIME_NORETURN;
 
+/* Return the current option notify of a table; OFF if the table was dropped. */
 extern ContimeNotify contime_table_notify(Oid relid);
 
 /* ---- members.c --------------------------------------------------------------- */
 
-/* Is it a foreign table of contime's? */
+/* True if the relation is a continuous table: a foreign table of contime's wrapper. */
 extern bool contime_is_table(Oid relid);
 
 /*
- * The OID of a member of the extension in this database.  InvalidOid: the
- * extension is not there, or it is being created or dropped.
+ * Return the OID of a member of the extension in this database.  InvalidOid: the
+ * extension does not exist, or is being created or dropped.
  */
 extern Oid contime_member(ContimeMember member);
 
-/* Likewise, but ERROR 55000 in place of InvalidOid. */
+/* Likewise, but raise ERROR 55000 instead of returning InvalidOid. */
 extern Oid contime_require_member(ContimeMember member);
 
 /* ---- conflict.c -------------------------------------------------------------- */
 
 /*
- * The first attribute (number - 1) that differs from what data was written
- * with, or -1; but for those in the mask `aborted`, which were rolled back.
+ * Return the first attribute (number - 1) in which the description differs from the
+ * schema that the data was written with, or -1.  Attributes in the mask `aborted` were
+ * rolled back and do not count.
  */
 extern int contime_schema_conflict(const ContimeTable *table, const CtSchema *stored,
 								   uint64 aborted);
+
+/* Raise ERROR 55000: the attribute cannot be changed while the table holds data. */
 extern void contime_report_conflict(const ContimeTable *table, int index) CONTIME_NORETURN;
 
 /* ERROR if columns of a relation were dropped while the table's description is derived. */
@@ -275,63 +279,71 @@ extern void contime_check_unchanged(const ContimeTable *table, Relation rel, Tup
 /* ---- encode.c ---------------------------------------------------------------- */
 
 /*
- * Encode key values, in the order of key_attno, into key->data (initialised
- * by the caller, overwritten here); false if one is NULL.
+ * Encode key values, in the order of key_attno, into key->data (initialised by the
+ * caller, overwritten here), and set key->hash.  Return false if a value is NULL.
  */
 extern bool contime_encode_key(const ContimeTable *table, const Datum *values, const bool *isnull,
 							   ContimeKey *key);
 
-/* What follows from the bytes of a key. */
+/* Set the hash of a key from its bytes. */
 extern void contime_hash_key(ContimeKey *key);
 
-/* The values of an encoded key into values[attno - 1], in current memory; ERROR if it is none. */
+/*
+ * Decode a key into values[attno - 1], in the current memory context.  ERROR XX001 if
+ * the bytes are not a key of the table.
+ */
 extern void contime_decode_key(const ContimeTable *table, const char *key, uint32 bytes,
 							   Datum *values, bool *isnull);
 
-/* Those of the key's columns, in their order; there is room for INDEX_MAX_KEYS. */
+/* Likewise, into keys[], in the order of key_attno.  keys[] has room for INDEX_MAX_KEYS. */
 extern void contime_decode_keys(const ContimeTable *table, const ContimeKey *key, Datum *keys);
 
 /*
- * Append a value's image, for a VAR with or without its length; false, with
- * something appended, for a float that its scale cannot hold: NaN, an
+ * Append a value's image; with_length: after its length, for a CT_IMAGE_VAR.  Return
+ * false, with something appended, for a float that its scale cannot hold: NaN, an
  * infinity, or more than 18 digits.
  */
 extern bool contime_encode_image(const ContimeAttr *attr, const CtAttr *ct, Datum value,
 								 StringInfo buf, bool with_length);
 
-/* smallint, integer or bigint, and one as another; false: out of range. */
+/*
+ * True for smallint, integer and bigint.  contime_convert_integer(): convert *value
+ * from one of these types to another; return false if it is out of range.
+ */
 extern bool contime_is_integer(Oid type);
 extern bool contime_convert_integer(Datum *value, Oid from, Oid to);
 
-/* Is a value of a computed column neither NaN nor infinite? */
+/* True if a value of a computed column is neither NaN nor infinite. */
 extern bool contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value);
 
-/* A value of a computed column as a number; infinite when a float has too many digits. */
+/*
+ * Return a value of a computed column as a number; infinite if a float has too many
+ * digits.
+ */
 extern CtWide contime_number(const CtAttr *ct, const ContimeAttr *attr, Datum value);
 
-/* An interval's microseconds, and its days and months. */
+/* Return the microseconds of an interval; set *extra to its days and months. */
 extern CtWide contime_interval(Datum value, CtWide *extra);
 
 /*
- * A state's values into values[] and isnull[], key and time left alone.
- * Images must be aligned, and varlenas have their header before the image; the
- * values point there.
- * ERROR 22003 (22008 for an interval) when a number is out of its type's range.
+ * Decode a state into values[] and isnull[], except those of key and time.  Images
+ * must be aligned, and those of varlenas preceded by their header; the values point
+ * there.  ERROR 22003 (22008 for an interval) if a number is out of its type's range.
  */
 extern void contime_decode_state(const ContimeTable *table, const CtValue *state, int nstate,
 								 Datum *values, bool *isnull);
 
 /* ---- rows.c ------------------------------------------------------------------ */
 
-/* Begin an empty set of rows; end it with everything that it holds. */
+/* Create an empty set of rows; free it with everything that it holds. */
 extern ContimeRows *contime_rows_begin(const ContimeTable *table);
 extern void contime_rows_end(ContimeRows *rows);
 
 /*
- * Encode a row as an event, a snapshot or a finish.  set_null: columns that the
- * event makes NULL.  columns: those that a snapshot sets, 0 for the whole state;
- * both are masks by attribute number - 1.  stamp: a NULL time takes the clock.
- * ERROR 23502 for a NULL key or time, 22003 and 23514 for values out of range.
+ * Encode a row as an event, a snapshot or a finish.  set_null: columns that the event
+ * sets to NULL.  columns: those that a snapshot sets, 0 for the whole state.  Both are
+ * masks by attribute number - 1.  stamp: a NULL time means now.  ERROR 23502 for a
+ * NULL key or time, 22003, 22008 and 23514 for values out of range.
  */
 extern void contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *values,
 								const bool *isnull, uint64 set_null, uint64 columns, bool stamp,
@@ -349,12 +361,15 @@ extern bool contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 co
 /* ERROR 54000: an event of the table exceeds the engine's limits. */
 extern void contime_report_too_large(const ContimeTable *table) CONTIME_NORETURN;
 
-/* Row number i, from 0, as the engine takes it; NULL: there are not so many. */
+/*
+ * Return row number i, from 0, in the form that the engine takes; NULL if there are
+ * fewer rows.
+ */
 extern const CtLoad *contime_rows_load(ContimeRows *rows, int i);
 
 /*
- * Remove the last two rows if they have the same content: one retracts what the
- * other puts in its place.
+ * Remove the last two rows if they have the same content: an update that leaves the
+ * event as it was retracts it and adds it again.
  */
 extern void contime_rows_cancel(ContimeRows *rows);
 
@@ -367,37 +382,53 @@ extern void contime_rows_reset(ContimeRows *rows);
 /* ---- source.c ---------------------------------------------------------------- */
 
 /*
- * The sources of a table: the event table of its option events (NULL: it has
+ * Derive the sources of a table: the event table of its option events (NULL: it has
  * none), and those in contime.source.
  */
 extern void contime_source_derive(ContimeTable *table, Relation rel, const char *events_name);
 
-/* Read event tables, and evaluate sources, as the owner of the continuous table: owner.c. */
+/*
+ * Switch to the owner of the continuous table, to read event tables and evaluate
+ * sources (owner.c).
+ */
 extern struct ContimeIdentity contime_source_switch(const ContimeTable *table);
 
-/* Are loads of the table limited in time?  Not if its sources are just columns of event tables. */
+/*
+ * True if loads of the table need a time limit.  They do not if its sources are just
+ * columns of event tables.
+ */
 extern bool contime_source_is_limited(const ContimeTable *table);
 
-/* Lock the event tables; ERROR when the owner may not read all of them. */
+/*
+ * Lock the event tables.  ERROR if the owner of the continuous table may not read all
+ * of them.
+ */
 extern void contime_source_check(const ContimeTable *table);
 
-/* ERROR when the table has an event table to write to. */
+/* ERROR 55000 if the table has an event table: rows must be written to that. */
 extern void contime_source_refuse(const ContimeTable *table);
 
+/* ERROR if a relation cannot be an event table of the table. */
 extern void contime_check_event_table(const ContimeTable *table, Relation events);
 
-/* May the owner of a continuous table bind it to an event table? */
+/*
+ * True if the owner of a continuous table has the privileges that an event table of it
+ * requires: SELECT and TRIGGER.
+ */
 extern bool contime_source_may_bind(Oid events, Oid owner);
 
-/* A text as an expression over the event table's row; within contime_switch_to_owner(owner). */
+/*
+ * Parse a text as an expression over the event table's row.  Called after
+ * contime_switch_to_owner(owner).
+ */
 extern Node *contime_transform_source(Oid owner, Relation events, const char *text);
 
-/* Such an expression as text, by names that mean the same to everyone. */
+/* Return such an expression as text, with names that do not depend on a search_path. */
 extern char *contime_deparse_qualified(Relation events, Node *expr);
 
 /*
- * The text of a column's source in that form, if in the one given a search_path
- * matters to it, or NULL.
+ * Return the text of a column's source in that form if the given text depends on a
+ * search_path, or NULL if it does not.
  */
 extern char *contime_qualified_source(Relation rel, const char *column, Relation events,
 									  const char *text);
@@ -405,55 +436,62 @@ extern char *contime_qualified_source(Relation rel, const char *column, Relation
 /* ---- source_catalog.c -------------------------------------------------------- */
 
 /*
- * Delete the rows that contime.source has of a table, which is dropped.  Or
- * (stale) of one that is created: a table that had its OID was dropped while
- * the server ran without contime.  Its own rows this transaction has written.
+ * Delete the rows of contime.source that belong to a table, which is being dropped.
+ * stale: the table is being created, and a former table with its OID was dropped while
+ * the server ran without contime; rows that this transaction wrote are kept.
  */
 extern void contime_source_delete_rows(Oid relid, bool stale);
 
-/* The event table of the option events, and ERROR when a relation cannot be one. */
+/*
+ * Return the event table that a value of the option events names.  An unqualified name
+ * means a table in the schema of the continuous table.
+ */
 extern RangeVar *contime_event_table_name(Relation rel, const char *name);
 
-/* The option source of a column, or NULL. */
+/* Return the option source of a column, or NULL. */
 extern char *contime_source_option(Oid relid, AttrNumber attno);
 
-/* The kind of a name, or -1. */
+/* Return the CtKind with this name, or -1. */
 extern int contime_kind_of(const char *name);
 
-/* contime.source, or NULL: the extension is just being created or dropped. */
+/* Open contime.source.  Return NULL if the extension is being created or dropped. */
 extern Relation contime_open_sources(LOCKMODE mode);
 
-/* The sources that were added to a continuous table, as committed or our own. */
+/* Return the rows of contime.source of a continuous table, as a list of Added. */
 extern List *contime_added_sources(Oid relid);
 
-/* What one of them says of a column, or NULL: it is not fed. */
+/*
+ * Return the expression of a column in such a row, or NULL if the source does not set
+ * it.
+ */
 extern char *contime_mapping_of(const Jsonb *columns, const char *column);
 
-/* Add a row, or (tid) write one anew. */
+/* Insert a row into contime.source, or (tid) update one. */
 extern void contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns,
 								 ItemPointer tid);
 
 /* ---- owner.c ----------------------------------------------------------------- */
 
 /*
- * Between these, names in a query are resolved without the session's
- * search_path: such a query is prepared and planned here.
+ * Between these, names in a query are resolved without the session's search_path.
+ * Queries that are kept are prepared and planned in between.
  */
 extern void contime_source_path_begin(void);
 extern void contime_source_path_end(void);
 
+/* Switch to the owner of a continuous table, and back (owner.c).  An abort switches back, too. */
 extern ContimeIdentity contime_switch_to_owner(Oid owner, ContimeOwnerCode code);
 extern void contime_switch_back(const ContimeIdentity *before);
 
-/* Is an object's OID one that initdb does not assign? */
+/* True if an object was not made by initdb. */
 extern bool contime_is_user_made(Oid object);
 
-/* Can an expression run user-made code, be it by the types of its values? */
+/* True if an expression may run user-made code, also by the types of its values. */
 extern bool contime_runs_user_code(Node *expr);
 
 /*
- * The calls of user-made code.  Each must be between the two functions above,
- * for the same owner; outside of them it is an error.
+ * Calls of user-made code.  ERROR 42501 outside contime_switch_to_owner() and
+ * contime_switch_back() for the same owner.
  */
 extern Datum contime_owner_input(Oid owner, Oid type, int32 typmod, const char *text);
 extern char *contime_owner_output(Oid owner, Oid type, Datum value);
@@ -465,9 +503,8 @@ extern Datum contime_owner_evaluate(Oid owner, ExprState *state, ExprContext *ec
 									bool *isnull);
 
 /*
- * In a background process: a time limit for what is between begin and end, in
- * milliseconds.  An error 57014 ends what exceeds it, and FATAL what goes on
- * for some seconds after that.
+ * A time limit for code in a background process, in milliseconds.  Code that exceeds
+ * it gets ERROR 57014; if it goes on for some seconds more, the process ends.
  */
 extern void contime_limit_begin(int ms);
 extern void contime_limit_extend(int ms);
@@ -476,43 +513,51 @@ extern bool contime_limit_is_exceeded(void);
 
 /* ---- dependents.c ------------------------------------------------------------ */
 
-/* Lock those that a table is bound to, though it may have no valid description. */
+/* Lock the event tables of a table, even if it has no valid description. */
 extern void contime_source_lock(Oid relid);
 
-/* Continuous tables of which this is an event table. */
+/* Return the continuous tables of which this is an event table. */
 extern List *contime_source_dependents(Oid events);
 
-/* The event tables that a continuous table depends on. */
+/* Return the event tables that a continuous table depends on. */
 extern List *contime_source_bound(Oid relid);
 
+/* Return the value of an option of a table, or NULL. */
 extern char *contime_table_option(Oid relid, const char *name);
 
 /* ---- retain.c ---------------------------------------------------------------- */
 
-/* The options retain and too_late (or NULL) of a table whose time is known. */
+/*
+ * Set the fields of a description that the options retain and too_late (or NULL) give.
+ * Its time type must be set.
+ */
 extern void contime_retention_derive(ContimeTable *table, char *retain, const char *too_late);
 
-/* The transaction that wrote the options, if it is our own; or 0. */
+/*
+ * Return the 64-bit id of the transaction that wrote the options of a table if it is
+ * the current one, or 0.
+ */
 extern uint64 contime_options_xid(Oid relid);
 
 /* ---- limits.c ---------------------------------------------------------------- */
 
-/* A value of the option memory_limit in bytes; -1: it is none. */
+/* Return a value of the option memory_limit in bytes, or -1 if it is not valid. */
 extern int64 contime_limits_parse(const char *value);
 
 /*
- * Charge a generation to the table's owner, and note the limits as they are
- * now; must: ERROR 54000 if it cannot be charged.  In a transaction, not under a lock.
+ * Charge a generation to the table's owner, and note the limits as they are now.
+ * must: ERROR 54000 if it cannot be charged.  In a transaction, not under a lock.
  */
 extern void contime_limits_note(const ContimeTable *table, ContimeGeneration *g, bool must);
 
 /* ---- guard.c ----------------------------------------------------------------- */
 
 /*
- * User-made code of a table is about to run; so many of the table's rows have
- * been read meanwhile; it has ended, or failed (no harm if none was running).
- * Is the code of a table to be run at all?  It is not for some minutes after it
- * has exceeded its time.
+ * Call contime_guard_begin() before user-made code of a table runs,
+ * contime_guard_extend() when so many rows of the table have been read since then, and
+ * contime_guard_end() when the code has ended or failed (no harm if none was running).
+ * contime_guard_trusts() returns false if the code must not run: for some minutes
+ * after it exceeded its time.
  */
 extern void contime_guard_begin(Oid relid, Oid owner);
 extern void contime_guard_extend(uint64 rows);
@@ -521,7 +566,7 @@ extern bool contime_guard_trusts(Oid relid, Oid owner);
 
 /* ---- options.c --------------------------------------------------------------- */
 
-/* The value of an option, or NULL. */
+/* Return the value of an option, or NULL. */
 extern char *contime_option_value(List *list, const char *name);
 
 #endif /* CONTIME_TABLE_H */
