@@ -1,6 +1,6 @@
 /*
  * apart.c
- *	  A step of DDL in a subtransaction, whose failure is not that of the command.
+ *	  Run a step of DDL in a subtransaction, so that its failure does not fail the command.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
  * check.c
- *	  Checks of a definition after the command that gave or changed it.
+ *	  Checks of a definition after a command that gave or changed it.
  *
  * Called by hooks.c, and by the commands on sources.
  */
@@ -16,7 +16,10 @@
 #include "foreign/foreign.h"
 #include "nodes/makefuncs.h"
 
-/* Refuse a definition that does not fit the data in memory; note what is no such matter. */
+/*
+ * ERROR 55000 if a definition does not fit the data in memory.  Note the options of
+ * retention.
+ */
 static void
 check_against_data(const ContimeTable *table)
 {
@@ -76,7 +79,7 @@ contime_table_rename_rate(Oid relid, const char *from, const char *to)
 		AlterTableInternal(relid, cmds, false);
 }
 
-/* The definition's owner or memory_limit may be new. */
+/* Note the limits again: the table's owner or memory_limit may have changed. */
 static void
 note_limits(const ContimeTable *table)
 {

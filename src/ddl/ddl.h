@@ -2,12 +2,12 @@
  * ddl.h
  *	  Commands on continuous tables and their event tables.
  *
- *	  apart.c             a step in a subtransaction
- *	  check.c             checks of a definition
- *	  source_bind.c       sources are bound and settled
- *	  rename.c            sources follow new names
- *	  source_index.c      indexes on event tables
- *	  hooks.c             what is checked, opened and dropped with DDL
+ *	  apart.c             runs a step in a subtransaction
+ *	  check.c             checks a definition
+ *	  source_bind.c       binds sources to event tables, and qualifies their texts
+ *	  rename.c            lets sources follow new names
+ *	  source_index.c      finds or creates indexes on event tables
+ *	  hooks.c             hooks that check, open and drop with DDL commands
  *	  source_functions.c  add_source(), drop_source()
  *	  truncate.c          TRUNCATE
  *
@@ -22,53 +22,59 @@
 
 /* ---- check.c ----------------------------------------------------------------- */
 
-/* Has no column any option yet? */
+/* True if no column has an option yet. */
 extern bool contime_table_is_bare(Oid relid);
 
-/* A column was renamed: have the options rate of its siblings follow. */
+/* After a column was renamed: let the options rate of its siblings follow. */
 extern void contime_table_rename_rate(Oid relid, const char *from, const char *to);
 
-/* Check a definition; with the data there is, too. */
+/*
+ * Derive a table's description, and check it against the data in memory.  ERROR if it
+ * is refused.
+ */
 extern void contime_table_check(Oid relid);
 
 /* ---- source_bind.c ----------------------------------------------------------- */
 
 /*
- * A definition has been given, or changed: note which event tables it names.
- * True: there is a new one.
+ * After a definition was given or changed: note in pg_depend which event tables it
+ * names.  Return true if one is new.
  */
 extern bool contime_source_bind(Oid relid);
 
 /*
- * May the owner of a continuous table read all of its event tables?  If not
- * (privileges were revoked, or the owner is another one now), the table is
- * refused when it is used, and is not in the way of a command.
+ * True if the owner of a continuous table may bind all of its event tables.  If not
+ * (privileges were revoked, or the table has a new owner), uses of the table are
+ * refused, but other commands are not.
  */
 extern bool contime_source_is_usable(Oid relid);
 
 /*
- * Those of the continuous tables of an event table whose description cannot be
- * derived.  A command on the event table must leave the others sound; these are
- * not in its way.
+ * Return those continuous tables of an event table whose description cannot be
+ * derived.  A command on the event table must keep the others valid, but may go on in
+ * spite of these.
  */
 extern List *contime_source_unsound(Oid relid);
 
-/* Does a source that is given now say the same whatever the search_path is? */
+/*
+ * True if a source that is given now does not depend on the search_path, because that
+ * is empty, as in a session that restores a dump.
+ */
 extern bool contime_source_is_qualified(void);
 
-/* Have the options source do that. */
+/* Rewrite the options source of a table so that they do not depend on a search_path. */
 extern void contime_source_qualify(Oid relid);
 
 /* ---- source_index.c ---------------------------------------------------------- */
 
-/* Find indexes on the event tables for what they are asked, or create them. */
+/* Find indexes on the event tables for the queries of a durable table, or create them. */
 extern void contime_source_index(Oid relid);
 
 /* ---- rename.c ---------------------------------------------------------------- */
 
 /*
- * Before and after a command that gives a relation, one of its columns, or a
- * schema another name: have options follow.
+ * Before and after a command that renames a relation, one of its columns or a schema:
+ * note the options of sources, and let them follow the new name.
  */
 extern List *contime_source_note_names(Oid relid);
 extern List *contime_source_note_schema(Oid schema);
@@ -76,6 +82,7 @@ extern void contime_source_follow(List *noted);
 
 /* ---- hooks.c ----------------------------------------------------------------- */
 
+/* Install the hooks.  Called by module.c. */
 extern void contime_install_ddl_hooks(void);
 
 /* ---- truncate.c -------------------------------------------------------------- */

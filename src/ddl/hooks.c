@@ -1,24 +1,24 @@
 /*
  * hooks.c
- *	  DDL on continuous tables: what is checked, opened and dropped with it.
+ *	  Hooks on DDL commands that concern continuous tables and event tables.
  *
- * The validator sees neither types nor sibling columns, and ProcessUtility
- * alone misses cascades.  So the object access hook collects the relations
- * that a command touches, and when the command is done their descriptions are
- * derived and checked, also against the data there is.
+ * The validator sees neither types nor other columns, and ProcessUtility alone misses
+ * cascades.  So the object access hook collects the relations that a command touches.
+ * When the command is done, their descriptions are derived and checked, also against
+ * the data.
  *
- *	  CREATE    ends what had the same OID before, so that it never meets old data
- *	  TRUNCATE  opens a generation, if there is one; the old one is freed once that
- *	            committed
- *	  DROP      is noted in the generations there are; rolled back, it is forgotten
+ *	  CREATE    ends generations of a former table with the same OID
+ *	  TRUNCATE  opens a generation, if there is one; the old one is freed after the
+ *	            commit
+ *	  DROP      is noted in the generations; a rollback clears the note
  *	  RENAME    of a column: options rate that name it follow
- *	  ALTER     of a durable table, or its event table: it is loaded anew;
- *	  and all that has to do with partitions of event tables, which have
- *	  triggers (capture.c) as long as they are that
- *	  what would change rows that a scan of this session reads is refused
+ *	  ALTER     of a durable table or its event table: its cache is loaded again
  *
- * All of them carry the (sub)transaction's id, so nothing has to be done at
- * commit or abort.
+ * Partitions of event tables get triggers (capture.c) when they are attached, and lose
+ * them when they are detached.  A command that would change rows which a scan of this
+ * session reads is refused.
+ *
+ * Notes have the (sub)transaction's id, so nothing has to be done at commit or abort.
  */
 #include "postgres.h"
 
@@ -48,14 +48,11 @@
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
 
-/* Relations created and altered by the outermost command under way. */
+/* Relations that the current outermost command has created and altered. */
 static List *created = NIL;
 static List *altered = NIL;
 
-/*
- * The nesting depth of commands that may touch a table; 0: nothing is
- * collected.
- */
+/* The nesting depth of commands that may touch a table.  0: nothing is collected. */
 static int collecting = 0;
 
 /* True if the outermost command drops objects. */
@@ -64,8 +61,8 @@ static bool dropping = false;
 /* ---- collecting -------------------------------------------------------------- */
 
 /*
- * The lists live longer than a transaction, since a command may consist of
- * several.
+ * Add a relation to a list.  The lists live longer than a transaction, since a command
+ * may consist of several.
  */
 static void
 collect(List **relations, Oid relid)
@@ -91,7 +88,7 @@ collect_family(Oid relid)
 }
 
 static void
-collect_nothing(void)
+clear_collected(void)
 {
 	Assert(collecting == 0);
 	list_free(created);
@@ -99,11 +96,11 @@ collect_nothing(void)
 	created = altered = NIL;
 }
 
-/* ---- parts of event tables --------------------------------------------------- */
+/* ---- event tables, their partitions and children ------------------------------ */
 
-/* The relations of which a relation is a partition, or from which it inherits. */
+/* Return the relations of which a relation is a partition, or from which it inherits. */
 static List *
-parents_of(Oid relid)
+find_parents(Oid relid)
 {
 	Relation catalog = table_open(InheritsRelationId, AccessShareLock);
 	List *parents = NIL;
@@ -121,9 +118,9 @@ parents_of(Oid relid)
 	return parents;
 }
 
-/* The event tables among a relation and the relations of which it is a part. */
+/* Return the event tables among a relation and its ancestors. */
 static List *
-event_tables_of(Oid relid)
+find_event_tables(Oid relid)
 {
 	List *relations = list_make1_oid(relid);
 	List *found = NIL;
@@ -134,12 +131,12 @@ event_tables_of(Oid relid)
 	{
 		if (contime_source_dependents(lfirst_oid(lc)) != NIL)
 			found = lappend_oid(found, lfirst_oid(lc));
-		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+		relations = list_concat_unique_oid(relations, find_parents(lfirst_oid(lc)));
 	}
 	return found;
 }
 
-/* The rows of an event table change: renew or break the caches over it. */
+/* Renew or break the caches over an event table, since its rows change. */
 static void
 change_rows(Oid events)
 {
@@ -150,7 +147,7 @@ change_rows(Oid events)
 		contime_cache_change(lfirst_oid(lc), events);
 }
 
-/* ---- beneath an open read ---------------------------------------------------- */
+/* ---- commands during an open read in the same session ------------------------- */
 
 static void CONTIME_NORETURN
 report_in_use(Oid relid, const char *command)
@@ -162,9 +159,9 @@ report_in_use(Oid relid, const char *command)
 }
 
 /*
- * ERROR if a scan of this session reads the rows of a relation. Core checks
- * event tables themselves; their partitions are checked only here, since scans
- * do not open them.
+ * ERROR 55006 if a scan of this session reads the rows of a relation.  Core checks
+ * event tables themselves; their partitions are checked only here, since scans do not
+ * open them.
  */
 static void
 check_not_read(Oid relid, const char *command)
@@ -186,11 +183,11 @@ check_not_read(Oid relid, const char *command)
 	{
 		if (list_member_oid(read, lfirst_oid(lc)))
 			report_in_use(relid, command);
-		relations = list_concat_unique_oid(relations, parents_of(lfirst_oid(lc)));
+		relations = list_concat_unique_oid(relations, find_parents(lfirst_oid(lc)));
 	}
 }
 
-/* Likewise, by name. Core refuses relations that the user may not change. */
+/* Likewise, by name.  Skip relations of other owners: core refuses the command on these. */
 static void
 check_not_read_name(const RangeVar *name, const char *command)
 {
@@ -200,9 +197,9 @@ check_not_read_name(const RangeVar *name, const char *command)
 		check_not_read(relid, command);
 }
 
-/* The table of a trigger, rule or policy that a command drops. */
+/* Return the table of a trigger, rule or policy that a command drops. */
 static RangeVar *
-table_of_dropped(List *object)
+get_table_of_dropped(List *object)
 {
 	return list_length(object) < 2 ? NULL
 								   : makeRangeVarFromNameList(
@@ -210,12 +207,12 @@ table_of_dropped(List *object)
 }
 
 /*
- * Before a command: ERROR if it changes an event table beneath an open scan of
- * this session. TRUNCATE, and relations that are dropped (by a cascade, too),
- * are checked in the object access hook.
+ * Before a command: ERROR 55006 if it changes an event table that an open scan of this
+ * session reads.  TRUNCATE, and relations that are dropped (also by a cascade), are
+ * checked in the object access hook.
  */
 static void
-check_beneath(Node *stmt)
+check_open_reads(Node *stmt)
 {
 	ObjectType what;
 	ListCell *lc;
@@ -241,7 +238,7 @@ check_beneath(Node *stmt)
 			what = ((DropStmt *) stmt)->removeType;
 			if (what == OBJECT_TRIGGER || what == OBJECT_RULE || what == OBJECT_POLICY)
 				foreach(lc, ((DropStmt *) stmt)->objects)
-					check_not_read_name(table_of_dropped(lfirst_node(List, lc)),
+					check_not_read_name(get_table_of_dropped(lfirst_node(List, lc)),
 										what == OBJECT_TRIGGER ? "DROP TRIGGER"
 										: what == OBJECT_RULE  ? "DROP RULE"
 															   : "DROP POLICY");
@@ -252,9 +249,9 @@ check_beneath(Node *stmt)
 }
 
 /*
- * After a command that gave a relation another name. Core lets open queries go
- * on, since they know their tables by OID; a read of a durable table names its
- * event tables in queries, so it cannot go on.
+ * After a command that renamed a relation: ERROR 55006 if this session reads it.  Core
+ * lets open queries go on, because they know their tables by OID.  But a read of a
+ * durable table names its event tables in queries, so it cannot go on.
  */
 static void
 check_renamed(Node *stmt, Oid relid)
@@ -278,25 +275,25 @@ check_renamed(Node *stmt, Oid relid)
 }
 
 /*
- * Before a command that needs a partition for itself: backends that read a
- * cache lock the event table only, so lock that.
+ * Before a command that locks a partition exclusively: lock its event table
+ * exclusively.  A backend that reads a cache locks only the event table.
  */
 static void
-lock_event_table_of(Oid relid)
+lock_event_table(Oid relid)
 {
 	List *ancestors = NIL;
 
 	if (OidIsValid(relid) && get_rel_relispartition(relid))
 		ancestors = get_partition_ancestors(relid);
 
-	/* (A partition has no parent while it is being detached.) */
+	/* (A partition that is being detached has no parent.) */
 	if (ancestors != NIL && contime_source_dependents(llast_oid(ancestors)) != NIL)
 		LockRelationOid(llast_oid(ancestors), AccessExclusiveLock);
 }
 
 /*
- * Lock the parents only: whether the user may lock the partition is not known
- * yet.
+ * Before an ALTER TABLE: lock the event table.  Do not lock the partition: it is not
+ * known yet whether the user may do that.
  */
 static void
 lock_for_alter(const AlterTableStmt *stmt, Oid relid)
@@ -307,21 +304,21 @@ lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 	if (!OidIsValid(relid) || !pg_class_ownercheck(relid, GetUserId()))
 		return;
 	if (AlterTableGetLockLevel(stmt->cmds) == AccessExclusiveLock)
-		lock_event_table_of(relid);
+		lock_event_table(relid);
 
 	/*
-	 * New snapshots do not see the partition before the command has ended: see
-	 * durable/cache.c.
+	 * DETACH CONCURRENTLY: new snapshots stop to see the partition before the command
+	 * has ended, so break the caches now (durable/cache.c).
 	 */
 	foreach(lc, stmt->cmds)
 	{
 		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 
 		if (cmd->subtype != AT_DetachPartition || !((PartitionCmd *) cmd->def)->concurrent ||
-			event_tables_of(relid) == NIL)
+			find_event_tables(relid) == NIL)
 			continue;
 		LockRelationOid(relid, ShareUpdateExclusiveLock);
-		foreach(lc2, event_tables_of(relid))
+		foreach(lc2, find_event_tables(relid))
 			change_rows(lfirst_oid(lc2));
 	}
 }
@@ -336,7 +333,7 @@ lock_for_truncate(const TruncateStmt *stmt)
 		Oid relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
 
 		if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
-			lock_event_table_of(relid);
+			lock_event_table(relid);
 	}
 }
 
@@ -353,13 +350,14 @@ lock_for_drop(const DropStmt *stmt)
 
 		if (OidIsValid(relid) && (pg_class_ownercheck(relid, GetUserId()) ||
 								  pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
-			lock_event_table_of(relid);
+			lock_event_table(relid);
 	}
 }
 
 /*
- * After a command: make the triggers of a relation agree with the event tables
- * of which it is a part, if any.
+ * After a command: make the triggers of a relation agree with the event tables that it
+ * belongs to, if any.  Renew or break the caches if rows changed or cannot be
+ * captured.
  */
 static void
 check_rows(Oid relid, bool changed)
@@ -367,33 +365,33 @@ check_rows(Oid relid, bool changed)
 	bool captured = contime_capture_fit(relid);
 	ListCell *lc;
 
-	foreach(lc, event_tables_of(relid))
+	foreach(lc, find_event_tables(relid))
 		if (changed || !captured)
 			change_rows(lfirst_oid(lc));
 }
 
-/* ---- what is dropped --------------------------------------------------------- */
+/* ---- dropped objects ---------------------------------------------------------- */
 
 static void
-on_drop_part(Oid relid)
+change_rows_of_parents(Oid relid)
 {
 	ListCell *lc;
 
 	if (get_rel_relispartition(relid) || has_superclass(relid))
-		foreach(lc, event_tables_of(relid))
+		foreach(lc, find_event_tables(relid))
 			if (lfirst_oid(lc) != relid)
 				change_rows(lfirst_oid(lc));
 }
 
 static void
-on_drop(Oid class, Oid object, int sub)
+handle_drop(Oid class, Oid object, int sub)
 {
 	uint64 xid;
 
 	Assert(IsTransactionState());
 	Assert(OidIsValid(object));
 	if (class == RelationRelationId && sub == 0)
-		on_drop_part(object);
+		change_rows_of_parents(object);
 
 	if (class == RelationRelationId && sub == 0 && contime_is_table(object))
 		contime_source_delete_rows(object, false);
@@ -417,7 +415,7 @@ on_drop(Oid class, Oid object, int sub)
 }
 
 static void
-contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+handle_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
@@ -429,7 +427,7 @@ contime_object_access(ObjectAccessType access, Oid class, Oid object, int sub, v
 	if (access == OAT_TRUNCATE)
 		check_not_read(object, "TRUNCATE");
 	if (access == OAT_DROP)
-		on_drop(class, object, sub);
+		handle_drop(class, object, sub);
 	else if (collecting > 0 && class == RelationRelationId &&
 			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
 		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
@@ -444,8 +442,8 @@ check_created(Oid relid)
 
 	Assert(collecting == 0 && OidIsValid(relid));
 	/*
-	 * A new partition is empty. A foreign partition, or a child by
-	 * inheritance, cannot be captured.
+	 * A new partition is empty, so rows do not change.  A foreign partition, or a
+	 * child by inheritance, cannot be captured.
 	 */
 	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
 		relkind == RELKIND_FOREIGN_TABLE)
@@ -455,7 +453,7 @@ check_created(Oid relid)
 
 	contime_source_delete_rows(relid, true);
 
-	/* pg_dump creates the table without options and sets them by ALTER COLUMN. */
+	/* In a dump of pg_dump, CREATE has no column options; ALTER COLUMN sets them. */
 	(void) contime_source_bind(relid);
 	if (!contime_table_is_bare(relid))
 	{
@@ -466,14 +464,14 @@ check_created(Oid relid)
 }
 
 /*
- * May the command leave a table incomplete?  One that sets options of columns
- * may, as pg_dump has one for each; so may one that changes the owner, who need
- * not have all privileges yet.
+ * True if a command may leave a table incomplete.  A command that sets options of
+ * columns may, since pg_dump has one for each column.  One that changes the owner may,
+ * since the new owner need not have all privileges yet.
  *
- * So may all that a dump consists of, which begins by emptying the search_path.
- * A table that is being restored belongs to the restoring user, often a
- * superuser, before it belongs to its owner: code that the owner has put into
- * it must not run before that, as it would if its description was derived.
+ * So may all commands of a dump, which begins with an empty search_path.  A table that
+ * is being restored belongs to the restoring user, often a superuser, before it
+ * belongs to its owner.  Code that the owner has put into it must not run before that,
+ * as it would if the description were derived.
  */
 static bool
 may_leave_incomplete(Node *stmt)
@@ -495,9 +493,9 @@ may_leave_incomplete(Node *stmt)
 }
 
 /*
- * True if a command may change which rows an event table has, or whether they
- * can be captured. Commands with a weak lock do not, except those that attach
- * or detach partitions or disable triggers.
+ * True if a command may change which rows an event table has, or whether they can be
+ * captured.  Commands with a weak lock do not, except those that attach or detach
+ * partitions or enable all triggers.
  */
 static bool
 changes_rows(Node *stmt)
@@ -519,10 +517,10 @@ changes_rows(Node *stmt)
 }
 
 /*
- * True if a command may be refused because it would leave a continuous table
- * without a valid description. Not a DROP ... CASCADE by another role than the
- * table's owner: otherwise a role could prevent that another role's type is
- * dropped, by using it.
+ * True if a command may be refused because it would leave a continuous table without a
+ * valid description.  Not so for a DROP by a role that is not a member of the table's
+ * owner: otherwise a role could use another role's type, and thereby prevent that it
+ * is dropped.
  */
 static bool
 may_refuse(Oid relid)
@@ -532,7 +530,7 @@ may_refuse(Oid relid)
 
 /*
  * Check a relation that was altered: a continuous table, an event table, or a
- * part of one.
+ * partition or child of one.
  */
 static void
 check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
@@ -562,9 +560,9 @@ check_altered(Oid relid, bool lenient, bool changed, const List *unsound)
 }
 
 /*
- * Check the relations that the command touched. A table without data may be
- * left incomplete (may_leave_incomplete()): its description is derived again
- * at the first use.
+ * Check the relations that the command touched.  A table without data may be left
+ * incomplete (may_leave_incomplete()); its description is derived again at the first
+ * use.
  */
 static void
 check_collected(bool lenient, bool changed, const List *unsound)
@@ -573,7 +571,7 @@ check_collected(bool lenient, bool changed, const List *unsound)
 	List *old = list_difference_oid(altered, created);
 	ListCell *lc;
 
-	collect_nothing();
+	clear_collected();
 	if (new == NIL && old == NIL)
 		return;
 	CommandCounterIncrement();
@@ -602,11 +600,11 @@ follow_rename(const RenameStmt *stmt)
 }
 
 /*
- * The relation of which a command changes the name, the schema or a column
- * name; or InvalidOid.
+ * Return the relation whose name, schema or column name a command changes, or
+ * InvalidOid.
  */
 static Oid
-relation_to_rename(Node *stmt)
+find_renamed_relation(Node *stmt)
 {
 	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->relation)
 		return RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true);
@@ -616,8 +614,8 @@ relation_to_rename(Node *stmt)
 }
 
 /*
- * Before a command that changes names: note the texts that name event tables.
- * Nothing is locked or parsed for a user who has no right to the command.
+ * Before a command that changes names: note the texts that name event tables.  If the
+ * user has no right to the command, nothing is locked or parsed.
  */
 static List *
 note_names(Node *stmt)
@@ -631,7 +629,7 @@ note_names(Node *stmt)
 				   ? contime_source_note_schema(object)
 				   : NIL;
 	}
-	object = relation_to_rename(stmt);
+	object = find_renamed_relation(stmt);
 	return OidIsValid(object) && pg_class_ownercheck(object, GetUserId())
 			   ? contime_source_note_names(object)
 			   : NIL;
@@ -640,7 +638,7 @@ note_names(Node *stmt)
 /* ---- the hook ---------------------------------------------------------------- */
 
 /*
- * True for commands that can create or alter a table. Commands that run user
+ * True for commands that can create or alter a table.  Commands that run user-made
  * code for a long time are not among them.
  */
 static bool
@@ -652,7 +650,7 @@ is_of_interest(Node *stmt)
 			return ((CreateStmt *) stmt)->inhRelations != NIL;
 		case T_CreateForeignTableStmt:
 		case T_AlterTableStmt:
-		case T_DropStmt: /* cascades may take columns */
+		case T_DropStmt: /* a cascade may drop columns */
 		case T_DropOwnedStmt:
 		case T_CreateSchemaStmt:
 		case T_ImportForeignSchemaStmt:
@@ -663,11 +661,11 @@ is_of_interest(Node *stmt)
 }
 
 /*
- * Before an ALTER of an event table: its continuous tables that have no valid
- * description already.
+ * Before an ALTER of an event table: return its continuous tables that have no valid
+ * description even now.
  */
 static List *
-unsound_before(Node *stmt)
+find_unsound(Node *stmt)
 {
 	Oid relid = IsA(stmt, AlterTableStmt)
 					? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
@@ -679,8 +677,8 @@ unsound_before(Node *stmt)
 }
 
 /*
- * Before the outermost command: its names may refer to other relations when it
- * is done, so resolve them now.
+ * Before an ALTER TABLE: resolve its names now, since they may refer to other
+ * relations when it is done.
  */
 static void
 prepare_alter(const AlterTableStmt *stmt)
@@ -690,7 +688,7 @@ prepare_alter(const AlterTableStmt *stmt)
 
 	lock_for_alter(stmt, relid);
 
-	/* A constraint or default is an object of its own: collect its table. */
+	/* The hook does not report the table of a constraint or default: collect it here. */
 	collect_family(relid);
 	foreach(lc, stmt->cmds)
 	{
@@ -714,9 +712,9 @@ run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 }
 
 static void
-contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
-						ProcessUtilityContext context, ParamListInfo params,
-						QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node *stmt = pstmt->utilityStmt;
 	bool lenient;
@@ -726,9 +724,9 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	if (!is_of_interest(stmt))
 	{
 		List *noted = note_names(stmt);
-		Oid renamed = relation_to_rename(stmt);
+		Oid renamed = find_renamed_relation(stmt);
 
-		check_beneath(stmt);
+		check_open_reads(stmt);
 		if (IsA(stmt, TruncateStmt))
 			lock_for_truncate((TruncateStmt *) stmt);
 		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
@@ -741,24 +739,23 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 	}
 
 	/*
-	 * A command may run others (column options are set by an ALTER TABLE of
-	 * their own), so definitions are complete only when the outermost one is
-	 * done.
+	 * A command may run others (column options are set by an ALTER TABLE of their
+	 * own), so definitions are complete only when the outermost one is done.
 	 */
 	if (collecting == 0)
 	{
-		collect_nothing();
+		clear_collected();
 		dropping = IsA(stmt, DropStmt) || IsA(stmt, DropOwnedStmt);
 	}
 	lenient = may_leave_incomplete(stmt);
 	changed = changes_rows(stmt);
 	Assert(collecting > 0 || (created == NIL && altered == NIL));
 	if (collecting == 0 && !lenient)
-		unsound = unsound_before(stmt);
+		unsound = find_unsound(stmt);
 	collecting++;
 	PG_TRY();
 	{
-		check_beneath(stmt);
+		check_open_reads(stmt);
 		if (IsA(stmt, AlterTableStmt))
 			prepare_alter((AlterTableStmt *) stmt);
 		if (IsA(stmt, DropStmt))
@@ -776,13 +773,13 @@ contime_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOn
 		check_collected(lenient, changed, unsound);
 }
 
-/* ---- TRUNCATE ---------------------------------------------------------------- */
+/* ---- installation ------------------------------------------------------------- */
 
 void
 contime_install_ddl_hooks(void)
 {
 	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = contime_process_utility;
+	ProcessUtility_hook = process_utility;
 	prev_object_access = object_access_hook;
-	object_access_hook = contime_object_access;
+	object_access_hook = handle_object_access;
 }

@@ -2,7 +2,7 @@
  * rename.c
  *	  New names of event tables, columns and schemas: sources follow them.
  *
- *	  RENAME, SET SCHEMA   note before, follow after: texts say the same as before
+ *	  RENAME, SET SCHEMA   note before, follow after: texts keep their meaning
  *
  * Called by hooks.c, before and after core's own part.
  */
@@ -24,28 +24,28 @@
 #include "utils/lsyscache.h"
 
 /*
- * A text that names things, before a command that gives something another
- * name: the trees do not change, and say afterwards what to write.
+ * A text of a source, noted before a command that renames something.  The parsed tree
+ * does not change, so afterwards it gives the new text.
  *
- * Texts are parsed as the owner of the continuous table.  An error in one of
- * them must not keep the owner of an event table from renaming it.  So all that
- * is done for one continuous table is done in a subtransaction; if that fails,
- * the table keeps its texts, and is refused when it is used.
+ * Texts are parsed as the owner of the continuous table.  An error in one of them must
+ * not prevent the owner of an event table from renaming it.  So all work for one
+ * continuous table is done in a subtransaction.  If that fails, the table keeps its
+ * texts, and is refused when it is used.
  */
 typedef struct Noted
 {
 	Oid relid; /* the continuous table */
 	Oid events;
-	AttrNumber attno; /* the column; 0: the text is the option events of the table */
-	bool given;       /* the text is an option; if not, the column was found by its name */
+	AttrNumber attno; /* the column; 0: this is the option events of the table */
+	bool given;       /* the text is an option; false: the column was found by its name */
 	Node *expr;
-	char *text;   /* the text as it would have been written before the command */
-	Added *added; /* the row of contime.source that has the text; NULL: it is an option */
+	char *text;   /* the text of `expr` before the command */
+	Added *added; /* the row of contime.source that has the text; NULL: an option */
 } Noted;
 
 /*
- * Run a step that makes texts follow a new name. Returns false if it failed
- * and a warning was given.
+ * Run a step that lets texts follow a new name.  If it fails, give a warning and
+ * return false.
  */
 static bool
 try_to_follow(void (*step)(TableNotes *), TableNotes *notes)
@@ -81,7 +81,7 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 	return note;
 }
 
-/* The options events and source. */
+/* Note the options events and source of a table. */
 static List *
 note_options(List *noted, Relation rel)
 {
@@ -112,7 +112,7 @@ note_options(List *noted, Relation rel)
 	return noted;
 }
 
-/* What is in contime.source. */
+/* Note the rows of contime.source of a table. */
 static List *
 note_added(List *noted, Relation rel)
 {
@@ -154,8 +154,8 @@ note_table(TableNotes *notes)
 }
 
 /*
- * If the owner may no longer bind the table to its event tables, it must not
- * have code run when these are renamed.
+ * Note a table, if its owner may still bind it to its event tables.  Otherwise the
+ * owner must not have code run when these are renamed.
  */
 static void
 note_usable_table(TableNotes *notes)
@@ -218,11 +218,11 @@ contime_source_note_schema(Oid schema)
 }
 
 /*
- * The new text of the option events, if the event table is no longer found by
- * the old one; or NULL.
+ * Return the new text of the option events if the old one no longer names the event
+ * table, or NULL.
  */
 static char *
-renamed_events(const Noted *note)
+make_renamed_events(const Noted *note)
 {
 	Relation rel = relation_open(note->relid, AccessShareLock);
 	Oid schema = get_rel_namespace(note->events);
@@ -239,19 +239,16 @@ renamed_events(const Noted *note)
 	return followed;
 }
 
-/* The new text of a source, if it must change; or NULL. */
+/* Return the new text of a source if it must change, or NULL. */
 static char *
-renamed_source(const Noted *note)
+make_renamed_source(const Noted *note)
 {
 	Relation events = relation_open(note->events, AccessShareLock);
 	char *text = contime_deparse_qualified(events, note->expr);
 	bool same = strcmp(text, note->text) == 0;
 
 	Assert(note->attno > 0 && note->added == NULL);
-	/*
-	 * Without an option it may be the column of the continuous table that was
-	 * renamed.
-	 */
+	/* Without an option, the column of the continuous table may be the one that was renamed. */
 	if (!note->given)
 		same = strcmp(text, quote_identifier(get_attname(note->relid, note->attno, false))) == 0;
 	relation_close(events, NoLock);
@@ -261,7 +258,7 @@ renamed_source(const Noted *note)
 static void
 follow_option(const Noted *note)
 {
-	char *value = note->attno == 0 ? renamed_events(note) : renamed_source(note);
+	char *value = note->attno == 0 ? make_renamed_events(note) : make_renamed_source(note);
 	char *column = note->attno == 0 ? NULL : get_attname(note->relid, note->attno, false);
 
 	if (value == NULL)
@@ -284,9 +281,9 @@ contime_push_text(JsonbParseState **state, JsonbIteratorToken token, char *text)
 	pushJsonbValue(state, token, &value);
 }
 
-/* The new columns of a row of contime.source. */
+/* Return the new columns of a row of contime.source. */
 static Jsonb *
-renamed_columns(const Added *added, List *noted)
+make_renamed_columns(const Added *added, List *noted)
 {
 	JsonbParseState *state = NULL;
 	ListCell *lc;
@@ -311,7 +308,7 @@ static void
 follow_added(const Noted *note, List *noted)
 {
 	Added *added = note->added;
-	Jsonb *columns = renamed_columns(added, noted);
+	Jsonb *columns = make_renamed_columns(added, noted);
 
 	Assert(note->added != NULL && list_member_ptr(noted, note));
 	if (compareJsonbContainers(&columns->root, &added->columns->root) == 0)

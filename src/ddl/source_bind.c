@@ -1,9 +1,9 @@
 /*
  * source_bind.c
- *	  CREATE and ALTER of a durable table: its sources are bound and settled.
+ *	  CREATE and ALTER of a durable table: bind its sources, and qualify their texts.
  *
- *	  bind    an event table that is named is in pg_depend
- *	  settle  texts are written such that no search_path matters
+ *	  bind     an event table that the definition names gets a pg_depend entry
+ *	  qualify  texts are rewritten so that they do not depend on a search_path
  *
  * Called by hooks.c and by the commands on sources.
  */
@@ -61,8 +61,8 @@ contime_check_empty(Oid relid)
 }
 
 /*
- * A continuous table must not inherit from its event table: it would find its
- * own rows there.
+ * ERROR if a continuous table inherits from its event table: it would find its own
+ * rows there.
  */
 static void
 check_no_parent(Oid relid, Oid events)
@@ -120,7 +120,6 @@ contime_set_option(const char *column, const char *option, const char *value, De
 	return cmd;
 }
 
-/* True with an empty search_path, as in a session that restores a dump. */
 bool
 contime_source_is_qualified(void)
 {

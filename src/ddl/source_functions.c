@@ -4,8 +4,8 @@
  *
  * Called as SQL functions and triggers.
  *
- * Not here: what a source means and how it is kept (table/), what follows from
- * CREATE, ALTER and RENAME (source_bind.c, rename.c).
+ * Not here: how sources are stored and parsed (table/), what CREATE, ALTER and RENAME
+ * do to them (source_bind.c, rename.c).
  */
 #include "postgres.h"
 
@@ -34,12 +34,12 @@ PG_FUNCTION_INFO_V1(contime_source_changed);
 /* ---- adding and dropping ----------------------------------------------------- */
 
 /*
- * Check a table after its rows of contime.source have changed. In a session
- * that restores a dump, objects that its sources need may come later: then the
- * first use derives the description.
+ * Check a table after its rows of contime.source have changed, and replace its cache.
+ * In a session that restores a dump, objects that its sources need may come later;
+ * then the description is derived at the first use.
  */
 static void
-sources_changed(Oid relid)
+apply_changed_sources(Oid relid)
 {
 	Assert(OidIsValid(relid));
 	LockRelationOid(relid, AccessExclusiveLock);
@@ -52,11 +52,11 @@ sources_changed(Oid relid)
 }
 
 /*
- * The expression that the caller gives for a column, or NULL. *silent: there
- * is no entry at all, not even null.
+ * Return the expression that the caller gives for a column, or NULL.  Set *silent if
+ * there is no entry, not even null.
  */
 static char *
-given_mapping(const Jsonb *given, const char *column, bool *silent)
+get_given_mapping(const Jsonb *given, const char *column, bool *silent)
 {
 	JsonbValue value;
 
@@ -72,7 +72,7 @@ given_mapping(const Jsonb *given, const char *column, bool *silent)
 	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
-/* Every entry is that of a column. */
+/* ERROR unless every entry belongs to a column. */
 static void
 check_mapping(Relation rel, Jsonb *given)
 {
@@ -97,8 +97,8 @@ check_mapping(Relation rel, Jsonb *given)
 }
 
 /*
- * The columns that a source feeds, each with its expression: as given, or the
- * event table's column of that name.
+ * Return the columns that a source sets, each with its expression: the given one, or
+ * the event table's column of that name.
  */
 static Jsonb *
 complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
@@ -115,7 +115,7 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 		const ContimeAttr *attr = &table->attr[i];
 		char *name = attr->dropped ? NULL : get_attname(table->relid, i + 1, false);
 		bool silent;
-		char *text = name ? given_mapping(given, name, &silent) : NULL;
+		char *text = name ? get_given_mapping(given, name, &silent) : NULL;
 		char *safe;
 
 		if (name == NULL)
@@ -137,8 +137,8 @@ complete_mapping(Relation rel, Relation events, CtKind kind, Jsonb *given)
 }
 
 /*
- * Open a continuous table of the caller, locked so that no reader, of this
- * session either, uses it.
+ * Open a continuous table of the caller in AccessExclusiveLock.  ERROR if this session
+ * reads it, too, or if it holds data.
  */
 static Relation
 open_own_table(Oid relid, const char *command)
@@ -190,7 +190,7 @@ contime_add_source(PG_FUNCTION_ARGS)
 	contime_write_source(relid, RelationGetRelid(events), kind, columns, NULL);
 	relation_close(events, NoLock);
 	relation_close(rel, NoLock);
-	sources_changed(relid);
+	apply_changed_sources(relid);
 	contime_source_index(relid);
 	PG_RETURN_VOID();
 }
@@ -226,7 +226,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 				 errhint(
 					 "contime.source shows those that were; the option events is dropped by ALTER FOREIGN TABLE.")));
 	relation_close(sources, NoLock);
-	sources_changed(relid);
+	apply_changed_sources(relid);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
@@ -260,10 +260,7 @@ contime_repair(PG_FUNCTION_ARGS)
 
 /* ---- changes of contime.source ----------------------------------------------- */
 
-/*
- * ERROR unless the trigger was fired after a row of contime.source was
- * written.
- */
+/* ERROR 39P01 unless this is a row trigger after a write to contime.source. */
 static const TriggerData *
 check_trigger(FunctionCallInfo fcinfo)
 {
@@ -278,12 +275,9 @@ check_trigger(FunctionCallInfo fcinfo)
 	return trigger;
 }
 
-/*
- * A row of contime.source was written: check the continuous table that it
- * belongs to.
- */
+/* Check the continuous table of a row of contime.source that was written. */
 static void
-source_row_changed(HeapTuple tuple, TupleDesc desc)
+check_changed_row(HeapTuple tuple, TupleDesc desc)
 {
 	bool isnull;
 	Datum state = heap_getattr(tuple, Anum_source_state, desc, &isnull);
@@ -295,12 +289,12 @@ source_row_changed(HeapTuple tuple, TupleDesc desc)
 	rel = contime_open_relation(DatumGetObjectId(state), AccessExclusiveLock);
 	CheckTableNotInUse(rel, "change the sources of");
 	relation_close(rel, NoLock);
-	sources_changed(DatumGetObjectId(state));
+	apply_changed_sources(DatumGetObjectId(state));
 }
 
 /*
- * Called after rows of contime.source were restored from a dump, or changed by
- * hand.
+ * contime.source_changed(): trigger after rows of contime.source were restored from a
+ * dump or changed by hand.
  */
 Datum
 contime_source_changed(PG_FUNCTION_ARGS)
@@ -313,9 +307,9 @@ contime_source_changed(PG_FUNCTION_ARGS)
 	/* Opened again, to check that it has the expected columns. */
 	sources = contime_open_sources(NoLock);
 	Assert(sources != NULL && RelationGetRelid(sources) == RelationGetRelid(trigger->tg_relation));
-	source_row_changed(trigger->tg_trigtuple, RelationGetDescr(sources));
+	check_changed_row(trigger->tg_trigtuple, RelationGetDescr(sources));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		source_row_changed(trigger->tg_newtuple, RelationGetDescr(sources));
+		check_changed_row(trigger->tg_newtuple, RelationGetDescr(sources));
 	relation_close(sources, NoLock);
 	return PointerGetDatum(NULL);
 }

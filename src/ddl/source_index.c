@@ -1,9 +1,9 @@
 /*
  * source_index.c
- *	  Indexes on event tables for what durable tables ask of them.
+ *	  Indexes on event tables for the queries of durable tables.
  *
- * Indexes are made as the owner of the continuous table, on event tables that he
- * owns, too.
+ * An index is created as the owner of the continuous table, if that role owns the
+ * event table, too.
  */
 #include "postgres.h"
 
@@ -23,16 +23,16 @@
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
-/* Does an index's column hold the expression? */
+/* True if an index's column holds the expression. */
 static bool
-indexes(Relation index, List *exprs, int column, Node *expr)
+holds_expression(Relation index, List *exprs, int column, Node *expr)
 {
 	AttrNumber attno = index->rd_index->indkey.values[column];
 	int i = 0;
 
 	Assert(column >= 0 && column < index->rd_index->indnkeyatts);
 	Assert(expr != NULL);
-	/* Queries compare what is cast without being asked, as it is in the index. */
+	/* Queries show no implicit casts (show_casts()), and neither does the index. */
 	expr = strip_implicit_coercions(expr);
 	if (attno != 0)
 		return IsA(expr, Var) && ((Var *) expr)->varattno == attno;
@@ -41,9 +41,9 @@ indexes(Relation index, List *exprs, int column, Node *expr)
 	return equal(list_nth(exprs, i), expr);
 }
 
-/* The keys, in any order, and then the time? */
+/* True if an index has the key columns, in any order, and then the time. */
 static bool
-index_serves(const ContimeTable *table, const ContimeSource *source, Relation index)
+is_suitable_index(const ContimeTable *table, const ContimeSource *source, Relation index)
 {
 	List *exprs = RelationGetIndexExpressions(index);
 	int nkeys = table->nkeys;
@@ -56,21 +56,21 @@ index_serves(const ContimeTable *table, const ContimeSource *source, Relation in
 		bool found = false;
 
 		for (int c = 0; c < nkeys && !found; c++)
-			found = indexes(index, exprs, c, source->expr[table->key_attno[k] - 1]);
+			found = holds_expression(index, exprs, c, source->expr[table->key_attno[k] - 1]);
 		if (!found)
 			return false;
 	}
-	return indexes(index, exprs, nkeys, source->expr[table->time_attno - 1]);
+	return holds_expression(index, exprs, nkeys, source->expr[table->time_attno - 1]);
 }
 
-/* CREATE INDEX for what the table is asked. */
+/* Return the CREATE INDEX command for such an index. */
 static char *
-index_command(const ContimeTable *table, const ContimeSource *source)
+make_index_command(const ContimeTable *table, const ContimeSource *source)
 {
 	List *context = deparse_context_for(source->name, source->events);
 	StringInfoData sql;
 
-	Assert(source->expr[table->time_attno - 1] != NULL); /* each source feeds it */
+	Assert(source->expr[table->time_attno - 1] != NULL); /* each source sets it */
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE INDEX ON %s (",
 					 quote_qualified_identifier(get_namespace_name(
@@ -89,10 +89,10 @@ index_command(const ContimeTable *table, const ContimeSource *source)
 }
 
 /*
- * Find an index on an event table, or create it. Its expressions will run in
- * every process that writes to the event table, as the owner of that. So it is
- * created only if that role owns the continuous table, and as that role: the
- * role that runs the command may be a superuser.
+ * Find an index on an event table, or create it.  Its expressions will run in every
+ * process that writes to the event table, as the owner of the event table.  So it is
+ * created only if that role owns the continuous table, too, and as that role: the role
+ * that runs the command may be a superuser.
  */
 static void
 provide_index(const ContimeTable *table, const ContimeSource *source)
@@ -107,14 +107,14 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 	{
 		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		served = served || index_serves(table, source, index);
+		served = served || is_suitable_index(table, source, index);
 		index_close(index, AccessShareLock);
 	}
 	relation_close(events, NoLock);
 	if (served)
 		return;
 	contime_source_path_begin();
-	command = index_command(table, source);
+	command = make_index_command(table, source);
 	contime_source_path_end();
 	if (!pg_class_ownercheck(source->events, table->owner))
 		ereport(ERROR,
