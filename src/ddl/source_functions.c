@@ -206,7 +206,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 	bool found = false;
 	ListCell *lc;
 
-	Assert(sources != NULL); /* open_own_table() */
+	Assert(sources != NULL); /* checked by open_own_table() */
 	foreach(lc, contime_added_sources(relid))
 	{
 		Added *added = lfirst(lc);

@@ -266,7 +266,7 @@ Size
 contime_charge_begin(const ContimeGeneration *g, int partition)
 {
 	Assert(contime_holds_lock(partition, LW_EXCLUSIVE) && CritSectionCount > 0);
-	Assert(g->store[partition] == 0 || g->account != NO_ACCOUNT); /* 1 */
+	Assert(g->store[partition] == 0 || g->account != NO_ACCOUNT); /* invariant 1 */
 	return get_store_bytes(g, partition);
 }
 

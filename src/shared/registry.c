@@ -280,7 +280,7 @@ walk_chain(Oid relation, Settled *undecided, int capacity, int *n, ContimeGenera
 		ContimeGeneration *g = &contime_shared->generation[i];
 		bool certain = contime_generation_is_opened(g) && g->dropped == 0;
 
-		Assert(contime_generation_is_live(g)); /* 4 */
+		Assert(contime_generation_is_live(g)); /* invariant 4 */
 		if (certain && *n == 0)
 		{
 			*found = g;

@@ -80,7 +80,7 @@ typedef struct ContimeDue
 	uint64 events;
 	int64 from;
 	int64 to;
-	bool reset; /* what was known before is no more */
+	bool reset; /* listeners must read the whole table again */
 } ContimeDue;
 
 /*
@@ -185,7 +185,7 @@ typedef struct ContimeGeneration
 		pg_atomic_uint32 state;     /* ContimeCacheState: changed by compare-and-exchange */
 		TimestampTz load_after;     /* REFUSED: the table is not loaded before */
 		pg_atomic_uint64 last_read; /* time of the last read, to the second (TimestampTz) */
-		ContimeLoaded loaded;       /* written before the cache becomes readable */
+		ContimeLoaded loaded;       /* the snapshot of the load; set before publishing */
 		ContimeOversize oversize;   /* rows that were left out */
 		pg_atomic_uint64 bad_rows;  /* number of rows that the load and writers left out */
 		ContimeProgress progress;   /* of the load */
@@ -321,13 +321,13 @@ StaticAssertDecl(CONTIME_MAX_WORKERS <= CT_MAX_ARENAS, "each partition has an ar
 typedef struct ContimeShared
 {
 	int partitions;
-	int slots; /* of generations */
+	int slots; /* length of generation[] */
 	int slots_used;
 	uint64 slot_map[CONTIME_MAX_GENERATIONS / 64]; /* one bit per slot; 1: in use */
 	uint64 next_serial;
 	int highest; /* slots in use have lower indexes */
 	/*
-	 * Transactions since the server's start have this 64-bit id or a later one.  0:
+	 * Transactions since the server's start have this 64-bit id or a later one; 0:
 	 * not known yet.
 	 */
 	uint64 first_xid;
@@ -343,7 +343,7 @@ typedef struct ContimeShared
 	 * generation.
 	 */
 	pg_atomic_uint64 early[CONTIME_EARLY];
-	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER]; /* slots of them */
+	ContimeGeneration generation[FLEXIBLE_ARRAY_MEMBER]; /* [slots] */
 } ContimeShared;
 
 /* The levels at which memory is counted and limited. */

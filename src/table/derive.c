@@ -342,7 +342,10 @@ is_unbounded(const Column *col)
 		   contime_option_value(col->options, "upper") == NULL;
 }
 
-/* Check the rate of a column. It must not depend on the column itself. */
+/*
+ * ERROR if a column cannot be the rate of another one.  A rate must not change between
+ * events.
+ */
 static void
 check_rate(const Column *col, const Column *rate)
 {

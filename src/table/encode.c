@@ -60,8 +60,8 @@ get_float(const ContimeAttr *attr, Datum value)
 }
 
 /*
- * Round digits * 10^exponent to whole units, half away from zero. Returns
- * false if it has more than 18 digits.
+ * Set *units to digits * 10^exponent, rounded to a whole number, half away from zero.
+ * Return false if it has more than 18 digits.
  */
 static bool
 round_decimal(uint64 digits, int exponent, uint64 *units)

@@ -199,7 +199,7 @@ contime_member(ContimeMember member)
 	Assert(member < CONTIME_MEMBERS);
 	if (cache_valid)
 		return cached[member];
-	Assert(IsTransactionState()); /* 2 */
+	Assert(IsTransactionState()); /* invariant 2 */
 	register_callbacks();
 	before = invalidations;
 	extension = get_extension_oid(EXTENSION_NAME, true);

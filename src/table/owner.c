@@ -87,14 +87,14 @@ contime_switch_to_owner(Oid owner, ContimeOwnerCode code)
 	before.snapshot = !ActiveSnapshotSet();
 	if (before.snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	Assert(ActiveSnapshotSet()); /* 3 */
+	Assert(ActiveSnapshotSet()); /* invariant 3 */
 	return before;
 }
 
 void
 contime_switch_back(const ContimeIdentity *before)
 {
-	Assert(InSecurityRestrictedOperation() && InLocalUserIdChange()); /* 1 */
+	Assert(InSecurityRestrictedOperation() && InLocalUserIdChange()); /* invariant 1 */
 	Assert(!before->snapshot || before->settings > 0);
 	if (before->snapshot)
 		PopActiveSnapshot();

@@ -96,8 +96,8 @@ is_star(Node *node)
 }
 
 /*
- * Parse the text of a source as a raw expression. The parser reads it as the
- * target list of a SELECT, so every clause that may follow one must be absent.
+ * Parse the text of a source as a raw expression.  The parser reads it as the target
+ * list of a SELECT, so every clause that may follow one must be absent.
  */
 static Node *
 parse_source(const char *text)

@@ -40,7 +40,7 @@ StaticAssertDecl(CONTIME_MAX_SCALE <= CONTIME_NARROW_DIGITS &&
 					 CONTIME_NARROW_DIGITS <= CONTIME_MAX_DIGITS,
 				 "a scale is a part of the digits");
 
-/* How one attribute is encoded. */
+/* An attribute of a table, and how it is encoded. */
 typedef struct ContimeAttr
 {
 	AttrNumber attno;
@@ -196,7 +196,7 @@ typedef struct ContimeIdentity
 	Oid user;
 	int context;   /* security context, for SetUserIdAndSecContext() */
 	int settings;  /* GUC nest level; 0: no new one */
-	bool snapshot; /* a snapshot was pushed */
+	bool snapshot; /* the switch pushed a snapshot */
 } ContimeIdentity;
 
 /* The time limit of user-made code of a table: a constant, plus a part per row. */
@@ -358,7 +358,7 @@ extern void contime_rows_encode(ContimeRows *rows, CtKind kind, const Datum *val
 extern bool contime_rows_encode_source(ContimeRows *rows, CtKind kind, uint64 columns,
 									   const Datum *values, const bool *isnull, bool retracts);
 
-/* ERROR 54000: an event of the table exceeds the engine's limits. */
+/* Raise ERROR 54000: an event of the table exceeds the engine's limits. */
 extern void contime_report_too_large(const ContimeTable *table) CONTIME_NORETURN;
 
 /*

@@ -57,7 +57,7 @@
 /* The result of a pass over a partition. */
 typedef enum Activity
 {
-	IDLE,    /* nothing to do until a backend writes */
+	IDLE,    /* no work until a backend writes */
 	PENDING, /* waiting for transactions and snapshots to end */
 	WORKED
 } Activity;
