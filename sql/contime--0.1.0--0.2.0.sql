@@ -3,8 +3,8 @@
 -- complain if script is sourced in psql, rather than via ALTER EXTENSION
 \echo Use "ALTER EXTENSION contime UPDATE TO '0.2.0'" to load this file. \quit
 
--- Version 0.1.0 took a schema that was there: whoever owned it may have put into
--- it what calls of contime's functions find first. Nothing in it is looked up here.
+-- Version 0.1.0 could be installed into an existing schema, whose owner may have put
+-- objects there that shadow contime's. This script looks up no name in that schema.
 SET LOCAL search_path TO pg_catalog, pg_temp;
 
 DO $check$
@@ -30,7 +30,7 @@ BEGIN
                 pg_catalog.pg_get_userbyid(extension.extowner));
     END IF;
 
-    -- Whatever is in a schema depends on it, but for types that belong to a table or to another type.
+    -- Every object in a schema depends on it, except types that belong to a table or to another type.
     SELECT pg_catalog.string_agg(d.object, ', ' ORDER BY d.object) INTO objects
     FROM (SELECT DISTINCT classid, objid, pg_catalog.pg_describe_object(classid, objid, 0) COLLATE "C" AS object FROM pg_catalog.pg_depend
         WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = extension.extnamespace) d
@@ -56,8 +56,8 @@ BEGIN
             HINT = pg_catalog.format('Run REVOKE CREATE ON SCHEMA contime FROM %s.', objects);
     END IF;
 
-    -- An extension cannot own the schema that it is in. It has no relocatable objects,
-    -- so that this only says where pg_dump is to create it, as the control file does.
+    -- An extension cannot contain the schema that it is installed in. It has no relocatable
+    -- objects, so its schema only tells pg_dump where to create it, as the control file does.
     UPDATE pg_catalog.pg_extension SET extnamespace = 'pg_catalog'::pg_catalog.regnamespace WHERE oid = extension.oid;
     DELETE FROM pg_catalog.pg_depend
     WHERE classid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND objid = extension.oid
@@ -85,39 +85,36 @@ RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_latest'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest(anyelement) IS
-'the instant of the latest event of any key, also one in the future; NULL when there is none that is retained; reads every key; needs SELECT';
+'the instant of the latest event of all keys, which may be in the future; NULL if no event is retained; reads every key; needs SELECT';
 
 CREATE FUNCTION contime.latest("table" anyelement, key anycompatible)
 RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_latest'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION contime.latest(anyelement, anycompatible) IS
-'the instant of one key''s latest event, also one in the future; NULL when there is none that is retained; needs SELECT';
+'the instant of one key''s latest event, which may be in the future; NULL if no event is retained; needs SELECT';
 
 CREATE FUNCTION contime.latest_tick("table" anyelement)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_latest_tick'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest_tick(anyelement) IS
-'the tick of the latest event of any key; NULL when there is none that is retained; reads every key; needs SELECT';
+'the tick of the latest event of all keys; NULL if no event is retained; reads every key; needs SELECT';
 
 CREATE FUNCTION contime.latest_tick("table" anyelement, key anycompatible)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_latest_tick'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION contime.latest_tick(anyelement, anycompatible) IS
-'the tick of one key''s latest event; NULL when there is none that is retained; needs SELECT';
+'the tick of one key''s latest event; NULL if no event is retained; needs SELECT';
 
 -- ---- durable tables -----------------------------------------------------------------
 
--- (Rows of tables that were dropped while the server ran without contime are left out.)
+-- pg_dump leaves out rows of tables that were dropped while the server ran without contime.
 SELECT pg_catalog.pg_extension_config_dump('contime.source',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_table WHERE ftrelid OPERATOR(pg_catalog.=) state)');
 COMMENT ON TABLE contime.source IS
-'event tables of durable tables beside their option events: the rows of events are events, snapshots or finishes of state, and columns says for each column what it is of such a row; written by contime.add_source and contime.drop_source; readable by everybody, as the options of tables and columns are in the catalogs, which pg_dump relies on';
-
-COMMENT ON FUNCTION contime.verify(regclass) IS
-'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
+'event tables that contime.add_source added to durable tables: a row of events is an event, a snapshot or a finish of state, and columns maps columns of state to expressions over that row; written by contime.add_source and contime.drop_source only; readable by everybody, because pg_dump needs it, like the options of tables and columns';
 
 CREATE FUNCTION contime.repair(state regclass)
 RETURNS boolean
@@ -141,13 +138,62 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_table_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.table_stats() IS
-'counters of the continuous tables of this database that hold data, of those that the caller may read: SELECT on the table or a column of it, or membership in pg_read_all_stats';
+'counters of the continuous tables of this database that hold data and that the caller may read: by SELECT on the table or one of its columns, or as a member of pg_read_all_stats';
 
 CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
 COMMENT ON VIEW contime.tables IS
-'the continuous tables of this database that hold data, of those that the caller may read (members of pg_read_all_stats: all): keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), partial (those of keys that are there), broken or refused (its event tables are read; the log says why); bad_rows: rows that cannot be events, such as NaN for a sum, met while the cache was loaded and in what was written since (the log shows the first ten); while the cache is loaded: the rows read so far, of about how many, and how many a second since the load began';
+'counters of the continuous tables of this database that hold data and that the caller may read (members of pg_read_all_stats: all). keys; recent, young, frozen: events that are visible but not processed yet, that are processed but not yet visible to every snapshot, that are visible to every snapshot; duplicates, conflicts: copies of events that were dropped, with the same or other content; late: events processed after a newer one of their key; too_late, folded: with the option retain, events ignored because they are older, and events that became part of the key''s first state; bytes: memory used; since: when the table''s contents in memory begin; retained_since, retained_tick: the earliest instant or tick that can be read (NULL: all can); cache: state of a durable table''s events in memory: wanted, loading, ready (reads are answered from memory), partial (reads of the loaded keys are), broken or refused (the event tables are read; the server log says why); bad_rows: rows that cannot be events, such as NaN for a sum, met while the cache was loaded and in later writes (the log shows the first ten); rows_loaded, rows_to_load, rows_per_second: while the cache is loaded, the rows read so far, the estimate of all, and the rate';
 GRANT SELECT ON contime.tables TO PUBLIC;
 COMMENT ON FUNCTION contime.worker_stats() IS
-'the partition workers: process, events entered and dropped since the start, memory taken by the partition; no rows unless the caller is a member of pg_read_all_stats';
+'the partition workers: process id, events entered into timelines and dropped (rolled back) since the server started, memory used by the partition; no rows unless the caller is a member of pg_read_all_stats';
 COMMENT ON VIEW contime.workers IS
-'the background workers that own the partitions, for members of pg_read_all_stats';
+'the background workers that own the partitions; rows for members of pg_read_all_stats only';
+
+-- ---- other comments that changed -----------------------------------------------
+
+COMMENT ON SERVER contime IS
+'server of continuous tables; a role with USAGE on it may create them';
+COMMENT ON FUNCTION contime.event(anyelement, name[]) IS
+'write an event, as INSERT does: state is a row of a continuous table, in which NULL means unchanged; the columns named in set_null become NULL; needs INSERT';
+COMMENT ON FUNCTION contime.snapshot(anyelement, name[]) IS
+'write an authoritative state: from its instant on the key''s row has exactly these values, NULLs included, in all columns or in the named ones; needs UPDATE';
+COMMENT ON FUNCTION contime.finish(anyelement) IS
+'end the life of a key: it has no row from this instant on, until a later event; needs DELETE';
+COMMENT ON FUNCTION contime.at_support(internal) IS
+'planner support for contime.at, contime.since and contime.latest: estimates rows and costs from the number of keys';
+COMMENT ON FUNCTION contime.range_support(internal) IS
+'planner support for contime.history and contime.events: estimates rows and costs from the number of events';
+COMMENT ON FUNCTION contime.series_support(internal) IS
+'planner support for contime.series: estimates rows and costs from the number of instants';
+COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
+'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range; needs SELECT';
+COMMENT ON FUNCTION contime.history(anyelement, timestamptz, timestamptz) IS
+'every key''s states in [from, to), as contime.history with a key returns them; the rows of a key are together, keys are in no particular order; needs SELECT';
+COMMENT ON FUNCTION contime.history_tick(anyelement, bigint, bigint) IS
+'every key''s states in the ticks [from, to); the rows of a key are together; needs SELECT';
+COMMENT ON FUNCTION contime.series(anyelement, anycompatible, timestamptz, timestamptz, interval) IS
+'one key''s row at each instant of generate_series("from", "to", step), in that order; instants at which the key has no row are left out; needs SELECT';
+COMMENT ON FUNCTION contime.series_tick(anyelement, anycompatible, bigint, bigint, bigint) IS
+'one key''s row at each tick of generate_series("from", "to", step), in that order; ticks at which the key has no row are left out; needs SELECT';
+COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
+'the instant of the last change of one key''s row at or before the given instant, NULL if the key has no row then; for a column that changes between events: of the last event that changed its course; needs SELECT';
+COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
+'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; needs SELECT';
+COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
+'one key''s events in [from, to), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
+COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
+'one key''s events in the ticks [from, to), in the order in which they are applied; see contime.events; needs SELECT';
+COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
+'the changes of the past that were noticed after the notice numbered since (0: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
+COMMENT ON FUNCTION contime.reconciliations_tick(anyelement, bigint) IS
+'the changes of the past of a table with a logical clock that were noticed after the notice numbered since; see contime.reconciliations; needs SELECT';
+COMMENT ON FUNCTION contime.source_changed() IS
+'record the dependencies of a durable table on its event tables after a dump was restored';
+COMMENT ON FUNCTION contime.capture() IS
+'copy written rows of event tables to the memory of durable tables; called by internal triggers only';
+COMMENT ON FUNCTION contime.add_source(regclass, regclass, jsonb, text) IS
+'make the rows of an ordinary table events (or snapshots, or finishes) of a continuous table: columns maps columns of the continuous table to expressions over such a row, and to null if the rows do not set them; a column without an entry gets the column of the same name, if there is one. Needs ownership of the continuous table, and SELECT and TRIGGER on the event table';
+COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
+'remove the sources that contime.add_source added for these two tables; without any source the continuous table holds its events in memory only';
+COMMENT ON FUNCTION contime.verify(regclass) IS
+'compare a durable table''s events in memory with its event tables. answered_from: where reads are answered (memory or event tables); events: the number of events compared; equal: false if they differ; the contents of memory are then discarded. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';

@@ -3,8 +3,8 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION contime" to load this file. \quit
 
--- The schema is the extension's own: a role that has made one of this name is in
--- the way (42P06), as it could put objects of its own before those made here.
+-- The extension creates and owns the schema. An existing schema of this name is an
+-- error (42P06): its owner could put objects there that shadow the extension's.
 CREATE SCHEMA contime;
 COMMENT ON SCHEMA contime IS
 'functions and views of contime: tables with a row for every instant';
@@ -36,7 +36,7 @@ COMMENT ON FOREIGN DATA WRAPPER contime_fdw IS
 
 CREATE SERVER contime FOREIGN DATA WRAPPER contime_fdw;
 COMMENT ON SERVER contime IS
-'the server of continuous tables; USAGE on it allows to create them';
+'server of continuous tables; a role with USAGE on it may create them';
 
 -- ---- writing --------------------------------------------------------------------
 
@@ -45,21 +45,21 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'contime_event'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.event(anyelement, name[]) IS
-'records an event, as INSERT does: state is a row of a continuous table whose NULLs mean unchanged, set_null names the columns it makes NULL; needs INSERT';
+'write an event, as INSERT does: state is a row of a continuous table, in which NULL means unchanged; the columns named in set_null become NULL; needs INSERT';
 
 CREATE FUNCTION contime.snapshot(state anyelement, columns name[] DEFAULT NULL)
 RETURNS void
 AS 'MODULE_PATHNAME', 'contime_snapshot'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.snapshot(anyelement, name[]) IS
-'states authoritatively what a key''s row is at an instant, NULLs included: all of it, or the columns named; needs UPDATE';
+'write an authoritative state: from its instant on the key''s row has exactly these values, NULLs included, in all columns or in the named ones; needs UPDATE';
 
 CREATE FUNCTION contime.finish(state anyelement)
 RETURNS void
 AS 'MODULE_PATHNAME', 'contime_finish'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.finish(anyelement) IS
-'ends the life of a key at an instant: no row from then on, until a later event; needs DELETE';
+'end the life of a key: it has no row from this instant on, until a later event; needs DELETE';
 
 -- ---- reading ----------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ AS 'MODULE_PATHNAME', 'contime_at_support'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION contime.at_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION contime.at_support(internal) IS
-'planner support for contime.at and contime.since: the keys there are';
+'planner support for contime.at, contime.since and contime.latest: estimates rows and costs from the number of keys';
 
 CREATE FUNCTION contime.range_support(internal)
 RETURNS internal
@@ -77,7 +77,7 @@ AS 'MODULE_PATHNAME', 'contime_range_support'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION contime.range_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION contime.range_support(internal) IS
-'planner support for contime.history and contime.events: the events there are';
+'planner support for contime.history and contime.events: estimates rows and costs from the number of events';
 
 CREATE FUNCTION contime.series_support(internal)
 RETURNS internal
@@ -85,7 +85,7 @@ AS 'MODULE_PATHNAME', 'contime_series_support'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION contime.series_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION contime.series_support(internal) IS
-'planner support for contime.series: its instants, if they are known';
+'planner support for contime.series: estimates rows and costs from the number of instants';
 
 CREATE FUNCTION contime.at("table" anyelement, instant timestamptz)
 RETURNS SETOF anyelement
@@ -120,7 +120,7 @@ RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s states in [from, to), one row for each change, with the range during which each held, cut to [from, to); state shows the start of its range as its instant; needs SELECT';
+'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range; needs SELECT';
 
 CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (during int8range, state anyelement)
@@ -134,98 +134,99 @@ RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history(anyelement, timestamptz, timestamptz) IS
-'every key''s states in [from, to), as contime.history of that key gives them: one key after the other, in no particular order of keys; needs SELECT';
+'every key''s states in [from, to), as contime.history with a key returns them; the rows of a key are together, keys are in no particular order; needs SELECT';
 
 CREATE FUNCTION contime.history_tick("table" anyelement, "from" bigint, "to" bigint)
 RETURNS TABLE (during int8range, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.history_tick(anyelement, bigint, bigint) IS
-'every key''s states in the ticks [from, to), one key after the other; needs SELECT';
+'every key''s states in the ticks [from, to); the rows of a key are together; needs SELECT';
 
 CREATE FUNCTION contime.series("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz, step interval)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_series'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.series_support;
 COMMENT ON FUNCTION contime.series(anyelement, anycompatible, timestamptz, timestamptz, interval) IS
-'one key''s row at each of the instants that generate_series("from", "to", step) gives, in that order, where there is one; needs SELECT';
+'one key''s row at each instant of generate_series("from", "to", step), in that order; instants at which the key has no row are left out; needs SELECT';
 
 CREATE FUNCTION contime.series_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint, step bigint)
 RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'contime_series'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000 SUPPORT contime.series_support;
 COMMENT ON FUNCTION contime.series_tick(anyelement, anycompatible, bigint, bigint, bigint) IS
-'one key''s row at each of the ticks that generate_series("from", "to", step) gives, where there is one; needs SELECT';
+'one key''s row at each tick of generate_series("from", "to", step), in that order; ticks at which the key has no row are left out; needs SELECT';
 
 CREATE FUNCTION contime.since("table" anyelement, key anycompatible, instant timestamptz)
 RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_since'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
-'the instant since which one key''s row is what it is at an instant, NULL when there is none; of a column that changes between events: when the last of them changed its course; needs SELECT';
+'the instant of the last change of one key''s row at or before the given instant, NULL if the key has no row then; for a column that changes between events: of the last event that changed its course; needs SELECT';
 
 CREATE FUNCTION contime.since_tick("table" anyelement, key anycompatible, tick bigint)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_since'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
-'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
+'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; needs SELECT';
 
 CREATE FUNCTION contime.latest("table" anyelement)
 RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_latest'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest(anyelement) IS
-'the instant of the latest event of any key, also one in the future; NULL when there is none that is retained; reads every key; needs SELECT';
+'the instant of the latest event of all keys, which may be in the future; NULL if no event is retained; reads every key; needs SELECT';
 
 CREATE FUNCTION contime.latest("table" anyelement, key anycompatible)
 RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_latest'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION contime.latest(anyelement, anycompatible) IS
-'the instant of one key''s latest event, also one in the future; NULL when there is none that is retained; needs SELECT';
+'the instant of one key''s latest event, which may be in the future; NULL if no event is retained; needs SELECT';
 
 CREATE FUNCTION contime.latest_tick("table" anyelement)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_latest_tick'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest_tick(anyelement) IS
-'the tick of the latest event of any key; NULL when there is none that is retained; reads every key; needs SELECT';
+'the tick of the latest event of all keys; NULL if no event is retained; reads every key; needs SELECT';
 
 CREATE FUNCTION contime.latest_tick("table" anyelement, key anycompatible)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_latest_tick'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION contime.latest_tick(anyelement, anycompatible) IS
-'the tick of one key''s latest event; NULL when there is none that is retained; needs SELECT';
+'the tick of one key''s latest event; NULL if no event is retained; needs SELECT';
 
 CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; the columns it sets (one that is NULL there is made NULL); and whether it came late: a newer event of its key had entered before (of one that has not entered yet: has by now; NULL for a durable table, whose rows do not tell); needs SELECT';
+'one key''s events in [from, to), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
 
 CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s events at the ticks [from, to), in the order in which they count; needs SELECT';
+'one key''s events in the ticks [from, to), in the order in which they are applied; see contime.events; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during tstzrange, events bigint, reset boolean)
 AS 'MODULE_PATHNAME', 'contime_reconciliations'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
-'what changed of the past after the notice numbered since (0: from the beginning), in order: key is a row with the key columns, during the instants at which its states may have become others; events 0: somebody read with an old snapshot what was changing. reset: notices are lost, take all keys and instants for changed; needs SELECT';
+'the changes of the past that were noticed after the notice numbered since (0: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations_tick("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during int8range, events bigint, reset boolean)
 AS 'MODULE_PATHNAME', 'contime_reconciliations'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.reconciliations_tick(anyelement, bigint) IS
-'what changed of the past of a table with a logical clock after the notice numbered since; see contime.reconciliations; needs SELECT';
+'the changes of the past of a table with a logical clock that were noticed after the notice numbered since; see contime.reconciliations; needs SELECT';
+
 -- ---- durable tables ----------------------------------------------------------------
 
 CREATE TABLE contime.source (
@@ -235,8 +236,8 @@ CREATE TABLE contime.source (
     columns jsonb    NOT NULL CHECK (jsonb_typeof(columns) = 'object')
 );
 COMMENT ON TABLE contime.source IS
-'event tables of durable tables beside their option events: the rows of events are events, snapshots or finishes of state, and columns says for each column what it is of such a row; written by contime.add_source and contime.drop_source; readable by everybody, as the options of tables and columns are in the catalogs, which pg_dump relies on';
--- (Rows of tables that were dropped while the server ran without contime are left out.)
+'event tables that contime.add_source added to durable tables: a row of events is an event, a snapshot or a finish of state, and columns maps columns of state to expressions over that row; written by contime.add_source and contime.drop_source only; readable by everybody, because pg_dump needs it, like the options of tables and columns';
+-- pg_dump leaves out rows of tables that were dropped while the server ran without contime.
 SELECT pg_catalog.pg_extension_config_dump('contime.source',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_table WHERE ftrelid OPERATOR(pg_catalog.=) state)');
 
@@ -246,7 +247,7 @@ AS 'MODULE_PATHNAME', 'contime_source_changed'
 LANGUAGE C VOLATILE;
 REVOKE ALL ON FUNCTION contime.source_changed() FROM PUBLIC;
 COMMENT ON FUNCTION contime.source_changed() IS
-'notes on which tables a durable table depends, after a dump was restored';
+'record the dependencies of a durable table on its event tables after a dump was restored';
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON contime.source
 FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
@@ -257,21 +258,21 @@ AS 'MODULE_PATHNAME', 'contime_capture'
 LANGUAGE C VOLATILE;
 REVOKE ALL ON FUNCTION contime.capture() FROM PUBLIC;
 COMMENT ON FUNCTION contime.capture() IS
-'takes rows of event tables into the memory of durable tables as they are written; its triggers are internal ones';
+'copy written rows of event tables to the memory of durable tables; called by internal triggers only';
 
 CREATE FUNCTION contime.add_source(state regclass, events regclass, columns jsonb DEFAULT '{}', kind text DEFAULT 'event')
 RETURNS void
 AS 'MODULE_PATHNAME', 'contime_add_source'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.add_source(regclass, regclass, jsonb, text) IS
-'makes the rows of an ordinary table events of a continuous table (or snapshots, or finishes): columns has an expression over such a row for each column of the continuous table, and null for one that it does not feed; without an entry it is the column of its name, if there is one. Needs to own the continuous table, and SELECT and TRIGGER on the other';
+'make the rows of an ordinary table events (or snapshots, or finishes) of a continuous table: columns maps columns of the continuous table to expressions over such a row, and to null if the rows do not set them; a column without an entry gets the column of the same name, if there is one. Needs ownership of the continuous table, and SELECT and TRIGGER on the event table';
 
 CREATE FUNCTION contime.drop_source(state regclass, events regclass)
 RETURNS void
 AS 'MODULE_PATHNAME', 'contime_drop_source'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
-'undoes what contime.add_source added of these two tables; a table without any source is in memory again';
+'remove the sources that contime.add_source added for these two tables; without any source the continuous table holds its events in memory only';
 
 CREATE FUNCTION contime.repair(state regclass)
 RETURNS boolean
@@ -284,7 +285,7 @@ CREATE FUNCTION contime.verify(state regclass, OUT answered_from text, OUT event
 AS 'MODULE_PATHNAME', 'contime_verify'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION contime.verify(regclass) IS
-'reads all events of a durable table, once from where reads are answered (memory, event tables) and once from its event tables: how many there are, and whether they are the same. Where they are not, what is in memory is given up. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
+'compare a durable table''s events in memory with its event tables. answered_from: where reads are answered (memory or event tables); events: the number of events compared; equal: false if they differ; the contents of memory are then discarded. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
 
 -- ---- watching -----------------------------------------------------------------------
 
@@ -298,11 +299,11 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_table_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.table_stats() IS
-'counters of the continuous tables of this database that hold data, of those that the caller may read: SELECT on the table or a column of it, or membership in pg_read_all_stats';
+'counters of the continuous tables of this database that hold data and that the caller may read: by SELECT on the table or one of its columns, or as a member of pg_read_all_stats';
 
 CREATE VIEW contime.tables AS SELECT * FROM contime.table_stats();
 COMMENT ON VIEW contime.tables IS
-'the continuous tables of this database that hold data, of those that the caller may read (members of pg_read_all_stats: all): keys, events by their stage (recent: visible but not yet entered), duplicates and conflicts dropped, late ones; by the option retain: those too late and ignored, those folded into what a key begins with, and the earliest instant or tick that can be answered (NULL: all can); bytes of memory, and since when the table remembers; cache: of a durable table, what its events in memory are: wanted, loading, ready (reads are answered from there), partial (those of keys that are there), broken or refused (its event tables are read; the log says why); bad_rows: rows that cannot be events, such as NaN for a sum, met while the cache was loaded and in what was written since (the log shows the first ten); while the cache is loaded: the rows read so far, of about how many, and how many a second since the load began';
+'counters of the continuous tables of this database that hold data and that the caller may read (members of pg_read_all_stats: all). keys; recent, young, frozen: events that are visible but not processed yet, that are processed but not yet visible to every snapshot, that are visible to every snapshot; duplicates, conflicts: copies of events that were dropped, with the same or other content; late: events processed after a newer one of their key; too_late, folded: with the option retain, events ignored because they are older, and events that became part of the key''s first state; bytes: memory used; since: when the table''s contents in memory begin; retained_since, retained_tick: the earliest instant or tick that can be read (NULL: all can); cache: state of a durable table''s events in memory: wanted, loading, ready (reads are answered from memory), partial (reads of the loaded keys are), broken or refused (the event tables are read; the server log says why); bad_rows: rows that cannot be events, such as NaN for a sum, met while the cache was loaded and in later writes (the log shows the first ten); rows_loaded, rows_to_load, rows_per_second: while the cache is loaded, the rows read so far, the estimate of all, and the rate';
 
 CREATE FUNCTION contime.worker_stats(
     OUT worker int, OUT pid int, OUT entered bigint, OUT dropped bigint,
@@ -311,10 +312,10 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'contime_worker_stats'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
 COMMENT ON FUNCTION contime.worker_stats() IS
-'the partition workers: process, events entered and dropped since the start, memory taken by the partition; no rows unless the caller is a member of pg_read_all_stats';
+'the partition workers: process id, events entered into timelines and dropped (rolled back) since the server started, memory used by the partition; no rows unless the caller is a member of pg_read_all_stats';
 
 CREATE VIEW contime.workers AS SELECT * FROM contime.worker_stats();
 COMMENT ON VIEW contime.workers IS
-'the background workers that own the partitions, for members of pg_read_all_stats';
+'the background workers that own the partitions; rows for members of pg_read_all_stats only';
 
 GRANT SELECT ON contime.tables, contime.workers, contime.source TO PUBLIC;
