@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make try: three months at the airports, from 20,000 flights told in no order at all.
-# Starts a throwaway server, loads, asks, corrects, compares; leaves nothing running.
+# make try: a demonstration with 20,000 flights of three months, loaded in random order.
+# Starts a throwaway server, loads, runs queries, corrects, compares; leaves nothing running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -t 1 ] && bold=$'\e[1m' plain=$'\e[0m' || bold='' plain=''
@@ -14,11 +14,11 @@ cluster_start
 sql() { as_owner psql -X -q -v ON_ERROR_STOP=1 -P footer=off -P linestyle=unicode "$@"; }
 mkfifo "$WORK/to_listener"
 
-say '1. 20,000 flights, told in no order at all'
+say '1. Load 20,000 flights in random order'
 sql -f try/1-tables.sql
 
-# Twenty transactions in four sessions at once: every other lot by COPY. One is
-# rolled back first and done again: nothing of the first attempt remains.
+# Twenty transactions in four concurrent sessions: every other lot by COPY. One is
+# rolled back first and repeated: nothing of the first attempt must remain.
 load() {
 	local lot columns='code, at, planes, movements, movement'
 	for lot in "$@"; do
@@ -44,10 +44,10 @@ done
 echo "$(sql -At -c "SELECT format('%s flights, %s events at %s airports', (SELECT count(*) FROM flight), count(*), count(DISTINCT code)) FROM movement"):" \
 	"shuffled, loaded by 4 sessions at once in 20 transactions, half of them COPY, in $((($(date +%s%N) - start) / 1000000)) ms"
 
-say '2. Questions'
-sql -e -f try/2-questions.sql
+say '2. Queries'
+sql -e -f try/2-queries.sql
 
-say '3. A late correction: a plane had been parked at Honolulu on New Year'"'"'s Eve. Whoever listens is told'
+say '3. A late correction: a plane was already parked at Honolulu on New Year'"'"'s Eve. Listeners are notified'
 sql -c "CREATE TABLE correction AS SELECT 'HNL' AS code, timestamptz '2001-01-01 00:30' AS at, 1 AS planes, 0 AS movements, 'parked' AS movement"
 
 # Wait for a condition: a command that must succeed within 30 seconds.
@@ -60,22 +60,22 @@ within() {
 	return 1
 }
 entered() { [ "$(sql -At -c 'SELECT coalesce(sum(recent), 0) FROM contime.tables')" = 0 ]; }
-within entered || fail 'the events did not enter their timelines'
+within entered || fail 'the workers did not enter the events into timelines'
 
-# One session listens; psql prints what it was told after its next command. First it
-# lets the notices of the loading pass by: until it has been told nothing for a second.
+# One session listens; psql prints the notices it received after its next command. First
+# it waits for the end of the notices about the loading: until none has come for a second.
 sql -e <"$WORK/to_listener" >>"$WORK/heard" 2>&1 &
 listener=$!
 exec 3>"$WORK/to_listener"
 echo 'LISTEN contime;' >&3
 ask() { echo 'SELECT 1 \g /dev/null' >&3; }
-told=-1 calm=0
+before=-1 calm=0
 quiet() {
 	local now
 	ask
 	now=$(grep -c Asynchronous "$WORK/heard" || true)
-	[ "$now" = "$told" ] && calm=$((calm + 1)) || calm=0
-	told=$now
+	[ "$now" = "$before" ] && calm=$((calm + 1)) || calm=0
+	before=$now
 	[ $calm -ge 10 ]
 }
 within quiet || fail 'the notices of the loading did not end'
@@ -86,12 +86,12 @@ cat >&3 <<-'SQL'
 	INSERT INTO airport SELECT * FROM correction;
 	SELECT code, at, planes FROM airport WHERE code = 'HNL' AND at = '2001-02-14 12:00';
 SQL
-within heard 'Asynchronous notification.*2001-01-01T00:30' || { cat "$WORK/heard"; fail 'nobody told the listener'; }
+within heard 'Asynchronous notification.*2001-01-01T00:30' || { cat "$WORK/heard"; fail 'the listener received no notice'; }
 exec 3>&-
 wait $listener || fail 'the listener failed'
 grep -v '^SELECT 1' "$WORK/heard"
 
-say '4. Is it right?'
+say '4. Compare with plain SQL'
 agreement=$(sql -f try/3-agreement.sql)
 echo "$agreement"
 

@@ -1,4 +1,4 @@
--- The flights as they were, and what each did to two airports, in plain tables to compare with.
+-- Ordinary tables to compare with: the flights, and the change that each made at two airports.
 CREATE TABLE flight (
     flight         int PRIMARY KEY,
     scheduled_at   timestamptz,
@@ -18,12 +18,12 @@ CREATE VIEW movement AS
     UNION ALL
     SELECT destination, arrived, 1, 1, flight || '-A' FROM flown;
 
--- The same events in an order that has nothing to do with time, in 20 lots.
+-- The same events in random order, in 20 lots.
 CREATE TABLE lot AS
     SELECT row_number() OVER (ORDER BY hashtextextended(movement, 2001)) AS turn, 0 AS lot, * FROM movement;
 UPDATE lot SET lot = turn % 20;
 
--- And the continuous table: a row for every airport at every instant.
+-- The continuous table: a row for every airport at every instant.
 CREATE EXTENSION contime;
 CREATE FOREIGN TABLE airport (
     code      text        OPTIONS (key 'true'),

@@ -9,11 +9,11 @@ ORDER BY movements DESC, code LIMIT 7;
 SELECT during, (state).planes, (state).movements, (state).movement
 FROM contime.history(NULL::airport, 'DFW', '2001-02-14 12:00', '2001-02-14 12:30');
 
-\echo '-- An as-of join: what each of these flights made of its destination as it landed (planes since New Year).'
+\echo '-- An as-of join: the state of each flight''s destination when it landed (planes gained since New Year).'
 SELECT f.flight, f.origin, f.destination, f.arrived, a.planes, a.movements
 FROM flown f JOIN airport a ON a.code = f.destination AND a.at = f.arrived
 WHERE f.flight IN (101, 2001, 9999, 15000, 20000) ORDER BY f.flight;
 
-\echo '-- How it is answered.'
+\echo '-- The plan: the key and the instant are bound by the join.'
 EXPLAIN (COSTS OFF)
 SELECT f.flight, a.planes FROM flown f JOIN airport a ON a.code = f.destination AND a.at = f.arrived;
