@@ -1,6 +1,6 @@
-# What is announced on the channel "contime", and what contime.reconciliations() replays: late events once they have
-# committed, nothing that changed nothing, keys only on request, few and short notices whatever the load; and when
-# what was known is lost, that.
+# Notices on the channel "contime", and their replay by contime.reconciliations(): late events are announced when they have
+# committed; an event that changes no state is not; keys are sent only on request; notices stay few and short under load;
+# and the loss of earlier notices is reported.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -21,7 +21,7 @@ until_true($node, $quiet, 'entered');
 my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN contime');
 
-# What the listener was told since, as decoded JSON; waits for at least one notice that fits.
+# Notices that the listener received since the last call, as decoded JSON; waits for at least one that matches.
 my (@heard, @length, @arrived);
 sub hear
 {
@@ -55,21 +55,21 @@ sub replayed
 		FROM contime.reconciliations(NULL::$table, since => $since)});
 }
 
-# An uncommitted one says nothing; committed, it does.
+# A late event is announced when it has committed, not before.
 my $writer = $node->background_psql('postgres');
 $writer->query_safe(q{BEGIN; INSERT INTO account VALUES (1, '2020-01-05', 100)});
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (2, '2019-01-05', 100)});	# another key, in order, not yet read there
 $writer->query_safe('COMMIT');
-my $notice = hear(from('2020-01-05'), 'a late event is announced');
-is($notice->{table}, 'public.account', 'the table is named') or diag(explain($notice));
-ok(exists $notice->{to}, 'the end of the range is there');
-cmp_ok($notice->{events} // 0, '>=', 1, 'the events are counted');
-ok(exists $notice->{seq}, 'and numbered');
-ok(!exists $notice->{key}, 'the key is not told to everyone');
-is(replayed(0), '1|2020-01-05||1|f', 'from the beginning: who may read the table is told the key');
-is(replayed($notice->{seq}), '', 'since that notice: nothing');
+my $notice = hear(from('2020-01-05'), 'a committed late event is announced');
+is($notice->{table}, 'public.account', 'the notice names the table') or diag(explain($notice));
+ok(exists $notice->{to}, 'the notice has the end of the range');
+cmp_ok($notice->{events} // 0, '>=', 1, 'the notice counts the events');
+ok(exists $notice->{seq}, 'the notice has a number');
+ok(!exists $notice->{key}, 'the notice does not contain the key');
+is(replayed(0), '1|2020-01-05||1|f', 'reconciliations(0) returns the change with its key');
+is(replayed($notice->{seq}), '', 'reconciliations after the number of that notice returns no row');
 
-# A snapshot ends the effect.
+# The effect of an event ends at a snapshot.
 $node->safe_psql('postgres', q{SELECT contime.snapshot(ROW(3, '2020-02-01', 5, NULL)::account)});
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (3, '2020-03-01', 1)});
 until_true($node, $quiet, 'entered');
@@ -77,20 +77,20 @@ until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (3, '2020-01-15', 1)});
 my $next = hear(from('2020-01-15'), 'announced');
 like($next->{to} // '', qr/^2020-02-01/, 'the range ends at the snapshot');
-cmp_ok($next->{seq}, '>', $notice->{seq}, 'numbers grow');
-is(replayed($notice->{seq}), '3|2020-01-15|2020-02-01|1|f', 'what is replayed is what was sent');
+cmp_ok($next->{seq}, '>', $notice->{seq}, 'the number of the next notice is greater');
+is(replayed($notice->{seq}), '3|2020-01-15|2020-02-01|1|f', 'reconciliations returns the same range as the notice');
 
-# An event after everything that is known and read is no news: of this and a later late one, only the latter comes.
+# An event after all events and reads is not announced: of this one and a later late one, only the late one is.
 until_true($node, $quiet, 'entered');
 @heard = ();
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (4, '9000-01-01', 1)});
 until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (3, '2020-01-16', 1)});
-hear(from('2020-01-16'), 'the late one is announced');
-is(scalar(grep { from('9000')->($_) } @heard), 0, 'the one in order was not');
-is(scalar(@heard), 1, 'nor anything else');
+hear(from('2020-01-16'), 'the late event is announced');
+is(scalar(grep { from('9000')->($_) } @heard), 0, 'the event that came in order is not');
+is(scalar(@heard), 1, 'there is no other notice');
 
-# A burst is coalesced: far fewer notices than events, all events in them, not more than ten commits a second.
+# A burst is coalesced: far fewer notices than events, which they count together, and at most ten commits a second.
 until_true($node, $quiet, 'entered');
 (@heard, @arrived) = ();
 my $began = time;
@@ -100,14 +100,14 @@ for my $day (1 .. 20)
 }
 until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2019-12-31', 1)});
-hear(from('2019-12-31'), 'the last of a burst is announced');
+hear(from('2019-12-31'), 'the last event of a burst is announced');
 my $seconds = time - $began;
 my $events = 0;
 $events += $_->{events} // 0 for @heard;
-cmp_ok($events, '>=', 90000, "late events were counted: $events");
+cmp_ok($events, '>=', 90000, "the notices count all late events: $events");
 cmp_ok(scalar(@heard), '<=', 10 * $seconds + 2, sprintf('coalesced into %d in %.1f seconds', scalar(@heard), $seconds));
 
-# A table that keeps quiet, but replays.
+# With notify 'off' no notice is sent, but changes can be replayed.
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE silent (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (notify 'off')});
 $node->safe_psql('postgres', q{INSERT INTO silent VALUES (1, '2020-01-10', 1), (1, '2020-01-20', 2)});
 until_true($node, $quiet, 'entered');
@@ -115,14 +115,14 @@ until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO silent VALUES (1, '2020-01-15', 1)});
 until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2019-12-30', 1)});
-hear(from('2019-12-30'), 'one table is heard');
-is(scalar(grep { $_->{table} =~ /silent/ } @heard), 0, 'the other keeps quiet');
-is(replayed(0, 'silent'), '', 'a value that was held anyway is no change');
+hear(from('2019-12-30'), 'the other table\'s change is announced');
+is(scalar(grep { $_->{table} =~ /silent/ } @heard), 0, 'the table with notify \'off\' sends no notice');
+is(replayed(0, 'silent'), '', 'an event that sets the value held already is no change');
 $node->safe_psql('postgres', q{INSERT INTO silent VALUES (1, '2020-01-02', 7)});
 until_true($node, $quiet, 'entered');
-is(replayed(0, 'silent'), '1|2020-01-02|2020-01-10|1|f', 'what it does not say it still replays');
+is(replayed(0, 'silent'), '1|2020-01-02|2020-01-10|1|f', 'reconciliations returns changes of the table with notify \'off\'');
 
-# Keys, where the table says so: one notice for each, or one for all of too many, or one that would be too long.
+# With notify 'key': one notice for each key, or one without a key if there are too many or it would be too long.
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE named (region text OPTIONS (key 'true'), day date OPTIONS (key 'true'),
 	at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (notify 'key')});
 $node->safe_psql('postgres', q{INSERT INTO named SELECT 'r' || i, '2020-01-01', '2020-01-10', 1 FROM generate_series(1, 300) i});
@@ -130,99 +130,100 @@ $node->safe_psql('postgres', q{INSERT INTO named VALUES (E'a "quoted"\n\\\\ one'
 until_true($node, $quiet, 'entered');
 @heard = ();
 $node->safe_psql('postgres', q{INSERT INTO named VALUES ('r1', '2020-01-01', '2020-01-05', 1), ('r2', '2020-01-01', '2020-01-06', 1)});
-is_deeply(hear(from('2020-01-05'), 'by key')->{key}, {region => 'r1', day => '2020-01-01'}, 'the key is told');
-is_deeply(hear(from('2020-01-06'), 'by key')->{key}, {region => 'r2', day => '2020-01-01'}, 'each for itself');
+is_deeply(hear(from('2020-01-05'), 'by key')->{key}, {region => 'r1', day => '2020-01-01'}, 'the notice contains the key');
+is_deeply(hear(from('2020-01-06'), 'by key')->{key}, {region => 'r2', day => '2020-01-01'}, 'each key has its own notice');
 $node->safe_psql('postgres', q{INSERT INTO named VALUES (E'a "quoted"\n\\\\ one', '2020-01-02', '2020-01-07', 1)});
 is(hear(from('2020-01-07'), 'a key to be quoted')->{key}{region}, "a \"quoted\"\n\\ one", 'is');
 until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO named VALUES (repeat(E'\x01', 1900), '2020-01-02', '2020-01-08', 1)});
-ok(!exists hear(from('2020-01-08'), 'a key whose JSON is too long')->{key}, 'is left out');
+ok(!exists hear(from('2020-01-08'), 'a key whose JSON is too long')->{key}, 'a key that is too long is left out of the notice');
 until_true($node, $quiet, 'entered');
 @heard = ();
 $node->safe_psql('postgres', q{INSERT INTO named SELECT 'r' || i, '2020-01-01', '2020-01-04', 1 FROM generate_series(1, 300) i});
 until_true($node, $quiet, 'entered');
 $node->safe_psql('postgres', q{INSERT INTO named VALUES ('r1', '2020-01-01', '2020-01-01', 1)});
-is_deeply(hear(from('2020-01-01'), 'after many')->{key} // {region => 'r1', day => '2020-01-01'}, {region => 'r1', day => '2020-01-01'}, 'the last one');
+is_deeply(hear(from('2020-01-01'), 'after many')->{key} // {region => 'r1', day => '2020-01-01'}, {region => 'r1', day => '2020-01-01'}, 'the last change of many keys is announced');
 my %named = map { ($_->{key}{region} => 1) } grep { $_->{key} } @heard;
-ok(keys(%named) == 300 || (grep { !exists $_->{key} } @heard), 'of many keys each is told, or one notice for all');
+ok(keys(%named) == 300 || (grep { !exists $_->{key} } @heard), 'each of many keys has a notice, or one notice without a key covers all');
 
-# What wins over its twin is told when both have committed, though an old snapshot keeps them from being decided.
+# An event that wins over its duplicate is announced when both have committed, although an old snapshot delays the decision.
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE once (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int, ev int OPTIONS (event_id 'true')) SERVER contime});
 $node->safe_psql('postgres', q{INSERT INTO once VALUES (1, '2020-01-01', 5, 1), (1, '2020-02-01', 0, 2)});
 until_true($node, $quiet, 'entered');
 my $old = $node->background_psql('postgres');
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
-is($old->query_safe(q{SELECT v FROM once WHERE at = '2020-01-15'}), '5', 'an old snapshot');
+is($old->query_safe(q{SELECT v FROM once WHERE at = '2020-01-15'}), '5', 'an old PostgreSQL snapshot sees the first event');
 $node->safe_psql('postgres', q{INSERT INTO once VALUES (1, '2020-01-01', 4, 1)});
-$next = hear(sub { $_[0]{table} eq 'public.once' }, 'a twin that wins is told at once');
-like($next->{from} . $next->{to}, qr/^2020-01-01.*2020-02-01/, 'its range');
-is($node->safe_psql('postgres', 'SELECT recent FROM contime.tables WHERE "table" = \'once\'::regclass'), '1', 'though it still waits');
-is($old->query_safe(q{SELECT v FROM once WHERE at = '2020-01-15'}), '5', 'and the old snapshot sees the other');
+$next = hear(sub { $_[0]{table} eq 'public.once' }, 'the duplicate that wins is announced at once');
+like($next->{from} . $next->{to}, qr/^2020-01-01.*2020-02-01/, 'the notice has its range');
+is($node->safe_psql('postgres', 'SELECT recent FROM contime.tables WHERE "table" = \'once\'::regclass'), '1', 'the duplicate still waits for the decision');
+is($old->query_safe(q{SELECT v FROM once WHERE at = '2020-01-15'}), '5', 'the old PostgreSQL snapshot still sees the first event');
 $old->query_safe('COMMIT');
 
-# Who reads an instant with an old snapshot after something has entered there that was no news: he tells it.
+# An event entered at an instant that no backend had read, so it was not announced. A backend that then reads the instant
+# with an old snapshot, which does not see the event, adds the notice.
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE future (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime});
 $node->safe_psql('postgres', q{INSERT INTO future VALUES (1, '2020-01-01', 5)});
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 $old->query_safe('SELECT count(*) FROM pg_class');
 $node->safe_psql('postgres', q{INSERT INTO future VALUES (1, '2030-01-01', 6)});
 until_true($node, $quiet, 'entered');
-is(replayed(0, 'future'), '', 'nobody has read there');
-is($old->query_safe(q{SELECT v FROM future WHERE at = '2030-01-02'}), '5', 'an old snapshot reads there');
-is(replayed(0, 'future'), '1|2030-01-02|2030-01-02|0|f', 'what he read has changed');
-hear(sub { $_[0]{table} eq 'public.future' && $_[0]{from} =~ /^2030-01-02/ }, 'and that is announced');
+is(replayed(0, 'future'), '', 'an event at an instant that was not read is not announced');
+is($old->query_safe(q{SELECT v FROM future WHERE at = '2030-01-02'}), '5', 'an old PostgreSQL snapshot reads the instant without the event');
+is(replayed(0, 'future'), '1|2030-01-02|2030-01-02|0|f', 'reconciliations then returns the instant that was read');
+hear(sub { $_[0]{table} eq 'public.future' && $_[0]{from} =~ /^2030-01-02/ }, 'and it is announced');
 $old->query_safe('COMMIT');
 $old->quit;
 
-# TRUNCATE is announced when it has committed; numbers go on, and those of before are known as such.
+# TRUNCATE is announced when it has committed; the numbers continue, and numbers of earlier notices get a reset.
 @heard = ();
 my $before = $node->safe_psql('postgres', 'SELECT max(seq) FROM contime.reconciliations(NULL::account)');
 $node->safe_psql('postgres', 'BEGIN; TRUNCATE account; ROLLBACK; BEGIN; TRUNCATE account; COMMIT');
-$next = hear(sub { $_[0]{reset} }, 'a reset is announced');
-is($next->{table}, 'public.account', 'of the table');
-ok(!defined $next->{from} && !defined $next->{to}, 'at all instants');
-cmp_ok($next->{seq}, '>', $before, 'numbers go on');
-is(replayed($_), '|||' . '|t', "a number of before ($_) is told so") for $before, 0;
-is(replayed($next->{seq}), '', 'the number of the reset is not');
-is(replayed('9000000000000000'), '|||' . '|t', 'nor is one that has not been');
-is(scalar(grep { $_->{reset} } @heard), 1, 'that was rolled back is not announced');
+$next = hear(sub { $_[0]{reset} }, 'TRUNCATE is announced as a reset');
+is($next->{table}, 'public.account', 'the notice names the table');
+ok(!defined $next->{from} && !defined $next->{to}, 'the notice covers all instants');
+cmp_ok($next->{seq}, '>', $before, 'its number is greater than earlier ones');
+is(replayed($_), '|||' . '|t', "reconciliations after an earlier number ($_) returns a reset") for $before, 0;
+is(replayed($next->{seq}), '', 'reconciliations after the number of the reset returns no row');
+is(replayed('9000000000000000'), '|||' . '|t', 'reconciliations after a number that was never given returns a reset');
+is(scalar(grep { $_->{reset} } @heard), 1, 'a TRUNCATE that is rolled back is not announced');
 
-# The ring is bounded: what it has lost is admitted, what is left is replayed.
+# The ring is bounded: lost notices are reported, the others are replayed.
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-10', 1 FROM generate_series(1, 60000) i});
 until_true($node, $quiet, 'entered');
 $before = $node->safe_psql('postgres', 'SELECT max(seq) FROM contime.reconciliations(NULL::account)');
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-05', 1 FROM generate_series(1, 60000) i});
 until_true($node, $quiet, 'entered');
 my ($resets, $lost) = split /\|/, $node->safe_psql('postgres', qq{SELECT count(*), max(seq) FROM contime.reconciliations(NULL::account, since => $before) WHERE reset});
-is($resets, 1, 'what was overwritten is admitted');
+is($resets, 1, 'overwritten notices are reported by one reset');
 my ($left, $newest) = split /\|/, $node->safe_psql('postgres', qq{SELECT count(*), max(seq) FROM contime.reconciliations(NULL::account, since => $lost) WHERE NOT reset});
-cmp_ok($left, '>', 10000, "$left are left");
-is($left, $newest - $lost, 'all there have been since');
-is($node->safe_psql('postgres', qq{SELECT count(*) FROM contime.reconciliations(NULL::account, since => $lost) WHERE reset}), '0', 'and from there nothing is lost');
-is(replayed(0, 'future'), '||||t', 'another table knows that it lost one');
+cmp_ok($left, '>', 10000, "$left notices are left");
+is($left, $newest - $lost, 'these are all notices since the last one lost');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM contime.reconciliations(NULL::account, since => $lost) WHERE reset}), '0', 'reconciliations after the last one lost returns no reset');
+is(replayed(0, 'future'), '||||t', 'another table whose notice was overwritten returns a reset');
 
-# Nothing is told without SELECT.
+# reconciliations needs SELECT.
 my ($state) = sqlstate($node, 'CREATE ROLE nobody; SET ROLE nobody; SELECT * FROM contime.reconciliations(NULL::account)');
-is($state, '42501', 'needs SELECT');
+is($state, '42501', 'reconciliations without SELECT fails with 42501');
 
-cmp_ok((sort { $b <=> $a } @length)[0], '<', 8000, 'every payload is short');
+cmp_ok((sort { $b <=> $a } @length)[0], '<', 8000, 'every payload fits into NOTIFY');
 
-# After a restart nothing is known, and whoever asks, or listens when the table is first used again, is told so.
+# After a restart earlier notices are lost: reconciliations says so, and listeners are notified when the table is first used again.
 my $last = $node->safe_psql('postgres', 'SELECT max(seq) FROM contime.reconciliations(NULL::account)');
 $writer->quit;
 $listener->quit;
 $node->restart;
-is(replayed($_), '||||t', "after a restart: lost ($_)") for $last, 0;
+is(replayed($_), '||||t', "after a restart, reconciliations after $_ returns a reset") for $last, 0;
 $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN contime');
 @heard = ();
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-01', 10), (1, '2020-01-10', 1)});
-$next = hear(sub { $_[0]{reset} }, 'a reset is announced');
-cmp_ok($next->{seq}, '>', $last, 'numbers are not given twice');
-is(replayed($last), '||||t', 'that is lost');
+$next = hear(sub { $_[0]{reset} }, 'a reset is announced when the table is first written to');
+cmp_ok($next->{seq}, '>', $last, 'its number is greater than all before the restart');
+is(replayed($last), '||||t', 'reconciliations after the last number before the restart returns a reset');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-05', 10)});
 hear(from('2020-01-05'), 'on it goes');
-is(replayed($next->{seq}), '1|2020-01-05||1|f', 'and is replayed');
+is(replayed($next->{seq}), '1|2020-01-05||1|f', 'reconciliations after the reset returns the next change');
 
 $listener->quit;
 $node->stop('fast');

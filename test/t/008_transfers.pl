@@ -1,19 +1,19 @@
-# Bank transfers between 1,000 accounts at random, mostly late instants: by one statement, by several, with savepoints, in two
-# phases, at every isolation level, a tenth of them rolled back. Beside them others read all accounts, at an instant and after
-# everything, at once and key by key, by state and by history, again in the same transaction: at no instant, in no snapshot, may
-# money appear or vanish. Meanwhile the workers enter and freeze, and are terminated now and then.
+# Bank transfers between 1,000 accounts at random, mostly late instants: in one statement, in several, with savepoints, in two
+# phases, at every isolation level, a tenth of them rolled back. Meanwhile readers read all accounts, at an instant and at
+# infinity, at once and key by key, by state and by history, and again in the same transaction: in no snapshot and at no instant
+# may the total change. The workers enter and freeze events, and are terminated now and then.
 #
-# Then the same between a few accounts, with ids: each transfer is told again and again, in three variants, of which the first
-# wins, for both its accounts alike; what would win over it is always rolled back.
+# Then transfers between a few accounts, with event ids: each transfer is written repeatedly, in three variants. The same
+# variant must win for both accounts; a variant that would win over it is always rolled back.
 #
-# Then transfers between accounts that are new, or finished in the end, or never were, so that keys come and go under scans.
+# Then transfers between accounts that are new, get finished, or were rolled back, so that keys appear and disappear during scans.
 #
-# On a build with assertions, visibility is then broken on purpose, in three ways. Each must be noticed by the same readers.
+# On a build with assertions visibility is then violated on purpose, in three ways. The same readers must notice each of them.
 #
-#   CT_SEED=n        pgbench's seed; printed
-#   CT_TRANSFERS=n   how many at least (default 50,000)
-#   CT_READS=n       how many totals are read at least (default 5,000)
-#   CT_ASSERTIONS    where a PostgreSQL with such a build is (test/run.sh says so)
+#   CT_SEED=n        the seed of pgbench; printed
+#   CT_TRANSFERS=n   at least so many transfers (default 50,000)
+#   CT_READS=n       at least so many totals are read (default 5,000)
+#   CT_ASSERTIONS    where a PostgreSQL with such a build is (set by test/run.sh)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -31,7 +31,7 @@ my $total = 100 * $accounts;
 
 note("CT_SEED=$seed CT_TRANSFERS=$transfers CT_READS=$reads");
 
-# ---- what the clients do ----------------------------------------------------------
+# ---- the clients' scripts ----------------------------------------------------------
 
 my $at = q{'2020-01-01'::timestamptz + :minute * interval '1 minute'};
 my $draw = qq{\\set a random(1, $accounts)
@@ -40,7 +40,7 @@ my $draw = qq{\\set a random(1, $accounts)
 \\set amount random(1, 30)
 };
 
-# How often, and what.
+# For each script: its weight and its SQL.
 my %write = (
 	at_once => [ 40, qq{INSERT INTO account VALUES (:a, $at, -:amount), (:b, $at, :amount);} ],
 	two_statements => [ 10, qq{BEGIN;
@@ -86,7 +86,7 @@ my $sum = "SELECT must(sum(balance) = $total AND count(*) = $accounts";
 my $hash = q{hashtextextended(string_agg(a::text, ' ' ORDER BY at, id), 0)};
 my $instants = qq{at IN ($at, 'infinity')};
 
-# How often, how many totals that reads, and what.
+# For each script: its weight, how many totals it reads, and its SQL.
 my %read = (
 	instant => [ 3, 2, qq{$sum, 'read ' || sum(balance)) FROM account WHERE at = $at;
 $sum, 'at ' || sum(balance)) FROM contime.at(NULL::account, 'infinity');} ],
@@ -98,7 +98,7 @@ FROM (SELECT ((h).state).balance FROM generate_series(1, $accounts) k, contime.h
 FROM (SELECT ((h).state).balance FROM contime.history(NULL::account, $at, $at + interval '1 us') h) x;
 $sum, 'histories, row by row ' || sum(balance))
 FROM (SELECT ((h).state).balance FROM (SELECT contime.history(NULL::account, $at, $at + interval '1 us') h OFFSET 0) h) x;} ],
-	# A history begins with the state at its start, ends with that at its end, and is repeatable.
+	# A history begins with the state at its start, ends with the state at its end, and is repeatable.
 	one_history => [ 1, 0, qq{BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT hashtextextended(string_agg(h::text, ' ' ORDER BY during), 0) AS first FROM contime.history(NULL::account, :a, $at, '2021-01-01') h \\gset
 SELECT must((array_agg((h).state.balance ORDER BY during DESC))[1] = (SELECT balance FROM account WHERE id = :a AND at = 'infinity')
@@ -118,7 +118,7 @@ COMMIT;} ],
 $sum, 'serializable ' || sum(balance)) FROM account WHERE at = $at;
 $sum, 'serializable, at the end ' || sum(balance)) FROM account WHERE at = 'infinity';
 COMMIT;} ],
-	# Half of one's own transfer, seen by oneself alone.
+	# Half of the session's own transfer, which only this session sees.
 	own => [ 1, 3, qq{BEGIN;
 INSERT INTO account VALUES (:a, $at, :amount);
 SELECT must(sum(balance) = $total + :amount, 'own half ' || sum(balance)) FROM account WHERE at = $at;
@@ -131,7 +131,7 @@ ROLLBACK;} ]);
 
 # ---- running them -----------------------------------------------------------------
 
-# A pgbench of these scripts, each client so many times, who first draw.
+# A pgbench of these scripts; each client runs so many, drawn by weight.
 sub start
 {
 	my ($node, $name, $clients, $times, $scripts, $how) = @_;
@@ -151,7 +151,7 @@ sub start
 	return $run;
 }
 
-# Wait for them, terminating the workers every few seconds; how many were.
+# Wait for them, and terminate the workers every few seconds; return how many were terminated.
 sub finish
 {
 	my ($node, @runs) = @_;
@@ -169,7 +169,7 @@ sub finish
 	return $terminated;
 }
 
-# How often each script was run to its end.
+# How often each script completed.
 sub done
 {
 	my $run = shift;
@@ -178,7 +178,7 @@ sub done
 	return %done;
 }
 
-# The first of what the readers complained about.
+# The first error that a reader reported.
 sub complaint
 {
 	my $run = shift;
@@ -199,11 +199,11 @@ sub node
 	return $node;
 }
 
-# ---- conserved --------------------------------------------------------------------
+# ---- the total stays --------------------------------------------------------------------
 
 my $node = node('transfers');
 
-# A tenth is rolled back; a reader's script reads 1.8 totals on average. More than enough, since scripts are drawn.
+# A tenth is rolled back; a reader's script reads 1.8 totals on average. The numbers have a margin, since scripts are drawn at random.
 my @runs = (
 	start($node, 'writer', $writers, int($transfers / 0.9 / $writers * 1.01) + 20, \%write),
 	start($node, 'reader', $readers, int($reads / 1.8 / $readers * 1.02) + 20, \%read));
@@ -221,20 +221,20 @@ note("$_->{name}: $1") for grep { $_->{out} =~ /number of (transactions retried:
 
 for my $run (@runs)
 {
-	is(($run->{process}->results)[0], 0, "no $run->{name} met an error") or diag(substr($run->{err}, 0, 2000));
-	like($run->{out}, qr{actually processed: $run->{times}/$run->{times}}, "each $run->{name}'s transaction was made");
+	is(($run->{process}->results)[0], 0, "no $run->{name} got an error") or diag(substr($run->{err}, 0, 2000));
+	like($run->{out}, qr{actually processed: $run->{times}/$run->{times}}, "each $run->{name} completed its transactions");
 }
-cmp_ok($made, '>=', $transfers, 'transfers enough');
-cmp_ok($totals, '>=', $reads, 'totals enough, each what it was');
-until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything entered and froze');
-is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), $left, 'nothing was lost, nothing came twice');
+cmp_ok($made, '>=', $transfers, 'enough transfers were made');
+cmp_ok($totals, '>=', $reads, 'enough totals were read, all of them right');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'all events enter and freeze');
+is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), $left, 'the number of frozen events is twice the number of transfers');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT s::text, ' ') FROM (
 	SELECT sum(balance) AS s FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN account a ON a.at = t GROUP BY t) totals}),
-	$total, 'at every instant the total is what it was');
+	$total, 'the total is the same at every instant');
 
-# ---- told again and again ---------------------------------------------------------
+# ---- repeated events ---------------------------------------------------------
 
-# (Contents are compared column by column, so the variant decides for both accounts. An ordinary table is told the same.)
+# (Contents are compared column by column, so the same variant wins for both accounts. An ordinary table gets the same rows.)
 my $few = 20;
 my $tellings = int($transfers / 5);
 $total = 100 * $few;
@@ -271,17 +271,17 @@ my %hear = map { my @script = @{ $read{$_} }; $script[-1] =~ s/\baccount\b/told/
 	start($node, 'teller', $writers, int($tellings / $writers), \%tell, $recall),
 	start($node, 'hearer', $readers, int($reads / 5 / $readers), \%hear, $draw =~ s/\b$accounts\b/$few/gr));
 finish($node, @runs);
-is(($_->{process}->results)[0], 0, "no $_->{name} met an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
-until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'told'::regclass}, 'everything entered and froze');
+is(($_->{process}->results)[0], 0, "no $_->{name} got an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
+until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'told'::regclass}, 'all events enter and freeze');
 my %told = done($runs[0]);
 is($node->safe_psql('postgres', q{SELECT frozen + duplicates + conflicts FROM contime.tables WHERE "table" = 'told'::regclass}),
-	$few + 2 * $told{once} + 4 * $told{twice}, 'every telling is accounted for');
+	$few + 2 * $told{once} + 4 * $told{twice}, 'each event is counted as frozen, duplicate or conflict');
 is($node->safe_psql('postgres', q{WITH first AS (SELECT DISTINCT ON (id, at, n) * FROM plain ORDER BY id, at, n, variant)
 	SELECT (SELECT count(*) FROM first) || ' ' || (SELECT count(*) FROM told WHERE at = 'infinity') || ' ' ||
 		(SELECT count(*) FROM generate_series(timestamptz '2020-01-01', '2020-01-08', '97 minutes') t JOIN told ON told.at = t
 		 WHERE balance <> 100 + (SELECT coalesce(sum(f.balance), 0) FROM first f WHERE f.id = told.id AND f.at <= t))}),
-	$node->safe_psql('postgres', q{SELECT frozen - 20 FROM contime.tables WHERE "table" = 'told'::regclass}) . " $few 0", 'the first variant of each has won');
-# ---- keys that come and go ----------------------------------------------------------
+	$node->safe_psql('postgres', q{SELECT frozen - 20 FROM contime.tables WHERE "table" = 'told'::regclass}) . " $few 0", 'the first variant of each transfer has won');
+# ---- keys that appear and disappear ----------------------------------------------------------
 
 my $openings = int($transfers / 10);
 $node->safe_psql('postgres', $Contime::account =~ s/account/till/r);
@@ -311,15 +311,15 @@ COMMIT;} ]);
 	start($node, 'opener', $writers, int($openings / $writers), \%open, $anybody),
 	start($node, 'looker', $readers, int($reads / 20 / $readers), \%look));
 finish($node, @runs);
-is(($_->{process}->results)[0], 0, "no $_->{name} met an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
-until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'till'::regclass}, 'everything entered and froze');
+is(($_->{process}->results)[0], 0, "no $_->{name} got an error") or diag(substr($_->{err}, 0, 2000)) for @runs;
+until_true($node, q{SELECT recent = 0 AND young = 0 FROM contime.tables WHERE "table" = 'till'::regclass}, 'all events enter and freeze');
 my %opened = done($runs[0]);
 is($node->safe_psql('postgres', q{SELECT frozen FROM contime.tables WHERE "table" = 'till'::regclass}),
-	2 * $opened{opened} + 4 * $opened{finished}, 'and nothing else is there');
+	2 * $opened{opened} + 4 * $opened{finished}, 'the number of events is that of the committed transfers');
 
 $node->stop('fast');
 
-# ---- broken on purpose ------------------------------------------------------------
+# ---- visibility violated on purpose ------------------------------------------------------------
 
 $total = 100 * $accounts;
 SKIP:
@@ -339,11 +339,11 @@ SKIP:
 		my $complaint = complaint($runs[1]);
 		if ($how eq 'exact')
 		{
-			is($complaint, '', 'a build with assertions sees no error either');
+			is($complaint, '', 'with assertions and exact visibility the readers find no error');
 			next;
 		}
-		isnt(($runs[1]{process}->results)[0], 0, "$how: the readers notice");
-		like($complaint, qr/^(read|at|now|key by key|history|histories|ends of|not repeat|repeat|serializable|own) ?/, "and say so: $complaint");
+		isnt(($runs[1]{process}->results)[0], 0, "$how: a reader fails");
+		like($complaint, qr/^(read|at|now|key by key|history|histories|ends of|not repeat|repeat|serializable|own) ?/, "and reports: $complaint");
 	}
 	$node->stop('fast');
 }

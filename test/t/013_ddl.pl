@@ -1,5 +1,5 @@
-# DDL against traffic: sessions write and read without a pause while the table is altered, truncated, renamed, dropped and
-# made again, committed and rolled back. An ordinary table, written in the same transactions, says what must be there.
+# DDL under load: sessions write and read without a pause while the table is altered, truncated, renamed, dropped and created
+# again, in transactions that commit or roll back. An ordinary table, written in the same transactions, has the expected total.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -30,10 +30,10 @@ $node->safe_psql('postgres', qq{
 	ALTER DATABASE postgres SET search_path = public, support;
 	$make});
 
-# Each turn writes to both tables, or rolls back, and compares them in one statement. That the table or a column is not there
-# at the moment, or may not be used, is part of the game (missed), and so is a deadlock of a reader that locks in another
-# order; anything else is not. (A function's row type is not locked while a query is planned: core reports a column that went
-# meanwhile by 42804, or fails to name its type.)
+# Each round writes to both tables, or rolls back, and compares them in one statement. It is expected that the table or a column is
+# sometimes missing, or may not be used (missed), and that a reader that locks in another order meets a deadlock; any other error
+# is a failure. (The row type of a function is not locked while a query is planned: if a column was dropped meanwhile, core reports
+# 42804, or cannot find the type's name.)
 my $client = q{
 DO $$
 DECLARE
@@ -84,7 +84,7 @@ $_->set_query_timer_restart() for @clients;
 $clients[2]->query_safe('SET ROLE app');
 $_->query_until(qr/started/, "\\echo started\n$client") for @clients;
 
-# Let everybody have a turn or two.
+# Let each session make a round or two.
 sub go_on
 {
 	my $from = $node->safe_psql('postgres', 'SELECT last_value FROM progress');
@@ -126,7 +126,7 @@ for my $round (1 .. $rounds)
 		for my $sql (@steps)
 		{
 			my ($code, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1);
-			# Commands that lock in another order than the clients may be the victims of a deadlock; they come again.
+			# A command that locks in another order than the clients may be the victim of a deadlock; it is retried.
 			($code, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1) while $err =~ /deadlock detected/;
 			$failed .= $err if $code != 0;
 			go_on();
@@ -135,7 +135,7 @@ for my $round (1 .. $rounds)
 	}
 }
 
-# A transaction that makes, fills and reads its own table, and is rolled back: nothing stays.
+# A transaction that creates, fills and reads its own table, and rolls back, leaves nothing.
 for my $i (1 .. 20)
 {
 	my $got = $node->safe_psql('postgres', q{
@@ -150,19 +150,19 @@ for my $i (1 .. 20)
 		INSERT INTO mine VALUES (1, '2020-01-01', 1);
 		SELECT sum(v), count(*) FROM mine WHERE at = 'infinity';
 		ROLLBACK});
-	is($got, "1000|10\n1|1", "a table of a transaction's own, $i") if $i == 1 || $got ne "1000|10\n1|1";
+	is($got, "1000|10\n1|1", "states of a table created in the same transaction, $i") if $i == 1 || $got ne "1000|10\n1|1";
 }
 
 $node->safe_psql('postgres', 'DROP TABLE stop');
 $_->query_until(qr/ended/, '') for @clients;
 $_->quit for @clients;
 is($node->safe_psql('postgres', 'SELECT sum(wrong), string_agg(unexpected, $$ $$) FROM result'), '0|', 'every answer was right');
-is($node->safe_psql('postgres', 'SELECT count(*) = 3 AND bool_and(rounds > 50), bool_or(missed > 0) FROM result'), 't|t', 'each session had many turns');
+is($node->safe_psql('postgres', 'SELECT count(*) = 3 AND bool_and(rounds > 50), bool_or(missed > 0) FROM result'), 't|t', 'each session made many rounds');
 note($node->safe_psql('postgres', 'SELECT rounds, missed FROM result'));
-until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything enters');
-is($node->safe_psql('postgres', q{SELECT (SELECT coalesce(sum(hits), 0) FROM account WHERE at = 'infinity') - (SELECT coalesce(sum(n), 0) FROM ledger)}), '0', 'and counts');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'all events enter');
+is($node->safe_psql('postgres', q{SELECT (SELECT coalesce(sum(hits), 0) FROM account WHERE at = 'infinity') - (SELECT coalesce(sum(n), 0) FROM ledger)}), '0', 'the table has the same total as the ordinary one');
 $node->safe_psql('postgres', 'DROP FOREIGN TABLE account');
-until_true($node, q{SELECT sum(memory_bytes) < 1024 * 1024 FROM contime.workers}, 'all memory comes back');
+until_true($node, q{SELECT sum(memory_bytes) < 1024 * 1024 FROM contime.workers}, 'all memory is freed');
 $node->stop('fast');
 
 done_testing();

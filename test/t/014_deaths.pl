@@ -1,7 +1,7 @@
-# Random deaths under load: whatever is killed, terminated or restarted, the server serves again by itself, and what there is
-# is empty (after a crash or a restart) or whole, never partial. An unlogged table, written in the same transactions, is
-# emptied by a crash, too, and its rows say by which server they were written, so both always agree. CT_CYCLES deaths (200
-# under make soak), CT_SEED repeats them.
+# Processes are killed, terminated or restarted at random under load: the server always recovers by itself, and afterwards the table
+# is empty (after a crash or a restart) or complete, never partial. An unlogged table, written in the same transactions, is emptied
+# by a crash, too; its rows name the server start under which they were written, so the two tables must always agree.
+# CT_CYCLES: number of deaths (200 under make soak); CT_SEED repeats a run.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -22,7 +22,7 @@ $node->safe_psql('postgres', 'CREATE UNLOGGED TABLE ledger (n bigint, server tim
 $node->safe_psql('postgres', 'CREATE SEQUENCE compared');
 my $differ = q{(SELECT coalesce(sum(balance), 0) FROM account WHERE at = 'infinity') - (SELECT coalesce(sum(n), 0) FROM ledger WHERE server = pg_postmaster_start_time())};
 
-# Clients write to both tables, roll back now and then, empty both, and compare; they connect again when they lose the server.
+# Clients write to both tables, roll back now and then, empty both, and compare; they reconnect when the connection is lost.
 my $dir = PostgreSQL::Test::Utils::tempdir;
 append_to_file("$dir/client.sql", qq{
 \\o /dev/null
@@ -57,7 +57,7 @@ END \$\$;
 my $psql = sprintf q{PGAPPNAME=client psql -X -q -h '%s' -p %d -d postgres -f '%s/client.sql'}, $node->host, $node->port, $dir;
 my @clients = map { IPC::Run::start([ 'sh', '-c', "while [ ! -e '$dir/stop' ]; do $psql >>'$dir/log' 2>&1; sleep 0.05; done" ]) } 1 .. 3;
 
-# Wait until a query gives true, also while the server comes back; or die.
+# Wait until a query returns true, also while the server recovers; or die.
 sub wait_for
 {
 	my ($query, $what) = @_;
@@ -96,7 +96,7 @@ for my $cycle (1 .. $cycles)
 	{
 		my $pid = pick(pids_of($victims{$whom})) // next;
 
-		# Stopped a while, then killed: maybe in the middle of a change, with others waiting for it.
+		# Stopped for a while, then killed: perhaps in the middle of a change, while others wait for it.
 		if ($how eq 'STOP')
 		{
 			kill 'STOP', $pid;
@@ -120,24 +120,24 @@ for my $cycle (1 .. $cycles)
 	my $after = $node->safe_psql('postgres', q{SELECT max(since) FROM contime.tables WHERE "table" = 'account'::regclass});
 	$partial++ if $after ne '' && $node->safe_psql('postgres', "SELECT timestamptz '$after' < '$now'") eq 't';
 }
-is($wrong, 0, 'what is there is whole');
-is($partial, 0, 'after a crash or a restart the table remembers since then');
+is($wrong, 0, 'the table was always complete');
+is($partial, 0, 'after a crash or a restart "since" was later');
 note(join ', ', map { "$_: $count{$_}" } sort keys %count);
 
-# The clients leave, and all that was accepted enters. (The table may be in quarantine: then a restart takes it out.)
+# The clients disconnect, and all accepted events enter. (If the table is in quarantine, a restart ends that.)
 $node->restart('fast');
 wait_for(q{SELECT count(*) >= 20 FROM ledger WHERE server = pg_postmaster_start_time()}, 'traffic');
 append_to_file("$dir/stop", '');
 $node->poll_query_until('postgres', q{SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity WHERE application_name = 'client'}) or die;
 $_->finish for @clients;
-until_true($node, 'SELECT coalesce(sum(recent + young), 0) = 0 FROM contime.tables', 'everything enters');
-is($node->safe_psql('postgres', "SELECT $differ"), '0', 'and counts');
+until_true($node, 'SELECT coalesce(sum(recent + young), 0) = 0 FROM contime.tables', 'all events enter');
+is($node->safe_psql('postgres', "SELECT $differ"), '0', 'the table agrees with the ordinary one');
 my $log = slurp_file($node->logfile);
-is(() = $log =~ /LOG:  WRONG by/g, 0, 'no client saw anything wrong');
-cmp_ok($node->safe_psql('postgres', 'SELECT last_value FROM compared'), '>', 20 * $cycles, 'and they looked often');
+is(() = $log =~ /LOG:  WRONG by/g, 0, 'no client found a difference');
+cmp_ok($node->safe_psql('postgres', 'SELECT last_value FROM compared'), '>', 20 * $cycles, 'the clients compared often');
 is(() = $log =~ /PANIC:/g, 0, 'no PANIC');
 $node->safe_psql('postgres', 'DROP FOREIGN TABLE account');
-until_true($node, q{SELECT sum(memory_bytes) < 1024 * 1024 FROM contime.workers}, 'all memory comes back');
+until_true($node, q{SELECT sum(memory_bytes) < 1024 * 1024 FROM contime.workers}, 'all memory is freed');
 $node->stop('fast');
 
 done_testing();
