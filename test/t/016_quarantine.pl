@@ -1,5 +1,5 @@
-# A fault that repeats does not loop the server: workers leave a table alone at whose events two of them have crashed. It is
-# still read and written, and other tables are served as ever. Crashes of others do not count.
+# A fault that repeats does not crash the server in a loop: after two workers have crashed while they changed the events of a
+# table, workers leave this table alone. It can still be read and written, and so can other tables. Other crashes do not count.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -14,7 +14,7 @@ my $node = contime_node('quarantine', 'restart_after_crash' => 'on');
 $node->safe_psql('postgres', $other);
 my $alone = qr/WARNING:  workers of contime no longer change relation \d+ of database \d+/;
 
-# Kill -9 while worker 0 is busy with the table: the worker itself, or somebody else.
+# Kill -9, while worker 0 changes the table, the worker itself or a backend.
 sub crash
 {
 	my ($whom) = @_;
@@ -27,7 +27,7 @@ DO $$ BEGIN LOOP INSERT INTO account SELECT i % 20, '2020-01-01', 1 FROM generat
 	my $offset = -s $node->logfile;
 	kill 'KILL', $whom eq 'worker' ? $worker : $victim;
 	kill 'CONT', $worker;
-	logged($node, qr/database system is ready to accept connections/, $offset, "kill -9 of a $whom: recovered");
+	logged($node, qr/database system is ready to accept connections/, $offset, "kill -9 of a $whom: the server recovers");
 	$node->poll_query_until('postgres', 'SELECT true') or die;
 	$writer->{run}->kill_kill;
 	return;
@@ -44,16 +44,16 @@ crash('backend') for 1 .. 2;
 enters('account');
 crash('worker');
 enters('account');
-unlike(slurp_file($node->logfile), $alone, 'one death of a worker is none too many');
-# (One who is caught with the lock, but right before or after his change, is none.)
+unlike(slurp_file($node->logfile), $alone, 'after one crash of a worker the table is not in quarantine');
+# (A worker that is killed with the lock, but right before or after its change, does not count.)
 for (1 .. 4) { crash('worker'); last if slurp_file($node->logfile) =~ $alone }
-like(slurp_file($node->logfile), $alone, 'two are: logged');
+like(slurp_file($node->logfile), $alone, 'after two crashes of workers the log says that workers no longer change the table');
 $node->safe_psql('postgres', q{INSERT INTO account SELECT i, '2020-01-01', 1 FROM generate_series(1, 100) i});
 enters('other');
-is($node->safe_psql('postgres', q{SELECT recent FROM contime.tables WHERE "table" = 'account'::regclass}), '100', 'workers leave the table alone');
-is($node->safe_psql('postgres', q{SELECT count(*), sum(balance) FROM account WHERE at = 'infinity'}), '100|100', 'it is read and written');
+is($node->safe_psql('postgres', q{SELECT recent FROM contime.tables WHERE "table" = 'account'::regclass}), '100', 'events of the table stay recent');
+is($node->safe_psql('postgres', q{SELECT count(*), sum(balance) FROM account WHERE at = 'infinity'}), '100|100', 'the table can be written to and read');
 $node->safe_psql('postgres', 'TRUNCATE account');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM account}), '0', 'and truncated');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM account}), '0', 'the table can be truncated');
 $node->restart('fast');
 enters('account');
 $node->stop('fast');

@@ -1,7 +1,7 @@
-# Whoever read something that is another state now finds it among what contime.reconciliations() gives since, and
-# its instant among the notices: random transactions of several sessions, committing in any order (also while
-# workers are stopped, so that they find many at once), readers with new and with old snapshots.
-# CT_SEED repeats a run; CT_ROUNDS.
+# If a state that was read is another one now, contime.reconciliations() after that read returns its key and instant, and a
+# notice covers the instant: checked for random transactions of several sessions that commit in any order (also while workers
+# are stopped, so that they find many transactions at once), and readers with new and with old PostgreSQL snapshots.
+# CT_SEED repeats a run; CT_ROUNDS sets its length.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -29,8 +29,8 @@ $node->safe_psql('postgres', q{CREATE FOREIGN TABLE t (
 sub one_in { return int(rand($_[0])) == 0 }
 sub pick { return $_[int(rand(@_))] }
 
-# A statement that writes one event of some kind. (Of a line, the range told begins where it was last set, though it
-# is the same there: whether x is touched is to be known.)
+# Return a statement that writes one event of a random kind. (The range of a change of a line begins at the previous event that
+# sets the column, where the value is unchanged; so the test must know whether x is set.)
 my $touches_line;
 sub event
 {
@@ -72,7 +72,7 @@ my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN contime');
 my @heard;
 
-# Wait for a query of the main session to be true.
+# Wait until a query of the main session returns true.
 sub wait_for
 {
 	my ($query) = @_;
@@ -84,7 +84,7 @@ sub wait_for
 	die "waited in vain for $query";
 }
 
-# Stop the workers, none of which may hold a lock then.
+# Stop the workers at a moment when none of them holds a lock.
 my @workers;
 END { kill CONT => @workers }
 sub stop_workers
@@ -100,10 +100,10 @@ sub stop_workers
 	die 'the workers always hold a lock';
 }
 
-# The number of the newest reconciliation; 0 when nothing has been changed yet, as before the first event of the first round.
+# The number of the newest reconciliation; 0 if nothing has changed yet, as before the first event of the first round.
 sub newest_seq { return $main->query_safe('SELECT coalesce(max(seq), 0) FROM contime.reconciliations_tick(NULL::t)') }
 
-# What was read, when, and what all is in the end.
+# Arguments: the final states, and for each read its number, instants and answers.
 my ($compared, $changed, $uncovered, $unheard, $lost) = (0, 0, 0, 0, 0);
 sub check
 {
@@ -148,7 +148,7 @@ for my $round (1 .. $rounds)
 	wait_for('SELECT coalesce(sum(recent + young), 0) = 0 FROM contime.tables');
 	wait_for(q{SELECT count(*) = 0 FROM contime.reconciliations_tick(NULL::t) WHERE reset AND seq = 0});
 
-	# One writer who waits after each event: neither too little is told nor anything without need.
+	# One writer that waits after each event: every change is reported, and nothing that did not change.
 	if (one_in(3))
 	{
 		$quiet_rounds++;
@@ -174,7 +174,7 @@ for my $round (1 .. $rounds)
 		next;
 	}
 
-	# Transactions of one event each on one key, which commit in another order than they began in, before any enters.
+	# Transactions of one event each, for one key, that commit in another order than they began in, before any event enters.
 	if (one_in(2))
 	{
 		my @stopped = stop_workers();
@@ -201,7 +201,7 @@ for my $round (1 .. $rounds)
 	my @stopped = one_in(2) ? stop_workers() : ();
 	push @reads, {who => 'before', seq => newest_seq(), answer => answers($main, 0 .. int(rand($last + 1)))} if one_in(2);
 
-	# Session 4 has a snapshot from the start, and the number of then; sessions 1 to 3 write, commit and roll back in turns.
+	# Session 4 holds a snapshot from the start of the round, and the newest number of then; sessions 1 to 3 write, commit and roll back in turns.
 	my $old = one_in(2);
 	my $old_seq = newest_seq();
 	$session[4]->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class') if $old;
@@ -232,7 +232,7 @@ for my $round (1 .. $rounds)
 	}
 	wait_for('SELECT coalesce(sum(recent + young), 0) = 0 FROM contime.tables');
 
-	# All that there is to tell was told when the newest number has been heard.
+	# When the newest number has been received, every notice has been sent.
 	my $newest = newest_seq();
 	for (1 .. 1200)
 	{
@@ -241,17 +241,17 @@ for my $round (1 .. $rounds)
 		last if $newest == 0 || grep { $_->{seq} >= $newest } @heard;
 		select undef, undef, undef, 0.05;
 	}
-	ok((grep { $_->{seq} >= $newest } @heard), "round $round: the newest notice was heard") if $newest > 0 && ($round == $rounds || !grep { $_->{seq} >= $newest } @heard);
+	ok((grep { $_->{seq} >= $newest } @heard), "round $round: the newest notice was received") if $newest > 0 && ($round == $rounds || !grep { $_->{seq} >= $newest } @heard);
 	$_->{listened} = 1 for @reads;
 	check($round, answers($main, 0 .. $last), @reads);
 }
 diag("$compared answers compared, $changed had changed; $quiet_rounds rounds of single events, $idle of them without effect");
-is($lost, 0, 'nothing was lost');
-is($uncovered, 0, 'every answer that has changed is among the reconciliations (CT_SEED=' . $seed . ')');
-is($unheard, 0, 'and its instant among the notices');
+is($lost, 0, 'no reset was returned');
+is($uncovered, 0, 'every answer that changed is covered by the reconciliations (CT_SEED=' . $seed . ')');
+is($unheard, 0, 'every answer that changed is covered by a notice');
 is($needless, 0, 'an event that changes nothing gives no notice');
-cmp_ok($changed, '>', $rounds, 'many had changed');
-cmp_ok($idle, '>', 0, 'some events changed nothing');
+cmp_ok($changed, '>', $rounds, 'enough answers changed');
+cmp_ok($idle, '>', 0, 'some events changed no state');
 
 $_->quit for @session, $listener;
 $node->stop('fast');

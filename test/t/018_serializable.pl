@@ -1,7 +1,6 @@
-# SERIALIZABLE transactions at full speed. Two accounts may not be overdrawn together: each transaction
-# reads both and takes from one, at a random instant of the past, and notes when they are. Under SERIALIZABLE they never are;
-# under REPEATABLE READ, which must be seen here, or nothing is proved, they are soon. Clients who keep to
-# keys of their own never fail.
+# SERIALIZABLE transactions at full speed. Two accounts may not be overdrawn together: each transaction reads both and takes from
+# one, at a random instant of the past, and notes if they are overdrawn. Under SERIALIZABLE they never are. Under REPEATABLE READ
+# they soon are, which the test must see, or it proves nothing. Clients that use keys of their own never fail.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -54,21 +53,21 @@ my $overdrawn = 'SELECT count(*) > 0 FROM overdrawn';
 $node->safe_psql('postgres', 'CREATE TABLE overdrawn (pair int, total bigint)');
 
 my $report = pgbench('serializable', 500, '--max-tries=1000', '-f', $withdraw);
-like($report, qr{transactions actually processed: 2000/2000}, 'all transactions got through in the end');
-like($report, qr{retried: [1-9]}, 'some after they had failed');
-is($node->safe_psql('postgres', $overdrawn), 'f', 'no pair was overdrawn');
-until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'everything froze');
-is($node->safe_psql('postgres', q{SELECT min(sum) >= 0 FROM (SELECT sum(balance) FROM account WHERE at = 'infinity' GROUP BY id / 2) pair}), 't', 'none is then');
-is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), '2000', 'each event is there once');
+like($report, qr{transactions actually processed: 2000/2000}, 'all transactions succeed after retries');
+like($report, qr{retried: [1-9]}, 'some of them failed first');
+is($node->safe_psql('postgres', $overdrawn), 'f', 'no transaction found an overdrawn pair');
+until_true($node, 'SELECT recent = 0 AND young = 0 FROM contime.tables', 'all events freeze');
+is($node->safe_psql('postgres', q{SELECT min(sum) >= 0 FROM (SELECT sum(balance) FROM account WHERE at = 'infinity' GROUP BY id / 2) pair}), 't', 'no pair is overdrawn in the end');
+is($node->safe_psql('postgres', 'SELECT frozen FROM contime.tables'), '2000', 'each event is counted once');
 
-# The same without: it ends as soon as the difference is seen.
+# The same under REPEATABLE READ, until a pair is overdrawn.
 for (my $tries = 0; $tries < 20 && $node->safe_psql('postgres', $overdrawn) eq 'f'; $tries++)
 {
 	pgbench('repeatable\ read', 500, '-f', $withdraw);
 }
-is($node->safe_psql('postgres', $overdrawn), 't', 'under REPEATABLE READ a pair was');
+is($node->safe_psql('postgres', $overdrawn), 't', 'under REPEATABLE READ a pair gets overdrawn');
 
-# Keys of one's own: there is nothing that could fail.
+# Clients with keys of their own have no conflicts.
 my $own = script('own', q{
 \set key 100 + :client_id
 BEGIN;
@@ -78,10 +77,10 @@ INSERT INTO account VALUES (:key, '2020-01-01', 1), (:key + 1000, '2020-01-01', 
 COMMIT;
 });
 $report = pgbench('serializable', 500, '-f', $own);
-like($report, qr{transactions actually processed: 2000/2000}, 'with keys of one\'s own all get through');
-like($report, qr{failed transactions: 0 }, 'at once');
+like($report, qr{transactions actually processed: 2000/2000}, 'all transactions on keys of their own succeed');
+like($report, qr{failed transactions: 0 }, 'none of them had to be retried');
 
-# Where transactions are serializable by default, what loads a durable table is none of those that others may conflict with.
+# If transactions are serializable by default, the loader's transaction must not take part in conflicts.
 $node->safe_psql('postgres', q{
 	CREATE TABLE limits (n int);
 	INSERT INTO limits VALUES (1);
@@ -97,7 +96,7 @@ $node->safe_psql('postgres', 'UPDATE limits SET n = 2');
 	until_cached($node, 'stock');
 }
 $writer->query(q{INSERT INTO movement VALUES (1, '2020-01-02', 1); COMMIT});
-is($node->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE item = 1'), 2, 'it has nobody fail');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE item = 1'), 2, 'a writer does not fail because of the loader');
 $writer->quit;
 $node->stop('fast');
 

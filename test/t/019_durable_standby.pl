@@ -1,5 +1,5 @@
-# A durable table is read on a standby, from the event table as that is replayed there; promoted, all works. Recovered to a point in
-# time, it is what it was then, though it has been corrected, truncated and bound anew since.
+# A durable table is read on a standby from the replayed event tables; after promotion everything works. After recovery to a point in
+# time it is as it was then, even if its event tables were corrected, truncated and added to it later.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -22,7 +22,7 @@ $primary->safe_psql('postgres', q{
 	CREATE UNLOGGED TABLE draft (account int, at timestamptz, amount int);
 	CREATE FOREIGN TABLE planned (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), amount int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'draft');
 	INSERT INTO draft VALUES (1, '2026-01-01', 1)});
-is($primary->safe_psql('postgres', 'SELECT amount FROM planned'), '1', 'an unlogged event table');
+is($primary->safe_psql('postgres', 'SELECT amount FROM planned'), '1', 'a durable table over an unlogged event table can be read');
 $primary->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'copy', has_streaming => 1);
@@ -33,15 +33,15 @@ my $differences = q{SELECT count(*) FROM (SELECT account, sum(amount) FROM movem
 sub agree
 {
 	my ($node, $when) = @_;
-	is($node->safe_psql('postgres', $differences), '0', "$when: states are those of the rows");
+	is($node->safe_psql('postgres', $differences), '0', "$when: the states are those of plain SQL over the rows");
 	my $sum = q{FROM movement WHERE account = 3 AND at <= '2026-02-01'};
-	is($node->safe_psql('postgres', q{SELECT amount FROM balance WHERE account = 3 AND at = '2026-02-01'}), $node->safe_psql('postgres', "SELECT sum(amount) $sum"), "$when: a key");
+	is($node->safe_psql('postgres', q{SELECT amount FROM balance WHERE account = 3 AND at = '2026-02-01'}), $node->safe_psql('postgres', "SELECT sum(amount) $sum"), "$when: the state of a key");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM contime.history(NULL::balance, 3, '2026-01-01', '2026-02-01')}),
-		$node->safe_psql('postgres', q{SELECT count(*) FROM movement WHERE account = 3 AND at < '2026-02-01'}), "$when: a history");
+		$node->safe_psql('postgres', q{SELECT count(*) FROM movement WHERE account = 3 AND at < '2026-02-01'}), "$when: the history of a key");
 }
 $primary->wait_for_catchup($standby);
 agree($standby, 'standby');
-is($standby->safe_psql('postgres', q{SELECT count(*) FROM contime.at(NULL::balance, '2026-01-20')}), '5', 'a slice by function');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM contime.at(NULL::balance, '2026-01-20')}), '5', 'contime.at works on a standby');
 $primary->safe_psql('postgres', q{UPDATE movement SET amount = -amount WHERE id % 7 = 0; DELETE FROM movement WHERE id % 11 = 0; INSERT INTO movement VALUES (2000, 8, '2026-01-01', 3)});
 $primary->wait_for_catchup($standby);
 agree($standby, 'after more changes');
@@ -49,18 +49,18 @@ $primary->safe_psql('postgres', q{ALTER TABLE movement RENAME COLUMN amount TO s
 $primary->wait_for_catchup($standby);
 agree($standby, 'after DDL');
 
-is((sqlstate($standby, 'SELECT * FROM account'))[0], '55000', 'a table in memory is refused');
-is((sqlstate($standby, q{SELECT * FROM contime.at(NULL::account, '2020-01-01')}))[0], '55000', 'by functions, too');
-is((sqlstate($standby, 'SELECT * FROM planned'))[0], '0A000', 'an unlogged event table is refused by core');
-is((sqlstate($standby, q{SELECT contime.event(ROW(1, now(), 1)::balance)}))[0], '25006', 'a direct event is refused');
-is((sqlstate($standby, q{SELECT contime.add_source('balance', 'draft')}))[0], '55000', 'and DDL');
+is((sqlstate($standby, 'SELECT * FROM account'))[0], '55000', 'a table in memory is refused on a standby');
+is((sqlstate($standby, q{SELECT * FROM contime.at(NULL::account, '2020-01-01')}))[0], '55000', 'functions on it are refused, too');
+is((sqlstate($standby, 'SELECT * FROM planned'))[0], '0A000', 'core refuses to read an unlogged event table on a standby');
+is((sqlstate($standby, q{SELECT contime.event(ROW(1, now(), 1)::balance)}))[0], '25006', 'contime.event on a durable table is refused');
+is((sqlstate($standby, q{SELECT contime.add_source('balance', 'draft')}))[0], '55000', 'contime.add_source is refused on a standby');
 
 $standby->promote;
 agree($standby, 'promoted');
 $standby->safe_psql('postgres', q{INSERT INTO movement VALUES (3000, 3, '2026-01-02', 1000); INSERT INTO account VALUES (1, '2020-01-01', 6)});
 agree($standby, 'promoted and written to');
-is($standby->safe_psql('postgres', 'SELECT balance FROM account'), '6', 'a table in memory works');
-is($standby->safe_psql('postgres', 'SELECT count(*) FROM planned'), '0', 'an unlogged event table is empty');
+is($standby->safe_psql('postgres', 'SELECT balance FROM account'), '6', 'a table in memory works after promotion');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM planned'), '0', 'an unlogged event table is empty after promotion');
 $standby->stop('fast');
 
 my $then = q{SELECT array_agg(row(account, amount) ORDER BY account) FROM balance WHERE at = '2026-01-20'};
@@ -75,12 +75,12 @@ $recovered->append_conf('postgresql.conf', "recovery_target_name = 'then'\nrecov
 $recovered->start;
 $recovered->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
 agree($recovered, 'recovered to a point in time');
-is($recovered->safe_psql('postgres', $then), $states, 'as it was then');
+is($recovered->safe_psql('postgres', $then), $states, 'states are as they were at the recovery target');
 $recovered->safe_psql('postgres', q{COMMIT PREPARED 'under way'});
 is($recovered->safe_psql('postgres', q{SELECT amount FROM balance WHERE account = 1 AND at = '2026-01-20'}), $recovered->safe_psql('postgres', q{SELECT sum(amount) FROM movement WHERE account = 1 AND at <= '2026-01-20'}),
-	'and a transaction that was prepared then ends as it likes');
+	'a transaction that was prepared then can be committed or rolled back');
 until_cached($recovered, 'balance');
-like($recovered->safe_psql('postgres', q{SELECT * FROM contime.verify('balance')}), qr/^memory\|.*\|t$/, 'its events come to memory');
+like($recovered->safe_psql('postgres', q{SELECT * FROM contime.verify('balance')}), qr/^memory\|.*\|t$/, 'contime.verify finds memory equal to the event table');
 agree($recovered, 'from there');
 $recovered->stop('fast');
 

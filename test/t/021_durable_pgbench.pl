@@ -1,4 +1,4 @@
-# pgbench's own load, its pgbench_history bound as it is: at any instant balances are what plain SQL says they are, while it
+# pgbench's own load, with pgbench_history as the event table: at any instant balances are those of plain SQL, while the load
 # runs, after the postmaster is killed, and after a restore.
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ my $bind = q{
 		balance bigint OPTIONS (rule 'sum', initial '0', source 'delta')) SERVER contime OPTIONS (events 'pgbench_history')};
 $node->safe_psql('postgres', $bind);
 
-# Differences, in one snapshot: of balances as pgbench keeps them, and of all keys at instants of the past.
+# Count differences in one snapshot: to the balances that pgbench keeps, and of all keys at instants of the past.
 my $compare = q{
 	WITH now AS (
 		SELECT 'account', aid AS id, b.balance AS want, a.balance AS got FROM account_at a FULL JOIN (SELECT aid, abalance AS balance FROM pgbench_accounts WHERE aid IN (SELECT aid FROM pgbench_history)) b USING (aid)
@@ -37,7 +37,7 @@ my $compare = q{
 			(SELECT tid, sum(delta) AS delta FROM pgbench_history WHERE mtime AT TIME ZONE 'UTC' <= i.at GROUP BY tid) h LEFT JOIN teller_at t USING (tid, at) GROUP BY at, tid, t.balance)
 	SELECT (SELECT count(*) FROM now WHERE want IS DISTINCT FROM got) + (SELECT count(*) FROM past WHERE want IS DISTINCT FROM got), (SELECT count(*) FROM past) > 0};
 
-# ("Now" is a statement's start, and rows of its snapshot may be stamped later: infinity is after all of them.)
+# (The state "now" is that at the start of the statement, but rows of its snapshot may have later timestamps; infinity is after all of them.)
 $compare =~ s/FROM (account|teller|branch)_at a (FULL|RIGHT)/FROM (SELECT * FROM $1_at WHERE at = 'infinity') a $2/g;
 
 sub agrees
@@ -47,7 +47,7 @@ sub agrees
 	is($out, '0|t', "$when: no differences");
 }
 
-# Clients at work; some rows at least are theirs.
+# Run the clients; they must write some rows.
 sub load
 {
 	my ($out, $err) = ('', '');
@@ -58,10 +58,10 @@ sub load
 my ($h, $out, $err) = load(0);
 agrees("under load, $_") for 1 .. 3;
 $h->finish;
-like($$out, qr/transactions actually processed/, 'pgbench ended');
+like($$out, qr/transactions actually processed/, 'pgbench completed');
 agrees('after the load');
 
-# Two dumps of one snapshot would differ from a running load; this one is of a quiet moment.
+# Two dumps of one snapshot would differ under load, so they are made after it.
 my $file = $node->basedir . '/pgbench.sql';
 command_ok([ 'pg_dump', '--no-sync', '-f', $file, $node->connstr('postgres') ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
@@ -73,7 +73,7 @@ my $rows = $node->safe_psql('postgres', 'SELECT count(*) FROM pgbench_history');
 my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
 $node->kill9;
 $h->finish;
-# Until it is reaped it is taken for alive, and its children hold the shared memory until they notice.
+# Until the postmaster's process is reaped it seems alive, and its children keep the shared memory until they notice its end.
 my $data = $node->data_dir;
 for (1 .. 1800)
 {
@@ -81,7 +81,7 @@ for (1 .. 1800)
 	Time::HiRes::usleep(100_000);
 }
 $node->start;
-cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM pgbench_history'), '>', $rows, 'killed under load');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM pgbench_history'), '>', $rows, 'rows were written before the postmaster was killed');
 agrees('after kill -9 of the postmaster');
 $node->stop('fast');
 

@@ -1,20 +1,20 @@
-# Random crashes under a load of transfers over a durable table: a backend, a worker or another process of the server is killed,
-# or the postmaster, now and then once more while it recovers. A transfer is a row that two sources make an event of two accounts,
-# one who gives and one who takes; rows are also corrected (updated in every column) and deleted, by transactions of one statement
+# Random crashes under a load of transfers over a durable table: a backend, a worker, another process of the server or the
+# postmaster is killed, sometimes again during recovery. A transfer is a row that two sources make an event of two accounts, the
+# giver and the taker; rows are also corrected (updated in every column) and deleted, by transactions of one statement
 # or several, with savepoints, in two phases, some of them rolled back.
 #
-# Clients write down what they began and what was acknowledged, which is to say COMMIT had returned. Each changes rows of its own,
-# so it is known which rows there must be. After each crash
-#   - every acknowledged transaction is there, and nothing else is, but for the one of each client that was under way: that is there
-#     wholly, or not at all; a transaction that was prepared is still prepared, and not in the state;
-#   - the continuous table is what plain SQL makes of the rows in the same snapshot, at random instants, for all accounts at once and
-#     one by one, right after the start and once its cache is ready; and whatever the instant, no money has appeared or vanished.
-# The latter is also what readers look at all the time.
+# Each client records which transactions it began and which were acknowledged, that is, whose COMMIT returned. Clients change
+# different rows, so it is known which rows there must be. After each crash
+#   - every acknowledged transaction is there, and no other, except the one of each client that was in progress: that one is there
+#     completely, or not at all; a prepared transaction is still prepared, and its changes are not in the state;
+#   - the continuous table agrees with plain SQL over the rows in the same snapshot, at random instants, for all accounts at once and
+#     one by one, right after the start and once its cache is ready; and at every instant the total is unchanged.
+# Readers check the latter all the time.
 #
-# Then the same with synchronous_commit = off, when crashes do lose what was acknowledged: that must be noticed.
+# Then the same with synchronous_commit = off, when crashes do lose acknowledged transactions: the test must notice that.
 #
-#   CT_SEED=n      what the clients do, and what is killed; printed
-#   CT_CRASHES=n   how many crashes (default 40; 500 under make soak)
+#   CT_SEED=n      the seed of the clients' transactions and of the crashes; printed
+#   CT_CRASHES=n   number of crashes (default 40; 500 under make soak)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -47,7 +47,7 @@ sub pick { return $_[ rand @_ ] }
 sub chance { return rand() < $_[0] }
 sub instant { my $m = shift // int rand $minutes; return sprintf '2020-01-01 %02d:%02d+00', $m / 60, $m % 60 }
 
-# An error unless continuous and plain are the same at these instants, and the total at each of them is 0.
+# Raise an error unless continuous and plain table agree at these instants, and the total at each of them is 0.
 sub must_agree
 {
 	my ($what, @instants) = @_;
@@ -66,16 +66,16 @@ sub must_agree
 		FULL JOIN ($got) got ON got.id = want.id AND got.at = want.at";
 }
 
-# ---- what a client does --------------------------------------------------------------
+# ---- the clients' transactions --------------------------------------------------------------
 
-# Of each client: the rows that it is sure of, those of them which a prepared transaction holds, and such transactions' changes.
+# For each client: the rows that must exist, which of them a prepared transaction has changed, and the changes of such transactions.
 my @states = map { { rows => {}, held => {}, prepared => {} } } 1 .. $clients;
 my $serial = 0;
 
 sub row { return [ 1 + int rand $accounts, 1 + int rand $accounts, instant(), 1 + int rand 30, pick('', 'late', 'x' x 200) ] }
 sub values_of { my ($id, @row) = @_; return "($id, " . join(', ', map { "'$_'" } @row) . ')' }
 
-# A statement that changes $rows, those that are held apart; it notes in $changes what becomes of which row (undef: gone).
+# Return a statement that changes $rows, except rows held by a prepared transaction; record in $changes the new content of each changed row (undef: deleted).
 sub change
 {
 	my ($client, $rows, $held, $changes) = @_;
@@ -103,7 +103,7 @@ sub change
 	return 'INSERT INTO transfer VALUES ' . join(', ', map { values_of($_, @{ $new{$_} }) } sort keys %new) . ';';
 }
 
-# A script of transactions, and what each of them changes. Transactions in two phases have a name, and may be left prepared.
+# Return a script of transactions, and the changes of each. Transactions in two phases have a name, and may be left prepared.
 sub write_script
 {
 	my ($client, $file) = @_;
@@ -202,7 +202,7 @@ sub wait_until
 	die "seed $seed: waited in vain for $what";
 }
 
-# Kill -9 the postmaster, and wait until nobody of its is left: who is holds the shared memory.
+# Kill -9 the postmaster, and wait until all its processes are gone: each of them keeps the shared memory.
 sub kill_postmaster
 {
 	my $pid = (slurp_file("$data/postmaster.pid") =~ /^(\d+)/)[0];
@@ -211,7 +211,7 @@ sub kill_postmaster
 	$node->{_pid} = undef;
 }
 
-# A process; or a client, if there is none of these; or the checkpointer, if the clients have done all they had to do.
+# Return a process of this kind; a client, if there is none; or the checkpointer, if all clients have completed.
 sub victim
 {
 	my $whom = shift;
@@ -221,7 +221,7 @@ sub victim
 	return $pid;
 }
 
-# Have the server crash, and wait until it serves again.
+# Make the server crash, and wait until it accepts connections again.
 sub crash
 {
 	my ($whom, $pid) = @_;
@@ -245,7 +245,7 @@ sub crash
 		return;
 	}
 	my $offset = -s $node->logfile;
-	$pid = victim($whom) until kill 'KILL', $pid;	# who was chosen may have left meanwhile
+	$pid = victim($whom) until kill 'KILL', $pid;	# the chosen process may have exited meanwhile
 	eval { $node->wait_for_log(qr/database system is ready to accept connections/, $offset); 1 } or die "seed $seed: no recovery from the death of a $whom";
 	$node->poll_query_until('postgres', 'SELECT true') or die "seed $seed: no connection";
 }
@@ -255,7 +255,7 @@ sub psql { my ($name, $file) = @_; return "PGAPPNAME=$name exec psql -X -q -h '"
 my ($acknowledged, $doubtful, $doubtful_in, $survived, $read) = (0) x 5;
 my %count;
 
-# Clients at work until something is killed; what was wrong then.
+# Run clients until a process is killed; return the errors they found.
 sub cycle
 {
 	my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -264,7 +264,7 @@ sub cycle
 	my $whom = pick(@targets);
 	$count{$whom}++;
 
-	for my $client (0 .. $clients)		# the last one reads
+	for my $client (0 .. $clients)		# the last client is the reader
 	{
 		my $file = "$dir/$client.sql";
 		if ($client < $clients)
@@ -291,7 +291,7 @@ sub cycle
 			close $from;
 		}
 	};
-	# At a random moment; whom to kill is looked up before.
+	# Wait for a random time; the process to kill is chosen before.
 	my $made = sub { return scalar(() = "@out[0 .. $clients - 1]" =~ /^ack /mg) };
 	$drain->() while grep { !/^begin/ } @out[ 0 .. $clients - 1 ];
 	my $pid = $victims{$whom} ? victim($whom) : undef;
@@ -302,7 +302,7 @@ sub cycle
 	$read += () = $out[$clients] =~ /^read$/mg;
 	push @wrong, grep { /(ERROR|FATAL|PANIC): / && !/terminating connection|the database system is/ } map { split /\n/ } @out;
 
-	# First of all, as soon as there is a server.
+	# Check first of all, as soon as the server accepts connections.
 	my @instants = ('2030-01-01', map { instant() } 1 .. 4);
 	my (undef, $answer, $error) = $node->psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . join(";\n", map { must_agree("after $whom", @instants) } 1 .. 2) . ";\n"
 		  . "SELECT 'gid', gid FROM pg_prepared_xacts;\nSELECT 'row', id, giver, taker, to_char(at, 'YYYY-MM-DD HH24:MI+00'), amount, note FROM transfer;\nCOMMIT;\n");
@@ -315,7 +315,7 @@ sub cycle
 		$gids{$id} = 1 if ($what // '') eq 'gid';
 		$there{ $id % $clients }{$id} = \@row if ($what // '') eq 'row';
 	}
-	# (A transaction that is prepared may have written before the cache captures what is written, so it is waited for.)
+	# (A prepared transaction may have written before the cache captured rows, so the loader waits for its end.)
 	my $end_all = chance(0.6);
 	push @wrong, remembered($_, $transactions[$_], $out[$_], \%gids, $there{$_}, $end_all) for 0 .. $clients - 1;
 	if ($end_all)
@@ -331,7 +331,7 @@ sub cycle
 
 sub text { my $rows = shift; return join "\n", map { join '|', $_, @{ $rows->{$_} } } sort keys %$rows }
 
-# Is what this client remembers, and nothing else, there?
+# Check that the rows that this client recorded are there, and no others.
 sub remembered
 {
 	my ($client, $transactions, $out, $gids, $there, $end_all) = @_;
@@ -357,7 +357,7 @@ sub remembered
 		elsif ($doubt->{gid} && $prepared == $begun)
 		{
 			push @wrong, "$doubt->{gid} was prepared and is gone" if $doubt->{left};
-			apply($rows, $doubt->{changes});	# then it was committed
+			apply($rows, $doubt->{changes});	# so it was committed
 		}
 		elsif (!$doubt->{gid})
 		{
@@ -381,7 +381,7 @@ sub remembered
 		push @wrong, 'client ' . $client . ': lost ' . @lost . ' rows (' . ($lost[0] // '') . '), appeared ' . @appeared . ' (' . ($appeared[0] // '') . ')';
 	}
 
-	# Transactions that are prepared still are; some end now.
+	# Prepared transactions must still be prepared; end some of them now.
 	for my $gid (sort keys %{ $state->{prepared} })
 	{
 		$survived++;
@@ -399,17 +399,17 @@ sub remembered
 my $done = 0;
 my @wrong;
 @wrong = cycle() while !@wrong && $done++ < $crashes;
-is(join("\n", @wrong), '', "$crashes crashes") or diag("CT_SEED=$seed");
+is(join("\n", @wrong), '', "no difference after $crashes crashes") or diag("CT_SEED=$seed");
 note("$acknowledged transactions were acknowledged, $doubtful in doubt, $doubtful_in of which were found; $survived times one that was prepared still was; $read reads meanwhile");
 note(join ', ', map { "$_: $count{$_}" } sort keys %count);
-cmp_ok($acknowledged, '>', 20 * $crashes, 'there was work to lose');
+cmp_ok($acknowledged, '>', 20 * $crashes, 'enough transactions were acknowledged');
 for my $m (0 .. $minutes / 100 - 1)
 {
 	my $check = must_agree('in the end', map { instant($m * 100 + $_ * 10) } 0 .. 9);
-	is(($node->psql('postgres', $check))[0], 0, "in the end, from minute @{[ $m * 100 ]}");
+	is(($node->psql('postgres', $check))[0], 0, "the tables agree in the end, from minute @{[ $m * 100 ]}");
 }
 
-# What would be noticed.
+# The same checks must notice lost transactions.
 $node->safe_psql('postgres', $_) for q{ALTER SYSTEM SET synchronous_commit = off}, q{ALTER SYSTEM SET wal_writer_delay = '10s'}, 'SELECT pg_reload_conf()';
 @targets = ('client');
 @wrong = ();
@@ -418,6 +418,6 @@ for (1 .. 20)
 	@wrong = cycle();
 	last if @wrong;
 }
-like($wrong[0], qr/^client: client \d: lost \d+ rows/, 'with synchronous_commit = off something is lost');
+like($wrong[0], qr/^client: client \d: lost \d+ rows/, 'with synchronous_commit = off a lost transaction is noticed');
 $node->stop('fast');
 done_testing();

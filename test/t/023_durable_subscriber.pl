@@ -1,5 +1,5 @@
-# Events that come by logical replication: what the subscriber copies at first and applies afterwards, in transactions of any size
-# and as it streams them, is in the state as it is in the rows, whatever triggers do not fire there.
+# Events that arrive by logical replication: rows that the subscriber copies initially and applies later, in transactions of any
+# size and streamed, change the states as they change the event table, although ordinary triggers do not fire there.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -30,7 +30,7 @@ $subscriber->safe_psql('postgres', q{
 	SELECT contime.add_source('balance', 'parted', '{"most": "amount", "n": "1", "note": null}');
 	CREATE VIEW event AS SELECT account, at, amount FROM movement UNION ALL SELECT account, at, amount FROM parted});
 
-# What differs from plain SQL over what has arrived, in one snapshot, at six instants.
+# Count differences to plain SQL over the rows that have arrived, in one snapshot, at six instants.
 my $differences = q{
 	WITH t AS MATERIALIZED (SELECT timestamptz '2026-01-01' + i * interval '900 minutes' AS at FROM generate_series(0, 5) i)
 	SELECT count(*) FILTER (WHERE want::text IS DISTINCT FROM got::text), count(*) > 20 FROM
@@ -42,10 +42,10 @@ sub agree
 	$publisher->wait_for_catchup('events');
 	my ($want, $got) = map { $_->safe_psql('postgres', q{SELECT count(*), sum(id), sum(amount), sum(account), sum(extract(epoch FROM at))
 		FROM (SELECT id, account, at, amount FROM movement UNION ALL SELECT * FROM parted) x}) } $publisher, $subscriber;
-	is($got, $want, "$what: rows are those of the publisher");
-	is($subscriber->safe_psql('postgres', $differences), '0|t', "$what: states are those of the rows");
+	is($got, $want, "$what: the rows are those of the publisher");
+	is($subscriber->safe_psql('postgres', $differences), '0|t', "$what: the states are those of plain SQL over the rows");
 	until_cached($subscriber, 'balance');
-	is($subscriber->safe_psql('postgres', $differences), '0|t', "$what: also when cached");
+	is($subscriber->safe_psql('postgres', $differences), '0|t', "$what: also when the table is cached");
 	return;
 }
 
@@ -67,7 +67,7 @@ $publisher->safe_psql('postgres', q{
 	UPDATE parted SET account = account + 1 WHERE id % 2 = 0;
 	DELETE FROM parted WHERE id % 13 = 0});
 agree('updated and deleted');
-is($old->query_safe(q{SELECT string_agg(b::text, ' ' ORDER BY account) FROM balance b WHERE at = '2026-01-03'}), $before, 'an older snapshot sees what it saw');
+is($old->query_safe(q{SELECT string_agg(b::text, ' ' ORDER BY account) FROM balance b WHERE at = '2026-01-03'}), $before, 'an older PostgreSQL snapshot sees the same states as before');
 $old->query_safe('COMMIT');
 $old->quit;
 $publisher->safe_psql('postgres', q{
@@ -85,7 +85,8 @@ agree('streamed');
 $publisher->safe_psql('postgres', 'TRUNCATE movement; INSERT INTO movement SELECT i, i % 10, timestamptz \'2026-01-01\' + i * interval \'1 minute\', i FROM generate_series(1, 1000) i');
 agree('truncated');
 
-# Triggers that fire there, too: statements on the event table within an applied row of its own, and of another table; of several kinds.
+# Triggers that do fire on the subscriber, and write to the event table while one of its rows, or a row of another table, is applied;
+# several kinds.
 $_->safe_psql('postgres', 'CREATE TABLE prompt (id int PRIMARY KEY)') for $publisher, $subscriber;
 $publisher->safe_psql('postgres', 'INSERT INTO prompt VALUES (1), (2); CREATE PUBLICATION prompts FOR TABLE prompt');
 $subscriber->safe_psql('postgres', q{
@@ -108,9 +109,9 @@ $publisher->safe_psql('postgres', q{
 	INSERT INTO prompt SELECT generate_series(3, 20);
 	BEGIN; INSERT INTO movement VALUES (2001, 3, '2026-01-01', 5), (2002, 3, '2026-01-01', 5); UPDATE movement SET amount = 6 WHERE id IN (2001, 17); INSERT INTO prompt VALUES (30); COMMIT});
 $publisher->wait_for_catchup($_) for 'events', 'prompts';
-is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE id >= 70000'), 28, 'triggers have fired as rows were applied');
-is($subscriber->safe_psql('postgres', $differences), '0|t', 'what they wrote is in the states');
-is($subscriber->safe_psql('postgres', "SELECT answered_from, equal FROM contime.verify('balance')"), 'memory|t', 'which are answered from memory, as they were before');
+is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM movement WHERE id >= 70000'), 28, 'the triggers fired when rows were applied');
+is($subscriber->safe_psql('postgres', $differences), '0|t', 'the states contain the rows that they wrote');
+is($subscriber->safe_psql('postgres', "SELECT answered_from, equal FROM contime.verify('balance')"), 'memory|t', 'reads are answered from memory, before and afterwards');
 $_->stop('fast') for $subscriber, $publisher;
 
 done_testing();

@@ -1,4 +1,4 @@
-# Partitioned event tables in memory: rows that come by replication, to the parent or to partitions, and are moved
+# Caches of partitioned event tables: rows that arrive by replication, in the parent or in partitions, and are moved
 # between them; a partition that is being detached; a dump.
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Contime;
 my $publisher = contime_node('publisher', 'wal_level' => 'logical', 'max_wal_senders' => 4, 'max_replication_slots' => 4);
 my $subscriber = contime_node('subscriber', 'wal_retrieve_retry_interval' => '10ms');
 
-# The subscriber's partitions are others, and have their columns in another order.
+# The subscriber has other partitions, with their columns in another order.
 my $events = 'CREATE TABLE reading (id int, sensor int, at timestamptz, value int, PRIMARY KEY (id, sensor)) PARTITION BY LIST (sensor)';
 my $state = q{CREATE FOREIGN TABLE sensor (sensor int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
 	total bigint OPTIONS (rule 'sum', source 'value')) SERVER contime OPTIONS (events 'reading')};
@@ -26,7 +26,7 @@ $subscriber->safe_psql('postgres', "$events;
 	CREATE TABLE reading_23 PARTITION OF reading_2 DEFAULT;
 	$state");
 
-# Have it read until it is in memory: what was refused is tried again when somebody reads.
+# Read the table until it is cached: a refused load is retried after a read.
 sub cached
 {
 	my ($node, $what) = @_;
@@ -34,13 +34,13 @@ sub cached
 	return;
 }
 
-# Memory, with all there is; and the states are as they should be.
+# contime.verify finds all events in memory, and the states are those of plain SQL.
 sub verified
 {
 	my ($node, $want, $what) = @_;
-	is($node->safe_psql('postgres', 'SELECT answered_from, events, equal FROM contime.verify($$sensor$$)'), $want, "$what: equal");
+	is($node->safe_psql('postgres', 'SELECT answered_from, events, equal FROM contime.verify($$sensor$$)'), $want, "$what: contime.verify finds no difference");
 	is($node->safe_psql('postgres', q{SELECT sensor, total FROM sensor WHERE at = 'infinity' ORDER BY sensor}),
-		$node->safe_psql('postgres', 'SELECT sensor, sum(value) FROM reading GROUP BY sensor ORDER BY sensor'), "$what: states");
+		$node->safe_psql('postgres', 'SELECT sensor, sum(value) FROM reading GROUP BY sensor ORDER BY sensor'), "$what: the states are those of plain SQL");
 	return;
 }
 
@@ -67,7 +67,7 @@ for my $root ('true', 'false')
 	$publisher->safe_psql('postgres', 'DROP PUBLICATION p');
 }
 
-# A partition that is being detached: new snapshots do not see it, and what they see is not loaded before that is over.
+# A partition that is being detached: new snapshots do not see it, and the event table is not loaded before the DETACH has ended.
 $publisher->safe_psql('postgres', "TRUNCATE reading; $state; DROP TABLE reading_2; CREATE TABLE reading_2 PARTITION OF reading FOR VALUES IN (2);
 	INSERT INTO reading VALUES (1, 1, '2026-01-01', 1), (2, 2, '2026-01-01', 2)");
 cached($publisher, 'in memory');
@@ -76,16 +76,16 @@ $reader->query_safe('BEGIN; SELECT total FROM sensor');
 my ($status, $out, $error) = $publisher->psql('postgres', "SET lock_timeout = '200ms'; ALTER TABLE reading DETACH PARTITION reading_2 CONCURRENTLY", on_error_stop => 0);
 like($error, qr/lock timeout/, 'DETACH CONCURRENTLY waits for a reader');
 $publisher->safe_psql('postgres', 'INSERT INTO reading_2 VALUES (3, 2, $$2026-01-02$$, 3)');
-is($publisher->safe_psql('postgres', 'SELECT sensor, total FROM sensor'), '1|1', 'the partition is gone for new snapshots');
-is($publisher->safe_psql('postgres', 'SELECT answered_from, events, equal FROM contime.verify($$sensor$$)'), 'event tables|1|t', 'and memory is not relied on');
+is($publisher->safe_psql('postgres', 'SELECT sensor, total FROM sensor'), '1|1', 'new PostgreSQL snapshots do not see the partition\'s events');
+is($publisher->safe_psql('postgres', 'SELECT answered_from, events, equal FROM contime.verify($$sensor$$)'), 'event tables|1|t', 'reads use the event tables meanwhile');
 $reader->quit;
 $publisher->safe_psql('postgres', 'ALTER TABLE reading DETACH PARTITION reading_2 FINALIZE');
 cached($publisher, 'in memory when it is over');
 $publisher->safe_psql('postgres', 'INSERT INTO reading_2 VALUES (4, 2, $$2026-01-02$$, 3)');
 verified($publisher, 'memory|1|t', 'detached');
-is($publisher->safe_psql('postgres', 'SELECT count(*) FROM pg_trigger WHERE tgrelid = $$reading_2$$::regclass'), 0, 'what was detached has no trigger any more');
+is($publisher->safe_psql('postgres', 'SELECT count(*) FROM pg_trigger WHERE tgrelid = $$reading_2$$::regclass'), 0, 'the detached partition has no trigger of contime\'s');
 
-# What is restored is captured as well: partitions are attached after the continuous table was created, or before.
+# A restored event table is captured, too, whether partitions are attached before or after the continuous table is created.
 $publisher->safe_psql('postgres', 'ALTER TABLE reading ATTACH PARTITION reading_2 FOR VALUES IN (2); CREATE DATABASE restored');
 my $file = $publisher->basedir . '/dump.sql';
 command_ok([ 'pg_dump', '--no-sync', '-f', $file, $publisher->connstr('postgres') ], 'pg_dump');

@@ -1,9 +1,9 @@
-# Caches of durable tables that have not all keys. A table several times as large as contime.memory, some keys of which are read again and
-# again, while others write to all of them, late, in transactions with savepoints and rollbacks: whatever is asked is what plain SQL makes
-# of the rows in the same statement; what is read comes into memory, and goes when it is not. Then keys of every kind, keys without rows,
-# and one that does not fit; what is told of keys that are not there; a cache that outgrows its memory and comes back; two databases.
+# Partial caches of durable tables. A table several times as large as contime.memory, some keys of which are read again and again, while
+# writers write late events to all keys, in transactions with savepoints and rollbacks: every answer is that of plain SQL over the rows in the
+# same statement; keys that are read are loaded, and others are evicted. Then keys of every type, keys without rows, and a key that does not
+# fit; notices of changes of keys that are not loaded; a cache that becomes too large, and whole again when it shrinks; two databases.
 #
-#   CT_SEED=n      what the writers do, and what is asked; printed
+#   CT_SEED=n      the seed of the writers and of the queries; printed
 #   CT_WRITES=n    transactions of each of the three writers, in each of two rounds (default 600)
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ my $node = contime_node('partial_cache', 'contime.memory' => '12MB', 'max_worker
 	'log_lock_waits' => 'on', 'deadlock_timeout' => '20ms');
 my $sql = sub { $node->safe_psql('postgres', join ';', @_) };
 
-# Where a read of a key is answered.
+# Return where a read of a key is answered from.
 my $asked = q{CREATE FUNCTION asked(query text) RETURNS text LANGUAGE plpgsql AS $$
 	DECLARE line text;
 	BEGIN
@@ -35,10 +35,10 @@ my $asked = q{CREATE FUNCTION asked(query text) RETURNS text LANGUAGE plpgsql AS
 	END $$};
 my $state = q{v bigint OPTIONS (rule 'sum'), n bigint OPTIONS (rule 'sum', source '1'), hi int OPTIONS (rule 'max', source 'v'), note text};
 
-# ---- a second database, which has its cache first ----------------------------------------------
+# ---- a second database, whose cache is loaded first ----------------------------------------------
 
 $node->safe_psql('postgres', 'CREATE DATABASE second');
-my $most = 320_000;		# of nearly all that caches may take
+my $most = 320_000;		# of nearly all the memory that caches may use
 my $second = sub { $node->safe_psql('second', join ';', @_) };
 $second->('CREATE EXTENSION contime', $asked, 'CREATE TABLE m (id int PRIMARY KEY, k int, at timestamptz, v int)',
 	qq{INSERT INTO m SELECT i, i % 1000, timestamptz '2020-01-01' + i * interval '1 s', i FROM generate_series(1, $most) i},
@@ -50,14 +50,14 @@ my $second_is = sub {
 my $second_is_right = sub {
 	is($second->(q{SELECT count(*) FILTER (WHERE s.v IS DISTINCT FROM m.v) FROM (SELECT k, sum(v)::bigint AS v FROM m GROUP BY k) m
 		FULL JOIN (SELECT k, v FROM s WHERE at = 'infinity') s USING (k)}), 0, "$_[0]: a second database's slice");
-	is($second->(q{SELECT count(*) FROM (SELECT k, sum(v)::bigint AS v FROM m GROUP BY k) m LEFT JOIN s ON s.k = m.k AND s.at = '2021-01-01' WHERE s.v IS DISTINCT FROM m.v}), 0, 'and each key of it');
-	is($second->(q{SELECT equal FROM contime.verify('s')}), 't', 'and what is in memory');
+	is($second->(q{SELECT count(*) FROM (SELECT k, sum(v)::bigint AS v FROM m GROUP BY k) m LEFT JOIN s ON s.k = m.k AND s.at = '2021-01-01' WHERE s.v IS DISTINCT FROM m.v}), 0, 'each key of it');
+	is($second->(q{SELECT equal FROM contime.verify('s')}), 't', 'contime.verify finds no difference');
 };
 $second_is->("'ready'", 'a table that fits is cached');
 
 # ---- the table ------------------------------------------------------------------------------------
 
-# No two rows are of one instant.
+# No two rows have the same instant.
 $sql->($asked, 'CREATE SEQUENCE ids', q{CREATE FUNCTION instant(id bigint, second float8) RETURNS timestamptz LANGUAGE sql IMMUTABLE
 		AS $$ SELECT timestamptz '2100-01-01' + floor(second)::int * interval '1 minute' + id * interval '1 us' $$},
 	q{CREATE TABLE e (id bigint PRIMARY KEY DEFAULT nextval('ids'), k int, at timestamptz, v int, note text)},
@@ -67,14 +67,14 @@ $sql->($asked, 'CREATE SEQUENCE ids', q{CREATE FUNCTION instant(id bigint, secon
 	"CREATE FOREIGN TABLE s (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), $state) SERVER contime OPTIONS (events 'e')",
 	'VACUUM ANALYZE e');
 
-# Of a number of keys; they are asked for by that.
+# Return how many of these keys are in memory; the query names the keys.
 sub in_memory
 {
 	my $list = join ', ', @_;
 	return $sql->("SELECT count(*) FROM unnest(ARRAY[$list]) k WHERE asked(format('SELECT * FROM s WHERE k = %s AND at = ''2100-01-01''', k)) = 'memory'");
 }
 
-# Ask for these again and again, doing the rest in between, until so many of them are in memory.
+# Read these keys repeatedly, running the given code in between, until so many of them are in memory.
 sub until_in_memory
 {
 	my ($what, $least, $between, @list) = @_;
@@ -93,15 +93,15 @@ my @hot = 1 .. $hot;
 sub cold { return $hot + 1 + int rand($keys - $hot - 1) }
 
 my $becomes_partial = sub {
-	ok($node->poll_query_until('postgres', q{SELECT count(*) < 0 FROM s WHERE k = 1 AND at = '2100-01-01'; SELECT cache = 'partial' FROM contime.tables WHERE "table" = 's'::regclass}, "f\nt"), 'what does not fit is cached in part');
+	ok($node->poll_query_until('postgres', q{SELECT count(*) < 0 FROM s WHERE k = 1 AND at = '2100-01-01'; SELECT cache = 'partial' FROM contime.tables WHERE "table" = 's'::regclass}, "f\nt"), 'a table that does not fit is cached in part');
 };
 $becomes_partial->();
-logged($node, qr/continuous table "s" is cached in part: it does not fit into contime\.memory/, 0, 'as the log says');
-until_in_memory('keys that are read come', $hot, sub { }, @hot);
+logged($node, qr/continuous table "s" is cached in part: it does not fit into contime\.memory/, 0, 'the log gives the reason');
+until_in_memory('keys that are read are loaded', $hot, sub { }, @hot);
 
-# Somebody reads in the second database, too, lest that make room at once.
+# The table of the second database is read, too, so that its cache is not evicted at once.
 my $key = $keys - 1;
-until_in_memory('so does one that is read now', 1, sub { }, $key);
+until_in_memory('another key that is read is loaded', 1, sub { }, $key);
 my $gone = 0;
 for (1 .. 100)
 {
@@ -110,15 +110,15 @@ for (1 .. 100)
 	$gone = $_ % 5 == 0 && in_memory($key) == 0;
 	last if $gone;
 }
-ok($gone, 'and goes as others are read');
-until_in_memory('when those that are read again and again stay', 0.9 * $hot, sub { }, @hot);
-until_in_memory('it comes back', 1, sub { }, $key);
-$second_is->("'partial'", 'a cache of another database made room, too');
+ok($gone, 'it is evicted when other keys are read');
+until_in_memory('keys that are read again and again stay loaded', 0.9 * $hot, sub { }, @hot);
+until_in_memory('the evicted key is loaded again', 1, sub { }, $key);
+$second_is->("'partial'", 'the cache of another database became partial, too');
 $second_is_right->('in part');
 
-# ---- what others write meanwhile ---------------------------------------------------------------------
+# ---- the writers ---------------------------------------------------------------------
 
-# Rows of its own: no two writers wait for each other.
+# Each writer changes rows of its own, so that no two writers wait for each other.
 $sql->(q{CREATE PROCEDURE change(me int, keys int, hot int) LANGUAGE plpgsql AS $$
 	DECLARE
 		key int := CASE WHEN random() < 0.4 THEN 1 + random() * hot WHEN random() < 0.05 THEN keys + random() * 10 ELSE random() * keys END;
@@ -173,7 +173,7 @@ sub writers_are_done
 	return !grep { $_->{process}->pumpable } @writers;
 }
 
-# They never have an error.
+# No writer may get an error.
 sub end_writers
 {
 	my $what = shift;
@@ -182,7 +182,7 @@ sub end_writers
 	return;
 }
 
-# ---- what is asked, and what must come of it ------------------------------------------------------------
+# ---- the queries, and the right answers ------------------------------------------------------------
 
 my $reader = $node->background_psql('postgres');
 my ($differences, $compared) = (0, 0);
@@ -197,7 +197,7 @@ sub ask
 	return;
 }
 
-# All that a key was, by plain SQL, with the instant since which.
+# The history of a key, by plain SQL, and since which instant its state holds.
 my $states = 'SELECT k, at, sum(v) OVER so_far AS v, count(*) OVER so_far AS n, max(v) OVER so_far AS hi, note FROM e WINDOW so_far AS (PARTITION BY k ORDER BY at)';
 my $columns = 's.k, s.at, s.v, s.n, s.hi, s.note';
 my @instants = map { sprintf "timestamptz '2100-01-01' + interval '%d s'", $_ } 0, 20_000, 35_000, 61_000, 90_000;
@@ -240,7 +240,7 @@ sub compare
 	return;
 }
 
-# In one snapshot, what is read again and again stays what it is.
+# Within one snapshot, repeated reads return the same.
 sub repeat
 {
 	my $k = rand() < 0.5 ? $hot[ rand @hot ] : cold();
@@ -258,7 +258,7 @@ sub is_verified
 {
 	my $what = shift;
 	my ($where, $events, $equal) = split /\|/, $sql->("SELECT * FROM contime.verify('s')");
-	is($equal, 't', "$what: $events events are in memory, as they are in the table");
+	is($equal, 't', "$what: memory and event table have the same $events events");
 	return $events;
 }
 
@@ -266,7 +266,7 @@ sub all_is_right
 {
 	my $what = shift;
 	is($sql->(qq{SELECT count(*) FROM (SELECT k, sum(v)::bigint AS v, count(*) AS n, max(v) AS hi FROM e GROUP BY k) w FULL JOIN (SELECT k, v, n, hi FROM s WHERE at = 'infinity') g USING (k) WHERE w IS DISTINCT FROM g}), 0, "$what: a slice");
-	is($sql->(qq{SELECT count(*) FROM (SELECT k, sum(v)::bigint AS v, count(*) AS n, max(v) AS hi FROM e GROUP BY k) w LEFT JOIN LATERAL (SELECT k, v, n, hi FROM s WHERE s.k = w.k AND at = '2101-01-01') g USING (k) WHERE w IS DISTINCT FROM g}), 0, 'and key after key');
+	is($sql->(qq{SELECT count(*) FROM (SELECT k, sum(v)::bigint AS v, count(*) AS n, max(v) AS hi FROM e GROUP BY k) w LEFT JOIN LATERAL (SELECT k, v, n, hi FROM s WHERE s.k = w.k AND at = '2101-01-01') g USING (k) WHERE w IS DISTINCT FROM g}), 0, 'the same key by key');
 	return;
 }
 
@@ -278,19 +278,19 @@ sub write_and_compare
 	{
 		rand() < 0.1 ? repeat() : compare();
 	}
-	end_writers("$what: no writer has met an error");
+	end_writers("$what: no writer got an error");
 	compare() for 1 .. 20;
-	is($differences, 0, "$what: what was asked is right");
+	is($differences, 0, "$what: all answers were right");
 	return;
 }
 
 write_and_compare('while keys come and go');
 all_is_right('while keys come and go');
-until_in_memory('what is read is there', 0.9 * $hot, sub { }, @hot);
-cmp_ok(is_verified('in part'), '>', 0, 'which are some');
+until_in_memory('keys that are read are in memory', 0.9 * $hot, sub { }, @hot);
+cmp_ok(is_verified('in part'), '>', 0, 'contime.verify compared some events');
 $second_is_right->('afterwards');
 
-# Who writes while a table is loaded that does not fit may have it given up.
+# Writers may make the loader give up a table that does not fit, while it is loaded.
 sub restart
 {
 	$reader->quit;
@@ -303,13 +303,13 @@ write_and_compare('while it is loaded');
 restart();
 note("$compared rows compared");
 
-# ---- what is told of keys that are not there ------------------------------------------------------------
+# ---- notices of changes of keys that are not loaded ------------------------------------------------------------
 
-# Of its instants nothing after this has been read, since the server started.
+# No instant after this has been read since the server started.
 my $early = '2100-01-01';
 $becomes_partial->();
 
-# Which stretches of a key have changed, since $seq, once there is something; and on from there.
+# Return which ranges of a key have changed after $seq, once there is a change.
 my $seq;
 my $told = sub {
 	my $k = shift;
@@ -325,38 +325,38 @@ my $row = sub {
 
 $since_now->();
 $sql->($row->(3333, '2100-03-01', 1), 'BEGIN', $row->(3333, '2100-01-01 04:00', 1), 'ROLLBACK', 'BEGIN', 'SAVEPOINT s', $row->(3333, '2100-01-01 04:30', 1), 'ROLLBACK TO s', $row->(3333, '2100-01-01 05:00', 1), 'COMMIT');
-is($told->(3333), '{["2100-01-01 05:00:00+00",)}', 'a late event of a key that is not there is told from its instant on, one behind everything is not');
+is($told->(3333), '{["2100-01-01 05:00:00+00",)}', 'a late event of a key that is not loaded is noticed from its instant on; one after all events and reads is not noticed');
 $since_now->();
 $sql->($row->(3333, '2100-03-02', 1), $row->(3333, '2100-01-01 06:00', 1));
-is($told->(3333), '{["2100-01-01 06:00:00+00",)}', 'nor the next one');
+is($told->(3333), '{["2100-01-01 06:00:00+00",)}', 'the same for the next late event');
 $since_now->();
 $sql->(q{UPDATE e SET v = v + 1 WHERE k = 3333 AND at = '2100-01-01 05:00'});
-is($told->(3333), '{["2100-01-01 05:00:00+00",)}', 'what is corrected');
+is($told->(3333), '{["2100-01-01 05:00:00+00",)}', 'an UPDATE of an event is noticed from its instant on');
 $since_now->();
 $sql->(q{DELETE FROM e WHERE k = 3333 AND at = '2100-01-01 06:00'});
-is($told->(3333), '{["2100-01-01 06:00:00+00",)}', 'what is deleted');
+is($told->(3333), '{["2100-01-01 06:00:00+00",)}', 'a DELETE of an event is noticed from its instant on');
 $since_now->();
 $sql->(q{SELECT FROM s WHERE k = 3334 AND at = '2100-04-02'}, $row->(3335, '2100-04-01', 1));
-is($told->(3335), '{["2100-04-01 00:00:00+00",)}', 'and one behind everything, where somebody has read');
-all_is_right('what was told of');
-is_verified('what was told of');
+is($told->(3335), '{["2100-04-01 00:00:00+00",)}', 'an event after all others is noticed if a later instant was read');
+all_is_right('after these notices');
+is_verified('after these notices');
 
 # ---- one key that does not fit -----------------------------------------------------------------------------
 
 for (1 .. 3)
 {
-	is($sql->("SELECT v, n, hi FROM s WHERE k = $keys + 100 AND at = '2100-02-01'"), '100000|100000|1', 'a key that does not fit');
+	is($sql->("SELECT v, n, hi FROM s WHERE k = $keys + 100 AND at = '2100-02-01'"), '100000|100000|1', 'the state of a key that does not fit is right');
 	in_memory(@hot);
 }
-is(in_memory($keys + 100), 0, 'never comes');
-until_in_memory('others do', 0.9 * $hot, sub { in_memory($keys + 100) }, @hot);
-is($sql->(qq{SELECT count(*), bool_and(v = n) FROM contime.history(NULL::s, $keys + 100, '-infinity', 'infinity') h CROSS JOIN LATERAL (SELECT (h.state).v, (h.state).n) x}), '100000|t', 'and its history');
+is(in_memory($keys + 100), 0, 'that key is never loaded');
+until_in_memory('other keys are', 0.9 * $hot, sub { in_memory($keys + 100) }, @hot);
+is($sql->(qq{SELECT count(*), bool_and(v = n) FROM contime.history(NULL::s, $keys + 100, '-infinity', 'infinity') h CROSS JOIN LATERAL (SELECT (h.state).v, (h.state).n) x}), '100000|t', 'the history of that key is right');
 
-# ---- room that others give back --------------------------------------------------------------------------------
+# ---- memory that others free --------------------------------------------------------------------------------
 
 $reader->quit;
 $sql->('DROP TABLE e CASCADE');
-$second_is->("'ready'", 'a table that is dropped makes room for one of another database');
+$second_is->("'ready'", 'when a table is dropped, the table of another database is cached as a whole');
 $second_is_right->('as a whole');
 my $entered = sub { $node->poll_query_until('second', 'SELECT sum(recent) = 0 FROM contime.tables') or die 'nothing enters' };
 for my $step (1 .. 20)
@@ -367,10 +367,10 @@ for my $step (1 .. 20)
 	$entered->();
 	last if $second->(q{SELECT cache <> 'ready' FROM contime.tables}) eq 't';
 }
-$second_is->("'partial'", 'one that grows has a part in memory at last');
+$second_is->("'partial'", 'a cache that becomes too large becomes partial');
 $second_is_right->('grown');
 
-# Somebody uses it until it has shrunk, and the loader has tried to have it alone.
+# A transaction uses the cache until it has shrunk, and the loader has tried to lock it.
 my $logged = -s $node->logfile;
 my $user = $node->background_psql('second');
 $user->query_safe(q{BEGIN; SELECT FROM s WHERE k = 1 AND at = '2021-01-01'});
@@ -386,19 +386,19 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	last if slurp_file($node->logfile, $logged) =~ /still waiting for AccessExclusiveLock/;
 	Time::HiRes::usleep(100_000);
 }
-is($second->('SELECT cache FROM contime.tables'), 'partial', 'which is of use as long as it cannot be loaded anew');
+is($second->('SELECT cache FROM contime.tables'), 'partial', 'it stays partial as long as it cannot be loaded again');
 $user->quit;
-$second_is->("'ready'", 'and all of it again when it has shrunk');
+$second_is->("'ready'", 'it is loaded as a whole when it has shrunk');
 $second_is_right->('shrunk');
 $node->stop('fast');
 
-# ---- keys of every kind ------------------------------------------------------------------------------------------
+# ---- keys of every type ------------------------------------------------------------------------------------------
 
 SKIP:
 {
 	skip 'no build with assertions: CT_ASSERTIONS is not set', 1 unless $ENV{CT_ASSERTIONS};
 
-	# No cache has all keys, and those that there are go when others come.
+	# No cache has all keys, and keys are evicted when others are loaded.
 	$node = contime_node('kinds', install_path => $ENV{CT_ASSERTIONS}, 'contime.debug_partial' => 'on', 'contime.debug_validate' => 'on', 'autovacuum' => 'off', 'fsync' => 'off', 'log_statement' => 'none');
 	my %kinds = (
 		int => [ 'k int' => 'a' ],
@@ -426,7 +426,7 @@ SKIP:
 		$sql->("CREATE FOREIGN TABLE x_$kind ($definition at timestamptz OPTIONS (time 'true'), v bigint OPTIONS (rule 'sum'), n bigint OPTIONS (rule 'sum', source '1')) SERVER contime OPTIONS (events 'x')");
 	}
 
-	# Which keys there are, with one that has no rows, at these instants; in how many states it is not what it should be.
+	# Count the states that differ from plain SQL at these instants, for a selection of keys of which one has no rows.
 	my $instants = q{unnest(ARRAY[timestamptz '2019-01-01', '2020-01-05', '2020-01-20 10:30', '2020-02-01', '2021-01-01']) t};
 	my $unequal = sub {
 		my $kind = shift;
@@ -452,13 +452,13 @@ SKIP:
 			$from = $where->($kind, 7);
 			last if $from eq 'memory' || ($of{$kind} ne 'memory' && $_ == 5);
 		}
-		is($from, $of{$kind}, "a key of kind $kind");
+		is($from, $of{$kind}, "a key of kind $kind is read from where it should be");
 		for (1 .. 300)
 		{
 			$from = $where->($kind, 77);
 			last if $from eq 'memory' || ($of{$kind} ne 'memory' && $_ == 5);
 		}
-		is($from, $of{$kind}, 'and one that has no rows');
+		is($from, $of{$kind}, 'and so is a key without rows');
 	}
 	my $serial = 2000;
 	my @writes = (
@@ -474,7 +474,7 @@ SKIP:
 		$sql->($write =~ s/SERIAL/$serial/gr);
 		is(join(' ', map { "$_:" . $unequal->($_) } @kind), join(' ', map { "$_:0" } @kind), 'each kind is right after ' . substr($write, 0, 40));
 	}
-	is($sql->(qq{SELECT string_agg(equal::text, ' ') FROM contime.tables t CROSS JOIN LATERAL contime.verify(t."table") WHERE cache IS NOT NULL}), join(' ', ('true') x keys %kinds), 'and so is what is in memory of them');
+	is($sql->(qq{SELECT string_agg(equal::text, ' ') FROM contime.tables t CROSS JOIN LATERAL contime.verify(t."table") WHERE cache IS NOT NULL}), join(' ', ('true') x keys %kinds), 'contime.verify finds no difference');
 	$node->stop('fast');
 }
 done_testing();

@@ -1,5 +1,5 @@
-# Where memory is scarce: what has just been loaded is not what makes room, a key that does not fit does not cost others theirs, and a key with
-# two rows of one event id neither gives a wrong answer nor has the table loaded over and over.
+# Scarce memory: a cache that has just been loaded is not evicted at once; a key that does not fit does not displace others; and a key
+# with two rows of one event id gives no wrong answer and does not make the loader load the table repeatedly.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -21,7 +21,7 @@ my $from = sub {
 	return $sql->("EXPLAIN (ANALYZE, COSTS OFF) SELECT n FROM state WHERE k = $key AND at = 'infinity'") =~ /Events: (.*)/ ? $1 : '';
 };
 
-# Key 0 has more events than fit, 1 to 1000 few each.
+# Key 0 has too many events to fit; keys 1 to 1000 have a few each.
 $sql->('CREATE TABLE told (id int, k int, at timestamptz, n int)', 'CREATE INDEX ON told (k, at)',
 	"INSERT INTO told SELECT i, i % 1000 + 1, timestamptz '2026-01-01' + i * interval '1 s', 1 FROM generate_series(1, 200000) i",
 	"INSERT INTO told SELECT 1000000 + i, 0, timestamptz '2026-01-01' + i * interval '1 s', 1 FROM generate_series(1, 1000000) i",
@@ -30,9 +30,9 @@ $sql->('CREATE TABLE told (id int, k int, at timestamptz, n int)', 'CREATE INDEX
 $node->safe_psql('postgres', 'VACUUM ANALYZE told');
 
 $sql->('SELECT n FROM state WHERE k = 1');
-ok($becomes->('state', 'partial'), 'what does not fit is cached in part, and nobody need read it meanwhile for that');
+ok($becomes->('state', 'partial'), 'a table that does not fit becomes partial, without further reads');
 
-# A hundred of the small keys are read all the time, and now and then the one that does not fit.
+# A hundred of the small keys are read all the time, and sometimes the key that does not fit.
 my $settled = 0;
 for (1 .. 200)
 {
@@ -41,11 +41,12 @@ for (1 .. 200)
 	$sql->("SELECT n FROM state WHERE k = 0");
 	$settled = $from->(1 + $_ % 100) eq 'memory' ? $settled + 1 : 0;
 }
-is($settled, 30, 'a key that does not fit does not cost others their place');
-is($from->(0), 'event tables', 'and is read from the event tables');
+is($settled, 30, 'the key that does not fit does not displace the others');
+is($from->(0), 'event tables', 'it is read from the event tables');
 is($sql->("SELECT n FROM state WHERE k = 0 AND at = 'infinity'"), 1000000, 'right');
 
-# An old snapshot reads what has gone since without being told, as nobody had read it, and it is told then.
+# Events that enter at instants that were not read make no notice. A read of them with an older PostgreSQL snapshot, which does
+# not see these events, makes it.
 my $told = sub {
 	my ($key, $at, $read) = @_;
 	my $shell = '\\! psql -XAtq -d postgres -c';
@@ -55,11 +56,11 @@ my $told = sub {
 		$read, 'COMMIT;', q{SELECT (key).k, during @> '2027-03-01'::timestamptz, reset FROM contime.reconciliations(NULL::state, :seq);});
 	return $out =~ s/^1\n//r;
 };
-is($told->(3000, '2027-01-01', "SELECT count(*) FROM state WHERE k = 3000 AND at = '2027-03-01';"), "0\n3000|t|f", 'of a key');
-is($told->(3001, '2027-04-01', "SELECT count(*) FROM state WHERE at = '2027-05-01';"), "1003\n|t|t", 'of all of them');
-is($told->(3002, '2027-06-01', "SELECT 2;"), '2', 'and not if it is not read');
+is($told->(3000, '2027-01-01', "SELECT count(*) FROM state WHERE k = 3000 AND at = '2027-03-01';"), "0\n3000|t|f", 'a read of one key makes a notice');
+is($told->(3001, '2027-04-01', "SELECT count(*) FROM state WHERE at = '2027-05-01';"), "1003\n|t|t", 'a read of all keys makes a notice');
+is($told->(3002, '2027-06-01', "SELECT 2;"), '2', 'without a read there is no notice');
 
-# Workers would give the cache up as soon as they look: they are not needed for that.
+# Workers would invalidate the cache at their next pass; they are stopped, as the reads must not depend on them.
 my @workers = split /\n/, $sql->("SELECT pid FROM contime.workers");
 kill 'STOP', @workers;
 for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
@@ -68,7 +69,7 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	Time::HiRes::usleep(100_000);
 }
 $sql->('DELETE FROM told WHERE k = 2000 AND n = 5');
-is($sql->('SELECT n FROM state WHERE k = 2000'), 7, 'of two rows of one event id one goes, and the other is read');
+is($sql->('SELECT n FROM state WHERE k = 2000'), 7, 'after one of two rows with one event id is deleted, the state is that of the other');
 kill 'CONT', @workers;
 
 $node->stop('fast');
