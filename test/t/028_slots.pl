@@ -1,5 +1,5 @@
-# One role does not take the room for tables from others: what its transaction opens is its own error, durable tables are read without any, and
-# what is rolled back returns.
+# One role cannot use up the slots for tables with events: only its own transaction gets an error, other roles' tables get slots, durable
+# tables can be read without one, and a rollback frees slots.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -9,20 +9,20 @@ use FindBin;
 use lib $FindBin::RealBin;
 use Contime;
 
-# With 64 MB there are 10,240 slots, half of them for one role.
+# With 64 MB there are 10,240 slots, of which one role can take half.
 my $node = contime_node('slots', 'max_locks_per_transaction' => 512, 'max_prepared_transactions' => 2);
 my $columns = q{(k int OPTIONS (key 'true'), at bigint OPTIONS (time 'true'), n bigint OPTIONS (rule 'sum'))};
 my $many = sub { my ($from, $to, $sql) = @_; return "DO \$\$ BEGIN FOR i IN $from .. $to LOOP EXECUTE format('$sql', i); END LOOP; END \$\$" };
 my $fill = sub { my ($from, $to) = @_; return $many->($from, $to, 'INSERT INTO m%s VALUES (1, 1, 1)') };
 
-# Until it is refused, each table in a subtransaction of its own; then it says how many.
+# Fill tables, each in a subtransaction of its own, until one fails; set slots.full to their number.
 my $fill_all = q{DO $$ DECLARE i int := 0; BEGIN LOOP i := i + 1; BEGIN EXECUTE format('INSERT INTO m%s VALUES (1, 1, 1)', i);
 	EXCEPTION WHEN program_limit_exceeded THEN PERFORM set_config('slots.full', i::text, false); EXIT; END; END LOOP; END $$};
 
 $node->safe_psql('postgres', 'CREATE ROLE greedy LOGIN; CREATE ROLE other LOGIN; CREATE DATABASE elsewhere; GRANT ALL ON SCHEMA public TO greedy; GRANT USAGE ON FOREIGN SERVER contime TO greedy');
 $node->safe_psql('elsewhere', 'CREATE EXTENSION contime; GRANT ALL ON SCHEMA public TO other; GRANT USAGE ON FOREIGN SERVER contime TO other');
 
-# Event tables, plain and partitioned, and what is read of them beside the truth.
+# Event tables, plain and partitioned, and durable tables over them, compared with plain SQL.
 my $durable = qq{
 	CREATE TABLE e (id int, k int, at bigint, n bigint); CREATE INDEX ON e (k, at);
 	CREATE TABLE p (k int, at bigint, n bigint) PARTITION BY RANGE (at); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE INDEX ON p (k, at);
@@ -36,7 +36,7 @@ my @ddl = ('TRUNCATE e', 'ALTER TABLE e ALTER id TYPE bigint', 'ALTER TABLE e AD
 $node->safe_psql('postgres', $durable, extra_params => [ '-U', 'greedy' ]);
 $node->safe_psql('elsewhere', $durable, extra_params => [ '-U', 'other' ]);
 
-# All that another role does, in one psql: it says what went wrong.
+# Everything that another role does, in one psql; reports what went wrong.
 my $works = sub {
 	my ($database, $role, $memory, $what) = @_;
 	my @sql = ($wrong);
@@ -50,62 +50,62 @@ my $works = sub {
 	return;
 };
 
-# Another role's are cached before, and greedy's own too.
+# Durable tables of the other role, and of greedy, are cached before.
 $node->poll_query_until($_, q{SELECT count(*) >= 0 FROM de; SELECT count(*) >= 0 FROM dp; SELECT count(*) = 2 FROM contime.tables WHERE cache = 'ready'}, "t\nt\nt") or die for qw(postgres elsewhere);
 
-# Tables without events take no room.
+# Tables without events take no slot.
 my $greedy = $node->background_psql('postgres', extra_params => [ '-U', 'greedy' ], on_error_stop => 0);
 $greedy->query_safe('BEGIN');
 $greedy->query_safe($many->(1, 11000, "CREATE FOREIGN TABLE m%s (k int OPTIONS (key ''true''), at bigint OPTIONS (time ''true''), n bigint OPTIONS (rule ''sum'')) SERVER contime"));
-$works->('elsewhere', 'other', 1, '11,000 empty tables of a transaction do not stop another role');
-$works->('postgres', 'greedy', 1, 'nor its own');
+$works->('elsewhere', 'other', 1, 'with 11,000 empty tables in a transaction another role can work');
+$works->('postgres', 'greedy', 1, 'and so can the role itself');
 $greedy->query_safe('COMMIT');
 
-# Tables with events: the transaction that wants too many is refused, no other one.
+# Tables with events: only the transaction that wants too many gets an error.
 $greedy->query_safe('BEGIN');
 $greedy->query_safe($fill_all);
 my $full = $greedy->query_safe(q{SELECT current_setting('slots.full')::int});
-ok($full > 5000 && $full < 5130, "a role can have half of them: $full");
-is(join('|', (sqlstate($node, "SET ROLE greedy; INSERT INTO m11000 VALUES (1, 1, 1)"))[ 0, 1 ]), '54000|too many continuous tables with data', 'it is told so');
-$works->('elsewhere', 'other', 1, 'another role goes on');
-$works->('postgres', 'greedy', 0, 'and the role itself, with ordinary tables');
+ok($full > 5000 && $full < 5130, "a role can have half of the slots: $full");
+is(join('|', (sqlstate($node, "SET ROLE greedy; INSERT INTO m11000 VALUES (1, 1, 1)"))[ 0, 1 ]), '54000|too many continuous tables with data', 'the next table fails with 54000');
+$works->('elsewhere', 'other', 1, 'another role can work');
+$works->('postgres', 'greedy', 0, 'the role itself can use ordinary tables');
 $greedy->query_safe('ROLLBACK');
-is($node->safe_psql('postgres', $fill->(6000, 10900) . '; SELECT 1'), '1', 'what was rolled back returns: it can have as many others');
+is($node->safe_psql('postgres', $fill->(6000, 10900) . '; SELECT 1'), '1', 'after a rollback the role can fill as many other tables');
 $node->safe_psql('postgres', $many->(6000, 10900, 'DROP FOREIGN TABLE m%s'));
-$works->('postgres', 'greedy', 1, 'and after a DROP of all of them');
+$works->('postgres', 'greedy', 1, 'after dropping them the role can work again');
 
-# Prepared, it does not go either, until it is rolled back.
+# A prepared transaction keeps its slots until it is rolled back.
 $greedy->query_safe('BEGIN');
 $greedy->query_safe($fill_all);
 $greedy->query_safe(q{PREPARE TRANSACTION 'greedy'});
-$works->('elsewhere', 'other', 1, 'a prepared transaction stops nobody');
+$works->('elsewhere', 'other', 1, 'during a prepared transaction another role can work');
 $greedy->query_safe(q{ROLLBACK PREPARED 'greedy'});
 
-# Subtransactions that truncate, rolled back or not; each writes.
+# Subtransactions that TRUNCATE and write, committed or rolled back.
 $node->safe_psql('postgres', 'INSERT INTO m VALUES (2, 1, 5)');
 my $before = $node->safe_psql('postgres', 'SELECT k, n FROM m WHERE at = 10');
 $greedy->query_safe('BEGIN');
 $greedy->query_safe(q{DO $$ BEGIN FOR i IN 1 .. 5000 LOOP BEGIN TRUNCATE m; INSERT INTO m VALUES (1, 1, i); IF i % 2 = 0 THEN RAISE EXCEPTION USING ERRCODE = 'P0009'; END IF; EXCEPTION WHEN SQLSTATE 'P0009' THEN END; END LOOP; END $$});
-is($greedy->query_safe('SELECT k, n FROM m WHERE at = 10'), '1|4999', '5,000 subtransactions that truncate');
-$works->('elsewhere', 'other', 1, 'stop nobody');
+is($greedy->query_safe('SELECT k, n FROM m WHERE at = 10'), '1|4999', 'the state after 5,000 subtransactions with TRUNCATE');
+$works->('elsewhere', 'other', 1, 'during this transaction another role can work');
 my @nested = map { "SAVEPOINT s$_; TRUNCATE m; INSERT INTO m VALUES (1, 1, $_)" } 1 .. 200;
 $greedy->query_safe(join(';', @nested));
-is($node->safe_psql('postgres', 'SELECT count(*) > 0 FROM contime.tables'), 't', 'contime.tables with 200 generations of unknown status');
-is($greedy->query_safe("ROLLBACK TO s$_; SELECT n FROM m WHERE at = 10"), $_ == 1 ? 4999 : $_ - 1, "back to savepoint $_") for 150, 1;
+is($node->safe_psql('postgres', 'SELECT count(*) > 0 FROM contime.tables'), 't', 'contime.tables works with 200 generations of unknown status');
+is($greedy->query_safe("ROLLBACK TO s$_; SELECT n FROM m WHERE at = 10"), $_ == 1 ? 4999 : $_ - 1, "the state after ROLLBACK TO savepoint $_") for 150, 1;
 $greedy->query_safe('ROLLBACK');
-is($node->safe_psql('postgres', 'SELECT k, n FROM m WHERE at = 10'), $before, 'and all is rolled back');
+is($node->safe_psql('postgres', 'SELECT k, n FROM m WHERE at = 10'), $before, 'the state after ROLLBACK is that of before');
 
-# A DROP that is rolled back, again and again, and one that is not.
+# DROP, repeatedly rolled back, and then committed.
 $greedy->query_safe('BEGIN');
 $greedy->query_safe(q{DO $$ BEGIN FOR i IN 1 .. 200 LOOP BEGIN DROP FOREIGN TABLE m; RAISE EXCEPTION USING ERRCODE = 'P0009'; EXCEPTION WHEN SQLSTATE 'P0009' THEN END; END LOOP; END $$});
-is($greedy->query_safe('SELECT k, n FROM m WHERE at = 10'), $before, 'a table is as before DROPs that were rolled back');
+is($greedy->query_safe('SELECT k, n FROM m WHERE at = 10'), $before, 'the state after DROPs that were rolled back is that of before');
 $greedy->query_safe('DROP FOREIGN TABLE m');
 $greedy->query_safe('COMMIT');
-$works->('elsewhere', 'other', 1, 'all is as before');
+$works->('elsewhere', 'other', 1, 'another role can still work');
 $greedy->quit;
 
-# All come back: of the tables that there are, only those with events are left, and the one that was dropped is not.
-until_true($node, q{SELECT count(*) FILTER (WHERE cache IS NULL) = 0 FROM contime.tables WHERE keys > 0}, 'nothing is left');
+# All slots are freed: only tables with events are left, without the dropped one.
+until_true($node, q{SELECT count(*) FILTER (WHERE cache IS NULL) = 0 FROM contime.tables WHERE keys > 0}, 'no slot of a dropped or empty table is left');
 $node->stop('fast');
 
 done_testing();

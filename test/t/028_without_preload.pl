@@ -1,5 +1,5 @@
-# A server that does not preload contime: event tables are written as any table is, what needs contime is a plain error, and a
-# server that preloads it again answers from what was written. Also in single-user mode, with and without, and as pg_upgrade starts one.
+# A server that does not preload contime: event tables can be written like any table, and every other use of contime is an error. A server
+# that preloads it again answers from the rows written meanwhile. Also in single-user mode, with and without preload, and in binary upgrade mode.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -33,7 +33,7 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW event AS SELECT account, at, amount FROM movement UNION ALL SELECT account, at, amount FROM parted UNION ALL TABLE emptied;
 	CREATE TABLE noted (n int)});
 
-# What differs from plain SQL over the rows there are, at six instants.
+# Count differences to plain SQL over the rows, at six instants.
 my $differences = q{
 	WITH t AS MATERIALIZED (SELECT timestamptz '2026-01-01' + i * interval '80 hours' AS at FROM generate_series(0, 5) i)
 	SELECT count(*) FILTER (WHERE want::text IS DISTINCT FROM got::text), count(*) > 20 FROM
@@ -43,10 +43,10 @@ my $differences = q{
 sub agree
 {
 	my ($what) = @_;
-	is($node->safe_psql('postgres', $differences), '0|t', "$what: states are those of the rows");
+	is($node->safe_psql('postgres', $differences), '0|t', "$what: the states are those of plain SQL over the rows");
 	until_cached($node, 'balance');
-	is($node->safe_psql('postgres', $differences), '0|t', "$what: also when cached");
-	is($node->safe_psql('postgres', q{SELECT equal FROM contime.verify('balance')}), 't', "$what: as contime.verify says");
+	is($node->safe_psql('postgres', $differences), '0|t', "$what: also when the table is cached");
+	is($node->safe_psql('postgres', q{SELECT equal FROM contime.verify('balance')}), 't', "$what: contime.verify finds no difference");
 	return;
 }
 
@@ -93,10 +93,10 @@ my @writes = (
 for my $write (@writes)
 {
 	my ($rc, undef, $err) = $node->psql('postgres', $write);
-	is($rc, 0, "without: $write") or diag($err);
+	is($rc, 0, "without preload this works: $write") or diag($err);
 }
 
-# What needs contime says so.
+# Every use of contime itself is error 55000.
 for my $sql ('SELECT * FROM balance', q{SELECT * FROM balance WHERE account = 1 AND at = '2026-01-02'}, 'EXPLAIN SELECT * FROM balance',
 	'SELECT * FROM event e JOIN balance b ON b.account = e.account AND b.at = e.at', 'SELECT count(*) FROM balance, movement',
 	'TRUNCATE balance', q{INSERT INTO balance VALUES (1, now(), 1)}, 'ANALYZE balance', q{SELECT * FROM contime.at(NULL::balance, now())},
@@ -111,34 +111,34 @@ for my $sql ('SELECT * FROM balance', q{SELECT * FROM balance WHERE account = 1 
 	q{ALTER FOREIGN TABLE balance ALTER COLUMN n OPTIONS (SET source '2')}, q{DO $$ DECLARE c CURSOR FOR SELECT * FROM balance; BEGIN OPEN c; END $$})
 {
 	my ($state, $message, $hint) = sqlstate($node, $sql);
-	is($state, '55000', "without: $sql");
-	like($hint, qr/shared_preload_libraries/, 'and the hint says what to do');
+	is($state, '55000', "without preload, error 55000: $sql");
+	like($hint, qr/shared_preload_libraries/, 'the hint names shared_preload_libraries');
 }
-is((sqlstate($node, 'IMPORT FOREIGN SCHEMA public FROM SERVER contime INTO public'))[0], 'HV00P', 'nothing is imported');
-is((sqlstate($node, 'UPDATE balance SET n = 1'))[0], '0A000', 'nothing is updated');
+is((sqlstate($node, 'IMPORT FOREIGN SCHEMA public FROM SERVER contime INTO public'))[0], 'HV00P', 'IMPORT FOREIGN SCHEMA is refused');
+is((sqlstate($node, 'UPDATE balance SET n = 1'))[0], '0A000', 'UPDATE of a continuous table is refused');
 
-# What PostgreSQL alone does, it does.
+# What PostgreSQL does alone works.
 $node->safe_psql('postgres', q{DROP FOREIGN TABLE dropped; ALTER TABLE emptied ADD COLUMN note text; ALTER TABLE noted ADD COLUMN m int});
-is($node->safe_psql('postgres', q{LOAD 'contime'; INSERT INTO movement VALUES (1002, 1, '2026-01-02', 5); DROP FOREIGN TABLE other; SELECT 1}), '1', 'after LOAD, too');
-is((sqlstate($node, 'DROP TABLE movement'))[0], '2BP01', 'an event table is not dropped alone');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM contime.source'), '4', 'rows of contime.source outlive their table');
+is($node->safe_psql('postgres', q{LOAD 'contime'; INSERT INTO movement VALUES (1002, 1, '2026-01-02', 5); DROP FOREIGN TABLE other; SELECT 1}), '1', 'an event table can be written to after LOAD');
+is((sqlstate($node, 'DROP TABLE movement'))[0], '2BP01', 'an event table cannot be dropped without the continuous table');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM contime.source'), '4', 'rows of contime.source stay when their table is dropped');
 restart_with('contime');
 
-# Rows of a partition that was made meanwhile are not captured until an agent has bound the table again.
-is($node->safe_psql('postgres', $differences), '0|t', 'again with it: states are those of the rows');
+# Rows of a partition that was created meanwhile are not captured until an agent has bound the table again.
+is($node->safe_psql('postgres', $differences), '0|t', 'with preload again: the states are those of plain SQL');
 agree('again');
 
-# A row of a table that is no more goes neither into a dump nor to a table that gets its OID.
+# A row of contime.source whose table was dropped is not dumped, and does not apply to a table that gets its OID.
 my ($all) = run_command([ 'pg_dump', $node->connstr('postgres') ]);
 my ($rows) = $all =~ /COPY contime\.source .*?\n(.*?)\\\.\n/s;
-is(join('', map { (split /\t/)[0] . "\n" } sort split /\n/, $rows // ''), "public.balance\npublic.balance\n", 'rows of tables that are no more are not dumped');
+is(join('', map { (split /\t/)[0] . "\n" } sort split /\n/, $rows // ''), "public.balance\npublic.balance\n", 'rows of dropped tables are not dumped');
 $node->safe_psql('postgres', q{INSERT INTO contime.source SELECT max(oid)::int + 100 + i, 'movement', 'event', '{}' FROM pg_class, generate_series(0, 5) i GROUP BY i});
 $node->safe_psql('postgres', join ';', map { qq{CREATE FOREIGN TABLE t$_ (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime} } 1 .. 60);
 is($node->safe_psql('postgres', q{SELECT count(*) < 10, count(*) FILTER (WHERE state::oid IN (SELECT oid FROM pg_class WHERE relname LIKE 't%')) FROM contime.source}),
 	't|0', 'a table that gets the OID does not get its sources');
 $node->safe_psql('postgres', join ';', map { "DROP FOREIGN TABLE t$_" } 1 .. 60);
 
-# Single-user mode: there is memory, but no worker and no agent.
+# Single-user mode: there is shared memory, but no worker and no agent.
 sub single
 {
 	my ($libraries, $sql, @options) = @_;
@@ -162,17 +162,17 @@ my @reads = (
 	q{CREATE DATABASE made}, q{DROP DATABASE made});
 my $alive = q{SELECT 'alive ' || 'still' AS it};
 my ($run, $out) = single('contime', [ @commands, @reads, $alive ]);
-ok($run && $out =~ /it = "alive still"/, 'single-user mode ends well') or diag($out);
-unlike($out, qr/ERROR|PANIC|FATAL/, 'without an error');
-like($out, qr/equal = "t"/, 'and reads');
+ok($run && $out =~ /it = "alive still"/, 'single-user mode ends without a crash') or diag($out);
+unlike($out, qr/ERROR|PANIC|FATAL/, 'there is no error');
+like($out, qr/equal = "t"/, 'contime.verify works there');
 ($run, $out) = single('', [ @commands, @reads, "LOAD 'contime'", @commands, @reads, $alive ]);
-ok($run && $out =~ /it = "alive still"/, 'without preload, too') or diag($out);
-unlike($out, qr/PANIC|FATAL|ERROR:  (?!contime must be loaded|relation "made"|foreign table "made")/, 'whose errors say why');
+ok($run && $out =~ /it = "alive still"/, 'single-user mode without preload ends without a crash') or diag($out);
+unlike($out, qr/PANIC|FATAL|ERROR:  (?!contime must be loaded|relation "made"|foreign table "made")/, 'only uses of contime are errors');
 
-# As pg_upgrade starts servers.
+# Binary upgrade mode, as pg_upgrade starts servers.
 ($run, $out) = single('contime', [ @commands, @reads, q{CREATE FOREIGN TABLE made (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime}, $alive ], '-b');
-ok($run && $out =~ /it = "alive still"/, 'in binary upgrade mode, too') or diag($out);
-unlike($out, qr/PANIC|FATAL|ERROR:  XX/, 'without crashing');
+ok($run && $out =~ /it = "alive still"/, 'binary upgrade mode ends without a crash') or diag($out);
+unlike($out, qr/PANIC|FATAL|ERROR:  XX/, 'there is no internal error');
 $node->start;
 agree('in the end');
 $node->stop('fast');

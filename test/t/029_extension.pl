@@ -1,5 +1,5 @@
-# The extension's schema is its own, in an installation of this version and in one that was updated from 0.1.0: both are dumped and
-# restored, by a superuser and by the owner of a database; an update of the SQL objects keeps what is in memory.
+# The extension owns its schema, whether this version was installed or 0.1.0 was updated: both databases are dumped and restored, by a
+# superuser and by the owner of a database; ALTER EXTENSION UPDATE keeps the events in memory.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -25,83 +25,83 @@ my $tables = q{
 my $states = q{SELECT string_agg(id || ':' || v, ' ' ORDER BY id, v) FROM (SELECT id, v FROM durable UNION ALL SELECT id, v FROM added) x};
 my $want = '1:5 1:10 2:6 2:12';
 
-# A superuser's dump of each, into a new database.
+# Dump each database as a superuser, and restore it into a new one.
 $node->safe_psql('postgres', "CREATE DATABASE $_") for 'created', 'updated';
 in_db('created', "CREATE EXTENSION contime; $tables");
 in_db('updated', "CREATE EXTENSION contime VERSION '0.1.0'; $tables");
 is(in_db('updated', $states), $want, '0.1.0 works with this library');
 in_db('updated', 'ALTER EXTENSION contime UPDATE');
-is(in_db('updated', 'SELECT v FROM memory'), '7', 'an update keeps what is in memory');
+is(in_db('updated', 'SELECT v FROM memory'), '7', 'an update keeps the events in memory');
 for my $db ('created', 'updated')
 {
 	is(in_db($db, $states), $want, "$db: states");
 	my $file = $node->basedir . "/$db.sql";
 	command_ok([ 'pg_dump', '--no-sync', '-f', $file, $node->connstr($db) ], "$db: pg_dump");
-	like(slurp_file($file), qr/CREATE EXTENSION IF NOT EXISTS contime WITH SCHEMA pg_catalog/, "$db: names the schema of the control file");
-	unlike(slurp_file($file), qr/CREATE SCHEMA contime/, "$db: and leaves its own to the extension");
+	like(slurp_file($file), qr/CREATE EXTENSION IF NOT EXISTS contime WITH SCHEMA pg_catalog/, "$db: the dump names the schema of the control file");
+	unlike(slurp_file($file), qr/CREATE SCHEMA contime/, "$db: the dump does not create the schema contime itself");
 	$node->safe_psql('postgres', "CREATE DATABASE ${db}_again");
 	command_ok([ 'psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-f', $file, $node->connstr("${db}_again") ], "$db: restored");
-	is(in_db("${db}_again", $states), $want, "$db: with the same states");
+	is(in_db("${db}_again", $states), $want, "$db: the restored tables have the same states");
 	my $again = $node->basedir . "/$db.again.sql";
 	command_ok([ 'pg_dump', '--no-sync', '-f', $again, $node->connstr("${db}_again") ], "$db: pg_dump of what was restored");
-	is(dumped($again), dumped($file), "$db: gives the same");
+	is(dumped($again), dumped($file), "$db: both dumps are equal");
 	my $parallel = $node->basedir . "/$db.dir";
 	command_ok([ 'pg_dump', '--no-sync', '-Fd', '-j', '2', '-f', $parallel, $node->connstr($db) ], "$db: pg_dump in parallel");
 	$node->safe_psql('postgres', "CREATE DATABASE ${db}_parallel");
-	command_ok([ 'pg_restore', '-j', '2', '-e', '-d', $node->connstr("${db}_parallel"), $parallel ], "$db: restored by two");
-	is(in_db("${db}_parallel", $states), $want, "$db: with the same states");
+	command_ok([ 'pg_restore', '-j', '2', '-e', '-d', $node->connstr("${db}_parallel"), $parallel ], "$db: pg_restore with two jobs");
+	is(in_db("${db}_parallel", $states), $want, "$db: the restored tables have the same states");
 	in_db("${db}_again", 'DROP EXTENSION contime CASCADE');
-	is(in_db("${db}_again", q{SELECT count(*) FROM pg_namespace WHERE nspname = 'contime'}), '0', "$db: nothing of the extension is left");
+	is(in_db("${db}_again", q{SELECT count(*) FROM pg_namespace WHERE nspname = 'contime'}), '0', "$db: DROP EXTENSION leaves no object");
 }
-is(dumped($node->basedir . '/updated.sql'), dumped($node->basedir . '/created.sql'), 'the two dumps are the same');
+is(dumped($node->basedir . '/updated.sql'), dumped($node->basedir . '/created.sql'), 'the dumps of the installed and the updated database are equal');
 
-# Privileges that were granted are dumped, as what differs from the extension's own.
+# Privileges that were granted or revoked are dumped, as they differ from the extension's own.
 in_db('created', q{CREATE ROLE reader; GRANT EXECUTE ON FUNCTION contime.source_changed() TO reader; REVOKE SELECT ON contime.source FROM PUBLIC});
 my ($dump) = run_command([ 'pg_dump', $node->connstr('created') ]);
-like($dump, qr/GRANT ALL ON FUNCTION contime\.source_changed\(\) TO reader/, 'a privilege that was granted is dumped');
-like($dump, qr/REVOKE SELECT ON TABLE contime\.source FROM PUBLIC/, 'and one that was revoked');
+like($dump, qr/GRANT ALL ON FUNCTION contime\.source_changed\(\) TO reader/, 'a granted privilege is dumped');
+like($dump, qr/REVOKE SELECT ON TABLE contime\.source FROM PUBLIC/, 'a revoked privilege is dumped');
 in_db('created', q{REVOKE EXECUTE ON FUNCTION contime.source_changed() FROM reader; GRANT SELECT ON contime.source TO PUBLIC});
 
-# The owner of a database dumps what is his, without being a superuser.
+# The owner of a database, who is no superuser, dumps it.
 $node->safe_psql('postgres', 'CREATE ROLE host LOGIN; CREATE DATABASE hosted OWNER host');
 in_db('hosted', 'CREATE EXTENSION contime; GRANT USAGE ON FOREIGN SERVER contime TO host; GRANT CREATE ON SCHEMA public TO host');
 in_db('hosted', "SET ROLE host; $tables");
 my $hosted = $node->basedir . '/hosted.sql';
 command_ok([ 'pg_dump', '--no-sync', '-U', 'host', '-f', $hosted, $node->connstr('hosted') ], 'pg_dump by the owner of the database');
-like(slurp_file($hosted), qr/COPY contime\.source .*\npublic\.added/, 'with its sources');
+like(slurp_file($hosted), qr/COPY contime\.source .*\npublic\.added/, 'the dump has the rows of contime.source');
 
-# A role that was there before.
+# The schema exists before the extension.
 $node->safe_psql('postgres', 'CREATE ROLE eve LOGIN; CREATE DATABASE prepared; GRANT CREATE ON DATABASE prepared TO eve');
 in_db('prepared', q{SET ROLE eve; CREATE SCHEMA contime; CREATE FUNCTION contime.at(anyelement, timestamptz, int) RETURNS SETOF anyelement LANGUAGE sql AS 'SELECT $1'});
 for my $command ('CREATE EXTENSION contime', 'CREATE EXTENSION IF NOT EXISTS contime', 'CREATE EXTENSION contime SCHEMA pg_catalog', 'CREATE EXTENSION contime CASCADE')
 {
-	is(sqlstate_in('prepared', $command), '42P06', "$command: not into a schema that was there");
+	is(sqlstate_in('prepared', $command), '42P06', "$command: refused if the schema exists");
 }
-is(sqlstate_in('prepared', 'CREATE EXTENSION contime SCHEMA contime'), '0A000', 'nor when it is named');
-is(in_db('prepared', q{SELECT count(*) FROM pg_extension WHERE extname = 'contime'}), '0', 'nothing is left of it');
-is(in_db('prepared', q{SELECT count(*) FROM pg_foreign_data_wrapper}), '0', 'nor a wrapper');
-is(sqlstate_in('created', 'SET ROLE eve; CREATE FUNCTION contime.at(anyelement, timestamptz, int) RETURNS int LANGUAGE sql AS $$SELECT 1$$'), '42501', 'where it is, nobody adds to its schema');
+is(sqlstate_in('prepared', 'CREATE EXTENSION contime SCHEMA contime'), '0A000', 'refused if the existing schema is named');
+is(in_db('prepared', q{SELECT count(*) FROM pg_extension WHERE extname = 'contime'}), '0', 'no extension is left');
+is(in_db('prepared', q{SELECT count(*) FROM pg_foreign_data_wrapper}), '0', 'no foreign data wrapper is left');
+is(sqlstate_in('created', 'SET ROLE eve; CREATE FUNCTION contime.at(anyelement, timestamptz, int) RETURNS int LANGUAGE sql AS $$SELECT 1$$'), '42501', 'another role cannot create functions in the extension\'s schema');
 in_db('created', 'ALTER DATABASE created OWNER TO eve');
-is(sqlstate_in('created', 'SET ROLE eve; CREATE TABLE contime.mine (a int)'), '42501', 'nor the owner of the database');
-is(sqlstate_in('created', 'SET ROLE eve; ALTER SCHEMA contime RENAME TO mine'), '42501', 'who does not rename it');
+is(sqlstate_in('created', 'SET ROLE eve; CREATE TABLE contime.mine (a int)'), '42501', 'the owner of the database cannot create tables in it');
+is(sqlstate_in('created', 'SET ROLE eve; ALTER SCHEMA contime RENAME TO mine'), '42501', 'nor rename it');
 is(sqlstate_in('created', 'SET ROLE eve; DROP SCHEMA contime CASCADE'), '42501', 'nor drop it');
-is(sqlstate_in('created', 'ALTER EXTENSION contime SET SCHEMA public'), '0A000', 'it is not moved');
+is(sqlstate_in('created', 'ALTER EXTENSION contime SET SCHEMA public'), '0A000', 'the extension cannot be moved to another schema');
 
-# What was made of it in another session is known in this one.
+# An extension that another session created or dropped is known in this session.
 my $session = $node->background_psql('prepared');
 $session->query_safe('SET client_min_messages = warning; CREATE FOREIGN DATA WRAPPER plain; CREATE SERVER plain FOREIGN DATA WRAPPER plain; CREATE FOREIGN TABLE remote (id int) SERVER plain; ALTER FOREIGN TABLE remote RENAME TO remotes');
 in_db('prepared', "DROP SCHEMA contime CASCADE; CREATE EXTENSION contime; $tables");
 is($session->query_safe($states), $want, 'an extension that another session has created');
 $session->query_safe(q{ALTER TABLE movement RENAME COLUMN v TO w});
 in_db('prepared', "DROP EXTENSION contime CASCADE; DROP TABLE movement; CREATE EXTENSION contime; $tables");
-is($session->query_safe($states), $want, 'and again');
+is($session->query_safe($states), $want, 'an extension that was dropped and created again');
 $session->query_safe(q{ALTER TABLE movement RENAME COLUMN v TO w; BEGIN; DROP EXTENSION contime CASCADE; CREATE EXTENSION contime; ROLLBACK});
-is($session->query_safe($states), $want, 'and one that this session did not drop after all');
+is($session->query_safe($states), $want, 'an extension whose DROP was rolled back');
 $session->query_safe('INSERT INTO movement VALUES (3, now(), 1); DROP FOREIGN TABLE added');
-is($session->query_safe('SELECT count(*) FROM contime.source'), '0', 'its table is the right one');
+is($session->query_safe('SELECT count(*) FROM contime.source'), '0', 'its table contime.source is the new one');
 $session->quit;
 
-# pg_upgrade starts servers in which contime does nothing: definitions and event tables are there afterwards, and bound again by an ALTER.
+# pg_upgrade starts servers in which contime does nothing: definitions and event tables must be there afterwards, and an ALTER connects them again.
 $node->stop('fast');
 my $new = PostgreSQL::Test::Cluster->new('upgraded');
 $new->init;
@@ -112,13 +112,13 @@ command_ok([ 'pg_upgrade', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $b
 $new->start;
 for my $db ('created', 'updated')
 {
-	is($new->safe_psql($db, $states), $want, "$db: with the same states");
+	is($new->safe_psql($db, $states), $want, "$db: the states are the same");
 	$new->safe_psql($db, q{INSERT INTO movement VALUES (2, '2026-01-02', 1)});
-	is($new->safe_psql($db, $states), '1:5 1:10 2:7 2:14', "$db: with what is written then");
+	is($new->safe_psql($db, $states), '1:5 1:10 2:7 2:14', "$db: the states contain rows written afterwards");
 	$new->safe_psql($db, q{ALTER FOREIGN TABLE durable OPTIONS (ADD notify 'off'); ALTER FOREIGN TABLE added OPTIONS (ADD notify 'off')});
-	is(($new->psql($db, 'DROP TABLE movement'))[0], 3, "$db: the event table is bound");
+	is(($new->psql($db, 'DROP TABLE movement'))[0], 3, "$db: the event table cannot be dropped without the continuous table");
 	is($new->safe_psql($db, q{SELECT extnamespace::regnamespace, count(*) FROM pg_extension e JOIN pg_depend d ON refobjid = e.oid AND deptype = 'e'
-		WHERE extname = 'contime' AND classid = 'pg_namespace'::regclass GROUP BY 1}), 'pg_catalog|1', "$db: the schema is the extension's");
+		WHERE extname = 'contime' AND classid = 'pg_namespace'::regclass GROUP BY 1}), 'pg_catalog|1', "$db: the extension owns its schema");
 }
 $new->stop('fast');
 

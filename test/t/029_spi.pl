@@ -1,6 +1,6 @@
-# Statements that a C function ends early: SPI_execute() with a limit stops an INSERT … RETURNING after so many rows, and PostgreSQL
-# fires no AFTER STATEMENT trigger then (PL/Perl, PL/Python and PL/Tcl have such limits). Their rows reach the cache, too. The function is
-# compiled here.
+# C functions that end a statement early: SPI_execute() with a limit stops an INSERT … RETURNING after so many rows, and PostgreSQL
+# then fires no AFTER STATEMENT trigger (PL/Perl, PL/Python and PL/Tcl have such limits). Rows of these statements must reach the cache,
+# too. The test compiles such a function.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -53,11 +53,11 @@ $sql->("CREATE FUNCTION limited(text, bigint) RETURNS bigint LANGUAGE c AS '$dir
 until_cached($node, 's');
 my $statement = q{SELECT limited($i$INSERT INTO e (k, at, v) SELECT 1, '2026-01-01', i FROM generate_series(10, 20) i RETURNING 1$i$, 3)};
 is($sql->($statement), 3, 'an INSERT stops after three rows');
-is($sql->('SELECT asked()'), 'right, memory', 'which are in the cache');
-is($sql->('BEGIN', $statement, 'SELECT asked()', 'COMMIT'), "3\nright, memory", 'they are in the same transaction');
+is($sql->('SELECT asked()'), 'right, memory', 'these rows are in the cache');
+is($sql->('BEGIN', $statement, 'SELECT asked()', 'COMMIT'), "3\nright, memory", 'they are visible in the same transaction');
 $sql->('CREATE TRIGGER more AFTER INSERT ON e FOR EACH ROW EXECUTE FUNCTION more()');
-is($sql->('BEGIN', $statement, 'SELECT asked()', 'COMMIT', 'SELECT asked()'), "3\nright, memory\nright, memory", 'so are those of such a statement in its trigger');
-is($sql->("SELECT answered_from, equal FROM contime.verify('s')"), 'memory|t', 'and all of it is what the event table says');
+is($sql->('BEGIN', $statement, 'SELECT asked()', 'COMMIT', 'SELECT asked()'), "3\nright, memory\nright, memory", 'so are rows of such a statement in a trigger');
+is($sql->("SELECT answered_from, equal FROM contime.verify('s')"), 'memory|t', 'contime.verify finds no difference');
 
 $node->stop('fast');
 done_testing();

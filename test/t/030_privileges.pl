@@ -1,7 +1,7 @@
-# Who may do what: every object of the extension, and of its users, as every kind of role.
+# Privileges: every object of the extension and of its users, used by every kind of role.
 #
-# The matrix below is the expectation: a row for each statement, a column for each role. Each cell is run in a transaction of its
-# own, which is rolled back. Whatever member the extension has must be named by a row: a new one fails until it has its row.
+# The matrix below has the expected results: a row for each statement, a column for each role. Each cell is run in a transaction of its
+# own, which is rolled back. Every member of the extension must be named by a row: a new member makes the test fail until it has one.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -12,11 +12,11 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../fuzz";
 use Contime;
 use Wire;
 
-# The roles: owner: of the tables; has USAGE on the server, and CREATE on the schema
-#            member: of owner, and inherits from it
-#            select, insert, update, delete: that privilege on all tables, and no other; column: SELECT (id, at) only
-#            none: may connect, no more.  read, write, stats: pg_read_all_data, pg_write_all_data, pg_read_all_stats
-# The cells: ok; - permission denied (42501); skip: a warning, and nothing done; rows=N; t or f; another SQLSTATE.
+# The roles: owner: owns the tables, has USAGE on the server and CREATE on the schema
+#            member: member of owner that inherits its privileges
+#            select, insert, update, delete: only that privilege on all tables; column: SELECT (id, at) only
+#            none: CONNECT only.  read, write, stats: members of pg_read_all_data, pg_write_all_data, pg_read_all_stats
+# The cells: ok; - permission denied (42501); skip: a warning, and no effect; rows=N; t or f; another SQLSTATE.
 my $matrix = q{
 # -- a table in memory                      owner   member  select  column  insert  update  delete  none    read    write   stats
 SELECT                                      ok      ok      ok      -       -       -       -       -       ok      -       -
@@ -100,7 +100,7 @@ events: ALTER TYPE                          ok      ok      -       -       -   
 events: trigger of contime.capture          -       -       -       -       -       -       -       -       -       -       -
 events: trigger of contime.source_changed   -       -       -       -       -       -       -       -       -       -       -
 events: bind                                ok      ok      -       -       -       -       -       -       -       -       -
-# -- what there is to see                   owner   member  select  column  insert  update  delete  none    read    write   stats
+# -- views                   owner   member  select  column  insert  update  delete  none    read    write   stats
 contime.tables                              rows=3  rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
 contime.table_stats                         rows=3  rows=3  rows=3  rows=3  rows=0  rows=0  rows=0  rows=0  rows=3  rows=0  rows=3
 contime.workers                             rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=0  rows=2
@@ -125,7 +125,7 @@ wrapper: OWNER                              -       -       -       -       -   
 extension: UPDATE                           -       -       -       -       -       -       -       -       -       -       -
 extension: DROP                             -       -       -       -       -       -       -       -       -       -       -
 extension: ADD                              -       -       -       -       -       -       -       -       -       -       -
-# -- internal: may one execute it?          owner   member  select  column  insert  update  delete  none    read    write   stats
+# -- internal functions: has the role EXECUTE?          owner   member  select  column  insert  update  delete  none    read    write   stats
 contime.fdw_handler                         f       f       f       f       f       f       f       f       f       f       f
 contime.fdw_validator                       f       f       f       f       f       f       f       f       f       f       f
 contime.at_support                          f       f       f       f       f       f       f       f       f       f       f
@@ -143,8 +143,8 @@ SET contime.workers                         55P02   55P02   55P02   55P02   55P0
 my $row = q{ROW(1, '2026-01-05', 1, NULL)};
 my $instants = q{'2026-01-01', '2026-02-01'};
 
-# What is run for a row, and the members of the extension that it is about. A statement that begins with may: gives t or f,
-# one with rows: how many rows there are.
+# The statement of each row, and the members of the extension that it uses. A statement that begins with may: returns t or f,
+# one with rows: the number of rows.
 my %statement = (
 	'SELECT' => 'SELECT * FROM account',
 	'SELECT then' => q{SELECT * FROM account WHERE id = 1 AND at = '2026-01-03'},
@@ -289,7 +289,7 @@ $node->safe_psql('postgres', $made);
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 
-# The cell of a row for a role.
+# Return the cell of a row for a role.
 sub cell
 {
 	my ($session, $sql) = @_;
@@ -315,11 +315,11 @@ for my $line (grep { /\S/ && !/^#/ } split /\n/, $matrix)
 	my (undef, @members) = ref $statement{$name} ? @{ $statement{$name} } : ();
 	$named{$_} = 1 for @members;
 }
-is(join(', ', grep { my $name = $_; !grep { $_->[0] eq $name } @expected } sort keys %statement), '', 'each statement has its row');
+is(join(', ', grep { my $name = $_; !grep { $_->[0] eq $name } @expected } sort keys %statement), '', 'each statement has a row in the matrix');
 
-# Reads first, as a superuser: of an empty cache there is nothing to see.
+# Reads come first, as a superuser: contime.tables shows an empty cache to no role.
 $node->safe_psql('postgres', 'SELECT count(*) FROM shop.ledger');
-until_true($node, q{SELECT count(*) = 3 FROM contime.tables WHERE "table" IN ('shop.account'::regclass, 'shop.ledger'::regclass, 'shop.frame'::regclass)}, 'all hold data');
+until_true($node, q{SELECT count(*) = 3 FROM contime.tables WHERE "table" IN ('shop.account'::regclass, 'shop.ledger'::regclass, 'shop.frame'::regclass)}, 'all three tables hold data');
 my %session = map { $_ => Wire->new($_, "${_}_", 'postgres', 'search_path' => 'shop') // die "no session of $_" } @roles;
 for my $row (@expected)
 {
@@ -330,23 +330,23 @@ for my $row (@expected)
 }
 $_->close for values %session;
 
-# Is a member missing in it?
+# Each member of the extension must be named by a row.
 my $members = $node->safe_psql('postgres', q{SELECT o.type || ' ' || replace(o.identity, 'pg_catalog.', '') FROM pg_catalog.pg_depend d, pg_catalog.pg_extension e, pg_catalog.pg_identify_object(d.classid, d.objid, 0) o
 	WHERE e.extname = 'contime' AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'});
 is(join("\n", grep { !$named{$_} } split /\n/, $members), '', 'the matrix names every member of the extension');
 
-# Another database: what is here is not seen from there, by name, OID or view, whatever its role may do here.
+# Another database: tables of this one cannot be used there, by name, OID or view, whatever rights the role has here.
 $node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 $node->safe_psql('elsewhere', 'CREATE EXTENSION contime');
-is($node->safe_psql('elsewhere', 'SELECT count(*) FROM contime.tables'), '0', 'contime.tables: rows of this database only');
+is($node->safe_psql('elsewhere', 'SELECT count(*) FROM contime.tables'), '0', 'contime.tables shows tables of its own database only');
 my $oid = $node->safe_psql('postgres', q{SELECT 'shop.ledger'::regclass::oid});
 for my $call ("contime.verify($oid)", "contime.add_source($oid, $oid)", "contime.drop_source($oid, $oid)", "contime.repair($oid)")
 {
 	my (undef, undef, $error) = $node->psql('elsewhere', "\\set VERBOSITY verbose\nSELECT $call");
-	like($error, qr/ERROR:  42(P01|809):/, "$call: no such table there");
+	like($error, qr/ERROR:  42(P01|809):/, "in another database $call fails");
 }
 my @messages = split /\n/, $node->safe_psql('postgres', 'LISTEN contime');
-is(scalar(@messages), 0, 'nothing is sent for what was rolled back');
+is(scalar(@messages), 0, 'nothing is sent for rolled back transactions');
 
 $node->stop('fast');
 done_testing();

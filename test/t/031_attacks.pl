@@ -1,11 +1,11 @@
-# Attacks of a role that may log in, create in its own schema, and use the server contime: on privilege, on the server, and on others.
+# Attacks by a role that may log in, create in its own schema, and use the server contime: on privileges, on the server, and on other roles.
 #
-# attack.probe() is code of the attacker. It writes to the server's log as whom it runs. It hides in an SQL function that is declared
-# immutable, and is reached by the check of a domain, a cast, an operator, a function of a source. Whatever process
-# contime runs that code in, it runs as the owner of the continuous table and as no one else. What core evaluates for a statement
-# is not tested here: the statements of others name no value of the attacker's types.
+# attack.probe() is code of the attacker that writes to the server log which role it runs as. It is called by an SQL function that is
+# declared immutable, and is reached by the check of a domain, a cast, an operator, or a function of a source. In whatever process
+# contime runs that code, it must run as the owner of the continuous table and as no other role. Code that core evaluates for a
+# statement is not tested here: the statements of other roles contain no value of the attacker's types.
 #
-# Each attack is a subtest of its own, so that one sees which remain.
+# Each attack is a subtest of its own, so that a failed run shows which ones succeed.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -24,7 +24,7 @@ my $node = contime_node('attacks', 'max_connections' => 30, 'restart_after_crash
 my $only = $ENV{CT_ONLY};
 my $me = $node->safe_psql('postgres', 'SELECT current_user');
 
-# ---- what all use -------------------------------------------------------------------------
+# ---- helpers -------------------------------------------------------------------------
 
 sub attack
 {
@@ -44,7 +44,7 @@ sub attack
 
 sub since { my ($offset) = @_; return slurp_file($node->logfile, $offset) }
 
-# As whom the attacker's code ran since then.
+# Return the roles that the attacker's code ran as since then.
 sub ran_as
 {
 	my ($offset) = @_;
@@ -52,7 +52,7 @@ sub ran_as
 	return join ' ', sort keys %users;
 }
 
-# SQL of a role; what went wrong is not fatal. Gives what it printed and its errors.
+# Run SQL as a role; errors are not fatal. Return its output and its errors.
 sub as
 {
 	my ($role, $sql, $database) = @_;
@@ -60,7 +60,7 @@ sub as
 	return ($out // '', $err // '');
 }
 
-# Does a query give true within so many seconds? (What fails today must not take three minutes to do so.)
+# True if a query returns true within so many seconds. (An attack that succeeds must not take three minutes to do so.)
 sub soon
 {
 	my ($query, $seconds) = @_;
@@ -72,7 +72,7 @@ sub soon
 	return 0;
 }
 
-# The same in a fresh session, without a process of psql: the answer to one string of statements, see Wire.pm.
+# The same in a new session, without a psql process: return the result of one string of statements, see Wire.pm.
 sub ask
 {
 	my ($role, $sql, $database) = @_;
@@ -82,11 +82,11 @@ sub ask
 	$session->send($sql);
 	my $answer = $session->receive(60);
 	$session->close;
-	# What crashed is recovering: let the next attack meet a server.
+	# After a crash wait for the recovery, so that the next attack finds a server.
 	$node->poll_query_until('postgres', 'SELECT true') if $answer->{gone};
 	return $answer;
 }
-# A session that listens, and whether it hears of something within so many seconds.
+# A session that listens; and whether it receives a matching notice within so many seconds.
 sub listener
 {
 	local @ENV{qw(PGHOST PGPORT)} = ($node->host, $node->port);
@@ -141,16 +141,16 @@ my $arms = q{
 	GRANT USAGE ON SCHEMA attack TO PUBLIC};
 as('evil', $arms);
 
-# The proof that the probe sees what it should: as the superuser it says so.
+# The probe must work: run by the superuser, it reports so.
 attack 'the probe' => sub {
 	my ($offset) = @_;
 	as($me, 'SELECT attack.isok(1)');
-	is(ran_as($offset), $me, 'it is heard');
-	is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'evil'}), 't', 'and would have made a superuser');
+	is(ran_as($offset), $me, 'the probe reports the superuser');
+	is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'evil'}), 't', 'it would have made a superuser');
 	$node->safe_psql('postgres', 'ALTER ROLE evil NOSUPERUSER');
 };
 
-# After whatever reaches the code: it ran as the owner, at least if it must have run; and no one is a superuser now.
+# After code that reaches the probe: it ran as the owner only (and at all, if it must have), and no role has become a superuser.
 sub only_as_owner
 {
 	my ($offset, $what, $must) = @_;
@@ -161,9 +161,9 @@ sub only_as_owner
 	return;
 }
 
-# ---- 1.1: whose code runs as whom -------------------------------------------------------------
+# ---- 1.1: code of one role must not run as another -------------------------------------------------------------
 
-# The ways into it: a definition of the column v, and its like over an event table whose column v is of a plain type.
+# Definitions of the column v that call the probe, each also over an event table whose column v is of an ordinary type.
 my %ways = (
 	'domain over int' => [ "attack.dint OPTIONS (initial '3')", "attack.dint OPTIONS (initial '3')", 'int' ],
 	'domain over text' => [ "attack.dtext OPTIONS (initial 'x')", 'attack.dtext', 'text' ],
@@ -192,7 +192,7 @@ my %ways = (
 );
 my %value = (int => '5', text => "'x'", numeric => '5', date => "'2026-01-01'", timestamptz => "'2026-01-01'", interval => "'1 hour'", float8 => '1.5', jsonb => "'{}'", 'int[]' => "'{1}'", 'attack.color' => "'red'");
 
-# What a superuser does with a table of the attacker's. (Each statement in a session of its own, where nothing is derived yet.)
+# Statements of a superuser on a table of the attacker's. (Each in a session of its own, which has no definition cached.)
 my @looks = ('SELECT * FROM attack.t', q{SELECT * FROM attack.t WHERE at = '2026-01-05'}, q{SELECT id FROM attack.t WHERE id = 1 AND at = '2026-01-05'}, 'EXPLAIN SELECT * FROM attack.t', 'EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM attack.t', 'ANALYZE attack.t',
 	q{SELECT * FROM contime.at(NULL::attack.t, '2026-01-05')}, q{SELECT * FROM contime.at(NULL::attack.t, '2026-01-05', 1)}, q{SELECT * FROM contime.history(NULL::attack.t, 1, '2026-01-01', '2026-02-01')}, q{SELECT * FROM contime.events(NULL::attack.t, 1, '2026-01-01', '2026-02-01')},
 	q{SELECT * FROM contime.series(NULL::attack.t, 1, '2026-01-01', '2026-01-03', '1 day')}, q{SELECT contime.since(NULL::attack.t, 1, '2026-01-05')}, 'SELECT * FROM contime.reconciliations(NULL::attack.t)', 'SELECT * FROM contime.tables',
@@ -216,7 +216,7 @@ sub make
 		: "CREATE FOREIGN TABLE attack.t (id $key OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), w int, v $memory) SERVER contime; INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-01', 1), (1, '2026-01-05', 1)");
 }
 
-# (ALTER SCHEMA and what else of it needs the table to hold no data fails for some: what matters is as whom code runs.)
+# (ALTER SCHEMA and other commands fail on a table that holds data: the test is about the role that the code runs as.)
 for my $way (sort keys %ways)
 {
 	for my $durable (0, 1)
@@ -237,7 +237,7 @@ for my $way (sort keys %ways)
 				ok($ran eq '' || $ran eq 'evil', $sql) or diag("ran as $ran");
 				as($me, 'ALTER ROLE evil NOSUPERUSER') if $ran ne '' && $ran ne 'evil';
 			}
-			like(ran_as($offset) . ran_as($before), qr/evil/, 'the way was taken') if !$durable || $way !~ /array literal|cast literal|composite literal|range literal/;
+			like(ran_as($offset) . ran_as($before), qr/evil/, 'the probe was called') if !$durable || $way !~ /array literal|cast literal|composite literal|range literal/;
 		};
 	}
 }
@@ -254,10 +254,10 @@ for my $way (sort keys %keys)
 			INSERT INTO attack.t (id, at, w) VALUES ($key, '2026-01-01', 1), ($key, '2026-01-05', 1)");
 		is($error =~ /(ERROR.*)/ ? $1 : '', '', 'made');
 		my $offset = -s $node->logfile;
-		# A literal without a type is the key's, read by contime; in an operator it is core's.
+		# A literal without a type gets the key's type, and contime reads it; in an operator core does.
 		ask($me, $_) for "SELECT * FROM contime.at(NULL::attack.t, '2026-01-05', $key)", "SELECT * FROM contime.at(NULL::attack.t, '2026-01-05', $key\::text)", "SELECT * FROM contime.history(NULL::attack.t, $key, '2026-01-01', '2026-02-01')", "SELECT contime.since(NULL::attack.t, $key, '2026-01-05')",
 			"SELECT * FROM contime.events(NULL::attack.t, $key, '2026-01-01', '2026-02-01')", "SELECT * FROM contime.series(NULL::attack.t, $key, '2026-01-01', '2026-01-03', '1 day')", 'SELECT * FROM contime.reconciliations(NULL::attack.t)', 'SELECT * FROM attack.t', q{SELECT * FROM attack.t WHERE at = '2026-01-05'}, 'ANALYZE attack.t';
-		only_as_owner($offset, 'read by a superuser');
+		only_as_owner($offset, 'reads by a superuser');
 		my $at = -s $node->logfile;
 		my (undef, undef) = as('evil', "INSERT INTO attack.t (id, at, w) VALUES ($key, '2026-01-02', 1)");
 		Time::HiRes::sleep(0.5);
@@ -384,9 +384,9 @@ attack '1.1 the restricted operation: nothing of the session is changed, and no 
 		CREATE FOREIGN TABLE attack.t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v attack.wild OPTIONS (initial '3')) SERVER contime});
 	my $offset = -s $node->logfile;
 	my ($out) = as($me, q{SELECT * FROM attack.t; SELECT current_user || ' ' || session_user || ' ' || current_setting('search_path') || ' ' || (SELECT count(*) FROM pg_prepared_statements) || ' ' || (SELECT count(*) FROM pg_cursors) || ' ' || (SELECT count(*) FROM pg_listening_channels()) || ' ' || (to_regclass('pg_temp.hidden') IS NULL)});
-	like($out, qr/^$me $me "\$user", public 0 0 0 true$/m, 'the session is as it was');
-	only_as_owner($offset, 'what it tried');
-	unlike(since($offset), qr/ATTACK runs as \S+ after (RESET ROLE|SET SESSION|CREATE TEMP|PREPARE|LISTEN|DECLARE)/, 'what a restricted operation forbids is refused');
+	like($out, qr/^$me $me "\$user", public 0 0 0 true$/m, 'the session has its role, settings and objects of before');
+	only_as_owner($offset, 'the code that tried to change the session');
+	unlike(since($offset), qr/ATTACK runs as \S+ after (RESET ROLE|SET SESSION|CREATE TEMP|PREPARE|LISTEN|DECLARE)/, 'what a security-restricted operation forbids is refused');
 };
 
 # ---- 1.2: sources and RENAME -------------------------------------------------------------------
@@ -414,7 +414,7 @@ attack '1.2 nor other DDL of the event table' => sub {
 	is(state_of('good', $_), 'ok', $_) for 'ALTER TABLE good.e ADD COLUMN more int', 'ALTER TABLE good.e DROP COLUMN more', 'CREATE INDEX i ON good.e (v)', 'DROP INDEX good.i', 'CLUSTER good.e USING e_id_at_idx', 'ANALYZE good.e', 'ALTER TABLE good.e ENABLE TRIGGER USER', 'TRUNCATE good.e', 'ALTER TABLE good.e RENAME TO e2', 'ALTER TABLE good.e2 RENAME TO e', 'DROP TABLE good.e CASCADE';
 };
 
-# ---- 1.3, 2.5: schemas and tables that bear our names -----------------------------------------------
+# ---- 1.3, 2.5: schemas and tables with the names of contime's -----------------------------------------------
 
 attack '1.3 CREATE EXTENSION into a schema somebody prepared' => sub {
 	as($me, 'CREATE DATABASE trap; GRANT CREATE ON DATABASE trap TO evil');
@@ -437,7 +437,7 @@ for my $shape (sort keys %shapes)
 		as($me, 'DROP DATABASE IF EXISTS foreign_');
 		as($me, 'CREATE DATABASE foreign_; GRANT CREATE ON DATABASE foreign_ TO evil');
 		as($me, q{CREATE FOREIGN DATA WRAPPER plain; CREATE SERVER plain FOREIGN DATA WRAPPER plain; CREATE SERVER contime FOREIGN DATA WRAPPER plain; CREATE FOREIGN TABLE f (a int) SERVER plain; CREATE FOREIGN TABLE g (a int) SERVER contime; CREATE TABLE h (a int)}, 'foreign_');
-		# With rows that are, or may be taken for, those of these tables.
+		# With rows that belong to these tables, or may be mistaken for theirs.
 		as('evil', "CREATE SCHEMA contime; $shapes{$shape}", 'foreign_');
 		is(state_of($me, $_, 'foreign_'), 'ok', $_) for 'ALTER FOREIGN TABLE f ADD COLUMN b int', 'ALTER TABLE h RENAME TO k', 'ALTER SCHEMA public RENAME TO p; ALTER SCHEMA p RENAME TO public', 'DROP FOREIGN TABLE f', 'DROP FOREIGN TABLE g', 'DROP TABLE k', 'DROP SERVER plain', 'DROP SERVER contime CASCADE', 'DROP SCHEMA contime CASCADE';
 		as($me, 'DROP DATABASE foreign_');
@@ -448,7 +448,7 @@ attack '2.5 a wrapper and a server with our names' => sub {
 	as($me, 'CREATE DATABASE foreign_');
 	as($me, q{CREATE FOREIGN DATA WRAPPER contime_fdw; CREATE SERVER contime FOREIGN DATA WRAPPER contime_fdw; CREATE FOREIGN TABLE f (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime OPTIONS (events 'e'); CREATE TABLE e (id int)}, 'foreign_');
 	isnt(state_of($me, $_, 'foreign_'), 'crash', $_) for 'SELECT * FROM f', 'ALTER FOREIGN TABLE f ADD COLUMN b int', 'ANALYZE f', 'TRUNCATE f', 'ALTER TABLE e RENAME TO e2', 'INSERT INTO e2 VALUES (1)', 'DROP FOREIGN TABLE f', 'DROP EXTENSION IF EXISTS contime';
-	is(state_of($me, 'DROP SERVER contime', 'foreign_'), 'ok', 'all of it goes');
+	is(state_of($me, 'DROP SERVER contime', 'foreign_'), 'ok', 'DROP SERVER drops all of it');
 	as($me, 'DROP DATABASE foreign_');
 };
 attack '2.5 a table in memory that INHERITS does not make its parent an event table' => sub {
@@ -458,7 +458,7 @@ attack '2.5 a table in memory that INHERITS does not make its parent an event ta
 	is(state_of('evil', $_), 'ok', $_) for q{INSERT INTO attack.parent VALUES (1, '2026-01-01', 1)}, 'UPDATE ONLY attack.parent SET v = 2', 'ALTER TABLE attack.parent ADD COLUMN w int', 'ALTER TABLE attack.parent RENAME COLUMN w TO z', 'ALTER TABLE attack.parent RENAME TO parent2', 'ALTER TABLE attack.parent2 RENAME TO parent', 'TRUNCATE ONLY attack.parent', 'ALTER FOREIGN TABLE attack.t NO INHERIT attack.parent', 'DROP TABLE attack.parent', 'SELECT * FROM attack.t';
 };
 
-# ---- 1.5, 2.1: hooks see what core has not checked ----------------------------------------------------
+# ---- 1.5, 2.1: hooks run before core's checks ----------------------------------------------------
 
 attack '1.5 a CREATE DATABASE that core refuses disturbs no one' => sub {
 	as($me, 'CREATE ROLE maker LOGIN CREATEDB');
@@ -496,14 +496,14 @@ for my $sql ('CREATE DATABASE x TEMPLATE 5', 'CREATE DATABASE x TEMPLATE 1.5', '
 	attack "2.1 $sql, by a role that may not" => sub { is(state_of('evil', $sql) =~ /^(42501|42601|3D000|22023)$/ ? 1 : 0, 1, 'is refused') };
 }
 
-# ---- 2.3: what is not one expression over the row --------------------------------------------------------
+# ---- 2.3: sources that are not one expression over the row --------------------------------------------------------
 
 my @not_one = ('*', 'e.*', '(e).*', 'e', '(e.*)::text', 'count(*)', 'count(v)', 'sum(v)', 'max(v) FILTER (WHERE true)', 'string_agg(v::text, \',\' ORDER BY v)', 'percentile_cont(0.5) WITHIN GROUP (ORDER BY v)', 'sum(v) OVER ()', 'row_number() OVER (ORDER BY v)', 'rank() OVER w WINDOW w AS (ORDER BY v)', 'generate_series(1, 3)', 'unnest(array[1])', '(generate_series(1, 3)) + 1',
 	'(SELECT 1)', '(SELECT v)', 'EXISTS (SELECT 1)', 'v IN (SELECT 1)', 'v = ANY (SELECT 1)', 'ARRAY(SELECT 1)', 'ROW(v) = (SELECT 1)', 'v, w', 'v, ', 'DISTINCT v', 'ALL v', 'DISTINCT ON (v) v', 'v HAVING true', 'v GROUP BY v', 'v AS x', 'v x', 'v FOR UPDATE', 'v FOR SHARE OF e NOWAIT', 'v INTO x', 'INTO x v', 'WITH x AS (SELECT 1) SELECT v', 'v UNION SELECT 1', 'v UNION ALL VALUES (1)', 'v INTERSECT SELECT 1', 'v EXCEPT SELECT 1',
 	'VALUES (1)', 'TABLE e', 'SELECT v', 'v FROM e', 'v WHERE true', 'v ORDER BY 1', 'v LIMIT 1', 'v OFFSET 0', 'v FETCH FIRST 1 ROW ONLY', '$1', '$0', '$99999', 'v + $1', 'CURRENT OF c', 'DEFAULT', 'v; SELECT 1', 'v;', ';', ';v', '-- v', '/* v */', '/* v', 'v -- ', '', ' ', "\t\n", 'v /*', '(', ')', '((v)', 'v)', "'", '"', '$$', '$$v', 'E\'\\\'', 'U&\'\\', 'nosuch', 'e.nosuch', 'x.y.z.v', 'nosuch(v)', 'v::nosuch', 'v::text::nosuch[]',
 	'ctid', 'xmin', 'tableoid', 'e.ctid', 'cmin::text', 'old.v', 'new.v', 'excluded.v', 'now()', 'random()', 'clock_timestamp()', 'current_user', 'current_timestamp', 'localtime', 'current_schema', 'session_user', 'currval(\'x\')', 'nextval(\'x\')', 'pg_sleep(1)', 'current_setting(\'x\')', 'txid_current()', 'grouping(v)', 'v COLLATE "nosuch"', 'v COLLATE "C"', 'xmlparse(document v)', 'contime.event(NULL::attack.x)', 'contime.capture()', 'pg_advisory_lock(1)',
 	'NULL', '1/0', 'v := 5', 'v = 5;', '1e999', '99999999999999999999999999999999', 'true', '\'x\'', 'row()', 'array[]', 'case when v then 1 end', 'v IS DOCUMENT', 'v BETWEEN SYMMETRIC 1 AND (SELECT 2)', 'OVERLAPS', 'LATERAL v', 'ONLY v', 'VARIADIC v', 'nullif(v, (SELECT 1))', 'coalesce((TABLE e), 1)', '(VALUES (1))', '((((SELECT 1))))', 'merge_action()', 'extract(epoch from (SELECT now()))', 'v OPERATOR(pg_catalog.+) sum(v)', 'abs(sum(v))');
-# Of these some are expressions over the row all the same, if odd ones: they may be accepted.
+# Some of these are expressions over the row, though odd ones: they may be accepted.
 my %may = map { $_ => 1 } ('ALL v', 'NULL', '1/0', 'v -- ', 'true', 'case when v then 1 end', 'v COLLATE "C"', 'row()', '99999999999999999999999999999999', '1e999', 'v ', "'x'", 'v BETWEEN SYMMETRIC 1 AND 2', 'v = 5;');
 attack '2.3 CREATE: what is not one expression over the row' => sub {
 	as($me, 'DROP FOREIGN TABLE IF EXISTS attack.t; DROP TABLE IF EXISTS attack.e CASCADE');
@@ -541,7 +541,7 @@ attack '2.3 long and deep sources' => sub {
 	}
 };
 
-# ---- 2.6: XX000 by hand ---------------------------------------------------------------------------------
+# ---- 2.6: statements that could raise XX000 ---------------------------------------------------------------------------------
 
 attack '2.6 functions with what is no table' => sub {
 	make('domain over int', 0);
@@ -589,7 +589,7 @@ attack '1.4 trigger functions where they do not belong' => sub {
 		}
 	}
 	pass('all tried');
-	# What it would do to someone's table: nothing.
+	# Attacks on a table of another role: no effect.
 	my $oid = $node->safe_psql('postgres', q{SELECT 'account'::regclass::oid});
 	my $holder = $node->background_psql('postgres');
 	$holder->query_safe('BEGIN; SELECT count(*) FROM account');
@@ -603,7 +603,7 @@ attack '2.6 many TRUNCATEs in one transaction, and contime.tables' => sub {
 	unlike(state_of($me, "BEGIN; " . ("TRUNCATE account;\n" x 100) . "SELECT * FROM contime.tables; SELECT * FROM account; ROLLBACK"), qr/^(crash|XX)/, 'without savepoints');
 };
 
-# ---- 4.3: one table's error is that table's ------------------------------------------------------------------
+# ---- 4.3: an error of one table does not affect others ------------------------------------------------------------------
 
 my %bad = (
 	'a check that fails now' => q{CREATE OR REPLACE FUNCTION attack.turn(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false'},
@@ -630,35 +630,35 @@ for my $how (sort keys %bad)
 		my $listener = listener();
 		$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-15', 10)});
 		soon(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'});
-		# (What follows is not to be one notice with the reset that TRUNCATE owes.)
+		# (So that the next change is not combined with the reset for TRUNCATE in one notice.)
 		hears($listener, qr/account/, 10);
 		$listener->{heard} = '';
 		my $agent = $node->safe_psql('postgres', q{SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'});
 
-		# A cache is wanted and a notice is due, and when that is known the definition has turned: nothing has derived it since it was created.
+		# The definition begins to fail after a cache is wanted and a notice is due: no process has read it since it was created.
 		my $offset = -s $node->logfile;
 		my $answer = ask('evil', "SELECT * FROM attack.d; INSERT INTO attack.t (id, at, w) VALUES (1, '2026-01-02', 5); $bad{$how}");
 		is($answer->{message} // '', '', 'turned');
-		# (Until one of them has tried, as far as the log says.)
+		# (Until one of them has tried, according to the log.)
 		for (1 .. 100) { last if since($offset) =~ /^contime (agent|loader): +(ERROR|WARNING|LOG)/m; Time::HiRes::usleep(50_000) }
 
-		# Others' notices.
+		# Notices of other tables.
 		$node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-10', 10)});
-		# (The reset that TRUNCATE owes may be one notice with it: then it is of all instants.)
+		# (The reset for TRUNCATE may be in the same notice, which then covers all instants.)
 		ok(hears($listener, qr/account"[^}]*(2020-01-10|"events": [1-9][^}]*"reset": true)/, 30), 'the notice of another table comes');
-		# Others' caches.
+		# Caches of other tables.
 		as('good', q{CREATE TABLE good.m (id int, at timestamptz, v int); INSERT INTO good.m VALUES (1, '2026-01-01', 1); CREATE FOREIGN TABLE good.d (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'm'); SELECT * FROM good.d});
 		my $ready = 0;
 		for (1 .. 300) { $ready = $node->safe_psql('postgres', q{SELECT count(*) FROM contime.tables WHERE "table" = 'good.d'::regclass AND cache = 'ready'}); last if $ready; as('good', 'SELECT * FROM good.d'); Time::HiRes::usleep(100_000) }
 		is($ready, '1', 'the cache of another table is loaded');
 		Time::HiRes::sleep(2);
-		# (PL/pgSQL can catch a cancellation: then the process that runs the code has to end.)
+		# (PL/pgSQL can catch a cancellation: then the process that runs the code has to exit.)
 		is($node->safe_psql('postgres', q{SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type = 'contime agent'}), $agent, 'the agent is the same') if $how ne 'a function that is not cancelled';
 		my @lines = grep { /^contime (agent|loader): +(ERROR|WARNING|LOG): / } split /\n/, since($offset);
 		my @unnamed = grep { /ERROR/ && !/"(attack\.)?[td]"|attack\.[td]\b/ } @lines;
-		is(join('; ', map { substr $_, 0, 200 } @unnamed), '', 'no error without the table it is of');
-		cmp_ok(scalar(grep { /"(attack\.)?t"|attack\.t\b/ } @lines), '<=', 1, 'the log has at most one line of the table in memory');
-		cmp_ok(scalar(grep { /"(attack\.)?d"|attack\.d\b/ } @lines), '<=', 1, 'and of the durable one');
+		is(join('; ', map { substr $_, 0, 200 } @unnamed), '', 'each logged error names its table');
+		cmp_ok(scalar(grep { /"(attack\.)?t"|attack\.t\b/ } @lines), '<=', 1, 'the log has at most one line about the table in memory');
+		cmp_ok(scalar(grep { /"(attack\.)?d"|attack\.d\b/ } @lines), '<=', 1, 'and at most one about the durable table');
 		unlike(since($offset), qr/contime (agent|loader)" \(PID \d+\) exited with exit code 1/, 'no process ended') if $how ne 'a function that is not cancelled';
 		$listener->close;
 	};

@@ -1,5 +1,5 @@
-# Agents and loaders as guests of a database: code of one table's owner that fails, takes its time or goes on for ever is
-# that table's alone; and they leave for a command that needs the database to itself, but not for one that is refused.
+# Agents and loaders run code of table owners: code that fails, is slow or never ends affects only its own table. Agents and loaders
+# disconnect for a command that needs the database to itself, but not for a command that is refused.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -32,7 +32,7 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION den.kept(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM den.checked(x); RETURN x; END $$},
 	extra_params => ['-U', 'evil']);
 
-# One table of this owner, whose notices name keys; each has a mood of its own by when it is derived.
+# A table of this owner, with keys in its notices; its code behaves as den.mood says when its definition is read.
 sub mean_table
 {
 	my ($name) = @_;
@@ -48,7 +48,7 @@ my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN contime');
 my @heard;
 
-# Wait for a notice of a table; its decoded JSON.
+# Wait for a notice of a table, and return its decoded JSON.
 sub hear
 {
 	my ($table, $what) = @_;
@@ -70,37 +70,37 @@ $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2026-01-02', 1)})
 mean_table('good');
 until_true($node, 'SELECT coalesce(sum(recent), 0) = 0 FROM contime.tables', 'entered');
 late('den.good');
-is(hear('den.good', 'a notice')->{key}{id}, 1, 'with its key');
+is(hear('den.good', 'a notice')->{key}{id}, 1, 'the notice has its key');
 my $agent = pid_of('agent');
 
-# An error.
+# Code that raises an error.
 my $offset = -s $node->logfile;
 mood('bad');
 mean_table('failing');
 until_true($node, 'SELECT coalesce(sum(recent), 0) = 0 FROM contime.tables', 'entered');
 late('den.failing');
 late('account');
-is(hear('den.failing', 'a notice of a table whose code raises')->{key}, undef, 'without its key');
+is(hear('den.failing', 'a notice of a table whose code raises')->{key}, undef, 'the notice is sent without its key');
 hear('public.account', 'and of another one');
 $node->safe_psql('postgres', q{INSERT INTO den.failing VALUES (1, '2025-06-01', 1)});
 hear('den.failing', 'the next one');
-is(pid_of('agent'), $agent, 'the agent is still there');
-is(() = slurp_file($node->logfile, $offset) =~ /notices with keys of continuous table "failing" cannot be sent: in a bad mood/g, 1, 'it is logged once');
+is(pid_of('agent'), $agent, 'the same agent still runs');
+is(() = slurp_file($node->logfile, $offset) =~ /notices with keys of continuous table "failing" cannot be sent: in a bad mood/g, 1, 'the error is logged once');
 
-# It takes its time: others do not wait for longer, and the agent stays.
+# Code that is slow: other tables' notices are delayed by no more than the time limit, and the agent continues.
 mood('slow');
 mean_table('slow');
 until_true($node, 'SELECT coalesce(sum(recent), 0) = 0 FROM contime.tables', 'entered');
 late('den.slow');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2025-01-01', 1)});
 hear('public.account', 'a notice beside one whose code sleeps');
-is(hear('den.slow', 'which comes')->{key}, undef, 'without its key');
-is(pid_of('agent'), $agent, 'the agent is still there');
-logged($node, qr/user-made code of continuous table "slow" took too long/, $offset, 'it is logged');
+is(hear('den.slow', 'which comes')->{key}, undef, 'the notice is sent without its key');
+is(pid_of('agent'), $agent, 'the same agent still runs');
+logged($node, qr/user-made code of continuous table "slow" took too long/, $offset, 'the log says that the code took too long');
 $node->safe_psql('postgres', q{INSERT INTO den.slow VALUES (1, '2024-01-01', 1)});
-is(hear('den.slow', 'the next one')->{key}, undef, 'does not try again');
+is(hear('den.slow', 'the next one')->{key}, undef, 'the code is not run again for the next notice');
 
-# It goes on for ever, whatever is done: the agent ends, and its successor knows why.
+# Code that cannot be cancelled: the agent exits, and the next agent does not run the code.
 mood('stubborn');
 mean_table('stubborn');
 until_true($node, 'SELECT coalesce(sum(recent), 0) = 0 FROM contime.tables', 'entered');
@@ -108,39 +108,39 @@ $offset = -s $node->logfile;
 late('den.stubborn');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2024-01-01', 1)});
 hear('public.account', 'a notice beside one whose code cannot be cancelled');
-is(hear('den.stubborn', 'which comes')->{key}, undef, 'without its key');
-logged($node, qr/user-made code of continuous table "?\w+"? took too long/, $offset, 'it is logged');
+is(hear('den.stubborn', 'which comes')->{key}, undef, 'the notice is sent without its key');
+logged($node, qr/user-made code of continuous table "?\w+"? took too long/, $offset, 'the log says that the code took too long');
 
-# The loader likewise.
+# The same for the loader.
 $node->safe_psql('postgres', q{CREATE TABLE den.e (id int, at timestamptz, v int); CREATE INDEX ON den.e (id, at);
 	CREATE FOREIGN TABLE den.durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum', source 'den.kept(v) + den.kept(0)')) SERVER contime OPTIONS (events 'e');
 	INSERT INTO den.e VALUES (1, '2026-01-01', 1)}, extra_params => ['-U', 'evil']);
 $node->safe_psql('postgres', q{CREATE TABLE e (id int, at timestamptz, v int);
 	CREATE FOREIGN TABLE durable (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'e');
 	INSERT INTO e VALUES (1, '2026-01-01', 1)});
-is($node->safe_psql('postgres', 'SELECT v FROM den.durable WHERE id = 1'), 1, 'read from its rows');
+is($node->safe_psql('postgres', 'SELECT v FROM den.durable WHERE id = 1'), 1, 'the durable table is read from its event table');
 until_cached($node, 'durable');
-pass('another one is cached');
-until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'den.durable'::regclass AND cache = 'refused'}, 'one whose code does not end is not');
-is($node->safe_psql('postgres', 'SELECT v FROM den.durable WHERE id = 1'), 1, 'and read from its rows');
+pass('another durable table is cached');
+until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'den.durable'::regclass AND cache = 'refused'}, 'a table whose code never ends is refused');
+is($node->safe_psql('postgres', 'SELECT v FROM den.durable WHERE id = 1'), 1, 'and still read from its event table');
 
-# So does a source that calls core's functions only.
+# A slow source that calls only core's functions is stopped, too.
 $node->safe_psql('postgres', q{CREATE TABLE long (id int, at timestamptz, v int); INSERT INTO long SELECT i, '2026-01-01', i FROM generate_series(1, 5000) i; CREATE INDEX ON long (id, at);
 	CREATE FOREIGN TABLE lengthy (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (source 'length(repeat(v::text, 20000000))')) SERVER contime OPTIONS (events 'long');
 	SELECT v FROM lengthy WHERE id = 1});
-until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'lengthy'::regclass AND cache = 'refused'}, 'nor is one whose expressions are slow');
+until_true($node, q{SELECT count(*) > 0 FROM contime.tables WHERE "table" = 'lengthy'::regclass AND cache = 'refused'}, 'a table whose expressions are slow is refused');
 
-# Commands that core refuses keep nobody away.
+# Agents do not disconnect for commands that core refuses.
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (2, '2026-01-01', 1)});
 until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'postgres'}, 'an agent');
 $agent = pid_of('agent');
 my @refused = ('CREATE DATABASE x TEMPLATE postgres', 'CREATE DATABASE x TEMPLATE 5', 'CREATE DATABASE x TEMPLATE 1.5', 'CREATE DATABASE x TEMPLATE = 5 ENCODING 7',
 	'CREATE DATABASE postgres', 'CREATE DATABASE x TEMPLATE nosuch', 'ALTER DATABASE postgres RENAME TO y', 'DROP DATABASE postgres', 'ALTER DATABASE postgres SET TABLESPACE pg_global');
 $node->psql('postgres', join(";\n", (@refused) x 100), on_error_stop => 0, extra_params => ['-U', 'maker', '-d', 'template1']);
-is(pid_of('agent'), $agent, 'the agent stays for commands that are refused');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM account'), 2, 'and the server');
+is(pid_of('agent'), $agent, 'the same agent runs after refused commands');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM account'), 2, 'the server did not restart');
 
-# For one that is not, they leave.
+# Agents disconnect for commands that can be executed.
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION contime; $account; INSERT INTO account VALUES (1, now(), 1)");
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'contime agent' AND datname = 'other'}) or die;

@@ -1,5 +1,5 @@
-# A superuser restores a dump: while tables belong to the superuser, nothing runs of the code that their owners have put
-# into them; and the owners get them even if that code fails.
+# A superuser restores a dump: while the tables belong to the superuser, no code of their later owners is run; and the tables are
+# restored even if that code fails.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -49,7 +49,7 @@ for my $fails ('true', 'false')
 	is($node->safe_psql($database, q{SELECT string_agg(relname || ' ' || relowner::regrole, ', ' ORDER BY relname) FROM pg_class WHERE relkind = 'f' AND relnamespace = 'den'::regnamespace}),
 		'd evil, t evil', 'the tables belong to it');
 }
-is($node->safe_psql('restored_false', q{SELECT v FROM den.d WHERE id = 1}), 15, 'with their events');
+is($node->safe_psql('restored_false', q{SELECT v FROM den.d WHERE id = 1}), 15, 'the restored table has its events');
 $node->stop('fast');
 
 done_testing();

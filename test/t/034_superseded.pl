@@ -1,5 +1,5 @@
-# A generation that another one has superseded is not in force again, though the workers have not freed it yet: what a
-# cache held before DDL on its event table must not come back when the cache that followed it is replaced.
+# A generation that was replaced must not become valid again while the workers have not freed it yet: events that a cache held before
+# DDL on its event table must not reappear when the next cache is replaced.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -17,18 +17,18 @@ $node->safe_psql('postgres', q{CREATE TABLE e (part int, k int, at timestamptz, 
 until_cached($node, 'd');
 is($node->safe_psql('postgres', 'SELECT sum(v) FROM d'), 3, 'cached');
 
-# Nobody frees anything from here on.
+# Workers are stopped, so that no generation is freed.
 my @workers = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM contime.workers');
 stop_process($_) for @workers;
 $node->safe_psql('postgres', 'ALTER TABLE e DETACH PARTITION e0; DELETE FROM e0 WHERE k > 1');
 until_cached($node, 'd');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM d'), 0, 'without the partition');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM d'), 0, 'after DETACH the partition\'s events are gone');
 $node->safe_psql('postgres', 'ALTER TABLE e ATTACH PARTITION e0 FOR VALUES IN (0)');
 until_cached($node, 'd');
-is($node->safe_psql('postgres', 'SELECT sum(v) FROM d'), 1, 'with it again');
-is($node->safe_psql('postgres', q{SELECT * FROM contime.verify('d')}), 'memory|1|t', 'from memory');
+is($node->safe_psql('postgres', 'SELECT sum(v) FROM d'), 1, 'after ATTACH the state is that of the remaining rows');
+is($node->safe_psql('postgres', q{SELECT * FROM contime.verify('d')}), 'memory|1|t', 'the reads are answered from memory');
 kill 'CONT', @workers;
-until_true($node, q{SELECT equal FROM contime.verify('d')}, 'and when the workers go on');
+until_true($node, q{SELECT equal FROM contime.verify('d')}, 'contime.verify finds no difference after the workers continued');
 $node->stop('fast');
 
 done_testing();

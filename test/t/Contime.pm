@@ -1,4 +1,4 @@
-# Contime.pm: what the TAP tests share: a server with contime preloaded, a table, and waiting on conditions.
+# Contime.pm: functions shared by the TAP tests: a server with contime preloaded, a table, and waiting for conditions.
 package Contime;
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ our $account = q{CREATE FOREIGN TABLE account (
 	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'),
 	balance bigint OPTIONS (rule 'sum', initial '0'), note text) SERVER contime};
 
-# A started server with the extension and the table, and these settings; install_path is where its programs are.
+# Start a server with these settings, the extension and the table; install_path is where its programs are.
 sub contime_node
 {
 	my ($name, %settings) = @_;
@@ -28,14 +28,14 @@ sub contime_node
 	return $node;
 }
 
-# Wait until a query gives 't', within the framework's bound (180 seconds).
+# Wait until a query returns 't', within the framework's limit (180 seconds).
 sub until_true
 {
 	my ($node, $query, $what) = @_;
 	return ok($node->poll_query_until('postgres', $query), $what);
 }
 
-# Have a durable table cached, and wait until it is, within the framework's bound.
+# Make a durable table cached: read it until it is, within the framework's limit.
 sub until_cached
 {
 	my ($node, $table) = @_;
@@ -43,7 +43,7 @@ sub until_cached
 	return;
 }
 
-# SQLSTATE, message and hint of a statement that must fail.
+# Return SQLSTATE, message and hint of a statement that must fail.
 sub sqlstate
 {
 	my ($node, $sql) = @_;
@@ -53,14 +53,14 @@ sub sqlstate
 	return ($state // '', $message // '', $hint // '');
 }
 
-# Does the log say it, from this offset on? Waits, within a bound.
+# True if the log matches, from this offset on; waits, within a limit.
 sub logged
 {
 	my ($node, $pattern, $offset, $what) = @_;
 	return ok(eval { $node->wait_for_log($pattern, $offset // 0); 1 }, $what);
 }
 
-# Stop a process, and wait until it is.
+# Stop a process, and wait until it is stopped.
 sub stop_process
 {
 	my ($pid) = @_;
@@ -73,7 +73,7 @@ sub stop_process
 	die "process $pid does not stop";
 }
 
-# Stop worker 0 while it is changing its partition: then that does not answer. Somebody must keep it busy. Gives its pid.
+# Stop worker 0 while it is changing its partition, so that the partition's lock stays held. A session must keep it busy. Return its pid.
 sub stop_in_change
 {
 	my ($node) = @_;
