@@ -1,4 +1,4 @@
--- Every function with every odd argument: an error of its own or an answer, never an internal error.
+-- Every function with unusual arguments: an error of its own or a result, never an internal error.
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -82,7 +82,7 @@ SELECT state, min(message), count(*) FROM outcome WHERE state LIKE 'XX%' GROUP B
 SELECT DISTINCT state FROM outcome WHERE state !~ '^(00000|22|23|42|0A|55)' ORDER BY 1;
 TRUNCATE outcome;
 
--- Relations of every kind where one is named by its OID.
+-- Relations of every kind, given by OID.
 CREATE VIEW relations AS SELECT * FROM (VALUES ('0'), ('1'), ('4294967295'), ('NULL'), ('''account'''), ('''durable'''), ('''movement'''), ('''plain'''), ('''plain_id'''), ('''counter'''), ('''seen'''), ('''held'''), ('''pair'''), ('''parted'''),
     ('''part'''), ('''remote'''), ('''pg_class'''), ('''pg_class_oid_index'''), ('(SELECT reltoastrelid FROM pg_class WHERE relname = ''texts'')'), ('''contime.source'''), ('''contime.tables'''), ('''pg_stat_activity'''), ('''information_schema.tables''')) v (r);
 DO $$
@@ -121,7 +121,7 @@ SELECT contime.source_changed();
 SELECT contime.capture();
 TRUNCATE outcome;
 
--- Where functions may stand, and by whom they are called.
+-- Where functions may be called, and by which roles.
 CREATE OPERATOR @@@ (LEFTARG = anyelement, RIGHTARG = timestamptz, FUNCTION = contime.at);
 CREATE FUNCTION inlined(account, timestamptz) RETURNS SETOF account LANGUAGE sql STABLE AS 'SELECT * FROM contime.at($1, $2)';
 CREATE FUNCTION inlined_any(anyelement, timestamptz) RETURNS SETOF anyelement LANGUAGE sql STABLE AS 'SELECT contime.at($1, $2)';
@@ -163,7 +163,7 @@ SELECT count(*) FILTER (WHERE state LIKE 'XX%') AS internal, count(*) FILTER (WH
 SELECT statement, message FROM outcome WHERE state LIKE 'XX%' ORDER BY 1;
 SELECT DISTINCT state FROM outcome WHERE state !~ '^(00000|22|23|42|0A|55|39)' ORDER BY 1;
 
--- A type whose table is gone.
+-- A row type whose table was dropped.
 CREATE FUNCTION gone() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     s text := 'SELECT * FROM contime.at(NULL::vanished, now())';

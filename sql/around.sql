@@ -1,4 +1,4 @@
--- Around a table: what a PostgreSQL user does with tables, done with continuous ones.
+-- Around a table: PostgreSQL's usual features, used with continuous tables.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -21,13 +21,13 @@ CREATE VIEW rich_now AS SELECT id, balance FROM account WHERE balance > 8;
 SELECT * FROM rich WHERE at = '2020-01-02' ORDER BY id;
 SELECT n, balance FROM orders JOIN rich ON id = account AND at = placed_at ORDER BY n;
 SELECT * FROM rich_now;
--- A security barrier lets constants through, and no join.
+-- Through a security barrier constants are pushed down, and joins are not.
 CREATE VIEW guarded WITH (security_barrier) AS SELECT * FROM account WHERE owner = 'Ada';
 SELECT * FROM guarded WHERE at = '2020-01-02';
 SELECT * FROM guarded WHERE at = '2020-01-02' AND balance < 100;
 SELECT n, balance FROM orders JOIN guarded ON id = account AND at = placed_at;
 SELECT n, balance FROM orders, LATERAL (SELECT * FROM account WHERE owner = 'Ada' AND id = account AND at = placed_at) a ORDER BY n;
--- A materialised view keeps what was.
+-- A materialised view keeps the states of its last refresh.
 CREATE MATERIALIZED VIEW closing AS SELECT * FROM account WHERE at = '2020-01-02';
 SELECT * FROM closing ORDER BY id;
 INSERT INTO account VALUES (2, '2020-01-02', 5, NULL);
@@ -37,7 +37,7 @@ SELECT * FROM closing ORDER BY id;
 CREATE TABLE copied AS SELECT * FROM account WHERE at IN ('2020-01-01', '2020-01-03');
 SELECT count(*) FROM copied;
 
--- Cursors, also backwards and held; what is written after they are opened is not seen.
+-- Cursors, also backward and WITH HOLD; they do not see what is written after they are opened.
 BEGIN;
 DECLARE c SCROLL CURSOR FOR SELECT id, balance FROM account WHERE at = '2020-01-03' ORDER BY id;
 FETCH 1 FROM c;
@@ -104,10 +104,10 @@ SELECT * FROM log;
 DROP TRIGGER before_row ON account;
 DROP TRIGGER after_row ON account;
 DROP TRIGGER after_statement ON account;
--- A stamp shows in RETURNING.
+-- RETURNING shows the time that was set for a NULL.
 WITH e AS (INSERT INTO account VALUES (4, NULL, 1, NULL) RETURNING *)
 SELECT id, at = now() OR at > now() AS stamped, balance FROM e;
--- There is nothing that could conflict.
+-- ON CONFLICT DO NOTHING: there are no constraints that could conflict.
 INSERT INTO account VALUES (4, '2020-01-01', 1, NULL) ON CONFLICT DO NOTHING;
 SELECT balance FROM account WHERE id = 4;
 INSERT INTO account VALUES (4, '2020-01-01', 1, NULL) ON CONFLICT (id) DO NOTHING;
@@ -117,7 +117,7 @@ SELECT n, balance FROM orders o JOIN account a ON id = account AND at = placed_a
 UPDATE orders SET n = n + balance FROM account a WHERE id = account AND at = placed_at RETURNING n, balance;
 DELETE FROM orders USING account a WHERE id = account AND at = placed_at AND balance > 8 RETURNING n;
 
--- What PostgreSQL has only for tables of its own, and UPDATE and DELETE.
+-- Features that PostgreSQL has for its own tables only, and UPDATE and DELETE.
 UPDATE account SET balance = 0 WHERE at = '2020-01-01';
 DELETE FROM account WHERE id = 1 AND at = now();
 MERGE INTO account a USING orders o ON a.id = o.account WHEN NOT MATCHED THEN INSERT VALUES (o.account, now(), 0, NULL);
@@ -125,7 +125,7 @@ CREATE INDEX ON account (id);
 ALTER TABLE account ADD PRIMARY KEY (id);
 ALTER TABLE account ENABLE ROW LEVEL SECURITY;
 CREATE POLICY mine ON account USING (owner = current_user);
--- MERGE reads one.
+-- MERGE can read a continuous table.
 MERGE INTO orders o USING (SELECT * FROM account WHERE at = '2020-01-02') a ON a.id = o.account
 WHEN MATCHED THEN UPDATE SET n = a.balance WHEN NOT MATCHED THEN INSERT VALUES (0, a.id, a.at);
 SELECT * FROM orders ORDER BY account, n;
@@ -172,10 +172,10 @@ SELECT a.tenant, sum(b.sheep - a.sheep) FROM flock a JOIN flock b USING (tenant,
 WHERE a.at = '2020-01-02' AND b.at = '2020-01-03' GROUP BY a.tenant ORDER BY 1;
 RESET enable_partitionwise_join;
 RESET enable_partitionwise_aggregate;
--- The instant escapes no more than from a table, and is asked for as from one.
+-- A condition on the time is required as for a single table.
 SELECT * FROM (SELECT * FROM flock LIMIT 1) f WHERE at = '2020-01-01';
 SELECT * FROM flock WHERE at < '2020-01-03';
--- Row-level security is the parent's; who may read only through it sees what the policy lets through.
+-- Row-level security of the parent; a role that may read only through the parent sees the rows that the policy allows.
 CREATE ROLE regress_contime_shepherd;
 ALTER TABLE flock ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON flock USING (tenant = 1);

@@ -1,4 +1,4 @@
--- A tour of the surface: what a user does first, and what comes of it.
+-- A tour of the SQL interface: what a new user does first, with the results.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
@@ -56,7 +56,7 @@ SELECT contime.event(ROW(42, '2020-01-07', NULL, NULL)::account, set_null => '{o
 SELECT contime.event(jsonb_populate_record(NULL::account, '{"id": 9, "at": "2020-01-05", "balance": 3}'));
 SELECT * FROM account WHERE at = '2020-01-10' ORDER BY id;
 
--- A NULL in an event leaves the column as it is; a rule that meets NULL starts from initial.
+-- A NULL in an event leaves the column as it is; a rule that is applied to NULL starts from initial.
 SELECT contime.event(ROW(42, '2020-01-08', NULL, NULL)::account, set_null => '{balance}');
 SELECT * FROM account WHERE id = 42 AND at = '2020-01-08';
 INSERT INTO account VALUES (42, '2020-01-09', -3, 'Ada');
@@ -69,7 +69,7 @@ INSERT INTO account VALUES (42, '2020-01-09 12:00', 1000000, 'Late');
 INSERT INTO account VALUES (42, '2020-01-12', 1, NULL);
 SELECT during, (state).balance, (state).owner FROM contime.history(NULL::account, 42, '2020-01-08', '2020-02-01');
 
--- A partial snapshot of an unknown key starts its life; the others are at initial.
+-- A partial snapshot of a key that has no events yet begins its life; the other columns have their initial values.
 SELECT contime.snapshot(ROW(11, '2020-01-10', NULL, 'Edsger')::account, columns => '{owner}');
 SELECT * FROM account WHERE id = 11 AND at = '2020-01-10';
 
@@ -90,18 +90,18 @@ INSERT INTO account VALUES (101, '2020-01-01', 5, 'a life'), (101, '2020-01-02',
 SELECT contime.finish(ROW(101, '2020-01-02', NULL, NULL)::account);
 SELECT * FROM account WHERE id = 101 AND at = '2020-01-02';
 
--- Without event ids nothing is taken for a duplicate; ties are ordered by content.
+-- Without event ids there are no duplicates; events of one instant are ordered by content.
 INSERT INTO account VALUES (102, '2020-01-01', 5, 'b'), (102, '2020-01-01', 5, 'b'), (102, '2020-01-01', 5, 'a');
 SELECT * FROM account WHERE id = 102 AND at = '2020-01-01';
 
--- Now: what is in the future has not happened.
+-- Now: events in the future are not part of the state.
 INSERT INTO account VALUES (200, '2020-01-01', 1, 'past'), (200, '9000-01-01', 1, 'future');
 SELECT id, balance, owner FROM account WHERE id = 200;
 SELECT a.at = statement_timestamp() AS "at is now" FROM account a WHERE id = 200;
 SELECT id, balance, owner FROM account WHERE id = 200 AND at = now();
 SELECT id, balance, owner FROM account WHERE id = 200 AND at = 'infinity';
 
--- A NULL time is the clock, strictly increasing in a session; what was stamped is seen.
+-- A NULL time is the current time, strictly increasing in a session; a read of now sees these events.
 INSERT INTO account VALUES (201, NULL, NULL, 'first');
 INSERT INTO account VALUES (201, NULL, NULL, 'second');
 SELECT owner FROM account WHERE id = 201;
@@ -161,10 +161,10 @@ INSERT INTO sensor VALUES
     ('s', '2020-01-04', 1, -100, -2, 2, 2, NULL),
     ('s', '2020-01-05', 1, 3, 0, 0, 0, NULL);
 SELECT * FROM sensor WHERE at IN ('2020-01-01', '2020-01-02', '2020-01-03', '2020-01-04', '2020-01-05') ORDER BY at;
--- A late event in the middle of clamped ones changes only what it must.
+-- A late event among clamped ones changes only the states that it must.
 INSERT INTO sensor (name, at, tank) VALUES ('s', '2020-01-02 12:00', -8);
 SELECT at, tank FROM sensor WHERE at IN ('2020-01-02', '2020-01-02 12:00', '2020-01-03', '2020-01-04', '2020-01-05') ORDER BY at;
--- NULL in each, and on from there.
+-- Set every column to NULL, and continue from there.
 SELECT contime.event(ROW('s', '2020-01-06', NULL, NULL, NULL, NULL, NULL, NULL)::sensor,
                      set_null => '{total,tank,lowest,highest,latest,label}');
 SELECT * FROM sensor WHERE at = '2020-01-06';
@@ -189,7 +189,7 @@ SELECT * FROM contime.at_tick(NULL::world, 10, 1);
 SELECT during, (state).* FROM contime.history_tick(NULL::world, 1, -100, 100);
 SELECT t, w.x FROM generate_series(0, 20, 10) t JOIN world w ON w.tick = t AND w.body = 1 ORDER BY t;
 
--- Event ids: copies count once, whoever comes first; of different contents one wins by content.
+-- Event ids: copies count once, in whatever order they arrive; of different contents one wins by content.
 CREATE FOREIGN TABLE stock (
     item     text        OPTIONS (key 'true'),
     at       timestamptz OPTIONS (time 'true'),

@@ -1,4 +1,4 @@
--- DDL beneath an open query of the same session is refused for a durable table as for an ordinary one.
+-- DDL on a table while a query on it is open in the same session is refused for a durable table as for an ordinary one.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET client_min_messages = warning;
@@ -91,7 +91,7 @@ INSERT INTO ddl (about, command) VALUES
     ('mem', 'TRUNCATE mem'),
     ('mem', 'DROP FOREIGN TABLE mem');
 
--- Run each command of a kind in a subtransaction that is rolled back: its SQLSTATE.
+-- Run each command of a kind in a subtransaction that is rolled back, and show its SQLSTATE.
 CREATE FUNCTION try(command text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE command;
@@ -111,7 +111,7 @@ BEGIN
     END LOOP;
     RETURN (SELECT string_agg(format('%s %s', n, a), ', ' ORDER BY a) FROM (SELECT a, count(*) AS n FROM unnest(answers) a GROUP BY 1) x);
 END $$;
--- Nothing is open: all go through.
+-- No query is open: all commands work.
 SELECT try_all('st') AS st, try_all('pt') AS pt, try_all('mem') AS mem;
 
 -- ---- each reader, answered from memory and from the event tables ------------------------------
@@ -135,7 +135,7 @@ FROM unnest(ARRAY['st', 'pt', 'mem']) WITH ORDINALITY AS k(state, i), unnest(ARR
     'SELECT contime.events(NULL::%s, 1, ''2025-01-01'', ''2026-02-01'') FROM generate_series(1, 100)']) WITH ORDINALITY AS q(query, j)
 ORDER BY i, j;
 
--- In a loop, with the first rows at hand; and by a cursor that has not been asked for a row.
+-- In a loop, with the first rows fetched; and by a cursor from which no row has been fetched.
 CREATE FUNCTION in_loop(about text, query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     r record;
@@ -185,17 +185,17 @@ BEGIN
 END $$;
 CALL all_readers(true);
 SELECT state, looped, cursed, count(*) AS queries FROM reader GROUP BY 1, 2, 3 ORDER BY min(n);
--- (A serializable transaction is never answered from memory.)
+-- (A serializable transaction never reads from memory.)
 SET default_transaction_isolation = serializable;
 CALL all_readers(false);
 RESET default_transaction_isolation;
 SELECT state, looped, cursed, count(*) AS queries FROM reader GROUP BY 1, 2, 3 ORDER BY min(n);
--- Nothing is open any more.
+-- No query is open any more.
 SELECT try_all('st') AS st, try_all('pt') AS pt, try_all('mem') AS mem;
 
--- ---- and it goes through when the read is over -----------------------------------------------
+-- ---- commands work when the read is over ------------------------------------------------------
 
--- The two cases that showed it.
+-- The two cases in which the problem was found.
 DO $$
 DECLARE
     r record;
@@ -214,7 +214,7 @@ SELECT try('TRUNCATE ev'), try('DROP TABLE old');
 CLOSE c;
 SELECT try('TRUNCATE ev'), try('TRUNCATE old');
 COMMIT;
--- A cursor of a subtransaction, that is rolled back, and one that is kept.
+-- A cursor of a subtransaction that is rolled back, and one of a subtransaction that is released.
 BEGIN;
 SAVEPOINT s;
 DECLARE c CURSOR FOR SELECT 1 AS one FROM pt;
@@ -238,7 +238,7 @@ SELECT try('TRUNCATE old'), try('TRUNCATE ev');
 CLOSE e;
 SELECT try('TRUNCATE old'), try('TRUNCATE ev');
 ROLLBACK;
--- WITH HOLD: what it returns after the transaction is its own.
+-- WITH HOLD: after the transaction the cursor returns rows that it has stored.
 BEGIN;
 DECLARE h CURSOR WITH HOLD FOR SELECT a FROM st;
 SELECT try('TRUNCATE ev');
@@ -246,7 +246,7 @@ COMMIT;
 SELECT try('TRUNCATE ev');
 FETCH ALL h;
 CLOSE h;
--- An error in the midst of it, caught where the read is over.
+-- An error during the read, caught where the read is over.
 CREATE FUNCTION fails() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 / (a - a) FROM pt;
@@ -255,7 +255,7 @@ EXCEPTION WHEN division_by_zero THEN
     RETURN try('TRUNCATE old') || ', ' || try('TRUNCATE parted');
 END $$;
 SELECT fails();
--- Within a SQL function, whose executor's memory outlives the error.
+-- Within an SQL function, whose executor's memory exists longer than the error.
 CREATE FUNCTION sum_of(x int) RETURNS bigint LANGUAGE sql AS 'SELECT sum(1 / (a - a)) FROM pt WHERE k >= x LIMIT 1';
 CREATE FUNCTION fails_deeply() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -276,7 +276,7 @@ PREPARE q AS SELECT a FROM st WHERE k = $1;
 EXECUTE q(1);
 EXPLAIN (COSTS OFF) EXECUTE q(1);
 SELECT try('TRUNCATE ev');
--- A procedure that commits within a loop has all rows by then.
+-- A procedure that commits within a loop has fetched all rows by then.
 CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$
 DECLARE
     r record;
@@ -300,7 +300,7 @@ SET force_parallel_mode = on;
 SELECT count(a), sum(a) FROM st;
 SELECT count(*) FROM pt WHERE at = '2026-02-01';
 RESET force_parallel_mode;
--- Other tables are nobody's business.
+-- Commands on other tables are not affected.
 BEGIN;
 DECLARE c CURSOR FOR SELECT a FROM st;
 TRUNCATE loose;
@@ -311,7 +311,7 @@ DROP TABLE other;
 TRUNCATE old;
 FETCH ALL c;
 ROLLBACK;
--- And what was refused changed nothing.
+-- The refused commands had no effect.
 CALL loaded('st');
 CALL loaded('pt');
 SELECT * FROM contime.verify('st');

@@ -1,4 +1,4 @@
--- Durable tables in memory: loaded behind reads, kept while rows are written, given up when in doubt.
+-- Durable tables in memory: loaded after a read, updated when rows are written, invalidated when in doubt.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -23,7 +23,7 @@ CREATE FOREIGN TABLE account (
     owner   text
 ) SERVER contime OPTIONS (events 'movement');
 
--- Where a read is answered, and what it says beside plain SQL.
+-- Where a read is answered from, and whether it agrees with plain SQL.
 CREATE FUNCTION asked(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE line text; result text;
 BEGIN
@@ -55,12 +55,12 @@ SELECT * FROM cache;
 SELECT asked('SELECT * FROM account WHERE id = 3'), asked('SELECT * FROM account'), asked('SELECT * FROM account WHERE id = 11');
 SELECT differ();
 SELECT * FROM contime.verify('account');
--- Who plans to read keeps the event table as it is, too.
+-- Planning a read locks the event table, too.
 BEGIN;
 EXPLAIN (COSTS OFF) SELECT * FROM account WHERE id = 3;
 SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'movement'::regclass;
 COMMIT;
--- The triggers are nobody's business, and dumped nowhere.
+-- The triggers are internal: they are neither shown nor dumped.
 SELECT count(*) AS triggers, bool_and(tgisinternal) AS internal, bool_and(tgenabled = 'A') AS always FROM pg_trigger WHERE tgrelid = 'movement'::regclass;
 SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid = 'movement'::regclass AND tgtype & 1 = 1 \gset
 \set VERBOSITY sqlstate
@@ -95,7 +95,7 @@ SELECT asked('SELECT * FROM account WHERE id = 4');
 SELECT differ();
 SELECT * FROM contime.verify('account');
 
--- In one transaction, and back.
+-- In one transaction, and after its rollback.
 BEGIN;
 DELETE FROM movement WHERE account = 5;
 SELECT differ();
@@ -111,7 +111,7 @@ SELECT asked('SELECT * FROM account WHERE id = 5');
 ROLLBACK;
 SELECT differ();
 
--- Twice the same, and one of them goes.
+-- Three equal rows, one of which is deleted.
 INSERT INTO movement VALUES (4001, 6, '2026-01-11', 9), (4002, 6, '2026-01-11', 9), (4003, 6, '2026-01-11', 9);
 DELETE FROM movement WHERE id = 4002;
 SELECT differ();
@@ -119,9 +119,9 @@ CALL until($c$ (SELECT recent = 0 FROM contime.tables WHERE "table" = 'account':
 SELECT differ();
 SELECT * FROM contime.verify('account');
 
--- ---- while a statement is under way -------------------------------------------------------------
+-- ---- while a statement runs ---------------------------------------------------------------------
 
--- Rows that are in the heap and not in memory yet: who looks sees them.
+-- Rows that are in the heap and not in memory yet are visible to functions and triggers.
 CREATE FUNCTION look(k int) RETURNS numeric LANGUAGE sql VOLATILE AS 'SELECT balance FROM account WHERE id = k AND at = ''infinity''';
 CREATE FUNCTION look_plain(k int) RETURNS numeric LANGUAGE sql VOLATILE AS 'SELECT sum(amount) FROM movement WHERE account = k';
 INSERT INTO movement SELECT 5000 + i, 8, '2026-03-01', 1000000 FROM generate_series(1, 3) i RETURNING id, look(8) = look_plain(8) AS same, look(8) > 1000000 AS sees_it;
@@ -135,7 +135,7 @@ INSERT INTO movement SELECT 5100 + i, 9, '2026-03-01', 1000000 FROM generate_ser
 DROP TRIGGER aaa ON movement;
 SELECT differ();
 
--- A parallel worker does not know that one is.
+-- A parallel worker does not know that such a statement is running.
 CREATE FUNCTION look_safe(k int) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$
 BEGIN
     RAISE NOTICE 'read as plain SQL does: %', look(k) = look_plain(k);
@@ -157,7 +157,7 @@ INSERT INTO movement SELECT 5200 + i, 9, '2026-03-01', 1000000 FROM generate_ser
 DROP TRIGGER aaa ON movement;
 SELECT differ();
 
--- A foreign key that deletes rows when the statement it does so for seems to be over: of that it fires no statement triggers any more.
+-- A foreign key deletes rows after the statement that caused it seems to be over: no statement triggers are fired for them then.
 CREATE TABLE box (id int PRIMARY KEY);
 CREATE TABLE bag (id int PRIMARY KEY, box int);
 CREATE TABLE part (item int, at timestamptz, n int, box int REFERENCES box ON DELETE CASCADE, bag int REFERENCES bag ON DELETE CASCADE);
@@ -184,7 +184,7 @@ DROP FUNCTION look_at_stock;
 
 -- ---- DDL ------------------------------------------------------------------------------------------
 
--- What may change rows, or what they mean, has them loaded again; rolled back, nothing has happened.
+-- DDL that may change rows, or their meaning, makes the loader load them again; rolled back, it has no effect.
 BEGIN;
 TRUNCATE movement;
 INSERT INTO movement VALUES (1, 1, '2026-01-01', 1);
@@ -221,14 +221,14 @@ SELECT differ();
 
 -- ---- what cannot be cached ---------------------------------------------------------------------------
 
--- Rows that are no events: an error for who reads, not for who writes.
+-- Rows that are not valid events: an error for readers, not for writers.
 INSERT INTO movement VALUES (6000, 1, '-infinity', 1);
 SELECT id, balance FROM account WHERE id = 1 AND at = 'infinity';
 \echo :SQLSTATE
 SELECT asked('SELECT * FROM account WHERE id = 2');
 DELETE FROM movement WHERE id = 6000;
 
--- Two rows of one identity: only one counts, until it is gone.
+-- Two rows of one identity: only one counts, until it is deleted.
 CREATE FOREIGN TABLE named (
     id    int           OPTIONS (key 'true', source 'account'),
     at    timestamptz   OPTIONS (time 'true'),
@@ -244,7 +244,7 @@ SELECT total FROM named WHERE id = 20;
 CALL until($c$ (SELECT recent = 0 OR cache <> 'ready' FROM contime.tables WHERE "table" = 'named'::regclass) $c$);
 SELECT total FROM named WHERE id = 20;
 
--- What the table's owner may not read any more is refused, and not tried again and again.
+-- A table that its owner may not read any more is refused, and not retried continually.
 CREATE TABLE visit (guest int, at timestamptz, n int);
 CREATE FOREIGN TABLE guest (id int OPTIONS (key 'true', source 'guest'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum'))
 SERVER contime OPTIONS (events 'visit');
@@ -261,7 +261,7 @@ SELECT n FROM guest;
 GRANT SELECT ON visit TO regress_keeper;
 SELECT n FROM guest;
 SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
--- Who finds something in the way does not remember it when it may be gone.
+-- A reason for a refusal that has gone is not remembered.
 ALTER TABLE visit DISABLE TRIGGER ALL;
 SELECT n FROM guest;
 CALL until($c$ (SELECT cache = 'refused' FROM contime.tables WHERE "table" = 'guest'::regclass) $c$);
@@ -272,7 +272,7 @@ SELECT cache FROM contime.tables WHERE "table" = 'guest'::regclass;
 DROP TABLE visit CASCADE;
 DROP ROLE regress_keeper;
 
--- COPY FREEZE writes rows that everyone sees at once.
+-- COPY FREEZE writes rows that are visible to all snapshots at once.
 BEGIN;
 TRUNCATE movement;
 COPY movement (id, account, at, amount) FROM stdin (FREEZE, FORMAT csv);
@@ -283,7 +283,7 @@ SELECT differ();
 
 -- ---- functions that sources call ----------------------------------------------------------------------
 
--- They run as the owner, and what names in them mean is not for who writes or reads to say.
+-- They run as the owner, and the search_path of writers and readers does not change what their names mean.
 CREATE TABLE title (account int, at timestamptz, name text);
 CREATE FUNCTION tidied(name text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN lower(name); END';
 CREATE FOREIGN TABLE titled (id int OPTIONS (key 'true', source 'account'), at timestamptz OPTIONS (time 'true'), name text OPTIONS (source 'tidied(name)'))

@@ -1,4 +1,4 @@
--- Life: columns come and go, tables are dropped, and privileges hold on both faces.
+-- DDL: columns are added and dropped, tables are dropped, and privileges apply to SELECT and to the functions.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -26,7 +26,7 @@ INSERT INTO account (id, at, brief) VALUES (1, '2020-01-06', 1);
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
 ROLLBACK;
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
--- once more, and its events are not there
+-- added again, it does not have the earlier events
 ALTER FOREIGN TABLE account ADD COLUMN brief int OPTIONS (rule 'sum');
 SELECT * FROM account WHERE id = 1 AND at = '2020-01-06';
 -- DROP COLUMN, and one of the same name again
@@ -38,7 +38,7 @@ SELECT * FROM account WHERE at = '2020-01-07' ORDER BY id;
 SELECT contime.snapshot(ROW(2, '2020-01-08', 100, 'Hopper', NULL, NULL, 5)::account);
 SELECT * FROM account WHERE at = '2020-01-08' ORDER BY id;
 
--- Names are free.
+-- Names can be chosen freely.
 ALTER FOREIGN TABLE account RENAME TO konto;
 ALTER FOREIGN TABLE konto RENAME COLUMN balance TO saldo;
 CREATE SCHEMA bank;
@@ -48,7 +48,7 @@ SELECT id, saldo FROM contime.at(NULL::bank.konto, '2020-01-08', 1);
 SELECT contime.event(ROW(1, '2020-01-09', 1, NULL, NULL, NULL, NULL)::bank.konto, set_null => '{owner}');
 SELECT "table" FROM contime.tables;
 
--- What a table with data does not let go of.
+-- What cannot be changed while the table has data.
 ALTER FOREIGN TABLE bank.konto ALTER COLUMN saldo OPTIONS (SET rule 'max');
 \echo :SQLSTATE
 ALTER FOREIGN TABLE bank.konto ALTER COLUMN saldo OPTIONS (ADD lower '0');
@@ -82,14 +82,14 @@ ALTER FOREIGN TABLE bank.konto ADD COLUMN more int OPTIONS (rule 'average');
 ALTER FOREIGN TABLE bank.konto ADD COLUMN more int DEFAULT 3;
 \echo :SQLSTATE
 SELECT * FROM bank.konto WHERE at = '2020-01-09' ORDER BY id;
--- Empty, it does.
+-- It can be when the table is empty.
 TRUNCATE bank.konto;
 ALTER FOREIGN TABLE bank.konto ALTER COLUMN saldo OPTIONS (SET rule 'max', SET initial '1');
 ALTER FOREIGN TABLE bank.konto ALTER COLUMN saldo TYPE bigint;
 INSERT INTO bank.konto (id, at, saldo) VALUES (1, '2020-01-01', -5000000000);
 SELECT id, saldo FROM bank.konto WHERE at = '2020-01-01';
 
--- Dropped in every way, it is gone, and comes back empty.
+-- A table that is dropped in any way and created again is empty.
 DROP SCHEMA bank CASCADE;
 SELECT * FROM contime.tables;
 CREATE FOREIGN TABLE account (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
@@ -168,7 +168,7 @@ SELECT contime.snapshot(ROW(1, '2020-01-04', 50)::account);
 SELECT contime.finish(ROW(1, '2020-01-06', NULL)::account);
 RESET ROLE;
 SELECT during, (state).v FROM contime.history(NULL::account, 1, '-infinity', 'infinity');
--- A function that runs as its owner reads as its owner.
+-- A SECURITY DEFINER function reads as its owner.
 CREATE FUNCTION peek() RETURNS TABLE (v int) LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT v FROM contime.at(NULL::account, '2020-01-01') $$;
 SET ROLE regress_contime_writer;
 SELECT * FROM peek();
@@ -186,7 +186,7 @@ SELECT * FROM account WHERE at = '2020-01-02';
 ALTER TABLE both_ DETACH PARTITION account;
 DROP TABLE both_;
 
--- DROP EXTENSION takes its tables along.
+-- DROP EXTENSION CASCADE drops its tables.
 INSERT INTO account VALUES (1, '2020-01-01', 1);
 DROP EXTENSION contime;
 \echo :SQLSTATE
@@ -199,7 +199,7 @@ SELECT count(*) FROM pg_foreign_table;
 CREATE EXTENSION contime;
 SELECT * FROM contime.tables;
 DROP EXTENSION contime;
--- Where it is not, tables are nobody's business.
+-- In a database without the extension, other tables are not affected.
 CREATE TABLE ordinary (id int) PARTITION BY LIST (id);
 CREATE TABLE ordinary_1 PARTITION OF ordinary FOR VALUES IN (1);
 ALTER TABLE ordinary ADD COLUMN more int;
@@ -207,7 +207,7 @@ ALTER TABLE ordinary DETACH PARTITION ordinary_1 CONCURRENTLY;
 TRUNCATE ordinary_1;
 DROP TABLE ordinary, ordinary_1;
 
--- An ADD COLUMN that was written to and rolled back is in nobody's way.
+-- An ADD COLUMN that was written to and rolled back does not prevent another one.
 CREATE EXTENSION contime;
 CREATE FOREIGN TABLE narrow (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO narrow VALUES (1, '2020-01-01', 1), (2, '2020-01-01', 2);

@@ -43,7 +43,7 @@ CREATE FOREIGN TABLE account (
     owner   text,
     last    bigint        OPTIONS (event_id 'true', source 'id')
 ) SERVER contime OPTIONS (events 'movement');
--- The index it needs was created; a second table finds it.
+-- The index was created with the first table; the second table uses it.
 SELECT indexdef FROM pg_indexes WHERE tablename = 'movement' ORDER BY indexdef;
 CREATE FOREIGN TABLE spent (
     account bigint        OPTIONS (key 'true'),
@@ -55,7 +55,7 @@ SELECT count(*) FROM pg_indexes WHERE tablename = 'movement';
 
 -- ---- states, beside plain SQL -------------------------------------------------------------
 
--- What differs between every account's state and the fold of its rows, at the instant of each row and between.
+-- Differences between every account's state and the fold of its rows, at the instant of each row and between.
 CREATE VIEW differences AS
 SELECT t, id, a.balance, a.owner, a.last, b.*
 FROM (SELECT at AS t FROM movement UNION SELECT at + interval '30 minutes' FROM movement) i
@@ -73,7 +73,7 @@ SELECT m.id, a.balance FROM movement m JOIN account a ON a.id = m.account AND a.
 SELECT lower(during), (state).balance FROM contime.history(NULL::account, 3, '2026-01-01', '2026-01-03');
 SELECT count(*) FROM contime.at(NULL::account, '2026-01-20');
 
--- The planner knows how many keys there are.
+-- The planner knows the number of keys.
 ANALYZE movement;
 DO $$ DECLARE j json; BEGIN EXECUTE 'EXPLAIN (FORMAT JSON) SELECT id, balance FROM account' INTO j; RAISE NOTICE 'rows: %', j->0->'Plan'->'Plan Rows'; END $$;
 
@@ -95,7 +95,7 @@ TRUNCATE movement;
 SELECT count(*) FROM account;
 ROLLBACK;
 SELECT count(*) FROM differences;
--- A row without a key or a time is no event.
+-- A row without a key or a time is not an event.
 CREATE TABLE loose (k int, t timestamptz, v int);
 CREATE FOREIGN TABLE tight (k int OPTIONS (key 'true'), t timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'loose');
 INSERT INTO loose VALUES (NULL, '2026-01-01', 1), (1, '2026-01-01', 2), (NULL, NULL, 3), (1, NULL, 4);
@@ -103,7 +103,7 @@ SELECT k, v FROM tight;
 SELECT k, v FROM tight WHERE k = 1;
 DROP TABLE loose CASCADE;
 
--- ---- what is refused ----------------------------------------------------------------------------
+-- ---- errors -------------------------------------------------------------------------------------
 
 INSERT INTO account (id, at, balance) VALUES (1, now(), 1);
 \echo :SQLSTATE
@@ -120,7 +120,7 @@ DROP TABLE movement;
 \echo :SQLSTATE
 ALTER TABLE movement DROP COLUMN amount;
 \echo :SQLSTATE
--- A column that is renamed: what uses it follows.
+-- A column is renamed: options and sources follow.
 ALTER TABLE movement RENAME COLUMN amount TO sum;
 ALTER TABLE movement RENAME COLUMN owner TO "the owner";
 SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'account'::regclass AND attnum > 0 ORDER BY attnum;
@@ -160,7 +160,7 @@ ALTER FOREIGN TABLE account OPTIONS (SET events 'movement');
 DROP TABLE other;
 SELECT balance FROM account WHERE id = 11 AND at = '2026-01-05';
 
--- ---- whose privileges ---------------------------------------------------------------------------------
+-- ---- privileges ---------------------------------------------------------------------------------------
 
 CREATE ROLE durable_owner;
 CREATE ROLE durable_reader;
@@ -190,7 +190,7 @@ SELECT amount FROM mine WHERE account = 11;
 \echo :SQLSTATE
 RESET ROLE;
 ALTER TABLE movement DISABLE ROW LEVEL SECURITY;
--- An index by somebody else than the owner of the event table.
+-- An index is not created for a role that does not own the event table.
 DROP INDEX movement_account_at_idx;
 DROP FOREIGN TABLE mine;
 SET ROLE durable_owner;

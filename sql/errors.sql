@@ -1,4 +1,4 @@
--- Bad input: each is refused with its SQLSTATE and a hint, and leaves no trace.
+-- Bad input: every error has its SQLSTATE and a hint, and leaves no event.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 
@@ -13,10 +13,10 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), v int) SERVER contime;
 -- two time columns
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), too timestamptz OPTIONS (time 'true')) SERVER contime;
 \echo :SQLSTATE
--- two event ids
+-- two event id columns
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), e text OPTIONS (event_id 'true'), f text OPTIONS (event_id 'true')) SERVER contime;
 \echo :SQLSTATE
--- a time of another type
+-- a time column of another type
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at date OPTIONS (time 'true'), v int) SERVER contime;
 \echo :SQLSTATE
 -- keys whose equality does not mean the same bytes
@@ -61,7 +61,7 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (t
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum', lower '5')) SERVER contime;
 \echo :SQLSTATE
--- an initial value that is none of the type
+-- an initial value that is not one of the type
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum', initial 'much')) SERVER contime;
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v date OPTIONS (initial 'someday')) SERVER contime;
@@ -77,7 +77,7 @@ CREATE FOREIGN TABLE bad (id bigint OPTIONS (key 'true', time 'true'), v int) SE
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), e text OPTIONS (event_id 'true', rule 'sum')) SERVER contime;
 \echo :SQLSTATE
--- what is not there yet
+-- not implemented yet
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'movement');
 \echo :SQLSTATE
 -- DEFAULT, GENERATED, CHECK and NOT NULL on a state column
@@ -89,13 +89,13 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (t
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int NOT NULL) SERVER contime;
 \echo :SQLSTATE
--- temporary
+-- a temporary table
 CREATE FOREIGN TABLE pg_temp.bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime;
 \echo :SQLSTATE
--- none of them is there
+-- none of these tables exists
 SELECT count(*) FROM pg_foreign_table;
 
--- who may not use the server
+-- a role without USAGE on the server
 CREATE ROLE regress_contime_nobody;
 GRANT CREATE ON SCHEMA public TO regress_contime_nobody;
 SET ROLE regress_contime_nobody;
@@ -154,7 +154,7 @@ INSERT INTO tank (id, at, exact) VALUES (1, '2020-01-01', 'NaN');
 \echo :SQLSTATE
 INSERT INTO tank (id, at, exact) VALUES (1, '2020-01-01', 'Infinity');
 \echo :SQLSTATE
--- set_null and columns that name what they must not
+-- set_null and columns with names that are not allowed there
 SELECT contime.event(ROW(1, '2020-01-01', 1, NULL, NULL, NULL)::tank, set_null => '{colour}');
 \echo :SQLSTATE
 SELECT contime.event(ROW(1, '2020-01-01', 1, NULL, NULL, NULL)::tank, set_null => '{id}');
@@ -183,14 +183,14 @@ SELECT * FROM contime.at(NULL::ordinary, '2020-01-01');
 \echo :SQLSTATE
 SELECT * FROM contime.history(NULL::ordinary, 1, '2020-01-01', '2020-01-02');
 \echo :SQLSTATE
--- what a continuous table is not changed by
+-- commands that cannot change a continuous table
 UPDATE tank SET level = 3;
 \echo :SQLSTATE
 DELETE FROM tank WHERE id = 1;
 \echo :SQLSTATE
 MERGE INTO tank USING (VALUES (1)) v(id) ON tank.id = v.id WHEN NOT MATCHED THEN INSERT VALUES (v.id, '2020-01-01', 1);
 \echo :SQLSTATE
--- nothing of all this remains
+-- none of these statements left an event
 SELECT * FROM tank WHERE at = 'infinity';
 SELECT * FROM ticking;
 
@@ -211,17 +211,17 @@ INSERT INTO tank (id, at, total) VALUES (1, '2020-01-02', -40000);
 SELECT total FROM tank WHERE id = 1 AND at = '2020-01-02';
 SELECT exact FROM tank WHERE id = 1 AND at = '2020-01-03';
 \echo :SQLSTATE
--- history of nothing
+-- history of an empty range
 SELECT * FROM contime.history(NULL::tank, 2, '2020-01-02', '2020-01-01');
 \echo :SQLSTATE
--- the other clock's functions
+-- functions of the other kind of clock
 SELECT * FROM contime.at_tick(NULL::tank, 5);
 \echo :SQLSTATE
 SELECT * FROM contime.at(NULL::ticking, '2020-01-01');
 \echo :SQLSTATE
 SELECT * FROM contime.history(NULL::ticking, 1, '2020-01-01', '2020-01-02');
 \echo :SQLSTATE
--- a key that is none of its type
+-- a key that is not a value of its type
 SELECT * FROM contime.at(NULL::tank, '2020-01-01', 'one'::text);
 \echo :SQLSTATE
 -- several key columns need SELECT
@@ -253,7 +253,7 @@ SELECT * FROM tank a FULL JOIN (VALUES (timestamptz '2020-01-01')) v(t) ON a.at 
 \echo :SQLSTATE
 SELECT * FROM tank a LEFT JOIN (VALUES (timestamptz '2020-01-01')) v(t) ON a.at = v.t;
 \echo :SQLSTATE
--- the time column, unbound, above what a condition outside could not reach
+-- the time column without a condition, in a query where a condition from outside could not be pushed down
 SELECT * FROM (SELECT * FROM tank LIMIT 10) t WHERE at = '2020-01-01';
 \echo :SQLSTATE
 SELECT max(at) FROM (SELECT DISTINCT at FROM tank) t;

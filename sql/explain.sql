@@ -1,4 +1,4 @@
--- EXPLAIN says what was bound: the key, and the instants.
+-- EXPLAIN shows what was bound: the key, and the instants.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -39,7 +39,7 @@ SET plan_cache_mode = force_generic_plan;
 EXPLAIN (COSTS OFF) EXECUTE p('2020-01-01');
 RESET plan_cache_mode;
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT o.n, a.balance FROM orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at;
--- The same answer whatever join methods there are.
+-- The answer is the same with every join method.
 SET enable_nestloop = off;
 SELECT count(*), sum(balance) FROM orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at;
 RESET enable_nestloop;

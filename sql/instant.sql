@@ -1,4 +1,4 @@
--- Which instants a query names, and what one that names none is of.
+-- Which instants a query reads by its conditions, and which one without any.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -22,7 +22,7 @@ INSERT INTO frame VALUES (1, 10, 1), (1, 20, 2);
 INSERT INTO meter VALUES (1, '2020-01-01', 100), (1, '2020-01-03', 300);
 INSERT INTO orders VALUES (1, 1, '2020-01-01 12:00'), (2, 1, '2020-01-04'), (3, 2, NULL);
 
--- Equalities in an OR, and equality that knows NULL.
+-- Equalities in an OR, and IS NOT DISTINCT FROM.
 SELECT * FROM account WHERE at = '2020-01-01' OR at = '2020-01-03' ORDER BY id, at;
 SELECT * FROM account WHERE (at = '2020-01-02' AND id = 2) OR (id = 1 AND '2020-01-03' = at) ORDER BY id;
 SELECT * FROM account WHERE at IS NOT DISTINCT FROM '2020-01-02' ORDER BY id;
@@ -60,10 +60,10 @@ SELECT balances(), balances_then();
 SELECT value FROM meter;
 EXPLAIN (COSTS OFF) SELECT * FROM account WHERE id = 1;
 EXPLAIN (COSTS OFF) SELECT * FROM account WHERE at = now();
--- Logical clocks do not follow.
+-- contime.at does not apply to logical clocks.
 SELECT id, x FROM frame;
 EXPLAIN (COSTS OFF) SELECT * FROM frame;
--- The setting is an instant, not a text: it does not move with the timezone.
+-- The setting is an instant, not a text: a change of the timezone does not change it.
 SET timezone = 'America/New_York';
 SELECT * FROM account ORDER BY id;
 SET contime.at = '2020-01-02 19:00';
@@ -84,7 +84,7 @@ FETCH ALL FROM c;
 COMMIT;
 SELECT balances(), balances_then();
 RESET plan_cache_mode;
--- Nothing is written there.
+-- Writing is refused under contime.at.
 SET contime.at = '2020-01-02';
 INSERT INTO account VALUES (1, '2020-01-01', 1);
 INSERT INTO frame SELECT 1, 1, 1 WHERE false;
@@ -100,7 +100,7 @@ INSERT INTO orders VALUES (4, 1, '2020-01-01');
 RESET contime.at;
 SELECT sum(balance) FROM account;
 
--- contime.require_instant: no read without an instant.
+-- contime.require_instant: reads without an instant are refused.
 CREATE VIEW balance_now AS SELECT id, balance FROM account WHERE at = now();
 SET contime.require_instant = on;
 SELECT * FROM account;

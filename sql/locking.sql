@@ -35,7 +35,7 @@ SELECT count FROM locks;
 FETCH ALL FROM c;
 SELECT count FROM locks;
 COMMIT;
--- What the transaction has written itself is read; "now" is at least as late.
+-- A transaction sees its own events; "now" is at least as late as they are.
 BEGIN;
 INSERT INTO purse VALUES (1, NULL, 5);
 SELECT balance, at >= transaction_timestamp() AS later FROM purse WHERE id = 1 FOR UPDATE;
@@ -63,12 +63,12 @@ SET contime.at = '2020-01-01';
 SELECT * FROM purse WHERE id = 1 FOR UPDATE;
 RESET contime.at;
 EXPLAIN (COSTS OFF) SELECT * FROM owner o JOIN purse p ON p.id = o.purse FOR UPDATE OF p;
--- A plan that reads all keys is not chosen, whatever it costs.
+-- A plan that reads all keys is not chosen, even if the other join methods are disabled.
 SET enable_nestloop = off;
 EXPLAIN (COSTS OFF) SELECT * FROM owner o JOIN purse p ON p.id = o.purse FOR UPDATE OF p;
 RESET enable_nestloop;
 
--- Refused: the key must be known before it is read.
+-- Refused: the key is not known before it is read.
 SELECT * FROM purse FOR UPDATE;
 SELECT * FROM purse WHERE id > 1 FOR SHARE;
 SELECT * FROM pair WHERE a = 1 FOR KEY SHARE;

@@ -1,4 +1,4 @@
--- Objects are contime's by membership in the extension: a name is anybody's, and an OID need not be what a call takes it for.
+-- Objects are contime's if they are members of the extension: other roles can use the same names, and an OID in a call may be that of any object.
 \set VERBOSITY terse
 SET client_min_messages = warning;
 CREATE ROLE ann;
@@ -8,14 +8,14 @@ GRANT CREATE ON SCHEMA public TO ann, eve;
 SELECT current_database() AS ours \gset
 GRANT CREATE ON DATABASE :ours TO eve;
 
--- What only PostgreSQL calls nobody else can.
+-- Functions that only PostgreSQL calls cannot be called by other roles.
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE pronamespace = 'contime'::regnamespace AND NOT has_function_privilege('eve', p.oid, 'EXECUTE') ORDER BY 1::text;
 SELECT nspname, obj_description(n.oid) IS NOT NULL AS commented, nspowner = extowner AS its_owner, has_schema_privilege('eve', n.oid, 'CREATE') AS creates
 FROM pg_namespace n JOIN pg_depend d ON (classid, objid) = ('pg_namespace'::regclass, n.oid) AND deptype = 'e' JOIN pg_extension e ON e.oid = refobjid WHERE extname = 'contime';
 SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'contime';
 
--- Triggers of such functions, on other tables than theirs.
+-- Triggers with these functions, on other tables than contime's.
 SET ROLE eve;
 CREATE TEMP TABLE mine (state regclass, events regclass, kind text, columns jsonb);
 CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
@@ -35,7 +35,7 @@ CREATE TRIGGER a BEFORE INSERT OR UPDATE ON ours FOR EACH ROW EXECUTE FUNCTION c
 INSERT INTO ours VALUES ('ours', 'ours', 'event', '{}');
 DROP TABLE ours;
 
--- Nor on contime.source, but for the one that the extension has.
+-- Nor on contime.source, except for the trigger of the extension.
 BEGIN;
 CREATE TRIGGER a BEFORE INSERT ON contime.source FOR EACH ROW EXECUTE FUNCTION contime.source_changed();
 INSERT INTO contime.source VALUES ('pg_class', 'pg_class', 'event', '{}');
@@ -45,7 +45,7 @@ CREATE TRIGGER a AFTER INSERT OR TRUNCATE ON contime.source EXECUTE FUNCTION con
 TRUNCATE contime.source;
 ROLLBACK;
 
--- A database without the extension, and a schema "contime" of somebody's own.
+-- A database without the extension, and a schema "contime" of another role.
 CREATE DATABASE contime_none;
 GRANT CREATE ON DATABASE contime_none TO eve;
 \c contime_none
@@ -73,14 +73,14 @@ CREATE FOREIGN TABLE remote (id int, v int) SERVER plain;
 DROP FOREIGN TABLE remote;
 RESET ROLE;
 
--- There the extension is not created, nor half of it.
+-- CREATE EXTENSION fails there, and creates nothing.
 CREATE EXTENSION contime;
 \echo :SQLSTATE
 SELECT count(*) FROM pg_extension WHERE extname = 'contime';
 SELECT count(*) FROM pg_foreign_server WHERE srvname = 'contime';
 DROP SCHEMA contime CASCADE;
 
--- Version 0.1.0 took such a schema; it is not updated unless all in it is the extension's.
+-- Version 0.1.0 could be created in such a schema; it is only updated if all objects in it are the extension's.
 SET ROLE eve;
 CREATE SCHEMA contime;
 RESET ROLE;
@@ -103,7 +103,7 @@ ALTER EXTENSION contime UPDATE;
 \echo :SQLSTATE
 REVOKE CREATE ON SCHEMA contime FROM eve;
 
--- Nor by what somebody else's objects are called there: they are not looked up.
+-- Objects of another role with these names in that schema have no effect: they are not looked up.
 CREATE FOREIGN TABLE kept (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO kept VALUES (1, '2026-01-01', 7);
 CREATE TABLE public.event (id int, at timestamptz, v int);
@@ -127,7 +127,7 @@ WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_e
 SELECT count(*) > 30 AS objects FROM created;
 (TABLE updated EXCEPT TABLE created) UNION ALL (TABLE created EXCEPT TABLE updated);
 
--- A table contime.source that is not what the library reads: an error that says so.
+-- A table contime.source without the columns that the library reads is an error that says so.
 BEGIN;
 ALTER TABLE contime.source ADD COLUMN note text;
 CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
@@ -143,7 +143,7 @@ ALTER TABLE contime.source RENAME TO not_ours;
 SELECT contime.add_source('event', 'event');
 ROLLBACK;
 
--- A wrapper is ours whatever its name, and another is not, whatever handler it has.
+-- A foreign data wrapper is contime's whatever its name, and another one is not, even with contime's handler.
 ALTER FOREIGN DATA WRAPPER contime_fdw RENAME TO renamed;
 CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO t VALUES (1, '2026-01-01', 7);
@@ -165,7 +165,7 @@ SELECT v FROM t;
 SET client_min_messages = warning;
 DROP DATABASE contime_none WITH (FORCE);
 
--- A table that only inherits from another does not take its rows for events.
+-- A table that only inherits from another does not use that one's rows as events.
 CREATE TABLE parent (id int, at timestamptz, v int);
 CREATE FOREIGN TABLE child (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) INHERITS (parent) SERVER contime;
 INSERT INTO child VALUES (1, '2026-01-01', 7);
@@ -179,7 +179,7 @@ ALTER FOREIGN TABLE child NO INHERIT parent;
 ALTER FOREIGN TABLE child INHERIT parent;
 SELECT v FROM child;
 
--- And is not bound to it, nor to another one that it inherits from.
+-- It does not depend on it, nor on another table that it inherits from.
 CREATE FOREIGN TABLE bound (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) INHERITS (parent) SERVER contime OPTIONS (events 'parent');
 SELECT contime.add_source('child', 'parent');
 TRUNCATE child;
@@ -197,12 +197,12 @@ SELECT count(*) FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
 DROP FOREIGN TABLE bound;
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
 
--- The same table as parent of one and event table of another.
+-- One table as the parent and the event table of another.
 CREATE FOREIGN TABLE bound (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'parent');
 SELECT pg_get_triggerdef(oid) ~ ('''' || 'bound'::regclass::oid || '''') AS of_bound FROM pg_trigger WHERE tgrelid = 'parent'::regclass;
 DROP TABLE parent CASCADE;
 
--- Counters are for those who may read; others' tables do not show.
+-- contime.tables shows only tables that the role may read.
 CREATE FOREIGN TABLE secret (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO secret VALUES (1, '2026-01-01', 7);
 SET ROLE eve;
@@ -232,7 +232,7 @@ SELECT count(pid) FROM contime.workers;
 RESET ROLE;
 REVOKE pg_read_all_data FROM eve;
 
--- A row of contime.source is a definition: seen by all, changed by its owner.
+-- A row of contime.source is part of a definition: visible to all roles, changed by the table's owner.
 SET ROLE eve;
 SELECT count(*) FROM contime.source;
 DELETE FROM contime.source;

@@ -1,5 +1,5 @@
--- Statements on an event table inside the triggers and functions of other statements on it: each captured row reaches the cache, a read
--- while one of them is under way goes to the event tables, and reads after it go to memory again, in the same transaction.
+-- Statements on an event table in triggers and functions of other statements on it: each captured row reaches the cache; a read
+-- while one of these statements runs uses the event tables, and later reads use memory again, in the same transaction.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -12,7 +12,7 @@ CREATE TABLE step (id int PRIMARY KEY, k int NOT NULL, at timestamptz, v int,
 CREATE FOREIGN TABLE total (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v bigint OPTIONS (rule 'sum', initial '0'),
     others bigint OPTIONS (rule 'sum', initial '0', source 'other')) SERVER contime OPTIONS (events 'step');
 
--- What total says beside plain SQL, and where a read is answered.
+-- Whether total agrees with plain SQL, and where the read is answered from.
 CREATE FUNCTION place() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE line text; result text;
 BEGIN
@@ -30,7 +30,7 @@ BEGIN
     RETURN result || ', ' || place();
 END $$;
 
--- Triggers do what settings say: nested.<timing>_<level>_<depth>, each with the row at hand as $1 where there is one.
+-- Triggers run the statements in settings: nested.<timing>_<level>_<depth>, with the row, if there is one, as $1.
 CREATE FUNCTION nest() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE doing text := current_setting(lower(format('nested.%s_%s_%s', TG_WHEN, TG_LEVEL, pg_trigger_depth())), true);
     note text;
@@ -72,7 +72,7 @@ BEGIN
     CALL until($c$ (SELECT count(*) FROM total) >= 0 AND (SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'total'::regclass) $c$);
 END $$;
 
--- ---- one statement of each kind, and what follows it in the transaction ---------------------------------
+-- ---- one statement of each kind, and reads after it in the transaction -----------------------------------
 CALL prepare();
 BEGIN;
 INSERT INTO step VALUES (1, 1, '2026-01-01', 1), (31, 1, '2026-01-01', 1) ON CONFLICT (id) DO UPDATE SET v = step.v + 1;
@@ -97,8 +97,8 @@ SELECT verdict();
 COMMIT;
 SELECT verdict();
 
--- ---- each kind in each place ------------------------------------------------------------------------------
--- The statement outside is a plain one, of several rows. It says what is wrong after it, and what is not in memory.
+-- ---- each kind of statement at each place -------------------------------------------------------------------
+-- The outer statement is a plain one, of several rows. The result shows what is wrong after it, and what is not in memory.
 CREATE PROCEDURE try(place text, what text, outside text, INOUT tried int) LANGUAGE plpgsql AS $$
 DECLARE
     within text;
@@ -139,8 +139,8 @@ BEGIN
     RAISE NOTICE '% tried', tried;
 END $$;
 
--- ---- reads while a statement is under way --------------------------------------------------------------------
--- From the event tables, and right, until the statement outside is over.
+-- ---- reads while a statement runs ----------------------------------------------------------------------------
+-- Reads use the event tables, and are right, until the outer statement is over.
 CALL prepare();
 SELECT set_config('nested.after_row_1', (SELECT statement FROM kind WHERE name = 'on conflict'), false) <> '' AS nested;
 SET nested.look = on;
@@ -163,7 +163,7 @@ SET nested.look = off;
 DROP TRIGGER zz_look ON parent;
 SELECT verdict();
 
--- ---- functions that write while a statement is under way --------------------------------------------------------
+-- ---- functions that write while a statement runs ----------------------------------------------------------------
 -- A function that the statement's own plan calls is at the same depth of triggers as the statement.
 CREATE FUNCTION written(i int) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
@@ -178,7 +178,7 @@ SELECT verdict();
 COMMIT;
 -- A function that writes, and reads, in a query that does not write.
 SELECT written(10), written(11);
--- An error in the midst of it, caught within the statement and outside.
+-- An error within such a function, caught inside the statement and outside.
 BEGIN;
 DO $$
 BEGIN

@@ -1,4 +1,4 @@
--- Keys and values of event tables that are too large for memory: an error for reads that meet them, and for no others.
+-- Keys and values of event tables that are too large for memory: an error in reads that meet them, and in no others.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET client_min_messages = error;
@@ -6,7 +6,7 @@ SET client_min_messages = error;
 \set until :abs_srcdir '/sql/until.sql'
 \i :until
 
--- The SQLSTATE and first row of a query; and where it is answered.
+-- The SQLSTATE and first row of a query; and where it is answered from.
 CREATE FUNCTION ask(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE answer text;
 BEGIN
@@ -63,9 +63,9 @@ CREATE VIEW others AS SELECT ask('SELECT sum(v) FROM bybytea') AS all_b, ask('SE
     ask('SELECT sum(v) FROM byboth') AS all_both, ask('SELECT v FROM byboth WHERE k = ''k3'' AND b = ''b3''') AS one_both,
     (SELECT string_agg(n || ': ' || ask(format('SELECT v FROM bybytea WHERE b = convert_to(repeat(''b'', %s), ''UTF8'')', n)) || ' ' ||
                        ask(format('SELECT v FROM byboth WHERE k = repeat(''k'', %s) AND b = ''b3''', n)), ', ' ORDER BY n) FROM size) AS long;
--- From the event tables, before there is anything long.
+-- From the event tables, before any key is too long.
 SELECT * FROM answers;
--- There before the cache is.
+-- Long keys written before the cache is loaded.
 INSERT INTO ev (k, b) SELECT repeat('k', n), 'b3' FROM size;
 INSERT INTO ev (k, b) SELECT 'k3', convert_to(repeat('b', n), 'UTF8') FROM size;
 SELECT * FROM answers;
@@ -77,7 +77,7 @@ SELECT * FROM places;
 SELECT "table", cache, keys FROM contime.tables WHERE "table"::text LIKE 'by%' ORDER BY "table"::text;
 SELECT sum(v) FROM bytext;
 SELECT v FROM bytext WHERE k = repeat('k', 3000);
--- Written when it is; each row that is not too long is seen, and every way to write.
+-- Long keys written after it is loaded, in every way; all other rows are visible.
 INSERT INTO ev (k) SELECT repeat('k', n) FROM size;
 INSERT INTO ev (k) VALUES ('k3'), (NULL), (repeat('k', 200000));
 UPDATE ev SET v = 5 WHERE k = repeat('k', 2044) OR k = repeat('k', 3000);
@@ -85,15 +85,15 @@ SELECT * FROM answers;
 SELECT * FROM others;
 SELECT * FROM places;
 SELECT answered_from, events, equal FROM contime.verify('bytext');
--- All keys at an instant before there was anything long: nothing is met.
+-- All keys at an instant before the first long key: no error.
 SELECT ask('SELECT count(*) FROM bytext WHERE at = ''2025-01-01'''), ask('SELECT count(*) FROM contime.history(NULL::bytext, ''2025-01-01'', ''2025-02-01'')');
 SELECT ask('SELECT count(*) FROM contime.at(NULL::bytext, ''2026-01-01'')'), ask('SELECT count(*) FROM contime.history(NULL::bytext, ''2026-01-01'', ''2026-02-01'')'),
     ask('SELECT count(*) FROM contime.events(NULL::bytext, repeat(''k'', 3000), ''2026-01-01'', ''2026-02-01'')'), ask('SELECT contime.since(NULL::bytext, repeat(''k'', 3000), ''2026-02-01'')'),
     ask('SELECT count(*) FROM contime.series(NULL::bytext, repeat(''k'', 3000), ''2026-01-01'', ''2026-01-02'', ''1 hour'')');
--- Keys one by one and in an array, one of them too long; one that nobody has is no row, however long.
+-- Keys one by one and in an array, one of them too long; a key without rows has no state, however long it is.
 SELECT ask('SELECT sum(v) FROM bytext WHERE k IN (''k1'', ''k2'')'), ask('SELECT sum(v) FROM bytext WHERE k IN (''k1'', repeat(''k'', 3000))'),
     ask('SELECT sum(v) FROM bytext WHERE k IN (''k1'', repeat(''z'', 3000), repeat(''z'', 1000000))'), ask('SELECT v FROM bytext WHERE k = repeat(''z'', 20000000)');
--- A key becomes long, and short again; and what is rolled back.
+-- A key becomes long, and short again; and the same rolled back.
 UPDATE ev SET k = repeat('k', 4000) WHERE k = 'k5';
 SELECT ask('SELECT v FROM bytext WHERE k = ''k5'''), ask('SELECT v FROM bytext WHERE k = repeat(''k'', 4000)');
 UPDATE ev SET k = 'k5' WHERE k = repeat('k', 4000);
@@ -104,10 +104,10 @@ SELECT ask('SELECT v FROM bytext WHERE k = ''k5'''), ask('SELECT v FROM bytext W
 ROLLBACK;
 SELECT ask('SELECT v FROM bytext WHERE k = ''k5'''), ask('SELECT v FROM bytext WHERE k = repeat(''k'', 4000)'), asked('SELECT v FROM bytext WHERE k = ''k5''');
 SELECT answered_from, equal FROM contime.verify('bytext');
--- Gone: all is well.
+-- The long keys are deleted: no read is an error.
 DELETE FROM ev WHERE length(k) > 2044 OR length(b) > 2044;
 SELECT ask('SELECT sum(v) FROM bytext') AS "all", (SELECT sum(v) FROM ev WHERE k IS NOT NULL) AS rows, ask('SELECT v FROM bytext WHERE k = repeat(''k'', 3000)') AS long, ask('SELECT sum(v) FROM bybytea'), ask('SELECT sum(v) FROM byboth');
--- A new cache has nothing to leave out.
+-- A new cache contains all keys.
 ALTER TABLE ev ADD unused int;
 CALL report();
 SELECT * FROM answers;
@@ -135,7 +135,7 @@ DELETE FROM ev WHERE k = 'n4';
 SELECT * FROM notes;
 SELECT answered_from, equal FROM contime.verify('bytext');
 
--- ---- two sources, of which one has them; parts of it not seen ---------------------------------
+-- ---- two sources, one of which has a long key; long rows that the snapshot does not see ---------
 
 CREATE TABLE other (k text, at timestamptz, v int);
 CREATE FOREIGN TABLE two (k text OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'ev');
@@ -143,7 +143,7 @@ SELECT contime.add_source('two', 'other', '{"v": "v"}');
 INSERT INTO other VALUES ('k1', '2026-01-02', 100), (repeat('o', 5000), '2026-06-01', 1);
 CALL loaded('two');
 SELECT ask('SELECT v FROM two WHERE k = ''k1'''), ask('SELECT v FROM two WHERE k = repeat(''o'', 5000)'), ask('SELECT sum(v) - 100 FROM two WHERE at = ''2026-03-01''') = (SELECT sum(v)::text FROM ev WHERE k IS NOT NULL) AS before, ask('SELECT sum(v) FROM two');
--- In the order of keys a long one is read ahead: whoever stops before it may get it, or not.
+-- In the order of keys a long key may be read ahead: a cursor that stops before it may get the error, or not.
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT ask('SELECT v FROM two WHERE k = ''k1'''), ask('SELECT v FROM two WHERE k = repeat(''o'', 5000)'), ask('SELECT sum(v) FROM two');
 COMMIT;

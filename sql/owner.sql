@@ -1,4 +1,4 @@
--- Whose rights user-made code has: always those of the owner of the continuous table.
+-- Code of users runs with the rights of the owner of the continuous table, always.
 \set VERBOSITY terse
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set until :abs_srcdir '/sql/until.sql'
@@ -8,7 +8,7 @@ CREATE ROLE regress_bystander;
 GRANT USAGE ON FOREIGN SERVER contime TO regress_evil;
 CREATE SCHEMA den AUTHORIZATION regress_evil;
 GRANT USAGE ON SCHEMA den TO regress_bystander;
--- What the code sees: the role, whether it may take another one, and what names mean to it.
+-- What the code can see and do: its role, whether it can change the role, and the search_path.
 CREATE TABLE public.seen (role name, becomes text, path text, process text, n int);
 GRANT INSERT, SELECT ON seen TO PUBLIC;
 CREATE VIEW public.others AS SELECT DISTINCT role, becomes, path FROM seen WHERE role <> 'regress_evil' OR becomes <> 'no' OR path <> 'pg_catalog, pg_temp';
@@ -40,7 +40,7 @@ INSERT INTO den.t VALUES (1, '2026-01-01', 1);
 GRANT SELECT ON den.t TO PUBLIC;
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 DELETE FROM seen;
--- Each of these derives the description anew, as a superuser.
+-- Each of these reads the definition again, as a superuser.
 CREATE PROCEDURE forget() LANGUAGE sql AS 'COMMENT ON FOREIGN TABLE den.t IS NULL; ALTER FOREIGN TABLE den.t ALTER id SET STATISTICS 10';
 CALL forget(); SELECT v FROM den.t WHERE id = 1;
 CALL forget(); EXPLAIN (COSTS OFF) SELECT * FROM den.t;
@@ -53,14 +53,14 @@ ALTER FOREIGN TABLE den.t RENAME w TO v;
 CALL forget(); SET ROLE regress_bystander; SELECT v FROM den.t; RESET ROLE;
 SELECT count(*) > 8 AS looked, (SELECT count(*) FROM others) AS otherwise FROM seen;
 SELECT current_setting('den.leak', true);
--- The agent, which names keys in its notices.
+-- The agent, which adds keys to notices.
 SET SESSION AUTHORIZATION regress_evil;
 INSERT INTO den.t VALUES (1, '2025-01-01', 1);
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 CALL until($c$ (SELECT count(*) > 0 FROM seen WHERE process = 'background') $c$);
 SELECT * FROM others;
 
--- Durable: sources, and literals in them.
+-- Durable tables: sources, and literals in them.
 SET SESSION AUTHORIZATION regress_evil;
 CREATE TABLE den.e (id int, at timestamptz, v int);
 CREATE INDEX ON den.e (id, at);
@@ -84,11 +84,11 @@ SELECT contime.add_source('den.d', 'den.f', '{"v": "den.keep(w) + cardinality(''
 SELECT contime.drop_source('den.d', 'den.f');
 SELECT v FROM den.d WHERE id = 1;
 SELECT count(*) > 20 AS looked, array_agg(DISTINCT process ORDER BY process) AS processes FROM seen;
--- (Names in a source are resolved by the search_path of whoever defines it: for that moment it is in force.)
+-- (Names in a source are resolved by the search_path of the role that defines it: it applies at that moment only.)
 SELECT DISTINCT role, becomes FROM others;
 SELECT current_setting('den.leak', true);
 
--- An error in a source is its table's: the owner of the event table renames it nevertheless.
+-- An error in a source affects its own table only: the owner of the event table can rename the event table.
 CREATE TABLE den.h (id int, at timestamptz, v int);
 CREATE INDEX ON den.h (id, at);
 GRANT SELECT, TRIGGER ON den.h TO regress_evil;
@@ -107,7 +107,7 @@ UPDATE den.switch SET fails = false;
 ALTER TABLE den.h RENAME w TO v;
 SELECT count(*) FROM den.r;
 
--- An error that the code of one table catches, in that of another.
+-- An error that code of one table catches, and that code of another table raises.
 CREATE FUNCTION public.never(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'never'; END $$;
 CREATE FUNCTION public.always(x int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 CREATE DOMAIN public.picky AS int CHECK (public.always(VALUE));
@@ -129,7 +129,7 @@ CREATE FOREIGN TABLE den.m (id int OPTIONS (key 'true'), at timestamptz OPTIONS 
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 \c -
 SELECT sum(v) FROM den.m;
--- Nor is it blocked by one that looks like a cancellation; and code of a role that may no longer bind the table does not run.
+-- Nor by an error that looks like a cancellation; and code of a role that may no longer use the event table does not run.
 SET SESSION AUTHORIZATION regress_evil;
 CREATE OR REPLACE FUNCTION den.fails(x int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'no %', x USING ERRCODE = 'query_canceled'; END $$;
 RESET SESSION AUTHORIZATION; SET den.leak = '';
@@ -181,14 +181,14 @@ RESET SESSION AUTHORIZATION; SET den.leak = '';
 -- One that is accepted.
 SELECT den.refuses('w -- comment'), den.refuses('CASE WHEN w > 3 THEN w ELSE 1 END'), den.refuses('cardinality(ARRAY[w])');
 
--- An index is made for the owner, and not for whom runs the command.
+-- An index is created for the owner, and not for the role that runs the command.
 CREATE TABLE den.bare (id int, at timestamptz, v int);
 GRANT SELECT, TRIGGER ON den.bare TO regress_evil;
 ALTER FOREIGN TABLE den.r OPTIONS (SET events 'bare');
 SELECT contime.add_source('den.r', 'den.bare', '{"id": "den.keep(id)"}');
 SELECT count(*) FROM pg_index WHERE indrelid = 'den.bare'::regclass;
 
--- The use of a type does not keep its owner from dropping it.
+-- The use of a type does not prevent its owner from dropping it.
 CREATE SCHEMA lender AUTHORIZATION regress_bystander; GRANT USAGE ON SCHEMA lender TO PUBLIC;
 SET SESSION AUTHORIZATION regress_bystander;
 CREATE DOMAIN lender.lent AS int;
@@ -204,7 +204,7 @@ SELECT v FROM den.borrows;
 RESET SESSION AUTHORIZATION; SET den.leak = '';
 DROP FOREIGN TABLE den.borrows; DROP SCHEMA lender;
 
--- TRIGGER is asked for again.
+-- TRIGGER is checked again.
 REVOKE TRIGGER ON den.h FROM regress_evil;
 SELECT count(*) FROM den.r;
 ALTER TABLE den.h ADD c int;

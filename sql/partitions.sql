@@ -6,11 +6,11 @@ SET timezone = 'UTC';
 
 CREATE TABLE reading (sensor int, at timestamptz, value int, note text) PARTITION BY LIST (sensor);
 CREATE TABLE reading_1 PARTITION OF reading FOR VALUES IN (1);
--- One whose columns are in another order, with one that was dropped.
+-- A partition with its columns in another order, and a dropped one.
 CREATE TABLE reading_2 (note text, gone int, at timestamptz, value int, sensor int);
 ALTER TABLE reading_2 DROP COLUMN gone;
 ALTER TABLE reading ATTACH PARTITION reading_2 FOR VALUES IN (2);
--- A partition of partitions.
+-- A partition that has partitions.
 CREATE TABLE reading_n PARTITION OF reading FOR VALUES IN (3, 4, 5, 6) PARTITION BY LIST (sensor);
 CREATE TABLE reading_n3 PARTITION OF reading_n FOR VALUES IN (3);
 INSERT INTO reading SELECT i % 3 + 1, '2026-01-01'::timestamptz + i * interval '1 minute', i, 'n' || i FROM generate_series(1, 300) i;
@@ -22,7 +22,7 @@ CREATE FOREIGN TABLE sensor (
     n      int         OPTIONS (rule 'sum', source '1')
 ) SERVER contime OPTIONS (events 'reading');
 
--- Where its triggers are.
+-- The tables that have the triggers.
 CREATE VIEW captured AS
 SELECT tgrelid::regclass AS relation, count(*) FROM pg_trigger WHERE tgisinternal AND tgname LIKE '!contime%' GROUP BY 1 ORDER BY 1;
 SELECT * FROM captured;
@@ -32,7 +32,7 @@ CREATE PROCEDURE loaded(t regclass) LANGUAGE plpgsql AS $$ BEGIN
     COMMIT;
     CALL until(format('(SELECT cache IN (''ready'', ''refused'') FROM contime.tables WHERE "table" = %L::regclass)', t));
 END $$;
--- What differs between the states and their rows; and is it of memory?
+-- Differences between the states and the rows; and whether memory was read.
 CREATE VIEW differences AS
 SELECT sensor, at, total, b1 AS expected
 FROM (SELECT DISTINCT at FROM reading) i
@@ -47,7 +47,7 @@ SELECT * FROM checked;
 
 -- ---- writing --------------------------------------------------------------------------------
 
--- Through the parent, a partition of partitions, and to the partition itself.
+-- Through the parent, through the inner partitioned table, and to the partition itself.
 INSERT INTO reading SELECT i % 3 + 1, '2026-01-02'::timestamptz + i * interval '1 minute', i, NULL FROM generate_series(1, 30) i;
 INSERT INTO reading_2 (sensor, at, value, note) VALUES (2, '2026-01-03', 7, 'two'), (2, '2025-12-31', 8, 'first');
 INSERT INTO reading_n VALUES (3, '2026-01-03', 9, 'three');
@@ -66,7 +66,7 @@ DELETE FROM reading_n WHERE value % 13 = 0;
 MERGE INTO reading r USING (VALUES (1, 1), (2, 2), (2, 5), (3, 77)) v(sensor, value) ON r.sensor = v.sensor AND r.value = v.value
 WHEN MATCHED AND r.sensor = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET value = -r.value WHEN NOT MATCHED THEN INSERT VALUES (v.sensor, '2026-01-01', v.value, 'merged');
 SELECT * FROM checked;
--- To another partition, and what stands in the way of that.
+-- To another partition, and errors in doing so.
 UPDATE reading SET sensor = sensor % 3 + 1, note = 'moved' WHERE value % 10 = 3;
 CREATE FUNCTION moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.sensor := 2; RETURN new; END $$;
 CREATE TRIGGER moves BEFORE UPDATE ON reading_1 FOR EACH ROW EXECUTE FUNCTION moves();
@@ -76,7 +76,7 @@ UPDATE reading SET value = value WHERE sensor = 1 AND value % 10 > 6;
 SELECT * FROM checked;
 DROP TRIGGER moves ON reading_1;
 DROP TRIGGER skips ON reading_2;
--- Two statements in one, of which one is on a part.
+-- Two statements in one, of which one writes to a partition.
 WITH w AS (INSERT INTO reading VALUES (1, '2026-01-04', 1, 'w'), (2, '2026-01-04', 2, 'w') RETURNING 1), x AS (UPDATE reading_n SET value = value + 1 WHERE value < 50 RETURNING 1)
 INSERT INTO reading_2 (sensor, at, value) SELECT 2, '2026-01-05', count(*) FROM w, x;
 BEGIN;
@@ -98,17 +98,17 @@ DELETE FROM kind WHERE id = 3;
 SELECT * FROM checked;
 ALTER TABLE reading DROP CONSTRAINT kind;
 
--- ---- partitions come and go -------------------------------------------------------------------
+-- ---- partitions are created, attached and detached --------------------------------------------
 
 CALL loaded('sensor');
--- A new one is empty, so what is cached stays.
+-- A new one is empty, so the cache stays.
 CREATE TABLE reading_n4 PARTITION OF reading_n FOR VALUES IN (4);
 CREATE TABLE reading_9 PARTITION OF reading FOR VALUES IN (9) PARTITION BY LIST (value);
 CREATE TABLE reading_9_all PARTITION OF reading_9 DEFAULT;
 INSERT INTO reading VALUES (4, '2026-01-01', 44, NULL), (9, '2026-01-01', 99, NULL);
 SELECT * FROM checked;
 SELECT * FROM captured;
--- One with rows: not any more.
+-- One with rows is attached: the cache does not stay.
 CREATE TABLE reading_5 (LIKE reading);
 INSERT INTO reading_5 VALUES (5, '2026-01-01', 55, NULL);
 BEGIN;
@@ -152,7 +152,7 @@ CALL loaded('sensor');
 TRUNCATE reading_n;
 CALL loaded('sensor');
 SELECT * FROM checked;
--- Rows that everyone sees at once.
+-- Rows that are visible to all snapshots at once.
 BEGIN;
 CREATE TABLE reading_6 PARTITION OF reading_n FOR VALUES IN (6);
 COPY reading_6 FROM STDIN (FREEZE);
@@ -162,7 +162,7 @@ SELECT * FROM checked;
 COMMIT;
 CALL loaded('sensor');
 SELECT * FROM checked;
--- ALTER of a part.
+-- ALTER of a partition.
 ALTER TABLE reading_6 SET (fillfactor = 90), ALTER COLUMN note SET STATISTICS 10;
 SELECT * FROM checked;
 ALTER TABLE reading_6 SET UNLOGGED;
@@ -197,7 +197,7 @@ SELECT * FROM cached;
 ALTER TABLE all_readings DETACH PARTITION reading;
 CALL loaded('sensor');
 SELECT * FROM checked;
--- A child: until it came, what it was to inherit from could be captured.
+-- A child by inheritance: before it is created, the event table can be captured.
 CREATE TABLE plain (sensor int, at timestamptz, value int, note text);
 CREATE FOREIGN TABLE plain_sensor (sensor int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), value int OPTIONS (rule 'sum'))
 SERVER contime OPTIONS (events 'plain');
@@ -209,7 +209,7 @@ INSERT INTO child VALUES (1, '2026-01-01', 2, NULL);
 SELECT sensor, value FROM plain_sensor;
 CALL loaded('plain_sensor');
 SELECT * FROM contime.verify('plain_sensor');
--- When it is gone, everything is as it was.
+-- When it is dropped, the event table can be captured again.
 DROP TABLE child;
 ALTER TABLE plain ENABLE TRIGGER ALL;
 CALL loaded('plain_sensor');

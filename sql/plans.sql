@@ -1,4 +1,4 @@
--- Plans: estimates, what is cached, what several processes share.
+-- Plans: estimates, caching of slices, parallel workers.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -17,7 +17,7 @@ INSERT INTO movement SELECT i % 2000, timestamptz '2020-01-01' + i * interval '1
 CREATE TABLE orders AS
 SELECT i AS n, i % 3000 AS account, timestamptz '2020-01-10' + (i % 20) * interval '1 hour' AS placed_at FROM generate_series(1, 6000) i;
 ANALYZE movement, orders;
--- What the planner expects: rows, and the cost, of the plan's top.
+-- The planner's estimates: rows and cost of the plan's top node.
 CREATE FUNCTION expected(query text, OUT rows float, OUT cost float) LANGUAGE plpgsql AS $$
 DECLARE
     plan json;
@@ -27,7 +27,7 @@ BEGIN
     cost := plan->0->'Plan'->>'Total Cost';
 END $$;
 
--- Rows: keys that there are, by instants; also of joins.
+-- Rows: the number of keys, times the instants; also of joins.
 SELECT rows FROM expected('SELECT * FROM account WHERE at = ''2020-02-01''');
 SELECT rows FROM expected('SELECT * FROM account WHERE at IN (''2020-02-01'', ''2020-02-02'')');
 SELECT rows FROM expected('SELECT * FROM account WHERE at = ''2020-02-01'' AND id = 1');
@@ -37,7 +37,7 @@ SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.id = o.acc
 SELECT rows FROM expected('SELECT * FROM orders o JOIN ledger a ON a.id = o.account AND a.at = o.placed_at');
 SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at WHERE o.n <= 10 AND a.id = 1') WHERE rows BETWEEN 5 AND 20;
 SELECT rows / 2000 FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at');
--- Of functions: the keys that there are, and their events; of a range a share of them, as core assumes one; what is known of a series.
+-- Functions: the number of keys, and of their events; of a range of instants a share, as core assumes one; the instants of a series, if known.
 SELECT rows, call FROM unnest(ARRAY[
     'at(NULL::account, now())', 'at(NULL::account, now(), 7)', 'at(NULL::ledger, now())',
     'history(NULL::account, 7, ''-infinity'', ''infinity'')', 'history(NULL::account, ''-infinity'', ''infinity'')', 'history(NULL::ledger, ''-infinity'', ''infinity'')',
@@ -49,13 +49,13 @@ SELECT rows, call FROM unnest(ARRAY[
     LATERAL expected('SELECT * FROM contime.' || call);
 SELECT rows FROM expected('SELECT contime.series(NULL::account, 7, ''2020-01-01'', ''2020-01-02'', ''1 hour'')');
 SELECT rows FROM expected('SELECT * FROM orders o, contime.at(NULL::account, o.placed_at, o.account)');
--- More of them cost more, an event table more than memory, and a LIMIT in a select list makes them cheap.
+-- More rows cost more, an event table more than memory, and a LIMIT makes a function in a select list cheap.
 SELECT a.cost < b.cost AND b.cost < c.cost AND d.cost < c.cost / 100
     FROM expected('SELECT * FROM contime.history(NULL::account, 7, ''-infinity'', ''infinity'')') a, expected('SELECT * FROM contime.history(NULL::account, ''-infinity'', ''infinity'')') b,
     expected('SELECT contime.history(NULL::ledger, ''-infinity'', ''infinity'')') c, expected('SELECT contime.history(NULL::account, ''-infinity'', ''infinity'') LIMIT 10') d;
 SELECT a.cost * 2 < b.cost FROM expected('SELECT contime.since(NULL::account, o.account, o.placed_at) FROM orders o') a, expected('SELECT contime.since(NULL::ledger, o.account, o.placed_at) FROM orders o') b;
 SELECT rows FROM expected('SELECT * FROM contime.at(NULL::orders, now())');
--- Nothing is told to who may not read.
+-- A role that may not read a table gets no estimates from it.
 CREATE ROLE regress_contime_stranger;
 SET ROLE regress_contime_stranger;
 SELECT rows FROM expected('SELECT * FROM contime.at(NULL::account, now())');
@@ -66,7 +66,7 @@ SELECT rows FROM expected('SELECT * FROM contime.at(NULL::account, now())');
 RESET ROLE;
 REVOKE SELECT (id) ON account FROM regress_contime_stranger;
 DROP ROLE regress_contime_stranger;
--- ANALYZE knows what is now; the time column is left to have every value.
+-- ANALYZE samples the states of now; the time column is treated as unique.
 ANALYZE account, ledger;
 SELECT tablename, attname, n_distinct FROM pg_stats WHERE tablename IN ('account', 'ledger') AND attname <> 'balance' ORDER BY 1, 2;
 SELECT rows FROM expected('SELECT * FROM orders o JOIN account a ON a.id = o.account AND a.at = o.placed_at');
@@ -74,7 +74,7 @@ SELECT rows FROM expected('SELECT * FROM orders o JOIN ledger a ON a.id = o.acco
 SELECT rows / 2000 FROM expected('SELECT * FROM orders o JOIN account a ON a.at = o.placed_at');
 SELECT rows FROM expected('SELECT id FROM account WHERE at = ''2020-02-01'' AND balance < 0');
 
--- A plan for any parameter costs what one for known ones does, and is kept.
+-- A generic plan costs no more than custom plans, and is kept.
 PREPARE lookup(int, timestamptz) AS SELECT * FROM account WHERE id = $1 AND at = $2;
 SET plan_cache_mode = force_generic_plan;
 SELECT cost AS generic FROM expected('EXECUTE lookup(1, ''2020-02-01'')') \gset
@@ -91,7 +91,7 @@ EXECUTE lookup(1, '2020-02-01') \g /dev/null
 EXECUTE lookup(1, '2020-02-01') \g /dev/null
 SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'lookup';
 
--- LIMIT makes the whole slice too dear; a slice asked for again is remembered.
+-- With LIMIT a whole slice is too expensive; a slice that is read repeatedly is kept.
 EXPLAIN (COSTS OFF) SELECT o.n, a.balance FROM account a JOIN orders o ON o.account = a.id WHERE a.at = '2020-02-01' LIMIT 1;
 SELECT l.cost < s.cost / 100 AS early_stop
 FROM expected('SELECT * FROM account WHERE at = ''2020-02-01'' LIMIT 1') l, expected('SELECT * FROM account WHERE at = ''2020-02-01''') s;
@@ -108,7 +108,7 @@ SELECT o.n, a.at, a.balance, s.* FROM statement s FULL JOIN (orders o JOIN accou
 SELECT s.*, a.at, a.balance, l.at, l.balance FROM (statement s LEFT JOIN account a ON a.id = s.account AND a.at = s.placed_at) FULL JOIN (statement t JOIN ledger l ON l.id = t.account AND l.at = t.placed_at) ON l.id = a.id AND l.at = a.at ORDER BY 1, 2, 6;
 DROP TABLE statement;
 
--- Workers share the keys at an instant, and look up by joins; not in event tables.
+-- Parallel workers share the keys at an instant, and look up keys in joins; not in event tables.
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
@@ -118,7 +118,7 @@ EXPLAIN (COSTS OFF) SELECT count(*), sum(balance) FROM orders JOIN account ON id
 SELECT count(*), sum(balance) FROM orders JOIN account ON id = account AND at = placed_at;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM account;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM ledger WHERE at = '2020-02-01';
--- Again and again within one statement, and with what this transaction wrote.
+-- Repeated reads within one statement, after writes of the same transaction.
 SET enable_material = off;
 SET enable_memoize = off;
 EXPLAIN (COSTS OFF)
@@ -133,7 +133,7 @@ SELECT count(*) FROM account WHERE at = '2020-02-01';
 SET parallel_leader_participation = off;
 SELECT count(*), sum(balance) FROM account WHERE at IN ('2020-01-05', '2020-02-01');
 RESET ALL;
--- "Now" is at least as late as what this session has stamped, also in a worker.
+-- "Now" is at least as late as the session's own events without a time, also in a parallel worker.
 CREATE FUNCTION balance_now(int) RETURNS int LANGUAGE plpgsql STABLE PARALLEL SAFE AS
 'BEGIN RETURN (SELECT balance FROM account WHERE id = $1); END';
 BEGIN;
@@ -145,7 +145,7 @@ SET LOCAL parallel_tuple_cost = 0;
 SET LOCAL min_parallel_table_scan_size = 0;
 SELECT sum(balance), count(DISTINCT at) FROM account WHERE id >= 3000;
 COMMIT;
--- What a worker plans is in a function, and no condition outside reaches it.
+-- A worker's read of now is inside a function, where no condition from outside can be pushed down.
 CREATE FUNCTION everything() RETURNS SETOF account LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN QUERY SELECT * FROM account; END';
 SET force_parallel_mode = on;
 SELECT count(*) FROM everything() WHERE at = '2020-02-01';

@@ -1,5 +1,5 @@
 -- Without shared_preload_libraries: a plain error and a hint, never a crash.
--- (What becomes of tables whose server is started without it: test/t/001_start.pl, test/t/028_without_preload.pl.)
+-- (Tables whose server is started without it: test/t/001_start.pl, test/t/028_without_preload.pl.)
 SHOW shared_preload_libraries;
 LOAD 'contime';
 CREATE EXTENSION contime;
@@ -7,14 +7,14 @@ CREATE EXTENSION contime;
 SELECT count(*) FROM pg_extension WHERE extname = 'contime';
 SELECT count(*) FROM pg_namespace WHERE nspname = 'contime';
 
--- The hooks are not installed: commands that they look at run as ever.
+-- The hooks are not installed: other commands work as usual.
 CREATE FOREIGN DATA WRAPPER plain;
 CREATE SERVER plain FOREIGN DATA WRAPPER plain;
 CREATE FOREIGN TABLE remote (id int) SERVER plain;
 ALTER FOREIGN TABLE remote RENAME TO remotes;
 DROP FOREIGN TABLE remotes;
 
--- All C functions, by hand as the extension's script cannot be run.
+-- All C functions, created by hand because the extension's script cannot be run.
 CREATE FUNCTION event(anyelement, name[] DEFAULT '{}') RETURNS void AS 'contime', 'contime_event' LANGUAGE C;
 CREATE FUNCTION snapshot(anyelement, name[] DEFAULT NULL) RETURNS void AS 'contime', 'contime_snapshot' LANGUAGE C;
 CREATE FUNCTION finish(anyelement) RETURNS void AS 'contime', 'contime_finish' LANGUAGE C;
@@ -42,7 +42,7 @@ CREATE FUNCTION capture() RETURNS trigger AS 'contime', 'contime_capture' LANGUA
 CREATE FUNCTION fdw_handler() RETURNS fdw_handler AS 'contime', 'contime_fdw_handler' LANGUAGE C;
 CREATE FUNCTION fdw_validator(text[], oid) RETURNS void AS 'contime', 'contime_fdw_validator' LANGUAGE C STRICT;
 
--- A table whose wrapper has the handler, and one that events could be in.
+-- A table whose foreign data wrapper has the handler, and one that could be its event table.
 CREATE FOREIGN DATA WRAPPER like_contime HANDLER fdw_handler;
 CREATE SERVER like_contime FOREIGN DATA WRAPPER like_contime;
 CREATE FOREIGN TABLE account (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), balance int) SERVER like_contime;

@@ -1,4 +1,4 @@
--- Limits of memory, by table, role and database: who may set them, when they hold, and that what was accepted stays.
+-- Limits of memory, by table, role and database: who may set them and when they apply; accepted events stay.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \set SHOW_CONTEXT never
@@ -6,7 +6,7 @@ SET datestyle = 'ISO';
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set until :abs_srcdir '/sql/until.sql'
 \i :until
--- filled(table, rows): insert so many rows at a time until it is refused; the SQLSTATE of that.
+-- filled(table, rows): insert so many rows at a time until an insert is refused; shows its SQLSTATE.
 CREATE PROCEDURE filled(name text, rows int, INOUT state text) LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN 1 .. 10000 LOOP
@@ -44,12 +44,12 @@ CALL until('(SELECT bytes < 200000 FROM contime.tables)');
 CALL filled('a', 100, NULL);
 SELECT count(*), sum(n) > 10000 FROM a WHERE at = 'infinity';
 SELECT bytes <= 1024 * 1024 + 65536 FROM contime.tables;
--- it can be changed while the table holds data, at once
+-- it can be changed at any time, with effect at once
 ALTER FOREIGN TABLE a OPTIONS (SET memory_limit '2MB');
 INSERT INTO a VALUES (1000, '2019-01-02', 5);
 ALTER FOREIGN TABLE a OPTIONS (SET memory_limit '1000kB');
 CALL filled('a', 100, NULL);
--- less than it has: it is read, and takes no more
+-- below what the table uses: the table can be read, but not written to
 ALTER FOREIGN TABLE a OPTIONS (SET memory_limit '0');
 INSERT INTO a VALUES (1000, '2019-01-02', 5);
 SELECT n FROM a WHERE id = 1000 AND at = 'infinity';
@@ -60,7 +60,7 @@ SELECT n FROM a WHERE id = 1000 AND at = 'infinity';
 ROLLBACK;
 INSERT INTO a VALUES (1000, '2019-01-02', 5);
 SELECT n FROM a WHERE id = 1000 AND at = 'infinity';
--- memory that is on its way back is waited for
+-- an insert waits for memory that is being freed
 ALTER FOREIGN TABLE a OPTIONS (SET memory_limit '1MB');
 TRUNCATE a;
 INSERT INTO a SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 s', 1 FROM generate_series(1, 6000) i;
@@ -68,7 +68,7 @@ TRUNCATE a;
 INSERT INTO a SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 s', 1 FROM generate_series(1, 6000) i;
 TRUNCATE a;
 INSERT INTO a SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 s', 1 FROM generate_series(1, 6000) i;
--- but not what this transaction may want back
+-- but not for memory that a rollback of this transaction would need
 BEGIN;
 TRUNCATE a;
 SAVEPOINT s;
@@ -77,8 +77,8 @@ INSERT INTO a SELECT i, '2020-01-01', 1 FROM generate_series(1, 6000) i;
 ROLLBACK;
 SELECT count(*), sum(n) FROM a WHERE at = 'infinity';
 ALTER FOREIGN TABLE a OPTIONS (DROP memory_limit);
--- ---- the owner's, whoever inserts -------------------------------------------------
--- not for himself to set
+-- ---- the limit of the owner, whoever inserts --------------------------------------
+-- the role itself may not set it
 ALTER ROLE contime_greedy SET contime.role_memory = '1GB';
 \echo :SQLSTATE
 SET contime.role_memory = '1GB';
@@ -88,7 +88,7 @@ ALTER ROLE contime_greedy SET contime.database_memory = -1;
 RESET ROLE;
 ALTER ROLE contime_greedy SET contime.role_memory = 'much';
 ALTER ROLE contime_greedy SET contime.role_memory = -2;
--- a session's own is none of the owner's
+-- a session's own setting has no effect
 SET contime.role_memory = 0;
 INSERT INTO a VALUES (1000, '2019-01-04', 5);
 RESET contime.role_memory;
@@ -101,12 +101,12 @@ SELECT sum(bytes) <= 2048 * 1024 + 65536 FROM contime.tables;
 CALL filled('a', 100, NULL);
 SET ROLE contime_greedy;
 CALL filled('a', 100, NULL);
--- others go on
+-- other roles can write
 SET ROLE contime_meek;
 CREATE FOREIGN TABLE c (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n bigint OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO c SELECT i, '2020-01-01', 1 FROM generate_series(1, 10000) i;
 SELECT count(*), sum(n) FROM c;
--- a table that is given away takes what it uses along
+-- a table with a new owner is charged to the new owner
 RESET ROLE;
 ALTER FOREIGN TABLE b OWNER TO contime_meek;
 INSERT INTO a VALUES (1000, '2019-01-05', 5);
@@ -114,7 +114,7 @@ ALTER ROLE contime_meek SET contime.role_memory = '1MB';
 SELECT pg_sleep(1.1);
 INSERT INTO c VALUES (1, '2020-01-02', 1);
 \echo :SQLSTATE
--- in this database only; the more special one counts, as for any setting
+-- in this database only; the most specific setting applies, as for any parameter
 SELECT current_database() AS db \gset
 ALTER ROLE contime_meek IN DATABASE :"db" SET contime.role_memory = '16MB';
 SELECT pg_sleep(1.1);
@@ -126,13 +126,13 @@ SELECT pg_sleep(1.1);
 INSERT INTO c VALUES (1, '2020-01-03', 1);
 \echo :SQLSTATE
 ALTER DATABASE :"db" RESET contime.role_memory;
--- what the catalog has may be anything
+-- the catalog may contain invalid settings
 UPDATE pg_db_role_setting SET setconfig = '{contime.role_memory=,contime.role_memory,"",NULL,contime.role_memory=12 apples}'
     WHERE setrole = 'contime_greedy'::regrole;
 SELECT pg_sleep(1.1);
 INSERT INTO a VALUES (1000, '2019-01-06', 5);
 ALTER ROLE contime_greedy RESET ALL;
--- ---- the database's -----------------------------------------------------------------
+-- ---- the limit of the database ------------------------------------------------------
 ALTER DATABASE :"db" SET contime.database_memory = '1MB';
 SELECT pg_sleep(1.1);
 INSERT INTO c VALUES (1, '2020-01-04', 1);
@@ -146,7 +146,7 @@ ALTER DATABASE :"db" SET contime.database_memory = '8MB';
 SELECT pg_sleep(1.1);
 INSERT INTO c VALUES (1, '2020-01-05', 1);
 ALTER DATABASE :"db" RESET contime.database_memory;
--- whoever is granted the parameter may set it
+-- a role with SET on the parameter may set it
 GRANT SET ON PARAMETER contime.role_memory TO contime_greedy;
 SET ROLE contime_greedy;
 ALTER ROLE contime_greedy SET contime.role_memory = '3MB';

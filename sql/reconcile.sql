@@ -1,4 +1,4 @@
--- What changed of the past, replayed: keys and ranges, by both clocks; and what is refused.
+-- Changes of the past, replayed: keys and ranges, by both clocks; and errors.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE game (
@@ -26,13 +26,13 @@ BEGIN
     RAISE 'waited in vain';
 END $$;
 
--- A new table has lost nothing.
+-- A new table has lost no notice.
 SELECT * FROM contime.reconciliations_tick(NULL::game);
 INSERT INTO game VALUES ('final', 1, 10, 1, 'Ada'), ('final', 1, 20, 1, 'Bob'), ('final', 2, 10, 0, 'Eve');
 CALL entered();
 SELECT * FROM contime.reconciliations_tick(NULL::game);
 
--- A sum changes until it is set, a last value until the next; what is told is the longest.
+-- A sum changes until it is set, a last value until the next one; the range is that of the column that changes longest.
 INSERT INTO game VALUES ('final', 1, 15, NULL, 'Cyd');
 CALL entered();
 INSERT INTO game VALUES ('final', 2, 5, 3);
@@ -45,7 +45,7 @@ INSERT INTO game VALUES ('final', 2, 6, 3);
 CALL entered();
 SELECT seq > :seq AS later, key, during, events FROM contime.reconciliations_tick(NULL::game, since => :seq);
 
--- Nothing changes: no notice.
+-- An event that changes no state: no notice.
 SELECT max(seq) AS seq FROM contime.reconciliations_tick(NULL::game) \gset
 INSERT INTO game VALUES ('final', 1, 12, 0, 'Ada');
 SELECT contime.event(ROW('final', 2, 6, NULL, NULL)::game, set_null => '{coach}');
@@ -63,7 +63,7 @@ INSERT INTO game VALUES ('final', 1, 11, NULL, 'Dan'), ('final', 2, 1, 1, NULL),
 CALL entered();
 SELECT key, range_agg(during), sum(events) FROM contime.reconciliations_tick(NULL::game, since => :seq) GROUP BY key ORDER BY key;
 
--- A line changes from where it was last set.
+-- An interpolated column changes from the previous event that sets it.
 INSERT INTO room VALUES ('attic', now() - interval '4 hours', 20.0, true), ('attic', now() - interval '1 hour', 21.0, NULL);
 CALL entered();
 INSERT INTO room VALUES ('attic', now() - interval '2 hours', 19.0, NULL);
@@ -71,12 +71,12 @@ CALL entered();
 SELECT (key).name, justify_interval(upper(during) - lower(during)) BETWEEN '2:59' AND '3:01' AS from_then_on, events, reset
     FROM contime.reconciliations(NULL::room);
 
--- After TRUNCATE it is not known what changed.
+-- After TRUNCATE earlier notices are lost.
 SELECT max(seq) AS seq FROM contime.reconciliations_tick(NULL::game) \gset
 TRUNCATE game;
 SELECT seq > :seq AS later, key, during, events, reset FROM contime.reconciliations_tick(NULL::game, since => :seq);
 
--- Refused.
+-- Errors.
 SELECT * FROM contime.reconciliations(NULL::game);
 SELECT * FROM contime.reconciliations_tick(NULL::room);
 SELECT * FROM contime.reconciliations(1);
@@ -94,7 +94,7 @@ SELECT count(*) FROM contime.reconciliations(NULL::room);
 RESET ROLE;
 CREATE TABLE step (id int, at timestamptz, n int);
 CREATE FOREIGN TABLE walk (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'step');
--- What changes of a durable table is known while it is in memory; before, everything may have changed.
+-- Changes of a durable table are known while it is in memory; before that, a reset says that everything may have changed.
 SELECT during, reset FROM contime.reconciliations(NULL::walk);
 CREATE PROCEDURE in_memory() LANGUAGE plpgsql AS $$
 BEGIN
@@ -114,7 +114,7 @@ DELETE FROM step WHERE id = 2;
 COMMIT;
 CALL entered();
 SELECT (key).id, during, reset FROM contime.reconciliations(NULL::walk, :loaded) ORDER BY id;
--- Who looks keeps the event table as it is to the end of the transaction, as for any read.
+-- A call locks the event table until the end of the transaction, as any read does.
 BEGIN;
 SELECT count(*) FROM contime.reconciliations(NULL::walk, :loaded);
 SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'step'::regclass;

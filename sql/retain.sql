@@ -1,4 +1,4 @@
--- Retention: what is older than a table retains is folded, refused or counted; what is retained stays as it was.
+-- Retention: older events are folded, and older instants refused or counted; states that are retained stay as they were.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -7,7 +7,7 @@ SET datestyle = 'ISO';
 
 -- ---- the options ----------------------------------------------------------------
 
--- no period
+-- not a period
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain 'soon');
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain '0');
@@ -20,10 +20,10 @@ CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), tick bigint OPTIONS (time
 \echo :SQLSTATE
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (too_late 'perhaps');
 \echo :SQLSTATE
--- not of a column
+-- not an option of a column
 CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (retain '1 day')) SERVER contime;
 \echo :SQLSTATE
--- longer than there is time: nothing is ever given up
+-- longer than the range of time: nothing is ever folded
 CREATE FOREIGN TABLE forever (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (retain '170000000 years', too_late 'error');
 INSERT INTO forever VALUES (1, '4713-01-01 BC', 1);
 SELECT v FROM forever WHERE at = '-infinity';
@@ -52,7 +52,7 @@ CREATE FOREIGN TABLE whole (
     move  int    OPTIONS (event_id 'true')
 ) SERVER contime;
 CREATE VIEW retained AS SELECT retained_tick, too_late, folded FROM contime.tables WHERE "table" = 'game'::regclass;
--- Of 20 units 1 acts often, 2 to 9 less, 10 to 19 only early on; those of even number are finished then, but one is back.
+-- Of 20 units, unit 1 has many events, 2 to 9 fewer, 10 to 19 only early ones; the even ones of these are finished later, and one of them continues.
 CREATE VIEW moves AS
     SELECT unit, tick, (unit * tick) % 60 - 30 AS hp, tick AS score, (unit * tick * 7) % 1000 AS best,
            CASE WHEN tick % 3 = 0 THEN repeat(chr(97 + unit), 1 + tick % 40) END AS name, (1000 * unit + tick)::int AS move
@@ -64,7 +64,7 @@ CREATE PROCEDURE play(first int, last int) LANGUAGE sql AS $$
     SELECT contime.finish(ROW(unit, 20 * unit, NULL, NULL, NULL, NULL, NULL)::whole) FROM generate_series(10, 19, 2) unit WHERE 20 * unit BETWEEN first AND last;
     SELECT contime.finish(ROW(unit, 20 * unit, NULL, NULL, NULL, NULL, NULL)::game) FROM generate_series(10, 19, 2) unit WHERE 20 * unit BETWEEN first AND last;
 $$;
--- How many rows differ at these ticks, and are there any; and of every unit's history.
+-- How many rows differ at these ticks, whether there are any, and how many rows of the units' histories differ.
 CREATE FUNCTION differences(first int, last int) RETURNS TABLE (rows_differ bigint, histories_differ bigint, any_rows boolean) LANGUAGE sql AS $$
     WITH a AS (SELECT g.t, w.* FROM generate_series(first, last) g(t) JOIN whole w ON w.tick = g.t),
          b AS (SELECT g.t, w.* FROM generate_series(first, last) g(t) JOIN game w ON w.tick = g.t),
@@ -82,9 +82,9 @@ SELECT * FROM differences(200, 320);
 CALL play(301, 1000);
 CALL until('(SELECT retained_tick = 900 AND folded > 5000 FROM retained)');
 SELECT * FROM differences(900, 1020);
--- What has ended is gone, what only began long ago is not.
+-- Keys whose life ended earlier are removed, keys whose life began long ago are not.
 SELECT "table", keys FROM contime.tables ORDER BY "table"::text;
--- A late event that is not too late.
+-- A late event that is in time.
 INSERT INTO whole VALUES (3, 900, -50, 1, 5000, 'late', 1);
 INSERT INTO game VALUES (3, 900, -50, 1, 5000, 'late', 1);
 INSERT INTO whole VALUES (12, 950, -50, 1, 5000, NULL, 1);
@@ -93,7 +93,7 @@ SELECT * FROM differences(900, 1020);
 SELECT contime.snapshot(ROW(4, 940, 50, NULL, 1, 'snap', 7)::whole), contime.snapshot(ROW(4, 940, 50, NULL, 1, 'snap', 7)::game) \g /dev/null
 SELECT * FROM differences(900, 1020);
 
--- Reads of what is older are refused, by whatever face.
+-- Reads of older instants are refused, in every form.
 SELECT * FROM game WHERE tick = 899;
 \echo :SQLSTATE
 SELECT * FROM game WHERE tick IN (950, 10) AND unit = 1;
@@ -110,7 +110,7 @@ SELECT g.t, game.hp FROM generate_series(890, 910) g(t) JOIN game ON game.tick =
 SELECT count(*) FROM contime.at_tick(NULL::game, 900);
 SELECT count(*) > 0 AS some FROM contime.history_tick(NULL::game, 1, 900, 2000);
 
--- Writes of what is older: an error, and none of the statement's rows stays.
+-- Writes at older instants: an error, and no row of the statement is kept.
 INSERT INTO game (unit, tick, score) VALUES (1, 899, 1);
 \echo :SQLSTATE
 INSERT INTO game (unit, tick, score) VALUES (1, 990, 1000000), (1, 899, 1);
@@ -125,7 +125,7 @@ COPY game (unit, tick, score) FROM stdin;
 \echo :SQLSTATE
 SELECT * FROM differences(900, 1020);
 SELECT too_late FROM retained;
--- Or counted.
+-- With too_late 'ignore' they are counted.
 ALTER FOREIGN TABLE game OPTIONS (ADD too_late 'ignore');
 INSERT INTO game (unit, tick, score) VALUES (1, 899, 1), (1, 1, 5);
 SELECT contime.snapshot(ROW(1, 899, 1, 1, 1, 'x', 1)::game) \g /dev/null
@@ -134,7 +134,7 @@ COPY game (unit, tick, score) FROM stdin;
 \.
 SELECT * FROM differences(900, 1020);
 SELECT too_late FROM retained;
--- An event that was folded, once more: too late, so it counts once.
+-- A copy of an event that was folded is too late, so the event counts once.
 INSERT INTO game SELECT * FROM moves WHERE tick = 300;
 SELECT too_late FROM retained;
 SELECT * FROM differences(900, 1020);
@@ -143,7 +143,7 @@ INSERT INTO game (unit, tick, score) VALUES (1, 899, 1);
 
 -- ---- ALTER ---------------------------------------------------------------------------
 
--- What is rolled back gives up nothing.
+-- An ALTER that is rolled back has no effect.
 BEGIN;
 ALTER FOREIGN TABLE game OPTIONS (SET retain '10');
 INSERT INTO game (unit, tick) VALUES (1, 900);
@@ -162,7 +162,7 @@ INSERT INTO whole (unit, tick, score) VALUES (1, 1010, 1);
 INSERT INTO game (unit, tick, score) VALUES (1, 1010, 1);
 CALL until('(SELECT retained_tick = 910 FROM retained)');
 SELECT * FROM differences(910, 1020);
--- Shorter: it goes; longer: it does not come back, and more is kept from now on.
+-- A shorter period: events are folded; a longer one does not bring them back, but keeps more from now on.
 ALTER FOREIGN TABLE game OPTIONS (SET retain '50');
 CALL until('(SELECT retained_tick = 960 FROM retained)');
 SELECT * FROM differences(960, 1020);
@@ -172,7 +172,7 @@ INSERT INTO whole (unit, tick, score) VALUES (1, 1500, 1), (2, 1700, 1);
 INSERT INTO game (unit, tick, score) VALUES (1, 1500, 1), (2, 1700, 1);
 SELECT retained_tick FROM retained;
 SELECT * FROM differences(960, 1720);
--- Without the option nothing more is given up.
+-- Without the option no more events are folded.
 ALTER FOREIGN TABLE game OPTIONS (DROP retain);
 INSERT INTO whole (unit, tick, score) VALUES (1, 100000, 1);
 INSERT INTO game (unit, tick, score) VALUES (1, 100000, 1);
@@ -181,7 +181,7 @@ SELECT retained_tick FROM retained;
 SELECT * FROM differences(960, 1720);
 ALTER FOREIGN TABLE game ADD COLUMN extra int OPTIONS (rule 'sum', initial '7');
 SELECT unit, extra FROM game WHERE tick = 960 AND unit IN (1, 11, 13) ORDER BY unit;
--- An event that is rolled back, however new, gives up nothing either.
+-- An event that is rolled back, however new, has no effect either.
 ALTER FOREIGN TABLE game OPTIONS (ADD retain '99000');
 CALL until('(SELECT retained_tick = 1000 FROM retained)');
 BEGIN;
@@ -189,7 +189,7 @@ INSERT INTO game (unit, tick) VALUES (1, 9000000);
 ROLLBACK;
 INSERT INTO game (unit, tick) VALUES (1, 100001);
 CALL until('(SELECT retained_tick = 1001 FROM retained)');
--- TRUNCATE begins anew.
+-- After TRUNCATE retention starts again.
 TRUNCATE game;
 INSERT INTO game (unit, tick, score) VALUES (1, -100, 3);
 SELECT score FROM game WHERE tick = -100;
@@ -215,7 +215,7 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RETURN regexp_replace(concat_ws(E'\n', SQLSTATE, SQLERRM, detail, hint), '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00', '<instant>', 'g');
 END $$;
--- Also of a table that is empty: what it retains begins when it is first used, be it after a worker has looked at it.
+-- Also for an empty table: what it retains is determined when it is first used, even after a worker has looked at it.
 CREATE FOREIGN TABLE other (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime;
 INSERT INTO other SELECT id, now(), 1 FROM generate_series(1, 100) id;
 CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
@@ -234,7 +234,7 @@ SELECT id, balance FROM account ORDER BY id;
 SELECT id, balance FROM account WHERE at = now() - interval '40 minutes' ORDER BY id;
 SELECT count(*) FROM contime.history(NULL::account, 1, now() - interval '55 minutes', 'infinity');
 SELECT now() - retained_since BETWEEN interval '59 minutes' AND interval '62 minutes' AS hour, retained_tick, too_late, folded FROM contime.tables;
--- Shorter; a month and a year are never shorter than on a calendar.
+-- A shorter period; a month and a year are never shorter than on a calendar.
 ALTER FOREIGN TABLE account OPTIONS (SET retain '20 minutes');
 CALL until('(SELECT folded > 4500 FROM contime.tables)');
 SELECT id, balance FROM account WHERE at = now() - interval '10 minutes' ORDER BY id;
@@ -244,7 +244,7 @@ ALTER FOREIGN TABLE account OPTIONS (SET retain '1 year 1 month');
 INSERT INTO account VALUES (1, now() - interval '396 days', 1);
 SELECT balance FROM account WHERE at = now() - interval '396 days';
 SELECT left(refusal('INSERT INTO account VALUES (1, now() - interval ''398 days'', 1)'), 5);
--- What is loaded with the table may be older: it is there from the beginning.
+-- A transaction that creates a table can load older events: they are part of its first states.
 BEGIN;
 CREATE FOREIGN TABLE loaded (
     id      int         OPTIONS (key 'true'),

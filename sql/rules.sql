@@ -1,9 +1,9 @@
--- Rules: every rule on every type it takes, against folds of the same events in plain SQL.
+-- Rules: every rule on every type that it accepts, compared with folds of the same events in plain SQL.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
 
--- A number from 0 to below - 1 that depends on its arguments alone.
+-- A pseudorandom number from 0 to below - 1 that depends on the arguments only.
 CREATE FUNCTION pick(n int, salt text, below int) RETURNS int LANGUAGE sql IMMUTABLE AS
 $$ SELECT (('x' || substr(md5(n || salt), 1, 7))::bit(28)::int % below) $$;
 CREATE PROCEDURE until_frozen() LANGUAGE plpgsql AS $$
@@ -41,7 +41,7 @@ BEGIN
             (SELECT array_agg(c) FROM unnest($1) c WHERE pick(n, ''cols'' || c, 2) = 0) END', t) USING columns;
 END $$;
 
--- What an event does to a column: it makes it NULL, or leaves it, or its rule gives `then`; a snapshot states it.
+-- The effect of an event on a column: set to NULL, unchanged, or `then` by its rule; a snapshot sets the column.
 CREATE FUNCTION does(kind int, nul name[], cols name[], c name, old anyelement, new anyelement, "then" anyelement) RETURNS anyelement
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN kind = 2 THEN CASE WHEN cols IS NULL OR c = ANY(cols) THEN new ELSE old END
@@ -144,10 +144,10 @@ CREATE VIEW gauge_differences AS
     FULL JOIN (SELECT g.* FROM gauge_instants JOIN gauge g ON g.at = t) got ON got.id = wanted.id AND got.at = wanted.at
     WHERE wanted::text IS DISTINCT FROM got::text;
 SELECT count(*) FROM gauge_differences;
--- once everything has entered, too
+-- the same when all events have entered
 CALL until_frozen();
 SELECT count(*) FROM gauge_differences;
--- and in another order
+-- and with the events in another order
 TRUNCATE gauge;
 BEGIN;
 CALL record('gauge', 'gauge', 'md5(''again'' || n)');
@@ -157,7 +157,7 @@ CALL until_frozen();
 SELECT count(*) FROM gauge_differences;
 SELECT count(*) > 100 AS many FROM gauge_wanted;
 
--- Floats: a scale says which decimal digits are kept; a float is the shortest decimal that stands for it.
+-- Floats: the scale says how many decimal digits are kept; a float is converted to the shortest decimal that represents it.
 CREATE FOREIGN TABLE floats (
     id int         OPTIONS (key 'true'),
     at timestamptz OPTIONS (time 'true'),
@@ -172,7 +172,7 @@ SELECT sum(0.1::float8) AS plain FROM generate_series(1, 10);
 INSERT INTO floats VALUES (2, '2020-01-01', -0.0005, -0.5, -1.005, -0.000000000000001), (2, '2020-01-02', -0.0004999, -0.49, -0.0049, 1e-300),
     (2, '2020-01-03', '-0', '-0', '-0', '-0'), (2, '2020-01-04', 123456.789, 123456789012345678, 1234567890123456, 999.999999999999);
 SELECT at, r, d0, d2, d15 FROM floats WHERE id = 2 AND at IN ('2020-01-01', '2020-01-02', '2020-01-03', '2020-01-04') ORDER BY at;
--- every double that has at most so many digits comes back as it was
+-- every double with at most so many digits is returned as it was written
 SELECT contime.snapshot(ROW(3, timestamptz '2020-01-01' + i * interval '1 second', i / 1000.0, i * 1e12, i / 100.0, i / 1000.0)::floats) IS NULL AS "void"
     FROM generate_series(-500, 500, 7) i LIMIT 1 OFFSET 142;
 SELECT count(*) FROM generate_series(-500, 500, 7) i
@@ -181,14 +181,14 @@ SELECT count(*) FROM generate_series(-500, 500, 7) i
 -- sums beyond 18 digits
 INSERT INTO floats (id, at, d0, d2) SELECT 4, timestamptz '2020-01-01' + i * interval '1 second', 999999999999999900, 9999999999999998 FROM generate_series(1, 1000) i;
 SELECT d0, d2 FROM floats WHERE id = 4 AND at = '2020-01-02';
--- copies are told by what is kept
+-- copies are recognised by the value that is kept
 CREATE FOREIGN TABLE copies (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v float8 OPTIONS (rule 'sum', scale '1'), e int OPTIONS (event_id 'true')) SERVER contime;
 INSERT INTO copies VALUES (1, '2020-01-01', 0.11, 1), (1, '2020-01-01', 0.1, 1), (1, '2020-01-01', 0.14, 1);
 SELECT v FROM copies WHERE at = '2020-01-01';
 INSERT INTO copies VALUES (1, '2020-01-02', -0.04, 2), (1, '2020-01-02', 0.04, 2), (1, '2020-01-02', '-0', 2);
 CALL until_frozen();
 SELECT duplicates, conflicts FROM contime.tables WHERE "table" = 'copies'::regclass;
--- what does not fit is refused when it comes
+-- a value that does not fit is refused when it is written
 INSERT INTO floats (id, at, d0) VALUES (5, '2020-01-01', 1e18);
 \echo :SQLSTATE
 INSERT INTO floats (id, at, d2) VALUES (5, '2020-01-01', -9999999999999999.99);
@@ -326,7 +326,7 @@ SELECT contime.finish(ROW(2, 40, NULL, NULL, NULL)::ramp);
 INSERT INTO ramp VALUES (2, 50, NULL, NULL, 'a new life');
 INSERT INTO ramp VALUES (2, 60, 60), (2, 70, 70);
 SELECT tick, v, w, note FROM ramp WHERE id = 2 AND tick = ANY (ARRAY(SELECT generate_series(5, 75, 5))) ORDER BY tick;
--- a late event bends the line on both sides of it, and its removal by rollback straightens it
+-- a late event changes the line on both sides, and its rollback restores it
 BEGIN;
 INSERT INTO ramp VALUES (1, 2, 10);
 SELECT tick, v FROM ramp WHERE id = 1 AND tick IN (1, 2, 3) ORDER BY tick;
@@ -336,7 +336,7 @@ SELECT tick, v FROM ramp WHERE id = 1 AND tick IN (1, 2, 3) ORDER BY tick;
 SELECT contime.snapshot(ROW(1, 5, NULL, 4, NULL)::ramp, columns => '{w}');
 SELECT contime.snapshot(ROW(1, 7, 9, NULL, NULL)::ramp, columns => '{v}');
 SELECT tick, v, w FROM ramp WHERE id = 1 AND tick IN (4, 5, 6, 7, 8) ORDER BY tick;
--- of two events at one instant the line goes to the first and goes on from the last
+-- if two events set the column at one instant, the line before ends at the first one, and the line after begins at the last one
 INSERT INTO ramp VALUES (3, 0, 0), (3, 10, 10);
 SELECT contime.snapshot(ROW(3, 10, 20, NULL, NULL)::ramp);
 INSERT INTO ramp VALUES (3, 20, 0);
@@ -344,7 +344,7 @@ SELECT tick, v FROM ramp WHERE id = 3 AND tick IN (5, 10, 15) ORDER BY tick;
 -- the ends of the clock
 INSERT INTO ramp VALUES (4, -9223372036854775808, -2147483648, -999.9), (4, 9223372036854775807, 2147483647, 999.9);
 SELECT tick, v, w FROM ramp WHERE id = 4 AND tick IN (-9223372036854775808, -9223372036854775807, -1, 0, 4611686018427387904, 9223372036854775806, 9223372036854775807) ORDER BY tick;
--- "now" ignores what is to come, an instant that is named does not
+-- "now" does not look ahead; a named instant does
 INSERT INTO probe (id, at, a, e) VALUES (9, now() - interval '1 hour', 0, 1), (9, now() + interval '1 hour', 1000, 2);
 SELECT a, e FROM probe WHERE id = 9;
 SELECT a BETWEEN 490 AND 510 AS on_the_line, e FROM probe WHERE id = 9 AND at = now();
@@ -380,7 +380,7 @@ INSERT INTO ship_events (n, kind, v)
 CALL complete('ship', 'vx', 'x', 'y', 'vy', 'z', 'name');
 CALL record('ship', 'ship', 'md5(n::text)');
 
--- The reference moves exactly, from event to event, and rounds what it returns. NULL stays where it is, and a rate of NULL moves nothing.
+-- The reference moves exactly, from event to event, and rounds its result. NULL stays NULL, and a rate of NULL counts as 0.
 CREATE FUNCTION ship_at(key int, instant timestamptz) RETURNS SETOF ship LANGUAGE plpgsql AS $$
 DECLARE
     s ship;
@@ -443,7 +443,7 @@ CALL until_frozen();
 SELECT count(*) FROM ship_differences;
 SELECT count(*) > 200 AS many FROM ship_wanted;
 
--- By hand, in ticks: set, pushed, stopped, unknown, finished.
+-- By hand, in ticks: the position is set, increased, constant, NULL, and ended by a finish.
 CREATE FOREIGN TABLE frame (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), x int OPTIONS (rule 'sum', rate 'vx'), vx numeric(6,2) OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO frame VALUES (1, 0, 0, 0.25), (1, 10, 100, NULL), (1, 20, NULL, -0.5);
 SELECT tick, x, vx FROM frame WHERE id = 1 AND tick = ANY (ARRAY(SELECT generate_series(-1, 24))) ORDER BY tick;
@@ -454,15 +454,15 @@ INSERT INTO frame VALUES (1, 60, 1, NULL);
 SELECT contime.finish(ROW(1, 70, NULL, NULL)::frame);
 INSERT INTO frame VALUES (1, 80, 3, NULL);
 SELECT tick, x, vx FROM frame WHERE id = 1 AND tick = ANY (ARRAY(SELECT generate_series(25, 85, 5))) ORDER BY tick;
--- after everything known it stands where the last event found it
+-- at infinity the column has its value at the last event
 INSERT INTO frame VALUES (2, 0, 5, 2), (2, 10, NULL, 1);
 SELECT id, x, vx FROM frame ORDER BY id;
 SELECT x FROM frame WHERE id = 2 AND tick = 9223372036854775807;
--- out of its type's range: an error when it is read there
+-- outside the range of its type: an error when it is read there
 SELECT x FROM frame WHERE id = 2 AND tick = 715827884;
 SELECT x FROM frame WHERE id = 2 AND tick = 2147483647;
 \echo :SQLSTATE
--- a late push of the rate moves all that follows; rolled back, nothing
+-- a late change of the rate changes all later positions; rolled back, none
 BEGIN;
 INSERT INTO frame VALUES (2, 5, NULL, 10);
 SELECT tick, x FROM frame WHERE id = 2 AND tick IN (5, 10, 20) ORDER BY tick;
@@ -470,7 +470,7 @@ ROLLBACK;
 SELECT tick, x FROM frame WHERE id = 2 AND tick IN (5, 10, 20) ORDER BY tick;
 SELECT during, (state).x, (state).vx FROM contime.history_tick(NULL::frame, 2, 3, 20);
 SELECT t.n, f.x FROM (VALUES (1, 4), (2, 8), (3, 12)) t(n, tick) JOIN frame f ON f.id = 2 AND f.tick = t.tick ORDER BY n;
--- rates and what moves refuse what cannot be computed with
+-- rates and columns with a rate refuse values that cannot be computed with
 INSERT INTO ship (id, at, vx) VALUES (5, '2020-01-01', 'NaN');
 \echo :SQLSTATE
 INSERT INTO ship (id, at, x) VALUES (5, '2020-01-01', 'NaN');
@@ -484,7 +484,7 @@ INSERT INTO probe (id, at, c) VALUES (5, '2020-01-01', '-Infinity');
 
 -- ---- what is refused ---------------------------------------------------------------------------
 
--- Statements that all begin and end alike.
+-- The columns that all these definitions have.
 \set bad 'CREATE FOREIGN TABLE bad (id int OPTIONS (key \'true\'), at timestamptz OPTIONS (time \'true\'), '
 \set end ') SERVER contime'
 -- scale: of floats, 0 to 15
@@ -521,14 +521,14 @@ INSERT INTO probe (id, at, c) VALUES (5, '2020-01-01', '-Infinity');
 \echo :SQLSTATE
 :bad v interval OPTIONS (rule 'sum', initial 'long') :end;
 \echo :SQLSTATE
--- sums of what has no sum
+-- sums of types that cannot be added
 :bad v date OPTIONS (rule 'sum') :end;
 \echo :SQLSTATE
 :bad v timestamp OPTIONS (rule 'sum') :end;
 \echo :SQLSTATE
 :bad v text OPTIONS (rule 'sum') COLLATE "C" :end;
 \echo :SQLSTATE
--- the least and greatest of other types, and of texts in another order than that of their bytes
+-- min and max of other types, and of text in another order than that of its bytes
 :bad v time OPTIONS (rule 'max') :end;
 \echo :SQLSTATE
 :bad v uuid OPTIONS (rule 'max') :end;
@@ -625,9 +625,9 @@ DROP FOREIGN TABLE bad;
 \echo :SQLSTATE
 SELECT count(*) FROM pg_class WHERE relname = 'bad';
 
--- ---- as time goes by -----------------------------------------------------------------------------
+-- ---- changes of the definition -------------------------------------------------------------------
 
--- Options of a table that holds data stay.
+-- Options of a table that holds data cannot be changed.
 SELECT count(*) FROM ship_differences;
 DROP VIEW gauge_differences, ship_differences;
 DROP TABLE gauge_events, ship_events;
@@ -652,7 +652,7 @@ ALTER FOREIGN TABLE ship ADD COLUMN u int OPTIONS (rate 'vx');
 \echo :SQLSTATE
 ALTER FOREIGN TABLE ship ADD COLUMN u int OPTIONS (rate 'vu'), ADD COLUMN vu int;
 \echo :SQLSTATE
--- other columns can come: what they were in the past is initial
+-- columns can be added: in the past they have the initial value
 ALTER FOREIGN TABLE frame ADD COLUMN s float8 OPTIONS (rule 'sum', scale '2', initial '1.5'), ADD COLUMN i interval OPTIONS (rule 'sum', initial '1 month 1 day 00:00:01'),
     ADD COLUMN l int OPTIONS (interpolate 'linear', initial '6'), ADD COLUMN t text OPTIONS (rule 'max', initial 'm') COLLATE "C";
 SELECT tick, x, s, i, l, t FROM frame WHERE id = 2 AND tick = 4;
@@ -660,7 +660,7 @@ INSERT INTO frame VALUES (2, 4, NULL, NULL, 0.25, '1 day', 10, 'z');
 INSERT INTO frame (id, tick, l) VALUES (2, 6, 20);
 SELECT tick, x, s, i, l, t FROM frame WHERE id = 2 AND tick IN (3, 4, 5) ORDER BY tick;
 SELECT tick, x, s, i, l, t FROM frame WHERE id = 1 AND tick = 85;
--- a rate cannot go before what it moves, but after it, or with it
+-- a rate cannot be dropped before the column that uses it, but after it, or with it
 ALTER FOREIGN TABLE ship DROP COLUMN vx;
 \echo :SQLSTATE
 ALTER FOREIGN TABLE ship ALTER COLUMN vx TYPE text;
@@ -673,13 +673,13 @@ SELECT id, vx FROM ship WHERE id = 2 AND at = '2020-01-01 10:00';
 ALTER FOREIGN TABLE ship DROP COLUMN vx;
 ALTER FOREIGN TABLE ship DROP COLUMN y, DROP COLUMN z, DROP COLUMN vy;
 SELECT * FROM ship WHERE at = '2020-01-01 10:00' ORDER BY id;
--- a rate that is renamed stays one
+-- RENAME of a rate changes the option
 ALTER FOREIGN TABLE frame RENAME COLUMN vx TO "speed of x";
 SELECT tick, x, "speed of x" FROM frame WHERE id = 2 AND tick = 20;
 INSERT INTO frame (id, tick, "speed of x") VALUES (2, 19, 100);
 SELECT tick, x, "speed of x" FROM frame WHERE id = 2 AND tick = 20;
 SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'frame'::regclass AND attname = 'x';
--- and so it does in tables that inherit it
+-- also in tables that inherit it
 CREATE TABLE moving (id int, tick bigint, x int, v int);
 CREATE FOREIGN TABLE moving_frame (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), x int OPTIONS (rate 'v'), v int) INHERITS (moving) SERVER contime;
 ALTER TABLE moving RENAME COLUMN v TO w;
@@ -687,7 +687,7 @@ INSERT INTO moving_frame VALUES (1, 0, 0, 2);
 SELECT x, w FROM moving_frame WHERE tick = 5;
 DROP FOREIGN TABLE moving_frame;
 DROP TABLE moving;
--- empty, a table takes other options
+-- options of an empty table can be changed
 TRUNCATE frame;
 ALTER FOREIGN TABLE frame ALTER COLUMN x OPTIONS (DROP rate, SET rule 'last'), ALTER COLUMN "speed of x" OPTIONS (SET rule 'max'), ALTER COLUMN l OPTIONS (SET interpolate 'step');
 INSERT INTO frame (id, tick, x, "speed of x", l) VALUES (1, 0, 1, 1, 0), (1, 10, 2, 2, 10);
@@ -713,11 +713,11 @@ CREATE FOREIGN TABLE origin (
 INSERT INTO origin VALUES (1, '2020-01-03', 'Rome', NULL, '{"n": 3}', 0.3, 1), (1, '2020-01-05', 'Oslo', 5, '{"n": 5}', 0.5, 1);
 SELECT * FROM origin WHERE id = 1 AND at = '2020-01-04';
 SELECT * FROM origin WHERE id = 1 AND at = '2020-01-06';
--- A late event is the first one now.
+-- A late event that is now the first one changes the value.
 INSERT INTO origin VALUES (1, '2020-01-01', 'Paris', 1.25, NULL, NULL, 1);
 SELECT during, (state).place, (state).amount, (state).data, (state).level, (state).times
     FROM contime.history(NULL::origin, 1, '2020-01-01', '2020-02-01');
--- NULL and a snapshot change the value; a finish begins anew.
+-- NULL and a snapshot set the value; after a finish the next event is the first one.
 SELECT contime.event(ROW(1, '2020-01-07', NULL, NULL, NULL, NULL, NULL)::origin, set_null => '{place}');
 INSERT INTO origin VALUES (1, '2020-01-08', 'Bern', 8, NULL, NULL, 1);
 SELECT contime.snapshot(ROW(1, '2020-01-09', 'Lima', 9, NULL, NULL, NULL)::origin, columns => '{place,amount}');
@@ -726,13 +726,13 @@ SELECT contime.finish(ROW(1, '2020-01-11', NULL, NULL, NULL, NULL, NULL)::origin
 INSERT INTO origin VALUES (1, '2020-01-12', 'Riga', 12, NULL, 1.2, 1);
 SELECT lower(during), (state).place, (state).amount, (state).data, (state).level, (state).times
     FROM contime.history(NULL::origin, 1, '2020-01-06', '2020-02-01');
--- Many events, compared with the first of each stretch.
+-- Many events, compared with the first event of each life.
 INSERT INTO origin SELECT 2, timestamptz '2020-01-01' + n * interval '1 minute', 'p' || n, n, NULL, n / 10.0, 1
     FROM generate_series(1, 3000) n ORDER BY md5(n::text);
 SELECT count(*) AS wrong FROM generate_series(1, 3000, 7) n
     JOIN origin o ON o.id = 2 AND o.at = timestamptz '2020-01-01' + n * interval '1 minute'
     WHERE (o.place, o.amount, o.level, o.times) IS DISTINCT FROM ('p1', 1, 0.1, n);
--- Of an event table, the first row may be deleted.
+-- In a durable table the first row may be deleted.
 CREATE TABLE visit (id int, at timestamptz, place text);
 CREATE FOREIGN TABLE visitor (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), place text OPTIONS (rule 'first'))
     SERVER contime OPTIONS (events 'visit');

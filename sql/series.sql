@@ -1,4 +1,4 @@
--- Keys over time: series, since when, the events themselves, histories of all keys; a row at a time.
+-- Keys over time: series, since, the events themselves, histories of all keys; rows computed one at a time.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -31,11 +31,11 @@ SELECT count(*) FROM (
     UNION ALL
     (SELECT a.* FROM generate_series('2026-01-01'::timestamptz, '2026-01-03', '7 minutes') g(t) JOIN account a ON a.at = g.t AND a.id = 1
      EXCEPT ALL SELECT * FROM contime.series(NULL::account, 1, '2026-01-01', '2026-01-03', '7 minutes'))) x;
--- More instants than are read at a time, backwards, by the calendar.
+-- More instants than are read at a time; backward; with steps by the calendar.
 SELECT count(*), sum(balance), min(at), max(at) FROM contime.series(NULL::account, 2, '2026-01-01 11:00', '2026-01-01 13:00', '1 second');
 SELECT at, balance FROM contime.series(NULL::account, 1, '2026-01-01 14:00', '2026-01-01 12:00', '-1 hour');
 SELECT at FROM contime.series(NULL::account, 2, '2026-01-31', '2026-06-01', '1 month');
--- In the order in which generate_series() gives them, whichever it is.
+-- In the order of generate_series(), whatever its direction.
 SELECT count(*), count(*) FILTER (WHERE at = g) FROM ROWS FROM (contime.series(NULL::account, 2, '2026-01-01 13:00', '2026-01-01 11:00', '-1 second'),
     generate_series('2026-01-01 13:00'::timestamptz, '2026-01-01 11:00', '-1 second')) x(id, at, balance, owner, move, g);
 SELECT count(*) FROM contime.series(NULL::account, 3, '2026-01-01', '2026-01-02', '1 hour');
@@ -58,7 +58,7 @@ SELECT * FROM contime.series_tick(NULL::unit, 'a', 9223372036854775800, 92233720
 SELECT h, contime.since(NULL::account, 1, h) FROM generate_series('2026-01-01 09:00'::timestamptz, '2026-01-01 21:00', '1 hour') h;
 SELECT contime.since(NULL::account, 1, 'infinity'), contime.since(NULL::account, 1, '-infinity'), contime.since(NULL::account, 3, now());
 SELECT t, contime.since_tick(NULL::unit, 'a', t) FROM unnest('{5,10,19,20,29,30,1000,9223372036854775807}'::bigint[]) t;
--- Many events that change nothing.
+-- Many events that change no state.
 INSERT INTO unit SELECT 'b', i, CASE WHEN i = 1 THEN -10 ELSE 0 END FROM generate_series(1, 3000) i;
 SELECT contime.since_tick(NULL::unit, 'b', 2999), contime.since_tick(NULL::unit, 'b', 0);
 
@@ -68,7 +68,7 @@ SELECT contime.latest(NULL::account), contime.latest(NULL::account, 2), contime.
 SELECT contime.latest(NULL::unit);
 SELECT contime.latest_tick(NULL::account, 1);
 SELECT contime.latest_tick(NULL::unit, 'x', 1);
--- What was rolled back does not count, what this transaction wrote does; an event in the future, too.
+-- Events that were rolled back do not count; those of this transaction do, and those in the future.
 BEGIN;
 SAVEPOINT s;
 INSERT INTO unit VALUES ('b', 9000, 1);
@@ -109,7 +109,7 @@ SELECT count(*), sum((event).hp), min((event).tick), max((event).tick), count(DI
 -- Many at one instant.
 INSERT INTO unit SELECT 'c', 7, i FROM generate_series(1, 2000) i;
 SELECT count(*), count(DISTINCT (event).hp), sum((event).hp) FROM contime.events_tick(NULL::unit, 'c', 7, 8);
--- Which came when a newer one had entered: in the order in which they were written, but not their copies. What has not entered may be late, too.
+-- Events are late if a newer one had entered before: in the order in which they were written, except copies. Events that have not entered may be late, too.
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set until :abs_srcdir '/sql/until.sql'
 \i :until
@@ -127,7 +127,7 @@ COMMIT;
 CALL until('(SELECT recent = 0 FROM contime.tables WHERE "table" = ''told''::regclass)');
 SELECT kind, (event).*, late FROM contime.events_tick(NULL::told, 1, 0, 100);
 DROP FOREIGN TABLE told;
--- What contime.events() gives, the functions that record events take: another table gets the same history.
+-- The result of contime.events() can be passed to the functions that write events: another table gets the same history.
 CREATE FOREIGN TABLE replica (id bigint OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), balance numeric(18,2) OPTIONS (rule 'sum', initial '0'),
     owner text, move bigint OPTIONS (event_id 'true')) SERVER contime;
 SELECT count(CASE kind
@@ -140,7 +140,7 @@ SELECT count(*) FROM (SELECT kind, (event).*, columns FROM contime.events(NULL::
 SELECT contime.snapshot(ROW(1, '2026-01-01', 1, NULL, 1)::replica, columns => '{move}');
 SELECT contime.event(ROW(1, '2026-01-01', 1, NULL, NULL)::replica, set_null => '{move}');
 DROP FOREIGN TABLE replica;
--- Own changes, and those of a rolled back savepoint.
+-- A transaction's own events, and those of a savepoint that is rolled back.
 BEGIN;
 INSERT INTO account VALUES (2, '2026-01-01 12:00', 6, 'Cy', 11);
 SAVEPOINT s;
@@ -168,7 +168,7 @@ SELECT count(*) FROM contime.history(NULL::brief, now() - interval '1 hour', 'in
 SELECT count(*) FROM contime.history(NULL::brief, '2020-01-01', 'infinity');
 \set VERBOSITY default
 DROP FOREIGN TABLE brief;
--- Own changes, those of a rolled back savepoint, and what cursors saw before: the same as key by key.
+-- A transaction's own events, those of a savepoint that is rolled back, and what cursors saw before: the same as key by key.
 CREATE FUNCTION pg_temp.rest(name text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     c refcursor := name;
@@ -194,8 +194,8 @@ SELECT count(*), count(DISTINCT (state).id), count(DISTINCT h) FROM contime.hist
 SELECT count(*) FROM generate_series(0, 600) k, contime.history(NULL::account, k, '2026-01-01 06:00', '2026-01-02') h
     JOIN contime.history(NULL::account, '2026-01-01 06:00', '2026-01-02') a ON a IS NOT DISTINCT FROM h;
 ROLLBACK;
--- Several key columns, and columns that change between events: keys are together, each in its order; a state is that at the
--- start of its range, and at each tick there is the one that holds.
+-- Several key columns, and columns that change between events: the rows of a key are together, in order; the state is that at the
+-- start of its range, and at each tick exactly one range of the key applies.
 CREATE FOREIGN TABLE probe (hall int OPTIONS (key 'true'), place text OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'),
     level int OPTIONS (interpolate 'linear'), x int OPTIONS (rate 'v'), v int, n bigint OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO probe SELECT i % 7, repeat('p', i % 11), i * 7919 % 1000, CASE WHEN i % 3 = 0 THEN i END, CASE WHEN i % 13 = 0 THEN 0 END, CASE WHEN i % 5 = 0 THEN i % 17 END, i FROM generate_series(1, 1500) i;
@@ -215,7 +215,7 @@ DROP FOREIGN TABLE probe;
 
 -- ---- a row at a time -----------------------------------------------------------------------------------
 
--- In a select list what a LIMIT leaves is not even computed: here the third state is beyond its type.
+-- In a select list, rows beyond a LIMIT are not computed: here the third state is outside the range of its type.
 CREATE FOREIGN TABLE small (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), n smallint OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO small VALUES (1, 10, 16000), (1, 20, 16000), (1, 30, 16000);
 SELECT contime.history_tick(NULL::small, 1, 0, 100) LIMIT 2;
@@ -228,7 +228,7 @@ SELECT contime.series_tick(NULL::small, 1, 10, 1000000, 10) LIMIT 3;
 SELECT contime.at_tick(NULL::small, 25), contime.at_tick(NULL::small, 15, 1), contime.events_tick(NULL::small, 1, 15, 31);
 SELECT t, contime.at_tick(NULL::small, t), contime.series_tick(NULL::small, 1, t, 5, -10) FROM generate_series(5, 25, 10) t;
 SELECT contime.history_tick(NULL::small, 2, 0, 100), contime.at_tick(NULL::small, 5);
--- Nobody wants the rest, or something else happens meanwhile.
+-- Not all rows are fetched, or the table is changed between two rows.
 SELECT t FROM generate_series(1, 3) t WHERE EXISTS (SELECT FROM (SELECT contime.events_tick(NULL::small, 1, t, 31) OFFSET 1) x);
 INSERT INTO small SELECT 1, 40, 0 FROM generate_series(1, 200);
 DO $$
@@ -260,7 +260,7 @@ FETCH 1 FROM c;
 CLOSE c;
 DROP FOREIGN TABLE small;
 DROP FOREIGN TABLE unit;
--- Of a durable table.
+-- A durable table.
 CREATE TABLE movement (id bigint PRIMARY KEY, account int, at timestamptz, amount int);
 CREATE FOREIGN TABLE durable (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), amount int OPTIONS (rule 'sum'), id bigint OPTIONS (event_id 'true'))
     SERVER contime OPTIONS (events 'movement');
@@ -281,7 +281,7 @@ MOVE 1000 FROM c;
 ROLLBACK TO s;
 SELECT pg_temp.rest('c') + 1010 AS rows;
 COMMIT;
--- Of all keys once its events are in memory, some of them taken back, in the eyes of who does that or of all; each changes the event's id.
+-- All keys of a table in memory, when a transaction or all sessions see that events were deleted; each UPDATE changes the event's id.
 CREATE VIEW difference AS
 WITH expected AS (SELECT account, at, sum(amount) OVER (PARTITION BY account ORDER BY at) AS amount, id FROM movement),
     got AS (SELECT (state).* FROM contime.history(NULL::durable, '-infinity', 'infinity'))
@@ -299,7 +299,7 @@ SELECT * FROM difference;
 UPDATE movement SET amount = 100 WHERE account = 7 AND id > 2000;
 SELECT * FROM difference;
 DROP VIEW difference;
--- Where a column changes between events, keys of which something is taken back are read from the event table, beside others in memory.
+-- If a column changes between events, keys with a deleted event are read from the event table, the others from memory.
 CREATE FOREIGN TABLE curve (account int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), amount int OPTIONS (interpolate 'linear', source 'id * id % 1000')) SERVER contime OPTIONS (events 'movement');
 SELECT count(*) FROM curve WHERE at = '2026-01-02';
 CALL until('(SELECT cache = ''ready'' FROM contime.tables WHERE "table" = ''curve''::regclass)');
@@ -315,7 +315,7 @@ SELECT count(*) FROM contime.history(NULL::curve, '2026-01-01 03:10:10', '2026-0
 ROLLBACK;
 DROP VIEW difference;
 DROP FOREIGN TABLE curve;
--- Who may.
+-- Privileges.
 CREATE ROLE series_reader;
 GRANT SELECT (id, at, balance) ON account TO series_reader;
 SET ROLE series_reader;

@@ -1,7 +1,7 @@
--- The shape of what is in memory follows a rollback: a column that was added, or another one, written to and rolled back is not in the way of the next.
+-- The layout of a table in memory follows a rollback: a column that was added and written to does not prevent another one after the rollback.
 CREATE FOREIGN TABLE account (id int OPTIONS (key 'true'), at bigint OPTIONS (time 'true'), n bigint OPTIONS (rule 'sum')) SERVER contime;
 INSERT INTO account SELECT i, 10, i FROM generate_series(1, 8) i;
--- One definition after the other, each written to, read and rolled back; by turns of the transaction or a savepoint.
+-- One definition after the other, each written to, read and rolled back, by transaction or by savepoint.
 CREATE PROCEDURE tried(definition text, value text) LANGUAGE plpgsql AS $$
 DECLARE seen text;
 BEGIN
@@ -29,7 +29,7 @@ CALL tried('jsonb OPTIONS (initial ''{}'')', '''{"a": 1}''');
 CALL tried('bigint OPTIONS (rule ''sum'', lower ''0'', upper ''9'')', '70');
 CALL tried('float8 OPTIONS (interpolate ''linear'', scale ''2'')', '2.5');
 SELECT sum(n), count(*) FROM account WHERE at = 30;
--- In one transaction: rolled back to a savepoint, and another one instead.
+-- In one transaction: a column is added, rolled back to a savepoint, and another one is added.
 BEGIN;
 SAVEPOINT s;
 ALTER FOREIGN TABLE account ADD COLUMN c text OPTIONS (initial 'old'), ADD COLUMN d int;
@@ -42,29 +42,29 @@ INSERT INTO account VALUES (1, 21, 1000, 4), (3, 21, 1000, 5);
 SELECT id, n, c FROM account WHERE id < 4 AND at = 30 ORDER BY id;
 ROLLBACK;
 SELECT id, n FROM account WHERE id < 4 AND at = 30 ORDER BY id;
--- One that stays, of which nothing was written: it is read as if there had been no other.
+-- A column that is kept, and was not written to: it is read as if there had been no other.
 ALTER FOREIGN TABLE account ADD COLUMN c text OPTIONS (initial 'new');
 SELECT id, n, c FROM account WHERE id < 4 AND at = 30 ORDER BY id;
 SELECT lower(during), (state).c FROM contime.history_tick(NULL::account, 1, 0, 40);
 INSERT INTO account VALUES (1, 20, 1, 'written');
 SELECT id, n, c FROM account WHERE id < 4 AND at = 30 ORDER BY id;
--- Written to and committed, it holds data; that of d is again free.
+-- Written to and committed, the column holds data; column d can be added again.
 ALTER FOREIGN TABLE account ALTER COLUMN c TYPE varchar;
 ALTER FOREIGN TABLE account ADD COLUMN d bytea;
 INSERT INTO account VALUES (2, 20, 1, 'and', '\x01');
 SELECT id, n, c, d FROM account WHERE id < 4 AND at = 30 ORDER BY id;
--- What moves is refused of a table with events, also where another was rolled back.
+-- A column with a rate cannot be added to a table with events, even after a rollback.
 BEGIN;
 ALTER FOREIGN TABLE account ADD COLUMN e int;
 INSERT INTO account (id, at, e) VALUES (1, 30, 1), (2, 30, 2), (3, 30, 3), (4, 30, 4);
 ROLLBACK;
 ALTER FOREIGN TABLE account ADD COLUMN e float8 OPTIONS (rate 'f', scale '2'), ADD COLUMN f float8 OPTIONS (scale '2');
--- A column that is dropped again, over one that was rolled back.
+-- A column is added and dropped after another one was rolled back.
 ALTER FOREIGN TABLE account ADD COLUMN e text;
 ALTER FOREIGN TABLE account DROP COLUMN e;
 INSERT INTO account (id, at, n, c) VALUES (4, 30, 1, 'four');
 SELECT id, n, c, d FROM account WHERE id = 4 AND at = 30;
--- A table without events takes any shape, whatever a transaction that was rolled back made of it.
+-- A table without events can have any columns, whatever a rolled back transaction did.
 CREATE FOREIGN TABLE game (name text OPTIONS (key 'true'), at bigint OPTIONS (time 'true'), v float8 OPTIONS (scale '2')) SERVER contime;
 BEGIN;
 ALTER FOREIGN TABLE game ALTER COLUMN v TYPE text, ALTER COLUMN v OPTIONS (DROP scale), ALTER COLUMN name TYPE int;
@@ -79,7 +79,7 @@ ROLLBACK;
 SELECT name, v FROM game WHERE at = 5 ORDER BY name;
 INSERT INTO game VALUES ('a', 1, 2.25), ('b', 1, 2.25), ('c', 1, 2.25), ('e', 1, 2.25);
 SELECT name, v FROM game WHERE at = 5 ORDER BY name;
--- Rolled back and tried again many times.
+-- Rolled back and repeated many times.
 DO $$
 BEGIN
 	FOR i IN 1 .. 50 LOOP

@@ -1,4 +1,4 @@
--- Durable tables with several sources; what names mean in them; event tables of all sorts.
+-- Durable tables with several sources; how names in sources are resolved; event tables of all kinds.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 
@@ -59,12 +59,12 @@ SELECT id, balance, note, last FROM account WHERE at = '2026-01-02 00:30' ORDER 
 SELECT id, balance, note, last FROM account WHERE at = '2026-01-02 12:00' ORDER BY id;
 SELECT id, balance, note, last FROM account WHERE at = '2026-01-02 13:00' ORDER BY id;
 SELECT during, (state).balance, (state).note FROM contime.history(NULL::account, 3, '2026-01-02', '2026-01-02 04:00');
--- Both of an update's sides, in one transaction.
+-- Both sides of an UPDATE, in one transaction.
 BEGIN;
 UPDATE transfer SET amount = amount + 1000, to_account = 9 WHERE id = 1;
 SELECT id, balance FROM account WHERE id IN (1, 2, 9) AND at = '2026-01-01 01:00' ORDER BY id;
 ROLLBACK;
--- What is renamed is followed.
+-- Renamed tables and columns are followed.
 ALTER TABLE transfer RENAME COLUMN amount TO sum;
 ALTER TABLE transfer RENAME COLUMN note TO remark;
 ALTER FOREIGN TABLE account RENAME COLUMN last TO "last transfer";
@@ -97,7 +97,7 @@ INSERT INTO contime.source VALUES ('account', 'transfers', 'event', '{}');
 \echo :SQLSTATE
 RESET ROLE;
 DROP ROLE sources_other;
--- Beside the option events; without any source the table is in memory.
+-- Beside the option events; without any source the table is a table in memory.
 CREATE FOREIGN TABLE given (from_account int OPTIONS (key 'true'), made_at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum', source '1')) SERVER contime OPTIONS (events 'transfers');
 SELECT contime.add_source('given', 'transfers', '{"from_account": "to_account", "n": "100"}');
 SELECT from_account, n FROM given WHERE made_at = '2026-01-02' ORDER BY 1;
@@ -111,7 +111,7 @@ DROP FOREIGN TABLE account;
 DROP TABLE closed;
 SELECT * FROM contime.source;
 
--- ---- what names mean ------------------------------------------------------------------------
+-- ---- names in sources ------------------------------------------------------------------------
 
 CREATE SCHEMA tools;
 CREATE FUNCTION tools.cents(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT ($1 * 100)::bigint';
@@ -122,7 +122,7 @@ CREATE FOREIGN TABLE takings (k int OPTIONS (key 'true'), at timestamptz OPTIONS
     cents bigint OPTIONS (rule 'sum', source 'cents(price)'), price numeric(10,2), loss numeric(10,2) OPTIONS (rule 'sum', source '-price')) SERVER contime OPTIONS (events 'sale');
 SELECT attname, attfdwoptions FROM pg_attribute WHERE attrelid = 'takings'::regclass AND attnum > 2 ORDER BY attnum;
 RESET search_path;
--- Who reads needs no privileges on what a source uses, and cannot have the owner run something else.
+-- A reader needs no privileges on functions that a source uses, and cannot make the owner run another function.
 REVOKE ALL ON FUNCTION tools.cents(numeric) FROM PUBLIC;
 CREATE ROLE sources_reader;
 GRANT SELECT ON takings TO sources_reader;
@@ -149,7 +149,7 @@ DROP TABLE sale CASCADE;
 DROP SCHEMA tools CASCADE;
 DROP ROLE sources_reader;
 
--- ---- keys: what is equal is what the key's type and collation say ------------------------------
+-- ---- keys: equality is that of the key's type and collation ------------------------------------
 
 CREATE COLLATION sources_ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE reading (i numeric, c char(5), n varchar(20), ci text COLLATE sources_ci, t timestamp, v int);
@@ -169,9 +169,9 @@ SELECT s, v, (SELECT v FROM by_second b WHERE b.s = a.s) FROM by_second a ORDER 
 DROP TABLE reading CASCADE;
 DROP COLLATION sources_ci;
 
--- ---- event tables of all sorts ---------------------------------------------------------------------
+-- ---- event tables of all kinds ---------------------------------------------------------------------
 
--- Partitions, some with other attribute numbers, that come and go.
+-- Partitions, some with other attribute numbers, that are attached and detached.
 CREATE TABLE measured (gone int, station int, tick bigint, value numeric(8,2)) PARTITION BY LIST (station);
 ALTER TABLE measured DROP COLUMN gone;
 CREATE TABLE measured_1 (value numeric(8,2), x text, tick bigint, station int);
@@ -189,7 +189,7 @@ ALTER TABLE measured ATTACH PARTITION measured_1 FOR VALUES IN (1);
 SELECT station, tick, value, n FROM station WHERE tick IN (5, 25) ORDER BY 1, 2;
 DROP TABLE measured CASCADE;
 
--- What moves and what is on a line, beside a table in memory.
+-- A column with a rate and an interpolated one, compared with a table in memory.
 CREATE UNLOGGED TABLE seen (ship text, at timestamptz, km numeric(9,3), speed numeric(9,6), draught float8);
 CREATE FOREIGN TABLE ship (ship text OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), km numeric(9,3) OPTIONS (rate 'speed'), speed numeric(9,6),
     draught float8 OPTIONS (interpolate 'linear', scale '2')) SERVER contime OPTIONS (events 'seen');
@@ -204,7 +204,7 @@ SELECT count(*) FROM (SELECT * FROM contime.history(NULL::ship, 'Ada', '2026-01-
 DROP TABLE seen CASCADE;
 DROP FOREIGN TABLE ship_in_memory;
 
--- Children inherit; generated columns and domains are columns like others.
+-- Children by inheritance; generated columns and domains are columns like others.
 CREATE DOMAIN score AS int CHECK (value < 100);
 CREATE TABLE play (who varchar(10), at timestamptz, points score, twice int GENERATED ALWAYS AS (points * 2) STORED);
 CREATE TABLE away_play (town text) INHERITS (play);
@@ -214,7 +214,7 @@ INSERT INTO away_play VALUES ('Ada', '2026-01-02', 5, DEFAULT, 'Ulm');
 SELECT who, points, twice, best FROM player ORDER BY who;
 ALTER TABLE away_play NO INHERIT play;
 SELECT who, points, twice, best FROM player ORDER BY who;
--- What is no event says so, and where it is from.
+-- A row that is not a valid event is an error that names the row and its table.
 INSERT INTO play VALUES ('Cleo', '-infinity', 5);
 SELECT points FROM player WHERE who = 'Cleo' AND at = 'infinity';
 DROP TABLE play, away_play CASCADE;
@@ -223,7 +223,7 @@ CREATE TEMP TABLE passing (k int, at timestamptz);
 CREATE FOREIGN TABLE lasting (k int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime OPTIONS (events 'pg_temp.passing');
 \echo :SQLSTATE
 
--- ---- a cursor outlives the subtransaction in which it read -----------------------------------------------
+-- ---- a cursor is used after the subtransaction in which it read -------------------------------------------
 
 CREATE TABLE tally (k int, at timestamptz, v int);
 INSERT INTO tally SELECT i % 1500, timestamptz '2026-01-01' + i * interval '1 s', 1 FROM generate_series(1, 4500) i;
@@ -244,7 +244,7 @@ RELEASE s;
 FETCH 1 FROM c;
 SELECT count(*) FROM total;
 COMMIT;
--- A description that is thrown away while it is read.
+-- A table's cached description is invalidated while it is being read.
 INSERT INTO tally SELECT i % 10, timestamptz '2026-01-01' + i * interval '1 s', 1 FROM generate_series(1, 40) i;
 CREATE FUNCTION disturb() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ANALYZE tally; PERFORM count(*) FROM total; RETURN 0; END $$;
 SELECT sum(t.v + disturb()) FROM generate_series(0, 9) g(k) JOIN LATERAL (SELECT v FROM total WHERE k = g.k AND at = '2026-02-01') t ON true;

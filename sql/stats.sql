@@ -1,4 +1,4 @@
--- What is in memory is counted: recent, young, frozen; and every committed event is in exactly one place.
+-- The counters: recent, young, frozen; each committed event is in exactly one of them.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE stock (
@@ -17,7 +17,7 @@ CREATE VIEW counted AS
 
 SELECT sum(entered) AS entered, sum(dropped) AS dropped FROM contime.workers \gset
 
--- A table without data is not there.
+-- A table without data is not shown.
 SELECT * FROM contime.tables;
 INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(1, 1000) i;
 SELECT inserted FROM counted;
@@ -25,7 +25,7 @@ CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
 SELECT * FROM counted;
 SELECT recent, young, frozen, late FROM contime.tables;
 
--- What is rolled back is never counted, and leaves.
+-- Events that were rolled back are not counted, and their memory is freed.
 BEGIN;
 INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(1001, 1100) i;
 SELECT inserted FROM counted;
@@ -34,7 +34,7 @@ SELECT inserted FROM counted;
 CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
 SELECT * FROM counted;
 
--- Copies and conflicts are dropped once everyone sees them all, and counted.
+-- Copies and conflicts are dropped once every snapshot sees all of them, and counted.
 INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 1, i FROM generate_series(901, 1000) i;
 INSERT INTO stock SELECT i % 10, timestamptz '2020-01-01' + i * interval '1 hour', 2, i FROM generate_series(1, 10) i;
 SELECT inserted FROM counted;
@@ -49,13 +49,13 @@ CALL until('(SELECT recent = 0 AND young = 0 FROM contime.tables)');
 SELECT inserted FROM counted;
 SELECT late >= 50 AS late FROM contime.tables;
 
--- An old PostgreSQL snapshot keeps events young, not unseen: tested with sessions elsewhere.
+-- An old PostgreSQL snapshot keeps events young, not recent: tested by TAP tests and isolation tests.
 SELECT worker, pid > 0 AS runs, entered > 0 AS entered, dropped >= 0 AS dropped, memory_bytes > 0 AS memory, last_pass <= clock_timestamp() AS passed
     FROM contime.workers ORDER BY worker;
 CALL until('(SELECT sum(dropped) >= ' || :dropped || ' + 100 FROM contime.workers)');
 SELECT sum(entered) - :entered AS entered, sum(dropped) - :dropped AS dropped FROM contime.workers;
 
--- Others' tables, and those that are gone.
+-- Tables of other roles, and dropped tables.
 TRUNCATE stock;
 SELECT inserted FROM counted;
 CALL until('(SELECT coalesce(sum(bytes), 0) < 100000 FROM contime.tables)');

@@ -1,4 +1,4 @@
--- Transactions: what was rolled back is gone, what was written is seen by later commands of its own.
+-- Transactions: events that were rolled back are gone, and a transaction's own events are seen by its later commands.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 CREATE FOREIGN TABLE account (
@@ -59,7 +59,7 @@ BEGIN
 END $$;
 SELECT balance(3);
 
--- A statement that fails leaves nothing of itself.
+-- A statement that fails leaves no event.
 INSERT INTO account SELECT 4, '2020-01-01', 1 / (3 - n) FROM generate_series(1, 5) n;
 SELECT balance(4);
 BEGIN;
@@ -107,7 +107,7 @@ FETCH c;
 SELECT balance(7);
 COMMIT;
 
--- Repeatable read: "now" is the transaction's start, and late events of its own are seen.
+-- REPEATABLE READ: "now" is the start of the transaction, and its own late events are seen.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM account;
 INSERT INTO account VALUES (8, '2020-01-01', 1);
@@ -151,7 +151,7 @@ INSERT INTO account VALUES (9, '2020-01-05', 5);
 COMMIT;
 SELECT balance(1), balance(9);
 
--- A read-only transaction does not write.
+-- A read-only transaction cannot write.
 BEGIN READ ONLY;
 SELECT balance(9);
 INSERT INTO account VALUES (9, '2020-01-04', 4);

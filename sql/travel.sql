@@ -1,4 +1,4 @@
--- What contime.at reaches, and what it must not: level 9 is what was, 1 is what is now.
+-- Where contime.at applies, and where it must not: level 9 is the state of the past, 1 is the state of now.
 SET client_min_messages = warning;
 CREATE ROLE regress_guard;
 CREATE ROLE regress_traveller;
@@ -115,7 +115,7 @@ SET contime.at = '2020-01-15';
 EXECUTE plain;
 EXECUTE defined;
 RESET plan_cache_mode;
--- EXPLAIN says so.
+-- EXPLAIN shows it.
 EXPLAIN (COSTS OFF) SELECT level FROM clearance WHERE id = 1;
 SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.clearance WHERE id = 1');
 SELECT definer_query('EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT level FROM travel.clearance WHERE id = 1');
@@ -157,7 +157,7 @@ EXECUTE escaping;
 -- The instant binds other tables; a condition on the time is still a condition.
 SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s JOIN clearance c USING (id, at);
 SELECT * FROM clearance WHERE at > '2020-01-01';
--- A logical clock, a policy and a SECURITY DEFINER function are read in the present, and refused as without the setting.
+-- A logical clock, a policy and a SECURITY DEFINER function are read now, and refused as without the setting.
 SELECT * FROM (SELECT * FROM tick LIMIT 2) s;
 SELECT * FROM definer_rows_of(1);
 -- A plan that was made under the setting is not run without it.
@@ -172,7 +172,7 @@ DROP VIEW newest;
 RESET ROLE;
 SET ROLE regress_traveller;
 
--- Nothing is written while the session looks at the past, but by a SECURITY DEFINER function.
+-- Under contime.at only a SECURITY DEFINER function can write.
 RESET ROLE;
 SET ROLE regress_guard;
 CREATE FUNCTION writes() RETURNS void LANGUAGE sql AS
@@ -219,7 +219,7 @@ RESET parallel_leader_participation;
 RESET contime.at;
 
 -- ---- policies -----------------------------------------------------------------------
--- A document is for who has a level, now, not below its own.
+-- A role sees a document if its level now is at least the document's.
 RESET ROLE;
 SET ROLE regress_guard;
 CREATE TABLE doc (n int PRIMARY KEY, lvl int, account int DEFAULT 1);
@@ -257,10 +257,10 @@ CREATE FUNCTION at_most(int, int) RETURNS boolean LANGUAGE plpgsql STABLE AS
 'BEGIN RETURN $1 <= (SELECT level FROM clearance WHERE id = $2); END';
 CREATE OPERATOR <=@ (FUNCTION = at_most, LEFTARG = int, RIGHTARG = int);
 
--- Each policy in turn: what it shows of both tables, now and to a traveller.
--- A sub-select of a policy does not travel, and sees 1 in the last columns.  A
--- function that a policy calls travels, inlined or not, and sees 1,2: unless it
--- is SECURITY DEFINER or pins "at = now()".
+-- Each policy in turn: what it shows of both tables, now and under contime.at.
+-- contime.at does not apply to a sub-select of a policy, which shows 1 in the last
+-- columns. It applies to a function that a policy calls, inlined or not, which shows
+-- 1,2: unless the function is SECURITY DEFINER or says "at = now()".
 RESET ROLE;
 CREATE FUNCTION shows(condition text, OUT doc text, OUT part text, OUT doc_then text, OUT part_then text)
 LANGUAGE plpgsql AS $$
@@ -322,7 +322,7 @@ INSERT INTO conditions (condition) VALUES
 ('EXISTS (SELECT FROM contime.at(NULL::clearance, ''2020-01-15'', 1) c WHERE c.level >= lvl)');
 SELECT n, s.*, condition FROM conditions, LATERAL shows(condition) s ORDER BY n;
 
--- Whatever way the table with the policy is read.
+-- The policy applies in every way to read its table.
 SET ROLE regress_guard;
 CREATE POLICY r ON doc FOR SELECT USING (EXISTS (SELECT FROM clearance c WHERE c.id = account AND c.level >= lvl));
 CREATE POLICY r ON part FOR SELECT USING (lvl <= (SELECT c.level FROM clearance c WHERE c.id = account));
@@ -352,7 +352,7 @@ SELECT n FROM doc WHERE EXISTS (SELECT FROM part p WHERE p.n = doc.n OR p.n > 1)
 WITH d AS MATERIALIZED (SELECT * FROM doc) SELECT count(*) FROM d;
 SELECT (SELECT count(*) FROM doc), ARRAY(SELECT n FROM part);
 SELECT n FROM clearance c JOIN doc ON c.id = doc.account WHERE c.at = '2020-01-15';
--- The traveller's own reads beside it follow, in the same query too.
+-- The session's other reads follow contime.at, in the same query too.
 SELECT n, seen(doc), (SELECT level FROM clearance WHERE id = account), mine() FROM doc;
 SELECT n, c.level FROM doc JOIN clearance c ON c.id = account;
 SELECT n FROM doc WHERE EXISTS (SELECT FROM clearance c WHERE c.id = account AND c.level >= 9);
@@ -389,7 +389,7 @@ RESET contime.at;
 EXECUTE docs;
 SET contime.at = '2020-01-15';
 EXECUTE docs;
--- A plan made for a role that sees everything is not another's.
+-- A plan made for a role without policies is not used for another role.
 SET ROLE regress_guard;
 PREPARE inlined AS SELECT n FROM my_docs() ORDER BY n;
 EXECUTE inlined;
@@ -417,7 +417,7 @@ SELECT v.n, w FROM doc v, my_nth(v.n) w;
 SELECT * FROM my_depth(0);
 SELECT * FROM my_depth(3);
 EXPLAIN (COSTS OFF) SELECT * FROM my_nth(random()::int);
--- An error while an inlined function is planned leaves nothing behind.
+-- An error while an inlined function is planned leaves no state behind.
 CREATE FUNCTION broken_of(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 1 / $1; END';
 BEGIN;
 SAVEPOINT s;

@@ -1,4 +1,4 @@
--- Types: keys, last of anything, numbers to 36 digits, instants to the ends of time.
+-- Types: keys, values of any type with the rule last, numbers up to 36 digits, instants up to both ends of time.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
@@ -105,7 +105,7 @@ INSERT INTO anything (id, at, t) SELECT 1 + row_number() OVER (ORDER BY length(t
 DROP TABLE toasted;
 SELECT id, length(t), md5(t) FROM anything WHERE at = '2020-01-01' AND id IN (2, 3) ORDER BY id;
 SELECT (SELECT md5(string_agg(md5(i::text), '')) FROM generate_series(1, 3000) i), md5(repeat('compressible ', 10000));
--- values of equal meaning and other bytes are kept as they came
+-- values that are equal but have different bytes are kept as they were written
 INSERT INTO anything (id, at, num, iv) VALUES (4, '2020-01-01', 1.0, '24 hours'), (4, '2020-01-02', 1.00, '1 day');
 SELECT during, (state).num, (state).iv FROM contime.history(NULL::anything, 4, '-infinity', 'infinity');
 
@@ -134,7 +134,7 @@ INSERT INTO num VALUES (1, '2020-01-04', -32767, -2147483648, -92233720368547758
 \x on
 SELECT * FROM num WHERE at IN ('2020-01-01', '2020-01-02', '2020-01-03', '2020-01-04') ORDER BY at;
 \x off
--- partial sums out of range come back into it
+-- partial sums may leave the range if the sum comes back into it
 INSERT INTO num (id, at, s2, s8, nx) SELECT 2, timestamptz '2020-01-01' + i * interval '1 day', 32767, 9223372036854775807, 999999999999999999999999999999999999
     FROM generate_series(1, 400) i;
 SELECT s2 FROM num WHERE id = 2 AND at = '2021-06-01';
