@@ -1,18 +1,18 @@
 # contime: tables with a row for every instant
 #
 #   make try       a demonstration on a throwaway server; installs what is missing first (Debian 12, as root)
-#   make test      every test there is; likewise
-#   make           builds for the PostgreSQL of PG_CONFIG; make install installs into it
+#   make test      every test; installs what is missing, too
+#   make           builds for the PostgreSQL of PG_CONFIG; make install installs it there
 #   make unit      the engine's unit tests, compiled without PostgreSQL
 #   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
-#   make soak      the randomised tests for long: the law for SOAK_ROUNDS rounds, that of durable tables for SOAK_STATEMENTS
+#   make soak      long runs of the randomised tests: the law for SOAK_ROUNDS rounds, for durable tables for SOAK_STATEMENTS
 #                  statements, SOAK_TRANSFERS bank transfers, SOAK_QUERIES random queries, SOAK_CRASHES crashes,
 #                  SOAK_DDL statements of hostile roles, SOAK_SECONDS of sqlsmith (which it installs)
 #   make valgrind  the regression scripts on a server under valgrind
-#   make lint      the house's rules that a machine can check
-#   make rooms     the rooms of src/ and which others each includes
-#   make bench     figures of speed beside an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
+#   make lint      the style rules that can be checked automatically
+#   make rooms     prints the rooms of src/ and which other rooms each includes
+#   make bench     benchmarks compared with an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
 #   make dist      contime-<version>.tar.gz of the last commit
 #
 # try, test, soak and valgrind leave nothing running and install nothing into
@@ -64,7 +64,7 @@ clean:
 	rm -rf $(EXTRA_CLEAN) contime.so $(OBJS)
 endif
 
-# ---- these also work without: they install what is missing first --------------
+# ---- targets that install what is missing first -------------------------------
 
 try:
 	@test/setup.sh
@@ -94,7 +94,7 @@ valgrind:
 unit:
 	@test/run.sh unit
 
-# (Without address randomisation, which it does not stand everywhere.)
+# (Without address randomisation, with which ThreadSanitizer fails on some systems.)
 tsan:
 	@mkdir -p build/unit
 	@gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -DCT_THREADS -DCT_ASSERTIONS -Isrc -Itest/unit -o build/unit/tsan \

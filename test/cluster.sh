@@ -1,15 +1,15 @@
 # test/cluster.sh: throwaway PostgreSQL servers for the demonstration and the tests.
 #
-# Source it, with the checkout as the current directory and built. It makes
-# $WORK, a new directory under /tmp with a private copy of PostgreSQL that has
-# contime installed ($PGBIN its programs); nothing is installed system-wide.
-# Servers listen on a socket in their own directory and nowhere else. On exit,
-# whatever the reason, those that run are stopped by their pid and $WORK goes.
+# Source this file in a checkout that has been built. It creates $WORK, a new
+# directory under /tmp with a private copy of PostgreSQL that has contime
+# installed ($PGBIN: its programs); nothing is installed system-wide. Servers
+# listen on a socket in their own directory only. On exit, for any reason, the
+# servers are stopped by their pid and $WORK is removed.
 #
 #   as_owner COMMAND...           run as the servers' user (initdb refuses root)
 #   cluster_start [SETTING=VALUE...]   start a server; sets PGHOST, PGDATA
 #   cluster_stop                  stop it
-#   cluster_assertions            have another copy whose contime was built with assertions ($ASSERTBIN its programs)
+#   cluster_assertions            make another copy whose contime was built with assertions ($ASSERTBIN: its programs)
 
 PG_CONFIG=$(command -v "${PG_CONFIG:-pg_config}")
 OWNER=$(id -un)
@@ -57,7 +57,7 @@ cluster_start() {
 	fi
 }
 
-# Every process of the server under valgrind; what it finds goes to $WORK/valgrind.PID.
+# Run every process of the server under valgrind, which reports to $WORK/valgrind.PID.
 wrap_in_valgrind() {
 	cp "$CHECKOUT/test/valgrind.supp" "$WORK"
 	mv "$PGBIN/postgres" "$PGBIN/postgres.real"
@@ -69,7 +69,7 @@ wrap_in_valgrind() {
 	chmod 755 "$PGBIN/postgres"
 }
 
-# Its files are links to those of $WORK but for contime's.
+# Its files are links to those of $WORK, except contime's.
 cluster_assertions() {
 	local dir bindir=$("$PG_CONFIG" --bindir) libdir=$("$PG_CONFIG" --pkglibdir) sharedir=$("$PG_CONFIG" --sharedir)
 	local to=$WORK/assertions

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Names what docs/ and README.md say and is not there: a function in docs/internals/architecture.md, written `name()`, that no
-# file of src/ defines, and a relative link to no file. Called by lint.sh.
+# Prints names in docs/ and README.md that do not exist: a function in docs/internals/architecture.md, written `name()`, that no
+# file of src/ defines, and a relative link to a missing file. Called by lint.sh.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# make lint: the rules of the house that a machine can check. Installs nothing. Names what breaks a rule; the last line counts rules.
+# make lint: the style rules that can be checked automatically. Installs nothing. Prints each violation; the last line counts the rules.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 passed=0 failed=0
 
-# check RULE: what stdin says breaks it.
+# check RULE: each line of stdin is a violation of it.
 check() {
 	local found
 	found=$(sed "s/^/$1: /")
 	if [ -z "$found" ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "$found"; fi
 }
 
-# longer_than COLUMNS FILE...: lines of so many, where a tab goes to the next multiple of 4. The text of a message is
-# not counted: it is not broken, so that grep finds it.
+# longer_than COLUMNS FILE...: print longer lines; a tab goes to the next multiple of 4. String literals are not counted:
+# a message is kept in one line, so that grep finds it.
 longer_than() {
 	local columns=$1 file
 	for file in "${@:2}"; do expand -t 4 "$file" | sed 's/"[^"]*"/""/g' | grep -nHE --label="$file" "^.{$((columns + 1))}"; done
@@ -30,7 +30,7 @@ check 'an include by a path, or of PostgreSQL in the engine' < <(grep -nE '#incl
 check 'the second line does not name the file' < <(for file in $product $tests; do sed -n 2p "$file" | grep -qF " * ${file##*/}" || echo "$file"; done)
 check 'a line of more than 100 columns' < <(longer_than 100 $product)
 check 'a line of more than 120 columns' < <(longer_than 120 $tests)
-# Another version may lay out otherwise.
+# Another version may format differently.
 if [[ $(clang-format --version 2>&1) =~ version\ 14\. ]]; then
 	check 'not as clang-format has it' < <(clang-format --dry-run -Werror $product $tests 2>&1 | sed -n 's/: error: .*//p' | cut -d: -f 1,2 | uniq)
 else

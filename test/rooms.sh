@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make rooms: the rooms of src/ from the top floor down, and how often the files of each include headers of which other rooms.
-# Fails, and names what breaks the rules (with --check nothing else is printed):
+# make rooms: prints the rooms of src/ from the top floor down, and how often the files of each include headers of other rooms.
+# Fails, and prints each violation of these rules (with --check it prints nothing else):
 #   A file includes its own room and lower floors, as "room/header.h"; of another room only its public header, "room/room.h".
-#   No call goes up, and the files of a room do not call each other in a circle: seen in the object files, when src/ is built.
+#   No call goes to a higher floor, and the files of a room do not call each other in a circle: checked in the object files, if src/ is built.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 FLOORS='engine, base < mvcc < shared < table, notify < store < fold < write < durable < read, worker < plan, ddl, rules < sync, session, clock, inbox < sql < module'
@@ -12,7 +12,7 @@ objects=$(sed -n 's/c$/o/p' <<<"$sources")
 edges=$(mktemp)
 trap 'rm -f "$edges"' EXIT
 
-# A line "FILE includes HEADER -", or "FILE uses FILE FUNCTION" (or its variable), for each.
+# Print a line "FILE includes HEADER -" for each include, and "FILE uses FILE FUNCTION" (or a variable) for each use.
 grep -oE '^#include "[^"]+"' $sources | sed -E 's/:#include "(.*)"/ includes \1 -/' >"$edges"
 if ls $objects &>/dev/null; then
 	nm -gA $objects | sed -E 's/\.o:[0-9a-f]*/.c/' | awk '
@@ -50,7 +50,7 @@ awk -v floors="$FLOORS" -v sources="$sources" -v graph="${1-graph}" '
 	}' "$edges"
 status=$?
 
-# Within a room: tsort names the files of each circle, one a line, after a line that says so.
+# Within a room: tsort prints a line for each circle, and then its files, one a line.
 circles=$(awk '{ from = $1; to = $3; sub("[^/]*$", "", from); sub("[^/]*$", "", to) } $2 == "uses" && from == to { print $1, $3 }' "$edges" |
 	sort -u | tsort 2>&1 >/dev/null | sed 's/^tsort: //; s/.* loop:$/circle:/' | tr '\n' ' ' | sed 's/ circle:/\ncircle:/g; s/ $//')
 [ -z "$circles" ] || { echo "$circles"; status=1; }

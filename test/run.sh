@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make test: every kind of test, or those named: lint unit regress pgtap isolation tap planner ddl law (and sqlsmith, if it is named).
-# Each prints what it counted; the last line is the total. What failed leaves its
-# output in test/output. Servers are throwaway (cluster.sh); nothing is left running.
+# make test: all suites, or those named: lint unit regress pgtap isolation tap planner ddl law (and sqlsmith, only if it is named).
+# Each prints its counts; the last line is the total. The output of a failed suite is
+# kept in test/output. Servers are throwaway (cluster.sh); nothing is left running.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ OUTPUT=$ROOT/test/output
 rm -rf "$OUTPUT"
 total_passed=0 total_failed=0
 
-# record SUITE PASSED FAILED STATUS: a suite that ran nothing, or ended badly without naming a failure, failed.
+# record SUITE PASSED FAILED STATUS: print and add the counts. A suite that ran no test, or ended with an error without a failed test, has one failure.
 record() {
 	local suite=$1 passed=$2 failed=$3 status=$4
 	if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$passed" = 0 ]; }; then
@@ -22,7 +22,7 @@ record() {
 	total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
 }
 
-# keep SUITE FILE...: for whoever looks into a failure.
+# keep SUITE FILE...: keep the files of a failed suite.
 keep() {
 	local to=$OUTPUT/$1
 	shift
@@ -37,7 +37,7 @@ count() { grep -cE "$1" "$2" || true; }
 ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc -Itest/unit)
 ENGINE_LDFLAGS=(-fsanitize=address,undefined -Wl,--wrap=ct_alloc -lcmocka -lxxhash)
 
-# The rules of the house, one a test; those about calls are for what was built before.
+# The style rules, each counted as a test; the rules about calls are checked if src/ was built before.
 suite_lint() {
 	local status=0 log=$ROOT/build/lint.log
 	mkdir -p "$ROOT/build"
@@ -47,7 +47,7 @@ suite_lint() {
 	record lint "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" $status
 }
 
-# Every test/unit/unit_*.c, and the fuzz targets' corpora once more; the engine without PostgreSQL's include path.
+# Every test/unit/unit_*.c, and the fuzz targets with their corpora; the engine is compiled without PostgreSQL's include path.
 suite_unit() {
 	local source name log passed=0 failed=0 status=0 objects=()
 	cd "$ROOT"
@@ -89,7 +89,7 @@ server_settings() {
 		"timezone = 'UTC'" 'fsync = off' 'log_min_messages = warning' >"$1"
 }
 
-# pg_regress and pg_isolation_regress: one line a script. PRELOAD is the setting shared_preload_libraries.
+# Run pg_regress or pg_isolation_regress; each script is counted as a test. PRELOAD is the setting shared_preload_libraries.
 run_regress() {
 	local suite=$1 program=$2 input=$3 status=0
 	shift 3
@@ -112,7 +112,7 @@ run_regress() {
 	record "$suite" "$(count '^test .* ok ' "$log")" "$(count '^test .* FAILED' "$log")" $status
 }
 
-# Have a second PostgreSQL, whose contime has assertions: its programs are in $ASSERTBIN. When it could not be made the SUITE has failed.
+# Make a second copy of PostgreSQL, whose contime has assertions; its programs are in $ASSERTBIN. If that fails, the SUITE fails.
 with_assertions() {
 	local log=$WORK/assertions.log
 	cluster_assertions &>"$log" && return
@@ -129,7 +129,7 @@ suite_regress() {
 
 specs_of() { (cd "$1/specs" && ls -- *.spec | sed 's/\.spec$//'); }
 
-# Those that need a place to pause at (src/base/pause.c), on a build with assertions.
+# The specs that use pause points (src/base/pause.c) run on a build with assertions.
 suite_isolation() {
 	run_regress isolation isolation/pg_isolation_regress "$WORK/tests/test/isolation" $(specs_of "$ROOT/test/isolation")
 	with_assertions pause || return
@@ -162,8 +162,8 @@ suite_tap() {
 	record tap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
 }
 
-# Random queries against the same over dense ordinary tables, on a build with assertions; and with the
-# protection switched off, when wrong answers must be found: a test that cannot fail proves nothing.
+# Random queries, compared with the same queries over ordinary tables, on a build with assertions; and with the
+# protection switched off: the test must then find wrong answers.
 suite_planner() {
 	local status=0 log=$WORK/planner.log counts
 	with_assertions planner || return
@@ -185,7 +185,7 @@ suite_planner() {
 	record planner $((BASH_REMATCH[1] + BASH_REMATCH[2])) "${BASH_REMATCH[3]}" $status
 }
 
-# Random DDL and calls of functions by hostile roles, on a build with assertions: no crash, no XX000.
+# Random DDL and function calls by hostile roles, on a build with assertions: no crash, no XX000.
 suite_ddl() {
 	local status=0 log=$WORK/ddl.log counts
 	with_assertions ddl || return
@@ -200,8 +200,8 @@ suite_ddl() {
 	record ddl "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" $status
 }
 
-# Random queries by sqlsmith, as a role without privileges that owns continuous tables, for CT_SECONDS seconds. What it makes core
-# raise is core's; nothing may crash, and no XX000 may come from a file of contime's. Not run unless named: it needs the package sqlsmith.
+# Random queries by sqlsmith, as a role without privileges that owns continuous tables, for CT_SECONDS seconds. Errors raised by core
+# are ignored; no process may crash, and no file of contime may raise XX000. Runs only if named, as it needs the package sqlsmith.
 suite_sqlsmith() {
 	local status=0 log=$WORK/sqlsmith.log files queries seed=${CT_SEED:-$RANDOM}
 	with_assertions sqlsmith || return
@@ -225,8 +225,8 @@ suite_sqlsmith() {
 	record sqlsmith "${queries:-0}" "$(count . "$WORK/sqlsmith.faults")" $status
 }
 
-# Random transactions against the reference fold; on a build with assertions also while the engine's invariants are checked
-# again and again, and with visibility broken on purpose, when it must differ.
+# Random transactions, compared with the reference fold; on a build with assertions also while the engine's invariants are checked
+# repeatedly, and with visibility violated on purpose: the test must then find differences.
 suite_law() {
 	local status=0 log=$WORK/law.log broken=$WORK/law-assertions.log visibility kept settings=('contime.memory = 256MB' 'max_connections = 40' 'max_prepared_transactions = 20')
 	with_assertions law || return
@@ -234,11 +234,11 @@ suite_law() {
 	as_owner perl "$WORK/tests/test/law/law.pl" 2>&1 | tee "$log" | grep -v "^ok " || status=1
 	as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop
-	# Once more with so little memory that what is cached has to go.
+	# Again with so little memory that caches are evicted.
 	cluster_start "${settings[@]}" 'contime.memory = 8MB'
 	CT_BALLAST=4.5 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 3)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop
-	# And with caches that never have all keys.
+	# Again with caches that are always partial.
 	PGBIN=$ASSERTBIN cluster_start "${settings[@]}" 'contime.debug_partial = on' 'contime.debug_validate = on'
 	CT_BY_KEY=1 CT_STATEMENTS=$((${CT_STATEMENTS:-5000} / 3)) as_owner perl "$WORK/tests/test/law/durable.pl" 2>&1 | tee -a "$log" | grep -v "^ok " || status=1
 	cluster_stop

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what building and testing contime needs, if it is missing: Debian 12,
-# as root. Says what to run when it may not. Packages named as arguments are
-# wanted too. Debian's own server cluster is neither created nor touched.
+# Installs missing packages for building and testing contime on Debian 12, as
+# root; without root it prints the command to run. Packages named as arguments
+# are installed, too. Debian's own server cluster is neither created nor touched.
 set -euo pipefail
 
 packages=(gcc make postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap
@@ -28,7 +28,7 @@ install_quietly() {
 }
 
 install_quietly update
-# A new postgresql-15 would create and start a cluster "main": not for us.
+# Prevent a new postgresql-15 from creating and starting a cluster "main".
 conf=/etc/postgresql-common/createcluster.conf
 if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
 	install_quietly install postgresql-common

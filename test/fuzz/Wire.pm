@@ -1,8 +1,8 @@
-# Wire.pm: a PostgreSQL client of a few lines, which speaks the protocol itself. Used by ddl.pl and TAP tests.
+# Wire.pm: a small PostgreSQL client that implements the protocol itself. Used by ddl.pl and TAP tests.
 #
-# Unlike psql it sends any text as it is, has every field of an error (SQLSTATE, and the
-# file and line that raised it), and can leave a statement under way in one session while
-# it talks to another, or close the connection in the middle of it.
+# Unlike psql it sends any text unchanged, returns every field of an error (SQLSTATE, and the
+# file and line that raised it), and can leave a statement running in one session while it
+# uses another, or close the connection while a statement runs.
 package Wire;
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use IO::Select;
 use IO::Socket::UNIX;
 use Time::HiRes;
 
-# A session of a role, with settings as the server's command line has them; undef when the server does not answer.
+# Open a session of a role, with settings in the form of the server's command line; undef if the server does not answer.
 sub new
 {
 	my ($class, $name, $role, $database, %settings) = @_;
@@ -35,7 +35,7 @@ sub put
 
 sub message { my ($self, $type, $body) = @_; return $self->put($type . pack('N', 4 + length $body) . $body) }
 
-# The simple protocol; rows for a COPY FROM stdin that it may be, undef: the client breaks it off.
+# The simple protocol; with the rows for a COPY FROM stdin, or undef: the client aborts the COPY.
 sub send
 {
 	my ($self, $sql, $rows) = @_;
@@ -43,7 +43,7 @@ sub send
 	return $self->message('Q', "$sql\0");
 }
 
-# The extended protocol: an unnamed statement with parameters as text, of which so many rows are fetched.
+# The extended protocol: an unnamed statement with parameters as text; at most so many rows are fetched.
 sub send_extended
 {
 	my ($self, $sql, $values, $most) = @_;
@@ -55,7 +55,7 @@ sub send_extended
 	return $self->message('S', '');
 }
 
-# The next message, or nothing: it did not come in time ('late'), or the connection is closed ('gone').
+# Return the next message; or nothing, if it did not come in time ('late') or the connection is closed ('gone').
 sub next_message
 {
 	my ($self, $until) = @_;
@@ -80,8 +80,8 @@ sub next_message
 	}
 }
 
-# What came until the server is ready: {state, message, file, line, fatal} of its first error, if any; whether it warned; the
-# number of rows and the first of them; or that it was late or has gone. Payloads of notices are added to {heard}.
+# Read until the server is ready, and return {state, message, file, line, fatal} of the first error, if any; whether there was a
+# warning; the number of rows and the first row; or that the server was late or has gone. Payloads of notices are added to {heard}.
 sub receive
 {
 	my ($self, $seconds) = @_;

@@ -1,31 +1,31 @@
 #!/usr/bin/perl
-# ddl.pl: random DDL and calls of functions, by roles that mean harm.
+# ddl.pl: random DDL and function calls by hostile roles.
 #
 # Each round begins with valid continuous tables, in memory and durable, partitions, event tables, views, domains
-# and functions that belong to a role with CREATE on its schemas and USAGE on the server, no more. Then four
-# sessions (two of that role, one of another that may create databases, one that may only read) and now and then
-# a superuser run statements of the grammar below: most of them valid, the others with one thing in them that is
-# not, or with a word of theirs lost, doubled or exchanged. They go one after the other, or in all sessions at
-# once; in transactions, savepoints, prepared statements and cursors; some connections are broken off.
+# and functions that belong to a role with CREATE on its schemas and USAGE on the server only. Then four
+# sessions (two of that role, one of another that may create databases, one that may only read) and sometimes
+# a superuser run statements of the grammar below: most of them valid, the others with one invalid part, or with
+# a word removed, doubled or replaced. They run one after the other, or in all sessions concurrently; in
+# transactions, savepoints, prepared statements and cursors; some connections are closed abruptly.
 #
 # A statement may succeed or fail, but
 #
-#	* no process of the server crashes, no assertion fails, nothing panics;
-#	* nothing raises XX000, to a client or in the log: that is for what cannot happen;
-#	* nothing finds a catalog's row gone that it had not locked ("cache lookup failed");
-#	* what the role made runs as one of the hostile roles, never as the superuser who looks at a table of
-#	  theirs, nor as a background process (fuzz.probe() raises ZZ999 then);
-#	* nothing goes on for longer than its timeout allows, or cannot be cancelled.
+#	* no process of the server crashes, no assertion fails, no process panics;
+#	* no statement raises XX000 (internal error), to a client or in the log;
+#	* no statement finds that a catalog row is gone which it had not locked ("cache lookup failed");
+#	* code of the hostile roles runs as one of them, never as the superuser who reads one of their tables,
+#	  nor as a background process (fuzz.probe() raises ZZ999 then);
+#	* no statement runs longer than its timeout, or cannot be cancelled.
 #
-#	CT_SEED=n        the seed; printed, so that a failure can be had again (as far as timing allows)
-#	CT_DDL=n         how many statements (default 4000)
-#	CT_ROUND=n       begin with this round, which has a seed of its own
-#	CT_FAULTS=n      go on until so many kinds of fault were found (default 8)
+#	CT_SEED=n        the seed; printed, so that a failure can be repeated (as far as timing allows)
+#	CT_DDL=n         number of statements (default 4000)
+#	CT_ROUND=n       start with this round, which has a seed of its own
+#	CT_FAULTS=n      continue until so many kinds of faults were found (default 8)
 #	CT_LOG=file      the server's log; needs log_error_verbosity = verbose and log_line_prefix = '%b[%p] '
-#	CT_SHOW=1        show every statement and its answer
+#	CT_SHOW=1        show every statement and its result
 #
-# Of the first fault of each kind the last statements are printed as a script; those of its whole round go to
-# ddl-script.sql. At the end: how many statements, what share succeeded, and by SQLSTATE why others did not.
+# For the first fault of each kind the last statements are printed as a script; those of its whole round are written to
+# ddl-script.sql. At the end the test prints the number of statements, the share that succeeded, and the SQLSTATEs of the others.
 # The server is the one that PGHOST and PGPORT name, on a build with assertions.
 use strict;
 use warnings;
@@ -48,8 +48,8 @@ sub pick { return $_[ int rand @_ ] }
 sub chance { return rand() < $_[0] }
 
 # ---- the grammar -----------------------------------------------------------------------
-# A slot <name> has what is valid there and what is odd. A statement takes what is valid, but for one
-# slot of some of them.
+# A slot <name> has valid values and odd ones. All slots of a statement get valid values; in some statements
+# one slot gets an odd one.
 
 my @odd_texts = (
 	"''", "' '", "'*'", "'t.*'", "'id, at'", "'count(*)'", "'sum(s) OVER ()'", "'generate_series(1, 3)'", "'(SELECT 1)'", "'DISTINCT id'",
@@ -149,7 +149,7 @@ my %grammar = (
 			"SELECT * FROM contime.source", "SELECT count(*) FROM pm WHERE at = <instant>", "SELECT fuzz.reads(<key>)" ],
 		[ "SELECT <internal>(<arguments>)", "SELECT * FROM <internal>(<arguments>)", "SELECT m1.*::text FROM m1", "SELECT * FROM m1 FULL JOIN d1 USING (at)", "SELECT * FROM m1 TABLESAMPLE SYSTEM (5)", "SELECT * FROM m1 FOR UPDATE", "SELECT * FROM ONLY m1", "SELECT contime.history(<nulltable>, <key>, <instant>, <instant>) FROM e1", "SELECT m1 FROM m1 WHERE m1 = m1", "SELECT * FROM LATERAL contime.at(NULL::m1, now()) a JOIN m1 ON m1.at = a.at",
 			"SELECT DISTINCT ON (at) * FROM m1", "SELECT * FROM m1 WHERE at = now() UNION SELECT * FROM m1", "TABLE <relation>", "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r, m1 WHERE i < 5) TABLE r" ] ],
-	# Statements of the superuser: those of which core itself evaluates nothing that the role made.
+	# Statements of the superuser: those for which core itself evaluates no code of the role.
 	plaintable => [ [ map { "NULL::$_" } qw(m1 m2 m3 m4 d1 d2 d3 d4 n1 n2) ], [ 'NULL::e1', 'NULL::pm', 'NULL::pg_class', 'NULL::contime.source', 'NULL::text' ] ],
 	privileged => [
 		[ 'SELECT * FROM <continuous> LIMIT 5', 'EXPLAIN SELECT * FROM <continuous>', 'EXPLAIN ANALYZE SELECT count(*) FROM <continuous>', 'ANALYZE <continuous>', 'SELECT * FROM contime.at(<plaintable>, now())', 'SELECT * FROM contime.verify(<regclass>)', 'SELECT * FROM contime.tables', 'SELECT * FROM contime.workers',
@@ -206,7 +206,7 @@ $grammar{template} = [ [ 'template1', 'template0', $database, 'fuzz_x' ], [ '5',
 my $weights = 0;
 $weights += $_->[0] for @kinds;
 
-# How many slots a statement has had, and which of them is odd (0: none).
+# The number of slots of the statement so far, and which of them is odd (0: none).
 my ($slots, $odd) = (0, 0);
 
 sub fill
@@ -219,7 +219,7 @@ sub fill
 	return $text;
 }
 
-# A word lost, doubled or put in another's place.
+# Remove, double or replace a word.
 sub garble
 {
 	my @words = split / /, shift;
@@ -242,7 +242,7 @@ sub template
 	return $kinds[-1][1];
 }
 
-# A statement, and whether it is one of the superuser's.
+# Return a statement, and whether the superuser runs it.
 sub statement
 {
 	my $template = template();
@@ -265,7 +265,7 @@ my @names = ([ 'evil', 'fuzz_evil' ], [ 'evil2', 'fuzz_evil' ], [ 'second', 'fuz
 my (%session, @script, %count, %faults);
 my ($statements, $refused, $log_at) = (0, 0, -s($ENV{CT_LOG} // '') // 0);
 
-# The server's, within five minutes: it may be recovering.
+# Connect to the server, within five minutes: it may be recovering.
 sub session
 {
 	my ($name, $role, %settings) = @_;
@@ -287,7 +287,7 @@ sub session_of
 	return $session{$name} = session($name, $role // $superuser, %timeouts);
 }
 
-# What must succeed, of the superuser or in a new session of a role.
+# Run a statement that must succeed, as the superuser or in a new session of a role.
 sub must
 {
 	my ($sql, $role) = @_;
@@ -298,9 +298,9 @@ sub must
 	return $answer;
 }
 
-# ---- what must not happen ---------------------------------------------------------------------
+# ---- faults -----------------------------------------------------------------------------------
 
-# One of each kind; the last statements as a script.
+# Report the first fault of each kind, with the last statements as a script.
 sub fault
 {
 	my ($kind, $what) = @_;
@@ -317,7 +317,7 @@ sub fault
 	return;
 }
 
-# XX000 that core itself raises at what sessions do at once, wherever extensions are; and what the role raised by hand.
+# XX000 that core itself raises for concurrent DDL, with or without extensions; and XX000 raised by the role's own code.
 sub is_core
 {
 	my ($file, $message, $sql) = @_;
@@ -335,7 +335,7 @@ sub is_core
 	return $message =~ /^tuple (concurrently (updated|deleted)|already updated by self)/;
 }
 
-# What the log says since it was last read, of the server and of background processes.
+# Read the new part of the log, with messages of the server and of background processes.
 sub read_log
 {
 	my $name = $ENV{CT_LOG} or return;
@@ -360,7 +360,7 @@ sub read_log
 	return;
 }
 
-# What kind of statement: its first words, and the functions of contime that it calls.
+# The kind of a statement: its first words, and the functions of contime that it calls.
 sub gist
 {
 	my ($sql) = @_;
@@ -370,7 +370,7 @@ sub gist
 	return join ' ', $words, sort keys %called;
 }
 
-# A session's answer is what it may be?
+# Check that the result of a session's statement is allowed.
 sub judge
 {
 	my ($s, $answer) = @_;
@@ -443,7 +443,7 @@ my @tables = (
 	q{INSERT INTO m1 SELECT i % 5, '2026-01-01'::timestamptz + i * interval '1 hour', i, i, 'x' FROM generate_series(1, 60) i}, q{GRANT SELECT ON m1, d1, v1 TO fuzz_reader}, q{GRANT USAGE ON SCHEMA fuzz TO PUBLIC}, q{GRANT ALL ON m2, e1, d2 TO fuzz_second});
 my %unmade;
 
-# What there is to begin with, or is missing since; nothing is said of what is there already.
+# Create the objects of a round, or those that are missing; errors for existing ones are ignored.
 sub make_tables
 {
 	my ($first) = @_;
@@ -474,7 +474,7 @@ sub begin_round
 	for my $s (qw(fuzz fuzz2 fuzz3))
 	{
 		my $answer;
-		# Sessions that were closed may still hold locks.
+		# Closed sessions may still hold locks.
 		for my $try (1 .. 30)
 		{
 			$answer = must("DROP SCHEMA IF EXISTS $s CASCADE");
@@ -515,14 +515,14 @@ sub send_one
 	return $s;
 }
 
-# In a transaction that has failed little else makes sense.
+# In a failed transaction mostly ROLLBACK is useful.
 sub mended
 {
 	my ($s, $sql) = @_;
 	return $s->{status} eq 'E' && chance(0.7) ? pick('ROLLBACK', 'ROLLBACK', 'ROLLBACK TO a', 'COMMIT') : $s->{status} eq 'T' && chance(0.08) ? pick('COMMIT', 'ROLLBACK') : chance(0.02) ? 'RESET ALL' : $sql;
 }
 
-# Core runs what is in a view as whoever reads it, and the hostile roles may have given a view any name.
+# Core runs functions in a view as the role that reads it, and the hostile roles may have created a view of any name.
 sub is_safe
 {
 	my ($sql) = @_;
@@ -570,7 +570,7 @@ sub finish
 	exit(%faults ? 1 : 0);
 }
 
-# A test that cannot fail proves nothing: as the superuser the probe must raise, and be seen to.
+# Check the test itself: run by the superuser the probe must raise, and the fault must be noticed.
 sub check_probe
 {
 	my $answer = must('SELECT fuzz.isok(1)');

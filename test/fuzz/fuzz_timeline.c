@@ -1,12 +1,12 @@
 /*
  * fuzz_timeline.c
- *	  The engine against the naive model, driven by a fuzzer's bytes.
+ *	  Compare the engine with the naive model, driven by a fuzzer's bytes.
  *
- * Bytes are choices (oracle.h): the first few give the table's size and shape,
- * the rest what is done.  Any difference aborts.
+ * Each byte is a choice (oracle.h): the first ones choose the table's size and
+ * columns, the others the operations.  Any difference aborts.
  *
- * Built with -fsanitize=fuzzer it is a libFuzzer target; with CT_REPLAY an
- * ordinary program that replays the files and directories it is given.
+ * Built with -fsanitize=fuzzer it is a libFuzzer target; with CT_REPLAY it is a
+ * program that replays the files and directories in its arguments.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -59,7 +59,7 @@ replay_file(const char *path)
 	(void) LLVMFuzzerTestOneInput(data, size);
 }
 
-/* Files and directories of files; how many were replayed. */
+/* Replay a file, or the files of a directory; return their number. */
 int
 main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make fuzz: each fuzz target for so many seconds, from the corpus of the repository; needs clang.
-# What it finds anew stays in build/fuzz; a failing input is printed and belongs into test/fuzz/corpus.
+# make fuzz: runs each fuzz target for FUZZ_SECONDS, starting with the corpus of the repository; needs clang.
+# New inputs are kept in build/fuzz; a failing input is printed, and should be added to test/fuzz/corpus.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}

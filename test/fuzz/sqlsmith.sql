@@ -1,4 +1,4 @@
--- What a superuser prepares for sqlsmith: a role that may log in and use the server, and whose statements end.
+-- Run by a superuser before sqlsmith: a role that may log in and use the server, with a statement_timeout.
 CREATE EXTENSION contime;
 CREATE ROLE smith LOGIN;
 ALTER ROLE smith SET statement_timeout = '2s';

@@ -1,4 +1,4 @@
--- The tables over which sqlsmith makes its queries: of each kind of rule and clock, in memory, durable, partitions, and views of them.
+-- Tables for sqlsmith's queries: with each rule and kind of clock, in memory, durable, partitions, and views on them.
 CREATE FOREIGN TABLE account (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), balance bigint OPTIONS (rule 'sum', initial '0'),
 	ratio numeric(12,2) OPTIONS (rule 'sum', lower '0', upper '1000'), note text, seen date OPTIONS (rule 'max')) SERVER contime;
 INSERT INTO account SELECT i % 7, timestamptz '2026-01-01' + i * interval '1 hour', i, i, 'x' || i, date '2026-01-01' + i FROM generate_series(1, 200) i;

@@ -1,4 +1,4 @@
-# Fold.pm: the law as plain SQL: what an event does to a state, and what a state shows between events. Used by law.pl and durable.pl.
+# Fold.pm: the law as plain SQL: the effect of an event on a state, and the columns of a state between events. Used by law.pl and durable.pl.
 #
 # A table is a hash: name; time (its type) and at (its column); key (the names of its key columns); state, a list of columns with
 # name, type, bit, and rule, initial, lower, upper, scale, interpolate, rate as they are declared; order, the order of events e of
@@ -13,7 +13,7 @@ our @EXPORT = qw(create_fold shown);
 
 sub quote { return defined $_[0] ? "'$_[0]'" : 'NULL' }
 
-# The aggregate NAME_fold over rows of this type, to be called in the order of events; its result is a NAME_state.
+# Create the aggregate NAME_fold over rows of this type, to be called in the order of events; it returns a NAME_state.
 sub create_fold
 {
 	my ($s, $t, $rows) = @_;
@@ -32,7 +32,7 @@ sub create_fold
 		first => sub { 'coalesce(x.%1$s, e.%1$s)' },
 		max => sub { 'greatest(coalesce(x.%1$s, ' . quote($_[0]{initial}) . '), e.%1$s)' });
 
-	# Beside a linear column, when it was set; of what moves, where it was at the last event, and when that was.
+	# For a linear column also the instant at which it was set; for a column with a rate its value at the last event, and that event's instant.
 	my @linear = grep { $_->{interpolate} } @state;
 	my @moving = grep { $_->{rate} } @state;
 	$s->run("CREATE TYPE ${name}_state AS (present boolean, "
@@ -59,22 +59,22 @@ END \$\$");
 	return;
 }
 
-# From one instant to another: in seconds, or ticks.
+# The time from one instant to another, in seconds or ticks.
 sub time_between
 {
 	my ($t, $from, $to) = @_;
 	return $t->{time} eq 'bigint' ? "($to - $from)::numeric" : "extract(epoch FROM $to - $from)";
 }
 
-# Where a column that moves is at an instant, exactly.
+# The exact value of a column with a rate at an instant.
 sub moved
 {
 	my ($t, $c, $x, $at) = @_;
 	return "$x.$c->{name} + coalesce($x.$c->{rate}, 0)::numeric * " . time_between($t, "$x.moved", $at);
 }
 
-# What the columns show at an instant after state s, which has the key columns as well. If that is not bounded, nothing comes and
-# nothing moves.
+# The columns at an instant after state s, which has the key columns as well. At an infinite instant there is no next event, and a
+# column with a rate has its value at the last event.
 sub shown
 {
 	my ($t, $at, $unbounded) = @_;
@@ -86,7 +86,7 @@ sub shown
 		if ($c->{rate}) { push @shown, 'round(' . ($unbounded ? "s.$name" : moved($t, $c, 's', $at)) . ", $scale)::$type AS $name" }
 		elsif ($c->{interpolate} && !$unbounded)
 		{
-			# To the next event that says something of the column; a finish, or NULL, holds it.
+			# The line ends at the next event that sets the column; before a finish, or NULL, the value is constant.
 			my $next = join ' AND ', map({ "e.$_ = s.$_" } split /, /, $t->{key}), "e.$t->{at} > $at",
 			  "(e.kind = 0 OR e.$name IS NOT NULL OR (CASE e.kind WHEN 1 THEN e.nul ELSE e.cols END) & $c->{bit} <> 0)";
 			push @shown, "coalesce((SELECT round(s.$name\::numeric + (n.$name\::numeric - s.$name\::numeric) * 1.000000000000000000000000 * "

@@ -6,7 +6,7 @@ use IPC::Open2;
 
 our ($statements, @script) = (0);
 
-# A session in which these settings are made, now and after each reconnect.
+# A session with these settings, which are also made after each reconnect.
 sub new
 {
 	my ($class, $name, $settings) = @_;
@@ -28,7 +28,7 @@ sub connect
 sub send
 {
 	my ($self, @sql) = @_;
-	my $sql = join '', map { /(;|\\\.\n)\s*$/ ? "$_\n" : "$_;\n" } @sql;	# COPY's data have an end of their own
+	my $sql = join '', map { /(;|\\\.\n)\s*$/ ? "$_\n" : "$_;\n" } @sql;	# the data of COPY end with \.
 	push @script, "-- $self->{name}\n$sql";
 	$self->{sql} = $sql;
 	$statements += @sql;
@@ -36,7 +36,7 @@ sub send
 	print $in "$sql\\echo mark-", ++$self->{serial}, "\n";
 }
 
-# The lines that it printed.
+# Return the lines that psql printed.
 sub receive
 {
 	my $self = shift;
@@ -55,7 +55,7 @@ sub receive
 	return grep { $_ ne '' } @lines;
 }
 
-# Run statements; the lines they print. An error is fatal.
+# Run statements and return the lines they print. An error is fatal.
 sub run
 {
 	my ($self, @sql) = @_;

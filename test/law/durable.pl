@@ -1,29 +1,29 @@
 #!/usr/bin/perl
-# durable.pl: the law of contime, tried at random on durable tables.
+# durable.pl: checks the law of contime for durable tables with random statements.
 #
 #   For every snapshot S, key k and instant T, the row of a continuous table at (k, T) is the fold, in the
 #   order of the law, of the rows of its event tables that S can see.
 #
-# Several sessions change event tables in all the ways there are: INSERT, COPY, UPDATE, DELETE, TRUNCATE, MERGE, ON CONFLICT, by
-# statement, function, foreign key, trigger of another table, and with triggers that change the row; rows one by one of which
-# there are twins; several kinds of change in one statement; with statements inside the triggers of others, to depth 3, before and after
-# rows and statements; with savepoints, exception blocks, triggers and functions that look at the state while the statement runs,
-# cursors that stay open, at every isolation level, in two phases; one after the other, or all at once. When all have ended, now
-# and then, there is DDL between (one may have taken its PostgreSQL snapshot before): columns come and go, tables are rewritten,
-# renamed, detached and attached, triggers are disabled. The server crashes in between. Again and again a session folds the rows
-# that it sees by plain SQL and compares, in one statement and so under one snapshot, with what the continuous table says, be it
-# from the rows, from a cache that is loading, or from one that is ready. In some rounds there are rows that cannot be
-# events: NaN, infinite times, snapshots outside the bounds. They count nowhere, or are an error for each read of their key, and no other.
+# Several sessions change event tables in every way: INSERT, COPY, UPDATE, DELETE, TRUNCATE, MERGE, ON CONFLICT, by
+# statement, function, foreign key, trigger of another table, and with triggers that change the row; rows that have equal
+# duplicates; several kinds of change in one statement; with statements inside the triggers of others, to depth 3, before and after
+# rows and statements; with savepoints, exception blocks, triggers and functions that read the state while the statement runs,
+# cursors that stay open, at every isolation level, in two phases; one after the other, or concurrently. Sometimes, when all
+# transactions have ended (one may have taken its PostgreSQL snapshot before), there is DDL: columns are added and dropped, tables are
+# rewritten, renamed, detached and attached, triggers are disabled. The server crashes in between. Sessions often fold the rows
+# that they see by plain SQL and compare, in one statement and so under one snapshot, with the continuous table, which is read from
+# the event tables, while its cache is loading, or from its cache. In some rounds there are rows that cannot be
+# events: NaN, infinite times, snapshots outside the bounds. They count nowhere, or are an error for each read of their key and of no other.
 #
-#   CT_SEED=n         the seed; printed, so that a failure can be had again
-#   CT_STATEMENTS=n   how many statements, roughly (default 5000)
+#   CT_SEED=n         the seed; printed, so that a failure can be repeated
+#   CT_STATEMENTS=n   approximate number of statements (default 5000)
 #   CT_ROUND=n        only this round, which has a seed of its own
-#   CT_BALLAST=n      of the memory so many megabytes are taken, so that caches have little
-#   CT_BAD_ROWS=x     error, ignore or none: what becomes of rows that cannot be events, in place of a random choice
-#   CT_BY_KEY=1       most reads name a key: only these find something in caches that have not all keys
+#   CT_BALLAST=n      so many megabytes of memory are used by another table, so that caches have little
+#   CT_BAD_ROWS=x     error, ignore or none: what a row that cannot be an event does, instead of a random choice
+#   CT_BY_KEY=1       most reads name a key: only these are answered from partial caches
 #
-# What the sessions did in the first round with a difference goes to durable-script.sql. Uses psql, pg_ctl, and
-# the server that PGHOST and PGDATA name; TAP on standard output.
+# The statements of the first round with a difference are written to durable-script.sql. Uses psql, pg_ctl, and
+# the server of PGHOST and PGDATA; writes TAP to standard output.
 use strict;
 use warnings;
 use FindBin;
@@ -42,10 +42,10 @@ sub chance { return rand() < $_[0] }
 sub quote { return defined $_[0] ? "'$_[0]'" : 'NULL' }
 
 # ---- the tables ------------------------------------------------------------------------
-# Of each: the event table, and its columns with their values and types; the continuous table's columns, with their sources;
+# For each: the event table, and its columns with their values and types; the continuous table's columns, with their sources;
 # other event tables, and other statements that change events.
 
-my $ids;	# so many there are in this round
+my $ids;	# number of them in this round
 my $bad;	# option bad_rows in this round; undef: there are no bad rows
 my $bad_rows = 0;
 sub nan { return $bad && chance(0.01) }
@@ -235,14 +235,14 @@ my @specs = (
 		bad => "at = '-infinity' OR heat >= 1e17"
 	});
 
-# Tables that inherit are written to directly, too, and so are partitions.
+# Child tables and partitions are written to directly, too.
 $specs[2]{also} = { child => { values => $specs[2]{values} } };
 for my $n (0, 1)
 {
 	$specs[1]{also}{$n} = { values => [ map { $_->[0] eq 'part' ? [ part => sub { $n }, 'int' ] : $_ } @{ $specs[1]{values} } ] };
 }
 
-# Instants are few, so that events meet at some.
+# There are few instants, so that some have several events.
 sub instant
 {
 	my ($type, $n) = @_;
@@ -284,7 +284,7 @@ sub create
 	return $t;
 }
 
-# What makes a continuous table of this name over the event tables.
+# The statements that create a continuous table of this name over the event tables.
 sub binding
 {
 	my ($t, $name) = @_;
@@ -311,7 +311,7 @@ sub declaration
 	return "$c->{name} $type" . (@options ? ' OPTIONS (' . join(', ', @options) . ')' : '') . ($collation // '');
 }
 
-# The fold, in SQL: which rows are events, and what one does to a state.
+# The fold in SQL: which rows are events, and their effect on a state.
 sub reference
 {
 	my ($s, $t) = @_;
@@ -343,7 +343,7 @@ sub reference
 
 # ---- comparisons ---------------------------------------------------------------------------
 
-# A query that gives "compared|different|one of them".
+# A query that returns "compared|different|one of the differences".
 sub difference
 {
 	my ($t, $want, $got) = @_;
@@ -411,7 +411,7 @@ sub reference_state
 	  . " FROM $p JOIN $t->{name}_events e ON e.$t->{at} <= p.at GROUP BY $key, p.at) folded) s WHERE present";
 }
 
-# The same of the continuous table, in one of many shapes.
+# The same from the continuous table, by one of many forms of queries.
 sub read_at
 {
 	my ($t, $p, $array, $shape) = @_;
@@ -425,7 +425,7 @@ sub read_at
 		"SELECT $columns FROM $p, $from(NULL::$name, p.at) c",
 		"SELECT $columns FROM $p CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k JOIN $name c ON $join AND c.$at = p.at",
 		(@{ $t->{keys} } > 1 ? () : "SELECT $columns FROM $p CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k CROSS JOIN LATERAL $from(NULL::$name, p.at, k.$t->{key}) c"));
-	# Of a cache that has not all keys, only what names a key is read.
+	# A partial cache only answers queries that name a key.
 	return $shapes[ $shape // ($by_key && chance(0.8) ? 3 + int rand(@shapes - 3) : rand @shapes) ];
 }
 
@@ -437,7 +437,7 @@ sub slices
 	return difference($t, reference_at($t, $p), read_at($t, $p, $array));
 }
 
-# Every key's history, all at once or one by one, looked at here and there.
+# Every key's history, of all keys together or one by one, compared at some instants.
 sub histories
 {
 	my ($t, @instants) = @_;
@@ -449,7 +449,7 @@ sub histories
 		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::@{[ pick(@{ $t->{reads} }) ]}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
 }
 
-# After everything: no instant is named.
+# Reads of now: no instant is named.
 sub now
 {
 	my $t = shift;
@@ -458,7 +458,7 @@ sub now
 		"SELECT $t->{key}, $latest AS at, $t->{names} FROM @{[ pick(@{ $t->{reads} }) ]} c");
 }
 
-# (Where columns change between events, a history has no rows for that, and now is not where the last event was.)
+# (If columns change between events, a history has no rows for these changes, and their value now is not that at the last event.)
 sub has_histories { return @{ $_[0]{keys} } == 1 && !$_[0]{between} && !is_error($_[0]) }
 
 sub some_check
@@ -469,7 +469,7 @@ sub some_check
 	return chance(0.15) && !$t->{between} && !is_error($t) ? now($t) : chance(0.2) && has_histories($t) ? histories($t, @instants) : slices($t, @instants);
 }
 
-# Functions and triggers that compare in the midst of a statement; they raise an error when something differs.
+# Functions and triggers that compare while a statement runs; they raise an error if there is a difference.
 sub probes
 {
 	my ($s, $t) = @_;
@@ -488,7 +488,7 @@ sub probes
 	}
 	$s->run("CREATE FUNCTION ${name}_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$
 		BEGIN IF current_setting('law.probe', true) = 'on' THEN PERFORM ${name}_volatile(), ${name}_stable(); END IF; RETURN coalesce(new, old); END \$\$");
-	# What is written to this table is written to the event table by a trigger.
+	# A trigger copies rows of this table to the event table.
 	my $first = $t->{values}[0][0];
 	$s->run("CREATE TABLE ${name}_feed (" . join(', ', map { "$_->[0] $_->[2]" } @{ $t->{values} }) . ')',
 		"CREATE FUNCTION ${name}_feed() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
@@ -558,7 +558,7 @@ sub values_of
 	  . join(', ', map { literal($_) } @rows) . ') v(' . columns($t) . ')) v';
 }
 
-# A condition that some rows meet.
+# A condition that is true for some rows.
 sub some_rows
 {
 	my $t = shift;
@@ -586,14 +586,14 @@ sub insert
 	my $how = rand;
 	return "INSERT INTO $into SELECT " . columns($t) . " FROM $t->{events} WHERE " . some_rows($t) . " LIMIT 5$conflict" if $how < 0.1;
 	return "COPY $into FROM STDIN;\n" . join('', map { join("\t", map { $_ // '\N' } @$_) . "\n" } @rows) . "\\.\n" if $how < 0.25;
-	if ($how < 0.4)		# a function looks while it is inserted
+	if ($how < 0.4)		# a function compares while the row is inserted
 	{
 		return "INSERT INTO $into SELECT * FROM " . values_of($t, @rows) . " WHERE $t->{name}_" . pick('volatile', 'stable') . "() = 0$conflict";
 	}
 	return "INSERT INTO $into $values$conflict";
 }
 
-# SET of an UPDATE or MERGE: another value, one moved, or the row as it was.
+# SET of an UPDATE or MERGE: another value, a shifted one, or the same row.
 sub set
 {
 	my $t = shift;
@@ -629,7 +629,7 @@ sub several
 	return 'WITH ' . join(', ', map { "w$_ AS ($parts[$_] RETURNING 1)" } 1 .. $#parts) . " $parts[0]";
 }
 
-# What triggers do from here on in this transaction, by their depth: so many statements at most.
+# What triggers do in the rest of this transaction, by their depth; at most so many statements.
 sub nest
 {
 	my ($t) = @_;
@@ -656,7 +656,7 @@ sub feed
 	return "DELETE FROM $feed WHERE $first->[0] < " . quote($first->[1]->());
 }
 
-# A change and a comparison in one statement: what the change returns looks, or a part of the statement that is not the change does,
+# A change and a comparison in one statement: RETURNING compares, or another part of the statement does,
 # or a function makes the change.
 sub change_and_check
 {
@@ -672,7 +672,7 @@ sub change_and_check
 my (@sessions, @prepared);
 my ($gid, $at_once) = (0, 0);
 
-# What a session does next: statements, some of which are comparisons ({ sql }).
+# A session's next step: statements, some of which are comparisons ({ sql }).
 sub step
 {
 	my ($tables, $s) = @_;
@@ -703,7 +703,7 @@ sub step
 	return ('SAVEPOINT a', change($t), $check, pick('ROLLBACK TO a', 'RELEASE a', 'ROLLBACK TO a; RELEASE a', 'SAVEPOINT b'), $check) if $dice < 0.72;
 	return ("DO \$\$ BEGIN BEGIN " . change_sql($t) . '; ' . (chance(0.5) ? 'RAISE division_by_zero; ' : '') . "EXCEPTION WHEN division_by_zero THEN NULL; END; " . change_sql($t) . "; END \$\$", $check)
 	  if $dice < 0.8;
-	if ($dice < 0.88)		# a cursor sees what was there when it was declared
+	if ($dice < 0.88)		# a cursor sees the state at its DECLARE
 	{
 		return (change($t), close_cursors($s)) if $s->{cursor};
 		$s->{cursor} = pick('checks', 'checks', 'hold', ('both') x ($s->{level} ne 'READ COMMITTED' || !$at_once));
@@ -724,7 +724,7 @@ sub step
 	return finish($s, $check);
 }
 
-# Two cursors that see the same, one of them the rows and one the state; what they give is compared when they are closed.
+# Two cursors with one snapshot, one on the rows and one on the states; their rows are compared when they are closed.
 sub declare_both
 {
 	my $t = shift;
@@ -744,7 +744,7 @@ sub close_cursors
 	return $which eq 'both' ? ('FETCH ALL FROM got', 'FETCH ALL FROM want', 'CLOSE want', 'CLOSE got') : $which ? ({ sql => 'FETCH 1 FROM c' }, 'CLOSE c') : ();
 }
 
-# A change as PL/pgSQL has it.
+# A change made by PL/pgSQL.
 sub change_sql
 {
 	my $t = shift;
@@ -757,14 +757,14 @@ sub finish
 {
 	my ($s, $check) = @_;
 	my $how = chance(0.85) || @prepared > 2 || $s->{exported} ? pick('ROLLBACK', ('COMMIT') x 3) : "PREPARE TRANSACTION 'law " . ++$gid . "'";
-	my $held = ($s->{cursor} // '') eq 'hold' && $how eq 'COMMIT';		# its rows are kept at COMMIT
+	my $held = ($s->{cursor} // '') eq 'hold' && $how eq 'COMMIT';		# WITH HOLD: its rows are stored at COMMIT
 	my @before = $held ? () : close_cursors($s);
 	my @after = $held ? close_cursors($s) : ();
 	$s->{level} = $s->{exported} = undef;
 	return (@before, $how, @after, $check);
 }
 
-# Errors that the sessions bring upon each other, or that a random statement may have.
+# Errors that sessions may cause for each other, or that a random statement may raise.
 my %expected = map { $_ => 1 } qw(40001 40P01 55P03 23505 21000 23503 23514 27000 55006 22023);
 
 sub compare_fetched
@@ -796,10 +796,10 @@ sub run_steps
 			next;
 		}
 		my ($state) = $error =~ /(?:ERROR|FATAL|PANIC): +(\w{5}):/;
-		my $late = $error =~ /could not import the requested snapshot/;		# who exported it has ended meanwhile
+		my $late = $error =~ /could not import the requested snapshot/;		# the transaction that exported it has ended
 		if (!$expected{$state} && !$late || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
 		$refused++;
-		# What came after it failed too, or was done on its own.
+		# The statements after it failed, too, or ran in transactions of their own.
 		if ($prepare && !grep { /25P02|$state/ } grep { /PREPARE/ } @lines)
 		{
 			my ($there) = $s->run("ROLLBACK; SELECT count(*) FROM pg_prepared_xacts WHERE gid = $prepare");
@@ -824,7 +824,7 @@ my $admin = Session->new('admin', $settings);
 @sessions = map { Session->new("session $_", $settings) } 1 .. 4;
 $admin->run('CREATE EXTENSION IF NOT EXISTS contime',
 	"CREATE OR REPLACE FUNCTION law_write(change text) RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE change; RETURN 0; END'",
-	# A statement inside the trigger of another one, as settings have it: see nest(). Some of them fail, which goes no further.
+	# A trigger that runs the statement in a setting, see nest(). Some of these fail; the trigger catches the error.
 	q{CREATE OR REPLACE FUNCTION law_nest() RETURNS trigger LANGUAGE plpgsql AS $nest$
 	DECLARE
 		depth int := pg_trigger_depth();
@@ -848,7 +848,7 @@ $admin->run('CREATE EXTENSION IF NOT EXISTS contime',
 	END $nest$});
 ballast();
 
-# Memory that is taken, so that what caches hold has to go.
+# Use memory, so that caches have to be evicted.
 sub ballast
 {
 	return unless $ballast;
@@ -861,7 +861,7 @@ sub ballast
 	}
 }
 
-# Read the keys of a cache that has not all, so that some come; what is then read of them is compared later.
+# Read keys of a partial cache, so that some are loaded; later comparisons then read them from memory.
 sub have_keys
 {
 	my ($t, $name) = @_;
@@ -877,8 +877,8 @@ sub have_keys
 	}
 }
 
-# Read these tables and wait until their caches are ready, or are said not to be going to; what is then in memory must be what is in
-# the event tables. Nobody may be in a transaction.
+# Read these tables and wait until their caches are ready or refused; memory must then agree with the event tables.
+# No session may be in a transaction.
 my ($ready, $partial, $kept, $refused_caches, $vain) = (0) x 5;
 sub settle
 {
@@ -917,8 +917,8 @@ sub crash
 }
 
 # ---- between transactions --------------------------------------------------------------------
-# What is done to an event table while nobody is in a transaction that has written to it or read it. Each gives groups of statements
-# (or of what makes them), after each of which it is compared; what is not possible with a table is done in a block that does not mind.
+# DDL on an event table while no transaction that has written to it or read it is open. Each returns groups of statements
+# (or of functions that return them), with a comparison after each group; a statement that is not possible for a table is in a block that ignores the error.
 
 sub tolerant { return map { "DO \$ddl\$ BEGIN $_; EXCEPTION WHEN OTHERS THEN IF SQLSTATE LIKE 'XX%' THEN RAISE; END IF; END \$ddl\$" } @_ }
 
@@ -928,7 +928,7 @@ my @ddl = (
 		my $e = shift;
 		[ "ALTER TABLE $e ADD COLUMN added float8 DEFAULT random()" ], [ "ALTER TABLE $e ALTER COLUMN added TYPE text" ], [ "ALTER TABLE $e DROP COLUMN added" ];
 	},
-	sub {		# (a view would be in the way)
+	sub {		# (a view would prevent it)
 		my ($e, $t) = @_;
 		my ($c, undef, $type) = @{ pick(@{ $t->{values} }) };
 		my %other = (int => 'bigint', smallint => 'int', bigint => 'numeric', numeric => 'numeric(14,1)', text => 'varchar', varchar => 'text', timestamptz => 'timestamptz(3)', float8 => 'numeric');
@@ -968,7 +968,7 @@ my @ddl = (
 		[ tolerant("ALTER TABLE $e DISABLE TRIGGER ALL") ], [ tolerant(change_sql($t), "DELETE FROM $e WHERE " . some_rows($t)) ],
 		  [ tolerant("ALTER TABLE $e ENABLE TRIGGER ALL") ], [ tolerant(change_sql($t)) ];
 	},
-	sub {		# triggers of the extension's own, should there be some
+	sub {		# contime's own triggers, if there are any
 		my ($e, $t) = @_;
 		my @do = map {
 			tolerant("EXECUTE (SELECT format('$_', tgrelid::regclass, tgname) FROM pg_trigger WHERE tgrelid = '$e'::regclass AND tgfoid::regproc::text LIKE 'contime.%' LIMIT 1)")
@@ -980,7 +980,7 @@ my @ddl = (
 		[ 'SET session_replication_role = replica', tolerant(change_sql($t), change_sql($t)), 'RESET session_replication_role' ];
 	},
 	sub { my ($e, $t) = @_; [ "TRUNCATE $e" ], [ tolerant(change_sql($t)) ] },
-	sub {		# one more continuous table over the same events, or none but the first again
+	sub {		# add another continuous table over the same events, or drop all but the first
 		my ($e, $t) = @_;
 		my ($first, $other) = @{ $t->{reads} };
 		return [ sub { $t->{reads} = [$first] }, "DROP FOREIGN TABLE $other" ] if $other;
@@ -1028,7 +1028,7 @@ my %ddl_of = (
 			[ 'BEGIN', "SELECT contime.drop_source('$t->{name}', '$e')", grep({ /'$e'/ } binding($t, $t->{name})), 'COMMIT' ];
 		} ]);
 
-# All end what they do; then there is so much DDL. One may have taken its PostgreSQL snapshot before, and look after.
+# All sessions end their transactions; then there is so much DDL. One may have taken its PostgreSQL snapshot before, and compares afterwards.
 sub pause
 {
 	my ($tables, $ddl) = @_;
@@ -1060,7 +1060,7 @@ sub ddl
 		run_steps([ $early, [ { sql => some_check($t) } ] ]) if $early->{level} && chance(0.3);
 		if ($early->{level})
 		{
-			# It has locks now, which would be waited for.
+			# It has locks now, for which DDL would wait.
 			run_steps([ $early, [ { sql => some_check($t) }, 'ROLLBACK' ] ]);
 			$early->{level} = undef;
 		}
@@ -1089,7 +1089,7 @@ sub round
 	my @tables = map { create($admin, $specs[ ($round + $_) % @specs ], "durable_${round}_$_") } 0 .. chance(0.4);
 	my $before = $differences;
 
-	if (deep())		# a longer past
+	if (deep())		# a longer history
 	{
 		for my $t (map { @{ $_->{targets} } } @tables)
 		{
@@ -1106,13 +1106,13 @@ sub round
 		pause(\@tables, pick(0, 1, 2, 3)) if chance(0.04);
 	}
 	run_steps([ $_, [ finish($_, { sql => some_check($tables[0]) }) ] ]) for grep { $_->{level} } @sessions;
-	ok($differences == $before, "round $round: sessions beside each other");
+	ok($differences == $before, "round $round: concurrent sessions find no difference");
 	crash() if @prepared && chance(0.1);
 	$admin->run($_) for splice @prepared;
-	compare_all($_, "round $round: $_->{what}, all transactions ended") for @tables;
+	compare_all($_, "round $round: $_->{what}, no difference when all transactions have ended") for @tables;
 	settle(@tables);
 	$bad_rows += ($admin->run("SELECT count(*) FROM $_->{name}_bad"))[0] for @tables;
-	compare_all($_, "round $round: $_->{what}, cached") for @tables;
+	compare_all($_, "round $round: $_->{what}, no difference when cached") for @tables;
 	$admin->run("SET lock_timeout = 0", map({ "DROP TABLE IF EXISTS $_->{events} CASCADE" } map { @{ $_->{targets} } } @tables),
 		map({; "DROP FOREIGN TABLE IF EXISTS $_->{name}, $_->{name}_other CASCADE", "DROP TABLE $_->{name}_feed", "DROP FUNCTION $_->{name}_feed" } @tables), "SET lock_timeout = '100ms'");
 }

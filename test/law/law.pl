@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# law.pl: the law of contime, tried at random.
+# law.pl: checks the law of contime with random transactions.
 #
 #   For every snapshot S, key k and instant T, the row of a continuous table at
 #   (k, T) is the fold, in the order of the law, of the events of k at or before T
@@ -7,23 +7,23 @@
 #
 # Several sessions write the same events into a continuous table and, in the same
 # transactions, into an ordinary table: inserts, COPY, events that set to NULL,
-# snapshots whole and partial, finishes, exact copies, conflicting ones, ties;
+# full and partial snapshots, finishes, exact copies, conflicting events, ties;
 # with savepoints, rollbacks, exception blocks, in two phases, at every isolation
 # level, on one table or two in one transaction; one session after the other, so
-# that a seed gives the same script again, or all at once.
-# Again and again each session reads both tables in one statement, so under one
-# PostgreSQL snapshot, the ordinary one through the reference fold below, and
-# compares. When all is over it waits until everything has entered and frozen and
-# compares everything once more; then the same events go in another order into a
-# fresh table, which must give the same states, recent and frozen.
+# that a seed gives the same script again, or all concurrently.
+# Each session often reads both tables in one statement, and so under one
+# PostgreSQL snapshot, the ordinary table through the reference fold below, and
+# compares. At the end the test waits until all events have entered and are frozen,
+# and compares again; then it writes the same events in another order to a new
+# table, which must give the same states, recent and frozen.
 #
-#   CT_SEED=n     the seed; printed, so that a failure can be had again
+#   CT_SEED=n     the seed; printed, so that a failure can be repeated
 #   CT_ROUNDS=n   rounds, each with new tables (default 30)
-#   CT_ROUND=n    start with this one, which has a seed of its own
-#   CT_STEPS=n    steps of a round (default 150)
+#   CT_ROUND=n    start with this round, which has a seed of its own
+#   CT_STEPS=n    steps in a round (default 150)
 #
-# What the sessions did in the first round with a difference goes to law-script.sql.
-# Uses psql and the server that PGHOST and friends name; TAP on standard output.
+# The statements of the first round with a difference are written to law-script.sql.
+# Uses psql and the server of PGHOST, PGPORT and so on; writes TAP to standard output.
 use strict;
 use warnings;
 use FindBin;
@@ -76,8 +76,8 @@ sub value
 }
 
 # ---- the tables ------------------------------------------------------------------------
-# A continuous table, the ordinary one beside it, and the reference: what each event
-# does to a state (the functions are written out per table, so they stay plain SQL).
+# A continuous table, the ordinary table with the same events, and the reference: the effect of each
+# event on a state (the functions are written out per table, so they stay plain SQL).
 
 my @specs = (
 	{
@@ -198,7 +198,7 @@ sub reference
 	my ($name, $plain) = ($t->{name}, $t->{plain});
 	create_fold($s, $t, $plain);
 
-	# One of each identity; the fold after each event; the last of each instant.
+	# One event of each identity; the state after each event; the last state of each instant.
 	$s->run("CREATE VIEW ${name}_events AS " . ($t->{identity}
 	  ? "SELECT * FROM $plain WHERE id IS NULL UNION ALL
 		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain e WHERE id IS NOT NULL
@@ -238,7 +238,7 @@ sub event
 	{
 		my $old = pick(@{ $t->{past} });
 		return $old if chance(0.5);				# an exact copy
-		my $new = event($t);					# or another content of that identity
+		my $new = event($t);					# or other contents with that identity
 		return $new if $new->{kind} != $old->{kind};
 		$new = { %$new, v => { %{ $new->{v} } } };
 		$new->{v}{$_} = $old->{v}{$_} for map({ $_->[0] } @{ $t->{keys} }), 'at', $t->{id} ? 'id' : ();
@@ -263,7 +263,7 @@ sub event
 		{
 			$v{id} = $c->{type} eq 'text' ? pick('a', 'b', 'B', 'é', 'long' x 10) : pick(-1, 0, 1, 5_000_000_000)
 			  if chance(0.7);
-			# An id names its column in a snapshot of some columns, too.
+			# If a partial snapshot has an id, it names that column, too.
 			$cols |= $c->{bit} if $kind == 2 && (!$partial || defined $v{id});
 			next;
 		}
@@ -349,7 +349,7 @@ sub record
 	return @sql;
 }
 
-# Statements one after the other; a COPY has its own end.
+# Statements, separated by semicolons; the data of COPY ends with \.
 sub script { return join "\n", map { /\\\.\n$/ ? $_ : "$_;" } @_ }
 
 # ---- comparisons ---------------------------------------------------------------------------
@@ -364,7 +364,7 @@ sub ok
 	print $good ? '' : 'not ', "ok $tests - $name\n";
 }
 
-# A query that gives "comparisons|differences|one of them".
+# A query that returns "comparisons|differences|one of the differences".
 sub difference_sql
 {
 	my ($t, $want, $got, $on) = @_;
@@ -376,7 +376,7 @@ sub difference_sql
 
 sub literal { my ($t, @instants) = @_; return join ', ', map { "'$_'::$t->{time}" } @instants }
 
-# Every key at these instants, the continuous side read in one of many shapes.
+# Every key at these instants; the continuous table is read by one of many forms of queries.
 sub slices_sql
 {
 	my ($t, @instants) = @_;
@@ -399,7 +399,7 @@ sub slices_sql
 		pick(@shapes)->(), "$key, at");
 }
 
-# Now: no instant is named.
+# Reads of now: queries that name no instant.
 sub now_sql
 {
 	my ($t, $session) = @_;
@@ -411,10 +411,10 @@ sub now_sql
 		"SELECT $t->{key}, $state FROM $t->{name}", $t->{key});
 }
 
-# (Where columns change between events, what a history has rows for is not simply the steps.)
+# (If columns change between events, the rows of a history are not simply the reference's steps.)
 sub has_histories { return !$_[0]{between} }
 
-# The history of a key, or of all: the reference's steps in [from, to), equal neighbours merged.
+# The history of a key, or of all keys: the reference's steps in [from, to), with equal neighbours merged.
 sub history_sql
 {
 	my ($t, $n) = @_;
@@ -510,7 +510,7 @@ my @sessions;
 my @prepared;	# names of transactions
 my $failures = 0;
 
-# A session's next step: statements, and what is compared by them.
+# A session's next step: its statements, and what they compare.
 sub step
 {
 	my ($tables, $s) = @_;
@@ -529,7 +529,7 @@ sub step
 		$s->{savepoints} = $to + $back;
 		return $back ? "ROLLBACK TO p$to" : "RELEASE p$to";
 	}
-	if ($dice < 0.86)	# an exception block: all of it, or nothing
+	if ($dice < 0.86)	# an exception block: all of its events count, or none
 	{
 		my @sql = record($t, 2, 1);
 		s/^SELECT /PERFORM / for @sql;
@@ -564,7 +564,7 @@ sub outside
 	return ($check);
 }
 
-# What the cursor sees is what its snapshot, older by now, saw.
+# The cursor sees what its snapshot sees, which is older than that of other statements.
 sub fetch
 {
 	my ($s, @then) = @_;
@@ -587,7 +587,7 @@ sub finish_transaction
 	return (@step, $how);
 }
 
-# Have these sessions make their steps, [ session, step ] each, all at once; a transaction that cannot be serialized ends.
+# Run these steps, each [ session, step ], concurrently; roll back a transaction that cannot be serialized.
 sub run_steps
 {
 	my @steps = @_;
@@ -618,7 +618,7 @@ sub run_steps
 
 # ---- a round ------------------------------------------------------------------------------
 
-# Wait, within bounds, until everything has entered and frozen.
+# Wait, up to a limit, until all events have entered and are frozen.
 sub wait_frozen
 {
 	my ($s, $t) = @_;
@@ -653,7 +653,7 @@ sub round
 {
 	my $round = shift;
 	srand($seed + $round);
-	my $deep = ($round - 1) / @specs % 2;	# every other cycle of rounds begins with a deeper past
+	my $deep = ($round - 1) / @specs % 2;	# every second cycle of rounds begins with a longer history
 	my $at_once = $round % 3 == 0;
 	my @tables = map { create($admin, { %{ $specs[ ($round - 1 + $_) % @specs ] }, nkeys => pick(1, 3, 4), past => [] }, "law_${round}_$_") }
 	  0 .. chance(0.4);
@@ -674,7 +674,7 @@ sub round
 		run_steps([ $s, finish_transaction(\@tables, $s, chance(0.7) ? 'COMMIT' : 'ROLLBACK') ]);
 	}
 	$admin->run((chance(0.7) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$_'") for splice @prepared;
-	ok($differences == $before, "round $round: sessions beside each other");
+	ok($differences == $before, "round $round: concurrent sessions find no difference");
 	ended($round, $_) for @tables;
 }
 
@@ -682,12 +682,12 @@ sub round
 sub ended
 {
 	my ($round, $t) = @_;
-	ok(compare_all($t, $admin, 'all ended'), "round $round: all transactions have ended");
-	ok(wait_frozen($admin, $t), "round $round: everything entered and froze");
-	ok(accounted($admin, $t), "round $round: every committed event is accounted for");
-	ok(compare_all($t, $admin, 'frozen'), "round $round: all is frozen");
+	ok(compare_all($t, $admin, 'all ended'), "round $round: no difference when all transactions have ended");
+	ok(wait_frozen($admin, $t), "round $round: all events enter and freeze");
+	ok(accounted($admin, $t), "round $round: the counters account for every committed event");
+	ok(compare_all($t, $admin, 'frozen'), "round $round: no difference when all events are frozen");
 
-	# What committed, once more, in another order, some of it undone on the way.
+	# The committed events again, in another order, some of them rolled back first.
 	$admin->run("DROP VIEW $t->{name}_steps, $t->{name}_events; DROP AGGREGATE $t->{name}_fold($t->{plain}); DROP FUNCTION $t->{name}_step; DROP TYPE $t->{name}_state");
 	my $again = create($admin, { %$t }, "$t->{name}_again");
 	my @committed = read_plain($admin, $t);
@@ -702,9 +702,9 @@ sub ended
 		run_steps([ pick(@sessions), chance(0.2) ? ('BEGIN', @sql, 'ROLLBACK') : (), 'BEGIN', @sql, 'COMMIT' ]);
 	}
 	ok(same_states($admin, $t, $again), "round $round: the permuted history gives the same states");
-	ok(compare_all($again, $admin, 'permuted'), "round $round: the permuted history keeps the law");
-	ok(wait_frozen($admin, $again) && same_states($admin, $t, $again), "round $round: and when frozen");
-	ok(accounted($admin, $again), "round $round: and is accounted for");
+	ok(compare_all($again, $admin, 'permuted'), "round $round: no difference for the permuted history");
+	ok(wait_frozen($admin, $again) && same_states($admin, $t, $again), "round $round: the permuted history gives the same states when frozen");
+	ok(accounted($admin, $again), "round $round: the counters account for every event of the permuted history");
 	$admin->run("DROP FOREIGN TABLE $t->{name}, $again->{name} CASCADE; DROP TABLE $t->{plain}, $again->{plain} CASCADE");
 }
 

@@ -1,10 +1,10 @@
--- The SQL interface: what there is, how it is marked, and who may use it.
+-- The SQL interface: its objects, their volatility and parallel safety, and privileges.
 BEGIN;
 SELECT no_plan();
 
 SELECT has_extension('contime');
 SELECT has_schema('contime');
-SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.2.0', 'the version is the one of the control file');
+SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.2.0', 'the version is that of the control file');
 
 -- Exactly these functions.
 SELECT set_eq(
@@ -27,12 +27,12 @@ SELECT set_eq(
           'contime.add_source(regclass,regclass,jsonb,text)', 'contime.drop_source(regclass,regclass)', 'contime.repair(regclass)', 'contime.source_changed()',
           'contime.capture()', 'contime.verify(regclass)',
           'contime.table_stats()', 'contime.worker_stats()'],
-    'the functions');
+    'the schema has exactly these functions');
 SELECT set_eq(
     $$SELECT relname::text FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind IN ('r', 'v', 'm', 'f', 'S')$$,
-    ARRAY['tables', 'workers', 'source'], 'the views, and the table');
-SELECT has_view('contime', 'tables', 'contime.tables');
-SELECT has_view('contime', 'workers', 'contime.workers');
+    ARRAY['tables', 'workers', 'source'], 'the schema has exactly these views and tables');
+SELECT has_view('contime', 'tables', 'contime.tables is a view');
+SELECT has_view('contime', 'workers', 'contime.workers is a view');
 
 -- Every object has a comment.
 SELECT is_empty(
@@ -40,9 +40,9 @@ SELECT is_empty(
     'every function has a comment');
 SELECT is_empty(
     $$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'contime'::regnamespace AND relkind IN ('v', 'r') AND obj_description(oid, 'pg_class') IS NULL$$,
-    'every view has a comment');
+    'every view and table has a comment');
 SELECT isnt((SELECT obj_description(oid, 'pg_foreign_server') FROM pg_foreign_server WHERE srvname = 'contime'), NULL, 'the server has a comment');
-SELECT isnt((SELECT obj_description(oid, 'pg_foreign_data_wrapper') FROM pg_foreign_data_wrapper WHERE fdwname = 'contime_fdw'), NULL, 'the wrapper has a comment');
+SELECT isnt((SELECT obj_description(oid, 'pg_foreign_data_wrapper') FROM pg_foreign_data_wrapper WHERE fdwname = 'contime_fdw'), NULL, 'the foreign data wrapper has a comment');
 
 -- Every object belongs to the extension.
 SELECT is_empty(
@@ -50,7 +50,7 @@ SELECT is_empty(
         (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')$$,
     'every function is a member of the extension');
 
--- Volatility: writers are volatile, readers stable (one answer in a statement).
+-- Volatility: functions that write are volatile, those that read stable (the same answer throughout a statement).
 SELECT volatility_is('contime', f, ARRAY['anyelement', 'name[]'], 'volatile') FROM unnest(ARRAY['event', 'snapshot']::name[]) f;
 SELECT volatility_is('contime', 'finish', ARRAY['anyelement'], 'volatile');
 SELECT volatility_is('contime', 'at', ARRAY['anyelement', 'timestamp with time zone'], 'stable');
@@ -60,28 +60,28 @@ SELECT volatility_is('contime', 'at_tick', ARRAY['anyelement', 'bigint'], 'stabl
 SELECT volatility_is('contime', 'history_tick', ARRAY['anyelement', 'anycompatible', 'bigint', 'bigint'], 'stable');
 SELECT is_empty(
     $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND proname IN ('event', 'snapshot', 'finish') AND proparallel <> 'u'$$,
-    'writers do not run in parallel workers');
+    'functions that write are PARALLEL UNSAFE');
 SELECT is_empty(
     $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND prosecdef$$,
-    'nothing runs as its owner');
+    'no function is SECURITY DEFINER');
 
 -- Privileges.
 CREATE ROLE nobody_in_particular;
 SELECT ok(has_schema_privilege('nobody_in_particular', 'contime', 'USAGE'), 'everybody may use the schema');
-SELECT ok(NOT has_schema_privilege('nobody_in_particular', 'contime', 'CREATE'), 'nobody may create in it');
-SELECT ok(NOT has_server_privilege('nobody_in_particular', 'contime', 'USAGE'), 'the server has to be granted');
+SELECT ok(NOT has_schema_privilege('nobody_in_particular', 'contime', 'CREATE'), 'other roles may not create objects in the schema');
+SELECT ok(NOT has_server_privilege('nobody_in_particular', 'contime', 'USAGE'), 'USAGE on the server is not granted to everybody');
 SELECT ok(has_table_privilege('nobody_in_particular', 'contime.tables', 'SELECT'), 'everybody may read contime.tables');
 SELECT ok(has_table_privilege('nobody_in_particular', 'contime.workers', 'SELECT'), 'everybody may read contime.workers');
 
 -- Settings.
-SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.memory'), 'postmaster', 'contime.memory is fixed at start');
+SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.memory'), 'postmaster', 'contime.memory can be set at server start only');
 SELECT is((SELECT boot_val || coalesce(unit, '') FROM pg_settings WHERE name = 'contime.memory'), '256MB', 'contime.memory is 256MB by default');
-SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.workers'), 'postmaster', 'contime.workers is fixed at start');
+SELECT is((SELECT context FROM pg_settings WHERE name = 'contime.workers'), 'postmaster', 'contime.workers can be set at server start only');
 SELECT is((SELECT boot_val FROM pg_settings WHERE name = 'contime.workers'), '2', 'contime.workers is 2 by default');
 SELECT is_empty(
-    $$SELECT name FROM pg_settings WHERE name LIKE 'contime.%' AND (short_desc IS NULL OR short_desc = '')$$, 'every setting is described');
-SELECT throws_ok('SET contime.no_such_setting = 1', '42602', NULL, 'there are no other settings');
-SELECT is((SELECT count(*) FROM contime.workers), current_setting('contime.workers')::bigint, 'a worker for every partition');
+    $$SELECT name FROM pg_settings WHERE name LIKE 'contime.%' AND (short_desc IS NULL OR short_desc = '')$$, 'every setting has a description');
+SELECT throws_ok('SET contime.no_such_setting = 1', '42602', NULL, 'other settings with the prefix contime are refused');
+SELECT is((SELECT count(*) FROM contime.workers), current_setting('contime.workers')::bigint, 'each partition has a worker');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -5,25 +5,25 @@
 #
 # The ordinary tables hold a row for every instant of a small domain, so each
 # query has a known answer.  A continuous table must give the same rows, or
-# refuse the query cleanly: SQLSTATE 0A000 with a hint.  Anything else, an
-# internal error of the planner above all, counts as wrong.  Each query runs
-# under several planner settings, and in several dresses: prepared with a
-# generic plan, behind a cursor, in a function.
+# refuse the query cleanly: SQLSTATE 0A000 with a hint.  Anything else, above
+# all an internal error of the planner, counts as wrong.  Each query runs under
+# several planner settings, and in several wrappers: prepared with a generic
+# plan, as a cursor, in a function.
 #
 #	  fuzz.pl [--seed N] [--queries N] [--unprotected] [--verbose]
 #
 # Connects as psql does (PGHOST, PGPORT, PGDATABASE, PGUSER) and works in the
 # schemas contime_fuzz_c and contime_fuzz_o, which it drops first.  With
-# --unprotected, which needs a build with assertions, what should be refused
-# is answered; such a run must find wrong answers and fails if it does not.
+# --unprotected, which needs a build with assertions, queries that should be
+# refused are answered; the run fails unless it finds wrong answers.
 #
-# A query text serves both sides: the tables have the same names in two
-# schemas, and search_path says which are meant.  Views named "..._now" read
+# A query text is run for both kinds of tables: they have the same names in two
+# schemas, and search_path selects one.  Views named "..._now" read
 # without a condition on the time: the last instant, or that of contime.at.
 # Tables "..._d" and one partition are durable: ordinary tables hold their events.
 #
 # At the end it prints how many queries were accepted, refused and wrong; a run
-# in which fewer than half of the accepted ones had rows fails, too.
+# in which fewer than half of the accepted ones returned rows fails, too.
 use strict;
 use warnings;
 use Getopt::Long;
@@ -59,7 +59,7 @@ sub start_psql
 	ask('SET contime.debug_unprotected = on;') if $unprotected;
 }
 
-# Run some SQL; the lines it prints.
+# Run SQL and return the lines it prints.
 sub ask
 {
 	my ($sql) = @_;
@@ -126,7 +126,7 @@ sub make_tables
 	must("ANALYZE $o." . pick('tick_x', 'day_x'));
 }
 
-# A continuous table, and one with what it must show at every instant.
+# A continuous table, and an ordinary one with its expected rows at every instant.
 sub make_pair
 {
 	my ($clock, $name, $continuous, $ordinary, $ids, $durable) = @_;
@@ -157,7 +157,7 @@ sub make_pair
 		  WHERE e.at <= i.at GROUP BY e.id, i.at;");
 }
 
-# Ordinary tables with instants to join with; the same on both sides.
+# Ordinary tables with instants to join with; the same in both schemas.
 sub make_sources
 {
 	my ($clock, $type) = @_;
@@ -360,7 +360,7 @@ sub filter
 	return 'true';
 }
 
-# A small subquery in a condition, giving a column of that kind.
+# A small subquery in a condition, which returns a column of that kind.
 sub subselect
 {
 	my ($kind, @outer) = @_;
@@ -373,8 +373,8 @@ sub subselect
 	return "SELECT $result FROM $rel->{sql} WHERE " . conditions(\@columns, 1, @$visible);
 }
 
-# A conjunction.  What needs a binding among @$mine gets one with this
-# probability; a table without any would be read "now".
+# A conjunction.  Each time column among @$mine that needs a binding gets one
+# with this probability; a table without one would be read "now".
 sub conditions
 {
 	my ($mine, $probability, @columns) = @_;
@@ -402,7 +402,7 @@ sub join_relation
 	  : $type =~ /RIGHT/ ? @{ $left->{columns} }
 	  : $type =~ /FULL/ ? () : @columns;
 
-	# What the join does not bind, a condition above may.
+	# A condition above may bind a time column that the join does not bind.
 	@mine = () if chance(0.3) || $type eq ',';
 	return { sql => "$left->{sql} CROSS JOIN $right->{sql}", columns => \@columns } if $type eq ',';
 	return {
@@ -421,7 +421,7 @@ sub relation
 	return subquery($depth, @outer);
 }
 
-# A subquery in FROM, with what keeps it from being pulled up, or nothing.
+# A subquery in FROM, perhaps with a clause that prevents pulling it up.
 sub subquery
 {
 	my ($depth, @outer) = @_;
@@ -504,7 +504,7 @@ sub any_query
 
 # ---- fixed cases ----------------------------------------------------------------
 
-# Shapes that must be answered, and shapes that must be refused, whatever the
+# Queries that must be answered, and queries that must be refused, under all
 # settings.  T stands for a literal.
 my %cases = (
 	accepted => [
@@ -590,7 +590,7 @@ my %cases = (
 		'SELECT * FROM day_x WHERE t > ALL (SELECT at FROM day_a WHERE id = 1)',
 	]);
 
-# ---- settings and dresses --------------------------------------------------------
+# ---- settings and wrappers -------------------------------------------------------
 
 my @settings = (
 	'',
@@ -653,7 +653,7 @@ sub run
 # ---- the run -----------------------------------------------------------------------
 
 my $random = 0;       # random queries that were accepted,
-my $with_rows = 0;    # and gave more than nothing
+my $with_rows = 0;    # and returned rows
 my %count = (accepted => 0, refused => 0, wrong => 0, skipped => 0);
 
 sub judge
@@ -731,7 +731,7 @@ for my $number (1 .. $queries)
 	print "$number $verdict: $sql\n" if $verbose;
 	print "  $got->{text}\n" if $verbose && $got->{error};
 
-	# What is accepted must give the same rows whatever the plan.
+	# An accepted query must return the same rows with every plan.
 	next if $verdict ne 'accepted' || $unprotected;
 	for my $other (map { $settings[ int rand @settings ] } 1 .. 3)
 	{
