@@ -1,15 +1,15 @@
 /*
  * oracle.c
- *	  The naive model, and the random life of transactions around it.
+ *	  The naive model, and random transactions on it.
  *
- * The model never forgets an event and never summarises.  What a snapshot
- * sees of a key at T is computed from all events ever added: those whose
- * transaction committed and is seen, one of each identity, sorted, applied.
- * What changes between events is computed with numbers of 144 decimal digits.
- * With retention instants move on, and what is no longer answered is not asked.
- * With retractions transactions do as rows of a table allow: they take back
- * what they see and nobody else has taken back, and no two rows that are there
- * have one identity.
+ * The model keeps every event and has no summaries.  The state of a key at T
+ * under a snapshot is computed from all events ever added: those whose
+ * transaction has committed and is visible, one of each identity, are sorted and
+ * applied.  Columns that change between events are computed with numbers of 144
+ * decimal digits.  With retention, instants that are no longer retained are not
+ * read.  With retractions, transactions behave as for rows of a table: they
+ * retract events that they see and that no other transaction has retracted, and no
+ * two events that exist have one identity.
  */
 #include "oracle.h"
 
@@ -141,7 +141,7 @@ typedef struct HeldSnapshot
 	uint64_t xip[MAX_TRANSACTIONS];
 } HeldSnapshot;
 
-/* An answer that was given, and whether it was told since that it is another now. */
+/* An answer that was given, and whether its change was reported since. */
 typedef struct Reading
 {
 	uint32_t key;
@@ -300,7 +300,7 @@ one_in(Oracle *o, uint32_t n)
 	return pick(o, n) == 0;
 }
 
-/* Instant number n; beyond the first and the last that there are, these. */
+/* Instant number n; below the first and above the last number, the first and last instant. */
 static int64_t
 instant(const Oracle *o, int64_t n)
 {
@@ -496,7 +496,7 @@ interval_image(Oracle *o, ModelValue *value)
 	value->months = months;
 }
 
-/* The image of a number as the engine is given it. */
+/* The image of a number as it is passed to the engine. */
 static void
 number_image(Oracle *o, const ModelAttr *attr, ModelValue *value)
 {
@@ -593,7 +593,7 @@ random_attr(Oracle *o, ModelAttr *attr)
 		attr->initial.null = true;
 }
 
-/* One that only adds up, or the last value. */
+/* An attribute with the rule sum, or last. */
 static void
 random_plain_attr(Oracle *o, ModelAttr *attr)
 {
@@ -612,7 +612,7 @@ random_plain_attr(Oracle *o, ModelAttr *attr)
 	random_initial(o, attr);
 }
 
-/* A number that can move, or move another. */
+/* A number that can have a rate, or be one. */
 static void
 random_mover(Oracle *o, ModelAttr *attr)
 {
@@ -625,7 +625,7 @@ random_mover(Oracle *o, ModelAttr *attr)
 	random_initial(o, attr);
 }
 
-/* A position and its rate; what is allowed, the engine says. */
+/* A position and its rate; the engine checks whether it is allowed. */
 static void
 random_motion(Oracle *o, int position, int rate)
 {
@@ -726,7 +726,7 @@ random_schema(Oracle *o)
 	o->schema = make_schema(o, o->nattrs);
 }
 
-/* Ticks, far apart, or from one end of time to the other. */
+/* Ticks, timestamps far apart, or from one end of time to the other. */
 static void
 random_clock(Oracle *o)
 {
@@ -868,7 +868,7 @@ start_state(const Oracle *o, ModelState *state)
 	}
 }
 
-/* What moves by its rate moves on to an instant. */
+/* Move attributes with a rate to an instant. */
 static void
 move_state(const Oracle *o, ModelState *state, int64_t time)
 {
@@ -927,7 +927,7 @@ apply_value(const ModelAttr *attr, ModelValue *value, const ModelValue *operand)
 	value->null = false;
 }
 
-/* A position is set or added to. */
+/* Set a position, or add to it. */
 static void
 apply_place(const Oracle *o, ModelState *state, const ModelEvent *event, int i)
 {
@@ -996,7 +996,7 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 
 /* ---- what changes between events --------------------------------------------- */
 
-/* A state after its last event at or before an instant, and the events behind. */
+/* A state after its last event at or before an instant, and the later events. */
 typedef struct Sight
 {
 	const ModelState *state;
@@ -1006,7 +1006,7 @@ typedef struct Sight
 	uint32_t nnext;
 } Sight;
 
-/* On the line to the next event that sets it. */
+/* The value on the line to the next event that sets it. */
 static CtWide
 linear_at(const Sight *sight, int i)
 {
@@ -1032,7 +1032,7 @@ linear_at(const Sight *sight, int i)
 	return big_wide(&here);
 }
 
-/* After everything known it stands where the last event found it. */
+/* At infinity the value at the last event. */
 static CtWide
 place_at(const Oracle *o, const Sight *sight, int i)
 {
@@ -1104,7 +1104,7 @@ key_bytes_of(uint32_t key, uint8_t *bytes)
 	return n;
 }
 
-/* Partitions often leave only some bits of a hash; and hashes do collide. */
+/* In a partition often only some bits of hashes differ; and hashes may collide. */
 static uint64_t
 hash_of(const Oracle *o, uint32_t key)
 {
@@ -1154,7 +1154,7 @@ make_runs(const Oracle *o, CtRef timeline, const CtSnapshot *snapshot, CtRuns *m
 	return !runs.retracts || ct_store_cancels(&o->arena, o->store);
 }
 
-/* Between two events: in the middle, and right before the second. */
+/* Instants between two events: in the middle, and right before the second. */
 static void
 compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end, const CtSnapshot *snapshot,
 				const CtRuns *runs)
@@ -1171,9 +1171,9 @@ compare_between(const Oracle *o, CtRef timeline, Sight sight, int64_t end, const
 	}
 }
 
-/* ---- who was late ------------------------------------------------------------ */
+/* ---- late events ------------------------------------------------------------ */
 
-/* Is b, which is not its duplicate, after a? */
+/* True if b, which is not a duplicate of a, comes after a. */
 static bool
 comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
@@ -1181,7 +1181,7 @@ comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 	return a->key == b->key && !is_duplicate(o, a, b) && cmp_events(&b, &a) > 0;
 }
 
-/* Has one entered that comes later? */
+/* True if an event that comes later has entered. */
 static bool
 has_later(const Oracle *o, const ModelEvent *event)
 {
@@ -1193,7 +1193,7 @@ has_later(const Oracle *o, const ModelEvent *event)
 	return false;
 }
 
-/* Equal ones lie in no order; if one of them was late, any may be told so. */
+/* Equal events have no order; if one of them was late, any may be reported as late. */
 static bool
 may_be_visited(const Oracle *o, const ModelEvent *event, const CtRawEvent *told)
 {
@@ -1223,7 +1223,7 @@ model_event(const Oracle *o, uint32_t cid)
 	oracle_fail(__FILE__, __LINE__, "an event is not the model's");
 }
 
-/* The engine enters up to `limit` events of a batch, and the model those that did. */
+/* Enter up to `limit` events of a batch in the engine, and the same ones in the model. */
 static CtStatus
 enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
 {
@@ -1258,9 +1258,9 @@ enter_both(Oracle *o, CtRef batch, int limit, CtChanged *changed)
 	return status;
 }
 
-/* ---- events as they were told ------------------------------------------------ */
+/* ---- raw events ------------------------------------------------ */
 
-/* The events that are to be told, and how many of them before enough is. */
+/* The raw events that are expected, and after how many the visit ends. */
 typedef struct Listener
 {
 	const Oracle *oracle;
@@ -1309,7 +1309,7 @@ hear(void *arg, const CtRawEvent *told)
 	return listener->heard < listener->enough;
 }
 
-/* What is told of a key at the instants [from, to]; and the latest before `from`. */
+/* Visit the raw events of a key in [from, to]; and the latest one before `from`. */
 static void
 compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, int64_t from, int64_t to,
 			   const CtSnapshot *snapshot, const CtRuns *runs)
@@ -1349,8 +1349,8 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 }
 
 /*
- * To the next instant that has a visible event.  Where all of them are
- * retracted it may stop, too: nothing is another there.
+ * Step to the next instant that has a visible event.  A step may also end at an instant
+ * where all events are retracted: the state does not change there.
  */
 static bool
 step(const Oracle *o, CtRef timeline, int64_t *time, int64_t next, int64_t until, const CtSnapshot *snapshot,
@@ -1365,7 +1365,7 @@ step(const Oracle *o, CtRef timeline, int64_t *time, int64_t next, int64_t until
 	return false;
 }
 
-/* From instant `first` on, `steps` instants of one key as a snapshot sees it. */
+/* Compare `steps` instants of a key, from instant `first` on, under a snapshot. */
 static void
 compare_key(const Oracle *o, uint32_t key, int64_t first, int steps, const CtSnapshot *snapshot)
 {
@@ -1471,7 +1471,7 @@ some_transaction(Oracle *o)
 	return transaction;
 }
 
-/* A subtransaction begins, or one of them goes on. */
+/* Begin a subtransaction, or continue one. */
 static void
 change_subtransaction(Oracle *o, Transaction *transaction)
 {
@@ -1488,7 +1488,7 @@ change_subtransaction(Oracle *o, Transaction *transaction)
 		transaction->xid = transaction->top;
 }
 
-/* Which bit of `writers` is the current one's. */
+/* The bit of the current subtransaction in `writers`. */
 static uint32_t
 writer_bit(const Transaction *transaction)
 {
@@ -1510,7 +1510,7 @@ note_write(Transaction *transaction)
 	transaction->writers |= bit;
 }
 
-/* (What was written later may rest on what is rolled back: that is the end, or nothing.) */
+/* (Later events may depend on those that are rolled back: then all of them are, or none.) */
 static void
 rollback_subtransaction(Oracle *o, Transaction *transaction)
 {
@@ -1636,7 +1636,7 @@ random_event(Oracle *o, ModelEvent *event)
 	}
 }
 
-/* Write it, or take it back; CT_OK, CT_NO_MEMORY or CT_TOO_LATE. */
+/* Write an event, or its retraction; CT_OK, CT_NO_MEMORY or CT_TOO_LATE. */
 static CtStatus
 write_event(Oracle *o, Transaction *transaction, const ModelEvent *event, bool retracts)
 {
@@ -1670,7 +1670,7 @@ write_event(Oracle *o, Transaction *transaction, const ModelEvent *event, bool r
 	return status;
 }
 
-/* Has it been taken back, as far as the transaction knows or must wait to know? */
+/* True if the event is retracted by a transaction that this one sees or has to wait for. */
 static bool
 is_taken(const Oracle *o, const ModelEvent *event)
 {
@@ -1678,7 +1678,7 @@ is_taken(const Oracle *o, const ModelEvent *event)
 		   o->xact_status[event->taken_xid] != ABORTED;
 }
 
-/* Would a unique index refuse it, or have it wait? */
+/* True if a unique index would refuse the event, or let its writer wait. */
 static bool
 is_refused(const Oracle *o, const Transaction *transaction, const ModelEvent *event)
 {
@@ -1717,7 +1717,7 @@ add_event(Oracle *o, Transaction *transaction, ModelEvent event)
 	o->event[o->nevents++] = event;
 }
 
-/* Another content of an event, or the same, or it happened elsewhere. */
+/* The event again: with other content, the same, or at another instant or key. */
 static ModelEvent
 new_version(Oracle *o, const ModelEvent *old)
 {
@@ -1752,7 +1752,7 @@ new_version(Oracle *o, const ModelEvent *old)
 	return other;
 }
 
-/* What the transaction sees, and nobody else has taken back; NULL: not found. */
+/* An event that the transaction sees and that no other has retracted; NULL: none found. */
 static ModelEvent *
 some_live_event(Oracle *o, const Transaction *transaction)
 {
@@ -1769,7 +1769,7 @@ some_live_event(Oracle *o, const Transaction *transaction)
 	return NULL;
 }
 
-/* A row is deleted, or updated. */
+/* Delete or update a row. */
 static void
 do_retract(Oracle *o)
 {
@@ -1802,7 +1802,7 @@ do_add(Oracle *o)
 	add_event(o, transaction, event);
 }
 
-/* A batch whose fate is known to be this; 0 when there is none. */
+/* A batch whose transaction has this status; 0 if there is none. */
 static CtRef
 some_batch(Oracle *o, KnownStatus xact_status)
 {
@@ -1825,7 +1825,7 @@ some_batch(Oracle *o, KnownStatus xact_status)
 	return found;
 }
 
-/* The earliest instant of interest that can be answered, by number. */
+/* The number of the earliest instant that can be read. */
 static int64_t
 first_instant(const Oracle *o)
 {
@@ -1836,7 +1836,7 @@ first_instant(const Oracle *o)
 	return n;
 }
 
-/* Instants at which effects are looked at: those of events, and some between. */
+/* Instants at which changes are checked: those of events, and some between. */
 static uint32_t
 samples(const Oracle *o)
 {
@@ -1860,7 +1860,7 @@ sample(const Oracle *o, uint32_t i)
 	return i % 2 == 0 ? time : behind(o, time);
 }
 
-/* What everyone would see of a key, if all that has entered were all there is. */
+/* The state of a key, folded from all entered events only. */
 static void
 entered_states(const Oracle *o, CtRef timeline, CtState *states)
 {
@@ -1871,8 +1871,8 @@ entered_states(const Oracle *o, CtRef timeline, CtState *states)
 }
 
 /*
- * Images point into events, which a replaced duplicate's may be gone: compare by
- * hash.
+ * Images point into events, and that of a replaced duplicate may be freed: compare
+ * hashes.
  */
 static uint64_t
 state_hash(const Oracle *o, const CtState *state)
@@ -1907,7 +1907,7 @@ state_hashes(const Oracle *o, CtRef timeline)
 	return hashes;
 }
 
-/* Is the event before the newest that has entered? */
+/* True if the event is before the newest one that has entered. */
 static bool
 is_before_newest(const Oracle *o, const CtEvent *event)
 {
@@ -1919,7 +1919,7 @@ is_before_newest(const Oracle *o, const CtEvent *event)
 		   event->time < newest.time;
 }
 
-/* Is there a later event that may have committed before this one? */
+/* True if a later event may have committed before this one. */
 static bool
 is_overtaken(const Oracle *o, const CtEvent *event)
 {
@@ -1940,7 +1940,7 @@ is_overtaken(const Oracle *o, const CtEvent *event)
 /* ---- answers that were given ------------------------------------------------------------------
  */
 
-/* What is shown of the first attributes of a key, as one number. */
+/* The values of the first attributes of a key, as one number. */
 static uint64_t
 answer_hash(const Oracle *o, uint32_t key, int64_t time, int nattrs, const CtSnapshot *snapshot)
 {
@@ -1982,7 +1982,7 @@ answer_hash(const Oracle *o, uint32_t key, int64_t time, int nattrs, const CtSna
 	return hash;
 }
 
-/* Has all that committed of a key entered? */
+/* True if all committed events of a key have entered. */
 static bool
 has_entered(const Oracle *o, uint32_t key)
 {
@@ -2002,7 +2002,7 @@ has_entered(const Oracle *o, uint32_t key)
 	return true;
 }
 
-/* Who was given an answer that is another one now has been told. */
+/* Check that every change of a given answer was reported. */
 static void
 compare_reading(const Oracle *o, const Reading *reading)
 {
@@ -2014,7 +2014,7 @@ compare_reading(const Oracle *o, const Reading *reading)
 	ORACLE_REQUIRE(answer_hash(o, reading->key, reading->time, reading->nattrs, &now.snapshot) == reading->hash);
 }
 
-/* Somebody reads, who noted that he does before; what was read long ago is forgotten. */
+/* Read, after raising the read watermark, and record the answer; the oldest records are overwritten. */
 static void
 note_reading(Oracle *o, uint32_t key, int64_t time)
 {
@@ -2030,7 +2030,7 @@ note_reading(Oracle *o, uint32_t key, int64_t time)
 						 .hash = answer_hash(o, key, time, o->nattrs, &now.snapshot)};
 }
 
-/* It is told what has changed. */
+/* Record the reported changes. */
 static void
 hear_changes(Oracle *o, const CtChanged *changed)
 {
@@ -2050,8 +2050,8 @@ hear_changes(Oracle *o, const CtChanged *changed)
 }
 
 /*
- * Enter one event, and hold what is said about the past against what has
- * changed.
+ * Enter one event, and compare the reported change with the actual change of
+ * states.
  */
 static void
 enter_one(Oracle *o, CtRef batch)
@@ -2146,7 +2146,7 @@ do_settle(Oracle *o, uint64_t horizon, int limit)
 	return status;
 }
 
-/* What everyone sees: nobody holds an older snapshot. */
+/* The horizon: the oldest transaction id that some snapshot in use may not see. */
 static uint64_t
 current_horizon(const Oracle *o)
 {
@@ -2188,7 +2188,7 @@ do_read(Oracle *o)
 		note_reading(o, key, behind(o, instant(o, first)));
 }
 
-/* Nobody else in the model is its duplicate; nor alike, and perhaps taken back. */
+/* True if the model has no duplicate of the event, and no equal one that may be retracted. */
 static bool
 is_single(const Oracle *o, const ModelEvent *event)
 {
@@ -2204,7 +2204,7 @@ is_single(const Oracle *o, const ModelEvent *event)
 	return true;
 }
 
-/* Of those that are equal to it a frozen one goes, it is not known which. */
+/* Remove a frozen one of the equal events; which one does not matter. */
 static void
 forget_one(Oracle *o, const ModelEvent *event)
 {
@@ -2225,7 +2225,7 @@ forget_one(Oracle *o, const ModelEvent *event)
 	*gone = o->event[--o->nevents];
 }
 
-/* An event that everyone sees is taken out again, if it has entered. */
+/* Remove an event that every snapshot sees from its timeline, if it has entered. */
 static void
 do_unload(Oracle *o)
 {
@@ -2256,11 +2256,11 @@ do_unload(Oracle *o)
 	if (event->key < 64 && find_timeline(o, event->key) == 0)
 		o->due &= ~(UINT64_C(1) << event->key);
 	for (uint32_t i = 0; i < MAX_READINGS; i++)
-		o->reading[i].told |= o->reading[i].key == event->key; /* but nobody is */
+		o->reading[i].told |= o->reading[i].key == event->key; /* no change is reported for this */
 	forget_one(o, event);
 }
 
-/* What is older is not asked again; events go on a little before. */
+/* Older instants are not read again; events are written a little before that. */
 static void
 retain_from(Oracle *o, int64_t from, int limit)
 {
@@ -2283,7 +2283,7 @@ do_retain(Oracle *o)
 	retain_from(o, instant(o, o->start + pick(o, 2 + o->settings.instants / 3)), 1 + (int) pick(o, 100));
 }
 
-/* A walk over all timelines goes on; each is met once, none is missed. */
+/* Continue a walk over all timelines; each must be visited once. */
 static void
 do_walk(Oracle *o)
 {
@@ -2395,7 +2395,7 @@ oracle_create(OracleSource *source, const OracleSettings *settings)
 	return o;
 }
 
-/* Every instant that is answered, of every key. */
+/* Compare every instant that can be read, of every key. */
 static void
 compare_all(const Oracle *o, const CtSnapshot *snapshot)
 {

@@ -1,6 +1,6 @@
 /*
  * table.c
- *	  A small table made by hand: see table.h.
+ *	  A small table for tests: see table.h.
  */
 #include "table.h"
 

@@ -1,6 +1,6 @@
 /*
  * table.h
- *	  A small table made by hand, for tests that say what they expect.
+ *	  A small table for tests with fixed events and results.
  */
 #ifndef TABLE_H
 #define TABLE_H
@@ -35,7 +35,7 @@ typedef struct Table
 	CtRef store;
 } Table;
 
-/* An event under construction; attributes are to be given in order. */
+/* An event under construction; attributes must be added in order. */
 typedef struct Event
 {
 	CtChange change;
@@ -46,7 +46,7 @@ Table table_make(size_t pages);
 Table table_make_of(const CtSchema *schema, size_t pages); /* of another one */
 CtStatus table_widen(Table *table);
 
-/* Free the store, and check that nothing of it is left. */
+/* Free the store, and check that all its memory is freed. */
 void table_free(Table *table);
 
 Event event_at(int64_t time, CtKind kind);
@@ -54,19 +54,19 @@ void event_int(Event *event, int attr, int64_t value);
 void event_text(Event *event, int attr, const char *value);
 void event_null(Event *event, int attr);
 
-/* Add to key number `key` within transaction `top`. */
+/* Add an event to key number `key` in transaction `top`. */
 CtStatus table_add(Table *table, uint64_t key, const Event *event, uint64_t top);
 
-/* The same, commit and enter at once; what it changed. */
+/* The same, then commit and enter it; return what it changed. */
 CtChanged table_enter(Table *table, uint64_t key, const Event *event, uint64_t top, int64_t served);
 
-/* Enter everything there is; CT_NO_MEMORY when it does not fit. */
+/* Enter all events; CT_NO_MEMORY if memory is exhausted. */
 CtStatus table_enter_all(Table *table);
 void table_settle_all(Table *table);
 
 CtRef table_find(const Table *table, uint64_t key);
 
-/* The state of a key, of all that has entered. */
+/* The state of a key, folded from all entered events. */
 CtState table_state(const Table *table, uint64_t key, int64_t time);
 int64_t state_int(const CtState *state, int attr);
 void table_validate(const Table *table);

@@ -73,7 +73,7 @@ classes(void **state)
 	assert_int_equal(ct_alloc_size(100000), 2 * CT_PAGE_BYTES);
 }
 
-/* Objects keep their bytes while others come and go, and all memory returns. */
+/* Objects keep their bytes while others are allocated and freed, and all memory is freed in the end. */
 static void
 churn(void **state)
 {
@@ -122,7 +122,7 @@ churn(void **state)
 	free(base);
 }
 
-/* Inserts leave the reserve, upkeep takes it; a full region says so. */
+/* Inserts do not use the reserve, upkeep does; in a full region both get CT_NO_MEMORY. */
 static void
 reserve(void **state)
 {
@@ -144,7 +144,7 @@ reserve(void **state)
 	assert_int_equal(ct_region_used(base), ct_region_total(base));
 	region_check(base);
 
-	/* only single pages are free: a run has no place, and leaves no trace */
+	/* only single pages are free: a run of pages fails, and changes nothing */
 	for (size_t i = 0; i < n; i += 2)
 		ct_free(&arena, ref[i], 40000);
 	assert_int_equal(ct_alloc(&arena, 100000, true), 0);

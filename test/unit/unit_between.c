@@ -1,7 +1,7 @@
 /*
  * unit_between.c
- *	  Columns that change between events, by hand: what they show, and which
- *	  instants an event changes, neither fewer nor more.
+ *	  Columns that change between events: their values in small histories, and the
+ *	  exact range of instants that an event changes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +11,15 @@
 enum
 {
 	LINE_ATTR = 2, /* bigint, last, linear, initial 5 */
-	PLACE_ATTR,    /* bigint, last, moves by SPEED_ATTR */
-	PUSHED_ATTR,   /* bigint, sum, likewise, initial 100 */
+	PLACE_ATTR,    /* bigint, last, its rate is SPEED_ATTR */
+	PUSHED_ATTR,   /* bigint, sum, its rate is SPEED_ATTR, initial 100 */
 	SPEED_ATTR,    /* bigint, last */
 	EVENT_ATTR,    /* bigint, event id */
 	NATTRS
 };
 
 #define OPEN INT64_MAX
-#define NEVER INT64_MIN /* nothing was served */
+#define NEVER INT64_MIN /* no instant was read */
 
 static Table
 setup(void)
@@ -50,7 +50,7 @@ setup(void)
 	return table;
 }
 
-/* An event that sets one attribute enters. */
+/* Enter an event that sets one attribute. */
 static CtChanged
 enter(Table *table, int64_t time, int attr, int64_t value, int64_t served)
 {
@@ -102,27 +102,27 @@ lines(void **state)
 	enter(&table, 0, SPEED_ATTR, 0, NEVER);
 	enter(&table, 10, LINE_ATTR, 0, NEVER);
 	enter(&table, 20, LINE_ATTR, 7, NEVER);
-	assert_int_equal(value_at(&table, LINE_ATTR, 5), 5); /* no line from what is initial */
+	assert_int_equal(value_at(&table, LINE_ATTR, 5), 5); /* no line from the initial value */
 	assert_int_equal(value_at(&table, LINE_ATTR, 10), 0);
 	assert_int_equal(value_at(&table, LINE_ATTR, 15), 4); /* 3.5 */
 	assert_int_equal(value_at(&table, LINE_ATTR, 20), 7);
 	assert_int_equal(value_at(&table, LINE_ATTR, 99), 7);
 	ct_timeline_fold(&table.arena, table.store, table_find(&table, 1), 15, &now, NULL, &shown);
-	assert_int_equal(state_int(&shown, LINE_ATTR), 0); /* it does not look ahead */
+	assert_int_equal(state_int(&shown, LINE_ATTR), 0); /* a read of now does not look ahead */
 	now.until = 20;
 	ct_timeline_fold(&table.arena, table.store, table_find(&table, 1), 15, &now, NULL, &shown);
 	assert_int_equal(state_int(&shown, LINE_ATTR), 4);
 
 	enter_kind(&table, 30, CT_EVENT, LINE_ATTR, NEVER);
 	enter(&table, 40, LINE_ATTR, 100, NEVER);
-	assert_int_equal(value_at(&table, LINE_ATTR, 25), 7); /* NULL holds it */
+	assert_int_equal(value_at(&table, LINE_ATTR, 25), 7); /* before a NULL the value is constant */
 	shown = table_state(&table, 1, 35);
 	assert_int_equal(shown.value[LINE_ATTR].kind, CT_VALUE_NULL);
 	enter_kind(&table, 50, CT_FINISH, 0, NEVER);
-	assert_int_equal(value_at(&table, LINE_ATTR, 45), 100); /* and so does the end */
+	assert_int_equal(value_at(&table, LINE_ATTR, 45), 100); /* and before a finish */
 	enter(&table, 60, SPEED_ATTR, 0, NEVER);
 	enter(&table, 70, LINE_ATTR, 0, NEVER);
-	assert_int_equal(value_at(&table, LINE_ATTR, 65), 5); /* another life */
+	assert_int_equal(value_at(&table, LINE_ATTR, 65), 5); /* a new life */
 	table_validate(&table);
 	table_free(&table);
 }
@@ -148,7 +148,7 @@ motion(void **state)
 	enter(&table, 50, SPEED_ATTR, -1, NEVER);
 	enter(&table, 60, PUSHED_ATTR, 7, NEVER);
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 61), 106);
-	assert_int_equal(value_at(&table, PLACE_ATTR, OPEN), 1020); /* where the last one found it */
+	assert_int_equal(value_at(&table, PLACE_ATTR, OPEN), 1020); /* the value at the last event */
 	enter(&table, 0, SPEED_ATTR, 1, NEVER);                     /* late */
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 9), 109);
 	assert_int_equal(value_at(&table, PUSHED_ATTR, 20), 145);
@@ -169,18 +169,18 @@ changed_lines(void **state)
 	assert_nothing(enter(&table, 30, LINE_ATTR, 20, 9));
 	assert_changed(enter(&table, 50, LINE_ATTR, 40, 30), 30, OPEN);
 
-	/* late ones: on the line, and beside it */
+	/* late events: on the line, and off the line */
 	assert_nothing(enter(&table, 20, LINE_ATTR, 10, NEVER));
 	assert_changed(enter(&table, 40, LINE_ATTR, 31, NEVER), 30, 50);
 	enter(&table, 45, SPEED_ATTR, 0, NEVER);
-	/* what holds the value until it comes */
+	/* an event before which the value is constant */
 	assert_changed(enter_kind(&table, 15, CT_EVENT, LINE_ATTR, NEVER), 10, 20);
 	assert_changed(enter_kind(&table, 35, CT_FINISH, 0, NEVER), 30, 40);
 	assert_nothing(enter_kind(&table, 36, CT_FINISH, 0, NEVER));
-	/* a held value goes on to the same one */
+	/* a constant value, followed by an equal one */
 	enter(&table, 60, LINE_ATTR, 8, NEVER);
 	assert_nothing(enter(&table, 70, LINE_ATTR, 8, 65));
-	/* initially, no line goes to the first event */
+	/* no line goes from the initial value to the first event */
 	assert_changed(enter(&table, 5, LINE_ATTR, 0, NEVER), 5, 10);
 	assert_nothing(enter(&table, 8, LINE_ATTR, 0, NEVER));
 	assert_changed(enter(&table, 2, SPEED_ATTR, 0, NEVER), 2, 35);
@@ -204,15 +204,15 @@ changed_motion(void **state)
 	table_enter(&table, 1, &both, 10, NEVER);
 	enter(&table, 90, PLACE_ATTR, 7, NEVER);
 
-	/* a place until the next one; where it is already: nothing */
+	/* a position changes until the next one; an equal position changes nothing */
 	assert_changed(enter(&table, 20, PLACE_ATTR, 3, NEVER), 20, 50);
 	assert_nothing(enter(&table, 30, PLACE_ATTR, 13, NEVER));
 	assert_changed(enter(&table, 60, PLACE_ATTR, 3, NEVER), 60, 80);
-	/* a rate that is what it was: nothing; a push of 0: nothing */
+	/* an equal rate, and adding 0, change nothing */
 	assert_nothing(enter(&table, 20, SPEED_ATTR, 1, NEVER));
 	assert_nothing(enter(&table, 20, PUSHED_ATTR, 0, NEVER));
 	assert_changed(enter(&table, 20, PUSHED_ATTR, 1, NEVER), 20, OPEN);
-	/* what was pushed stays elsewhere for good; without it, until both are set */
+	/* what was added changes the sum for ever; without the sum, until both are set */
 	assert_changed(enter(&table, 70, SPEED_ATTR, 2, NEVER), 70, OPEN);
 	enter_kind(&table, 85, CT_EVENT, PUSHED_ATTR, NEVER);
 	assert_changed(enter(&table, 65, SPEED_ATTR, 2, NEVER), 65, 85);
@@ -220,7 +220,7 @@ changed_motion(void **state)
 	table_free(&table);
 }
 
-/* Over many blocks, of which most do not set what is looked for. */
+/* Many blocks, most of which do not set the attribute. */
 static void
 changed_far(void **state)
 {
@@ -247,7 +247,7 @@ changed_far(void **state)
 	table_free(&table);
 }
 
-/* Of duplicates the first by content stays; it is told when both have committed. */
+/* Of two duplicates the first by content stays; the change is reported when both have committed. */
 static void
 changed_duplicates(void **state)
 {
@@ -270,7 +270,7 @@ changed_duplicates(void **state)
 	table_free(&table);
 }
 
-/* An attribute that moves cannot come later: nothing would have moved it so far. */
+/* An attribute with a rate cannot be added later: no event has moved it so far. */
 static void
 added(void **state)
 {

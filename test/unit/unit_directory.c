@@ -1,6 +1,6 @@
 /*
  * unit_directory.c
- *	  Many keys: found while they exist, met once by every walk.
+ *	  Many keys: each is found while it exists, and visited once by every walk.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ grow(void **state)
 		met++;
 	assert_int_equal(met, keys);
 
-	/* all at once aborted: nothing is left */
+	/* after a rollback no key is left */
 	while (ct_store_drop(&table.arena, table.store, batch_of(&table, 3), 777) == CT_MORE)
 		;
 	assert_int_equal(table_stats(&table).keys, 0);
@@ -57,8 +57,8 @@ grow(void **state)
 }
 
 /*
- * Timelines come and go while a walk is under way: what stayed is met once,
- * what came or went at most once.
+ * Timelines are created and freed during a walk: one that exists throughout is
+ * visited once, others at most once.
  */
 static void
 walk(void **state)
@@ -120,7 +120,7 @@ walk(void **state)
 	table_free(&table);
 }
 
-/* A full region refuses keys, keeps those it has, and takes more later. */
+/* A full region refuses new keys, keeps the others, and accepts keys again when memory is freed. */
 static void
 full(void **state)
 {

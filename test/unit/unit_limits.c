@@ -1,11 +1,12 @@
 /*
  * unit_limits.c
- *	  Lengths at the limits, and lengths that are not to be believed.
+ *	  Lengths at the limits, and invalid lengths in torn memory.
  *
- * First keys and payloads around what the engine takes, by every way in.  Then
- * readers without the lock of memory that another thread overwrites with
- * anything, lengths, counts and references above all: whatever they copy, they
- * stay within the region and its guard, which AddressSanitizer watches.
+ * First keys and payloads around the engine's limits, by every function that
+ * accepts them.  Then readers without the lock read memory that another thread
+ * overwrites with random values, above all lengths, counts and references: all
+ * their reads must stay within the region and its guard; AddressSanitizer checks
+ * that.
  *
  * CT_SECONDS sets how long (1), CT_SEED the choices.
  */
@@ -109,7 +110,7 @@ test_keys(void **unused __attribute__((unused)))
 	}
 }
 
-/* A name so long that the payload has `total` bytes. */
+/* Set the name so that the payload has `total` bytes. */
 static CtChange
 change_of(uint32_t total)
 {
@@ -142,14 +143,14 @@ test_payloads(void **unused __attribute__((unused)))
 		}
 }
 
-/* ---- memory that is not to be believed --------------------------------------- */
+/* ---- memory with random contents --------------------------------------- */
 
 #define KEYS 40
 #define EVENTS 400
 #define PAGES 400
 #define MOST_PLACES 4096
 
-/* What the vandal may overwrite. */
+/* A piece of memory that the vandal thread may overwrite. */
 typedef struct Place
 {
 	uint8_t *at;
@@ -175,7 +176,7 @@ any(uint64_t *seed, uint32_t n)
 	return (uint32_t) (*seed >> 33) % n;
 }
 
-/* A number such as lengths, counts and references are made of. */
+/* A random number as a length, count or reference might be. */
 static uint64_t
 any_number(uint64_t *seed)
 {
@@ -241,7 +242,10 @@ note_node(World *w, CtRef ref, int height)
 		note_node(w, ct_node_child(inner)[i], height - 1);
 }
 
-/* All but what a reader finds a timeline by, its sequence, and the stride, which is even in ruins. */
+/*
+ * Everything except what a reader finds a timeline by, its sequence, and the stride,
+ * which is overwritten with multiples of 8 only.
+ */
 static void
 note_timeline(World *w, CtTimeline *t)
 {
@@ -297,7 +301,7 @@ make_world(World *w)
 	}
 }
 
-/* The vandal: what is noted is overwritten, and the timelines are said to have changed. */
+/* The vandal thread: overwrite the noted memory, and mark the timelines as changed. */
 static void *
 vandalise(void *arg)
 {
@@ -326,7 +330,7 @@ vandalise(void *arg)
 	return NULL;
 }
 
-/* As a reader copies it, which may read no more than it was given. */
+/* Copy a value as a reader does; it must not read more than the given length. */
 static void
 copy(World *w, const void *from, size_t count)
 {
@@ -395,7 +399,7 @@ read_timeline(World *w, CtRef timeline)
 }
 
 static void
-test_vandal(void **unused __attribute__((unused)))
+test_torn_memory(void **unused __attribute__((unused)))
 {
 	static World w;
 	const char *seconds = getenv("CT_SECONDS");
@@ -438,7 +442,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_payloads),
-		cmocka_unit_test(test_vandal),
+		cmocka_unit_test(test_torn_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

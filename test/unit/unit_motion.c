@@ -1,6 +1,6 @@
 /*
  * unit_motion.c
- *	  What moves by a rate: the algebra by brute force, and how far it reaches.
+ *	  Attributes with a rate: the algebra by brute force, and the largest values.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -106,8 +106,8 @@ typedef struct Row
 
 typedef struct Units
 {
-	int64_t hidden; /* units of a position that make one that is shown */
-	int64_t moves;  /* and that a rate of 1 moves in an instant */
+	int64_t hidden; /* internal units of a position per unit of its column */
+	int64_t moves;  /* and by how many a rate of 1 changes it in an instant */
 } Units;
 
 static int64_t
@@ -224,7 +224,7 @@ event_make(const CtSchema *schema, const Step *step, Made *made)
 	made_of(schema, &change, step->time, step->value, made);
 }
 
-/* What comes first is applied event by event, the rest as a composition. */
+/* Apply the first events one by one, the rest as a composition. */
 static void
 algebra_run(const CtSchema *schema, OracleSource *source)
 {
@@ -288,7 +288,7 @@ algebra(void **state)
 
 /* ---- how far it reaches ------------------------------------------------------ */
 
-/* 2^33 equal events at the first instant of all, as they are composed. */
+/* The composition of 2^33 equal events at the earliest instant. */
 static void
 pile_up(const CtReadContext *context, int attr, const Step *step, CtValue *value)
 {
@@ -309,12 +309,12 @@ pile_up(const CtReadContext *context, int attr, const Step *step, CtValue *value
 	ct_value_apply(context, attr, value, cell.tag, &cell.motion);
 }
 
-/* As many digits as a sum of rates may have, and as long as can be: not wrapped. */
+/* The largest sum of rates over the longest time must not wrap. */
 static void
 farthest(void **state)
 {
 	int rate = 1;  /* a sum without initial value */
-	int attr = 17; /* a sum with one, which moves by it */
+	int attr = 17; /* a sum with an initial value, moved by that rate */
 	CtSchema *schema = schema_make(9, 0, 0);
 	CtReadContext context = {.schema = schema};
 	Step step = {.kind = CT_EVENT, .time = INT64_MIN, .set = 1U << rate};
@@ -342,7 +342,7 @@ farthest(void **state)
 	free(schema);
 }
 
-/* The same of operands, with as many hidden digits as there can be. */
+/* The same for operands, with the largest number of hidden digits. */
 static void
 finest(void **state)
 {

@@ -1,11 +1,11 @@
 /*
  * unit_partial.c
- *	  A store whose keys come and go: whatever of a key is said to be known is
- *	  what the rows are that a snapshot sees.
+ *	  A partial store: the state of a loaded key is always that of the rows that a
+ *	  snapshot sees.
  *
- * The rows of a table are written and deleted by transactions at random, and
- * captured; a worker enters, settles and drops; keys are evicted, and loaded
- * again step by step, everything else going on between the steps.
+ * Random transactions write and delete the rows of a table, and the rows are
+ * captured; a worker enters, settles and drops events; keys are evicted, and
+ * loaded again in steps, between which all of this continues.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ typedef struct Row
 	int64_t time;
 	int64_t value;
 	uint64_t xmin;
-	uint64_t xmax; /* 0: nobody has deleted it */
+	uint64_t xmax; /* 0: not deleted */
 } Row;
 
 typedef enum KnownStatus
@@ -56,7 +56,7 @@ typedef struct World
 	Snapshot snapshot[SNAPSHOTS];
 	uint32_t nsnapshots;
 
-	/* a load under way: everything its snapshot sees has entered, so many rows were looked at */
+	/* a load in progress; `entered`: all that its snapshot sees has entered; `looked`: rows read so far */
 	bool loading;
 	bool entered;
 	bool forgot;
@@ -115,7 +115,7 @@ take(const World *w, Snapshot *snapshot)
 	snapshot->plain.xmin = w->nrunning > 0 ? snapshot->xip[0] : w->next_xid;
 }
 
-/* (A snapshot is kept in an array whose members move.) */
+/* (Set the pointer first: a snapshot is kept in an array whose members move.) */
 static const CtSnapshot *
 plain(Snapshot *snapshot)
 {
@@ -202,7 +202,7 @@ transact(World *w)
 
 /* ---- the worker -------------------------------------------------------------- */
 
-/* Whose transactions have ended enter or go; while something is loaded, only what that sees. */
+/* Enter or drop the events of ended transactions; during a load, only those that its snapshot sees. */
 static bool
 process(World *w, bool all)
 {
@@ -240,7 +240,7 @@ settle(World *w)
 	assert_true(ct_store_settle(&w->table.arena, w->table.store, horizon(w), 5) != CT_NO_MEMORY);
 }
 
-/* ---- keys go and come -------------------------------------------------------- */
+/* ---- evicting and loading keys -------------------------------------------------------- */
 
 static bool
 is_partial(const World *w)
@@ -272,7 +272,7 @@ load_row(World *w, uint32_t i)
 	assert_int_equal(ct_store_load(&writer, &load, 1, &done), CT_OK);
 }
 
-/* The next step of bringing a key back; now and then it is given up. */
+/* The next step of loading a key; sometimes the load is abandoned. */
 static void
 load(World *w)
 {
@@ -446,7 +446,7 @@ live(uint64_t seed)
 }
 
 static void
-known_is_right(void **unused)
+loaded_keys_are_right(void **unused)
 {
 	const char *seed = getenv("CT_SEED");
 
@@ -460,9 +460,9 @@ known_is_right(void **unused)
 
 /* ---- by hand ----------------------------------------------------------------- */
 
-/* What is not there changes everything from its instant on, for who may have read it. */
+/* An event of a key that is not loaded changes all instants from its own on that may have been read. */
 static void
-told_widely(void **unused)
+change_of_unloaded_key_is_open(void **unused)
 {
 	Table table = table_make(50);
 	Event event = event_at(10, CT_EVENT);
@@ -473,7 +473,7 @@ told_widely(void **unused)
 	event_int(&event, ID_ATTR, 1);
 	ct_store_make_partial(&table.arena, table.store, 7);
 
-	/* Something may come later; then nothing does, and nobody has read it. */
+	/* Other events may come later; then none does, and no later instant was read. */
 	event.change.time = 6;
 	changed = table_enter(&table, 1, &event, 99, INT64_MIN);
 	assert_int_equal(changed.events, 1);
@@ -496,9 +496,9 @@ told_widely(void **unused)
 	table_free(&table);
 }
 
-/* A large timeline goes piece by piece, and what is left of it takes nothing more. */
+/* A large timeline is evicted in steps, and the rest of it accepts no more events. */
 static void
-goes_by_pieces(void **unused)
+large_key_is_evicted_in_steps(void **unused)
 {
 	Table table = table_make(200);
 	Event event = event_at(0, CT_EVENT);
@@ -531,9 +531,9 @@ goes_by_pieces(void **unused)
 	table_free(&table);
 }
 
-/* A load that is given up leaves nothing but what is recent, of which nothing else is known. */
+/* An abandoned load leaves only recent events, of a key that is not loaded. */
 static void
-forgets_what_was_loaded(void **unused)
+abandoned_load_leaves_no_events(void **unused)
 {
 	Table table = table_make(50);
 	Event event = event_at(0, CT_EVENT);
@@ -563,9 +563,9 @@ forgets_what_was_loaded(void **unused)
 	table_free(&table);
 }
 
-/* A key that was read since is spared, once. */
+/* Eviction skips a key that was read since the last pass, once. */
 static void
-clock_spares_what_is_used(void **unused)
+eviction_skips_used_keys(void **unused)
 {
 	Table table = table_make(50);
 	Event event = event_at(0, CT_EVENT);
@@ -592,9 +592,9 @@ clock_spares_what_is_used(void **unused)
 	table_free(&table);
 }
 
-/* One that came while others were under way goes before they end, and comes back. */
+/* A key loaded while other transactions are in progress can be evicted before they end, and loaded again. */
 static void
-goes_while_others_are_under_way(void **unused)
+evicted_while_others_are_in_progress(void **unused)
 {
 	Table table = table_make(50);
 	Event event = event_at(0, CT_EVENT);
@@ -631,12 +631,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_is_right),
-		cmocka_unit_test(told_widely),
-		cmocka_unit_test(goes_by_pieces),
-		cmocka_unit_test(forgets_what_was_loaded),
-		cmocka_unit_test(clock_spares_what_is_used),
-		cmocka_unit_test(goes_while_others_are_under_way),
+		cmocka_unit_test(loaded_keys_are_right),
+		cmocka_unit_test(change_of_unloaded_key_is_open),
+		cmocka_unit_test(large_key_is_evicted_in_steps),
+		cmocka_unit_test(abandoned_load_leaves_no_events),
+		cmocka_unit_test(eviction_skips_used_keys),
+		cmocka_unit_test(evicted_while_others_are_in_progress),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
  * unit_random.c
- *	  The engine against the naive model, in random lives (oracle.c).
+ *	  Compare the engine with the naive model in random histories (oracle.c).
  *
  * Prints its seed and takes one: CT_SEED, or the first argument.
  */
@@ -84,7 +84,7 @@ many_keys(void **state)
 	}
 }
 
-/* Memory runs out now and then; nothing of what was accepted is lost. */
+/* Memory is sometimes exhausted; no accepted event is lost. */
 static void
 little_memory(void **state)
 {

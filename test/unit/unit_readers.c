@@ -1,16 +1,16 @@
 /*
  * unit_readers.c
- *	  Readers without the lock, beside a writer that never rests.
+ *	  Readers without the lock, beside a writer that never pauses.
  *
  * Processes (threads with CT_THREADS, for ThreadSanitizer) share a mapping.
  * The writer adds, enters, drops and freezes events of a few keys; each event
- * moves one amount from a column to another, and brings a text that is made of
- * its time.  Readers take snapshots and look at random instants: the columns
- * must cancel out, also those that move by them and those that are
- * interpolated, the text must be whole and not from the future, and the same
- * look again must give the same.  In the second half of the time the past is
- * folded away, too (ct_store_retain()).  Then once more with keys that go and
- * come: what was told is kept elsewhere, and loaded again.
+ * moves an amount from one column to another, and sets a text made from its
+ * time.  Readers take snapshots and read random instants: the columns must
+ * cancel out, also those with these as rates and those that are interpolated,
+ * the text must be complete and not from the future, and reading again must give
+ * the same.  In the second half of the time old events are folded, too
+ * (ct_store_retain()).  Then the same with a partial store, whose keys are
+ * evicted, and loaded again from a copy of the raw events.
  *
  * CT_SECONDS sets how long (1), CT_SEED the choices.
  */
@@ -42,16 +42,16 @@ enum
 	DOWN_ATTR,     /* bigint, linear */
 	TEXT_ATTR,     /* text */
 	ID_ATTR,       /* bigint, event id */
-	FORTH_ATTR,    /* bigint, moves by FROM_ATTR */
-	BACK_ATTR,     /* bigint, moves by TO_ATTR */
+	FORTH_ATTR,    /* bigint, its rate is FROM_ATTR */
+	BACK_ATTR,     /* bigint, its rate is TO_ATTR */
 	NATTRS
 };
 
-#define EVENT_SET 0xFC /* all but what moves */
+#define EVENT_SET 0xFC /* all attributes but those with a rate */
 
 #define READERS 3
 #define HOT_KEYS 4
-#define KEYS 6000 /* the others come one by one, so that the directory grows */
+#define KEYS 6000 /* the others are added one by one, so that the directory grows */
 #define TRANSACTIONS (1 << 22)
 #define REGION_BYTES ((size_t) 192 << 20)
 #define MOST_RECENTS 4096
@@ -62,14 +62,14 @@ typedef struct Shared
 	_Atomic uint64_t next;             /* transactions below have ended */
 	_Atomic uint64_t horizon;          /* events below may be frozen */
 	_Atomic uint64_t reading[READERS]; /* the snapshots in use */
-	_Atomic int64_t retained;          /* instants before are not answered */
+	_Atomic int64_t retained;          /* earlier instants cannot be read */
 	_Atomic int stop;
 	_Atomic uint64_t reads;
-	_Atomic uint64_t missed; /* keys that were not there, or not all of them */
+	_Atomic uint64_t missed; /* reads of keys that were not loaded */
 	_Atomic uint64_t retries;
 	_Atomic uint64_t longest; /* tries of one read */
 	CtRef store;
-	bool partial;                /* keys go and come */
+	bool partial;                /* keys are evicted and loaded */
 	_Atomic uint64_t born[KEYS]; /* the first transaction that committed an event */
 	_Atomic uint8_t aborted[TRANSACTIONS];
 } Shared;
@@ -118,7 +118,7 @@ some_key(OracleSource *source)
 	return oracle_below(source, oracle_below(source, 4) == 0 ? KEYS : HOT_KEYS);
 }
 
-/* What was told of a key, if keys go and come: by the writer alone. */
+/* The raw events of a key, if keys are evicted and loaded; used by the writer only. */
 typedef struct Told
 {
 	uint64_t top;
@@ -185,7 +185,7 @@ add_event(CtArena *arena, OracleSource *source, uint64_t key, uint64_t top, int6
 	return add_change(arena, key, &change, top);
 }
 
-/* Nobody reads with a snapshot below it any more. */
+/* No reader has a snapshot below it any more. */
 static uint64_t
 advance_horizon(uint64_t next)
 {
@@ -201,7 +201,7 @@ advance_horizon(uint64_t next)
 	return horizon;
 }
 
-/* A transaction from its first event to its end, entered at once or later. */
+/* A transaction from its first event to its end; its events enter at once or later. */
 static void
 transaction(CtArena *arena, OracleSource *source, uint64_t top, int64_t *id)
 {
@@ -242,7 +242,7 @@ end_some(CtArena *arena, uint32_t most)
 	}
 }
 
-/* The past up to an instant that moves on, slowly, to the middle. */
+/* Fold events up to an instant that moves slowly to the middle. */
 static void
 fold_past(CtArena *arena)
 {
@@ -254,7 +254,7 @@ fold_past(CtArena *arena)
 	ORACLE_REQUIRE(ct_store_retain(arena, shared->store, from, 200) != CT_BROKEN);
 }
 
-/* Some keys that nobody reads go, and one comes: everything has ended, so everything enters. */
+/* Evict some keys that are not read, and load one; all transactions have ended, so all events enter. */
 static void
 go_and_come(CtArena *arena, OracleSource *source, uint64_t next)
 {
@@ -334,7 +334,7 @@ typedef struct Seen
 	uint8_t text[80];
 } Seen;
 
-/* One try; false: it was torn. */
+/* Try to read once; false: the read was torn. */
 static bool
 look(const CtArena *arena, uint64_t key, int64_t time, const CtSnapshot *snapshot, Seen *seen)
 {
@@ -564,7 +564,7 @@ all_keys(void **state)
 }
 
 static void
-keys_that_go_and_come(void **state)
+evicted_and_loaded_keys(void **state)
 {
 	(void) state;
 	beside_a_writer(true);
@@ -577,7 +577,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_keys),
-		cmocka_unit_test(keys_that_go_and_come),
+		cmocka_unit_test(evicted_and_loaded_keys),
 	};
 
 	seed = oracle_seed(argc, argv);

@@ -1,8 +1,9 @@
 /*
  * unit_retain.c
- *	  Retention by hand: what is folded, what holds it back, what it frees.
+ *	  Retention in small histories: which events are folded, what delays it, and
+ *	  which memory it frees.
  *
- * Random lives with retention are in unit_random.c.
+ * Random histories with retention are in unit_random.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 static uint64_t seed;
 
-/* Longer than what a cell has room for. */
+/* Longer than fits into a cell. */
 static const char *const long_name = "a name that is kept apart from its record";
 
 static void
@@ -52,7 +53,7 @@ is_text(const CtValue *value, const char *text)
 		   memcmp(value->image, text, value->bytes) == 0;
 }
 
-/* ---- what is folded ---------------------------------------------------------- */
+/* ---- folded events ---------------------------------------------------------- */
 
 /* A hundred thousand events at the instants from 0 on, each adding 1. */
 static void
@@ -95,7 +96,7 @@ long_timeline(void **state)
 	table_free(&table);
 }
 
-/* A key updated now and then does not keep a tail of what is old. */
+/* A key with few events does not keep a tail of old ones. */
 static void
 slow_keys(void **state)
 {
@@ -118,7 +119,7 @@ slow_keys(void **state)
 	}
 	table_validate(&table);
 
-	/* A burst: its rows go, and their room with them. */
+	/* After a burst the records are freed, and their memory with them. */
 	for (int64_t i = 0; i < 70; i++)
 		enter_sum(&table, 1, 40000 + i, 1);
 	table_settle_all(&table);
@@ -128,7 +129,7 @@ slow_keys(void **state)
 	table_free(&table);
 }
 
-/* Every kind of value survives: sums, NULL, texts kept apart and not. */
+/* Values of every kind are kept: sums, NULL, texts inside and outside of records. */
 static void
 values(void **state)
 {
@@ -157,7 +158,7 @@ values(void **state)
 	assert_int_equal(state_int(&now, BOUNDED_ATTR), 97);
 	assert_true(is_text(&now.value[NAME_ATTR], long_name));
 
-	/* NULL where there is an initial value, which a finish brings back. */
+	/* NULL in an attribute with an initial value, which is there again after a finish. */
 	event = event_at(4, CT_EVENT);
 	event_null(&event, BOUNDED_ATTR);
 	event_null(&event, NAME_ATTR);
@@ -173,7 +174,7 @@ values(void **state)
 	assert_int_equal(state_int(&now, SUM_ATTR), 5);
 	table_validate(&table);
 
-	/* Additions go on from the base; NULL starts from the initial value. */
+	/* Events add to the base; NULL starts from the initial value. */
 	event = event_at(6, CT_EVENT);
 	event_int(&event, SUM_ATTR, 2);
 	event_int(&event, BOUNDED_ATTR, 1);
@@ -196,9 +197,9 @@ values(void **state)
 	table_free(&table);
 }
 
-/* A column added since is as it is initially, and can be set. */
+/* An attribute that was added later has its initial value, and can be set. */
 static void
-widened(void **state)
+added_attribute(void **state)
 {
 	Table table = table_make(60);
 	Event event = event_at(20, CT_EVENT);
@@ -226,7 +227,7 @@ widened(void **state)
 	table_free(&table);
 }
 
-/* An attribute whose events are gone is defined anew; what else there is stays as it is. */
+/* An attribute whose events were rolled back is redefined; the others keep their values. */
 static void
 redefined(void **state)
 {
@@ -250,7 +251,7 @@ redefined(void **state)
 		while (ct_store_drop(&table.arena, table.store, batch, 2) == CT_MORE)
 			;
 
-	/* As the name: the layout of the events that are gone is laid out anew. */
+	/* In the place of the name: the layout of the events that were rolled back is computed again. */
 	schema = calloc(1, ct_store_schema(&table.arena, table.store)->size);
 	memcpy(schema, ct_store_schema(&table.arena, table.store), ct_store_schema(&table.arena, table.store)->size);
 	schema->attr[ADDED_ATTR] = schema->attr[NAME_ATTR];
@@ -275,7 +276,7 @@ redefined(void **state)
 	table_free(&table);
 }
 
-/* A life that has ended leaves nothing, a recent event keeps the key. */
+/* A finished life leaves no key, unless the key has a recent event. */
 static void
 finished(void **state)
 {
@@ -302,7 +303,7 @@ finished(void **state)
 	assert_true(table_state(&table, 2, 50).present);
 	assert_false(table_state(&table, 2, 49).present);
 
-	/* A new life, and its end before it has frozen. */
+	/* A new life that is finished before it has frozen. */
 	enter_sum(&table, 4, 60, 1);
 	enter_kind(&table, 4, 61, CT_FINISH);
 	retain(&table, 70);
@@ -314,9 +315,9 @@ finished(void **state)
 	table_free(&table);
 }
 
-/* What an event changes is told by what the key begins with. */
+/* The range of instants that an event changes depends on the base of the key. */
 static void
-effects(void **state)
+changed_ranges(void **state)
 {
 	Table table = table_make(60);
 	Event event = event_at(0, CT_EVENT);
@@ -335,18 +336,18 @@ effects(void **state)
 	event_int(&event, BOUNDED_ATTR, 5);
 	changed = table_enter(&table, 1, &event, 4, 1000);
 	assert_int_equal(changed.events, 0);
-	event = event_at(30, CT_EVENT); /* it is x, not none */
+	event = event_at(30, CT_EVENT); /* the name is 'x', not 'none' */
 	event_text(&event, NAME_ATTR, "none");
 	changed = table_enter(&table, 1, &event, 4, 1000);
 	assert_int_equal(changed.events, 1);
-	event = event_at(15, CT_FINISH); /* the row is there */
+	event = event_at(15, CT_FINISH); /* the row exists */
 	changed = table_enter(&table, 1, &event, 4, 1000);
 	assert_int_equal(changed.events, 1);
 	assert_int_equal(changed.from, 15);
 	table_free(&table);
 }
 
-/* ---- what holds it back ------------------------------------------------------ */
+/* ---- what delays folding ------------------------------------------------------ */
 
 static void
 too_late(void **state)
@@ -366,7 +367,7 @@ too_late(void **state)
 	assert_int_equal(table_stats(&table).keys, 1);
 	event.change.time = 10;
 	assert_int_equal(table_add(&table, 1, &event, 5), CT_OK);
-	retain(&table, 9); /* it never goes back */
+	retain(&table, 9); /* `retained` never goes back */
 	assert_int_equal(table_stats(&table).retained, 10);
 	table_validate(&table);
 	table_free(&table);
@@ -374,7 +375,7 @@ too_late(void **state)
 
 /* Recent events, and committed ones that wait for their duplicate to freeze. */
 static void
-held_back(void **state)
+delayed(void **state)
 {
 	Table table = table_make(60);
 	Event event = event_at(20, CT_EVENT);
@@ -405,7 +406,7 @@ held_back(void **state)
 	assert_int_equal(table_stats(&table).retained, 20);
 	table_validate(&table);
 
-	/* Decided; what is young stays, without being in the way of `retained`. */
+	/* Decided; young events stay, but do not hold `retained` back. */
 	assert_int_equal(ct_store_settle(&table.arena, table.store, 61, 100), CT_OK);
 	assert_int_equal(table_stats(&table).duplicates, 2);
 	enter_sum(&table, 1, 50, 1);
@@ -419,7 +420,7 @@ held_back(void **state)
 	table_free(&table);
 }
 
-/* A walk leaves what somebody may not see; another one comes for it. */
+/* A pass skips events that some snapshot does not see; a later pass folds them. */
 static void
 young(void **state)
 {
@@ -438,7 +439,7 @@ young(void **state)
 	retain(&table, 900);
 	folded = table_stats(&table).folded;
 	assert_true(folded > 300 && folded <= 500);
-	retain(&table, 900); /* nothing has frozen since */
+	retain(&table, 900); /* no event has frozen since */
 	assert_int_equal(table_stats(&table).folded, folded);
 	table_settle_all(&table);
 	retain(&table, 900);
@@ -447,7 +448,7 @@ young(void **state)
 	table_free(&table);
 }
 
-/* Nothing is folded before what is older and cannot be. */
+/* No event is folded before an older one that cannot be folded yet. */
 static void
 in_order(void **state)
 {
@@ -473,7 +474,7 @@ in_order(void **state)
 	table_free(&table);
 }
 
-/* Without memory for a base nothing is lost, and others are folded. */
+/* Without memory for a base no event is lost, and other keys are folded. */
 static void
 no_memory(void **state)
 {
@@ -508,12 +509,12 @@ no_memory(void **state)
 	table_free(&table);
 }
 
-/* ---- long lives -------------------------------------------------------------- */
+/* ---- long runs -------------------------------------------------------------- */
 
 enum
 {
 	KEYS = 3000,
-	WINDOW = 20000, /* instants retained */
+	WINDOW = 20000, /* number of instants retained */
 	ROUNDS = 60     /* of half a window */
 };
 
@@ -540,8 +541,8 @@ churn_event(OracleSource *source, int64_t time)
 }
 
 /*
- * Keys come and go, busy ones and quiet ones, early and late events: what is
- * used after years is what was used after two windows.
+ * Keys appear and finish, with many or few events, in order and late: the memory
+ * used after a long time is that used after two windows.
  */
 static void
 churn(void **state)
@@ -592,11 +593,11 @@ churn(void **state)
 		   ROUNDS * WINDOW / 2, ct_region_used(table.base) / 1024, (size_t) table_stats(&table).bytes / 1024,
 		   steady_used / 1024, (size_t) steady_bytes / 1024, worst);
 
-	/* Rows of keys that never finish stay: one base each. */
+	/* Keys that never finish stay: with one base each. */
 	assert_true(table_stats(&table).frozen < WINDOW * 2);
 	assert_true(worst < 2);
 
-	/* Every life ends: what is left are slots, for keys to come. */
+	/* Every life is finished: only slots for new keys are left. */
 	for (uint32_t position = 0;;)
 	{
 		CtRef timeline = ct_store_next(&table.arena, table.store, &position);
@@ -625,12 +626,12 @@ main(int argc, char **argv)
 		cmocka_unit_test(long_timeline),
 		cmocka_unit_test(slow_keys),
 		cmocka_unit_test(values),
-		cmocka_unit_test(widened),
+		cmocka_unit_test(added_attribute),
 		cmocka_unit_test(redefined),
 		cmocka_unit_test(finished),
-		cmocka_unit_test(effects),
+		cmocka_unit_test(changed_ranges),
 		cmocka_unit_test(too_late),
-		cmocka_unit_test(held_back),
+		cmocka_unit_test(delayed),
 		cmocka_unit_test(young),
 		cmocka_unit_test(in_order),
 		cmocka_unit_test(no_memory),

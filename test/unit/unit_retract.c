@@ -1,7 +1,7 @@
 /*
  * unit_retract.c
- *	  Events that are taken back, by hand: in whatever order what belongs
- *	  together enters, and which instants are told to change.
+ *	  Retractions in small histories: every order in which events and retractions
+ *	  enter, and the ranges of instants that change.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +9,9 @@
 #include "table.h"
 
 #define OPEN INT64_MAX
-#define NEVER INT64_MIN /* nothing was served */
+#define NEVER INT64_MIN /* no instant was read */
 
-/* What transactions wrote, one after the other has committed. */
+/* The events of transactions that have committed one after the other. */
 typedef struct Write
 {
 	uint64_t top;
@@ -30,7 +30,7 @@ add(Table *table, const Write *write)
 	assert_int_equal(table_add(table, 1, &event, write->top), CT_OK);
 }
 
-/* The batch at a place in the queue, 0 is the first. */
+/* The batch at a position in the queue; 0 is the first. */
 static CtRef
 batch_at(const Table *table, uint32_t i)
 {
@@ -114,7 +114,7 @@ any_order(void **state)
 	}
 }
 
-/* While it may still enter it is waited for; when it does not, that is counted. */
+/* A retraction waits while its event may still enter; if the event never does, it is counted as unmatched. */
 static void
 unmatched(void **state)
 {
@@ -135,7 +135,7 @@ unmatched(void **state)
 	table_free(&table);
 }
 
-/* In a store that keeps everything a duplicate stays until one of the two is retracted. */
+/* In a store that keeps duplicates, a duplicate stays until one of the two is retracted. */
 static void
 kept(void **state)
 {
@@ -168,7 +168,7 @@ kept(void **state)
 	table_free(&table);
 }
 
-/* ---- what is told ------------------------------------------------------------ */
+/* ---- changed ranges ------------------------------------------------------------ */
 
 enum
 {
@@ -200,7 +200,7 @@ line_table(void)
 	return table;
 }
 
-/* The value at an instant, with an id or without, or that it is not so. */
+/* Enter an event that sets the value at an instant, with an id or without; or its retraction. */
 static CtChanged
 line(Table *table, int64_t time, int64_t value, bool has_id, bool retracts, int64_t served)
 {
@@ -222,7 +222,7 @@ line(Table *table, int64_t time, int64_t value, bool has_id, bool retracts, int6
 		assert_int_equal(c_.to, to_);        \
 	} while (0)
 
-/* The line that went there goes elsewhere, from where it begins. */
+/* A retraction changes the line from the event before it to the event after it. */
 static void
 lines(void **state)
 {
@@ -246,9 +246,9 @@ lines(void **state)
 	}
 }
 
-/* What was taken back is there again, before it was gone. */
+/* A retracted event is written again, before its retraction is settled. */
 static void
-again(void **state)
+written_again(void **state)
 {
 	Table table = line_table();
 
@@ -271,7 +271,7 @@ main(void)
 		cmocka_unit_test(unmatched),
 		cmocka_unit_test(kept),
 		cmocka_unit_test(lines),
-		cmocka_unit_test(again),
+		cmocka_unit_test(written_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,7 +179,7 @@ between(void **state)
 					 0);
 }
 
-/* Products and powers of ten, checked with 128 bits and by going back. */
+/* Products and powers of ten, checked with 128 bits and by the inverse operation. */
 static void
 products(void **state)
 {
@@ -202,7 +202,7 @@ products(void **state)
 		assert_int_equal(ct_wide_cmp(ct_wide_round(wide_of(a), digits),
 									 wide_of(a < 0 ? -((-a + power / 2) / power) : (a + power / 2) / power)),
 						 0);
-		/* 10^36 does not fit beside it: back and forth, and half a unit off. */
+		/* 10^36 does not fit into 128 bits: multiplied and divided again, exactly and with half a unit added. */
 		small >>= 6;
 		assert_int_equal(ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(small), 36), 36), wide_of(small)), 0);
 		assert_int_equal(ct_wide_cmp(ct_wide_round(ct_wide_shift(wide_of(10 * small + 5), 35), 36),
@@ -404,7 +404,7 @@ algebra(void **state)
 			made_compose(&context, &source, event + begin, count - begin, i, &again);
 			assert_true(ct_cell_same(&schema->attr[i], &cell, &again)); /* R4 */
 			ct_value_apply(&context, i, &got.value[i], cell.tag, cell.w);
-			if (i == LATEST && cell.tag == CT_SET) /* the cell is gone in a moment */
+			if (i == LATEST && cell.tag == CT_SET) /* the cell is freed below */
 				got.value[i].image = memcpy(&got.value[i].number, cell.bytes, sizeof(int64_t));
 		}
 		compare(&row, &got);

@@ -1,8 +1,9 @@
 /*
  * unit_timeline.c
- *	  One key's events: order, late ones, duplicates, notices, limits; by hand.
+ *	  One key's events in small histories: order, late events, duplicates, changed
+ *	  ranges, limits.
  *
- * Random lives are in unit_random.c.
+ * Random histories are in unit_random.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +201,7 @@ permutations(void **state)
 	}
 }
 
-/* ---- what is told ------------------------------------------------------------ */
+/* ---- changed ranges ------------------------------------------------------------ */
 
 static Event
 named(int64_t time, const char *name)
@@ -212,11 +213,11 @@ named(int64_t time, const char *name)
 }
 
 /*
- * An event that changes nothing is not told; but who saw another one before,
- * which enters after it, saw it change something.
+ * An event that changes no state is not reported.  If a late event before it enters
+ * after it, however, the first one does change the state after the late one.
  */
 static void
-told_in_any_order(void **state)
+reported_in_any_order(void **state)
 {
 	Table table = table_make(60);
 	CtKeyChanged keys[2];
@@ -249,8 +250,8 @@ told_in_any_order(void **state)
 }
 
 /*
- * An event is compared with the recent ones of its key: a call ends when it has
- * done much of that, however few events have entered.  (The lock is held.)
+ * An event is compared with the recent ones of its key: a call ends after a number of
+ * comparisons, even if it entered few events.  (The lock is held meanwhile.)
  */
 static void
 work_is_bounded(void **state)
@@ -278,7 +279,7 @@ work_is_bounded(void **state)
 		calls++;
 	} while (status == CT_MORE);
 	assert_int_equal(status, CT_OK);
-	assert_int_equal(calls, 5); /* each looks at 2048 of 100 * 100 */
+	assert_int_equal(calls, 5); /* each call makes 2048 of 100 * 100 comparisons */
 	assert_int_equal(table_enter_all(&table), CT_OK);
 	assert_int_equal(table_stats(&table).recent, 0);
 	table_validate(&table);
@@ -300,17 +301,17 @@ duplicates(void **state)
 	(void) state;
 	table_enter(&table, 1, &five, 10, INT64_MIN);
 	table_enter(&table, 1, &five, 11, INT64_MIN);    /* a duplicate */
-	changed = table_enter(&table, 1, &four, 12, 10); /* a conflict it wins */
+	changed = table_enter(&table, 1, &four, 12, 10); /* a conflict that it wins */
 	assert_int_equal(changed.events, 1);
 	assert_int_equal(changed.from, 10);
 	assert_int_equal(changed.to, INT64_MAX);
-	table_enter(&table, 1, &six, 13, INT64_MIN); /* one it loses */
+	table_enter(&table, 1, &six, 13, INT64_MIN); /* a conflict that it loses */
 	assert_int_equal(table_stats(&table).recent, 3);
 	assert_int_equal(table_stats(&table).young, 1);
 	now = table_state(&table, 1, 10);
 	assert_int_equal(state_int(&now, SUM_ATTR), 5);
 
-	/* nothing is decided before everyone sees both */
+	/* no decision before every snapshot sees both */
 	assert_int_equal(ct_store_settle(&table.arena, table.store, 11, 100), CT_OK);
 	assert_int_equal(table_stats(&table).recent, 3);
 	assert_int_equal(ct_store_settle(&table.arena, table.store, 12, 100), CT_OK);
@@ -332,7 +333,7 @@ duplicates(void **state)
 	table_free(&table);
 }
 
-/* ---- who was late ------------------------------------------------------------ */
+/* ---- late events ------------------------------------------------------------ */
 
 #define TOLD 3000
 
@@ -356,7 +357,7 @@ hear(void *arg, const CtRawEvent *told)
 	return true;
 }
 
-/* Of the key all that has entered, and what is given beside. */
+/* Fold all events of the key that have entered, and the given ones. */
 static Told
 tell(const Table *table, CtRef *extra, uint32_t nextra)
 {
@@ -372,7 +373,7 @@ tell(const Table *table, CtRef *extra, uint32_t nextra)
 	return told;
 }
 
-/* It stays as it was when leaves are closed, split, frozen and merged. */
+/* Whether an event was late is kept when leaves are closed, split, frozen and merged. */
 static void
 lateness(void **state)
 {
@@ -430,8 +431,8 @@ lateness(void **state)
 }
 
 /*
- * An event that waits for the place of its duplicate was late if it was when it began
- * to wait; one that has not entered is late if one behind it has.
+ * An event that waits and then takes its duplicate's place is late if it was late when it
+ * began to wait; an event that has not entered is late if a later one has.
  */
 static void
 lateness_of_duplicates(void **state)
@@ -475,7 +476,7 @@ lateness_of_duplicates(void **state)
 	}
 }
 
-/* What a snapshot sees of duplicates of which one has entered, others are recent. */
+/* Duplicates, of which one has entered and others are recent, as a snapshot sees them. */
 static void
 duplicates_seen(void **state)
 {
@@ -586,39 +587,39 @@ notices(void **state)
 	event = sum_event(200, 1);
 	expect_changed(table_enter(&table, 1, &event, 3, 199), 0, 0, 0);
 
-	/* a sum goes on for ever */
+	/* an addition changes a sum for ever */
 	event = sum_event(150, 1);
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 150, INT64_MAX);
-	/* but nothing is added by nothing */
+	/* but adding 0 changes nothing */
 	event = sum_event(150, 0);
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
-	/* a first event makes the row present, and its sum goes on */
+	/* a first event makes the row exist, and changes the sum for ever */
 	event = event_at(50, CT_EVENT);
 	event_int(&event, SUM_ATTR, 2);
 	event_text(&event, NAME_ATTR, "y");
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 50, INT64_MAX);
-	/* a last holds until the next one */
+	/* the rule last: until the next event that sets it */
 	event = event_at(70, CT_EVENT);
 	event_text(&event, NAME_ATTR, "z");
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 70, 100);
 	event = event_at(60, CT_EVENT);
 	event_text(&event, NAME_ATTR, "y");
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
-	/* overridden at its own instant */
+	/* overridden by another event at the same instant */
 	event = event_at(100, CT_EVENT);
 	event_int(&event, SUM_ATTR, 0);
 	event_text(&event, NAME_ATTR, "a");
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
-	/* a snapshot overrides a sum: what is late before it ends there */
+	/* a snapshot sets a sum: the effect of a late event before it ends there */
 	event = event_at(120, CT_SNAPSHOT);
 	event_int(&event, SUM_ATTR, 50);
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 120, INT64_MAX);
 	event = sum_event(110, 7);
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 1, 110, 120);
-	/* read already, though it is the newest */
+	/* an instant that was read, though the event is the newest */
 	event = sum_event(300, 1);
 	expect_changed(table_enter(&table, 1, &event, 3, 300), 1, 300, INT64_MAX);
-	/* what is finished starts again from initial, the sum stays different */
+	/* after a finish the key starts from its initial values, so the sum differs for ever */
 	event = event_at(40, CT_FINISH);
 	expect_changed(table_enter(&table, 1, &event, 3, INT64_MIN), 0, 0, 0);
 	event = event_at(250, CT_FINISH);
@@ -632,7 +633,7 @@ notices(void **state)
 
 /* ---- memory and limits ------------------------------------------------------- */
 
-/* What was accepted stays, is readable, and enters when there is room again. */
+/* Accepted events stay, can be read, and enter when memory is free again. */
 static void
 out_of_memory(void **state)
 {
@@ -652,7 +653,7 @@ out_of_memory(void **state)
 	}
 	table_validate(&table);
 
-	/* fill what is left to the last page, as upkeep may */
+	/* fill the rest to the last page, as upkeep may */
 	while (ct_alloc(&table.arena, 40000, true) != 0)
 		;
 	while (ct_alloc(&table.arena, 1300, true) != 0 || ct_alloc(&table.arena, 720, true) != 0 ||
@@ -673,7 +674,7 @@ out_of_memory(void **state)
 	free(table.base);
 }
 
-/* Creating and widening fail without a trace, wherever memory runs out. */
+/* Creating a store and adding attributes fail without any effect, wherever memory runs out. */
 static void
 no_memory_for_schema(void **state)
 {
@@ -746,7 +747,7 @@ too_much(void **state)
  */
 
 static void
-widen(void **state)
+add_attribute(void **state)
 {
 	Table table = table_make(300);
 	Event event;
@@ -786,9 +787,9 @@ widen(void **state)
 	table_free(&table);
 }
 
-/* ---- where everything adds up ------------------------------------------------ */
+/* ---- plain sums ------------------------------------------------ */
 
-/* A key, a time and a sum: with retracted and with many recent events, too. */
+/* A store with a key, a time and a sum only: with retractions, and with many recent events. */
 static void
 plain_sums(void **state)
 {
@@ -866,7 +867,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(in_no_order),
 		cmocka_unit_test(work_is_bounded),
 		cmocka_unit_test(permutations),
-		cmocka_unit_test(told_in_any_order),
+		cmocka_unit_test(reported_in_any_order),
 		cmocka_unit_test(duplicates),
 		cmocka_unit_test(lateness),
 		cmocka_unit_test(lateness_of_duplicates),
@@ -877,7 +878,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(out_of_memory),
 		cmocka_unit_test(no_memory_for_schema),
 		cmocka_unit_test(too_much),
-		cmocka_unit_test(widen),
+		cmocka_unit_test(add_attribute),
 		cmocka_unit_test(plain_sums),
 	};
 

@@ -1,10 +1,11 @@
 /*
  * unit_unseen.c
- *	  Whose entered events a snapshot does not see, beside a naive list of them.
+ *	  Transactions whose entered events a snapshot does not see, compared with a
+ *	  naive list.
  *
- * Transactions of random ids enter events of one key at random instants, most
- * of them late; what all can see freezes now and then.  For random snapshots
- * the ids that ct_timeline_unseen() finds must be those of the list.
+ * Transactions with random ids enter events of one key at random instants, most
+ * of them late; events that all snapshots see are frozen from time to time.  For
+ * random snapshots ct_timeline_unseen() must return the ids of the list.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,17 @@
 enum
 {
 	EVENTS = 20000, /* enough for a tree of two levels */
-	IDS = 300,      /* transactions in flight at a time */
+	IDS = 300,      /* transactions in progress at a time */
 	ROUNDS = 40
 };
 
-/* Labels keep the last 32 bits: they turn over on the way. */
+/* Labels keep the low 32 bits of ids, which wrap around during the test. */
 #define TURN (UINT64_C(8) << 32)
 #define FIRST_ID (TURN - 2000)
 
 static uint64_t seed;
 
-/* What has entered: by id, from FIRST_ID on. */
+/* Entered events, by transaction id from FIRST_ID on. */
 static bool entered[EVENTS + IDS];
 
 static CtSnapshot
@@ -74,7 +75,7 @@ compare(const Table *table, const CtSnapshot *snapshot, uint64_t next)
 	for (uint64_t id = FIRST_ID; id < next; id++)
 		assert_int_equal(found[id - FIRST_ID], entered[id - FIRST_ID] && !sees(snapshot, id));
 
-	/* With too little room it says how much it takes, and no more. */
+	/* If the array is too small, the function returns the number needed, and writes no more than fits. */
 	assert_int_equal(ct_timeline_unseen(&table->arena, table->store, timeline, snapshot, few, 2), count);
 	assert_int_equal(few[2], 77);
 	for (uint32_t i = 0; i < 2 && i < count; i++)
