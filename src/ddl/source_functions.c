@@ -224,7 +224,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 				 errmsg("no source \"%s\" was added to continuous table \"%s\"",
 						get_rel_name(events), RelationGetRelationName(rel)),
 				 errhint(
-					 "contime.source shows those that were; the option events is dropped by ALTER FOREIGN TABLE.")));
+					 "contime.source shows the added ones. To drop the option events, use ALTER FOREIGN TABLE.")));
 	relation_close(sources, NoLock);
 	apply_changed_sources(relid);
 	relation_close(rel, NoLock);

@@ -114,6 +114,6 @@ contime_check_present(const ContimeTable *table)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("cannot change continuous table \"%s\" while contime.at is set",
 							   table->name),
-						errdetail("This session looks at what was at %s.", contime_at_setting),
+						errdetail("This session reads the states at %s.", contime_at_setting),
 						errhint("RESET contime.at first.")));
 }

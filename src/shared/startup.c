@@ -78,8 +78,8 @@ remember_suspects(int code, Datum arg)
 					 errdetail("%d of them have crashed while they changed its events.",
 							   suspects[i].deaths),
 					 errhint(
-						 "It is read and written as before, but slower, and its memory does not come back; "
-						 "a restart of the server has the workers try again.")));
+						 "It can be read and written, but more slowly, and its memory is not freed. "
+						 "After a restart of the server the workers try again.")));
 	}
 }
 

@@ -53,7 +53,7 @@ contime_check_argument(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s is not the row type of a continuous table", format_type_be(type)),
 				 errdetail(
-					 "It is a domain over a row type, whose constraints a row that is read need not satisfy."),
+					 "It is a domain over a row type, and rows of the table need not satisfy its constraints."),
 				 errhint("Write NULL::%s.", get_rel_name(relid))));
 }
 

@@ -219,7 +219,7 @@ contime_snapshot(PG_FUNCTION_ARGS)
 		if (columns == 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("columns of a snapshot must not be empty"),
-							errhint("Leave the argument out to state the whole row.")));
+							errhint("Leave the argument out to set the whole row.")));
 	}
 	written = columns != 0 ? columns : contime_all_columns(table) & ~list_address_columns(table);
 	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])

@@ -117,12 +117,12 @@ contime_verify(PG_FUNCTION_ARGS)
 		contime_cache_break(relid, "contime.verify() found a difference");
 		ereport(WARNING,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("memory of continuous table \"%s\" does not hold what its event tables do",
+				 errmsg("memory of continuous table \"%s\" differs from its event tables",
 						table->name),
-				 errdetail("It held %llu events, they hold %llu.",
+				 errdetail("Memory held %llu events, the event tables hold %llu.",
 						   (unsigned long long) memory.events, (unsigned long long) heap.events),
 				 errhint(
-					 "It is given up, and loaded again. Was the event table changed in a way that fires no trigger?")));
+					 "The cache is discarded and loaded again. Check whether an event table was changed without firing triggers.")));
 	}
 	warn_of_bad_rows(rel, table);
 	relation_close(rel, AccessShareLock);

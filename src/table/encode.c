@@ -283,7 +283,7 @@ report_damaged_key(const ContimeTable *table)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("a key of continuous table \"%s\" is not one by its definition", table->name)));
+			 errmsg("a stored key of continuous table \"%s\" does not match its definition", table->name)));
 }
 
 /*

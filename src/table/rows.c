@@ -297,7 +297,7 @@ get_row_instant(const ContimeTable *table, const Datum *values, const bool *isnu
 						get_attname(table->relid, table->time_attno, false), table->name),
 				 table->time_type == INT8OID
 					 ? errhint("A logical clock does not advance by itself: give the event's tick.")
-					 : errhint("COPY takes no clock reading: give every event its time.")));
+					 : errhint("COPY does not fill in the current time: give every event its time.")));
 	}
 	instant = DatumGetInt64(values[index]);
 	if (table->time_type == TIMESTAMPTZOID && TIMESTAMP_NOT_FINITE(instant))

@@ -380,7 +380,7 @@ derive_one_source(ContimeTable *table, Relation rel, Relation events, CtKind kin
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("snapshots from table \"%s\" have no column of continuous table \"%s\"",
 						source->name, table->name),
-				 errhint("Say what columns they show.")));
+				 errhint("Name the columns that they set.")));
 	callback->func = free_plans;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
@@ -467,9 +467,9 @@ check_source(const ContimeTable *table, const ContimeSource *source)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("event table \"%s\" of continuous table \"%s\" has row-level security",
 						source->name, table->name),
-				 errdetail("A state that lacks some of its events is none."),
+				 errdetail("The states would lack the events that its policies hide."),
 				 errhint(
-					 "Have the continuous table belong to a role that policies do not apply to.")));
+					 "Give the continuous table an owner to whom the policies of the event table do not apply.")));
 }
 
 void

@@ -382,7 +382,7 @@ load_visible_rows(Relation rel, const ContimeTable *table, ContimeGeneration *g,
 					 : errmsg("continuous table \"%s\" is cached in part: it does not fit into its memory limits",
 							  table->name),
 				 errdetail(
-					 "Keys that are not there, and reads of all keys, are answered from its event tables.")));
+					 "Reads of other keys, and of all keys, use its event tables.")));
 	PopActiveSnapshot();
 	contime_view_end(view);
 	return reason;
