@@ -1172,8 +1172,9 @@ measure_tell(const Row *row)
 	{
 		double begin = clock_start();
 		uint32_t told = 0;
+		CtPosition position = {.time = INT64_MIN};
 
-		(void) ct_timeline_visit(&arena, store, timeline, INT64_MIN, INT64_MAX, &snapshot, NULL,
+		(void) ct_timeline_visit(&arena, store, timeline, &position, INT64_MAX, &snapshot, NULL,
 								 count_raw_events, &told);
 		sample[b] = clock_stop(begin, told);
 	}

@@ -799,16 +799,39 @@ typedef struct CtRawEvent
 	CtValue value[CT_MAX_ATTRS];
 } CtRawEvent;
 
-/* A visitor of raw events.  It returns false to end the visit. */
+/*
+ * A visitor of raw events.  False ends the visit: the visitor has not taken this
+ * event, and the next visit begins with it.
+ */
 typedef bool (*CtVisitor)(void *arg, const CtRawEvent *event);
 
 /*
- * Visit every visible event at the instants [from, to], in order.  False: the
- * visitor ended it.
+ * A position among the events that a snapshot sees: behind all events before `time`
+ * and behind the first `visited` ones at `time`.  The other fields are a hint where
+ * that is in the timeline.  It holds as long as the timeline does not change; without
+ * it the events at `time` are counted again.
  */
-bool ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-					   const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor,
-					   void *arg);
+typedef struct CtPosition
+{
+	int64_t time;
+	uint32_t visited;
+	uint32_t before;      /* of the visited events, those before the block `path` */
+	const void *timeline; /* NULL: there is no hint */
+	uint64_t path;        /* the block that holds the next event */
+	uint32_t sequence;    /* of the timeline */
+	uint32_t nextra;      /* recent events that were left before the block */
+	uint32_t ncancelled;
+} CtPosition;
+
+/*
+ * Visit every visible event from a position up to the instant `to`, in order, and move
+ * the position behind each event that the visitor takes.  A visit from an instant on
+ * begins with {.time = instant}.  The next one must have the same `to` and the same
+ * snapshot; events may have entered in between.  False: the visitor ended the visit.
+ */
+bool ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, CtPosition *position,
+					   int64_t to, const CtSnapshot *snapshot, const CtRuns *runs,
+					   CtVisitor visitor, void *arg);
 
 /*
  * Set *time to the latest instant at or before it that has a visible event (or a

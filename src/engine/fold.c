@@ -34,12 +34,14 @@
 #include "engine/base.h"
 #include "engine/between.h"
 
-/* A visitor of raw events.  `ended`: it has ended the visit. */
+/* A visit of raw events.  `ended`: the visitor has ended it. */
 typedef struct CtRawWalk
 {
 	CtVisitor visitor;
 	void *arg;
 	bool ended;
+	CtPosition *position;
+	uint32_t skip; /* events ahead that an earlier visit has visited */
 	CtRawEvent raw;
 } CtRawWalk;
 
@@ -582,6 +584,16 @@ fold_plain(const CtReadContext *context, const CtTimeline *timeline, int64_t tim
 /* ---- folds of what is partly visible, and visits ----------------------------- */
 
 static void
+move_behind(CtPosition *position, int64_t time)
+{
+	CT_ASSERT(position->before <= position->visited);
+	if (time != position->time)
+		position->visited = position->before = 0;
+	position->time = time;
+	position->visited++;
+}
+
+static void
 visit_item(const CtFold *fold, const CtItem *item, bool entered, bool late)
 {
 	CtRawWalk *event_walk = fold->event_walk;
@@ -589,6 +601,7 @@ visit_item(const CtFold *fold, const CtItem *item, bool entered, bool late)
 
 	if (event_walk->ended)
 		return;
+	CT_ASSERT(event_walk->skip == 0);
 	raw->time = item->time;
 	raw->kind = item->layout->kind;
 	raw->entered = entered;
@@ -599,6 +612,18 @@ visit_item(const CtFold *fold, const CtItem *item, bool entered, bool late)
 		ct_value_raw(fold->sight.context, item, __builtin_ctzll(rest),
 					 &raw->value[__builtin_ctzll(rest)]);
 	event_walk->ended = !event_walk->visitor(event_walk->arg, raw);
+	if (!event_walk->ended)
+		move_behind(event_walk->position, item->time);
+}
+
+/* Skip up to `count` events that an earlier visit has visited.  Return how many. */
+static uint32_t
+skip_visited(CtRawWalk *event_walk, uint32_t count)
+{
+	uint32_t n = event_walk->skip < count ? event_walk->skip : count;
+
+	event_walk->skip -= n;
+	return n;
 }
 
 /* Apply events [from, to) of a block, or visit them. */
@@ -612,7 +637,8 @@ take_events(const CtFold *fold, const CtRun *run, uint32_t from, uint32_t to)
 		ct_run_apply(run, from, to, fold->state);
 		return;
 	}
-	for (; from < to; from++)
+	from += skip_visited(fold->event_walk, to - from);
+	for (; from < to && !fold->event_walk->ended; from++)
 	{
 		CtItem item = ct_run_item(run, from, &scratch);
 
@@ -628,12 +654,12 @@ take_extra(CtFold *fold)
 	CtItem item = ct_event_item(fold->sight.context, event, &scratch);
 
 	CT_ASSERT(fold->nextra > 0);
-	if (fold->event_walk != NULL)
+	if (fold->event_walk != NULL && skip_visited(fold->event_walk, 1) == 0)
 		visit_item(fold, &item, false,
 				   event->state == CT_WAITING
 					   ? event->late
 					   : ct_timeline_has_later(fold->sight.context, fold->sight.timeline, &item));
-	else
+	else if (fold->event_walk == NULL)
 		ct_state_add_item(fold->sight.context, fold->state, &item);
 	fold->extra++;
 	fold->nextra--;
@@ -661,6 +687,13 @@ is_cancelled(CtFold *fold, const CtItem *item)
 	return true;
 }
 
+/* True if the fold is a visit that the visitor has ended. */
+static inline bool
+is_ended(const CtFold *fold)
+{
+	return fold->event_walk != NULL && fold->event_walk->ended;
+}
+
 /*
  * Fold the events of a block, in stretches between those that are left out and
  * recent ones.
@@ -672,7 +705,7 @@ fold_run(CtFold *fold, const CtRun *run)
 	uint32_t end = ct_run_until(run, fold->to);
 	uint32_t start = first;
 
-	for (uint32_t i = first; i < end; i++)
+	for (uint32_t i = first; i < end && !is_ended(fold); i++)
 	{
 		CtLayout scratch;
 		bool seen = ct_sight_sees(&fold->sight, ct_run_label(run, i));
@@ -1088,24 +1121,72 @@ ct_timeline_latest(const CtArena *arena, CtRef store, CtRef timeline, int64_t *t
 
 /* ---- raw events -------------------------------------------------------------- */
 
+/* Note that the next events are in the block `path`, or are recent ones before it. */
+static void
+note_block(const CtFold *fold, uint64_t path)
+{
+	CtPosition *position = fold->event_walk->position;
+
+	CT_ASSERT(fold->event_walk->skip <= position->visited);
+	position->before = position->visited - fold->event_walk->skip;
+	position->timeline = fold->sight.timeline;
+	position->sequence = fold->sight.sequence;
+	position->path = path;
+	position->nextra = fold->nextra;
+	position->ncancelled = fold->ncancelled;
+}
+
+/* Drop all but the last `left` recent events of a run. */
+static void
+drop_recent(const CtRef **run, uint32_t *count, uint32_t left)
+{
+	if (left >= *count)
+		return;
+	*run += *count - left;
+	*count = left;
+}
+
+/* Begin a visit at its position. */
+static void
+begin_visit(CtFold *fold, CtWalk *walk)
+{
+	const CtPosition *position = fold->event_walk->position;
+
+	ct_walk_begin(walk, &fold->sight, fold->from, fold->to, -1);
+	fold->event_walk->skip = position->visited;
+	if (position->timeline != fold->sight.timeline || position->sequence != fold->sight.sequence)
+		return;
+	ct_walk_resume(walk, position->path);
+	drop_recent(&fold->extra, &fold->nextra, position->nextra);
+	drop_recent(&fold->cancelled, &fold->ncancelled, position->ncancelled);
+	fold->event_walk->skip -= position->before;
+}
+
 bool
-ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, int64_t from, int64_t to,
-				  const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor, void *arg)
+ct_timeline_visit(const CtArena *arena, CtRef store, CtRef timeline, CtPosition *position,
+				  int64_t to, const CtSnapshot *snapshot, const CtRuns *runs, CtVisitor visitor,
+				  void *arg)
 {
 	CtReadContext context = ct_store_read_context(arena, ct_ptr(arena, store));
-	CtRawWalk event_walk = {.visitor = visitor, .arg = arg};
+	CtRawWalk event_walk = {.visitor = visitor, .arg = arg, .position = position};
 	CtFold fold = {.sight = ct_sight(&context, store, timeline, snapshot, runs),
 				   .event_walk = &event_walk};
 	CtWalk walk;
 	CtRun run;
 
 	CT_ASSERT(snapshot == NULL || ct_snapshot_is_sound(snapshot));
-	CT_ASSERT(visitor != NULL);
-	set_instants(&fold, from, to);
-	ct_walk_begin(&walk, &fold.sight, from, to, -1);
+	CT_ASSERT(visitor != NULL && position->before <= position->visited);
+	set_instants(&fold, position->time, to);
+	begin_visit(&fold, &walk);
 	while (!event_walk.ended && ct_walk_block(&walk, &run))
+	{
+		note_block(&fold, ct_walk_path(&walk));
 		fold_run(&fold, &run);
+	}
 	while (!event_walk.ended && fold.nextra > 0)
+	{
+		note_block(&fold, CT_PATH_END);
 		take_extra(&fold);
+	}
 	return !event_walk.ended;
 }

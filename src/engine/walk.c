@@ -58,6 +58,46 @@ ct_walk_block(CtWalk *walk, CtRun *run)
 	return next_block(walk, false, run);
 }
 
+/* Return the path to the block that ct_walk_block() has returned. */
+uint64_t
+ct_walk_path(const CtWalk *walk)
+{
+	uint64_t path = 0;
+
+	if (!walk->tail_left)
+		return CT_PATH_TAIL;
+	CT_ASSERT(walk->depth > 0);
+	for (int depth = 0; depth < walk->depth; depth++)
+		path |= (uint64_t) walk->child[depth] << depth * CT_PATH_BITS;
+	return path;
+}
+
+/*
+ * Let a walk that has just begun go on at a block.  The path is of a walk with the same
+ * end and the same snapshot, and the timeline has not changed since, or it is torn.
+ */
+void
+ct_walk_resume(CtWalk *walk, uint64_t path)
+{
+	if (path >= CT_PATH_TAIL)
+	{
+		walk->depth = 0;
+		walk->tail_left = path == CT_PATH_TAIL;
+		return;
+	}
+	while (walk->depth > 0)
+	{
+		uint32_t *children = &walk->children[walk->depth - 1];
+		uint32_t i = path >> (walk->depth - 1) * CT_PATH_BITS & ((1 << CT_PATH_BITS) - 1);
+
+		*children &= ~ct_bits_below(i);
+		if (ct_walk_above_leaves(walk) || (*children >> i & 1) == 0)
+			return;
+		*children &= ~(UINT32_C(1) << i);
+		ct_walk_enter(walk, ct_node_child(ct_walk_node(walk))[i]);
+	}
+}
+
 /* Return how many of a sorted run of recent events are before the instant. */
 uint32_t
 ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time)

@@ -8,6 +8,7 @@
  * in which no event touches it.
  *
  *	  ct_walk_block()    the next leaf or tail, to look at single events
+ *	  ct_walk_path()     the path to that block, from which ct_walk_resume() goes on
  *	  ct_walk_child()    the next child; the caller may take it as a whole, or
  *						 go into it by ct_walk_enter()
  *
@@ -48,7 +49,19 @@ typedef struct CtWalk
 	int depth;      /* nodes on the path; the last one is the current */
 	const CtInner *inner[CT_MAX_HEIGHT];
 	uint32_t children[CT_MAX_HEIGHT]; /* of each node, those that are left */
+	uint8_t child[CT_MAX_HEIGHT];     /* and the one that was returned last */
 } CtWalk;
+
+/*
+ * The path to a block: CT_PATH_BITS for each level, the root's child first; or the
+ * tail, or what is behind it.
+ */
+#define CT_PATH_BITS 5
+#define CT_PATH_TAIL (UINT64_MAX - 1)
+#define CT_PATH_END UINT64_MAX
+
+_Static_assert(CT_FANOUT <= 1 << CT_PATH_BITS, "a child has CT_PATH_BITS");
+_Static_assert(CT_PATH_BITS *CT_MAX_HEIGHT < 64, "a path is less than CT_PATH_TAIL");
 
 static inline CtSight
 ct_sight(const CtReadContext *context, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
@@ -181,6 +194,7 @@ ct_walk_child(CtWalk *walk, bool backward, uint32_t *i)
 				return false;
 			*i = (uint32_t) (backward ? 31 - __builtin_clz(*children) : __builtin_ctz(*children));
 			*children &= ~(UINT32_C(1) << *i);
+			walk->child[walk->depth - 1] = (uint8_t) *i;
 			return true;
 		}
 		walk->depth--;
@@ -190,6 +204,8 @@ ct_walk_child(CtWalk *walk, bool backward, uint32_t *i)
 
 /* walk.c */
 bool ct_walk_block(CtWalk *walk, CtRun *run);
+uint64_t ct_walk_path(const CtWalk *walk);
+void ct_walk_resume(CtWalk *walk, uint64_t path);
 uint32_t ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time);
 bool ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time);
 bool ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time);

@@ -23,7 +23,7 @@
 #include "table/table.h"
 
 StaticAssertDecl(sizeof(Walk) <= MAX_VISIT_BYTES && offsetof(Walk, at) == 0, "Walk fits a visit");
-StaticAssertDecl(sizeof(EventWalk) <= MAX_VISIT_BYTES && offsetof(EventWalk, at) == 0,
+StaticAssertDecl(sizeof(EventWalk) <= MAX_VISIT_BYTES && offsetof(EventWalk, position.time) == 0,
 				 "EventWalk fits a visit");
 
 /* ---- histories --------------------------------------------------------------- */
@@ -256,12 +256,14 @@ find_latest_event(ContimeScan *scan, void *arg, const CtArena *arena, CtRef stor
 	for (int n = 0; n < steps; n++)
 	{
 		int64 time = latest->at;
+		CtPosition position;
 
 		if (!ct_timeline_latest(arena, store, timeline, &time, plain, runs))
 			return CONTIME_FOLD_DONE;
 		latest->at = time;
-		latest->found =
-			!ct_timeline_visit(arena, store, timeline, time, time, plain, runs, end_visit, NULL);
+		position = (CtPosition){.time = time};
+		latest->found = !ct_timeline_visit(arena, store, timeline, &position, time, plain, runs,
+										   end_visit, NULL);
 		if (latest->found || time == PG_INT64_MIN)
 			return CONTIME_FOLD_DONE;
 		latest->at = time - 1;
@@ -293,30 +295,22 @@ contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, 
 
 /* ---- raw events -------------------------------------------------------------- */
 
-/*
- * Hold a raw event, unless an earlier visit did.  Return false to end the visit: it
- * has taken enough, or the event does not fit.
- */
+/* Hold a raw event.  Return false to end the visit: it has enough, or the event does not fit. */
 static bool
 take_raw_event(void *arg, const CtRawEvent *told)
 {
 	EventWalk *event_walk = arg;
 	ContimeScan *scan = event_walk->scan;
 
-	if (told->time == event_walk->at && event_walk->skip > 0)
-	{
-		event_walk->skip--;
-		return true;
-	}
-	if (event_walk->left-- == 0 ||
-		!contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told))
-		return false;
-	event_walk->taken = told->time == event_walk->at ? event_walk->taken + 1 : 1;
-	event_walk->at = told->time;
-	return true;
+	return event_walk->left-- > 0 &&
+		   contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told);
 }
 
-/* A visit: hold the raw events of the range that are not held yet. */
+/*
+ * A visit: hold the raw events of the range that are not held yet.  It has looked at
+ * each recent event before, so it may take as many: else reading them would take the
+ * square of their number.
+ */
 static ContimeFoldResult
 fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
 				int steps)
@@ -326,11 +320,10 @@ fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
 
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
-	if (!contime_scan_note_range(scan, arena, timeline, event_walk->at, event_walk->to))
+	if (!contime_scan_note_range(scan, arena, timeline, event_walk->position.time, event_walk->to))
 		return CONTIME_FOLD_RESOLVE;
-	event_walk->skip = event_walk->taken;
-	event_walk->left = steps;
-	return ct_timeline_visit(arena, store, timeline, event_walk->at, event_walk->to,
+	event_walk->left = Max((uint32) steps, scan->view->runs.nextra);
+	return ct_timeline_visit(arena, store, timeline, &event_walk->position, event_walk->to,
 							 &scan->view->plain, &scan->view->runs, take_raw_event, event_walk)
 			   ? CONTIME_FOLD_DONE
 			   : CONTIME_FOLD_MORE;
@@ -357,8 +350,8 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent
 		if (scan->ended && !contime_scan_next_key(scan))
 			return false;
 		if (scan->ended)
-			scan->event_walk =
-				(EventWalk){.at = scan->from, .to = scan->event_walk.to, .scan = scan};
+			scan->event_walk = (EventWalk){
+				.position = {.time = scan->from}, .to = scan->event_walk.to, .scan = scan};
 		contime_chunk_reset(&scan->chunk);
 		scan->ended =
 			!contime_scan_visit(scan, fill_raw_events, &scan->event_walk, sizeof(scan->event_walk));

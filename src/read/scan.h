@@ -52,12 +52,10 @@ typedef struct Walk
 /* The position of a walk over the raw events of one key. */
 typedef struct EventWalk
 {
-	int64 at;  /* every event before this instant is held, */
-	int taken; /* and so many at this instant */
-	int64 to;  /* last instant of the range, inclusive */
+	CtPosition position; /* every event before it is held */
+	int64 to;            /* last instant of the range, inclusive */
 	ContimeScan *scan;
-	int skip; /* events at `at` that this visit must still skip, as they are held */
-	int left; /* events that this visit may still take */
+	uint32 left; /* events that this visit may still take */
 } EventWalk;
 
 /*
@@ -155,7 +153,7 @@ typedef struct Mark
 } Mark;
 
 /* Limit for the size of a visit's argument, in bytes. */
-#define MAX_VISIT_BYTES 64
+#define MAX_VISIT_BYTES 96
 
 /* ---- row_buffer.c ------------------------------------------------------------ */
 

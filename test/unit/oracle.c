@@ -1267,7 +1267,7 @@ typedef struct Listener
 	ModelEvent **event;
 	uint32_t n;
 	uint32_t heard;
-	uint32_t enough;
+	uint32_t enough; /* of them in one visit */
 } Listener;
 
 static void
@@ -1297,6 +1297,8 @@ hear(void *arg, const CtRawEvent *told)
 	const ModelEvent *event;
 
 	ORACLE_REQUIRE(listener->heard < listener->n);
+	if (listener->enough-- == 0)
+		return false;
 	event = listener->event[listener->heard++];
 	ORACLE_REQUIRE(told->time == event->time && told->kind == event->kind);
 	ORACLE_REQUIRE(told->set == event->set && told->null == event->null);
@@ -1306,7 +1308,7 @@ hear(void *arg, const CtRawEvent *told)
 		if ((told->set & ~told->null) >> i & 1)
 			compare_raw_events(listener->oracle, event, i, &told->value[i]);
 	}
-	return listener->heard < listener->enough;
+	return true;
 }
 
 /* Visit the raw events of a key in [from, to]; and the latest one before `from`. */
@@ -1315,6 +1317,7 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 			   const CtSnapshot *snapshot, const CtRuns *runs)
 {
 	Listener listener = {.oracle = o, .enough = UINT32_MAX};
+	CtPosition position = {.time = from};
 	uint32_t before = 0;
 	uint32_t end;
 	int64_t latest = from;
@@ -1326,15 +1329,22 @@ compare_events(const Oracle *o, CtRef timeline, ModelEvent **event, uint32_t n, 
 		end++;
 	listener.event = event + before;
 	listener.n = end - before;
-	ORACLE_REQUIRE(ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear, &listener));
+	ORACLE_REQUIRE(ct_timeline_visit(&o->arena, o->store, timeline, &position, to, snapshot, runs, hear, &listener));
 	ORACLE_REQUIRE(listener.heard == listener.n);
-	if (listener.n > 0)
+
+	/* The same in several visits; every other one has no hint where it begins. */
+	listener.heard = 0;
+	position = (CtPosition){.time = from};
+	for (uint32_t visits = 0;; visits++)
 	{
-		listener.heard = 0;
-		listener.enough = 1 + listener.n / 2;
-		ORACLE_REQUIRE(!ct_timeline_visit(&o->arena, o->store, timeline, from, to, snapshot, runs, hear, &listener));
-		ORACLE_REQUIRE(listener.heard == listener.enough);
+		listener.enough = 1 + (listener.n + visits) % 5;
+		if (visits % 2 == 1)
+			position = (CtPosition){.time = position.time, .visited = position.visited};
+		if (ct_timeline_visit(&o->arena, o->store, timeline, &position, to, snapshot, runs, hear, &listener))
+			break;
+		ORACLE_REQUIRE(listener.enough == UINT32_MAX);
 	}
+	ORACLE_REQUIRE(listener.heard == listener.n);
 
 	found = ct_timeline_latest(&o->arena, o->store, timeline, &latest, snapshot, runs);
 	while (before < n && event[before]->time == from)

@@ -370,6 +370,11 @@ read_timeline(World *w, CtRef timeline)
 	CtSnapshot snapshot = {.xmin = any(&w->seed, 9000), .until = INT64_MAX};
 	CtRuns runs = {.extra = extra, .cancelled = cancelled};
 	int64_t time = any(&w->seed, 1000);
+	CtPosition position = {.time = any(&w->seed, 1000),
+						   .visited = 7,
+						   .timeline = ct_ptr(arena, timeline),
+						   .path = (uint64_t) any(&w->seed, 1000) << 40 | any(&w->seed, 1000),
+						   .sequence = any(&w->seed, 4)};
 	uint64_t unseen[8];
 	uint32_t count;
 	const void *key = ct_timeline_key(arena, timeline, &count);
@@ -391,7 +396,7 @@ read_timeline(World *w, CtRef timeline)
 		 i < 4 && ct_timeline_step(arena, w->table.store, timeline, &time, INT64_MAX, &snapshot, &runs, &state); i++)
 		copy_state(w, &state);
 	(void) ct_timeline_latest(arena, w->table.store, timeline, &time, &snapshot, &runs);
-	(void) ct_timeline_visit(arena, w->table.store, timeline, 0, 1000, &snapshot, &runs, copy_raw_event, w);
+	(void) ct_timeline_visit(arena, w->table.store, timeline, &position, 1000, &snapshot, &runs, copy_raw_event, w);
 	(void) ct_timeline_unseen(arena, w->table.store, timeline, &snapshot, unseen, 8);
 	(void) ct_timeline_seen(arena, timeline, &snapshot);
 	(void) ct_timeline_is_loaded(arena, w->table.store, timeline, &snapshot);

@@ -333,6 +333,182 @@ duplicates(void **state)
 	table_free(&table);
 }
 
+/* ---- visits in pieces -------------------------------------------------------- */
+
+enum
+{
+	VISITED = 2000, /* events at most */
+	SNAPSHOT = 1000 /* it sees the transactions before */
+};
+
+typedef struct Visited
+{
+	uint32_t count;
+	uint32_t kinds[CT_SNAPSHOT + 1];
+	uint32_t enough; /* in one visit */
+	struct
+	{
+		int64_t time;
+		uint8_t kind;
+		uint64_t set;
+		int64_t sum;
+		int64_t id;
+	} event[VISITED];
+} Visited;
+
+static int64_t
+raw_int(const CtRawEvent *raw, int attr)
+{
+	int64_t value = -1;
+
+	if ((raw->set >> attr & 1) == 0)
+		return -1;
+	if (raw->value[attr].kind == CT_VALUE_IMAGE)
+		memcpy(&value, raw->value[attr].image, sizeof(value));
+	else
+		assert_true(ct_wide_to_int64(raw->value[attr].number, &value));
+	return value;
+}
+
+static bool
+note_event(void *arg, const CtRawEvent *raw)
+{
+	Visited *visited = arg;
+
+	if (visited->enough-- == 0)
+		return false;
+	assert_true(visited->count < VISITED);
+	visited->kinds[raw->kind]++;
+	visited->event[visited->count].time = raw->time;
+	visited->event[visited->count].kind = raw->kind;
+	visited->event[visited->count].set = raw->set;
+	visited->event[visited->count].sum = raw_int(raw, SUM_ATTR);
+	visited->event[visited->count++].id = raw_int(raw, ID_ATTR);
+	return true;
+}
+
+/* Some at other instants; most at instant 5, many of them equal. */
+static Event
+event_at_five(OracleSource *source)
+{
+	int64_t time = oracle_below(source, 40) == 0 ? 3 + oracle_below(source, 5) : 5;
+	uint32_t kind = oracle_below(source, 20);
+	Event event = event_at(time, kind == 0 ? CT_FINISH : kind == 1 ? CT_SNAPSHOT
+																   : CT_EVENT);
+
+	if (kind == 0)
+		return event;
+	event_int(&event, SUM_ATTR, oracle_below(source, 4) == 0 ? oracle_below(source, 1000) : 7);
+	if (oracle_below(source, 3) == 0)
+		event_int(&event, ID_ATTR, oracle_below(source, 1000));
+	return event;
+}
+
+/* One more visit, of what the snapshot sees now. */
+static bool
+visit_on(const Table *table, CtPosition *position, uint32_t enough, Visited *visited)
+{
+	static CtRef extra[VISITED];
+	static CtRef cancelled[VISITED];
+	CtSnapshot snapshot = {.xmin = SNAPSHOT, .xmax = SNAPSHOT, .until = INT64_MAX};
+	CtRuns runs = {.extra = extra, .cancelled = cancelled};
+	CtRef timeline = table_find(table, 1);
+	uint32_t count;
+	bool ended;
+
+	for (CtRef ref = ct_timeline_recent(&table->arena, timeline, &count); ref != 0;
+		 ref = ((const CtEvent *) ct_ptr(&table->arena, ref))->next)
+	{
+		const CtEvent *event = ct_ptr(&table->arena, ref);
+
+		if (event->top < SNAPSHOT)
+		{
+			runs.retracts |= event->retracts;
+			extra[runs.nextra++] = ref;
+		}
+	}
+	if (runs.nextra > 0)
+		ct_timeline_merge(&table->arena, table->store, timeline, &snapshot, &runs);
+	visited->enough = enough;
+	ended = !ct_timeline_visit(&table->arena, table->store, timeline, position, INT64_MAX, &snapshot, &runs, note_event,
+							   visited);
+	if (ended)
+		assert_in_range(position->visited - position->before, 0, 100 + runs.nextra);
+	return ended;
+}
+
+/* Enter some recent events, freeze what is old, or add events that the snapshot does not see. */
+static void
+change_meanwhile(Table *table, OracleSource *source)
+{
+	CtChanged changed = {0};
+	CtRef batch;
+	Event event = event_at_five(source);
+	int few = 1 + (int) oracle_below(source, 20);
+	CtStatus status = CT_OK;
+
+	switch (oracle_below(source, 6))
+	{
+		case 0:
+			if (ct_store_first_batch(&table->arena, table->store, &batch) != NULL)
+				status = ct_store_enter(&table->arena, table->store, batch, few, NULL, &changed);
+			break;
+		case 1:
+			status = ct_store_settle(&table->arena, table->store, SNAPSHOT, 1000);
+			break;
+		case 2:
+			assert_int_equal(table_add(table, 1, &event, SNAPSHOT + 5), CT_OK);
+			break;
+		default:
+			break;
+	}
+	assert_true(status == CT_OK || status == CT_MORE);
+}
+
+/* Whatever happens between two visits, the second goes on where the first has ended. */
+static void
+visits_in_pieces(void **state)
+{
+	static Visited whole;
+	static Visited pieces;
+	static Event event[VISITED];
+	OracleSource source = oracle_random(seed);
+
+	(void) state;
+	for (uint32_t enough = 1; enough <= 64; enough *= 2)
+	{
+		Table table = table_make(100);
+		CtPosition position = {.time = INT64_MIN};
+		uint32_t entered = 200 + oracle_below(&source, 800);
+
+		for (uint32_t i = 0; i < entered + 300; i++)
+		{
+			uint32_t old = i < entered ? i : i - entered; /* entered, or entered and retracted */
+
+			event[i] = event_at_five(&source);
+			assert_int_equal(table_add(&table, 1, &event[i], 10 + i / 100), CT_OK);
+			if (i == entered)
+				assert_int_equal(table_enter_all(&table), CT_OK);
+			if (event[old].change.retracts || oracle_below(&source, 8) != 0)
+				continue;
+			event[old].change.retracts = true;
+			assert_int_equal(table_add(&table, 1, &event[old], 500 + i / 100), CT_OK);
+		}
+		memset(&whole, 0, sizeof(whole));
+		memset(&pieces, 0, sizeof(pieces));
+		assert_false(visit_on(&table, &position, UINT32_MAX, &whole));
+		assert_true(whole.kinds[CT_FINISH] > 0 && whole.kinds[CT_EVENT] > 0 && whole.kinds[CT_SNAPSHOT] > 0);
+		position = (CtPosition){.time = INT64_MIN};
+		while (visit_on(&table, &position, enough, &pieces))
+			change_meanwhile(&table, &source);
+		assert_int_equal(pieces.count, whole.count);
+		for (uint32_t i = 0; i < whole.count; i++)
+			assert_memory_equal(&pieces.event[i], &whole.event[i], sizeof(whole.event[i]));
+		table_validate(&table);
+		table_free(&table);
+	}
+}
+
 /* ---- late events ------------------------------------------------------------ */
 
 #define TOLD 3000
@@ -365,11 +541,12 @@ tell(const Table *table, CtRef *extra, uint32_t nextra)
 	CtSnapshot all = {.xmin = UINT64_MAX, .xmax = UINT64_MAX};
 	CtRuns runs = {.extra = extra, .cancelled = cancelled, .nextra = nextra};
 	CtRef timeline = table_find(table, 1);
+	CtPosition position = {.time = INT64_MIN};
 	Told told = {0};
 
 	ct_timeline_merge(&table->arena, table->store, timeline, &all, &runs);
 	assert_true(
-		ct_timeline_visit(&table->arena, table->store, timeline, INT64_MIN, INT64_MAX, &all, &runs, hear, &told));
+		ct_timeline_visit(&table->arena, table->store, timeline, &position, INT64_MAX, &all, &runs, hear, &told));
 	return told;
 }
 
@@ -869,6 +1046,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(permutations),
 		cmocka_unit_test(reported_in_any_order),
 		cmocka_unit_test(duplicates),
+		cmocka_unit_test(visits_in_pieces),
 		cmocka_unit_test(lateness),
 		cmocka_unit_test(lateness_of_duplicates),
 		cmocka_unit_test(duplicates_seen),
