@@ -51,7 +51,7 @@ CREATE VIEW calls AS SELECT replace(c, '$', r) AS call, c AS form FROM rows, (VA
     ('contime.at($, NULL)'), ('contime.at($, now())'), ('contime.at($, ''infinity'')'), ('contime.at($, ''-infinity'', 1)'), ('contime.at($, now(), NULL)'), ('contime.at($, now(), ''1'')'), ('contime.at($, now(), 1.5)'),
     ('contime.at($, now(), ''x''::text)'), ('contime.at($, now(), ROW(1, 2))'), ('contime.at($, now(), ARRAY[1])'), ('contime.at($, now(), 99999999999999)'), ('contime.at($, now(), NULL::checked)'), ('contime.at($, now(), NULL::account)'),
     ('contime.at_tick($, 1)'), ('contime.at_tick($, NULL)'), ('contime.at_tick($, 1, ''k''::text)'), ('contime.at_tick($, 1, NULL::mood)'), ('contime.at_tick($, 9223372036854775807, ''k'')'),
-    ('contime.history($, now(), now())'), ('contime.history($, NULL, NULL)'), ('contime.history($, 1, ''-infinity'', ''infinity'')'), ('contime.history($, 1, ''infinity'', ''-infinity'')'), ('contime.history($, now(), now(), now())'),
+    ('contime.history($, now(), now())'), ('contime.history($, NULL, NULL)'), ('contime.history($, 1, ''-infinity'', ''infinity'')'), ('contime.history($, 1, ''infinity'', ''-infinity'')'), ('contime.history($, now(), now(), now())'), ('contime.history($, 1, NULL, NULL, ''{v}'', true)'), ('contime.history($, 1, NULL, NULL, ''{{v,id},{at,v}}'', NULL)'), ('contime.history($, 1, NULL, NULL, columns => ''{nothing}'')'), ('contime.history_tick($, ''k''::text, NULL, NULL, ''{NULL}'')'),
     ('contime.history_tick($, 0, 9223372036854775807)'), ('contime.history_tick($, ''k''::text, -9223372036854775808, 9)'),
     ('contime.series($, 1, now(), now(), ''1 day'')'), ('contime.series($, 1, now(), now(), ''0'')'), ('contime.series($, 1, ''-infinity'', now(), ''1 day'')'), ('contime.series($, 1, now(), now(), NULL)'), ('contime.series($, NULL, now(), now(), ''-1 day'')'),
     ('contime.series($, 1, ''294276-12-31'', ''294276-12-31 23:59'', ''1 year'')'), ('contime.series_tick($, ''k''::text, 1, 2, 0)'), ('contime.series_tick($, ''k''::text, 9223372036854775800, 9223372036854775807, 9)'),
@@ -81,6 +81,66 @@ SELECT count(*) > 5000 AS many, count(*) FILTER (WHERE state = 'XX000') AS inter
 SELECT state, min(message), count(*) FROM outcome WHERE state LIKE 'XX%' GROUP BY 1, message ORDER BY 1, 2;
 SELECT DISTINCT state FROM outcome WHERE state !~ '^(00000|22|23|42|0A|55)' ORDER BY 1;
 TRUNCATE outcome;
+
+-- Every function that takes a key, a range or an option, with literals that have no type and a text key; and the same prepared,
+-- with parameters that have no type.
+CREATE FOREIGN TABLE named (id text OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;
+INSERT INTO named VALUES ('k', '2026-01-01', 7), ('k', '2026-01-03', 1), ('7', '2026-01-01', 8);
+INSERT INTO game VALUES ('k', 5, 7), ('k', 8, 1), ('7', 5, 8);
+CREATE FUNCTION pairs() RETURNS TABLE (nr bigint, call text, args text[]) LANGUAGE sql AS $$
+    SELECT row_number() OVER (), v.* FROM (VALUES
+    ('contime.at(NULL::named, $)', ARRAY['2026-01-02']), ('contime.at(NULL::named, $, $)', ARRAY['2026-01-02', 'k']),
+    ('contime.history(NULL::named, $, $)', ARRAY['2026-01-02', '2026-01-04']), ('contime.history(NULL::named, $, $, $)', ARRAY['k', '2026-01-02', '2026-01-04']),
+    ('contime.history(NULL::named, $, $, $, $)', ARRAY['k', '2026-01-02', '2026-01-04', '{v}']), ('contime.history(NULL::named, $, $, $, $, $)', ARRAY['k', '-infinity', 'infinity', '{v}', 'true']),
+    ('contime.history(NULL::named, $, $, $, newest_first => $)', ARRAY['k', '2026-01-02', '2026-01-04', 'on']), ('contime.history(NULL::named, $, $, $, columns => $)', ARRAY['7', NULL, NULL, '{}']),
+    ('contime.history("table" => NULL::named, key => $, "from" => $, "to" => $)', ARRAY['k', '2026-01-02', NULL]), ('contime.history("to" => $, "from" => $, "table" => NULL::named)', ARRAY[NULL, NULL]),
+    ('contime.series(NULL::named, $, $, $, $)', ARRAY['k', '2026-01-02', '2026-01-04', '1 day']), ('contime.since(NULL::named, $, $)', ARRAY['k', '2026-01-02']),
+    ('contime.latest(NULL::named)', ARRAY[]::text[]), ('contime.latest(NULL::named, $)', ARRAY['k']), ('contime.events(NULL::named, $, $, $)', ARRAY['k', '2026-01-02', NULL]),
+    ('contime.at_tick(NULL::game, $)', ARRAY['7']), ('contime.at_tick(NULL::game, $, $)', ARRAY['7', 'k']), ('contime.history_tick(NULL::game, $, $)', ARRAY['7', '9']),
+    ('contime.history_tick(NULL::game, $, $, $)', ARRAY['7', '0', '9']), ('contime.history_tick(NULL::game, $, $, $, $)', ARRAY['k', '0', NULL, '{v}']),
+    ('contime.history_tick(NULL::game, $, $, $, $, $)', ARRAY['k', NULL, '9', NULL, 't']), ('contime.history_tick(NULL::game, $, $, $, newest_first => $)', ARRAY['k', '0', '9', 't']),
+    ('contime.series_tick(NULL::game, $, $, $, $)', ARRAY['k', '7', '9', '1']), ('contime.since_tick(NULL::game, $, $)', ARRAY['k', '7']), ('contime.latest_tick(NULL::game)', ARRAY[]::text[]),
+    ('contime.latest_tick(NULL::game, $)', ARRAY['k']), ('contime.events_tick(NULL::game, $, $, $)', ARRAY['k', '0', '9']), ('contime.reconciliations(NULL::named, $)', ARRAY['0']),
+    ('contime.reconciliations(NULL::named)', ARRAY[]::text[]), ('contime.reconciliations_tick(NULL::game, since => $)', ARRAY['0']),
+    ('contime.snapshot(ROW($, $, $)::named)', ARRAY['k', '2026-01-05', '3']), ('contime.snapshot(ROW($, $, $)::named, $)', ARRAY['k', '2026-01-05', '3', '{v}']),
+    ('contime.event(ROW($, $, $)::named)', ARRAY['k', '2026-01-06', '3']), ('contime.event(ROW($, $, NULL)::named, set_null => $)', ARRAY['k', '2026-01-06', '{v}']), ('contime.finish(ROW($, $, NULL)::named)', ARRAY['k', '2026-01-07'])) v
+$$;
+CREATE FUNCTION spell(call text, args text[], literals boolean) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(args) LOOP
+        call := regexp_replace(call, '\$(?!\d)', CASE WHEN literals THEN quote_nullable(args[i]) ELSE '$' || i END);
+    END LOOP;
+    RETURN call;
+END $$;
+DO $do$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN SELECT * FROM pairs() LOOP
+        EXECUTE format('PREPARE p%s AS SELECT x FROM %s x', p.nr, spell(p.call, p.args, false));
+    END LOOP;
+END $do$;
+CREATE FUNCTION direct(n bigint) RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE (SELECT format('SELECT to_jsonb(x) FROM %s x', spell(call, args, true)) FROM pairs() WHERE nr = n);
+END $$;
+CREATE FUNCTION prepared(n bigint) RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    a text[] := (SELECT args FROM pairs() WHERE nr = n);
+BEGIN
+    FOR r IN EXECUTE format('EXECUTE p%s%s', n, CASE WHEN a <> '{}' THEN '(' || (SELECT string_agg(quote_nullable(x), ', ' ORDER BY i) FROM unnest(a) WITH ORDINALITY u (x, i)) || ')' END) LOOP
+        RETURN NEXT to_jsonb(r) -> 'x';
+    END LOOP;
+END $$;
+SET plan_cache_mode = force_generic_plan;
+-- (When a notice comes depends on the worker.)
+SELECT nr, call FROM pairs() WHERE call !~ 'reconciliations' AND ARRAY(SELECT direct(nr)) IS DISTINCT FROM ARRAY(SELECT prepared(nr)) ORDER BY nr;
+RESET plan_cache_mode;
+SELECT nr, CASE WHEN call ~ 'reconciliations' THEN cardinality(ARRAY(SELECT prepared(nr))) * 0 ELSE cardinality(ARRAY(SELECT prepared(nr))) END AS rows, call FROM pairs() ORDER BY nr;
+DEALLOCATE ALL;
+DROP FOREIGN TABLE named;
+DROP FUNCTION pairs, spell, direct, prepared;
 
 -- Relations of every kind, given by OID.
 CREATE VIEW relations AS SELECT * FROM (VALUES ('0'), ('1'), ('4294967295'), ('NULL'), ('''account'''), ('''durable'''), ('''movement'''), ('''plain'''), ('''plain_id'''), ('''counter'''), ('''seen'''), ('''held'''), ('''pair'''), ('''parted'''),

@@ -165,8 +165,6 @@ COMMENT ON FUNCTION contime.range_support(internal) IS
 'planner support for contime.history and contime.events: estimates rows and costs from the number of events';
 COMMENT ON FUNCTION contime.series_support(internal) IS
 'planner support for contime.series: estimates rows and costs from the number of instants';
-COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range; needs SELECT';
 COMMENT ON FUNCTION contime.history(anyelement, timestamptz, timestamptz) IS
 'every key''s states in [from, to), as contime.history with a key returns them; the rows of a key are together, keys are in no particular order; needs SELECT';
 COMMENT ON FUNCTION contime.history_tick(anyelement, bigint, bigint) IS
@@ -180,11 +178,11 @@ COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
 'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; needs SELECT';
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s events in [from, to), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
+'one key''s events in [from, to) (NULL and infinity as in contime.history), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s events in the ticks [from, to), in the order in which they are applied; see contime.events; needs SELECT';
+'one key''s events in the ticks [from, to) (NULL as in contime.history_tick), in the order in which they are applied; see contime.events; needs SELECT';
 COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
-'the changes of the past that were noticed after the notice numbered since (0: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
+'the changes of the past that were noticed after the notice numbered since (0 or NULL: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
 COMMENT ON FUNCTION contime.reconciliations_tick(anyelement, bigint) IS
 'the changes of the past of a table with a logical clock that were noticed after the notice numbered since; see contime.reconciliations; needs SELECT';
 COMMENT ON FUNCTION contime.source_changed() IS
@@ -197,3 +195,5 @@ COMMENT ON FUNCTION contime.drop_source(regclass, regclass) IS
 'remove the sources that contime.add_source added for these two tables; without any source the continuous table holds its events in memory only';
 COMMENT ON FUNCTION contime.verify(regclass) IS
 'compare a durable table''s events in memory with its event tables. answered_from: where reads are answered (memory or event tables); events: the number of events compared; equal: false if they differ; the contents of memory are then discarded. Warnings show the first ten rows that cannot be events, with key and time, and how many more there are. Needs SELECT on the continuous table';
+COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz, name[], boolean) IS
+'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range. from: NULL and -infinity mean the earliest instant that the table retains; to: NULL and infinity mean without an end. columns: only these columns are shown and compared (NULL: all; key and time are always shown); newest_first: from the latest to the earliest; needs SELECT, with columns on these only';

@@ -103,19 +103,21 @@ LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at_tick(anyelement, bigint, anycompatible) IS
 'one key''s row at a tick of a logical clock; needs SELECT';
 
-CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
+CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz,
+    columns name[] DEFAULT NULL, newest_first boolean DEFAULT false)
 RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
-COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s states in [from, to), one row for each change, with the range during which each held, cut to [from, to); state shows the start of its range as its instant; needs SELECT';
+COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz, name[], boolean) IS
+'one key''s states in [from, to), one row for each change, with the range during which each held, cut to [from, to); state shows the start of its range as its instant. NULL and -infinity as from: since what the table retains; NULL and infinity as to: without an end. columns: only these are shown, and only their changes count (NULL: all; key and time are shown always); newest_first: from the latest to the earliest; needs SELECT, of columns named of these';
 
-CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
+CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint,
+    columns name[] DEFAULT NULL, newest_first boolean DEFAULT false)
 RETURNS TABLE (during int8range, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
-COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
+COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint, name[], boolean) IS
+'one key''s states in the ticks [from, to), one row for each change; NULL as from: since what the table retains, NULL as to: without an end; see contime.history; needs SELECT';
 
 CREATE FUNCTION contime.history("table" anyelement, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (during tstzrange, state anyelement)
@@ -164,21 +166,21 @@ RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s events at the instants [from, to), in the order in which they count: event, snapshot or finish; what it says; the columns it sets (one that is NULL there is made NULL); and whether it came late: a newer event of its key had entered before (of one that has not entered yet: has by now; NULL for a durable table, whose rows do not tell); needs SELECT';
+'one key''s events at the instants [from, to) (NULL and infinite: as in contime.history), in the order in which they count: event, snapshot or finish; what it says; the columns it sets (one that is NULL there is made NULL); and whether it came late: a newer event of its key had entered before (of one that has not entered yet: has by now; NULL for a durable table, whose rows do not tell); needs SELECT';
 
 CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s events at the ticks [from, to), in the order in which they count; needs SELECT';
+'one key''s events at the ticks [from, to) (NULL: as in contime.history_tick), in the order in which they count; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during tstzrange, events bigint, reset boolean)
 AS 'MODULE_PATHNAME', 'contime_reconciliations'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
-'what changed of the past after the notice numbered since (0: from the beginning), in order: key is a row with the key columns, during the instants at which its states may have become others; events 0: somebody read with an old snapshot what was changing. reset: notices are lost, take all keys and instants for changed; needs SELECT';
+'what changed of the past after the notice numbered since (0 or NULL: from the beginning), in order: key is a row with the key columns, during the instants at which its states may have become others; events 0: somebody read with an old snapshot what was changing. reset: notices are lost, take all keys and instants for changed; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations_tick("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during int8range, events bigint, reset boolean)

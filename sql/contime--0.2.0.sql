@@ -115,19 +115,21 @@ LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1 SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.at_tick(anyelement, bigint, anycompatible) IS
 'one key''s row at a tick of a logical clock; needs SELECT';
 
-CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
+CREATE FUNCTION contime.history("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz,
+    columns name[] DEFAULT NULL, newest_first boolean DEFAULT false)
 RETURNS TABLE (during tstzrange, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
-COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range; needs SELECT';
+COMMENT ON FUNCTION contime.history(anyelement, anycompatible, timestamptz, timestamptz, name[], boolean) IS
+'one key''s states in [from, to), one row for each change: during is the range in which the state held, cut to [from, to); the time column of state is the start of that range. from: NULL and -infinity mean the earliest instant that the table retains; to: NULL and infinity mean without an end. columns: only these columns are shown and compared (NULL: all; key and time are always shown); newest_first: from the latest to the earliest; needs SELECT, with columns on these only';
 
-CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
+CREATE FUNCTION contime.history_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint,
+    columns name[] DEFAULT NULL, newest_first boolean DEFAULT false)
 RETURNS TABLE (during int8range, state anyelement)
 AS 'MODULE_PATHNAME', 'contime_history'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
-COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s states in the ticks [from, to), one row for each change; needs SELECT';
+COMMENT ON FUNCTION contime.history_tick(anyelement, anycompatible, bigint, bigint, name[], boolean) IS
+'one key''s states in the ticks [from, to), one row for each change; NULL as from: since what the table retains, NULL as to: without an end; see contime.history; needs SELECT';
 
 CREATE FUNCTION contime.history("table" anyelement, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (during tstzrange, state anyelement)
@@ -204,21 +206,21 @@ RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
-'one key''s events in [from, to), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
+'one key''s events in [from, to) (NULL and infinity as in contime.history), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
 
 CREATE FUNCTION contime.events_tick("table" anyelement, key anycompatible, "from" bigint, "to" bigint)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)
 AS 'MODULE_PATHNAME', 'contime_events'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100 SUPPORT contime.range_support;
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS
-'one key''s events in the ticks [from, to), in the order in which they are applied; see contime.events; needs SELECT';
+'one key''s events in the ticks [from, to) (NULL as in contime.history_tick), in the order in which they are applied; see contime.events; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during tstzrange, events bigint, reset boolean)
 AS 'MODULE_PATHNAME', 'contime_reconciliations'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION contime.reconciliations(anyelement, bigint) IS
-'the changes of the past that were noticed after the notice numbered since (0: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
+'the changes of the past that were noticed after the notice numbered since (0 or NULL: all that are kept), in order. key: a row with the key columns; during: the instants at which the key''s states may have changed; events: how many events caused it, 0 if a reader with an old snapshot has read what was changing; reset: notices were lost, so that all keys and instants may have changed; needs SELECT';
 
 CREATE FUNCTION contime.reconciliations_tick("table" anyelement, since bigint DEFAULT 0)
 RETURNS TABLE (seq bigint, key anyelement, during int8range, events bigint, reset boolean)

@@ -211,8 +211,12 @@ INSERT INTO tank (id, at, total) VALUES (1, '2020-01-02', -40000);
 SELECT total FROM tank WHERE id = 1 AND at = '2020-01-02';
 SELECT exact FROM tank WHERE id = 1 AND at = '2020-01-03';
 \echo :SQLSTATE
--- history of an empty range
-SELECT * FROM contime.history(NULL::tank, 2, '2020-01-02', '2020-01-01');
+-- columns of a history
+SELECT * FROM contime.history(NULL::tank, 2, NULL, NULL, columns => '{nothing}');
+\echo :SQLSTATE
+SELECT * FROM contime.history(NULL::tank, 2, NULL, NULL, columns => '{total, NULL}');
+\echo :SQLSTATE
+SELECT * FROM contime.history(NULL::tank, 2, NULL, NULL, columns => '{ctid}');
 \echo :SQLSTATE
 -- functions of the other kind of clock
 SELECT * FROM contime.at_tick(NULL::tank, 5);

@@ -105,6 +105,21 @@ SELECT * FROM contime.at_tick(NULL::game, 899, 1);
 SELECT contime.latest_tick(NULL::game), contime.latest_tick(NULL::game, 1);
 SELECT * FROM contime.history_tick(NULL::game, 1, 899, 2000);
 \echo :SQLSTATE
+SELECT * FROM contime.history_tick(NULL::game, 1, -9223372036854775808, NULL);
+\echo :SQLSTATE
+SELECT count(*) FROM contime.events_tick(NULL::game, 1, 899, NULL);
+\echo :SQLSTATE
+-- An open start is what is retained, for each key; before it there is nothing.
+SELECT u, (SELECT count(*) FROM (SELECT * FROM contime.history_tick(NULL::game, u, NULL, NULL) EXCEPT ALL SELECT * FROM contime.history_tick(NULL::game, u, 900, NULL)) x) AS more,
+    (SELECT count(*) FROM (SELECT * FROM contime.history_tick(NULL::game, u, 900, NULL) EXCEPT ALL SELECT * FROM contime.history_tick(NULL::game, u, NULL, NULL, newest_first => true)) x) AS missing,
+    (SELECT count(*) FROM contime.history_tick(NULL::game, u, NULL, NULL)) > 0 AS some
+FROM generate_series(1, 19, 6) u;
+SELECT min(lower(during)), bool_or(lower_inf(during)) AS unbounded FROM contime.history_tick(NULL::game, NULL, NULL);
+SELECT (SELECT count(*) FROM contime.history_tick(NULL::game, NULL, NULL)) = (SELECT count(*) FROM contime.history_tick(NULL::game, 900, NULL)) AS same;
+SELECT (SELECT count(*) FROM contime.events_tick(NULL::game, 1, NULL, NULL)) = (SELECT count(*) FROM contime.events_tick(NULL::game, 1, 900, NULL)) AS same;
+SELECT count(*) FROM contime.history_tick(NULL::game, 1, NULL, 900);
+SELECT count(*) FROM contime.history_tick(NULL::game, 1, NULL, 900, newest_first => true);
+SELECT count(*) FROM contime.events_tick(NULL::game, 1, NULL, 900);
 SELECT g.t, game.hp FROM generate_series(890, 910) g(t) JOIN game ON game.tick = g.t AND game.unit = 1;
 \echo :SQLSTATE
 SELECT count(*) FROM contime.at_tick(NULL::game, 900);
@@ -226,7 +241,8 @@ SELECT refusal('SELECT * FROM account WHERE at = now() - interval ''2 hours''');
 SELECT refusal('INSERT INTO account VALUES (1, now() - interval ''2 hours'', 1)');
 INSERT INTO account SELECT id, now() - interval '50 minutes' + i * interval '1 second', 1 FROM generate_series(1, 5) id, generate_series(1, 1000) i;
 SELECT refusal('SELECT * FROM contime.at(NULL::account, ''-infinity'')');
-SELECT refusal('SELECT * FROM contime.history(NULL::account, 1, ''-infinity'', ''infinity'')');
+SELECT refusal('SELECT * FROM contime.history(NULL::account, 1, ''0001-01-01'', ''infinity'')');
+SELECT refusal('SELECT * FROM contime.history(NULL::account, 1, ''-infinity'', ''infinity'')'), (SELECT count(*) FROM contime.history(NULL::account, 1, NULL, NULL));
 SELECT refusal('SELECT a.* FROM (VALUES (now()), (now() - interval ''1 day'')) v(t) JOIN account a ON a.at = v.t');
 \t off
 \pset format aligned

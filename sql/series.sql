@@ -104,7 +104,6 @@ SELECT kind, (event).at FROM contime.events(NULL::account, 1, '2026-01-01 12:00'
 SELECT count(*) FROM contime.events(NULL::account, 3, '-infinity', 'infinity');
 SELECT count(*) FROM contime.events(NULL::account, 1, '2026-01-01', '2026-01-01');
 SELECT count(*) FROM contime.events(NULL::account, 1, '2026-01-02', '2026-01-01');
-\echo :SQLSTATE
 SELECT count(*), sum((event).hp), min((event).tick), max((event).tick), count(DISTINCT (event).tick) FROM contime.events_tick(NULL::unit, 'b', 0, 5000);
 -- Many at one instant.
 INSERT INTO unit SELECT 'c', 7, i FROM generate_series(1, 2000) i;
@@ -150,13 +149,72 @@ SELECT kind, (event).* FROM contime.events(NULL::account, 2, '-infinity', 'infin
 SELECT contime.since(NULL::account, 2, '2026-01-02');
 ROLLBACK;
 SELECT contime.since(NULL::account, 2, '2026-01-02');
+-- ---- ranges and options -----------------------------------------------------------------------------
+
+-- NULL and infinity as an end are open: no bound, and the newest state is there.
+CREATE FOREIGN TABLE era (id text OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum'), word text, x float8 OPTIONS (scale '1', interpolate 'linear')) SERVER contime;
+INSERT INTO era VALUES ('a', '2026-01-01', 1, 'one', 0), ('a', '2026-01-02', 1, NULL, NULL), ('a', '2026-01-03', 0, 'two', 20), ('a', '2026-01-04', NULL, 'two', NULL), ('b', '2026-01-01', 5, NULL, NULL);
+SELECT contime.finish(ROW('a', '2026-01-05', NULL, NULL, NULL)::era);
+INSERT INTO era VALUES ('a', '2026-01-06', 7, NULL, NULL);
+SELECT during, (state).n, (state).word, (state).x FROM contime.history(NULL::era, 'a', NULL, NULL);
+SELECT during, (state).n, (state).word, (state).x FROM contime.history(NULL::era, 'a', '-infinity', 'infinity', newest_first => true);
+SELECT (state).id, during, (state).n FROM contime.history(NULL::era, '2026-01-05', NULL) ORDER BY 1, 2;
+SELECT (state).id, during, (state).n FROM contime.history(NULL::era, NULL, '2026-01-02') ORDER BY 1, 2;
+SELECT kind, (event).at FROM contime.events(NULL::era, 'a', '2026-01-04', NULL);
+SELECT kind, (event).at FROM contime.events(NULL::era, 'a', NULL, '2026-01-03');
+SELECT count(*) FROM contime.history(NULL::era, 'a', 'infinity', NULL);
+SELECT count(*) FROM contime.history(NULL::era, 'a', NULL, '-infinity');
+SELECT count(*) FROM contime.history(NULL::era, NULL::text, NULL, NULL);
+-- Nothing lies between a start and an earlier end.
+SELECT (SELECT count(*) FROM contime.history(NULL::era, 'a', '2026-01-04', '2026-01-02')), (SELECT count(*) FROM contime.history(NULL::era, 'a', '2026-01-04', '2026-01-02', newest_first => true)),
+    (SELECT count(*) FROM contime.events(NULL::era, 'a', '2026-01-04', '2026-01-02')), (SELECT count(*) FROM contime.series(NULL::era, 'a', '2026-01-04', '2026-01-02', '1 day'));
+-- Some columns: only their changes count; key and time are shown always. Of none, when there was a row.
+SELECT during, state FROM contime.history(NULL::era, 'a', NULL, NULL, columns => '{word}');
+SELECT during, state FROM contime.history(NULL::era, 'a', NULL, NULL, '{n, id, at, n}', true);
+SELECT during, state FROM contime.history(NULL::era, 'a', '2026-01-01 12:00', '2026-01-06 12:00', columns => '{}');
+SELECT during, (state).x FROM contime.history(NULL::era, 'a', '2026-01-01 12:00', '2026-01-04 12:00', columns => '{x}');
+SELECT during, (state).x FROM contime.history(NULL::era, 'a', '2026-01-01 12:00', '2026-01-04 12:00', columns => '{x}', newest_first => true);
+-- Row by row, as far as they are wanted.
+SELECT contime.history(NULL::era, 'a', NULL, NULL, newest_first => true) LIMIT 2;
+-- What is moved by a column that is not asked for moves nevertheless.
+CREATE FOREIGN TABLE drift (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), x int OPTIONS (rate 'v'), v int, note text) SERVER contime;
+INSERT INTO drift VALUES (1, 0, 0, 2, 'a'), (1, 5, NULL, NULL, 'b'), (1, 10, NULL, 0, NULL), (1, 20, NULL, NULL, 'c');
+SELECT during, state FROM contime.history_tick(NULL::drift, 1, 0, 30, columns => '{x}');
+SELECT during, state FROM contime.history_tick(NULL::drift, 1, 0, 30, columns => '{x}', newest_first => true);
+-- The last tick: history and events agree that an end is exclusive, and NULL has none.
+INSERT INTO drift VALUES (2, 9223372036854775807, 1, 0, 'last'), (2, -9223372036854775808, 1, 0, 'first');
+SELECT during, (state).note FROM contime.history_tick(NULL::drift, 2, 9223372036854775806, 9223372036854775807);
+SELECT (event).note FROM contime.events_tick(NULL::drift, 2, 0, 9223372036854775807);
+SELECT during, (state).note FROM contime.history_tick(NULL::drift, 2, NULL, NULL);
+SELECT during, (state).note FROM contime.history_tick(NULL::drift, 2, -9223372036854775808, NULL, newest_first => true);
+SELECT (event).note FROM contime.events_tick(NULL::drift, 2, NULL, NULL);
+SELECT during FROM contime.history_tick(NULL::drift, 2, 9223372036854775807, NULL);
+-- More than fits in one chunk: the same in both directions.
+INSERT INTO era SELECT 'long', timestamptz '2026-01-01' + i * interval '1 s', i % 3 - 1, repeat(chr(97 + i % 26), 100 * (i % 50)), NULL FROM generate_series(1, 5000) i;
+SELECT count(*) FROM contime.history(NULL::era, 'long', NULL, NULL);
+SELECT count(*) FILTER (WHERE f.nr IS NULL OR g.nr IS NULL) AS different, count(*)
+FROM (SELECT during, state, row_number() OVER (ORDER BY nr) AS nr FROM contime.history(NULL::era, 'long', '2026-01-01 00:00:10', NULL) WITH ORDINALITY h (during, state, nr)) f
+FULL JOIN (SELECT during, state, row_number() OVER (ORDER BY nr DESC) AS nr FROM contime.history(NULL::era, 'long', '2026-01-01 00:00:10', NULL, newest_first => true) WITH ORDINALITY h (during, state, nr)) g
+    USING (during, state, nr);
+-- Columns need SELECT on themselves, the key and the time.
+CREATE ROLE era_reader;
+GRANT SELECT (id, at, word) ON era TO era_reader;
+SET ROLE era_reader;
+SELECT count(*) FROM contime.history(NULL::era, 'a', NULL, NULL, columns => '{word}');
+SELECT count(*) FROM contime.history(NULL::era, 'a', NULL, NULL, columns => '{word, n}');
+\echo :SQLSTATE
+SELECT count(*) FROM contime.history(NULL::era, 'a', NULL, NULL);
+\echo :SQLSTATE
+RESET ROLE;
+DROP FOREIGN TABLE era, drift;
+DROP ROLE era_reader;
+
 -- ---- histories of all keys --------------------------------------------------------------------------
 
 SELECT during, (state).id, (state).balance, (state).owner FROM contime.history(NULL::account, '2026-01-01 11:00', '2026-01-01 19:00') ORDER BY (state).id, during;
 SELECT count(*) FROM contime.history(NULL::account, '2026-01-01', '2026-01-01');
 SELECT count(*) FROM contime.history(NULL::account, NULL, '2026-01-01');
 SELECT count(*) FROM contime.history(NULL::account, '2026-01-02', '2026-01-01');
-\echo :SQLSTATE
 SELECT count(*) FROM contime.history(NULL::unit, '2026-01-01', '2026-01-02');
 \echo :SQLSTATE
 SELECT count(*) FROM contime.history_tick(NULL::account, 1, 2);

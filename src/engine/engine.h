@@ -340,6 +340,9 @@ ct_state_copy(CtState *to, const CtState *from)
 	__builtin_memcpy(to, from, offsetof(CtState, value) + from->nattrs * sizeof(CtValue));
 }
 
+/* True if two states of one table are both absent, or agree in these attributes. */
+bool ct_state_agrees(const CtState *a, const CtState *b, uint64_t attrs);
+
 /* True if two states of one table are the same row. */
 bool ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 

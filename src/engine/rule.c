@@ -589,15 +589,22 @@ ct_value_equal(const CtValue *a, const CtValue *b)
 }
 
 bool
-ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b)
+ct_state_agrees(const CtState *a, const CtState *b, uint64_t attrs)
 {
-	CT_ASSERT(a->nattrs == b->nattrs && a->nattrs == schema->nattrs);
+	CT_ASSERT(a->nattrs == b->nattrs && a->nattrs <= CT_MAX_ATTRS);
 	if (!a->present || !b->present)
 		return a->present == b->present;
-	for (int i = 0; i < schema->nattrs; i++)
+	for (int i = 0; i < a->nattrs; i++)
 	{
-		if (!ct_value_equal(&a->value[i], &b->value[i]))
+		if ((attrs >> i & 1) != 0 && !ct_value_equal(&a->value[i], &b->value[i]))
 			return false;
 	}
 	return true;
+}
+
+bool
+ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b)
+{
+	CT_ASSERT(a->nattrs == schema->nattrs);
+	return ct_state_agrees(a, b, UINT64_MAX);
 }

@@ -97,7 +97,7 @@ is_null(const Const *known)
 }
 
 /*
- * Answer a request for rows or cost.  A call with nargs_by_key arguments has a
+ * Answer a request for rows or cost.  A call with nargs_by_key arguments or more has a
  * key argument, and reads only that key.  Returns NULL to leave the request to core.
  */
 static Node *
@@ -117,7 +117,7 @@ answer_request(Node *request, int nargs_by_key, CountRows count_rows)
 		return NULL;
 	call.root = is_rows ? rows->root : cost->root;
 	call.args = ((FuncExpr *) node)->args;
-	call.by_key = list_length(call.args) == nargs_by_key;
+	call.by_key = list_length(call.args) >= nargs_by_key;
 	if (!measure_table(&call))
 		return NULL;
 	count = count_rows(&call);
@@ -145,24 +145,30 @@ contime_at_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(answer_request((Node *) PG_GETARG_POINTER(0), 3, count_slice));
 }
 
-/* ---- history, events: the last two arguments are the range ------------------- */
+/* ---- history, events: the range follows the table and the key ---------------- */
+
+/* True if an argument is an open end of a range: NULL, or the instant `end`. */
+static bool
+is_open(const Const *known, int64 end)
+{
+	return is_null(known) || (known && DatumGetInt64(known->constvalue) == end);
+}
 
 static double
 count_range(const Call *call)
 {
-	int from = list_length(call->args) - 2;
+	int from = call->by_key ? 2 : 1;
 	const Const *lower = estimate_argument(call, from);
 	const Const *upper = estimate_argument(call, from + 1);
-	bool all_before;
-	bool all_after;
+	bool all_before = is_open(lower, PG_INT64_MIN);
+	bool all_after = is_open(upper, PG_INT64_MAX);
 	Selectivity share = DEFAULT_RANGE_INEQ_SEL;
 
-	if (is_null(lower) || is_null(upper) || (call->by_key && is_null(estimate_argument(call, 1))))
+	if (call->by_key && is_null(estimate_argument(call, 1)))
 		return 0;
-	if (lower && upper && DatumGetInt64(lower->constvalue) >= DatumGetInt64(upper->constvalue))
+	if (lower && upper && !all_before && !all_after &&
+		DatumGetInt64(lower->constvalue) >= DatumGetInt64(upper->constvalue))
 		return 0;
-	all_before = lower && DatumGetInt64(lower->constvalue) == PG_INT64_MIN;
-	all_after = upper && DatumGetInt64(upper->constvalue) == PG_INT64_MAX;
 	if (all_before && all_after)
 		share = 1;
 	else if (all_before || all_after)

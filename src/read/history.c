@@ -2,9 +2,10 @@
  * history.c
  *	  Histories, "since", and raw events of a key.
  *
- *	  history  the states in [from, to), each with the range in which it holds
+ *	  history  the states in a range, each with the part of it in which it holds, from the
+ *	           earliest to the latest or, in a scan backward, from the latest to the earliest
  *	  since    the instant from which on the state has been that at a given instant
- *	  events   the raw events at [from, to]
+ *	  events   the raw events in a range
  *
  * Each is a visit (scan.h): it walks along a timeline for a limited number of steps, holds
  * the rows that it finds (row_buffer.c), and keeps its position in its argument.  The rows
@@ -26,78 +27,166 @@ StaticAssertDecl(sizeof(Walk) <= MAX_VISIT_BYTES && offsetof(Walk, at) == 0, "Wa
 StaticAssertDecl(sizeof(EventWalk) <= MAX_VISIT_BYTES && offsetof(EventWalk, position.time) == 0,
 				 "EventWalk fits a visit");
 
+/* ---- ranges ------------------------------------------------------------------ */
+
+/* Bind scan->range of one key or all keys. */
+static void
+bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls, const ContimeRange *range)
+{
+	int64 last = range->last;
+
+	Assert(range->from <= range->last);
+	Assert(!range->open_start || range->from == PG_INT64_MIN);
+	Assert(!range->open_end || range->last == PG_INT64_MAX);
+
+	/* A range to the end of time reads no instant in particular: see raise_watermark(). */
+	if (last == PG_INT64_MAX - 1)
+		last = PG_INT64_MAX;
+	scan->range = *range;
+	scan->ended = true;
+	scan->pending = NULL;
+	(void) contime_scan_bind_range(scan, keys, keynulls, range->from, last);
+}
+
+/* Go to the next key, and set scan->start.  Return false if there is none. */
+static bool
+begin_next_key(ContimeScan *scan)
+{
+	if (!contime_scan_next_key(scan))
+		return false;
+	scan->start = scan->range.from;
+	if (scan->range.open_start && scan->memory)
+		scan->start = Max(scan->start, contime_retained(scan->generation));
+	scan->ended = false;
+	return true;
+}
+
 /* ---- histories --------------------------------------------------------------- */
 
-/* True if two states differ in a column that has not been dropped. */
+/* True if two states differ in a column that is shown. */
 static bool
-is_change(const ContimeTable *table, const CtSchema *schema, CtState *before, CtState *after)
+is_change(const ContimeScan *scan, const CtState *before, const CtState *after)
 {
-	for (int i = 0; i < Min(after->nattrs, table->natts); i++)
-		if (table->attr[i].dropped)
-			before->value[i].kind = after->value[i].kind = CT_VALUE_NULL;
-	return !ct_state_equal(schema, before, after);
+	int n = Min(scan->table->natts, scan->chunk.usable);
+	uint64 attrs = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!scan->table->attr[i].dropped)
+			attrs |= UINT64CONST(1) << i;
+	return !ct_state_agrees(before, after, attrs & scan->chunk.shown);
+}
+
+static bool
+hold_state(ContimeScan *scan, const CtState *state, int64 time)
+{
+	Assert(time >= scan->start && time <= scan->range.last);
+	return contime_hold_state(&scan->chunk, scan->table, state, time, scan->key.data.data,
+							  scan->key.data.len);
 }
 
 /*
- * A visit: hold the state at the start, then each state that differs from the one
- * before.  A state that does not fit is found again by the next visit, which starts
- * at the last change that is held.
+ * Hold the state at the start, then each state that differs from the one before.  A
+ * state that does not fit is found again by the next visit, which starts at the last
+ * change that is held.
  */
 static ContimeFoldResult
-fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+fill_forward(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline,
 			 int steps)
 {
-	Walk *walk = arg;
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
-	const CtSchema *schema = ct_store_schema(arena, store);
-	const StringInfo key = &scan->key.data;
 	int64 time = walk->at;
-	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
 
-	if (fill != CONTIME_FOLD_DONE)
-		return fill;
-	if (!contime_scan_note_range(scan, arena, timeline, walk->at,
-								 walk->to == PG_INT64_MAX ? walk->to : walk->to - 1))
-		return CONTIME_FOLD_RESOLVE;
 	ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
-	if (!walk->started &&
-		!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+	if (!walk->started && !hold_state(scan, scan->state, time))
 		return CONTIME_FOLD_MORE;
 	walk->started = true;
-
 	for (int n = 0; n < steps; n++)
 	{
 		ct_state_copy(walk->previous, scan->state);
-		if (!ct_timeline_step(arena, store, timeline, &time, walk->to - 1, plain, runs,
+		if (!ct_timeline_step(arena, store, timeline, &time, scan->range.last, plain, runs,
 							  scan->state))
 			return CONTIME_FOLD_DONE;
-		if (is_change(scan->table, schema, walk->previous, scan->state) &&
-			!contime_hold_state(&scan->chunk, scan->table, scan->state, time, key->data, key->len))
+		if (is_change(scan, walk->previous, scan->state) && !hold_state(scan, scan->state, time))
 			return CONTIME_FOLD_MORE;
 		walk->at = time;
 	}
 	return CONTIME_FOLD_MORE;
 }
 
+/* Return the latest instant up to `time` that has an event, but not one before the start. */
+static int64
+find_previous(const ContimeScan *scan, const CtArena *arena, CtRef store, CtRef timeline,
+			  int64 time)
+{
+	bool found = ct_timeline_latest(arena, store, timeline, &time, &scan->view->plain,
+									&scan->view->runs);
+
+	return found ? Max(time, scan->start) : scan->start;
+}
+
+/*
+ * Go back from event to event, and hold each state that differs from the one before;
+ * at last the state at the start.
+ */
+static ContimeFoldResult
+fill_backward(ContimeScan *scan, Walk *walk, const CtArena *arena, CtRef store, CtRef timeline,
+			  int steps)
+{
+	const CtSnapshot *plain = &scan->view->plain;
+	const CtRuns *runs = &scan->view->runs;
+
+	if (!walk->started)
+		walk->at = find_previous(scan, arena, store, timeline, scan->range.last);
+	walk->started = true;
+	ct_timeline_fold(arena, store, timeline, walk->at, plain, runs, scan->state);
+	for (int n = 0; n < steps && walk->at > scan->start; n++)
+	{
+		int64 before = find_previous(scan, arena, store, timeline, walk->at - 1);
+
+		ct_state_copy(walk->previous, scan->state);
+		ct_timeline_fold(arena, store, timeline, before, plain, runs, scan->state);
+		if (is_change(scan, scan->state, walk->previous) &&
+			!hold_state(scan, walk->previous, walk->at))
+			return CONTIME_FOLD_MORE;
+		walk->at = before;
+	}
+	if (walk->at > scan->start)
+		return CONTIME_FOLD_MORE;
+	return hold_state(scan, scan->state, walk->at) ? CONTIME_FOLD_DONE : CONTIME_FOLD_MORE;
+}
+
+/* A visit: hold the next states of the range. */
+static ContimeFoldResult
+fill_history(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRef timeline,
+			 int steps)
+{
+	Walk *walk = arg;
+	int64 from = scan->backward ? scan->start : walk->at;
+	ContimeFoldResult fill;
+
+	if (from > scan->range.last)
+		return CONTIME_FOLD_DONE;
+	fill = contime_scan_gather(scan, arena, store, timeline);
+	if (fill != CONTIME_FOLD_DONE)
+		return fill;
+	if (!contime_scan_note_range(scan, arena, timeline, from, scan->range.last))
+		return CONTIME_FOLD_RESOLVE;
+	return (scan->backward ? fill_backward : fill_forward)(scan, walk, arena, store, timeline,
+														   steps);
+}
+
 void
-contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from,
-						  int64 to)
+contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						  const ContimeRange *range)
 {
 	if (scan->other.data == NULL)
 	{
 		contime_chunk_init(&scan->other, scan->context);
+		scan->other.shown = scan->chunk.shown;
 		scan->walk.previous = MemoryContextAlloc(scan->context, sizeof(CtState));
 	}
-	scan->from = from;
-	scan->walk.to = to;
-	scan->ended = true;
-	scan->pending = NULL;
-	if (from < to)
-		(void) contime_scan_bind_range(scan, keys, keynulls, from,
-									   to == PG_INT64_MAX ? to : to - 1);
-	else
-		scan->done = true;
+	bind_range(scan, keys, keynulls, range);
 }
 
 /*
@@ -116,6 +205,7 @@ read_next_state(ContimeScan *scan)
 		scan->chunk = scan->other;
 		scan->other = held;
 		contime_chunk_reset(&scan->chunk);
+		scan->may_clamp = scan->range.open_start && (scan->backward || !scan->walk.started);
 		scan->ended = !contime_scan_visit(scan, fill_history, &scan->walk, sizeof(scan->walk));
 		scan->row = scan->chunk.first;
 	}
@@ -125,28 +215,58 @@ read_next_state(ContimeScan *scan)
 	return row;
 }
 
+/* Go to the next key of a history.  Return false if there is none. */
+static bool
+begin_next_history(ContimeScan *scan)
+{
+	if (!begin_next_key(scan))
+		return false;
+	scan->walk.at = scan->backward ? scan->range.last : scan->start;
+	scan->walk.started = false;
+	scan->during = scan->range;
+	return true;
+}
+
+/* Set *during to the range of a held state.  The states are given in the scan's order. */
+static void
+set_during(ContimeScan *scan, const HeldRow *row, ContimeRange *during)
+{
+	*during = scan->range;
+	during->from = row->instant;
+	during->open_start = scan->range.open_start && row->instant == PG_INT64_MIN;
+	if (scan->pending)
+	{
+		during->last = scan->pending->instant - 1;
+		during->open_end = false;
+	}
+	else if (scan->backward)
+	{
+		during->last = scan->during.last;
+		during->open_end = scan->during.open_end;
+		scan->during.last = row->instant - (row->instant > PG_INT64_MIN);
+		scan->during.open_end = false;
+	}
+	Assert(scan->start <= during->from && during->from <= during->last);
+}
+
 bool
-contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from, int64 *to)
+contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, ContimeRange *during)
 {
 	HeldRow *row;
 
 	ExecClearTuple(slot);
 	do
 	{
-		row = scan->pending;
-		scan->pending = read_next_state(scan);
-		if (row == NULL && scan->pending == NULL)
-		{
-			if (!contime_scan_next_key(scan))
-				return false;
-			scan->walk.at = scan->from;
-			scan->walk.started = false;
-			scan->ended = false;
-		}
+		row = scan->backward ? NULL : scan->pending;
+		if (scan->backward)
+			row = read_next_state(scan);
+		else
+			scan->pending = read_next_state(scan);
+		if (row)
+			set_during(scan, row, during);
+		else if (scan->pending == NULL && !begin_next_history(scan))
+			return false;
 	} while (row == NULL || !row->present);
-	Assert(scan->from <= row->instant);
-	*from = row->instant;
-	*to = scan->pending ? scan->pending->instant : scan->walk.to;
 	contime_held_store(scan->table, row, scan->values, slot);
 	return true;
 }
@@ -172,7 +292,6 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 	Since *since = arg;
 	const CtSnapshot *plain = &scan->view->plain;
 	const CtRuns *runs = &scan->view->runs;
-	const CtSchema *schema = ct_store_schema(arena, store);
 	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
 
 	if (fill != CONTIME_FOLD_DONE)
@@ -195,7 +314,7 @@ find_since(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store, CtRe
 		ct_timeline_fold(arena, store, timeline, time, plain, runs, scan->state);
 		if (time > PG_INT64_MIN)
 			ct_timeline_fold(arena, store, timeline, time - 1, plain, runs, since->previous);
-		if (time == PG_INT64_MIN || is_change(scan->table, schema, since->previous, scan->state))
+		if (time == PG_INT64_MIN || is_change(scan, since->previous, scan->state))
 		{
 			since->found = true;
 			return CONTIME_FOLD_DONE;
@@ -316,27 +435,28 @@ fill_raw_events(ContimeScan *scan, void *arg, const CtArena *arena, CtRef store,
 				int steps)
 {
 	EventWalk *event_walk = arg;
-	ContimeFoldResult fill = contime_scan_gather(scan, arena, store, timeline);
+	int64 last = scan->range.last;
+	ContimeFoldResult fill;
 
+	if (event_walk->position.time > last)
+		return CONTIME_FOLD_DONE;
+	fill = contime_scan_gather(scan, arena, store, timeline);
 	if (fill != CONTIME_FOLD_DONE)
 		return fill;
-	if (!contime_scan_note_range(scan, arena, timeline, event_walk->position.time, event_walk->to))
+	if (!contime_scan_note_range(scan, arena, timeline, event_walk->position.time, last))
 		return CONTIME_FOLD_RESOLVE;
 	event_walk->left = Max((uint32) steps, scan->view->runs.nextra);
-	return ct_timeline_visit(arena, store, timeline, &event_walk->position, event_walk->to,
+	return ct_timeline_visit(arena, store, timeline, &event_walk->position, last,
 							 &scan->view->plain, &scan->view->runs, take_raw_event, event_walk)
 			   ? CONTIME_FOLD_DONE
 			   : CONTIME_FOLD_MORE;
 }
 
 void
-contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls, int64 from,
-						 int64 to)
+contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+						 const ContimeRange *range)
 {
-	scan->from = from;
-	scan->event_walk.to = to;
-	scan->ended = true;
-	(void) contime_scan_bind_range(scan, keys, keynulls, from, to);
+	bind_range(scan, keys, keynulls, range);
 }
 
 bool
@@ -347,14 +467,17 @@ contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent
 	ExecClearTuple(slot);
 	while (scan->row == NULL)
 	{
-		if (scan->ended && !contime_scan_next_key(scan))
-			return false;
+		EventWalk *event_walk = &scan->event_walk;
+
 		if (scan->ended)
-			scan->event_walk = (EventWalk){
-				.position = {.time = scan->from}, .to = scan->event_walk.to, .scan = scan};
+		{
+			if (!begin_next_key(scan))
+				return false;
+			*event_walk = (EventWalk){.position = {.time = scan->start}, .scan = scan};
+		}
 		contime_chunk_reset(&scan->chunk);
-		scan->ended =
-			!contime_scan_visit(scan, fill_raw_events, &scan->event_walk, sizeof(scan->event_walk));
+		scan->may_clamp = scan->range.open_start && event_walk->position.visited == 0;
+		scan->ended = !contime_scan_visit(scan, fill_raw_events, event_walk, sizeof(EventWalk));
 		scan->row = scan->chunk.first;
 	}
 	row = scan->row;

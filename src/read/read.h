@@ -39,6 +39,15 @@ typedef struct ContimeRawEvent
 	bool late;  /* a newer event of its key had entered before it */
 } ContimeRawEvent;
 
+/* A range of instants, with at least one. */
+typedef struct ContimeRange
+{
+	int64 from;
+	int64 last;      /* inclusive */
+	bool open_start; /* it begins with what the table retains; `from` is the least instant */
+	bool open_end;   /* it has no end; `last` is the greatest instant */
+} ContimeRange;
+
 /* ---- scan.c ------------------------------------------------------------------ */
 
 /*
@@ -78,6 +87,12 @@ extern void contime_scan_refuse_unseen(ContimeScan *scan);
 extern void contime_scan_backward(ContimeScan *scan);
 
 /*
+ * Show only the attributes of a mask; the others are NULL, and a history has no row for
+ * their changes.  Keys and the time are always shown.  Before binding.
+ */
+extern void contime_scan_show(ContimeScan *scan, uint64 attrs);
+
+/*
  * Bind instants and a key, and start over.  The instants are copied, in any
  * order; duplicates are removed.  keys: nkeys values in the order of
  * table->key_attno, or NULL for all keys.  A NULL in the key, or no instant,
@@ -105,15 +120,17 @@ extern bool contime_scan_next(ContimeScan *scan, TupleTableSlot *slot);
 /* ---- history.c --------------------------------------------------------------- */
 
 /*
- * Bind the range [from, to) of one key, or (keys NULL) of all keys, one after
- * the other.  contime_scan_next_state() stores the key's next state in the
- * order of time, and sets [*from, *to) to the part of the range in which it
- * holds.  It returns false if no state is left.
+ * Bind a range of one key, or (keys NULL) of all keys, one after the other.
+ * contime_scan_next_state() stores the key's next state in the order of time, or of the
+ * latest to the earliest if the scan is backward, and sets *during to the part of the
+ * range in which it holds.  It returns false if no state is left.
+ *
+ * If the start is open, a key's range begins with what the table retains when the key is
+ * read.  Otherwise ERROR 22008 or 22003 if the start is older.
  */
 extern void contime_scan_bind_history(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-									  int64 from, int64 to);
-extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, int64 *from,
-									int64 *to);
+									  const ContimeRange *range);
+extern bool contime_scan_next_state(ContimeScan *scan, TupleTableSlot *slot, ContimeRange *during);
 
 /*
  * Set *instant to the earliest instant from which on the key's row has been the
@@ -131,11 +148,11 @@ extern bool contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool
 								int64 *instant);
 
 /*
- * Bind the raw events of one key, or (keys NULL) of all keys, at the instants
- * [from, to].  contime_scan_next_event() returns false if none is left.
+ * Bind the raw events of one key, or (keys NULL) of all keys, in a range as above.
+ * contime_scan_next_event() returns false if none is left.
  */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-									 int64 from, int64 to);
+									 const ContimeRange *range);
 extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *told);
 
 /* ---- instant.c --------------------------------------------------------------- */

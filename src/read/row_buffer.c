@@ -32,6 +32,7 @@ contime_chunk_init(Chunk *chunk, MemoryContext context)
 	chunk->size = CHUNK_BYTES;
 	chunk->data = MemoryContextAlloc(context, CHUNK_BYTES);
 	chunk->usable = CT_MAX_ATTRS;
+	chunk->shown = PG_UINT64_MAX;
 	contime_chunk_reset(chunk);
 }
 
@@ -156,9 +157,11 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 		memcpy(row->key, key, key_bytes);
 		for (int i = 0; i < n && !chunk->full; i++)
 		{
-			row->state[i] = i < Min(state->nattrs, chunk->usable)
-								? state->value[i]
-								: get_initial_value(table->schema, i);
+			row->state[i] = (CtValue){.kind = CT_VALUE_NULL};
+			if ((chunk->shown >> i & 1) != 0)
+				row->state[i] = i < Min(state->nattrs, chunk->usable)
+									? state->value[i]
+									: get_initial_value(table->schema, i);
 			if (row->state[i].kind == CT_VALUE_IMAGE && !table->attr[i].dropped)
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}

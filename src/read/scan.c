@@ -146,6 +146,13 @@ contime_scan_backward(ContimeScan *scan)
 }
 
 void
+contime_scan_show(ContimeScan *scan, uint64 attrs)
+{
+	Assert(scan->ninstants == 0); /* nothing is bound */
+	scan->chunk.shown = attrs;
+}
+
+void
 contime_scan_share(ContimeScan *scan, pg_atomic_uint32 *next)
 {
 	Assert(scan->ninstants == 0); /* nothing is bound */
@@ -320,7 +327,7 @@ bind_instants(ContimeScan *scan, const int64 *instants, int ninstants, int64 unt
 	}
 	Assert(ninstants == 1 || cmp(&scan->instants[0], &scan->instants[ninstants - 1]) < 0);
 	scan->ninstants = ninstants;
-	if (!scan->from_heap)
+	if (!scan->from_heap && !scan->range.open_start)
 		contime_retention_check(scan->table, scan->generation, contime_scan_earliest(scan));
 	scan->done = !scan->memory && !scan->from_heap;
 	if (scan->done)

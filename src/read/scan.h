@@ -34,26 +34,28 @@ typedef struct Chunk
 	char *data;
 	Size size;
 	Size used;
-	bool full;  /* a row did not fit */
-	int usable; /* attributes from this one on have their initial value (store/stored.c) */
+	bool full;    /* a row did not fit */
+	int usable;   /* attributes from this one on have their initial value (store/stored.c) */
+	uint64 shown; /* a bit for each attribute to copy; the others become NULL */
 	HeldRow *first;
 	HeldRow *last;
 } Chunk;
 
-/* The position of a walk along the history of one key. */
+/*
+ * The position of a walk along the history of one key: every change up to `at` is held;
+ * if the scan is backward, every change after it.
+ */
 typedef struct Walk
 {
-	int64 at;          /* every change up to this instant is held */
-	int64 to;          /* end of the range, exclusive */
-	bool started;      /* the state at the start is held */
-	CtState *previous; /* scratch: the state before the current one */
+	int64 at;
+	bool started;      /* the first state is held, or, if backward, `at` is a change */
+	CtState *previous; /* scratch: the state that was folded before the current one */
 } Walk;
 
 /* The position of a walk over the raw events of one key. */
 typedef struct EventWalk
 {
 	CtPosition position; /* every event before it is held */
-	int64 to;            /* last instant of the range, inclusive */
 	ContimeScan *scan;
 	uint32 left; /* events that this visit may still take */
 } EventWalk;
@@ -123,13 +125,16 @@ struct ContimeScan
 
 	Stale *stale; /* of stale.c; NULL until needed */
 
-	/* Histories and raw events, of the current key. */
-	int64 from; /* start of the range */
+	/* Histories and raw events. */
+	ContimeRange range; /* all of it */
+	int64 start;        /* of the current key: where its range begins */
+	bool may_clamp;     /* the next visit may begin later, at what is retained by then */
 	Walk walk;
 	EventWalk event_walk;
-	bool ended;       /* all of the key is held */
-	HeldRow *pending; /* a state whose end is not known yet, */
-	Chunk other;      /* and the chunk that holds it while `chunk` is filled again */
+	bool ended;          /* all of the key is held */
+	ContimeRange during; /* if backward: its end is that of the next state */
+	HeldRow *pending;    /* a state whose end is not known yet, */
+	Chunk other;         /* and the chunk that holds it while `chunk` is filled again */
 };
 
 StaticAssertDecl(CONTIME_MAX_WORKERS <= 32, "ContimeScan.checked has a bit for each partition");
@@ -153,7 +158,7 @@ typedef struct Mark
 } Mark;
 
 /* Limit for the size of a visit's argument, in bytes. */
-#define MAX_VISIT_BYTES 96
+#define MAX_VISIT_BYTES 64
 
 /* ---- row_buffer.c ------------------------------------------------------------ */
 
@@ -228,7 +233,8 @@ extern ContimeHeapRead *contime_scan_heap(ContimeScan *scan);
 
 /*
  * Bind the instants [from, to] of one key, or (keys NULL) of all keys, for visits
- * (visit.c below).  Return false if there is nothing to read.
+ * (visit.c below).  Return false if there is nothing to read.  ERROR 22008 or 22003 if
+ * the table does not retain `from`, unless the start of scan->range is open.
  */
 extern bool contime_scan_bind_range(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									int64 from, int64 to);

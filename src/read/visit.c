@@ -151,6 +151,24 @@ undo_visit(void *arg)
 	memcpy(key->arg, key->start, key->arg_bytes);
 }
 
+/*
+ * True if retention has overtaken a visit that may begin later.  Then undo it, and let
+ * the next one begin with what is retained now.
+ */
+static bool
+clamp_visit(KeyVisit *key, int64 earliest)
+{
+	ContimeScan *scan = key->scan;
+	int64 retained = contime_retained(scan->generation);
+
+	if (!scan->may_clamp || earliest >= retained)
+		return false;
+	undo_visit(key);
+	scan->start = retained;
+	*(int64 *) key->arg = Max(*(int64 *) key->arg, retained);
+	return true;
+}
+
 ContimeFoldResult
 contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_bytes)
 {
@@ -168,6 +186,8 @@ contime_scan_visit_memory(ContimeScan *scan, Visit visit, void *arg, Size arg_by
 	memcpy(key.start, arg, arg_bytes);
 	fill = contime_fold_key(&arena, store, scan->partition, &scan->key, scan->table->source != NULL,
 							&(ContimeFoldVisitor){visit_key, undo_visit, &key});
+	if (clamp_visit(&key, Min(from, *(int64 *) arg)))
+		return CONTIME_FOLD_MORE;
 	if (fill == CONTIME_FOLD_ABSENT)
 		fill = get_absent_result(scan);
 	contime_scan_notify_stale(scan);

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "sql/sql.h"
+#include "read/read.h"
 #include "shared/shared.h"
 #include "table/table.h"
 
@@ -16,8 +17,10 @@
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 /* ---- the table and the privileges -------------------------------------------- */
 
@@ -100,6 +103,56 @@ contime_all_columns(const ContimeTable *table)
 	return mask;
 }
 
+/* ---- columns ----------------------------------------------------------------- */
+
+uint64
+contime_address_columns(const ContimeTable *table)
+{
+	uint64 mask = contime_bit_of(table->time_attno);
+
+	Assert(table->nkeys >= 1 && table->nkeys <= INDEX_MAX_KEYS);
+	for (int i = 0; i < table->nkeys; i++)
+		mask |= contime_bit_of(table->key_attno[i]);
+	return mask;
+}
+
+AttrNumber
+contime_named_column(const ContimeTable *table, const char *name, const char *argument)
+{
+	AttrNumber attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not contain nulls", argument)));
+	if (attno <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of continuous table \"%s\" does not exist", name,
+							   table->name)));
+	return attno;
+}
+
+uint64
+contime_columns_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table)
+{
+	uint64 mask = contime_address_columns(table);
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	if (PG_ARGISNULL(argno))
+		return contime_all_columns(table);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+					  &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		const char *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
+
+		mask |= contime_bit_of(contime_named_column(table, name, "columns"));
+	}
+	Assert((mask & ~contime_all_columns(table)) == 0);
+	return mask;
+}
+
 /* ---- arguments of functions that read ---------------------------------------- */
 
 bool
@@ -159,4 +212,24 @@ contime_check_clock(const ContimeTable *table, Oid type, const char *other)
 						errmsg("time of continuous table \"%s\" is of type %s", table->name,
 							   format_type_be(table->time_type)),
 						errhint("Use %s.", other)));
+}
+
+bool
+contime_range_arguments(FunctionCallInfo fcinfo, int argno, bool ticks, ContimeRange *range)
+{
+	int64 from = PG_ARGISNULL(argno) ? PG_INT64_MIN : PG_GETARG_INT64(argno);
+	int64 to = PG_ARGISNULL(argno + 1) ? PG_INT64_MAX : PG_GETARG_INT64(argno + 1);
+
+	StaticAssertStmt(DT_NOBEGIN == PG_INT64_MIN && DT_NOEND == PG_INT64_MAX,
+					 "infinite timestamps are the least and the greatest");
+	range->from = from;
+	range->last = to;
+	range->open_start = PG_ARGISNULL(argno) || (!ticks && TIMESTAMP_IS_NOBEGIN(from));
+	range->open_end = PG_ARGISNULL(argno + 1) || (!ticks && TIMESTAMP_IS_NOEND(to));
+	if (!ticks && TIMESTAMP_IS_NOEND(from))
+		return false;
+	if (range->open_end)
+		return true;
+	range->last = to - (to > PG_INT64_MIN);
+	return from < to;
 }

@@ -23,18 +23,6 @@ PG_FUNCTION_INFO_V1(contime_event);
 PG_FUNCTION_INFO_V1(contime_snapshot);
 PG_FUNCTION_INFO_V1(contime_finish);
 
-/* Return the mask of the key columns and the time column. */
-static uint64
-list_address_columns(const ContimeTable *table)
-{
-	uint64 mask = contime_bit_of(table->time_attno);
-
-	Assert(table->nkeys >= 1 && table->nkeys <= INDEX_MAX_KEYS);
-	for (int i = 0; i < table->nkeys; i++)
-		mask |= contime_bit_of(table->key_attno[i]);
-	return mask;
-}
-
 /*
  * Return the mask of the state columns named in a name[].  Messages name the `argument`.
  * If `with_event_id`, the event id may be named, and is left out of the mask.
@@ -51,16 +39,9 @@ list_named_columns(const ContimeTable *table, ArrayType *names, const char *argu
 	deconstruct_array(names, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		char *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
-		AttrNumber attno = name ? get_attnum(table->relid, name) : InvalidAttrNumber;
+		const char *name = nulls[i] ? NULL : NameStr(*DatumGetName(elements[i]));
+		AttrNumber attno = contime_named_column(table, name, argument);
 
-		if (name == NULL)
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("%s must not contain nulls", argument)));
-		if (attno <= 0)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" of continuous table \"%s\" does not exist", name,
-								   table->name)));
 		if (table->attr[attno - 1].event_id && with_event_id)
 			continue;
 		if (!table->attr[attno - 1].state || table->attr[attno - 1].event_id)
@@ -221,7 +202,7 @@ contime_snapshot(PG_FUNCTION_ARGS)
 							errmsg("columns of a snapshot must not be empty"),
 							errhint("Leave the argument out to set the whole row.")));
 	}
-	written = columns != 0 ? columns : contime_all_columns(table) & ~list_address_columns(table);
+	written = columns != 0 ? columns : contime_all_columns(table) & ~contime_address_columns(table);
 	if (table->schema->id_attr >= 0 && !isnull[table->schema->id_attr])
 		written |= contime_bit_of(table->schema->id_attr + 1);
 	contime_check_privilege(rel, ACL_UPDATE, written);

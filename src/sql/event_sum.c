@@ -59,10 +59,11 @@ void
 contime_sum_add(ContimeEventReader *reader, const Datum *keys)
 {
 	static const bool notnull[INDEX_MAX_KEYS] = {0};
+	static const ContimeRange all = {PG_INT64_MIN, PG_INT64_MAX, true, true};
 	MemoryContext caller;
 	ContimeRawEvent told;
 
-	contime_scan_bind_events(reader->scan, keys, keys ? notnull : NULL, PG_INT64_MIN, PG_INT64_MAX);
+	contime_scan_bind_events(reader->scan, keys, keys ? notnull : NULL, &all);
 	while (contime_scan_next_event(reader->scan, reader->slot, &told))
 	{
 		CHECK_FOR_INTERRUPTS();

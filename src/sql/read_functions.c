@@ -121,7 +121,8 @@ typedef struct Subject
 {
 	Relation rel;
 	const ContimeTable *table;
-	bool ticks; /* it has a logical clock */
+	bool ticks;     /* it has a logical clock */
+	uint64 columns; /* to read */
 	Datum key;
 	bool exists; /* can there be such a key? */
 } Subject;
@@ -139,8 +140,8 @@ struct Read
 	MemoryContext values;     /* of the result */
 	bool (*next)(Read *read); /* false: no more rows */
 
-	TypeCacheEntry *range; /* of a history */
-	Steps steps;           /* of a series */
+	TypeCacheEntry *during; /* the range type of a history */
+	Steps steps;            /* of a series */
 	int64 *instants;
 	int room;
 	bool last; /* the last of them are bound */
@@ -153,12 +154,13 @@ argument_type(FunctionCallInfo fcinfo, int argno)
 }
 
 /*
- * Open the table of the first argument.  key: number of the key's argument, or -1.
- * clock: the type of the function's instants.  ERROR if the table's clock is of the
- * other type; the hint names `of_instants` or `of_ticks`.
+ * Open the table of the first argument.  key: number of the key's argument, or -1;
+ * columns: of the argument with the columns to read, or -1 for all columns.  clock: the
+ * type of the function's instants.  ERROR if the table's clock is of the other type; the
+ * hint names `of_instants` or `of_ticks`.
  */
 static Subject
-open_subject(FunctionCallInfo fcinfo, int key, Oid clock, const char *of_instants,
+open_columns(FunctionCallInfo fcinfo, int key, int columns, Oid clock, const char *of_instants,
 			 const char *of_ticks)
 {
 	Subject subject = {.exists = true};
@@ -167,13 +169,23 @@ open_subject(FunctionCallInfo fcinfo, int key, Oid clock, const char *of_instant
 	subject.ticks = clock == INT8OID;
 	subject.rel = contime_open_argument(fcinfo, AccessShareLock);
 	subject.table = contime_table(subject.rel);
-	contime_check_privilege(subject.rel, ACL_SELECT, contime_all_columns(subject.table));
+	subject.columns = columns >= 0 ? contime_columns_argument(fcinfo, columns, subject.table)
+								   : contime_all_columns(subject.table);
+	contime_check_privilege(subject.rel, ACL_SELECT, subject.columns);
 	contime_check_clock(subject.table, subject.ticks ? INT8OID : TIMESTAMPTZOID,
 						subject.ticks ? of_instants : of_ticks);
 	if (key >= 0)
 		subject.exists =
 			!PG_ARGISNULL(key) && contime_key_argument(fcinfo, key, subject.table, &subject.key);
 	return subject;
+}
+
+/* Likewise, to read all columns. */
+static Subject
+open_subject(FunctionCallInfo fcinfo, int key, Oid clock, const char *of_instants,
+			 const char *of_ticks)
+{
+	return open_columns(fcinfo, key, -1, clock, of_instants, of_ticks);
 }
 
 /* Begin a scan: there may be rows. */
@@ -323,30 +335,33 @@ contime_at(PG_FUNCTION_ARGS)
 /* ---- history ----------------------------------------------------------------- */
 
 static Datum
-make_during(const Read *read, int64 from, int64 to)
+make_during(const Read *read, const ContimeRange *during)
 {
-	RangeBound lower = {.val = Int64GetDatum(from), .inclusive = true, .lower = true};
-	RangeBound upper = {.val = Int64GetDatum(to), .inclusive = false, .lower = false};
+	RangeBound lower = {.val = Int64GetDatum(during->from),
+						.infinite = during->open_start,
+						.inclusive = true,
+						.lower = true};
+	RangeBound upper = {.infinite = during->open_end, .inclusive = false, .lower = false};
 
-	Assert(from <= to);
-	lower.infinite = !read->subject.ticks && from == DT_NOBEGIN;
-	upper.infinite = !read->subject.ticks && to == DT_NOEND;
-	return RangeTypePGetDatum(make_range(read->range, &lower, &upper, false));
+	Assert(during->from <= during->last);
+	Assert(during->open_end || during->last < PG_INT64_MAX);
+	if (!during->open_end)
+		upper.val = Int64GetDatum(during->last + 1);
+	return RangeTypePGetDatum(make_range(read->during, &lower, &upper, false));
 }
 
 static bool
 next_history(Read *read)
 {
 	MemoryContext caller;
-	int64 from;
-	int64 to;
+	ContimeRange during;
 
-	if (!contime_scan_next_state(read->scan, read->row, &from, &to))
+	if (!contime_scan_next_state(read->scan, read->row, &during))
 		return false;
 	ExecClearTuple(read->result);
 	MemoryContextReset(read->values);
 	caller = MemoryContextSwitchTo(read->values);
-	read->result->tts_values[0] = make_during(read, from, to);
+	read->result->tts_values[0] = make_during(read, &during);
 	read->result->tts_values[1] = ExecFetchSlotHeapTupleDatum(read->row);
 	read->result->tts_isnull[0] = read->result->tts_isnull[1] = false;
 	ExecStoreVirtualTuple(read->result);
@@ -354,30 +369,29 @@ next_history(Read *read)
 	return true;
 }
 
+/* The options of a history by key are arguments 4 and 5. */
 static void
 begin_history(FunctionCallInfo fcinfo, Read *read)
 {
 	bool by_key = PG_NARGS() > 3;
+	bool options = PG_NARGS() > 5;
 	int start = by_key ? 2 : 1;
-	int64 from;
-	int64 to;
+	ContimeRange range;
 
-	read->subject =
-		open_subject(fcinfo, by_key ? 1 : -1, argument_type(fcinfo, start), "contime.history()", "contime.history_tick()");
-	if (PG_ARGISNULL(start) || PG_ARGISNULL(start + 1))
-		return;
-	from = PG_GETARG_INT64(start);
-	to = PG_GETARG_INT64(start + 1);
-	if (from > to)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("start of a history must not be after its end")));
-	if (!read->subject.exists)
+	read->subject = open_columns(fcinfo, by_key ? 1 : -1, options ? 4 : -1,
+								 argument_type(fcinfo, start), "contime.history()",
+								 "contime.history_tick()");
+	if (!read->subject.exists ||
+		!contime_range_arguments(fcinfo, start, read->subject.ticks, &range))
 		return;
 	begin_function_scan(read);
 	begin_result(fcinfo, read);
-	read->range =
+	read->during =
 		lookup_type_cache(read->subject.ticks ? INT8RANGEOID : TSTZRANGEOID, TYPECACHE_RANGE_INFO);
-	contime_scan_bind_history(read->scan, by_key ? &read->subject.key : NULL, &nokey, from, to);
+	contime_scan_show(read->scan, read->subject.columns);
+	if (options && !PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
+		contime_scan_backward(read->scan);
+	contime_scan_bind_history(read->scan, by_key ? &read->subject.key : NULL, &nokey, &range);
 	read->next = next_history;
 }
 
@@ -548,27 +562,19 @@ next_event(Read *read)
 static void
 begin_events(FunctionCallInfo fcinfo, Read *read)
 {
-	int64 from;
-	int64 to;
+	ContimeRange range;
 
-	read->subject = open_subject(fcinfo, 1, argument_type(fcinfo, 2), "contime.events()", "contime.events_tick()");
-	if (!read->subject.exists || PG_ARGISNULL(2) || PG_ARGISNULL(3))
-		return;
-	from = PG_GETARG_INT64(2);
-	to = PG_GETARG_INT64(3);
-	if (from > to)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("start of a range of events must not be after its end")));
-	if (from == to)
+	read->subject = open_subject(fcinfo, 1, argument_type(fcinfo, 2), "contime.events()",
+								 "contime.events_tick()");
+	if (!read->subject.exists || !contime_range_arguments(fcinfo, 2, read->subject.ticks, &range))
 		return;
 	begin_function_scan(read);
 	begin_result(fcinfo, read);
-	contime_scan_bind_events(read->scan, &read->subject.key, &nokey, from,
-							 to == PG_INT64_MAX ? to : to - 1);
+	contime_scan_bind_events(read->scan, &read->subject.key, &nokey, &range);
 	read->next = next_event;
 }
 
-/* contime.events and contime.events_tick: in order, at the instants [from, to) */
+/* contime.events and contime.events_tick: in order, in a range */
 Datum
 contime_events(PG_FUNCTION_ARGS)
 {

@@ -96,6 +96,7 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 	const ContimeTable *table;
 	Reconciliations result;
 	ContimeGeneration *g;
+	int64 since;
 	Oid range;
 
 	contime_check_argument(fcinfo);
@@ -114,10 +115,9 @@ contime_reconciliations(PG_FUNCTION_ARGS)
 	/* A durable table has notices only while a cache is in memory. */
 	contime_source_check(table);
 	g = table->source ? contime_cache_watched(table, &partial) : contime_generation(table->relid);
-	if (PG_ARGISNULL(1))
-		;
-	else if (g)
-		put_reconciliations(&result, table, g, (uint64) Max(PG_GETARG_INT64(1), 0));
+	since = PG_ARGISNULL(1) ? 0 : Max(PG_GETARG_INT64(1), 0);
+	if (g)
+		put_reconciliations(&result, table, g, (uint64) since);
 	else if (table->source || contime_is_old(table->relid))
 		put_reconciliation(&result, table, (uint64) GetCurrentTimestamp(), NULL);
 	relation_close(rel, NoLock);

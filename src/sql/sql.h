@@ -26,6 +26,8 @@
 
 #include "table/table.h"
 
+struct ContimeRange;
+
 /* ---- args.c ------------------------------------------------------------------ */
 
 /*
@@ -56,6 +58,30 @@ extern uint64 contime_all_columns(const ContimeTable *table);
  */
 extern bool contime_key_argument(FunctionCallInfo fcinfo, int argno, const ContimeTable *table,
 								 Datum *key);
+
+/*
+ * Return the number of the column with this name (NULL: the element is null) in an array
+ * of names.  ERROR 42703 if there is none, 22004 for a null; messages name the `argument`.
+ */
+extern AttrNumber contime_named_column(const ContimeTable *table, const char *name,
+									   const char *argument);
+
+/* Return the mask of the key columns and the time column. */
+extern uint64 contime_address_columns(const ContimeTable *table);
+
+/*
+ * Return the mask of the columns in an argument of type name[], and of those that every
+ * row shows: keys and the time.  All columns if it is NULL.
+ */
+extern uint64 contime_columns_argument(FunctionCallInfo fcinfo, int argno,
+									   const ContimeTable *table);
+
+/*
+ * Set *range to the instants of two arguments, the second one exclusive.  Returns false
+ * if there are none.  NULL is an open end, as an infinite timestamp is.
+ */
+extern bool contime_range_arguments(FunctionCallInfo fcinfo, int argno, bool ticks,
+									struct ContimeRange *range);
 
 /*
  * ERROR 42804 if the table's time column is of another type.  The hint

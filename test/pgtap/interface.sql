@@ -13,8 +13,8 @@ SELECT set_eq(
           'contime.snapshot(anyelement,name[])', 'contime.finish(anyelement)',
           'contime.at(anyelement,timestamp with time zone)', 'contime.at(anyelement,timestamp with time zone,anycompatible)',
           'contime.at_tick(anyelement,bigint)', 'contime.at_tick(anyelement,bigint,anycompatible)',
-          'contime.history(anyelement,anycompatible,timestamp with time zone,timestamp with time zone)',
-          'contime.history_tick(anyelement,anycompatible,bigint,bigint)',
+          'contime.history(anyelement,anycompatible,timestamp with time zone,timestamp with time zone,name[],boolean)',
+          'contime.history_tick(anyelement,anycompatible,bigint,bigint,name[],boolean)',
           'contime.history(anyelement,timestamp with time zone,timestamp with time zone)', 'contime.history_tick(anyelement,bigint,bigint)',
           'contime.series(anyelement,anycompatible,timestamp with time zone,timestamp with time zone,interval)',
           'contime.series_tick(anyelement,anycompatible,bigint,bigint,bigint)',
@@ -55,9 +55,9 @@ SELECT volatility_is('contime', f, ARRAY['anyelement', 'name[]'], 'volatile') FR
 SELECT volatility_is('contime', 'finish', ARRAY['anyelement'], 'volatile');
 SELECT volatility_is('contime', 'at', ARRAY['anyelement', 'timestamp with time zone'], 'stable');
 SELECT volatility_is('contime', 'at', ARRAY['anyelement', 'timestamp with time zone', 'anycompatible'], 'stable');
-SELECT volatility_is('contime', 'history', ARRAY['anyelement', 'anycompatible', 'timestamp with time zone', 'timestamp with time zone'], 'stable');
+SELECT volatility_is('contime', 'history', ARRAY['anyelement', 'anycompatible', 'timestamp with time zone', 'timestamp with time zone', 'name[]', 'boolean'], 'stable');
 SELECT volatility_is('contime', 'at_tick', ARRAY['anyelement', 'bigint'], 'stable');
-SELECT volatility_is('contime', 'history_tick', ARRAY['anyelement', 'anycompatible', 'bigint', 'bigint'], 'stable');
+SELECT volatility_is('contime', 'history_tick', ARRAY['anyelement', 'anycompatible', 'bigint', 'bigint', 'name[]', 'boolean'], 'stable');
 SELECT is_empty(
     $$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace AND proname IN ('event', 'snapshot', 'finish') AND proparallel <> 'u'$$,
     'functions that write are PARALLEL UNSAFE');
