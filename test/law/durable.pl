@@ -443,10 +443,12 @@ sub histories
 	my ($t, @instants) = @_;
 	my $p = '(SELECT unnest(ARRAY[' . join(', ', map { "'$_'::$t->{time}" } @instants) . ']) AS at) p';
 	my ($tick, $from, $to) = $t->{time} eq 'bigint' ? ('_tick', -10, 20) : ('', "'2020-01-01'", "'2020-01-01 00:15'");
+	($from, $to) = (pick($from, 'NULL'), pick($to, 'NULL')) if chance(0.4);
 	my ($of, $key) = chance($by_key ? 0.2 : 0.5) ? ('', '(h.state).')
 	  : (" CROSS JOIN (SELECT DISTINCT $t->{key} FROM $t->{name}_events) k", 'k.');
+	my $option = $of && chance(0.5) ? pick(', newest_first => true', ', columns => ' . quote('{' . join(',', map { $_->{name} } @{ $t->{state} }) . '}')) : '';
 	return difference($t, reference_at($t, $p), "SELECT " . join(', ', map { "$key$_->{name}" } @{ $t->{keys} }) . ', p.at, ' . join(', ', map { "(h.state).$_->{name}" } @{ $t->{state} })
-		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::@{[ pick(@{ $t->{reads} }) ]}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to) h ON h.during @> p.at");
+		  . " FROM $p$of JOIN LATERAL contime.history$tick(NULL::@{[ pick(@{ $t->{reads} }) ]}, " . ($of ? "k.$t->{key}, " : '') . "$from, $to$option) h ON h.during @> p.at");
 }
 
 # Reads of now: no instant is named.

@@ -414,7 +414,35 @@ sub now_sql
 # (If columns change between events, the rows of a history are not simply the reference's steps.)
 sub has_histories { return !$_[0]{between} }
 
-# The history of a key, or of all keys: the reference's steps in [from, to), with equal neighbours merged.
+# The name and the type of a table's range function, and the values that mean an open end: NULL or, of timestamps, infinity.
+sub history_of
+{
+	my ($t) = @_;
+	return $t->{time} eq 'bigint' ? ('history_tick', 'int8range', 'NULL', 'NULL')
+	  : ('history', 'tstzrange', map { pick('NULL', quote($_)) } '-infinity', 'infinity');
+}
+
+# A history as a relation: `nth` counts the rows of a key in their order.
+sub history_rows
+{
+	my ($t, @args) = @_;
+	my ($function) = history_of($t);
+	my $key = join ', ', map { "(state).$_->[0]" } @{ $t->{keys} };
+	my $state = join ', ', map { "(state).$_->{name}" } @{ $t->{state} };
+	return "SELECT (state).at AS starts, during, row_number() OVER (PARTITION BY $key ORDER BY n) AS nth, $key, $state"
+	  . " FROM contime.$function(" . join(', ', "NULL::$t->{name}", @args) . ') WITH ORDINALITY h (during, state, n)';
+}
+
+# Some of the columns, or undef for all; and the option that says so.
+sub some_columns
+{
+	my ($t) = @_;
+	return (undef, ()) if chance(0.5);
+	my @some = grep { chance(0.5) } map { $_->{name} } @{ $t->{state} };
+	return (\@some, 'columns => ' . quote('{' . join(',', @some) . '}'));
+}
+
+# The history of a key, or of all keys: the reference's steps in [from, to), with equal neighbours merged. Either end may be open.
 sub history_sql
 {
 	my ($t, $n) = @_;
@@ -422,22 +450,46 @@ sub history_sql
 	my ($from, $to) = sort { $a <=> $b } int(rand 31) - 1, int(rand 32);
 	$to++ if $from == $to;
 	($from, $to) = (0, 59) if chance(0.3);
-	my ($tick, $range) = $t->{time} eq 'bigint' ? ('_tick', 'int8range') : ('', 'tstzrange');
+	my (undef, $range, $open_from, $open_to) = history_of($t);
+	my ($least, $greatest) = map { quote($_) . "::$t->{time}" } $t->{time} eq 'bigint' ? qw(-9223372036854775808 9223372036854775807) : qw(-infinity infinity);
 	($from, $to) = map { quote($t->{time} eq 'bigint' ? $_ - 10 : sprintf '2020-01-01 %s%02d:%02d:00+00',
 			$_ < 0 ? ('', 0, 0) : ('', $_ / 60, $_ % 60)) . "::$t->{time}" } $from, $to;
+	my ($got_from, $got_to) = ($from, $to);
+	($from, $got_from) = ($least, $open_from) if chance(0.3);
+	($to, $got_to) = ($greatest, $open_to) if chance(0.3);
 	my $k = defined $n ? quote((key($t, $n))[0]) . '::' . $t->{keys}[0][1] : undef;
 	my $of = defined $k ? "$key = $k" : 'true';
-	my $state = join ', ', map { $_->{name} } @{ $t->{state} };
-	my $got_state = join ', ', map { "(state).$_" } split(', ', $key), map { $_->{name} } @{ $t->{state} };
+	my ($some, @options) = defined $k ? some_columns($t) : ();
+	my $backward = defined $k && chance(0.5);
+	push @options, 'newest_first => ' . ($backward ? 'true' : pick('false', 'NULL')) if defined $k && ($backward || chance(0.2));
+	my %shown = map { $_ => 1 } $some ? @$some : map { $_->{name} } @{ $t->{state} };
+	my @shown = grep { $shown{ $_->{name} } } @{ $t->{state} };
+	my $compared = join ', ', 'true', map { $_->{name} } @shown;
+	my $state = join ', ', map { $shown{ $_->{name} } ? $_->{name} : "NULL::$_->{type} AS $_->{name}" } @{ $t->{state} };
+	my $all = join ', ', map { $_->{name} } @{ $t->{state} };
 	return difference_sql($t,
-		"SELECT min(starts) AS starts, $range(min(starts), max(ends)) AS during, $key, $state
+		"SELECT min(starts) AS starts, $range(min(starts), nullif(max(ends), $greatest)) AS during,
+			row_number() OVER (PARTITION BY $key ORDER BY min(starts)" . ($backward ? ' DESC' : '') . ") AS nth, $key, $state
 		 FROM (SELECT *, sum(fresh::int) OVER (PARTITION BY $key ORDER BY starts) AS run
-			   FROM (SELECT greatest(at, $from) AS starts, least(until, $to) AS ends, $key, $state,
-							lag(until) OVER w IS DISTINCT FROM at OR NOT row($state) *= lag(row($state)) OVER w AS fresh
+			   FROM (SELECT greatest(at, $from) AS starts, least(until, $to) AS ends, $key, $all,
+							lag(until) OVER w IS DISTINCT FROM at OR NOT row($compared) *= lag(row($compared)) OVER w AS fresh
 					 FROM ${name}_steps WHERE $of AND present AND at < $to AND (until > $from OR until IS NULL)
 					 WINDOW w AS (PARTITION BY $key ORDER BY at)) cut) runs
-		 GROUP BY $key, run, " . join(', ', map { $_->{type} =~ /^json$/ ? "$_->{name}::text" : $_->{name} } @{ $t->{state} }),
-		"SELECT (state).at AS starts, during, $got_state FROM contime.history$tick(" . join(', ', "NULL::$name", $k // (), $from, $to) . ')', "$key, starts");
+		 GROUP BY $key, run" . join('', map { $_->{type} =~ /^json$/ ? ", $_->{name}::text" : ", $_->{name}" } @shown),
+		history_rows($t, $k // (), $got_from, $got_to, @options), "$key, starts");
+}
+
+# A key's history from the latest to the earliest is the other one backward, also where columns change between events.
+sub backward_sql
+{
+	my ($t, $n) = @_;
+	my ($from, $to) = map { quote($t->{time} eq 'bigint' ? $_ - 10 : sprintf '2020-01-01 00:%02d:30+00', $_) } sort { $a <=> $b } int(rand 31), int(rand 31);
+	my (undef, undef, $open_from, $open_to) = history_of($t);
+	my @args = (quote((key($t, $n))[0]) . '::' . $t->{keys}[0][1], chance(0.4) ? $open_from : $from, chance(0.4) ? $open_to : $to);
+	my (undef, @columns) = some_columns($t);
+	my $state = join ', ', $t->{key}, map { $_->{name} } @{ $t->{state} };
+	return difference_sql($t, "SELECT starts, during, 1 + count(*) OVER () - nth AS nth, $state FROM (" . history_rows($t, @args, @columns) . ') h',
+		history_rows($t, @args, @columns, 'newest_first => true'), "$t->{key}, starts");
 }
 
 # The latest event of each key (of a table with one key column), and of all keys.
@@ -485,6 +537,7 @@ sub some_check
 	my $kind = rand();
 	return { what => 'now', sql => now_sql($t, $session) } if $kind < 0.15;
 	return { what => 'history', sql => history_sql($t, @{ $t->{keys} } == 1 && chance(0.6) ? int rand $t->{nkeys} : undef) } if $kind < 0.4 && has_histories($t);
+	return { what => 'history backward', sql => backward_sql($t, int rand $t->{nkeys}) } if $kind < 0.4 && @{ $t->{keys} } == 1;
 	return { what => 'latest', sql => latest_sql($t) } if $kind < 0.48;
 	return { what => 'slices', sql => slices_sql($t, map { instant($t) } 1 .. 1 + int rand 4) };
 }
@@ -500,6 +553,10 @@ sub compare_all
 	if (has_histories($t))
 	{
 		compare($session, $when, history_sql($t, $_)) for undef, @{ $t->{keys} } == 1 ? 0 .. $t->{nkeys} - 1 : ();
+	}
+	elsif (@{ $t->{keys} } == 1)
+	{
+		compare($session, $when, backward_sql($t, $_)) for 0 .. $t->{nkeys} - 1;
 	}
 	return $differences == $before;
 }
