@@ -219,6 +219,88 @@ CLUSTER movement USING movement_pkey;
 SELECT asked('SELECT * FROM account');
 SELECT differ();
 
+-- The owner of an event table may disable and enable all of its triggers: rows are captured all the same.
+CREATE ROLE regress_disabler;
+CREATE TABLE noted (n int);
+CREATE TABLE count (id int, at timestamptz, n int);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO noted VALUES (NEW.n); RETURN NEW; END';
+CREATE TRIGGER note AFTER INSERT ON count FOR EACH ROW EXECUTE FUNCTION note();
+CREATE FOREIGN TABLE counter (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'count');
+ALTER TABLE count OWNER TO regress_disabler;
+ALTER TABLE noted OWNER TO regress_disabler;
+CREATE PROCEDURE counter_cached() LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM count(*) FROM counter;
+    COMMIT;
+    CALL until($c$ (SELECT cache IN ('ready', 'refused') FROM contime.tables WHERE "table" = 'counter'::regclass) $c$);
+END $$;
+CREATE VIEW counted AS SELECT (SELECT n FROM counter WHERE id = 1) AS n, (SELECT sum(n) FROM count) AS rows, (SELECT count(*) FROM noted) AS noted,
+    asked('SELECT * FROM counter WHERE id = 1'), (SELECT string_agg(DISTINCT tgenabled::text, '') FROM pg_trigger WHERE tgrelid = 'count'::regclass AND tgisinternal) AS capture;
+INSERT INTO count VALUES (1, '2026-01-01', 1);
+CALL counter_cached();
+SET ROLE regress_disabler;
+ALTER TABLE count DISABLE TRIGGER ALL;
+INSERT INTO count VALUES (1, '2026-01-01', 2);
+RESET ROLE;
+SELECT * FROM counted;
+SET ROLE regress_disabler;
+ALTER TABLE IF EXISTS count ENABLE TRIGGER ALL;
+RESET ROLE;
+CALL counter_cached();
+SET ROLE regress_disabler;
+INSERT INTO count VALUES (1, '2026-01-01', 4);
+RESET ROLE;
+SELECT * FROM counted;
+-- One that has other system triggers is core's matter, and so is a role that does not own it.
+ALTER TABLE count ADD CONSTRAINT late UNIQUE (n) DEFERRABLE;
+SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid = 'count'::regclass AND tgname LIKE '!contime_row%' \gset
+SET ROLE regress_disabler;
+\set VERBOSITY sqlstate
+ALTER TABLE count DISABLE TRIGGER ALL;
+ALTER TABLE count DROP CONSTRAINT late, DISABLE TRIGGER ALL;
+ALTER TABLE count DROP CONSTRAINT late;
+ALTER TABLE count DISABLE TRIGGER :"trigger";
+\set VERBOSITY default
+ALTER TABLE movement DISABLE TRIGGER ALL;
+-- A superuser disables the capture, too: the event table answers until it is enabled again, be it by the owner.
+RESET ROLE;
+CALL counter_cached();
+ALTER TABLE count DISABLE TRIGGER ALL;
+INSERT INTO count VALUES (1, '2026-01-01', 8);
+CALL counter_cached();
+SELECT * FROM counted;
+SET ROLE regress_disabler;
+ALTER TABLE count ADD COLUMN note text;
+ALTER TABLE count ENABLE TRIGGER ALL;
+RESET ROLE;
+CALL counter_cached();
+INSERT INTO count VALUES (1, '2026-01-01', 16);
+SELECT * FROM counted;
+-- Firing in replicas only, and only elsewhere: neither captures what this session writes.
+ALTER TABLE count ENABLE REPLICA TRIGGER :"trigger";
+INSERT INTO count VALUES (1, '2026-01-01', 32);
+CALL counter_cached();
+SELECT * FROM counted;
+ALTER TABLE count ENABLE TRIGGER :"trigger";
+ALTER TABLE count ENABLE TRIGGER ALL;
+CALL counter_cached();
+SET session_replication_role = replica;
+INSERT INTO count VALUES (1, '2026-01-01', 64);
+RESET session_replication_role;
+SELECT * FROM counted;
+ALTER TABLE count DISABLE TRIGGER :"trigger";
+INSERT INTO count VALUES (1, '2026-01-01', 128);
+SELECT n, rows, noted, capture FROM counted;
+ALTER TABLE count ENABLE ALWAYS TRIGGER :"trigger";
+INSERT INTO count VALUES (1, '2026-01-01', 256);
+SELECT n, rows, noted, capture FROM counted;
+SELECT equal FROM contime.verify('counter');
+DROP VIEW counted;
+DROP TABLE count CASCADE;
+DROP TABLE noted;
+DROP FUNCTION note;
+DROP ROLE regress_disabler;
+
 -- ---- what cannot be cached ---------------------------------------------------------------------------
 
 -- Rows that are not valid events: an error for readers, not for writers.

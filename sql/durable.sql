@@ -150,6 +150,34 @@ ALTER TABLE ledger.movements SET SCHEMA public;
 ALTER FOREIGN TABLE ledger.account SET SCHEMA public;
 ALTER TABLE movements RENAME TO movement;
 SELECT balance FROM account WHERE id = 11 AND at = '2026-01-05';
+-- A source that names the table before a column, and one with the schema, too: both follow.
+CREATE FOREIGN TABLE spelt (
+    id     bigint        OPTIONS (key 'true', source 'movement.account'),
+    at     timestamptz   OPTIONS (time 'true'),
+    amount numeric(18,2) OPTIONS (rule 'sum', source '-public.movement.amount')
+) SERVER contime OPTIONS (events 'movement');
+SELECT contime.add_source('spelt', 'movement', '{"id": "movement.account", "amount": "2 * public.movement.amount"}');
+CREATE VIEW spelt_out AS
+SELECT attname || ': ' || option AS option FROM pg_attribute, unnest(attfdwoptions) option WHERE attrelid = 'spelt'::regclass AND option LIKE 'source=%'
+UNION ALL SELECT key || ': ' || value FROM contime.source, jsonb_each_text(columns) WHERE state = 'spelt'::regclass AND key <> 'at' ORDER BY 1;
+SELECT * FROM spelt_out;
+SELECT amount FROM spelt WHERE id = 11 AND at = '2026-01-05';
+ALTER TABLE movement RENAME TO movements;
+SELECT * FROM spelt_out;
+SELECT amount FROM spelt WHERE id = 11 AND at = '2026-01-05';
+ALTER FOREIGN TABLE spelt ALTER amount OPTIONS (SET source '-public.movements.amount'), ALTER id OPTIONS (SET source 'movements.account');
+ALTER TABLE movements SET SCHEMA ledger;
+SELECT amount FROM spelt WHERE id = 11 AND at = '2026-01-05';
+ALTER FOREIGN TABLE spelt ALTER amount OPTIONS (SET source '-ledger.movements.amount');
+ALTER SCHEMA ledger RENAME TO book;
+SELECT amount FROM spelt WHERE id = 11 AND at = '2026-01-05';
+ALTER SCHEMA book RENAME TO ledger;
+ALTER TABLE ledger.movements SET SCHEMA public;
+ALTER TABLE movements RENAME TO movement;
+SELECT amount FROM spelt WHERE id = 11 AND at = '2026-01-05';
+SELECT * FROM spelt_out;
+DROP VIEW spelt_out;
+DROP FOREIGN TABLE spelt;
 -- Another event table, or none.
 CREATE TABLE other (LIKE movement INCLUDING INDEXES);
 ALTER FOREIGN TABLE account OPTIONS (SET events 'other');

@@ -12,6 +12,7 @@
  *	            commit
  *	  DROP      is noted in the generations; a rollback clears the note
  *	  RENAME    of a column: options rate that name it follow
+ *	  ENABLE, DISABLE TRIGGER ALL  by an owner: capture triggers are not changed
  *	  ALTER     of a durable table or its event table: its cache is loaded again
  *
  * Partitions of event tables get triggers (capture.c) when they are attached, and lose
@@ -699,6 +700,65 @@ prepare_alter(const AlterTableStmt *stmt)
 	}
 }
 
+/* ---- all triggers of an event table ------------------------------------------ */
+
+/* True if a command enables and disables triggers, all at once among others, and nothing else. */
+static bool
+is_about_all_triggers(const AlterTableStmt *stmt)
+{
+	bool all = false;
+	ListCell *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type < AT_EnableTrig || type > AT_DisableTrigUser)
+			return false;
+		all |= type == AT_EnableTrigAll || type == AT_DisableTrigAll;
+	}
+	return all;
+}
+
+StaticAssertDecl(AT_DisableTrigUser - AT_EnableTrig == 7, "all between are about triggers");
+
+/*
+ * The owner of a table may enable and disable all of its triggers as long as
+ * none is a system trigger, unless the owner is a superuser. The capture
+ * triggers of an event table must not take this from the owner. So if these are
+ * its only system triggers, the command leaves them out, and rows are captured
+ * as before. *enabled: the table, if the command is to enable all triggers.
+ *
+ * Locks the table as core does, which makes the same checks of the user.
+ */
+static PlannedStmt *
+spare_capture(PlannedStmt *pstmt, Oid *enabled)
+{
+	AlterTableStmt *stmt = (AlterTableStmt *) pstmt->utilityStmt;
+	Oid relid;
+	ListCell *lc;
+
+	if (!is_about_all_triggers(stmt) || superuser() || XactReadOnly)
+		return pstmt;
+	relid = AlterTableLookupRelation(stmt, AlterTableGetLockLevel(stmt->cmds));
+	if (!OidIsValid(relid) || !contime_capture_is_alone(relid))
+		return pstmt;
+	pstmt = copyObject(pstmt);
+	foreach(lc, ((AlterTableStmt *) pstmt->utilityStmt)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_EnableTrigAll)
+		{
+			cmd->subtype = AT_EnableTrigUser;
+			*enabled = relid;
+		}
+		else if (cmd->subtype == AT_DisableTrigAll)
+			cmd->subtype = AT_DisableTrigUser;
+	}
+	return pstmt;
+}
+
 static void
 run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
@@ -709,6 +769,29 @@ run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	else
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest,
 								qc);
+}
+
+/* Run a command that is_of_interest(), with the checks and locks that come before it. */
+static void
+run_of_interest(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+				DestReceiver *dest, QueryCompletion *qc)
+{
+	Node *stmt = pstmt->utilityStmt;
+	Oid enabled = InvalidOid;
+
+	Assert(collecting > 0);
+	check_open_reads(stmt);
+	if (IsA(stmt, AlterTableStmt))
+	{
+		prepare_alter((AlterTableStmt *) stmt);
+		pstmt = spare_capture(pstmt, &enabled);
+	}
+	if (IsA(stmt, DropStmt))
+		lock_for_drop((DropStmt *) stmt);
+	run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	if (OidIsValid(enabled))
+		contime_capture_enable(enabled);
 }
 
 static void
@@ -755,12 +838,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	collecting++;
 	PG_TRY();
 	{
-		check_open_reads(stmt);
-		if (IsA(stmt, AlterTableStmt))
-			prepare_alter((AlterTableStmt *) stmt);
-		if (IsA(stmt, DropStmt))
-			lock_for_drop((DropStmt *) stmt);
-		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		run_of_interest(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	}
 	PG_FINALLY();
 	{

@@ -38,6 +38,7 @@ typedef struct Noted
 	Oid events;
 	AttrNumber attno; /* the column; 0: this is the option events of the table */
 	bool given;       /* the text is an option; false: the column was found by its name */
+	bool names_table; /* the text names the event table in front of a column */
 	Node *expr;
 	char *text;   /* the text of `expr` before the command */
 	Added *added; /* the row of contime.source that has the text; NULL: an option */
@@ -77,6 +78,7 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 		note->expr = contime_transform_source(contime_owner_of(relid), events, text);
 		contime_source_path_end();
 		note->text = contime_deparse_qualified(events, note->expr);
+		note->names_table = contime_source_names_table(text);
 	}
 	return note;
 }
@@ -245,10 +247,14 @@ make_renamed_source(const Noted *note)
 {
 	Relation events = relation_open(note->events, AccessShareLock);
 	char *text = contime_deparse_qualified(events, note->expr);
-	bool same = strcmp(text, note->text) == 0;
+	bool same = strcmp(text, note->text) == 0 && !note->names_table;
 
 	Assert(note->attno > 0 && note->added == NULL);
-	/* Without an option, the column of the continuous table may be the one that was renamed. */
+	/*
+	 * The new text has no name of a table, so it does not depend on the next rename.
+	 * Without an option, the column of the continuous table may be the one that was
+	 * renamed.
+	 */
 	if (!note->given)
 		same = strcmp(text, quote_identifier(get_attname(note->relid, note->attno, false))) == 0;
 	relation_close(events, NoLock);

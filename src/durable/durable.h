@@ -192,6 +192,14 @@ extern bool contime_capture_fit(Oid relation);
 extern void contime_capture_fit_all(Oid events);
 
 /*
+ * True if a relation has capture triggers, and no other system triggers.
+ */
+extern bool contime_capture_is_alone(Oid relation);
+
+/* Let the capture triggers of a relation fire always, also those that were disabled. */
+extern void contime_capture_enable(Oid relation);
+
+/*
  * Return the reason why rows of an event table cannot be captured for a continuous
  * table, or NULL if they can.  Lock the event table and its partitions in
  * AccessShareLock and, if there is no reason, add them to *relations.

@@ -21,6 +21,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -28,6 +29,7 @@
 #include "executor/executor.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 /*
@@ -97,6 +99,18 @@ list_capturers(Oid relation)
 	return found;
 }
 
+/* True if a trigger is in a list of capture triggers. */
+static bool
+is_capturer(List *list, Oid trigger)
+{
+	ListCell *lc;
+
+	foreach(lc, list)
+		if (((Capturer *) lfirst(lc))->oid == trigger)
+			return true;
+	return false;
+}
+
 /*
  * Create a capture trigger.  By its dependencies it is dropped together with the
  * continuous table or with its relation, and cannot be dropped alone.
@@ -152,14 +166,72 @@ drop_trigger(Oid trigger)
 	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 }
 
-/* Let a trigger fire always again, after ENABLE TRIGGER ALL made it fire on origin only. */
+/*
+ * Let a trigger fire always.  EnableDisableTrigger() would refuse this to a user who is
+ * not a superuser, but the owner of an event table must be able to alter it.
+ */
 static void
 enable_always(Oid relation, const Capturer *capturer)
 {
 	Relation rel = relation_open(relation, ShareRowExclusiveLock);
+	Relation catalog = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
 
-	EnableDisableTrigger(rel, capturer->name, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(capturer->oid));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		HeapTuple changed = heap_copytuple(tuple);
+
+		Assert(((Form_pg_trigger) GETSTRUCT(changed))->tgrelid == relation);
+		((Form_pg_trigger) GETSTRUCT(changed))->tgenabled = TRIGGER_FIRES_ALWAYS;
+		CatalogTupleUpdate(catalog, &changed->t_self, changed);
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+	CacheInvalidateRelcache(rel);
 	relation_close(rel, NoLock);
+}
+
+bool
+contime_capture_is_alone(Oid relation)
+{
+	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
+	List *ours = list_capturers(relation);
+	int others = 0;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		/* To core, the clone of a trigger of a parent is not a system trigger. */
+		others += form->tgisinternal && !OidIsValid(form->tgparentid) &&
+				  !is_capturer(ours, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return ours != NIL && others == 0;
+}
+
+void
+contime_capture_enable(Oid relation)
+{
+	ListCell *lc;
+
+	Assert(OidIsValid(relation));
+	foreach(lc, list_capturers(relation))
+		if (((Capturer *) lfirst(lc))->enabled != TRIGGER_FIRES_ALWAYS)
+			enable_always(relation, lfirst(lc));
+	CommandCounterIncrement();
 }
 
 /* Return the list's first capture trigger for a continuous and an event table, or NULL. */

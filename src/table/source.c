@@ -265,6 +265,23 @@ contime_deparse_qualified(Relation events, Node *expr)
 	return text;
 }
 
+static bool
+names_table_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+		return list_length(((ColumnRef *) node)->fields) > 1;
+	return raw_expression_tree_walker(node, names_table_walker, context);
+}
+
+bool
+contime_source_names_table(const char *text)
+{
+	Assert(text != NULL);
+	return names_table_walker(parse_source(text), NULL);
+}
+
 char *
 contime_qualified_source(Relation rel, const char *column, Relation events, const char *text)
 {

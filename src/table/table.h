@@ -426,6 +426,9 @@ extern Node *contime_transform_source(Oid owner, Relation events, const char *te
 /* Return such an expression as text, with names that do not depend on a search_path. */
 extern char *contime_deparse_qualified(Relation events, Node *expr);
 
+/* True if a source names its event table in front of a column. */
+extern bool contime_source_names_table(const char *text);
+
 /*
  * Return the text of a column's source in that form if the given text depends on a
  * search_path, or NULL if it does not.
