@@ -112,6 +112,10 @@ SELECT contime.snapshot(ROW(1, now(), 1, NULL, NULL)::account);
 SELECT contime.finish(ROW(1, now(), NULL, NULL, NULL)::account);
 TRUNCATE account;
 \echo :SQLSTATE
+UPDATE account SET balance = 1;
+\echo :SQLSTATE
+DELETE FROM account WHERE id = 1;
+\echo :SQLSTATE
 
 -- ---- DDL on the event table -----------------------------------------------------------------------
 

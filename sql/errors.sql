@@ -239,6 +239,23 @@ SELECT * FROM tank WHERE at >= '2020-01-01' AND at < '2020-01-02';
 \echo :SQLSTATE
 SELECT * FROM tank WHERE at BETWEEN '2020-01-01' AND '2020-01-02';
 \echo :SQLSTATE
+-- the usual ways to find the latest row up to an instant
+SELECT level FROM tank WHERE id = 1 AND at <= '2020-01-01' ORDER BY at DESC LIMIT 1;
+\echo :SQLSTATE
+SELECT DISTINCT ON (id) id, level FROM tank WHERE '2020-01-01' > at ORDER BY id, at DESC;
+SELECT g, t.level FROM generate_series(timestamptz '2020-01-01', '2020-01-02', '1 day') g
+LEFT JOIN LATERAL (SELECT level FROM tank WHERE id = 1 AND at <= g ORDER BY at DESC LIMIT 1) t ON true;
+SELECT level FROM tank WHERE id = 1 AND at <= '2020-01-01' ORDER BY at LIMIT 1;
+SELECT level FROM tank WHERE id = 1 AND at <= '2020-01-01' ORDER BY at DESC;
+SELECT level FROM tank WHERE id = 1 AND at > '2019-01-01' AND at <= '2020-01-01' ORDER BY at DESC LIMIT 1;
+CREATE FOREIGN TABLE lap (id int OPTIONS (key 'true'), "Tick" bigint OPTIONS (time 'true'), v int) SERVER contime;
+SELECT v FROM lap WHERE id = 1 AND "Tick" <= 5 ORDER BY "Tick" DESC LIMIT 1;
+SELECT v FROM lap WHERE "Tick" BETWEEN 1 AND 5;
+SET plan_cache_mode = force_generic_plan;
+PREPARE either(bool) AS SELECT v FROM lap WHERE id = 1 AND ($1 OR "Tick" = 5);
+EXECUTE either(true);
+RESET plan_cache_mode;
+DROP FOREIGN TABLE lap;
 SELECT * FROM tank WHERE at <> '2020-01-01';
 \echo :SQLSTATE
 SELECT * FROM tank WHERE at IS NULL;

@@ -352,12 +352,37 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 }
 
 /*
+ * True if a query level looks for the latest row, as is usual with tables that
+ * have a row for each change: ORDER BY time DESC, with LIMIT or DISTINCT ON.
+ */
+static bool
+seeks_latest(PlannerInfo *root, const ContimeRel *crel)
+{
+	Query *query = root->parse;
+	ListCell *lc;
+
+	if (query->limitCount == NULL && !query->hasDistinctOn)
+		return false;
+	foreach(lc, query->sortClause)
+	{
+		SortGroupClause *sort = lfirst_node(SortGroupClause, lc);
+		Node *by = get_sortgroupclause_expr(sort, query->targetList);
+
+		if (contime_is_column(crel, contime_in_terms_of(root, crel, by), crel->time_attno) &&
+			get_op_opfamily_strategy(sort->sortop, crel->time_family) == BTGreaterStrategyNumber)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Refuse a table with conditions on its time column none of which binds it, and
  * set the reason.
  */
 static void
 refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 {
+	ContimeRange range = {.crel = crel};
 	bool generic = false;
 	ListCell *lc;
 
@@ -368,11 +393,14 @@ refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 	{
 		if (!contime_mentions_time(crel, lfirst(lc)))
 			continue;
-		if (contime_has_range(lfirst(lc), crel))
-			crel->reason = REASON_RANGE;
+		(void) contime_find_range(lfirst(lc), &range);
 		if (contime_has_external_param(lfirst(lc), NULL))
 			generic = true;
 	}
+	if (range.until && !range.from && seeks_latest(root, crel))
+		crel->reason = REASON_LATEST;
+	else if (range.from || range.until)
+		crel->reason = range.from && range.until ? REASON_BETWEEN : REASON_RANGE;
 
 	/*
 	 * In a custom plan the parameter values may simplify the condition to one
@@ -794,6 +822,28 @@ contime_analyse(PlannerInfo *root, const FdwRoutine *ours)
 	}
 }
 
+static void CONTIME_NORETURN
+refuse_range(const ContimeRel *crel, bool clock)
+{
+	const char *tick = clock ? "" : "_tick";
+	const char *column = quote_identifier(crel->time_name);
+
+	Assert(crel->verdict == REFUSED || crel->verdict == DEFERRED);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("continuous table \"%s\" cannot be read over a range of \"%s\"", crel->name,
+					crel->time_name),
+			 errdetail("It has a row for every instant."),
+			 crel->reason == REASON_LATEST
+				 ? errhint("Write WHERE %s = T for the state as of T, without ORDER BY %s and LIMIT or DISTINCT ON.",
+						   column, column)
+			 : crel->reason == REASON_BETWEEN
+				 ? errhint("Use contime.history%s() for the changes within a range, contime.series%s() for the states at regular steps in it, or join \"%s\" with the instants you need.",
+						   tick, tick, crel->time_name)
+				 : errhint("Use contime.history%s() for the changes within a range, or join \"%s\" with the instants you need.",
+						   tick, crel->time_name)));
+}
+
 void
 contime_refuse(const ContimeRel *crel)
 {
@@ -806,13 +856,9 @@ contime_refuse(const ContimeRel *crel)
 	switch (crel->reason)
 	{
 		case REASON_RANGE:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("continuous table \"%s\" cannot be read over a range of \"%s\"",
-							crel->name, crel->time_name),
-					 errdetail("It has a row for every instant."),
-					 errhint("Use contime.%s() for the changes within a range, or join \"%s\" with the instants you need.",
-							 clock ? "history" : "history_tick", crel->time_name)));
+		case REASON_BETWEEN:
+		case REASON_LATEST:
+			refuse_range(crel, clock);
 			break;
 		case REASON_CONDITION:
 			ereport(ERROR,

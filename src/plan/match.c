@@ -79,22 +79,27 @@ contime_has_external_param(Node *node, void *context)
 }
 
 bool
-contime_has_range(Node *node, void *context)
+contime_find_range(Node *node, void *context)
 {
-	const ContimeRel *crel = context;
+	ContimeRange *range = context;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, OpExpr))
+	if (IsA(node, OpExpr) && list_length(((OpExpr *) node)->args) == 2)
 	{
 		OpExpr *op = (OpExpr *) node;
-		int strategy = get_op_opfamily_strategy(op->opno, crel->time_family);
+		int strategy = get_op_opfamily_strategy(op->opno, range->crel->time_family);
+		bool left = contime_mentions_time(range->crel, linitial(op->args));
+		bool right = contime_mentions_time(range->crel, lsecond(op->args));
+		bool less = strategy == BTLessStrategyNumber || strategy == BTLessEqualStrategyNumber;
 
-		if (strategy != InvalidStrategy && strategy != BTEqualStrategyNumber &&
-			contime_mentions_time(crel, node))
-			return true;
+		if (strategy != InvalidStrategy && strategy != BTEqualStrategyNumber)
+		{
+			range->until |= (left && less) || (right && !less);
+			range->from |= (left && !less) || (right && less);
+		}
 	}
-	return expression_tree_walker(node, contime_has_range, context);
+	return expression_tree_walker(node, contime_find_range, context);
 }
 
 bool

@@ -31,6 +31,8 @@ typedef enum Reason
 {
 	REASON_CONDITION, /* no condition on the time column binds it */
 	REASON_RANGE,     /* a condition is a range of the time column */
+	REASON_BETWEEN,   /* likewise, with both ends */
+	REASON_LATEST,    /* likewise, to find the latest row up to an instant */
 	REASON_JOIN,      /* a join condition could bind it, but no join order allows that */
 	REASON_SUBQUERY,  /* a subquery returns the unbound time column */
 	REASON_NESTED,    /* a function or cursor returns the unbound time column */
@@ -67,6 +69,14 @@ typedef struct ContimeRel
 	Relids source;    /* BOUND_JOIN, BOUND_SEMI: the relations that give the instants */
 	double slice;     /* estimated rows of one path, after the table's own filters */
 } ContimeRel;
+
+/* The ends of a range of the time column. */
+typedef struct ContimeRange
+{
+	const ContimeRel *crel;
+	bool from;  /* a condition excludes what is earlier */
+	bool until; /* a condition excludes what is later */
+} ContimeRange;
 
 /* The bindings found in a list of clauses. */
 typedef struct Match
@@ -125,10 +135,10 @@ extern Node *contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node
 extern bool contime_has_external_param(Node *node, void *context);
 
 /*
- * True if the expression compares the time column by <, <=, >= or >.
- * `context` is the ContimeRel.
+ * Note in a ContimeRange, the context, how the expression compares the time
+ * column by <, <=, >= or >.  Always returns false.
  */
-extern bool contime_has_range(Node *node, void *context);
+extern bool contime_find_range(Node *node, void *context);
 
 /*
  * If the clause limits the time column to certain instants, add these to

@@ -21,6 +21,7 @@
 #include "write/write.h"
 
 #include "executor/executor.h"
+#include "utils/lsyscache.h"
 
 /* Rows that the executor passes in a call, and rows that COPY collects, at most. */
 #define BATCH_ROWS 1000
@@ -55,12 +56,43 @@ begin_modify(ResultRelInfo *rinfo)
 	return state;
 }
 
+/*
+ * A hint for UPDATE and DELETE of a durable table. The planner has not checked
+ * privileges yet, so the table's description is not derived.
+ */
+static int
+hint_at_event_tables(List *events)
+{
+	StringInfoData names;
+	ListCell *lc;
+
+	initStringInfo(&names);
+	foreach(lc, events)
+	{
+		char *name = get_rel_name(lfirst_oid(lc));
+
+		if (name)
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", name);
+	}
+	return names.len > 0 ? errhint("INSERT, UPDATE or DELETE rows of %s.", names.data)
+						 : errhint("INSERT, UPDATE or DELETE rows of its event tables.");
+}
+
 void
 contimeAddForeignUpdateTargets(PlannerInfo *root, Index rtindex, RangeTblEntry *target_rte,
 							   Relation target_relation)
 {
 	const char *name = RelationGetRelationName(target_relation);
+	Oid relid = RelationGetRelid(target_relation);
 
+	if (contime_has_events(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 root->parse->commandType == CMD_DELETE
+					 ? errmsg("cannot delete from continuous table \"%s\"", name)
+					 : errmsg("cannot update continuous table \"%s\"", name),
+				 errdetail("Its states follow from the rows of its event tables."),
+				 hint_at_event_tables(contime_source_bound(relid))));
 	if (root->parse->commandType == CMD_DELETE)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("cannot delete from continuous table \"%s\"", name),

@@ -108,6 +108,7 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 
 	state = palloc0(sizeof(FdwScan));
 	contime_binding_of(plan, &state->binding);
+	table = contime_table(node->ss.ss_currentRelation);
 	if (state->binding.forbidden)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -115,8 +116,8 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 						RelationGetRelationName(node->ss.ss_currentRelation)),
 				 errdetail(
 					 "Whether its instants are known depends on the values of the parameters."),
-				 errhint("Set plan_cache_mode to auto, or use contime.at().")));
-	table = contime_table(node->ss.ss_currentRelation);
+				 errhint("Set plan_cache_mode to auto, or use contime.%s().",
+						 table->time_type == TIMESTAMPTZOID ? "at" : "at_tick")));
 	if (state->binding.ninstants == 0)
 	{
 		contime_check_unbound(table);

@@ -86,12 +86,8 @@ inherits_from(Oid relid, Oid parent)
 	return inherits;
 }
 
-/*
- * True if a continuous table has event tables.  If it has none, its dependencies on
- * relations have other reasons.
- */
-static bool
-has_events(Oid relid)
+bool
+contime_has_events(Oid relid)
 {
 	return contime_table_option(relid, "events") != NULL || contime_added_sources(relid) != NIL;
 }
@@ -106,7 +102,7 @@ contime_source_dependents(Oid events)
 	{
 		Oid relid = lfirst_oid(lc);
 
-		if (contime_is_table(relid) && !inherits_from(relid, events) && has_events(relid))
+		if (contime_is_table(relid) && !inherits_from(relid, events) && contime_has_events(relid))
 			tables = list_append_unique_oid(tables, relid);
 	}
 	return tables;

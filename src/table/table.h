@@ -519,6 +519,12 @@ extern bool contime_limit_is_exceeded(void);
 /* Lock the event tables of a table, even if it has no valid description. */
 extern void contime_source_lock(Oid relid);
 
+/*
+ * True if a continuous table has event tables.  Only then are its dependencies on
+ * relations that it does not inherit from its event tables.
+ */
+extern bool contime_has_events(Oid relid);
+
 /* Return the continuous tables of which this is an event table. */
 extern List *contime_source_dependents(Oid events);
 
