@@ -4,6 +4,13 @@ SET datestyle = 'ISO';
 
 -- ---- definitions ---------------------------------------------------------------
 
+-- neither a key nor a time: a table that can be completed, so long as nobody uses it
+CREATE FOREIGN TABLE bare (id int, at timestamptz, v int) SERVER contime;
+SELECT * FROM bare;
+\echo :SQLSTATE
+ALTER FOREIGN TABLE bare ALTER id OPTIONS (key 'true'), ALTER at OPTIONS (time 'true');
+SELECT * FROM bare;
+DROP FOREIGN TABLE bare;
 -- no key
 CREATE FOREIGN TABLE bad (at timestamptz OPTIONS (time 'true'), v int) SERVER contime;
 \echo :SQLSTATE

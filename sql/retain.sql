@@ -211,6 +211,70 @@ SELECT score FROM game WHERE tick = -100;
 SELECT too_late, folded FROM retained;
 DROP FOREIGN TABLE game, whole CASCADE;
 
+-- ---- a logical clock that no event may set far ahead ---------------------------------------
+
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int) SERVER contime OPTIONS (max_ahead '1000');
+\echo :SQLSTATE
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), v int) SERVER contime OPTIONS (max_ahead '0');
+\echo :SQLSTATE
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), v int) SERVER contime OPTIONS (max_ahead '1 day');
+\echo :SQLSTATE
+CREATE TABLE ticked (id int, tick bigint, v int);
+CREATE FOREIGN TABLE bad (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), v int) SERVER contime OPTIONS (events 'ticked', max_ahead '5');
+\echo :SQLSTATE
+DROP TABLE ticked;
+CREATE FOREIGN TABLE guarded (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (retain '100', max_ahead '1000');
+-- The first event begins the clock; what is rolled back does not.
+BEGIN;
+INSERT INTO guarded VALUES (1, 9000000, 1);
+ROLLBACK;
+INSERT INTO guarded VALUES (1, 5000, 1);
+INSERT INTO guarded VALUES (2, 6001, 1);
+\echo :SQLSTATE
+SELECT contime.snapshot(ROW(2, 6001, 1)::guarded);
+\echo :SQLSTATE
+COPY guarded FROM STDIN;
+2	6001	1
+\.
+\echo :SQLSTATE
+INSERT INTO guarded VALUES (2, 9223372036854775807, 1);
+\echo :SQLSTATE
+INSERT INTO guarded VALUES (2, 6000, 1), (2, 7000, 1), (2, 8001, 1);
+\echo :SQLSTATE
+SELECT id, n FROM guarded;
+-- Of each event the rows before it count, also of the same statement, and of transactions that have not entered yet.
+INSERT INTO guarded SELECT 1, 5000 + i * 1000, 1 FROM generate_series(1, 10000) i;
+BEGIN;
+SAVEPOINT a;
+INSERT INTO guarded VALUES (1, 10006000, 1);
+ROLLBACK TO a;
+INSERT INTO guarded VALUES (1, 10006001, 1);
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+INSERT INTO guarded VALUES (1, 10006000, 1);
+INSERT INTO guarded VALUES (1, 10007000, 1);
+COMMIT;
+INSERT INTO guarded VALUES (1, 10008001, 1);
+\echo :SQLSTATE
+SELECT contime.latest_tick(NULL::guarded);
+CALL until('(SELECT retained_tick = 10006900 FROM contime.tables)');
+INSERT INTO guarded VALUES (1, 10008001, 1);
+\echo :SQLSTATE
+ALTER FOREIGN TABLE guarded OPTIONS (SET max_ahead '1001');
+INSERT INTO guarded VALUES (1, 10008001, 1);
+ALTER FOREIGN TABLE guarded OPTIONS (DROP max_ahead);
+INSERT INTO guarded VALUES (1, 9000000000, 1);
+ALTER FOREIGN TABLE guarded OPTIONS (ADD max_ahead '10');
+INSERT INTO guarded VALUES (1, 9000000010, 1);
+INSERT INTO guarded VALUES (1, 9000000021, 1);
+\echo :SQLSTATE
+TRUNCATE guarded;
+INSERT INTO guarded VALUES (1, -9223372036854775807, 1);
+INSERT INTO guarded VALUES (1, 9223372036854775807, 1);
+\echo :SQLSTATE
+DROP FOREIGN TABLE guarded;
+
 -- ---- the clock -----------------------------------------------------------------------
 
 CREATE FOREIGN TABLE account (

@@ -462,6 +462,10 @@ check_created(Oid relid)
 		contime_table_check(relid);
 		contime_source_index(relid);
 	}
+	else if (!contime_source_is_qualified())
+		ereport(NOTICE, (errmsg("continuous table \"%s\" cannot be used yet", get_rel_name(relid)),
+						 errdetail("It has no key and no time column."),
+						 errhint("Give columns the options key 'true' and time 'true', by ALTER FOREIGN TABLE.")));
 }
 
 /*

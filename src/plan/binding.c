@@ -382,7 +382,7 @@ seeks_latest(PlannerInfo *root, const ContimeRel *crel)
 static void
 refuse_conditions(PlannerInfo *root, ContimeRel *crel)
 {
-	ContimeRange range = {.crel = crel};
+	ContimeTimeRange range = {.crel = crel};
 	bool generic = false;
 	ListCell *lc;
 

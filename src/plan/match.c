@@ -81,7 +81,7 @@ contime_has_external_param(Node *node, void *context)
 bool
 contime_find_range(Node *node, void *context)
 {
-	ContimeRange *range = context;
+	ContimeTimeRange *range = context;
 
 	if (node == NULL)
 		return false;

@@ -71,12 +71,12 @@ typedef struct ContimeRel
 } ContimeRel;
 
 /* The ends of a range of the time column. */
-typedef struct ContimeRange
+typedef struct ContimeTimeRange
 {
 	const ContimeRel *crel;
 	bool from;  /* a condition excludes what is earlier */
 	bool until; /* a condition excludes what is later */
-} ContimeRange;
+} ContimeTimeRange;
 
 /* The bindings found in a list of clauses. */
 typedef struct Match
@@ -135,7 +135,7 @@ extern Node *contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node
 extern bool contime_has_external_param(Node *node, void *context);
 
 /*
- * Note in a ContimeRange, the context, how the expression compares the time
+ * Note in a ContimeTimeRange, the context, how the expression compares the time
  * column by <, <=, >= or >.  Always returns false.
  */
 extern bool contime_find_range(Node *node, void *context);

@@ -93,6 +93,8 @@ reset_generation(ContimeGeneration *g)
 	g->retain.period = 0;
 	g->retain.xid = 0;
 	g->retain.raise_after = 0;
+	g->retain.guarded = false;
+	g->retain.settled = g->retain.pending = PG_INT64_MIN;
 	pg_atomic_write_u32(&g->cache.state, CONTIME_CACHE_NONE);
 	g->cache.load_after = 0;
 	g->cache.unbound = false;

@@ -177,6 +177,13 @@ typedef struct ContimeGeneration
 		int64 next_period;       /* the new period, once `xid` has committed */
 		uint64 xid;              /* the transaction that alters the period; 0: none */
 		TimestampTz raise_after; /* `retained` is not raised before */
+
+		/* With the option max_ahead: ticks that were written, and `newest` may not show yet. */
+		bool guarded;       /* events were checked, so workers keep `newest` up to date */
+		int64 settled;      /* the newest tick whose transaction is known to have committed */
+		int64 pending;      /* a newer tick, or PG_INT64_MIN */
+		uint64 pending_top; /* the top-level transaction that wrote `pending` */
+		uint64 pending_xid; /* and its subtransaction */
 	} retain;
 
 	/* The cache of a durable table (durable/cache.c). */

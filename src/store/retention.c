@@ -20,6 +20,8 @@
  *
  * Called by readers and writers, by DDL through ddl/check.c, and by workers.
  *
+ * Option max_ahead limits by how much one event may advance a logical clock.
+ *
  * Not here: how old events are folded (engine/retain.c).
  */
 #include "postgres.h"
@@ -233,4 +235,98 @@ contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 i
 					   show_instant(table, contime_retained(g))),
 			 errhint(
 				 "Give the table the option too_late 'ignore' to have such events dropped and counted, or a longer retain.")));
+}
+
+/* ---- events that are too far ahead ------------------------------------------- */
+
+/*
+ * `newest` lags behind what has committed, until workers have entered it.  So the newest
+ * tick that was written is noted with its transaction, and counts unless that was rolled
+ * back.  One note suffices: if a lower tick is not noted and the higher one is rolled
+ * back, `newest` catches up.
+ */
+static int64
+find_newest(ContimeGeneration *g)
+{
+	int64 newest = contime_read_instant(&g->newest);
+	int64 pending;
+	uint64 top;
+	uint64 xid;
+	ContimeXactStatus xact_status;
+
+	SpinLockAcquire(&g->retain.mutex);
+	g->retain.guarded = true;
+	newest = Max(newest, g->retain.settled);
+	pending = g->retain.pending;
+	top = g->retain.pending_top;
+	xid = g->retain.pending_xid;
+	SpinLockRelease(&g->retain.mutex);
+	if (pending <= newest)
+		return newest;
+
+	xact_status = contime_xact_status(top, xid);
+	SpinLockAcquire(&g->retain.mutex);
+	if (g->retain.pending == pending && g->retain.pending_xid == xid)
+	{
+		if (xact_status == CONTIME_XACT_COMMITTED)
+			g->retain.settled = Max(g->retain.settled, pending);
+		if (xact_status != CONTIME_XACT_IN_PROGRESS)
+			g->retain.pending = PG_INT64_MIN;
+	}
+	SpinLockRelease(&g->retain.mutex);
+	return xact_status == CONTIME_XACT_COMMITTED || xact_status == CONTIME_XACT_IN_PROGRESS
+			   ? pending
+			   : newest;
+}
+
+void
+contime_ahead_check(const ContimeTable *table, ContimeGeneration *g, const ContimeRows *rows)
+{
+	int64 newest;
+
+	Assert(contime_holds_no_lock());
+	if (table->max_ahead == 0)
+		return;
+	Assert(table->time_type == INT8OID && table->source == NULL);
+	newest = find_newest(g);
+	for (int i = 0; i < rows->count; i++)
+	{
+		int64 tick = rows->row[i].load.change.time;
+		int64 limit;
+
+		if (newest != PG_INT64_MIN && !pg_add_s64_overflow(newest, table->max_ahead, &limit) &&
+			tick > limit)
+			ereport(ERROR,
+					(errcode(choose_sqlstate(table)),
+					 errmsg("event at %s is too far ahead of the newest event of continuous table \"%s\"",
+							show_instant(table, tick), table->name),
+					 errdetail("The newest event is at %s, and option max_ahead is %s.",
+							   show_instant(table, newest),
+							   show_instant(table, table->max_ahead)),
+					 errhint(
+						 "Check the tick. If the clock has to move so far, set a larger max_ahead first.")));
+		newest = Max(newest, tick);
+	}
+}
+
+void
+contime_ahead_note(const ContimeTable *table, ContimeGeneration *g, const ContimeRows *rows,
+				   const CtLabel *label)
+{
+	int64 newest = PG_INT64_MIN;
+
+	Assert(label != NULL && label->xid >= label->top);
+	/* (Without the option, too: it may be added before workers have entered the rows.) */
+	if (table->time_type != INT8OID)
+		return;
+	for (int i = 0; i < rows->count; i++)
+		newest = Max(newest, rows->row[i].load.change.time);
+	SpinLockAcquire(&g->retain.mutex);
+	if (newest > g->retain.pending)
+	{
+		g->retain.pending = newest;
+		g->retain.pending_top = label->top;
+		g->retain.pending_xid = label->xid;
+	}
+	SpinLockRelease(&g->retain.mutex);
 }

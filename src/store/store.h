@@ -174,6 +174,17 @@ extern void contime_retention_check(const ContimeTable *table, ContimeGeneration
 extern void contime_report_too_late(const ContimeTable *table, ContimeGeneration *g, int64 instant)
 	CONTIME_NORETURN;
 
+/*
+ * The option max_ahead: check the ticks of rows before they are linked, and note them
+ * when they are.  ERROR 22003 for an event that is farther ahead of the newest one than
+ * the table allows.  The newest is among all events that committed and those of
+ * transactions in progress, and the rows before it.  An empty table takes any tick.
+ */
+extern void contime_ahead_check(const ContimeTable *table, ContimeGeneration *g,
+								const ContimeRows *rows);
+extern void contime_ahead_note(const ContimeTable *table, ContimeGeneration *g,
+							   const ContimeRows *rows, const CtLabel *label);
+
 /* ---- error.c ----------------------------------------------------------------- */
 
 /* Report an engine status as an ERROR: CT_NO_MEMORY as 53200, CT_LIMIT as 54000. */

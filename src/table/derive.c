@@ -844,7 +844,8 @@ derive_retention(ContimeTable *table)
 	List *list = GetForeignTable(table->relid)->options;
 
 	contime_retention_derive(table, contime_option_value(list, "retain"),
-							 contime_option_value(list, "too_late"));
+							 contime_option_value(list, "too_late"),
+							 contime_option_value(list, "max_ahead"));
 }
 
 static void
@@ -872,6 +873,13 @@ derive_source(ContimeTable *table, Relation rel)
 				 errdetail("Every row of its event table is an event."),
 				 errhint(
 					 "Leave out the option retain; what is not to be kept is deleted from the event table.")));
+	if (table->source && table->max_ahead != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("continuous table \"%s\" cannot have both an event table and option max_ahead",
+						table->name),
+				 errdetail("Every row of its event table is an event."),
+				 errhint("Leave out the option max_ahead; a constraint or a trigger of the event table can refuse rows.")));
 }
 
 ContimeTable *

@@ -35,6 +35,7 @@ static const Option options[] = {
 	{"notify", ForeignTableRelationId, FORM_NOTIFY},
 	{"retain", ForeignTableRelationId, FORM_ANY},
 	{"too_late", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
+	{"max_ahead", ForeignTableRelationId, FORM_ANY},
 	{"bad_rows", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
 	{"memory_limit", ForeignTableRelationId, FORM_MEMORY},
 	{"events", ForeignTableRelationId, FORM_ANY},

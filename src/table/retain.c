@@ -1,6 +1,7 @@
 /*
  * retain.c
- *	  The options retain and too_late: how far back a table can be read.
+ *	  The options retain, too_late and max_ahead: how far back a table can be read, and
+ *	  how far its clock can be set ahead.
  *
  * Not here: the earliest instant as the clock advances (store/retention.c).
  */
@@ -54,6 +55,28 @@ parse_retain(const ContimeTable *table, char *value)
 	return retain;
 }
 
+/* The ticks by which an event may be ahead of the newest. */
+static int64
+parse_max_ahead(const ContimeTable *table, char *value)
+{
+	int64 ticks;
+
+	if (table->time_type != INT8OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("continuous table \"%s\" cannot have option max_ahead", table->name),
+				 errdetail("Its time is not a logical clock, so events do not advance it."),
+				 errhint("Leave the option out.")));
+	ticks = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(value)));
+	if (ticks <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", "max_ahead", value),
+				 errhint(
+					 "Give a number of ticks, more than 0; without the option there is no limit.")));
+	return ticks;
+}
+
 uint64
 contime_options_xid(Oid relid)
 {
@@ -70,10 +93,11 @@ contime_options_xid(Oid relid)
 }
 
 void
-contime_retention_derive(ContimeTable *table, char *retain, const char *too_late)
+contime_retention_derive(ContimeTable *table, char *retain, const char *too_late, char *max_ahead)
 {
 	Assert(table->time_type == INT8OID || table->time_type == TIMESTAMPTZOID);
 	table->retain = retain ? parse_retain(table, retain) : 0;
+	table->max_ahead = max_ahead ? parse_max_ahead(table, max_ahead) : 0;
 	table->ignores_late = too_late && strcmp(too_late, "ignore") == 0;
 	table->options_xid = contime_options_xid(table->relid);
 }

@@ -10,7 +10,7 @@
  *	  owner.c           runs user-made code as the owner of the table
  *	  limits.c          the memory limits of a table, its owner and its database
  *	  options.c         the options of tables and columns
- *	  retain.c          options retain and too_late
+ *	  retain.c          options retain, too_late and max_ahead
  *	  rules.c           the types that each rule accepts
  *	  source.c          parses sources, and checks privileges on event tables
  *	  derive.c          makes a description from columns and options
@@ -95,6 +95,7 @@ typedef struct ContimeTable
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	int64 retain;          /* option retain, in instants; 0: not given */
 	bool ignores_late;     /* option too_late 'ignore' */
+	int64 max_ahead;       /* option max_ahead, in ticks; 0: not given */
 	bool ignores_bad_rows; /* option bad_rows 'ignore' */
 	uint64 options_xid;    /* this transaction, if it changed the options; or 0 */
 	Oid owner;             /* reads event tables; memory is charged to it */
@@ -537,10 +538,11 @@ extern char *contime_table_option(Oid relid, const char *name);
 /* ---- retain.c ---------------------------------------------------------------- */
 
 /*
- * Set the fields of a description that the options retain and too_late (or NULL) give.
- * Its time type must be set.
+ * Set the fields of a description that the options retain, too_late and max_ahead (or
+ * NULL) give.  Its time type must be set.
  */
-extern void contime_retention_derive(ContimeTable *table, char *retain, const char *too_late);
+extern void contime_retention_derive(ContimeTable *table, char *retain, const char *too_late,
+									 char *max_ahead);
 
 /*
  * Return the 64-bit id of the transaction that wrote the options of a table if it is

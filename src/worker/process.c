@@ -28,6 +28,8 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
+static emit_log_hook_type prev_emit_log = NULL;
+
 static void
 describe_process(BackgroundWorker *worker, const char *what, int restart_s)
 {
@@ -71,10 +73,25 @@ contime_start_process(const char *what, Oid database)
 				 errhint("You may need to increase max_worker_processes.")));
 }
 
+/*
+ * Core logs a FATAL error for a background worker that is asked to end, as it is whenever
+ * the server stops. That is no fault, and the postmaster logs that the process has ended.
+ */
+static void
+hide_request_to_end(ErrorData *error)
+{
+	if (prev_emit_log)
+		prev_emit_log(error);
+	if (error->elevel == FATAL && error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		error->output_to_server = false;
+}
+
 void
 contime_process_begin(bool reloads)
 {
 	Assert(MyBgworkerEntry != NULL);
+	prev_emit_log = emit_log_hook;
+	emit_log_hook = hide_request_to_end;
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, reloads ? SignalHandlerForConfigReload : SIG_IGN);
 	BackgroundWorkerUnblockSignals();

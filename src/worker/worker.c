@@ -155,7 +155,7 @@ process_retention(int partition, ContimeGeneration *g)
 	CtStats stats;
 	int64 from;
 
-	if (g->retain.period == 0)
+	if (g->retain.period == 0 && !g->retain.guarded)
 		return;
 	contime_lock(partition, LW_SHARED);
 	ct_store_stats(&arena, g->store[partition], &stats);

@@ -93,7 +93,9 @@ contime_ingest_flush(ContimeIngest *ingest)
 	g = open_generation(ingest);
 	contime_limits_note(rows->table, g, true);
 	contime_retention_note(rows->table, g);
+	contime_ahead_check(rows->table, g, rows);
 	contime_link(rows, g, &label);
+	contime_ahead_note(rows->table, g, rows, &label);
 
 	/* After linking: a reader that locks later meets the events (mvcc/serializable.c). */
 	for (int i = 0; i < rows->count && IsolationIsSerializable(); i++)

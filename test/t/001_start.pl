@@ -19,7 +19,17 @@ $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-01', 5)})
 my $since = $node->safe_psql('postgres', 'SELECT since FROM contime.tables');
 isnt($since, '', 'contime.tables shows since when the table holds data');
 until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'contime agent%'}, 'an agent starts with the first data');
+$node->safe_psql('postgres', q{CREATE TABLE movement (id int, at timestamptz, n int);
+	CREATE FOREIGN TABLE moved (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), n int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'movement');
+	INSERT INTO movement SELECT i, '2020-01-01', 1 FROM generate_series(1, 100000) i});
+$node->safe_psql('postgres', 'SELECT count(*) FROM moved');
+until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'contime loader%'}, 'a loader starts with a read');
+my $running = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'contime%'});
+my $begin = -s $node->logfile;
 $node->restart('fast');
+my $log = slurp_file($node->logfile, $begin);
+unlike($log, qr/FATAL|ERROR|WARNING|PANIC/, "a normal shutdown ends $running processes without a fault in the log");
+like($log, qr/database system is shut down/, 'the log shows the shutdown');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM account WHERE at = 'infinity'}), '0', 'the table is empty after a restart');
 $node->safe_psql('postgres', q{INSERT INTO account VALUES (1, '2020-01-01', 7)});
 is($node->safe_psql('postgres', q{SELECT balance FROM account WHERE at = 'infinity'}), '7', 'it can be written to and read again');

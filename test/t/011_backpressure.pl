@@ -39,6 +39,7 @@ sub is_whole
 
 start_writer();
 my $worker = stop_in_change($node);
+is($node->safe_psql('postgres', q{SET statement_timeout = '5s'; SELECT count(*), bool_and(memory_bytes > 0) FROM contime.workers}), '2|t', 'contime.workers does not wait for it');
 
 # The keys of that partition, and of the other one.
 my (@stuck, @free);
