@@ -176,7 +176,7 @@ COMMENT ON FUNCTION contime.series_tick(anyelement, anycompatible, bigint, bigin
 COMMENT ON FUNCTION contime.since(anyelement, anycompatible, timestamptz) IS
 'the instant of the last change of one key''s row at or before the given instant, NULL if the key has no row then; for a column that changes between events: of the last event that changed its course; needs SELECT';
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
-'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; needs SELECT';
+'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; for a column that changes between events: of the last event that changed its course; needs SELECT';
 COMMENT ON FUNCTION contime.events(anyelement, anycompatible, timestamptz, timestamptz) IS
 'one key''s events in [from, to) (NULL and infinity as in contime.history), in the order in which they are applied. kind: event, snapshot or finish; event: the values that it sets; columns: the columns that it sets, also those set to NULL; late: true if a newer event of the key was processed first (for an event not processed yet: if one has been processed by now; NULL for a durable table, where it is not known); needs SELECT';
 COMMENT ON FUNCTION contime.events_tick(anyelement, anycompatible, bigint, bigint) IS

@@ -159,7 +159,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_since'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
-'the tick since which one key''s row is what it is at a tick, NULL when there is none; needs SELECT';
+'the tick since which one key''s row is what it is at a tick, NULL when there is none; of a column that changes between events: when the last of them changed its course; needs SELECT';
 
 CREATE FUNCTION contime.events("table" anyelement, key anycompatible, "from" timestamptz, "to" timestamptz)
 RETURNS TABLE (kind text, event anyelement, columns name[], late boolean)

@@ -171,7 +171,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_since'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.since_tick(anyelement, anycompatible, bigint) IS
-'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; needs SELECT';
+'the tick of the last change of one key''s row at or before the given tick, NULL if the key has no row then; for a column that changes between events: of the last event that changed its course; needs SELECT';
 
 CREATE FUNCTION contime.latest("table" anyelement)
 RETURNS timestamptz

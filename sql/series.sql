@@ -388,3 +388,12 @@ DROP FOREIGN TABLE account, durable;
 DROP PROCEDURE until;
 DROP TABLE movement;
 DROP ROLE series_reader;
+
+-- Of a column that changes between events: since its course last changed, not since its value did.
+CREATE FOREIGN TABLE gauge (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), level numeric(9,2) OPTIONS (interpolate 'linear'), label text) SERVER contime;
+INSERT INTO gauge VALUES (1, 10, 1, 'a'), (1, 20, 2, NULL), (1, 30, 4, NULL), (1, 35, NULL, 'b');
+SELECT t, g.level, g.label, contime.since_tick(NULL::gauge, 1, t) FROM unnest('{5,10,15,20,25,30,34,35,40}'::bigint[]) t LEFT JOIN gauge g ON g.id = 1 AND g.tick = t ORDER BY t;
+CREATE FOREIGN TABLE cart (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), km numeric(9,2) OPTIONS (rate 'speed'), speed numeric(9,2)) SERVER contime;
+INSERT INTO cart VALUES (1, '2026-01-01 00:00:00', 0, 1), (1, '2026-01-01 00:00:10', NULL, 2), (1, '2026-01-01 00:00:20', NULL, 0);
+SELECT s, c.km, contime.since(NULL::cart, 1, '2026-01-01'::timestamptz + s * interval '1 s') FROM unnest('{0,5,10,15,20,99}'::int[]) s JOIN cart c ON c.id = 1 AND c.at = '2026-01-01'::timestamptz + s * interval '1 s' ORDER BY s;
+DROP FOREIGN TABLE gauge, cart;
