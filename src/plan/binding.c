@@ -852,7 +852,9 @@ contime_refuse(const ContimeRel *crel)
 	/* With --inserts, pg_dump reads through a cursor. */
 	if (crel->reason == REASON_NESTED && contime_is_dump())
 		contime_refuse_dump(crel->name, crel->durable);
-	Assert(crel->verdict != PENDING && crel->verdict != READ_NOW);
+	Assert(crel->verdict != PENDING);
+	/* (Keys may have to be bound though the instant need not be.) */
+	Assert(crel->verdict != READ_NOW || crel->reason == REASON_LOCK);
 	switch (crel->reason)
 	{
 		case REASON_RANGE:
