@@ -293,6 +293,9 @@ typedef struct CtSchema
 	uint8_t clock_digits; /* a rate is per 10^this instants: 6 where they
 								 * are microseconds, 0 for a logical clock */
 	bool has_rates;       /* an attribute has a rate_attr */
+	bool id_first;        /* at one instant the event id decides before the kind; events
+								 * without an id then come first, otherwise last of their kind */
+	uint64_t ties_added;  /* the caller's own: the transaction that set id_first */
 	CtAttr attr[];        /* nattrs of them, then the initial images */
 } CtSchema;
 
@@ -348,7 +351,7 @@ bool ct_state_equal(const CtSchema *schema, const CtState *a, const CtState *b);
 
 /* ---- events (event.c) -------------------------------------------------------- */
 
-/* The order of kinds at one instant. */
+/* The order of kinds at one instant, unless event ids decide first. */
 typedef enum CtKind
 {
 	CT_FINISH = 0,
@@ -485,13 +488,13 @@ CtStatus ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *store) C
  */
 void ct_store_keep(CtArena *arena, CtRef store);
 
-/* Replace the schema by one with attributes appended. */
+/* Replace the schema by one with attributes appended.  The order of events stays. */
 CtStatus ct_store_widen(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 
 /*
  * Replace the schema by one that has at least as many attributes.  Attributes that
  * an event of the store sets must be the same.  If the store has events, it must
- * not have other attributes that move.
+ * not have other attributes that move, or another order of events.
  */
 CtStatus ct_store_redefine(CtArena *arena, CtRef store, const CtSchema *schema) CT_MUST_CHECK;
 

@@ -11,8 +11,10 @@
  *	 E1  A record is exactly the cells of set & ~null of its layout, in attribute
  *		 order.  (ct_change_check() rejects everything else.)
  *	 E2  The order is total up to equal content: time, kind, event id (events
- *		 without one last), content, null mask, set mask.  It does not depend
- *		 on arrival.
+ *		 without one last), content, null mask, set mask.  If the schema's
+ *		 id_first is set: time, event id (events without one first), kind, and
+ *		 on.  It does not depend on arrival.  Duplicates have the same kind in
+ *		 both orders, and are neighbours.
  *	 E3  Content is ordered as record_image_cmp() orders the images.  For a
  *		 numeric the image is made again to compare it.  That is rare, as the
  *		 events must have the same instant, kind and id.
@@ -308,6 +310,15 @@ cmp_apart(const CtReadContext *context, const uint8_t *a_cell, const uint8_t *b_
 	return cmp_bytes(a->data, a_bytes, b->data, b_bytes);
 }
 
+/* Compare two events one of which, or both, have no event id. */
+static int
+cmp_without_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
+{
+	int order = (int) b->layout->has_id - (int) a->layout->has_id;
+
+	return context->schema->id_first ? -order : order;
+}
+
 static int
 cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 {
@@ -316,7 +327,7 @@ cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 	const uint8_t *b_cell;
 
 	if (!a->layout->has_id || !b->layout->has_id)
-		return (int) b->layout->has_id - (int) a->layout->has_id;
+		return cmp_without_id(context, a, b);
 	a_cell = a->record + ct_layout_offset(a->layout, id);
 	b_cell = b->record + ct_layout_offset(b->layout, id);
 	switch (context->schema->id_order)
@@ -332,9 +343,21 @@ cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
 	}
 }
 
+/* Compare two events of one instant and different kinds. */
+static int
+cmp_kind(const CtReadContext *context, const CtItem *a, const CtItem *b)
+{
+	int order = context->schema->id_first ? cmp_id(context, a, b) : 0;
+
+	CT_ASSERT(a->time == b->time && a->layout->kind != b->layout->kind);
+	if (order != 0)
+		return order;
+	return a->layout->kind < b->layout->kind ? -1 : 1;
+}
+
 /*
- * Compare by time, kind and event id.  Two events with an id are duplicates if this
- * is 0.
+ * Compare by time, kind and event id, in the order of the schema.  Two events with
+ * an id are duplicates if this is 0.
  */
 int
 ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b)
@@ -342,7 +365,7 @@ ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
 	if (a->layout->kind != b->layout->kind)
-		return a->layout->kind < b->layout->kind ? -1 : 1;
+		return cmp_kind(context, a, b);
 	return cmp_id(context, a, b);
 }
 

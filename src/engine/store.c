@@ -341,7 +341,8 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 
 	if (status != CT_OK)
 		return status;
-	if (schema->nattrs < writer.context.schema->nattrs)
+	if (schema->nattrs < writer.context.schema->nattrs ||
+		schema->id_first != writer.context.schema->id_first)
 		return CT_BROKEN;
 	for (int i = writer.context.schema->nattrs; i < schema->nattrs; i++)
 	{
@@ -361,6 +362,8 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 		return status;
 	if (schema->nattrs < writer.context.schema->nattrs)
 		return CT_BROKEN;
+	if (schema->id_first != writer.context.schema->id_first && writer.store->directory.count > 0)
+		return CT_BROKEN; /* the events are in the other order */
 	for (int i = 0; i < schema->nattrs && writer.store->directory.count > 0; i++)
 	{
 		if (ct_moves(&schema->attr[i]) &&

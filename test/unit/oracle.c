@@ -162,6 +162,7 @@ struct Oracle
 	int nattrs;    /* of the description in force */
 	int all_attrs; /* when every ALTER is done */
 	int id_attr;
+	bool id_first;
 	int clock_digits;
 	bool sparse;    /* events set little */
 	bool plain;     /* sums and lasts; what sets a sum, or ends a life, is rare */
@@ -666,6 +667,7 @@ make_schema(const Oracle *o, int nattrs)
 
 	schema->nattrs = (uint16_t) nattrs;
 	schema->id_attr = (int8_t) o->id_attr;
+	schema->id_first = o->id_first;
 	schema->clock_digits = (uint8_t) o->clock_digits;
 	for (int i = 0; i < nattrs; i++)
 	{
@@ -707,6 +709,7 @@ random_schema(Oracle *o)
 	o->nattrs = 3 + (int) pick(o, 6);
 	o->all_attrs = o->nattrs + (int) pick(o, 4);
 	o->id_attr = one_in(o, 4) ? -1 : 2;
+	o->id_first = o->id_attr >= 0 && one_in(o, 2);
 	for (int i = 0; i < o->all_attrs; i++)
 	{
 		if (o->plain)
@@ -758,16 +761,20 @@ cmp_values(const ModelAttr *attr, const ModelValue *a, const ModelValue *b)
 	return order != 0 ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
 }
 
+static bool
+has_id(const Oracle *o, const ModelEvent *event)
+{
+	return o->id_attr >= 0 && event->value[o->id_attr].set && !event->value[o->id_attr].null;
+}
+
 static int
 cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
 	const ModelValue *x = &a->value[o->id_attr < 0 ? 0 : o->id_attr];
 	const ModelValue *y = &b->value[o->id_attr < 0 ? 0 : o->id_attr];
-	bool x_has = o->id_attr >= 0 && x->set && !x->null;
-	bool y_has = o->id_attr >= 0 && y->set && !y->null;
 
-	if (!x_has || !y_has)
-		return y_has - x_has;
+	if (!has_id(o, a) || !has_id(o, b))
+		return has_id(o, b) - has_id(o, a);
 	if (o->schema->id_order == CT_ORDER_SIGNED)
 	{
 		int64_t i, j;
@@ -782,8 +789,7 @@ cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 static bool
 is_duplicate(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
-	return o->id_attr >= 0 && a->time == b->time && a->kind == b->kind && a->value[o->id_attr].set &&
-		   !a->value[o->id_attr].null && cmp_ids(o, a, b) == 0;
+	return has_id(o, a) && a->time == b->time && a->kind == b->kind && cmp_ids(o, a, b) == 0;
 }
 
 static const Oracle *sorting;
@@ -797,9 +803,11 @@ cmp_events(const void *a_ref, const void *b_ref)
 
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
-	if (a->kind != b->kind)
-		return a->kind - b->kind;
 	order = cmp_ids(sorting, a, b);
+	if (sorting->id_first && has_id(sorting, a) != has_id(sorting, b))
+		return has_id(sorting, a) ? 1 : -1;
+	if (a->kind != b->kind && (!sorting->id_first || order == 0))
+		return a->kind - b->kind;
 	for (int i = 0; i < sorting->all_attrs && order == 0; i++)
 	{
 		bool a_has = a->value[i].set && !a->value[i].null;

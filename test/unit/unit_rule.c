@@ -439,6 +439,7 @@ descriptions(void **state)
 	REFUSED(CT_BROKEN, bad->attr[LATEST].initial_bytes = 7);
 	REFUSED(CT_BROKEN, bad->id_attr = NATTRS);
 	REFUSED(CT_BROKEN, bad->id_attr = LATEST);
+	REFUSED(CT_BROKEN, bad->id_first = true);
 	REFUSED(CT_BROKEN, (bad->id_attr = LATEST, bad->id_order = CT_ORDER_BYTES));
 	REFUSED(CT_OK, (bad->id_attr = LATEST, bad->id_order = CT_ORDER_SIGNED));
 #undef REFUSED

@@ -1036,6 +1036,86 @@ plain_sums(void **state)
 	free(schema);
 }
 
+/*
+ * Events of one instant in every order of arrival, among those of other instants: by kind, or by event id.  The event
+ * without an id is an addition of 100: with the ids first it is before the others, and the snapshot hides it.
+ */
+static void
+ties(void **state)
+{
+	enum
+	{
+		TIED = 4
+	};
+
+	(void) state;
+	for (int id_first = 0; id_first < 2; id_first++)
+	{
+		for (int n = 0; n < 24 * 2; n++)
+		{
+			CtSchema *schema = malloc(4096);
+			Table plain = table_make(60);
+			Table table;
+			Event event[TIED];
+			int left[TIED] = {0, 1, 2, 3};
+			CtState got;
+
+			memcpy(schema, ct_store_schema(&plain.arena, plain.store), ct_store_schema(&plain.arena, plain.store)->size);
+			schema->id_first = id_first;
+			table = table_make_of(schema, 60);
+			event[0] = event_at(50, CT_SNAPSHOT);
+			event_int(&event[0], SUM_ATTR, 7);
+			event_int(&event[0], ID_ATTR, 1);
+			event[1] = event_at(50, CT_EVENT);
+			event_int(&event[1], SUM_ATTR, 5);
+			event_int(&event[1], ID_ATTR, 2);
+			event[2] = event_at(50, CT_FINISH);
+			event_int(&event[2], ID_ATTR, 3);
+			event[3] = event_at(50, CT_EVENT);
+			event_int(&event[3], SUM_ATTR, 100);
+			for (int64_t i = 0; i < 200; i++)
+			{
+				Event other = sum_event(i == 50 ? 51 : i, 1);
+
+				if (n < 24 || i < 50)
+					table_enter(&table, 1, &other, 3, INT64_MIN);
+			}
+			for (int i = 0, rest = n % 24; i < TIED; i++)
+			{
+				int which = rest % (TIED - i);
+
+				rest /= TIED - i;
+				table_enter(&table, 1, &event[left[which]], 3, INT64_MIN);
+				left[which] = left[TIED - 1 - i];
+			}
+			table_validate(&table);
+			got = table_state(&table, 1, 50);
+			assert_int_equal(got.present, !id_first);
+			if (!id_first)
+				assert_int_equal(state_int(&got, SUM_ATTR), 7);
+
+			/* Without the finish: the additions are undone by the snapshot, or one of them is not. */
+			event[2].change.retracts = true;
+			table_enter(&table, 1, &event[2], 4, INT64_MIN);
+			table_settle_all(&table);
+			table_validate(&table);
+			got = table_state(&table, 1, 50);
+			assert_true(got.present);
+			assert_int_equal(state_int(&got, SUM_ATTR), id_first ? 12 : 7);
+
+			schema->id_first = !id_first;
+			assert_int_equal(ct_store_redefine(&table.arena, table.store, schema), CT_BROKEN);
+			assert_int_equal(ct_store_redefine(&plain.arena, plain.store, schema), CT_OK);
+			assert_int_equal(ct_store_widen(&plain.arena, plain.store,
+											ct_store_schema(&table.arena, table.store)),
+							 CT_BROKEN);
+			table_free(&table);
+			table_free(&plain);
+			free(schema);
+		}
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1058,6 +1138,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(too_much),
 		cmocka_unit_test(add_attribute),
 		cmocka_unit_test(plain_sums),
+		cmocka_unit_test(ties),
 	};
 
 	seed = oracle_seed(argc, argv);
