@@ -11,7 +11,8 @@
  * A transaction may add a column, or change one of a table without events, write
  * events, and be rolled back.  The store still has the transaction's schema.  So each
  * attribute of it has the id of the transaction that defined it (`added`), until that
- * transaction is known to have committed.
+ * transaction is known to have committed; so has the order of the events (`ties_added`),
+ * which only a store without events can change.
  *
  * Invariants:
  *	  1. Before a writer writes, every attribute of its table is resolved: `added` is
@@ -73,6 +74,8 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 {
 	if (stored->nattrs < table->schema->nattrs || contime_schema_conflict(table, stored, 0) >= 0)
 		return false;
+	if (stored->ties_added != 0 && !is_own(stored->ties_added))
+		return false;
 	for (int i = 0; i < stored->nattrs; i++)
 		if (stored->attr[i].added != 0 && !is_own(stored->attr[i].added) &&
 			(i < table->schema->nattrs || is_active(&stored->attr[i])))
@@ -85,9 +88,10 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 /* The schema of a store, as it was when it was copied. */
 typedef struct Shape
 {
-	CtSchema *stored; /* a private copy; NULL: there is no store */
-	bool empty;       /* the store has no event */
-	uint64 aborted;   /* a bit for each attribute whose definition was rolled back */
+	CtSchema *stored;  /* a private copy; NULL: there is no store */
+	bool empty;        /* the store has no event */
+	uint64 aborted;    /* a bit for each attribute whose definition was rolled back */
+	bool ties_aborted; /* so was the order of the events */
 } Shape;
 
 static bool
@@ -128,28 +132,36 @@ copy_stored(Shape *shape, const ContimeGeneration *g, int partition)
 }
 
 /*
- * Set shape->aborted to the attributes whose definition was rolled back, and clear
- * `added` of those whose definition has committed.  If the commit log no longer
- * reaches back to a transaction, treat it as rolled back: had it committed, the table's
- * description would agree with the attribute.
+ * True if the transaction `*added`, which defined something of a store, was rolled back.
+ * Clear `*added` if it has committed.  If the commit log no longer reaches back to the
+ * transaction, treat it as rolled back: had it committed, the table's description would
+ * agree with the store.
+ */
+static bool
+resolve_definer(uint64 *added)
+{
+	ContimeXactStatus xact_status;
+
+	if (*added == 0 || is_own(*added))
+		return false;
+	xact_status = contime_xact_status(*added, *added);
+	if (xact_status == CONTIME_XACT_COMMITTED)
+		*added = 0;
+	return xact_status == CONTIME_XACT_ABORTED || xact_status == CONTIME_XACT_TRUNCATED;
+}
+
+/*
+ * Set shape->aborted to the attributes whose definition was rolled back, and
+ * shape->ties_aborted; forget the transactions of definitions that have committed.
  */
 static void
 resolve_stored(Shape *shape)
 {
 	shape->aborted = 0;
+	shape->ties_aborted = shape->stored && resolve_definer(&shape->stored->ties_added);
 	for (int i = 0; shape->stored && i < shape->stored->nattrs; i++)
-	{
-		CtAttr *attr = &shape->stored->attr[i];
-		ContimeXactStatus xact_status;
-
-		if (attr->added == 0 || is_own(attr->added))
-			continue;
-		xact_status = contime_xact_status(attr->added, attr->added);
-		if (xact_status == CONTIME_XACT_ABORTED || xact_status == CONTIME_XACT_TRUNCATED)
+		if (resolve_definer(&shape->stored->attr[i].added))
 			shape->aborted |= get_attr_bit(i);
-		else if (xact_status == CONTIME_XACT_COMMITTED)
-			attr->added = 0;
-	}
 }
 
 /* Return the first attribute that prevents the table from using the store, or -1. */
@@ -285,13 +297,15 @@ contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int
 					  int *usable)
 {
 	Shape shape;
+	int conflict;
 
 	copy_stored(&shape, g, partition);
 	resolve_stored(&shape);
 	*usable = shape.stored ? contime_schema_conflict(table, shape.stored, 0) : -1;
 	if (*usable < 0)
 		*usable = CT_MAX_ATTRS;
-	return find_stored_conflict(table, &shape);
+	conflict = find_stored_conflict(table, &shape);
+	return conflict == CONTIME_TIES_CONFLICT && shape.ties_aborted ? -1 : conflict;
 }
 
 /* ---- a new schema ------------------------------------------------------------ */
@@ -359,6 +373,9 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	merged->nattrs = nattrs;
 	merged->size = head;
 	merged->has_rates = false;
+	merged->ties_added = stored && !shape->empty && !shape->ties_aborted
+							 ? stored->ties_added
+							 : contime_options_xid(table->relid);
 	for (int i = 0; i < nattrs; i++)
 	{
 		bool anew = i >= nstored || shape->empty || (shape->aborted & get_attr_bit(i)) != 0;

@@ -856,6 +856,23 @@ derive_memory_limit(ContimeTable *table)
 	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
 }
 
+/* Derive the order of events at one instant from the option ties. */
+static void
+derive_ties(ContimeTable *table)
+{
+	char *ties = contime_option_value(GetForeignTable(table->relid)->options, "ties");
+
+	table->schema->id_first = ties && strcmp(ties, "event_id") == 0;
+	if (table->schema->id_first && table->schema->id_attr < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("continuous table \"%s\" with option ties 'event_id' has no event id column",
+						table->name),
+				 errdetail("Events of one instant are in the order of their event ids."),
+				 errhint(
+					 "Give the option event_id 'true' to one column, or leave out the option ties.")));
+}
+
 /* Derive the sources of a table.  ERROR for an option that a durable table cannot have. */
 static void
 derive_source(ContimeTable *table, Relation rel)
@@ -930,6 +947,7 @@ contime_table_derive(Relation rel)
 	Assert(table->schema->nattrs == table->natts && table->natts <= CT_MAX_ATTRS);
 	derive_retention(table);
 	derive_memory_limit(table);
+	derive_ties(table);
 	derive_source(table, rel);
 	return table;
 }

@@ -36,6 +36,7 @@ typedef enum OptionForm
 	FORM_INTERPOLATE,
 	FORM_SCALE,
 	FORM_ERROR_OR_IGNORE,
+	FORM_TIES,
 	FORM_MEMORY,
 	FORM_ANY
 } OptionForm;

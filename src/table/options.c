@@ -37,6 +37,7 @@ static const Option options[] = {
 	{"too_late", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
 	{"max_ahead", ForeignTableRelationId, FORM_ANY},
 	{"bad_rows", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
+	{"ties", ForeignTableRelationId, FORM_TIES},
 	{"memory_limit", ForeignTableRelationId, FORM_MEMORY},
 	{"events", ForeignTableRelationId, FORM_ANY},
 	{"source", AttributeRelationId, FORM_ANY},
@@ -128,6 +129,10 @@ check_option(const DefElem *def, Oid catalog)
 						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 						 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, value),
 						 errhint("Valid values are: error, ignore")));
+			break;
+		case FORM_TIES:
+			if (strcmp(value, "kind") != 0 && strcmp(value, "event_id") != 0)
+				report_invalid_value(def, value, "Valid values are: kind, event_id");
 			break;
 		case FORM_MEMORY:
 			if (contime_limits_parse(value) < 0)

@@ -263,9 +263,13 @@ extern Oid contime_require_member(ContimeMember member);
 
 /* ---- conflict.c -------------------------------------------------------------- */
 
+/* The conflict of two descriptions whose attributes agree, but not their order of events. */
+#define CONTIME_TIES_CONFLICT CT_MAX_ATTRS
+
 /*
  * Return the first attribute (number - 1) in which the description differs from the
- * schema that the data was written with, or -1.  Attributes in the mask `aborted` were
+ * schema that the data was written with, or
+ * CONTIME_TIES_CONFLICT, or -1.  Attributes in the mask `aborted` were
  * rolled back and do not count.
  */
 extern int contime_schema_conflict(const ContimeTable *table, const CtSchema *stored,

@@ -9,7 +9,15 @@ use strict;
 use warnings;
 use Exporter 'import';
 
-our @EXPORT = qw(create_fold shown);
+our @EXPORT = qw(create_fold shown tie_order);
+
+# The order of events of an instant up to their content, by option ties and the event id as an expression, if there is one.
+sub tie_order
+{
+	my ($ties, $id) = @_;
+	return 'e.kind, ' unless $id;
+	return ($ties // 'kind') eq 'event_id' ? "$id NULLS FIRST, e.kind, " : "e.kind, $id NULLS LAST, ";
+}
 
 sub quote { return defined $_[0] ? "'$_[0]'" : 'NULL' }
 

@@ -272,8 +272,8 @@ sub create
 	$t->{key} = join ', ', map { $_->{name} } @{ $t->{keys} };
 	$t->{names} = join ', ', map { $_->{name} } @{ $t->{state} };
 	$t->{between} = grep { $_->{interpolate} || $_->{rate} } @columns;
-	$t->{order} = 'e.kind, ' . ($t->{id} ? "e.$t->{id}$t->{collate} NULLS LAST, " : '')
-	  . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
+	$t->{ties} = $t->{id} && pick(undef, 'kind', 'event_id');
+	$t->{order} = tie_order($t->{ties}, $t->{id} && "e.$t->{id}$t->{collate}") . 'row(' . join(', ', map { "e.$_->{name}" } @{ $t->{state} }) . ') USING *<, e.nul, e.cols';
 	$s->run(map { sprintf $_, $t->{events} } @{ $spec->{before} // [] }, $spec->{events}, @{ $spec->{more} // [] });
 	$s->run(binding($t, $name));
 	$t->{reads} = [$name];
@@ -288,7 +288,7 @@ sub create
 sub binding
 {
 	my ($t, $name) = @_;
-	my @options = ($t->{sources} ? () : "events '$t->{events}'", $bad ? "bad_rows '$bad'" : ());
+	my @options = ($t->{sources} ? () : "events '$t->{events}'", $bad ? "bad_rows '$bad'" : (), $t->{ties} ? "ties '$t->{ties}'" : ());
 	my @sql = ("CREATE FOREIGN TABLE $name (" . join(', ', map { declaration($_, !$t->{sources}) } @{ $t->{columns} })
 		  . ') SERVER contime' . (@options ? ' OPTIONS (' . join(', ', @options) . ')' : ''));
 	for my $source (@{ $t->{sources} // [] })
@@ -299,6 +299,8 @@ sub binding
 	}
 	return @sql;
 }
+
+sub options { return @_ ? ' OPTIONS (' . join(', ', @_) . ')' : '' }
 
 sub declaration
 {

@@ -180,12 +180,12 @@ sub create
 	$t->{key} = join ', ', @keys;
 	$t->{at} = 'at';
 	my $id = ($spec->{id} // '') eq 'text' ? 'id COLLATE "C"' : 'id';
-	$t->{order} = 'e.kind, ' . ($spec->{id} ? "e.$id NULLS LAST, " : '') . 'row(' . join(', ', map { "e.$_->{name}" } @state) . ') USING *<, e.nul, e.cols';
+	$t->{order} = tie_order($spec->{ties}, $spec->{id} && "e.$id") . 'row(' . join(', ', map { "e.$_->{name}" } @state) . ') USING *<, e.nul, e.cols';
 	$t->{identity} = $spec->{id} ? "$t->{key}, at, kind, $id" : undef;
 
 	$s->run("CREATE FOREIGN TABLE $name ("
 		  . join(', ', map { "$_->{name} $_->{type} OPTIONS ($_->{options})" } @all)
-		  . ') SERVER contime');
+		  . ') SERVER contime' . ($spec->{ties} ? " OPTIONS (ties '$spec->{ties}')" : ''));
 	$s->run("CREATE TABLE $t->{plain} (" . join(', ', map { "$_->{name} $_->{type}" } @all)
 		  . ', kind int, nul bigint, cols bigint)');
 	reference($s, $t);
@@ -712,8 +712,10 @@ sub round
 	srand($seed + $round);
 	my $deep = ($round - 1) / @specs % 2;	# every second cycle of rounds begins with a longer history
 	my $at_once = $round % 3 == 0;
-	my @tables = map { create($admin, { %{ $specs[ ($round - 1 + $_) % @specs ] }, nkeys => pick(1, 3, 4), past => [] }, "law_${round}_$_") }
-	  0 .. chance(0.4);
+	my @tables = map {
+		my $spec = $specs[ ($round - 1 + $_) % @specs ];
+		create($admin, { %$spec, nkeys => pick(1, 3, 4), past => [], ties => $spec->{id} && pick(undef, 'kind', 'event_id') }, "law_${round}_$_")
+	} 0 .. chance(0.4);
 	my $before = $differences;
 
 	for my $t (@tables)

@@ -1059,8 +1059,9 @@ ties(void **state)
 			Event event[TIED];
 			int left[TIED] = {0, 1, 2, 3};
 			CtState got;
+			const CtSchema *is = ct_store_schema(&plain.arena, plain.store);
 
-			memcpy(schema, ct_store_schema(&plain.arena, plain.store), ct_store_schema(&plain.arena, plain.store)->size);
+			memcpy(schema, is, is->size);
 			schema->id_first = id_first;
 			table = table_make_of(schema, 60);
 			event[0] = event_at(50, CT_SNAPSHOT);
