@@ -41,30 +41,6 @@ limit_attrs(const CtReadContext *context, uint64_t mask)
 
 /* ---- the next event that touches an attribute -------------------------------- */
 
-/* True if a recent duplicate replaces an entered event. */
-static bool
-has_recent_duplicate(const CtSight *sight, const CtItem *item)
-{
-	const CtRuns *runs = sight->runs;
-	uint32_t i;
-
-	if (runs == NULL || runs->ncancelled == 0)
-		return false;
-	i = ct_sight_before(sight, runs->cancelled, runs->ncancelled, item->time);
-	for (; i < runs->ncancelled; i++)
-	{
-		const CtEvent *event = ct_sight_event(sight, runs->cancelled[i]);
-		CtLayout scratch;
-		CtItem recent = ct_event_item(sight->context, event, &scratch);
-
-		if (recent.time != item->time)
-			return false;
-		if (ct_item_cmp_identity(sight->context, &recent, item) == 0)
-			return true;
-	}
-	return false;
-}
-
 static inline bool
 touches(const CtItem *item, int attr)
 {
@@ -93,7 +69,7 @@ find_entered_touch(const CtSight *sight, int attr, int64_t time, int64_t until, 
 			if (item->time > until)
 				return false;
 			if (touches(item, attr) && ct_sight_sees(sight, ct_run_label(&run, i)) &&
-				!has_recent_duplicate(sight, item))
+				!ct_sight_replaces(sight, item))
 				return true;
 		}
 	}

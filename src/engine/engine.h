@@ -40,6 +40,7 @@
  *	  layout, record   layouts of a store's events, and their records   layout.h
  *	  directory  key -> timeline                        directory.h, slot.h
  *	  base       what retention has folded              base.h
+ *	  ids        event id -> entered event              ids.h
  *	  block      blocks of events: leaves and tails     block.h
  *	  node       inner nodes: summaries of subtrees     node.h
  *	  timeline   entered events: find and change        timeline.h
@@ -288,15 +289,17 @@ typedef struct CtSchema
 {
 	uint32_t size;
 	uint16_t nattrs;
-	int8_t id_attr;       /* attribute of the event id, or -1 */
-	uint8_t id_order;     /* CtOrder */
-	uint8_t clock_digits; /* a rate is per 10^this instants: 6 where they
+	int8_t id_attr;         /* attribute of the event id, or -1 */
+	uint8_t id_order;       /* CtOrder */
+	uint8_t clock_digits;   /* a rate is per 10^this instants: 6 where they
 								 * are microseconds, 0 for a logical clock */
-	bool has_rates;       /* an attribute has a rate_attr */
-	bool id_first;        /* at one instant the event id decides before the kind; events
+	bool has_rates;         /* an attribute has a rate_attr */
+	bool id_first;          /* at one instant the event id decides before the kind; events
 								 * without an id then come first, otherwise last of their kind */
-	uint64_t ties_added;  /* the caller's own: the transaction that set id_first */
-	CtAttr attr[];        /* nattrs of them, then the initial images */
+	bool id_of_key;         /* an event id is unique for its key, whatever instant and kind: of
+								 * the events that have it the first in order counts */
+	uint64_t options_added; /* the caller's own: the transaction that set id_first */
+	CtAttr attr[];          /* nattrs of them, then the initial images */
 } CtSchema;
 
 /*

@@ -446,3 +446,30 @@ ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b)
 
 	return order != 0 ? order : cmp_content(context, a, b);
 }
+
+/* Compare by event id, then by the order within a timeline.  Events without one come first. */
+int
+ct_item_cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b)
+{
+	int order = a->layout->has_id && b->layout->has_id
+					? cmp_id(context, a, b)
+					: (int) a->layout->has_id - (int) b->layout->has_id;
+
+	return order != 0 ? order : ct_item_cmp(context, a, b);
+}
+
+/* True if two events have the same identity; with id_of_key that is the id alone. */
+bool
+ct_item_is_duplicate(const CtReadContext *context, const CtItem *a, const CtItem *b)
+{
+	if (!context->schema->id_of_key)
+		return ct_item_cmp_identity(context, a, b) == 0;
+	return a->layout->has_id && b->layout->has_id && cmp_id(context, a, b) == 0;
+}
+
+/* True if two events say the same, be it at different instants. */
+bool
+ct_item_same_content(const CtReadContext *context, const CtItem *a, const CtItem *b)
+{
+	return a->layout->kind == b->layout->kind && cmp_content(context, a, b) == 0;
+}

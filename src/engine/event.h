@@ -151,6 +151,9 @@ const uint8_t *ct_image_next(const CtAttr *attr, const uint8_t **at, uint32_t *b
 
 int ct_item_cmp_identity(const CtReadContext *context, const CtItem *a, const CtItem *b);
 int ct_item_cmp(const CtReadContext *context, const CtItem *a, const CtItem *b);
+int ct_item_cmp_id(const CtReadContext *context, const CtItem *a, const CtItem *b);
+bool ct_item_is_duplicate(const CtReadContext *context, const CtItem *a, const CtItem *b);
+bool ct_item_same_content(const CtReadContext *context, const CtItem *a, const CtItem *b);
 
 /* Return the operand in a cell of an attribute that has a number. */
 static inline CtWide

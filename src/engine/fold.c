@@ -125,6 +125,25 @@ precedes_bound(const CtFold *fold, CtRef ref, const CtBound *bound)
 			   : ct_item_cmp(fold->sight.context, &recent, &item) < (event->retracts != 0);
 }
 
+/* True if the next event that is left out comes before the first event behind a subtree. */
+static bool
+cancels_before(const CtFold *fold, const CtBound *bound)
+{
+	const CtSight *sight = &fold->sight;
+	CtLayout scratch;
+	CtLayout other;
+	CtItem cancelled;
+	CtItem item;
+
+	if (!sight->context->schema->id_of_key || bound->ref == 0)
+		return precedes_bound(fold, *fold->cancelled, bound);
+	cancelled = ct_cancelled_item(sight->context, sight->timeline, *fold->cancelled, &scratch);
+	if (cancelled.time != bound->time)
+		return cancelled.time < bound->time;
+	item = get_bound_item(fold, bound, &other);
+	return ct_item_cmp(sight->context, &cancelled, &item) < 0;
+}
+
 /* ---- whole subtrees ---------------------------------------------------------- */
 
 static inline void
@@ -675,12 +694,12 @@ is_cancelled(CtFold *fold, const CtItem *item)
 	CtLayout scratch;
 	CtItem recent;
 
-	if (fold->ncancelled == 0 || get_recent(fold, *fold->cancelled)->time != item->time)
+	if (fold->ncancelled == 0 || ct_cancelled_time(&fold->sight, *fold->cancelled) != item->time)
 		return false;
 	recent = ct_event_item(fold->sight.context, get_recent(fold, *fold->cancelled), &scratch);
 	if (get_recent(fold, *fold->cancelled)->retracts
 			? ct_item_cmp(fold->sight.context, &recent, item) != 0
-			: ct_item_cmp_identity(fold->sight.context, &recent, item) != 0)
+			: !ct_item_is_duplicate(fold->sight.context, &recent, item))
 		return false;
 	fold->cancelled++;
 	fold->ncancelled--;
@@ -757,7 +776,7 @@ count_clean_prefix(const CtFold *fold, const CtWalk *walk)
 	}
 	if (fold->ncancelled > 0)
 	{
-		int64_t time = get_recent(fold, *fold->cancelled)->time;
+		int64_t time = ct_cancelled_time(&fold->sight, *fold->cancelled);
 		uint32_t before = time > INT64_MIN ? ct_node_until(inner, time - 1) : 0;
 
 		n = before == 0 ? 0 : before - 1 < n ? before - 1
@@ -801,7 +820,7 @@ take_child(CtFold *fold, const CtInner *inner, uint32_t i, int height, const CtB
 	while (own.time >= fold->from && fold->nextra > 0 && precedes_bound(fold, *fold->extra, &own))
 		take_extra(fold);
 	if ((fold->nextra > 0 && precedes_bound(fold, *fold->extra, bound)) ||
-		(fold->ncancelled > 0 && precedes_bound(fold, *fold->cancelled, bound)))
+		(fold->ncancelled > 0 && cancels_before(fold, bound)))
 		return false;
 	if (ct_sight_hides(&fold->sight, inner, i))
 		return true;
@@ -898,6 +917,22 @@ clip_run(const CtFold *fold, const CtRef **run, uint32_t *count)
 	*count = end - first;
 }
 
+/* Restrict the cancelling events to those for entered ones at the instants of the fold. */
+static void
+clip_cancelled(CtFold *fold)
+{
+	uint32_t end = fold->ncancelled;
+	uint32_t first;
+
+	if (end == 0)
+		return;
+	first = ct_cancelled_before(&fold->sight, fold->cancelled, end, fold->from);
+	if (fold->to < INT64_MAX)
+		end = ct_cancelled_before(&fold->sight, fold->cancelled, end, fold->to + 1);
+	fold->cancelled += first;
+	fold->ncancelled = end - first;
+}
+
 /* Set the instants of a fold, and the recent events at them. */
 static void
 set_instants(CtFold *fold, int64_t from, int64_t to)
@@ -914,7 +949,7 @@ set_instants(CtFold *fold, int64_t from, int64_t to)
 	fold->cancelled = runs->cancelled;
 	fold->ncancelled = runs->ncancelled;
 	clip_run(fold, &fold->extra, &fold->nextra);
-	clip_run(fold, &fold->cancelled, &fold->ncancelled);
+	clip_cancelled(fold);
 }
 
 /* With more recent events than this, sums are folded apart from the order, if possible. */

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "engine/snapshot.h"
-#include "engine/timeline.h"
+#include "engine/walk.h"
 
 static int
 cmp_recent(const CtReadContext *context, CtRef a, CtRef b)
@@ -29,9 +29,24 @@ cmp_recent(const CtReadContext *context, CtRef a, CtRef b)
 	return ct_item_cmp(context, &x, &y);
 }
 
+/* With id_of_key: events of one id are neighbours, in order. */
+static int
+cmp_recent_ids(const CtReadContext *context, CtRef a, CtRef b)
+{
+	CtLayout a_scratch;
+	CtLayout b_scratch;
+	CtItem x = ct_event_item(context, ct_ptr(context->arena, a), &a_scratch);
+	CtItem y = ct_event_item(context, ct_ptr(context->arena, b), &b_scratch);
+
+	return ct_item_cmp_id(context, &x, &y);
+}
+
+typedef int (*CtRecentCmp)(const CtReadContext *context, CtRef a, CtRef b);
+
 /* Sort by a bottom-up merge sort.  `scratch` has room for `count` events. */
-static void
-sort_run(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t count)
+static inline __attribute__((always_inline)) void
+sort_run(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t count,
+		 const CtRecentCmp cmp)
 {
 	for (uint64_t width = 1; width < count; width *= 2)
 	{
@@ -44,7 +59,7 @@ sort_run(const CtReadContext *context, CtRef *run, CtRef *scratch, uint32_t coun
 
 			for (uint64_t i = start; i < end; i++)
 			{
-				bool from_b = a == middle || (b < end && cmp_recent(context, run[b], run[a]) < 0);
+				bool from_b = a == middle || (b < end && cmp(context, run[b], run[a]) < 0);
 
 				scratch[i] = from_b ? run[b++] : run[a++];
 			}
@@ -72,7 +87,7 @@ remove_duplicates(const CtReadContext *context, CtRef *run, uint32_t count)
 		{
 			CtItem last = ct_event_item(context, ct_ptr(context->arena, run[kept - 1]), &other);
 
-			if (ct_item_cmp_identity(context, &last, &item) == 0)
+			if (ct_item_is_duplicate(context, &last, &item))
 				continue;
 		}
 		run[kept++] = run[i];
@@ -166,6 +181,100 @@ is_retracted(const CtReadContext *context, const CtRuns *runs, const CtItem *ite
 	return false;
 }
 
+/* ---- with id_of_key ---------------------------------------------------------- */
+
+/* Compare two cancelling events by the entered ones that they replace. */
+static int
+cmp_cancelled(const CtReadContext *context, const CtTimeline *timeline, CtRef a, CtRef b)
+{
+	CtLayout a_scratch;
+	CtLayout b_scratch;
+	CtItem x = ct_cancelled_item(context, timeline, a, &a_scratch);
+	CtItem y = ct_cancelled_item(context, timeline, b, &b_scratch);
+
+	return ct_item_cmp(context, &x, &y);
+}
+
+/* Move an event down a heap whose root is the last in order. */
+static void
+sift_down(const CtReadContext *context, const CtTimeline *timeline, CtRef *heap, uint32_t count,
+		  uint32_t at)
+{
+	for (uint32_t child; (child = 2 * at + 1) < count; at = child)
+	{
+		CtRef above = heap[at];
+
+		if (child + 1 < count && cmp_cancelled(context, timeline, heap[child], heap[child + 1]) < 0)
+			child++;
+		if (cmp_cancelled(context, timeline, above, heap[child]) >= 0)
+			return;
+		heap[at] = heap[child];
+		heap[child] = above;
+	}
+}
+
+/* Sort by heapsort, as there is no room for anything else. */
+static void
+sort_cancelled(const CtReadContext *context, const CtTimeline *timeline, CtRef *run, uint32_t count)
+{
+	for (uint32_t i = count / 2; i > 0; i--)
+		sift_down(context, timeline, run, count, i - 1);
+	for (uint32_t end = count; end > 1; end--)
+	{
+		CtRef last = run[0];
+
+		run[0] = run[end - 1];
+		run[end - 1] = last;
+		sift_down(context, timeline, run, end - 1, 0);
+	}
+}
+
+/*
+ * Merge where an id is unique for its key.  Of the visible events of one id the first
+ * in order counts: among the recent ones, and then beside the entered one, which may
+ * be at another instant.
+ */
+static void
+merge_by_id(const CtReadContext *context, const CtStore *s, const CtTimeline *t,
+			const CtSnapshot *snapshot, CtRuns *runs)
+{
+	uint32_t kept = 0;
+
+	CT_ASSERT(!runs->retracts);
+	sort_run(context, runs->extra, runs->cancelled, runs->nextra, cmp_recent_ids);
+	runs->nextra = remove_duplicates(context, runs->extra, runs->nextra);
+	sort_run(context, runs->extra, runs->cancelled, runs->nextra, cmp_recent);
+	for (uint32_t i = 0; i < runs->nextra; i++)
+	{
+		CtLayout scratch;
+		CtLayout other;
+		CtItem item = ct_event_item(context, ct_ptr(context->arena, runs->extra[i]), &scratch);
+		CtSpot spot;
+
+		if (ct_timeline_find_duplicate(context, t, &item, &spot))
+		{
+			CtRun run;
+			CtItem duplicate;
+			uint32_t label;
+
+			ct_spot_run(context, t, &spot, &run);
+			duplicate = ct_run_item(&run, spot.position - 1, &other);
+			label = ct_run_label(&run, spot.position - 1);
+			if (label == 0 || ct_snapshot_sees(snapshot, ct_label_top(s->newest_top, label)))
+			{
+				if (ct_item_cmp(context, &item, &duplicate) >= 0)
+					continue;
+				runs->cancelled[runs->ncancelled++] = runs->extra[i];
+			}
+		}
+		runs->extra[kept++] = runs->extra[i];
+	}
+	runs->nextra = kept;
+	sort_cancelled(context, t, runs->cancelled, runs->ncancelled);
+}
+
+/* ---- merging ----------------------------------------------------------------- */
+
 void
 ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSnapshot *snapshot,
 				  CtRuns *runs)
@@ -178,8 +287,13 @@ ct_timeline_merge(const CtArena *arena, CtRef store, CtRef timeline, const CtSna
 
 	CT_ASSERT(ct_snapshot_is_sound(snapshot));
 	CT_ASSERT(runs->nextra == 0 || (runs->extra != NULL && runs->cancelled != NULL));
-	sort_run(&context, runs->extra, runs->cancelled, runs->nextra);
 	runs->ncancelled = 0;
+	if (context.schema->id_of_key)
+	{
+		merge_by_id(&context, s, t, snapshot, runs);
+		return;
+	}
+	sort_run(&context, runs->extra, runs->cancelled, runs->nextra, cmp_recent);
 	if (runs->retracts)
 		apply_retractions(&context, runs);
 	runs->nextra = remove_duplicates(&context, runs->extra, runs->nextra);

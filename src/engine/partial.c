@@ -53,7 +53,7 @@ ct_timeline_is_loaded(const CtArena *arena, CtRef ref, CtRef timeline, const CtS
 	const CtTimeline *t = ct_ptr(arena, timeline);
 	const CtStore *store = ct_ptr(arena, ref);
 
-	return !t->partial && (t->seen == 0 || snapshot == NULL ||
+	return !t->partial && (!store->partial || t->seen == 0 || snapshot == NULL ||
 						   snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
 }
 

@@ -39,6 +39,9 @@
 /* The work of folding one block, if looking at a timeline is 1. */
 #define FOLD_WORK 8
 
+/* The most recent events of a key with id_of_key whose duplicates are looked for. */
+#define MOST_HOLDERS 256
+
 /* The most batches and waiting events that are examined before a walk begins. */
 #define MOST_PENDING 16384
 
@@ -112,6 +115,7 @@ apply_fold(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n,
 	CT_ASSERT(writer->store->nfrozen >= n); /* S3 */
 	if (!ct_base_replace(writer, timeline, head, fold->before, fold->after))
 		return false;
+	ct_timeline_forget(writer, timeline, run, n);
 	release_events(writer, run, n, fold->after);
 	writer->store->nfrozen -= n;
 	writer->store->folded += n;
@@ -119,14 +123,55 @@ apply_fold(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n,
 }
 
 /*
+ * Return the instant of the earliest entered event whose id a recent or waiting event
+ * has, too.  As long as that has not been settled, the entered one must not be
+ * forgotten.  INT64_MIN: there are too many to examine.
+ */
+static int64_t
+find_first_held(const CtWriter *writer, const CtTimeline *timeline)
+{
+	int64_t first = INT64_MAX;
+
+	if (timeline->recents > MOST_HOLDERS)
+		return INT64_MIN;
+	for (CtRef ref = timeline->recent; ref != 0;)
+	{
+		const CtEvent *event = ct_ptr(writer->arena, ref);
+		CtLayout scratch;
+		CtItem item = ct_event_item(&writer->context, event, &scratch);
+		CtSpot spot;
+		CtRun run;
+
+		ref = event->next;
+		if (!ct_timeline_find_duplicate(&writer->context, timeline, &item, &spot))
+			continue;
+		ct_spot_run(&writer->context, timeline, &spot, &run);
+		if (ct_run_time(&run, spot.position - 1) < first)
+			first = ct_run_time(&run, spot.position - 1);
+	}
+	return first;
+}
+
+/*
  * Return how many events at the front may be folded.  If others are old enough, but
  * not yet seen by every snapshot, set retain_left, so that another walk follows.
  */
 static uint32_t
-count_foldable(CtStore *store, const CtRun *run)
+count_foldable(const CtWriter *writer, const CtTimeline *timeline, const CtRun *run)
 {
+	CtStore *store = writer->store;
 	uint32_t n = ct_run_until(run, store->retained - 1);
 
+	if (writer->context.schema->id_of_key && n > 0 && timeline->recents > 0)
+	{
+		int64_t held = find_first_held(writer, timeline);
+
+		if (held < store->retained)
+		{
+			n = held == INT64_MIN ? 0 : ct_run_until(run, held - 1);
+			store->retain_left = true;
+		}
+	}
 	for (uint32_t i = 0; i < n; i++)
 	{
 		if (ct_run_label(run, i) == 0)
@@ -169,7 +214,7 @@ fold_leaf(CtWriter *writer, CtTimeline *timeline)
 		return false;
 	find_first_leaf(&writer->context, timeline, &spot);
 	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *spot.leaf), &run);
-	if (count_foldable(store, &run) < run.count)
+	if (count_foldable(writer, timeline, &run) < run.count)
 		return false;
 	compose_fold(&writer->context, timeline, &run, run.count, &fold);
 	ct_change_begin(timeline);
@@ -260,7 +305,7 @@ fold_tail(CtWriter *writer, CtTimeline *timeline)
 		ct_tail_row(writer->arena, timeline, 0)->time >= store->retained)
 		return false;
 	ct_tail_run(&writer->context, timeline, &run);
-	n = count_foldable(store, &run);
+	n = count_foldable(writer, timeline, &run);
 	if (n == 0)
 		return false;
 	left = timeline->tail_count - n;
@@ -314,9 +359,16 @@ find_oldest_pending(const CtWriter *writer)
 	return oldest;
 }
 
+/* Return a number that changes when events are frozen, folded or settled. */
+static inline uint64_t
+count_progress(const CtStore *store)
+{
+	return store->nfrozen + store->folded + store->duplicates + store->conflicts;
+}
+
 /*
  * Begin another walk if there is a reason for one: `retained` can advance, or the
- * last walk left something and events have been frozen or folded since.  False:
+ * last walk left something and events have been frozen, folded or settled since.  False:
  * there is none.
  */
 static bool
@@ -331,12 +383,12 @@ begin_walk(CtWriter *writer, int64_t from)
 		from = oldest < from ? oldest : from;
 	}
 	if (from <= store->retained &&
-		!(store->retain_left && store->nfrozen + store->folded != store->retain_frozen))
+		!(store->retain_left && count_progress(store) != store->retain_frozen))
 		return false;
 	store->retained = from > store->retained ? from : store->retained;
 	store->retaining = true;
 	store->retain_left = false;
-	store->retain_frozen = store->nfrozen + store->folded;
+	store->retain_frozen = count_progress(store);
 	store->retain_slot = 0;
 	return true;
 }

@@ -94,7 +94,7 @@ ct_schema_check(const CtSchema *schema)
 		if (!is_sound_attr(schema, &schema->attr[i]))
 			return CT_BROKEN;
 	}
-	if (schema->id_first && schema->id_attr < 0)
+	if ((schema->id_first || schema->id_of_key) && schema->id_attr < 0)
 		return CT_BROKEN;
 	if (schema->id_attr >= 0)
 	{

@@ -40,12 +40,17 @@ typedef struct CtTimeline
 	uint8_t in_young;    /* it is in the store's list of timelines to be settled */
 	uint8_t partial;     /* it lacks events: partial.c */
 	uint8_t used;        /* it was read since the last look; set without the lock */
+	uint8_t ids_node;    /* `ids` is a node, not a list */
 	CtRef young_next;
 	_Atomic uint32_t sequence; /* odd: it is being changed; never decreases */
 	CtRef base;                /* events folded by retention; 0: initial */
-	uint32_t seen;             /* label: complete if all ids below are seen; 0: for all */
-	uint64_t lo;               /* range of the ids of its young events; */
-	uint64_t hi;               /* UINT64_MAX and 0 when there are none */
+	union
+	{
+		uint32_t seen; /* label: complete if all ids below are seen; 0: for all */
+		CtRef ids;     /* with id_of_key, which is never partial: by event id (ids.h) */
+	};
+	uint64_t lo; /* range of the ids of its young events; */
+	uint64_t hi; /* UINT64_MAX and 0 when there are none */
 	union
 	{
 		uint8_t bytes[CT_KEY_INLINE];

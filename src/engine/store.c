@@ -342,7 +342,8 @@ ct_store_widen(CtArena *arena, CtRef ref, const CtSchema *schema)
 	if (status != CT_OK)
 		return status;
 	if (schema->nattrs < writer.context.schema->nattrs ||
-		schema->id_first != writer.context.schema->id_first)
+		schema->id_first != writer.context.schema->id_first ||
+		schema->id_of_key != writer.context.schema->id_of_key)
 		return CT_BROKEN;
 	for (int i = writer.context.schema->nattrs; i < schema->nattrs; i++)
 	{
@@ -362,8 +363,10 @@ ct_store_redefine(CtArena *arena, CtRef ref, const CtSchema *schema)
 		return status;
 	if (schema->nattrs < writer.context.schema->nattrs)
 		return CT_BROKEN;
-	if (schema->id_first != writer.context.schema->id_first && writer.store->directory.count > 0)
-		return CT_BROKEN; /* the events are in the other order */
+	if ((schema->id_first != writer.context.schema->id_first ||
+		 schema->id_of_key != writer.context.schema->id_of_key) &&
+		writer.store->directory.count > 0)
+		return CT_BROKEN; /* the events are in the other order, or have another identity */
 	for (int i = 0; i < schema->nattrs && writer.store->directory.count > 0; i++)
 	{
 		if (ct_moves(&schema->attr[i]) &&
@@ -834,6 +837,27 @@ find_equal(const CtWriter *writer, const CtTimeline *timeline, const CtItem *ite
 }
 
 /*
+ * Set *effect to the instants that change when the event counts in place of its
+ * duplicate, or (`first` is false) perhaps no longer does, because the duplicate
+ * counts.  The two may be at different instants.
+ */
+static bool
+find_apart_effect(const CtWriter *writer, const CtTimeline *timeline, const CtItem *item,
+				  const CtItem *duplicate, bool first, const Others *others, CtEffect *effect)
+{
+	CtEffect other;
+	bool differs = find_effect(writer, timeline, item, false, true, others, effect);
+
+	if (!first || !find_effect(writer, timeline, duplicate, true, true, others, &other))
+		return differs;
+	if (!differs)
+		*effect = other;
+	effect->from = other.from < effect->from ? other.from : effect->from;
+	effect->to = other.to > effect->to ? other.to : effect->to;
+	return true;
+}
+
+/*
  * A committed event is about to wait, since its duplicate, right before the spot,
  * has entered.  From now on new snapshots see the one of the two that sorts first
  * by content.  Set *effect to the instants that change by that.  False: none
@@ -864,6 +888,8 @@ find_duplicate_effect(const CtWriter *writer, const CtEvent *event, const CtItem
 		(order == 0 || label == 0 ||
 		 had_ended(ct_label_top(writer->store->newest_top, label), event)))
 		return false;
+	if (ct_item_cmp_identity(&writer->context, item, &duplicate) != 0)
+		return find_apart_effect(writer, timeline, item, &duplicate, order < 0, others, effect);
 	return find_effect(writer, timeline, item, true, order > 0 || others->unordered, others,
 					   effect);
 }
@@ -917,12 +943,12 @@ enter_event(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	 * does not.
 	 */
 	if (event->time <= latest || may_change_earlier(&writer->context, layout) ||
-		(writer->context.linear != 0 && layout->has_id))
+		((writer->context.linear != 0 || writer->context.schema->id_of_key) && layout->has_id))
 	{
 		CtItem item = {event->time, layout, event->record};
 		CtSpot spot;
 
-		if (layout->has_id && ct_timeline_locate(&writer->context, timeline, &item, &spot))
+		if (ct_timeline_find_duplicate(&writer->context, timeline, &item, &spot))
 		{
 			if (find_duplicate_effect(writer, event, &item, &spot, others, &effect) &&
 				effect.from <= latest)
@@ -1124,9 +1150,10 @@ freeze_first(CtWriter *writer)
 	CT_ASSERT(frozen <= store->nyoung); /* S3 */
 	store->nyoung -= frozen;
 	store->nfrozen += frozen;
-	if (timeline->seen != 0 && store->horizon >= ct_label_top(store->newest_top, timeline->seen))
+	if (store->partial && timeline->seen != 0 &&
+		store->horizon >= ct_label_top(store->newest_top, timeline->seen))
 		timeline->seen = 0;
-	if (timeline->hi != 0 || timeline->seen != 0)
+	if (timeline->hi != 0 || (store->partial && timeline->seen != 0))
 		ct_young_push(writer, timeline);
 	else if (ct_timeline_is_over(writer->store, timeline))
 		ct_directory_remove(writer, ct_ref_of(writer, timeline)); /* S5 */
@@ -1175,18 +1202,20 @@ resolve_duplicate(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, 
 	CtRun run;
 	CtItem duplicate;
 	CtStatus status = CT_DUPLICATE;
+	bool same; /* but for the instant, which may differ with id_of_key */
 	int order;
 
 	CT_ASSERT(spot->position > 0 && entry->top == 0);
 	ct_spot_run(&writer->context, timeline, spot, &run);
 	duplicate = ct_run_item(&run, spot->position - 1, &other);
 	order = ct_item_cmp(&writer->context, &item, &duplicate);
+	same = order == 0 || ct_item_same_content(&writer->context, &item, &duplicate);
 	if (order < 0)
-		status = ct_timeline_replace(writer, timeline, entry);
+		status = ct_timeline_replace(writer, timeline, entry, spot);
 	if (order < 0 && status != CT_OK)
 		return status;
-	writer->store->conflicts += order != 0;
-	writer->store->duplicates += order == 0;
+	writer->store->conflicts += !same;
+	writer->store->duplicates += same;
 	return status;
 }
 
@@ -1313,7 +1342,7 @@ settle_event(CtWriter *writer, CtTimeline *timeline, CtRef ref)
 	CtRun run;
 	CtStatus status;
 
-	if (ct_timeline_locate(&writer->context, timeline, &item, &spot))
+	if (ct_timeline_find_duplicate(&writer->context, timeline, &item, &spot))
 	{
 		ct_spot_run(&writer->context, timeline, &spot, &run);
 		if (ct_run_label(&run, spot.position - 1) != 0)
@@ -1435,7 +1464,7 @@ load_duplicate(CtWriter *writer, CtTimeline *timeline, CtEntry *entry)
 	CtStatus status;
 
 	CT_ASSERT(entry->layout <= CT_MAX_FORMS);
-	(void) ct_timeline_locate(&writer->context, timeline, &item, &spot);
+	(void) ct_timeline_find_duplicate(&writer->context, timeline, &item, &spot);
 	ct_spot_run(&writer->context, timeline, &spot, &run);
 	if (entry->top != 0 || ct_run_label(&run, spot.position - 1) != 0)
 	{
@@ -1492,7 +1521,7 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 					 .bytes = change->payload_bytes,
 					 .record = change->payload};
 
-	if (!ct_is_verbatim(writer, change))
+	if (!ct_is_verbatim(writer, change) || writer->context.schema->id_of_key)
 		return false;
 	note_top(writer->store, top);
 	if (!ct_tail_append(writer, timeline, &entry))
@@ -1568,7 +1597,7 @@ has_waiting_duplicate(const CtWriter *writer, const CtTimeline *timeline, const 
 		const CtEvent *event = ct_ptr(writer->arena, ref);
 		CtItem other = ct_event_item(&writer->context, event, &scratch);
 
-		if (event->state == CT_WAITING && ct_item_cmp_identity(&writer->context, item, &other) == 0)
+		if (event->state == CT_WAITING && ct_item_is_duplicate(&writer->context, item, &other))
 			return true;
 		ref = event->next;
 	}

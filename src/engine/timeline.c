@@ -30,7 +30,8 @@
  *		 finish, in `absent` exactly if its last event is one, in `frozen`
  *		 exactly if one of its events has no label.
  *	 T6  All leaves are at the timeline's height.  No node and no leaf is empty.
- *	 T7  No two entered events have the same identity.
+ *	 T7  No two entered events have the same identity; with id_of_key no two
+ *		 have the same event id.
  *
  * Not here: folding (fold.c), the states of events (store.c).
  */
@@ -38,6 +39,7 @@
 
 #include <string.h>
 
+#include "engine/ids.h"
 #include "engine/layout.h"
 
 /* ---- finding ----------------------------------------------------------------- */
@@ -242,6 +244,51 @@ ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline, con
 	ct_spot_run(context, timeline, spot, &run);
 	spot->position = find_in_run(&run, item);
 	return is_duplicate(&run, spot->position, item);
+}
+
+/*
+ * Set *spot behind the entered event that has the event's id, at whatever instant.
+ * False: there is none.
+ */
+static bool
+locate_holder(const CtReadContext *context, const CtTimeline *timeline, const CtItem *item,
+			  CtSpot *spot)
+{
+	uint32_t tag = ct_id_tag(context, item);
+	const CtIdEntry *entry = ct_ids_first(context->arena, timeline, tag);
+
+	for (uint32_t steps = 0; entry != NULL && steps < CT_ID_MOST; steps++)
+	{
+		uint8_t kind = entry->tag & CT_ID_KIND;
+		CtLayout layout;
+		CtItem probe = {entry->time, item->layout, item->record};
+
+		if (kind != item->layout->kind)
+		{
+			layout = (CtLayout){.has_id = true, .nattrs = item->layout->nattrs, .kind = kind};
+			layout.offset[context->schema->id_attr] =
+				item->layout->offset[context->schema->id_attr];
+			probe.layout = &layout;
+		}
+		if (ct_timeline_locate(context, timeline, &probe, spot))
+			return true;
+		entry = ct_ids_next(context->arena, entry, tag);
+	}
+	return false;
+}
+
+/*
+ * Set *spot right behind the entered event that is the event's duplicate.  False:
+ * there is none.
+ */
+bool
+ct_timeline_find_duplicate(const CtReadContext *context, const CtTimeline *timeline,
+						   const CtItem *item, CtSpot *spot)
+{
+	if (!item->layout->has_id)
+		return false;
+	return context->schema->id_of_key ? locate_holder(context, timeline, item, spot)
+									  : ct_timeline_locate(context, timeline, item, spot);
 }
 
 /* ---- summaries of children --------------------------------------------------- */
@@ -1027,6 +1074,35 @@ insert_event(CtWriter *writer, CtTimeline *timeline, CtEntry entry, bool replace
 	return status;
 }
 
+static inline CtItem
+get_entry_item(const CtWriter *writer, const CtEntry *entry, CtLayout *scratch)
+{
+	return (CtItem){entry->time,
+					ct_layout_of(&writer->context, entry->layout, entry->record, scratch),
+					entry->record};
+}
+
+/* Enter an event that has an id, with id_of_key. */
+static CtStatus
+insert_unique(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, const CtItem *item)
+{
+	CtSpot spot;
+	uint32_t tag = ct_id_tag(&writer->context, item);
+	CtStatus status;
+
+	if (locate_holder(&writer->context, timeline, item, &spot))
+		return CT_DUPLICATE;
+	if (!ct_ids_put(writer, timeline, tag, entry->time))
+		return CT_NO_MEMORY;
+	status = ct_tail_append(writer, timeline, entry)
+				 ? CT_OK
+				 : insert_event(writer, timeline, *entry, false, &spot);
+	CT_ASSERT(status != CT_DUPLICATE); /* T7 */
+	if (status != CT_OK)
+		ct_ids_remove(writer, timeline, tag, entry->time);
+	return status;
+}
+
 /*
  * Enter an event; the timeline takes over its out-of-line values.  CT_DUPLICATE:
  * its duplicate has entered, and nothing was inserted.
@@ -1038,22 +1114,17 @@ ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 
 	CT_ASSERT(ct_is_changing(timeline));
 	CT_ASSERT(entry->bytes <= CT_MAX_RECORD_BYTES); /* E1 */
+	if (writer->context.schema->id_of_key)
+	{
+		CtLayout scratch;
+		CtItem item = get_entry_item(writer, entry, &scratch);
+
+		if (item.layout->has_id)
+			return insert_unique(writer, timeline, entry, &item);
+	}
 	if (ct_tail_append(writer, timeline, entry))
 		return CT_OK;
 	return insert_event(writer, timeline, *entry, false, &spot);
-}
-
-/* Enter an event in place of its duplicate, which is freed. */
-CtStatus
-ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
-{
-	CtSpot spot;
-	CtStatus status = insert_event(writer, timeline, *entry, true, &spot);
-
-	CT_ASSERT(ct_is_changing(timeline));
-	if (status == CT_OK)
-		ct_timeline_remove(writer, timeline, &spot); /* the duplicate */
-	return status;
 }
 
 /* ---- removing ---------------------------------------------------------------- */
@@ -1199,9 +1270,9 @@ remove_row(CtWriter *writer, CtTimeline *timeline, uint32_t i)
 		ct_tail_free(writer, timeline);
 }
 
-/* Remove the event before the spot, and free its out-of-line values. */
-void
-ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
+/* Remove the event before the spot, and free its out-of-line values.  Its id stays known. */
+static void
+remove_event(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 {
 	const CtReadContext *context = &writer->context;
 	CtRun run;
@@ -1241,6 +1312,99 @@ ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
 		}
 	}
 	ct_record_free(writer, &layout, record);
+}
+
+/* Forget the ids of the first n events of a block, which leave the timeline. */
+void
+ct_timeline_forget(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n)
+{
+	CtLayout scratch;
+
+	CT_ASSERT(n <= run->count);
+	for (uint32_t i = 0; writer->context.schema->id_of_key && i < n; i++)
+	{
+		CtItem item = ct_run_item(run, i, &scratch);
+
+		if (item.layout->has_id)
+			ct_ids_remove(writer, timeline, ct_id_tag(&writer->context, &item), item.time);
+	}
+}
+
+/* Remove the event before the spot, and free its out-of-line values. */
+void
+ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot)
+{
+	if (writer->context.schema->id_of_key)
+	{
+		CtRun run;
+		CtLayout scratch;
+		CtItem item;
+
+		ct_spot_run(&writer->context, timeline, spot, &run);
+		item = ct_run_item(&run, spot->position - 1, &scratch);
+		if (item.layout->has_id)
+			ct_ids_remove(writer, timeline, ct_id_tag(&writer->context, &item), item.time);
+	}
+	remove_event(writer, timeline, spot);
+}
+
+/* ---- replacing -------------------------------------------------------------- */
+
+/*
+ * Enter an event in place of the one that has its id, right before the spot, which
+ * is freed.
+ */
+static CtStatus
+replace_holder(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry, CtSpot *spot)
+{
+	CtLayout scratch;
+	CtItem item = get_entry_item(writer, entry, &scratch);
+	uint32_t tag = ct_id_tag(&writer->context, &item);
+	CtItem holder;
+	CtLayout other;
+	CtRun run;
+	uint32_t holder_tag;
+	int64_t time;
+	CtStatus status;
+
+	ct_spot_run(&writer->context, timeline, spot, &run);
+	holder = ct_run_item(&run, spot->position - 1, &other);
+	holder_tag = ct_id_tag(&writer->context, &holder);
+	time = holder.time;
+	if (time == entry->time && holder_tag == tag)
+	{
+		status = insert_event(writer, timeline, *entry, true, spot);
+		if (status == CT_OK)
+			remove_event(writer, timeline, spot); /* the holder, which is before it */
+		return status;
+	}
+
+	status = insert_event(writer, timeline, *entry, true, spot);
+	if (status != CT_OK)
+		return status;
+	/* The entry still leads to the holder, which may have moved. */
+	if (!locate_holder(&writer->context, timeline, &item, spot))
+		return CT_BROKEN;
+	remove_event(writer, timeline, spot);
+	ct_ids_move(writer, timeline, holder_tag, time, tag, entry->time);
+	return CT_OK;
+}
+
+/* Enter an event in place of its duplicate, right before the spot, which is freed. */
+CtStatus
+ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry,
+					const CtSpot *duplicate)
+{
+	CtSpot spot = *duplicate;
+	CtStatus status;
+
+	CT_ASSERT(ct_is_changing(timeline) && spot.position > 0);
+	if (writer->context.schema->id_of_key)
+		return replace_holder(writer, timeline, entry, &spot);
+	status = insert_event(writer, timeline, *entry, true, &spot);
+	if (status == CT_OK)
+		remove_event(writer, timeline, &spot); /* the duplicate */
+	return status;
 }
 
 /* ---- freezing ---------------------------------------------------------------- */
@@ -1382,6 +1546,7 @@ free_last_leaf(CtWriter *writer, CtTimeline *timeline)
 		at[depth + 1] = &ct_node_child(inner)[inner->count - 1];
 	}
 	ct_leaf_run(&writer->context, ct_ptr(writer->arena, *at[depth]), &run);
+	ct_timeline_forget(writer, timeline, &run, run.count);
 	free_run(writer, &run);
 	ct_leaf_free(writer, *at[depth]);
 	while (depth-- > 0)
@@ -1413,6 +1578,7 @@ ct_timeline_free(CtWriter *writer, CtTimeline *timeline, int limit)
 		CtRun run;
 
 		ct_tail_run(&writer->context, timeline, &run);
+		ct_timeline_forget(writer, timeline, &run, run.count);
 		free_run(writer, &run);
 		freed += (int) run.count;
 		ct_tail_free(writer, timeline);

@@ -129,7 +129,11 @@ bool ct_timeline_locate(const CtReadContext *context, const CtTimeline *timeline
 						const CtItem *item, CtSpot *spot);
 CtStatus ct_timeline_insert(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
 	CT_MUST_CHECK;
-CtStatus ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry)
+bool ct_timeline_find_duplicate(const CtReadContext *context, const CtTimeline *timeline,
+								const CtItem *item, CtSpot *spot);
+void ct_timeline_forget(CtWriter *writer, CtTimeline *timeline, const CtRun *run, uint32_t n);
+CtStatus ct_timeline_replace(CtWriter *writer, CtTimeline *timeline, const CtEntry *entry,
+							 const CtSpot *duplicate)
 	CT_MUST_CHECK;
 void ct_timeline_remove(CtWriter *writer, CtTimeline *timeline, CtSpot *spot);
 uint32_t ct_timeline_freeze(CtWriter *writer, CtTimeline *timeline, uint64_t horizon);

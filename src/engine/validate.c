@@ -18,6 +18,7 @@
 
 #include "engine/arena.h"
 #include "engine/base.h"
+#include "engine/ids.h"
 #include "engine/timeline.h"
 
 typedef struct CtCheck
@@ -33,8 +34,9 @@ typedef struct CtCheck
 	uint64_t retractions;
 	uint64_t timelines;
 	uint64_t young_timelines;
-	CtRef timeline; /* the timeline being checked */
-	bool remainder; /* its sums need not be right (K2) */
+	uint64_t holders; /* entered events of the timeline that have an id, with id_of_key */
+	CtRef timeline;   /* the timeline being checked */
+	bool remainder;   /* its sums need not be right (K2) */
 	bool has_previous;
 	CtItem previous; /* the event before, in the same timeline */
 	CtLayout previous_layout;
@@ -269,6 +271,26 @@ check_way(CtCheck *check, const CtWay *way, uint64_t top, bool finish)
 	}
 }
 
+/* T7, I1: the event is found by its id. */
+static void
+check_holder(CtCheck *check, const CtTimeline *timeline, const CtItem *item)
+{
+	CtSpot spot;
+	CtRun run;
+	CtLayout scratch;
+	CtItem holder;
+
+	check->holders++;
+	if (!require(check,
+				 ct_timeline_find_duplicate(&check->context, timeline, item, &spot) &&
+					 spot.position > 0,
+				 "I1: an event is not found by its id"))
+		return;
+	ct_spot_run(&check->context, timeline, &spot, &run);
+	holder = ct_run_item(&run, spot.position - 1, &scratch);
+	require(check, holder.record == item->record, "T7: two entered events have the same id");
+}
+
 static void
 check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 {
@@ -296,6 +318,8 @@ check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 					ct_item_cmp_identity(&check->context, &check->previous, &item) != 0,
 				"T7: duplicates have entered");
 	}
+	if (check->context.schema->id_of_key && item.layout->has_id)
+		check_holder(check, timeline, &item);
 	check_way(check, way, top, item.layout->kind == CT_FINISH);
 	check->has_previous = true;
 	memcpy(&check->previous_layout, item.layout, ct_layout_bytes(item.layout));
@@ -494,11 +518,47 @@ check_base(CtCheck *check, const CtTimeline *timeline)
 	}
 }
 
+/* Check a node, or a list, of event ids, and all below.  Return the number of entries. */
+static uint64_t
+check_ids(CtCheck *check, CtRef ref, bool is_node, int level, uint32_t tag)
+{
+	uint32_t shift = 32 - CT_ID_BITS * (uint32_t) level;
+	uint64_t found = 0;
+
+	if (is_node)
+	{
+		const CtIdNode *node = deref(check, ref);
+		uint32_t children = 0;
+
+		count_bytes(check, sizeof(CtIdNode));
+		require(check, level < CT_ID_LEVELS, "I2: there are too many levels of nodes");
+		for (uint32_t i = 0; i < CT_ID_FANOUT && check->reason == NULL; i++)
+		{
+			children += node->child[i] != 0;
+			found += check_ids(check, node->child[i], (node->nodes >> i & 1) != 0, level + 1,
+							   tag | i << (shift - CT_ID_BITS));
+		}
+		require(check, children == node->count && children > 0, "I2: children are miscounted");
+		return found;
+	}
+	for (; ref != 0 && check->reason == NULL; found++)
+	{
+		const CtIdEntry *entry = deref(check, ref);
+
+		count_bytes(check, sizeof(CtIdEntry));
+		require(check, level == 0 || entry->tag >> shift == tag >> shift,
+				"I2: an entry is not where its tag leads to");
+		ref = entry->next;
+	}
+	return found;
+}
+
 static void
 check_timeline(CtCheck *check, CtRef ref)
 {
 	const CtTimeline *timeline = deref(check, ref);
 	const CtStore *store = check->store;
+	bool keyed = check->context.schema->id_of_key;
 	uint32_t key_bytes;
 	const void *key = ct_timeline_key(check->context.arena, ref, &key_bytes);
 
@@ -513,19 +573,25 @@ check_timeline(CtCheck *check, CtRef ref)
 			"D1, D3: a timeline is not found by its key");
 	require(check, !ct_timeline_is_over(store, timeline),
 			"S5: a timeline has neither event nor base");
-	require(check, store->partial || (!timeline->partial && timeline->seen == 0),
+	require(check, store->partial || (!timeline->partial && (keyed || timeline->seen == 0)),
 			"K1: events of a timeline are missing, and none may");
 	require(check, !timeline->partial || (timeline->hi == 0 && timeline->base == 0),
 			"K2: what is left of a timeline is not frozen");
-	require(check, timeline->seen == 0 || timeline->in_young,
+	require(check, keyed || timeline->seen == 0 || timeline->in_young,
 			"K3: nobody will find that all see what a timeline has");
 	check->young_timelines += timeline->in_young;
 	require(check, timeline->hi == 0 || timeline->in_young,
 			"S2: a timeline with young events is not in their list");
 	check_recents(check, timeline);
 	check_base(check, timeline);
+	check->holders = 0;
 	if (check->reason == NULL)
 		check_tree(check, timeline);
+	if (check->reason == NULL && keyed)
+		require(check,
+				check_ids(check, timeline->ids, timeline->ids_node != 0, 0, 0) == check->holders ||
+					check->reason != NULL,
+				"I1: an id of no entered event is known");
 }
 
 /* ---- queues ------------------------------------------------------------------ */
@@ -593,8 +659,8 @@ check_waiting(CtCheck *check)
 		require(check, event->retracts || item.layout->has_id, "S2: an event waits that has no id");
 		require(check,
 				event->retracts || retracted ||
-					ct_timeline_locate(&check->context, deref(check, event->timeline), &item,
-									   &spot),
+					ct_timeline_find_duplicate(&check->context, deref(check, event->timeline),
+											   &item, &spot),
 				"S2: a waiting event has no duplicate, and none was taken back");
 		last = ref;
 		ref = event->queue;

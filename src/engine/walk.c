@@ -117,6 +117,98 @@ ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64
 }
 
 /*
+ * Return the entered event that a cancelling recent one replaces: it has the same
+ * instant and kind, but not always with id_of_key.  (If it is not found, it is torn.)
+ */
+CtItem
+ct_cancelled_item(const CtReadContext *context, const CtTimeline *timeline, CtRef ref,
+				  CtLayout *scratch)
+{
+	CtItem item = ct_event_item(context, ct_ptr(context->arena, ref), scratch);
+	CtSpot spot;
+	CtRun run;
+
+	if (!context->schema->id_of_key ||
+		!ct_timeline_find_duplicate(context, timeline, &item, &spot))
+		return item;
+	ct_spot_run(context, timeline, &spot, &run);
+	return ct_run_item(&run, spot.position - 1, scratch);
+}
+
+/* Return the instant of the entered event that a cancelling one replaces or retracts. */
+int64_t
+ct_cancelled_time(const CtSight *sight, CtRef ref)
+{
+	CtLayout scratch;
+
+	if (!sight->context->schema->id_of_key)
+		return ct_sight_event(sight, ref)->time;
+	return ct_cancelled_item(sight->context, sight->timeline, ref, &scratch).time;
+}
+
+/* Return how many of a sorted run of cancelling events are for entered ones before the instant. */
+uint32_t
+ct_cancelled_before(const CtSight *sight, const CtRef *cancelled, uint32_t count, int64_t time)
+{
+	uint32_t low = 0;
+
+	if (!sight->context->schema->id_of_key)
+		return ct_sight_before(sight, cancelled, count, time);
+	while (low < count)
+	{
+		uint32_t middle = low + (count - low) / 2;
+
+		if (ct_cancelled_time(sight, cancelled[middle]) < time)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
+}
+
+/* True if a recent event replaces the entered one, as its duplicate. */
+bool
+ct_sight_replaces(const CtSight *sight, const CtItem *item)
+{
+	const CtRuns *runs = sight->runs;
+	uint32_t i;
+
+	if (runs == NULL || runs->ncancelled == 0)
+		return false;
+	i = ct_cancelled_before(sight, runs->cancelled, runs->ncancelled, item->time);
+	for (; i < runs->ncancelled; i++)
+	{
+		CtLayout scratch;
+		CtItem recent =
+			ct_event_item(sight->context, ct_sight_event(sight, runs->cancelled[i]), &scratch);
+
+		if (ct_cancelled_time(sight, runs->cancelled[i]) != item->time)
+			return false;
+		if (ct_item_is_duplicate(sight->context, &recent, item))
+			return true;
+	}
+	return false;
+}
+
+/* True if a visible entered event may be replaced by one at another instant. */
+static inline bool
+may_be_elsewhere(const CtSight *sight)
+{
+	return sight->context->schema->id_of_key && sight->runs != NULL &&
+		   sight->runs->ncancelled > 0;
+}
+
+/* True if it is. */
+static bool
+is_elsewhere(const CtSight *sight, const CtRun *run, uint32_t i)
+{
+	CtLayout scratch;
+	CtItem item = ct_run_item(run, i, &scratch);
+
+	return ct_sight_replaces(sight, &item);
+}
+
+/*
  * Set *time to the first instant in [from, until] that has a visible event.  False:
  * there is none.  A cancelled event counts, as its duplicate is among the extra
  * ones, at the same instant.
@@ -125,6 +217,7 @@ bool
 ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
 {
 	const CtRuns *runs = sight->runs;
+	bool elsewhere = may_be_elsewhere(sight);
 	bool found = false;
 	CtWalk walk;
 	CtRun run;
@@ -138,7 +231,8 @@ ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time)
 		for (; i < run.count && !found; i++)
 		{
 			*time = ct_run_time(&run, i);
-			found = ct_sight_sees(sight, ct_run_label(&run, i));
+			found = ct_sight_sees(sight, ct_run_label(&run, i)) &&
+					!(elsewhere && is_elsewhere(sight, &run, i));
 		}
 	}
 	if (runs != NULL)
@@ -165,6 +259,7 @@ ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time)
 {
 	const CtRuns *runs = sight->runs;
 	uint32_t extras = runs == NULL ? 0 : runs->nextra;
+	bool elsewhere = may_be_elsewhere(sight);
 	bool found = false;
 	CtWalk walk;
 	CtRun run;
@@ -175,7 +270,8 @@ ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time)
 		for (uint32_t i = ct_run_until(&run, until); i > 0 && !found; i--)
 		{
 			*time = ct_run_time(&run, i - 1);
-			found = ct_sight_sees(sight, ct_run_label(&run, i - 1));
+			found = ct_sight_sees(sight, ct_run_label(&run, i - 1)) &&
+					!(elsewhere && is_elsewhere(sight, &run, i - 1));
 		}
 	}
 	if (extras > 0 && until < INT64_MAX)

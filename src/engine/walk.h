@@ -207,6 +207,12 @@ bool ct_walk_block(CtWalk *walk, CtRun *run);
 uint64_t ct_walk_path(const CtWalk *walk);
 void ct_walk_resume(CtWalk *walk, uint64_t path);
 uint32_t ct_sight_before(const CtSight *sight, const CtRef *recent, uint32_t count, int64_t time);
+CtItem ct_cancelled_item(const CtReadContext *context, const CtTimeline *timeline, CtRef ref,
+						 CtLayout *scratch);
+int64_t ct_cancelled_time(const CtSight *sight, CtRef ref);
+uint32_t ct_cancelled_before(const CtSight *sight, const CtRef *cancelled, uint32_t count,
+							 int64_t time);
+bool ct_sight_replaces(const CtSight *sight, const CtItem *item);
 bool ct_sight_next(const CtSight *sight, int64_t from, int64_t until, int64_t *time);
 bool ct_sight_latest(const CtSight *sight, int64_t until, int64_t *time);
 

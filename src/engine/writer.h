@@ -61,7 +61,7 @@ struct CtStore
 	uint32_t retain_slot;       /* next slot for the walk of ct_store_retain() */
 	bool retaining;             /* such a walk is in progress */
 	bool retain_left;           /* it left something to be folded later */
-	uint64_t retain_frozen;     /* events frozen or folded when it began */
+	uint64_t retain_frozen;     /* events frozen, folded or settled when it began */
 	bool keeps;                 /* duplicates are not settled: see ct_store_keep() */
 	bool partial;               /* keys may be missing: partial.c */
 	uint64_t newest_unnotified; /* highest id of events neither kept nor reported (partial.c) */

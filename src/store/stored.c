@@ -11,8 +11,8 @@
  * A transaction may add a column, or change one of a table without events, write
  * events, and be rolled back.  The store still has the transaction's schema.  So each
  * attribute of it has the id of the transaction that defined it (`added`), until that
- * transaction is known to have committed; so has the order of the events (`ties_added`),
- * which only a store without events can change.
+ * transaction is known to have committed; so have the order and the identity of events
+ * (`options_added`), which only a store without events can change.
  *
  * Invariants:
  *	  1. Before a writer writes, every attribute of its table is resolved: `added` is
@@ -74,7 +74,7 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 {
 	if (stored->nattrs < table->schema->nattrs || contime_schema_conflict(table, stored, 0) >= 0)
 		return false;
-	if (stored->ties_added != 0 && !is_own(stored->ties_added))
+	if (stored->options_added != 0 && !is_own(stored->options_added))
 		return false;
 	for (int i = 0; i < stored->nattrs; i++)
 		if (stored->attr[i].added != 0 && !is_own(stored->attr[i].added) &&
@@ -88,10 +88,10 @@ contime_stored_is_ready(const ContimeTable *table, const CtSchema *stored)
 /* The schema of a store, as it was when it was copied. */
 typedef struct Shape
 {
-	CtSchema *stored;  /* a private copy; NULL: there is no store */
-	bool empty;        /* the store has no event */
-	uint64 aborted;    /* a bit for each attribute whose definition was rolled back */
-	bool ties_aborted; /* so was the order of the events */
+	CtSchema *stored;     /* a private copy; NULL: there is no store */
+	bool empty;           /* the store has no event */
+	uint64 aborted;       /* a bit for each attribute whose definition was rolled back */
+	bool options_aborted; /* so was the order or the identity of events */
 } Shape;
 
 static bool
@@ -152,13 +152,13 @@ resolve_definer(uint64 *added)
 
 /*
  * Set shape->aborted to the attributes whose definition was rolled back, and
- * shape->ties_aborted; forget the transactions of definitions that have committed.
+ * shape->options_aborted; forget the transactions of definitions that have committed.
  */
 static void
 resolve_stored(Shape *shape)
 {
 	shape->aborted = 0;
-	shape->ties_aborted = shape->stored && resolve_definer(&shape->stored->ties_added);
+	shape->options_aborted = shape->stored && resolve_definer(&shape->stored->options_added);
 	for (int i = 0; shape->stored && i < shape->stored->nattrs; i++)
 		if (resolve_definer(&shape->stored->attr[i].added))
 			shape->aborted |= get_attr_bit(i);
@@ -302,10 +302,10 @@ contime_stored_usable(const ContimeTable *table, const ContimeGeneration *g, int
 	copy_stored(&shape, g, partition);
 	resolve_stored(&shape);
 	*usable = shape.stored ? contime_schema_conflict(table, shape.stored, 0) : -1;
-	if (*usable < 0)
+	if (*usable < 0 || *usable > CT_MAX_ATTRS)
 		*usable = CT_MAX_ATTRS;
 	conflict = find_stored_conflict(table, &shape);
-	return conflict == CONTIME_TIES_CONFLICT && shape.ties_aborted ? -1 : conflict;
+	return conflict >= CT_MAX_ATTRS && shape.options_aborted ? -1 : conflict;
 }
 
 /* ---- a new schema ------------------------------------------------------------ */
@@ -373,9 +373,9 @@ merge_stored(const ContimeTable *table, const Shape *shape)
 	merged->nattrs = nattrs;
 	merged->size = head;
 	merged->has_rates = false;
-	merged->ties_added = stored && !shape->empty && !shape->ties_aborted
-							 ? stored->ties_added
-							 : contime_options_xid(table->relid);
+	merged->options_added = stored && !shape->empty && !shape->options_aborted
+								? stored->options_added
+								: contime_options_xid(table->relid);
 	for (int i = 0; i < nattrs; i++)
 	{
 		bool anew = i >= nstored || shape->empty || (shape->aborted & get_attr_bit(i)) != 0;

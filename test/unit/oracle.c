@@ -163,6 +163,7 @@ struct Oracle
 	int all_attrs; /* when every ALTER is done */
 	int id_attr;
 	bool id_first;
+	bool id_of_key;
 	int clock_digits;
 	bool sparse;    /* events set little */
 	bool plain;     /* sums and lasts; what sets a sum, or ends a life, is rare */
@@ -668,6 +669,7 @@ make_schema(const Oracle *o, int nattrs)
 	schema->nattrs = (uint16_t) nattrs;
 	schema->id_attr = (int8_t) o->id_attr;
 	schema->id_first = o->id_first;
+	schema->id_of_key = o->id_of_key;
 	schema->clock_digits = (uint8_t) o->clock_digits;
 	for (int i = 0; i < nattrs; i++)
 	{
@@ -710,6 +712,7 @@ random_schema(Oracle *o)
 	o->all_attrs = o->nattrs + (int) pick(o, 4);
 	o->id_attr = one_in(o, 4) ? -1 : 2;
 	o->id_first = o->id_attr >= 0 && one_in(o, 2);
+	o->id_of_key = o->id_attr >= 0 && !o->settings.retract && one_in(o, 3);
 	for (int i = 0; i < o->all_attrs; i++)
 	{
 		if (o->plain)
@@ -786,10 +789,17 @@ cmp_ids(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 	return cmp_values(&o->attr[o->id_attr], x, y);
 }
 
+/* Of one identity, at one instant. */
+static bool
+is_at_place(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
+{
+	return has_id(o, a) && a->time == b->time && a->kind == b->kind && cmp_ids(o, a, b) == 0;
+}
+
 static bool
 is_duplicate(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
-	return has_id(o, a) && a->time == b->time && a->kind == b->kind && cmp_ids(o, a, b) == 0;
+	return o->id_of_key ? has_id(o, a) && cmp_ids(o, a, b) == 0 : is_at_place(o, a, b);
 }
 
 static const Oracle *sorting;
@@ -995,7 +1005,12 @@ visible_events(const Oracle *o, uint32_t key, const CtSnapshot *snapshot, ModelE
 	qsort(found, n, sizeof(ModelEvent *), cmp_events);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		if (kept == 0 || !is_duplicate(o, found[kept - 1], found[i]))
+		uint32_t first = o->id_of_key && has_id(o, found[i]) ? 0 : kept == 0 ? 0
+																			 : kept - 1;
+
+		while (first < kept && !is_duplicate(o, found[first], found[i]))
+			first++;
+		if (first == kept)
 			found[kept++] = found[i];
 	}
 	ORACLE_REQUIRE(kept == n || !o->settings.retract);
@@ -1186,7 +1201,7 @@ static bool
 comes_later(const Oracle *o, const ModelEvent *a, const ModelEvent *b)
 {
 	sorting = o;
-	return a->key == b->key && !is_duplicate(o, a, b) && cmp_events(&b, &a) > 0;
+	return a->key == b->key && !is_at_place(o, a, b) && cmp_events(&b, &a) > 0;
 }
 
 /* True if an event that comes later has entered. */
@@ -1206,8 +1221,8 @@ static bool
 may_be_visited(const Oracle *o, const ModelEvent *event, const CtRawEvent *told)
 {
 	sorting = o;
-	if (o->settings.retract)
-		return true; /* it is not known what is gone */
+	if (o->settings.retract || o->id_of_key)
+		return true; /* it is not known what is gone, or which duplicates wait elsewhere */
 	for (uint32_t i = 0; i < o->nevents; i++)
 	{
 		const ModelEvent *other = &o->event[i];
@@ -1714,6 +1729,20 @@ is_refused(const Oracle *o, const Transaction *transaction, const ModelEvent *ev
 	return false;
 }
 
+/* Has the id of an event that may be folded by now, and so forgotten? */
+static bool
+may_be_forgotten(const Oracle *o, const ModelEvent *event)
+{
+	for (uint32_t i = 0; o->id_of_key && i < o->nevents; i++)
+	{
+		const ModelEvent *other = &o->event[i];
+
+		if (other->key == event->key && other->time < o->retained && is_duplicate(o, event, other))
+			return true;
+	}
+	return false;
+}
+
 static void
 add_event(Oracle *o, Transaction *transaction, ModelEvent event)
 {
@@ -1724,6 +1753,8 @@ add_event(Oracle *o, Transaction *transaction, ModelEvent event)
 	event.late = false;
 	event.taken_top = event.taken_xid = 0;
 	if (o->settings.retract && is_refused(o, transaction, &event))
+		return;
+	if (may_be_forgotten(o, &event))
 		return;
 	if (write_event(o, transaction, &event, false) != CT_OK)
 		return;
@@ -2103,7 +2134,8 @@ enter_one(Oracle *o, CtRef batch)
 	due = late || time <= o->served;
 	ORACLE_REQUIRE(changed.events == 0 || late || changed.from <= o->served);
 	ORACLE_REQUIRE(changed.events == 0 || changed.from < changed.to);
-	ORACLE_REQUIRE(changed.events == 0 || changed.from == time || (looks_back && changed.from < time));
+	ORACLE_REQUIRE(changed.events == 0 || changed.from == time || (looks_back && changed.from < time) ||
+				   (o->id_of_key && changed.from > time));
 	for (uint32_t i = 0; i < samples(o); i++)
 	{
 		int64_t at = sample(o, i);
