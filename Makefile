@@ -27,7 +27,7 @@ PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lxxhash
 
-REGRESS = basics errors transactions locking types rules ties explain instant travel plans around stats memory quota retain reconcile series durable sources cache partitions shape nested beneath oversize bad_rows owner members arguments ddl
+REGRESS = basics errors transactions locking types rules ties identity explain instant travel plans around stats memory quota retain reconcile series durable sources cache partitions shape nested beneath oversize bad_rows owner members arguments ddl
 REGRESS_OPTS = --inputdir=. --load-extension=contime
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation

@@ -102,7 +102,7 @@ fits_stored(const CtSchema *schema, const CtSchema *stored, int i)
 /*
  * Dropped state columns are ignored, too.  An attribute that was added since must be a
  * plain state column: a column with a rate would have no known value at earlier
- * instants.  If all attributes agree, the order of events may differ.
+ * instants.  If all attributes agree, an option may differ.
  */
 int
 contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint64 aborted)
@@ -119,17 +119,20 @@ contime_schema_conflict(const ContimeTable *table, const CtSchema *stored, uint6
 			(table->attr[i].dropped ? stored->attr[i].role != CONTIME_STATE
 									: !fits_stored(schema, stored, i)))
 			return i;
-	return schema->id_first != stored->id_first ? CONTIME_TIES_CONFLICT : -1;
+	if (schema->id_first != stored->id_first)
+		return CONTIME_TIES_CONFLICT;
+	return schema->id_of_key != stored->id_of_key ? CONTIME_IDENTITY_CONFLICT : -1;
 }
 
 static void CONTIME_NORETURN
-report_ties_conflict(const ContimeTable *table)
+report_option_conflict(const ContimeTable *table, const char *option)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("option ties of continuous table \"%s\" cannot be changed while the table holds data",
-					table->name),
-			 errdetail("The events in memory are in the order that the option gave them."),
+			 errmsg("option %s of continuous table \"%s\" cannot be changed while the table holds data",
+					option, table->name),
+			 errdetail(
+				 "The events in memory have the order and the identity that the option gave them."),
 			 errhint("TRUNCATE the table first, or create a new one and copy the events.")));
 }
 
@@ -138,8 +141,8 @@ contime_report_conflict(const ContimeTable *table, int index)
 {
 	const char *name;
 
-	if (index == CONTIME_TIES_CONFLICT)
-		report_ties_conflict(table);
+	if (index >= CT_MAX_ATTRS)
+		report_option_conflict(table, index == CONTIME_TIES_CONFLICT ? "ties" : "identity");
 	Assert(index >= 0 && index < table->natts);
 	name = table->attr[index].dropped ? NULL : get_attname(table->relid, index + 1, true);
 	ereport(ERROR,

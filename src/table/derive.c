@@ -856,21 +856,57 @@ derive_memory_limit(ContimeTable *table)
 	table->memory_limit = limit ? contime_limits_parse(limit) : -1;
 }
 
-/* Derive the order of events at one instant from the option ties. */
-static void
-derive_ties(ContimeTable *table)
+static void CONTIME_NORETURN
+report_no_event_id(const ContimeTable *table, const char *option)
 {
-	char *ties = contime_option_value(GetForeignTable(table->relid)->options, "ties");
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("continuous table \"%s\" with option %s has no event id column", table->name,
+					option),
+			 errhint("Give the option event_id 'true' to one column, or leave out the option.")));
+}
 
-	table->schema->id_first = ties && strcmp(ties, "event_id") == 0;
-	if (table->schema->id_first && table->schema->id_attr < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("continuous table \"%s\" with option ties 'event_id' has no event id column",
-						table->name),
-				 errdetail("Events of one instant are in the order of their event ids."),
-				 errhint(
-					 "Give the option event_id 'true' to one column, or leave out the option ties.")));
+/* Derive the order and the identity of events, from options ties and identity. */
+static void
+derive_event_order(ContimeTable *table)
+{
+	List *list = GetForeignTable(table->relid)->options;
+	char *ties = contime_option_value(list, "ties");
+	char *identity = contime_option_value(list, "identity");
+	CtSchema *schema = table->schema;
+
+	schema->id_first = ties && strcmp(ties, "event_id") == 0;
+	schema->id_of_key = identity && strcmp(identity, "key") == 0;
+	if (schema->id_first && schema->id_attr < 0)
+		report_no_event_id(table, "ties 'event_id'");
+	if (schema->id_of_key && schema->id_attr < 0)
+		report_no_event_id(table, "identity 'key'");
+}
+
+static const char *
+get_quoted_name(Relation rel, AttrNumber attno)
+{
+	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname));
+}
+
+/* ERROR: a durable table has its event tables to see to the identity of events. */
+static void CONTIME_NORETURN
+report_durable_identity(const ContimeTable *table, Relation rel)
+{
+	StringInfoData names;
+
+	Assert(table->schema->id_attr >= 0 && table->nkeys > 0);
+	initStringInfo(&names);
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(&names, "%s, ", get_quoted_name(rel, table->key_attno[i]));
+	appendStringInfoString(&names, get_quoted_name(rel, table->schema->id_attr + 1));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("continuous table \"%s\" cannot have both an event table and option identity 'key'",
+					table->name),
+			 errdetail("Every row of its event table is an event."),
+			 errhint("Leave out the option; give the event table a constraint such as UNIQUE (%s), and write with ON CONFLICT DO NOTHING.",
+					 names.data)));
 }
 
 /* Derive the sources of a table.  ERROR for an option that a durable table cannot have. */
@@ -897,6 +933,8 @@ derive_source(ContimeTable *table, Relation rel)
 						table->name),
 				 errdetail("Every row of its event table is an event."),
 				 errhint("Leave out the option max_ahead; a constraint or a trigger of the event table can refuse rows.")));
+	if (table->source && table->schema->id_of_key)
+		report_durable_identity(table, rel);
 }
 
 ContimeTable *
@@ -947,7 +985,7 @@ contime_table_derive(Relation rel)
 	Assert(table->schema->nattrs == table->natts && table->natts <= CT_MAX_ATTRS);
 	derive_retention(table);
 	derive_memory_limit(table);
-	derive_ties(table);
+	derive_event_order(table);
 	derive_source(table, rel);
 	return table;
 }

@@ -37,6 +37,7 @@ typedef enum OptionForm
 	FORM_SCALE,
 	FORM_ERROR_OR_IGNORE,
 	FORM_TIES,
+	FORM_IDENTITY,
 	FORM_MEMORY,
 	FORM_ANY
 } OptionForm;

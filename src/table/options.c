@@ -38,6 +38,7 @@ static const Option options[] = {
 	{"max_ahead", ForeignTableRelationId, FORM_ANY},
 	{"bad_rows", ForeignTableRelationId, FORM_ERROR_OR_IGNORE},
 	{"ties", ForeignTableRelationId, FORM_TIES},
+	{"identity", ForeignTableRelationId, FORM_IDENTITY},
 	{"memory_limit", ForeignTableRelationId, FORM_MEMORY},
 	{"events", ForeignTableRelationId, FORM_ANY},
 	{"source", AttributeRelationId, FORM_ANY},
@@ -133,6 +134,10 @@ check_option(const DefElem *def, Oid catalog)
 		case FORM_TIES:
 			if (strcmp(value, "kind") != 0 && strcmp(value, "event_id") != 0)
 				report_invalid_value(def, value, "Valid values are: kind, event_id");
+			break;
+		case FORM_IDENTITY:
+			if (strcmp(value, "instant") != 0 && strcmp(value, "key") != 0)
+				report_invalid_value(def, value, "Valid values are: instant, key");
 			break;
 		case FORM_MEMORY:
 			if (contime_limits_parse(value) < 0)

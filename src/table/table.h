@@ -263,14 +263,14 @@ extern Oid contime_require_member(ContimeMember member);
 
 /* ---- conflict.c -------------------------------------------------------------- */
 
-/* The conflict of two descriptions whose attributes agree, but not their order of events. */
+/* Conflicts of two descriptions whose attributes agree: the order or the identity of events. */
 #define CONTIME_TIES_CONFLICT CT_MAX_ATTRS
+#define CONTIME_IDENTITY_CONFLICT (CT_MAX_ATTRS + 1)
 
 /*
  * Return the first attribute (number - 1) in which the description differs from the
- * schema that the data was written with, or
- * CONTIME_TIES_CONFLICT, or -1.  Attributes in the mask `aborted` were
- * rolled back and do not count.
+ * schema that the data was written with, one of the conflicts above, or -1.  Attributes in
+ * the mask `aborted` were rolled back and do not count.
  */
 extern int contime_schema_conflict(const ContimeTable *table, const CtSchema *stored,
 								   uint64 aborted);

@@ -83,12 +83,12 @@ my %grammar = (
 		[ ( map { "source $_" } grep { /^'/ } @odd_texts ), ( map { "initial $_" } grep { /^'/ } @odd_texts ), "rate 'id'", "rate 's'", "rate ''", "rate 'nosuch'", "scale '-1'", "scale '16'", "scale '99999999999'",
 			"key 'maybe'", "key '0'", "rule ''", "rule 'nosuch'", "nosuch 'x'", "\"\" 'x'", "lower 'NaN'", "upper 'x'", "lower '13'", "upper '1e99'", "event_id 'false'", "events 'e1'", "interpolate 'x'" ] ],
 	tableoption => [
-		[ "notify 'key'", "notify 'on'", "notify 'off'", "retain '7 days'", "too_late 'ignore'", "bad_rows 'ignore'", "bad_rows 'error'", "ties 'event_id'", "ties 'kind'", "events 'e1'", "events 'e2'", "events 'fuzz.e3'" ],
+		[ "notify 'key'", "notify 'on'", "notify 'off'", "retain '7 days'", "too_late 'ignore'", "bad_rows 'ignore'", "bad_rows 'error'", "ties 'event_id'", "ties 'kind'", "identity 'key'", "events 'e1'", "events 'e2'", "events 'fuzz.e3'" ],
 		[ "events ''", "events 'm1'", "events 'd1'", "events 'v1'", "events 'pg_class'", "events 'contime.source'", "events 'nosuch'", "events 'a.b.c.d'", "events 'temp_e'", "events 'pg_temp.temp_e'", "events 'e2_1'", "events '\"'",
-			"events 'pm'", "events 'n1'", "events 'mv'", "events 'seq'", "retain '-1'", "retain 'x'", "retain '1000000000 years'", "retain '9223372036854775807'", "retain ''", "notify 'x'", "too_late ''", "bad_rows 'x'", "ties 'id'", "nosuch 'x'", "key 'true'", "memory_limit '1kB'",
+			"events 'pm'", "events 'n1'", "events 'mv'", "events 'seq'", "retain '-1'", "retain 'x'", "retain '1000000000 years'", "retain '9223372036854775807'", "retain ''", "notify 'x'", "too_late ''", "bad_rows 'x'", "ties 'id'", "identity 'id'", "nosuch 'x'", "key 'true'", "memory_limit '1kB'",
 			"memory_limit '-1'", "memory_limit 'x'", "memory_limit '99999TB'" ] ],
 	change => [ [ 'SET ', 'ADD ', 'DROP ' ], [ '', 'nosuch ' ] ],
-	dropped => [ [qw(initial lower upper rule source rate key time scale interpolate event_id notify events retain ties)], [ 'nosuch', '""' ] ],
+	dropped => [ [qw(initial lower upper rule source rate key time scale interpolate event_id notify events retain ties identity)], [ 'nosuch', '""' ] ],
 	constraint => [ [ '', 'NULL', 'DEFAULT 1', "DEFAULT now()" ], [ 'NOT NULL', 'CHECK (fuzz.isok(1))', 'GENERATED ALWAYS AS (1) STORED', 'GENERATED ALWAYS AS IDENTITY', 'PRIMARY KEY', 'DEFAULT fuzz.raises(1)', "DEFAULT nextval('fuzz.seq')", 'COLLATE "nosuch"', 'REFERENCES e1', 'UNIQUE' ] ],
 	server => [ ['contime'], [ 'nosuch', 'plain' ] ],
 	mapping => [

@@ -181,16 +181,18 @@ sub create
 	$t->{at} = 'at';
 	my $id = ($spec->{id} // '') eq 'text' ? 'id COLLATE "C"' : 'id';
 	$t->{order} = tie_order($spec->{ties}, $spec->{id} && "e.$id") . 'row(' . join(', ', map { "e.$_->{name}" } @state) . ') USING *<, e.nul, e.cols';
-	$t->{identity} = $spec->{id} ? "$t->{key}, at, kind, $id" : undef;
+	$t->{identity} = !$spec->{id} ? undef : $spec->{by_key} ? "$t->{key}, $id" : "$t->{key}, at, kind, $id";
 
 	$s->run("CREATE FOREIGN TABLE $name ("
 		  . join(', ', map { "$_->{name} $_->{type} OPTIONS ($_->{options})" } @all)
-		  . ') SERVER contime' . ($spec->{ties} ? " OPTIONS (ties '$spec->{ties}')" : ''));
+		  . ') SERVER contime' . options($spec->{ties} ? "ties '$spec->{ties}'" : (), $spec->{by_key} ? "identity 'key'" : ()));
 	$s->run("CREATE TABLE $t->{plain} (" . join(', ', map { "$_->{name} $_->{type}" } @all)
 		  . ', kind int, nul bigint, cols bigint)');
 	reference($s, $t);
 	return $t;
 }
+
+sub options { return @_ ? ' OPTIONS (' . join(', ', @_) . ')' : '' }
 
 sub reference
 {
@@ -202,7 +204,7 @@ sub reference
 	$s->run("CREATE VIEW ${name}_events AS " . ($t->{identity}
 	  ? "SELECT * FROM $plain WHERE id IS NULL UNION ALL
 		 (SELECT DISTINCT ON ($t->{identity}) * FROM $plain e WHERE id IS NOT NULL
-		  ORDER BY $t->{key}, at, $t->{order})"
+		  ORDER BY $t->{identity}, at, $t->{order})"
 	  : "SELECT * FROM $plain"));
 	$s->run("CREATE VIEW ${name}_steps AS
 	SELECT $t->{key}, at, lead(at) OVER (PARTITION BY $t->{key} ORDER BY at) AS until, (state).*
@@ -714,7 +716,7 @@ sub round
 	my $at_once = $round % 3 == 0;
 	my @tables = map {
 		my $spec = $specs[ ($round - 1 + $_) % @specs ];
-		create($admin, { %$spec, nkeys => pick(1, 3, 4), past => [], ties => $spec->{id} && pick(undef, 'kind', 'event_id') }, "law_${round}_$_")
+		create($admin, { %$spec, nkeys => pick(1, 3, 4), past => [], ties => $spec->{id} && pick(undef, 'kind', 'event_id'), by_key => $spec->{id} && chance(0.4) }, "law_${round}_$_")
 	} 0 .. chance(0.4);
 	my $before = $differences;
 

@@ -13,7 +13,7 @@ my $node = contime_node('dump');
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE stock (
 	item text OPTIONS (key 'true'), hall int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true') DEFAULT 0,
 	pieces numeric(10,2) OPTIONS (rule 'sum', initial '5', lower '0', upper '100'), label text OPTIONS (initial 'it''s new'),
-	movement bigint OPTIONS (event_id 'true')) SERVER contime OPTIONS (notify 'off', ties 'event_id')});
+	movement bigint OPTIONS (event_id 'true')) SERVER contime OPTIONS (notify 'off', ties 'event_id', identity 'key')});
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE ship (
 	id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), x float8 OPTIONS (rate 'speed of x', scale '2', initial '0.5'),
 	"speed of x" numeric(6,2) OPTIONS (rule 'sum'), depth int OPTIONS (interpolate 'linear'), at_sea interval OPTIONS (rule 'sum', initial '1 day'),
