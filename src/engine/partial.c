@@ -35,6 +35,7 @@ ct_store_make_partial(CtArena *arena, CtRef ref, int64_t newest)
 {
 	CtStore *store = ct_ptr(arena, ref);
 
+	CT_ASSERT(!ct_store_schema(arena, ref)->id_of_key); /* its timelines have `ids` for `seen` */
 	store->partial = true;
 	if (newest > store->newest_entered)
 		store->newest_entered = newest;
