@@ -3,6 +3,7 @@
 # too, and none of their writers or readers fails.
 use strict;
 use warnings;
+use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -184,7 +185,7 @@ ok($cached->('d', "'partial'"), 'a cache that would exceed the limit is partial'
 logged($node, qr/continuous table "d" is cached in part: it does not fit into its memory limits/, 0, 'the log gives the reason');
 my $hot = sub { $sql->("SELECT count(*) FROM generate_series(1, 100) i, LATERAL (SELECT v FROM d WHERE k = i AND at = 'infinity') s") };
 my $in_memory = sub {
-	for (1 .. 200) { $hot->(); return 1 if $sql->("EXPLAIN (ANALYZE, COSTS OFF) SELECT v FROM $_[0] WHERE k = $_[1] AND at = 'infinity'") =~ /Events: memory/; }
+	for (1 .. 200) { $hot->(); return 1 if $sql->("EXPLAIN (ANALYZE, COSTS OFF) SELECT v FROM $_[0] WHERE k = $_[1] AND at = 'infinity'") =~ /Events: memory/; Time::HiRes::usleep(50_000) }
 	return 0;
 };
 ok($in_memory->('d', 5), 'keys that are read are loaded');
