@@ -139,7 +139,6 @@ ROLLBACK;
 SET contime.at = '2020-01-15';
 SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
 SELECT * FROM newest;
-SELECT * FROM newest WHERE at = '2020-01-15';
 SELECT * FROM newest WHERE at = '2020-02-15';
 SELECT * FROM rows_of(1);
 EXPLAIN (COSTS OFF) SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s;
@@ -154,8 +153,21 @@ FETCH ALL FROM c;
 EXECUTE escaping;
 COMMIT;
 EXECUTE escaping;
--- The instant binds other tables; a condition on the time is still a condition.
+-- Where an outer query has a condition on the time, the query names the instants itself: contime.at must not replace them.
+CREATE VIEW shielded WITH (security_barrier) AS SELECT * FROM clearance WHERE level > 0;
+SELECT * FROM shielded s JOIN (VALUES (1, timestamptz '2020-02-15'), (2, '2020-01-15')) v (id, at) USING (id, at);
+SELECT * FROM shielded WHERE at IN (SELECT timestamptz '2020-02-15' - i * interval '1 month' FROM generate_series(0, 1) i);
 SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s JOIN clearance c USING (id, at);
+SELECT max(at) FROM (SELECT id, at FROM clearance ORDER BY id LIMIT 2) s HAVING max(at) > '2020-02-01';
+SELECT 1 WHERE timestamptz '2020-02-15' NOT IN (SELECT at FROM clearance WHERE id = 1);
+WITH s AS MATERIALIZED (SELECT * FROM clearance ORDER BY id LIMIT 2) SELECT * FROM s WHERE at > '2020-02-01';
+SELECT * FROM (SELECT * FROM clearance ORDER BY id LIMIT 2) s, LATERAL (SELECT 1 FROM generate_series(1, 2) i WHERE s.at > '2020-02-01' LIMIT 1) l;
+-- Other conditions do not matter, nor do the wrappers that web frameworks put around a query.
+SELECT * FROM shielded WHERE id = 1;
+WITH pgrst_source AS (SELECT clearance.* FROM clearance WHERE id = 1 LIMIT 5 OFFSET 0)
+SELECT pg_catalog.count(s), coalesce(json_agg(s), '[]') FROM (SELECT * FROM pgrst_source) s;
+SELECT coalesce(json_agg("root"), '[]') FROM (SELECT row_to_json((SELECT e FROM (SELECT "base"."id", "base"."at", "base"."level") e)) AS "root" FROM (SELECT * FROM clearance WHERE id = 1 LIMIT 5) AS "base") AS "_root";
+DROP VIEW shielded;
 SELECT * FROM clearance WHERE at > '2020-01-01';
 -- A logical clock, a policy and a SECURITY DEFINER function are read now, and refused as without the setting.
 SELECT * FROM (SELECT * FROM tick LIMIT 2) s;

@@ -284,7 +284,8 @@ is_insert_source(PlannerInfo *root)
 
 /*
  * Refuse an unbound table whose time column escapes (invariant 5).  While contime.at
- * gives the instant, there is nothing to refuse: the plan then depends on the setting.
+ * gives the instant, there is nothing to refuse, unless an outer query level has a
+ * condition on the time column.  The plan then depends on the setting.
  */
 static void
 check_escape(PlannerInfo *root, ContimeRel *crel)
@@ -304,7 +305,8 @@ check_escape(PlannerInfo *root, ContimeRel *crel)
 		crel->verdict = REFUSED;
 		crel->reason = REASON_NESTED;
 	}
-	if (crel->verdict == REFUSED && contime_travels(crel->time_type, crel->present, &instant))
+	if (crel->verdict == REFUSED && contime_travels(crel->time_type, crel->present, &instant) &&
+		!contime_outer_condition(root, crel))
 		crel->verdict = READ_TRAVEL;
 }
 

@@ -4,6 +4,7 @@
  *
  *	  match.c     finds the clauses that bind the time and the key
  *	  present.c   marks the relations that contime.at does not apply to
+ *	  outer.c     finds conditions of outer query levels on the time
  *	  size.c      counts keys and events, and prices a read
  *	  binding.c   chooses the condition that binds the time column
  *	  estimate.c  estimates rows and costs of SQL functions

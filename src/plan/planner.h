@@ -103,6 +103,14 @@ extern void contime_analyse(PlannerInfo *root, const struct FdwRoutine *ours);
 /* Raise the ERROR for crel->reason (FEATURE_NOT_SUPPORTED). */
 extern void contime_refuse(const ContimeRel *crel);
 
+/* ---- outer.c ----------------------------------------------------------------- */
+
+/*
+ * True if an outer query level may have a condition on the time column of a table that
+ * this level shows to it.
+ */
+extern bool contime_outer_condition(PlannerInfo *root, const ContimeRel *crel);
+
 /* ---- present.c --------------------------------------------------------------- */
 
 /* True if the relation is in a policy, where contime.at does not apply. */
