@@ -35,7 +35,7 @@
 #include "utils/memutils.h"
 
 /* Limit of the transaction statuses that a backend caches, checked when a view begins. */
-#define MAX_FATES 65536
+#define MAX_STATUSES 65536
 
 /* Visibility of an event to the snapshot. */
 typedef enum Sight
@@ -53,25 +53,25 @@ typedef struct KnownStatus
 } KnownStatus;
 
 /* Transaction statuses that this backend has read from the commit log. */
-static HTAB *fates = NULL;
+static HTAB *statuses = NULL;
 
 static void
 prepare_statuses(void)
 {
 	HASHCTL info;
 
-	if (fates && hash_get_num_entries(fates) > MAX_FATES)
+	if (statuses && hash_get_num_entries(statuses) > MAX_STATUSES)
 	{
-		hash_destroy(fates);
-		fates = NULL;
+		hash_destroy(statuses);
+		statuses = NULL;
 	}
-	if (fates)
+	if (statuses)
 		return;
 	info.keysize = sizeof(uint64);
 	info.entrysize = sizeof(KnownStatus);
 	info.hcxt = TopMemoryContext;
-	fates =
-		hash_create("contime transaction fates", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	statuses =
+		hash_create("contime transaction statuses", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* Return the 64-bit id of a transaction of the last 2^32 before `next`. */
@@ -159,7 +159,7 @@ get_sight(const ContimeView *view, const CtEvent *event)
 		return event->cid < view->snapshot->curcid ? SEEN : HIDDEN;
 	if (!ct_snapshot_sees(&view->plain, event->top))
 		return UNSEEN;
-	xact_status = hash_search(fates, &event->xid, HASH_FIND, NULL);
+	xact_status = hash_search(statuses, &event->xid, HASH_FIND, NULL);
 	if (xact_status == NULL)
 		return UNKNOWN;
 	return xact_status->committed ? SEEN : HIDDEN;
@@ -291,10 +291,10 @@ contime_view_resolve(ContimeView *view)
 		KnownStatus *xact_status;
 
 		CHECK_FOR_INTERRUPTS();
-		if (hash_search(fates, &view->unknown[i], HASH_FIND, NULL))
+		if (hash_search(statuses, &view->unknown[i], HASH_FIND, NULL))
 			continue;
 		committed = contime_committed(view->unknown[i]);
-		xact_status = hash_search(fates, &view->unknown[i], HASH_ENTER, &found);
+		xact_status = hash_search(statuses, &view->unknown[i], HASH_ENTER, &found);
 		xact_status->committed = committed;
 	}
 	view->nunknown = 0;

@@ -416,13 +416,13 @@ contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, 
 
 /* Hold a raw event.  Return false to end the visit: it has enough, or the event does not fit. */
 static bool
-take_raw_event(void *arg, const CtRawEvent *told)
+take_raw_event(void *arg, const CtRawEvent *raw)
 {
 	EventWalk *event_walk = arg;
 	ContimeScan *scan = event_walk->scan;
 
 	return event_walk->left-- > 0 &&
-		   contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, told);
+		   contime_hold_raw_event(&scan->chunk, scan->table, &scan->key.data, raw);
 }
 
 /*

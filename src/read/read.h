@@ -153,7 +153,7 @@ extern bool contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool
  */
 extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
 									 const ContimeRange *range);
-extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *told);
+extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *raw);
 
 /* ---- instant.c --------------------------------------------------------------- */
 

@@ -171,18 +171,18 @@ contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state
 
 bool
 contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-					   const CtRawEvent *told)
+					   const CtRawEvent *raw)
 {
 	Size mark = chunk->used;
 	HeldRow *row = take_from_chunk(chunk, sizeof(HeldRow));
 
 	if (row == NULL)
 		return false;
-	*row = (HeldRow){.instant = told->time,
+	*row = (HeldRow){.instant = raw->time,
 					 .present = true,
 					 .nstate = table->natts,
 					 .key_bytes = key->len,
-					 .raw = {told->kind, told->set, told->late}};
+					 .raw = {raw->kind, raw->set, raw->late}};
 	row->key = take_from_chunk(chunk, key->len);
 	row->state = take_from_chunk(chunk, table->natts * sizeof(CtValue));
 	if (row->key && row->state)
@@ -191,9 +191,9 @@ contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo
 		for (int i = 0; i < table->natts && !chunk->full; i++)
 		{
 			row->state[i] = (CtValue){.kind = CT_VALUE_NULL};
-			if (((told->set & ~told->null) >> i & 1) == 0 || table->attr[i].dropped)
+			if (((raw->set & ~raw->null) >> i & 1) == 0 || table->attr[i].dropped)
 				continue;
-			row->state[i] = told->value[i];
+			row->state[i] = raw->value[i];
 			if (row->state[i].kind == CT_VALUE_IMAGE)
 				(void) hold_image(chunk, &row->state[i], &table->attr[i]);
 		}

@@ -172,7 +172,7 @@ extern void contime_chunk_grow(Chunk *chunk);
 extern bool contime_hold_state(Chunk *chunk, const ContimeTable *table, const CtState *state,
 							   int64 instant, const void *key, uint32 key_bytes);
 extern bool contime_hold_raw_event(Chunk *chunk, const ContimeTable *table, const StringInfo key,
-								   const CtRawEvent *told);
+								   const CtRawEvent *raw);
 
 /* Store a held row in a slot as a virtual tuple.  Its values live in `context`, which is reset. */
 extern void contime_held_store(const ContimeTable *table, const HeldRow *row, MemoryContext context,

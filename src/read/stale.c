@@ -25,9 +25,9 @@
 #include "storage/proc.h"
 
 /* Hashes of key and range of notices that this transaction has made. */
-#define TOLD 64
+#define NOTICED 64
 
-static uint64 told[TOLD];
+static uint64 noticed[NOTICED];
 static LocalTransactionId told_lxid;
 
 bool
@@ -97,15 +97,15 @@ notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, in
 	Assert(contime_holds_no_lock());
 	what = hash_combine64(hash_combine64(what, from), last);
 	if (told_lxid != MyProc->lxid)
-		memset(told, 0, sizeof(told));
+		memset(noticed, 0, sizeof(noticed));
 	told_lxid = MyProc->lxid;
-	if (told[what % TOLD] == what)
+	if (noticed[what % NOTICED] == what)
 		return;
 	if (key_bytes > 0 && key_bytes <= CT_MAX_KEY_BYTES)
 		contime_notice_overtaken(scan->partition, scan->watched, key, key_bytes, from, to);
 	else
 		contime_notice_overtaken_all(scan->watched, from, to);
-	told[what % TOLD] = what;
+	noticed[what % NOTICED] = what;
 }
 
 void

@@ -19,14 +19,14 @@
 /* Add an event to a sum. `image` is working memory. */
 static void
 add_event(ContimeEventSum *sum, const ContimeTable *table, const TupleTableSlot *slot,
-		  const ContimeRawEvent *told, StringInfo image)
+		  const ContimeRawEvent *raw, StringInfo image)
 {
 	XXH128_hash_t hash;
 
 	StaticAssertStmt(CT_MAX_ATTRS <= INT8_MAX, "the number of an attribute is a char");
 	resetStringInfo(image);
-	appendBinaryStringInfo(image, (const char *) &told->kind, sizeof(told->kind));
-	appendBinaryStringInfo(image, (const char *) &told->set, sizeof(told->set));
+	appendBinaryStringInfo(image, (const char *) &raw->kind, sizeof(raw->kind));
+	appendBinaryStringInfo(image, (const char *) &raw->set, sizeof(raw->set));
 	for (int i = 0; i < table->natts; i++)
 		if (!slot->tts_isnull[i] && !table->attr[i].dropped)
 		{
@@ -61,14 +61,14 @@ contime_sum_add(ContimeEventReader *reader, const Datum *keys)
 	static const bool notnull[INDEX_MAX_KEYS] = {0};
 	static const ContimeRange all = {PG_INT64_MIN, PG_INT64_MAX, true, true};
 	MemoryContext caller;
-	ContimeRawEvent told;
+	ContimeRawEvent raw;
 
 	contime_scan_bind_events(reader->scan, keys, keys ? notnull : NULL, &all);
-	while (contime_scan_next_event(reader->scan, reader->slot, &told))
+	while (contime_scan_next_event(reader->scan, reader->slot, &raw))
 	{
 		CHECK_FOR_INTERRUPTS();
 		caller = MemoryContextSwitchTo(reader->context);
-		add_event(&reader->sum, reader->table, reader->slot, &told, &reader->image);
+		add_event(&reader->sum, reader->table, reader->slot, &raw, &reader->image);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(reader->context);
 	}

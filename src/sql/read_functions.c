@@ -537,19 +537,19 @@ next_event(Read *read)
 		{[CT_FINISH] = "finish", [CT_EVENT] = "event", [CT_SNAPSHOT] = "snapshot"};
 	TupleTableSlot *result = read->result;
 	MemoryContext caller;
-	ContimeRawEvent told;
+	ContimeRawEvent raw;
 
-	if (!contime_scan_next_event(read->scan, read->row, &told))
+	if (!contime_scan_next_event(read->scan, read->row, &raw))
 		return false;
 	StaticAssertStmt(lengthof(kinds) == CT_SNAPSHOT + 1, "each kind has a name");
-	Assert(told.kind < lengthof(kinds));
+	Assert(raw.kind < lengthof(kinds));
 	ExecClearTuple(result);
 	MemoryContextReset(read->values);
 	caller = MemoryContextSwitchTo(read->values);
-	result->tts_values[0] = CStringGetTextDatum(kinds[told.kind]);
+	result->tts_values[0] = CStringGetTextDatum(kinds[raw.kind]);
 	result->tts_values[1] = ExecFetchSlotHeapTupleDatum(read->row);
-	result->tts_values[2] = names_of(&read->subject, told.set);
-	result->tts_values[3] = BoolGetDatum(told.late);
+	result->tts_values[2] = names_of(&read->subject, raw.set);
+	result->tts_values[3] = BoolGetDatum(raw.late);
 	memset(result->tts_isnull, false, 3 * sizeof(bool));
 
 	/* An event table does not say when its rows came. */
