@@ -889,7 +889,7 @@ get_quoted_name(Relation rel, AttrNumber attno)
 	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname));
 }
 
-/* ERROR: a durable table has its event tables to see to the identity of events. */
+/* Raise ERROR 42P16: a constraint of the event table decides on the identity of its events. */
 static void CONTIME_NORETURN
 report_durable_identity(const ContimeTable *table, Relation rel)
 {
