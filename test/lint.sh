@@ -39,6 +39,7 @@ fi
 # A line that begins with a name and a parenthesis begins a definition: its return type is on the line before.
 check 'a function has the name of another' < <(grep -oE '^[a-z_][A-Za-z0-9_]*\(.*' $source | grep -v ';$' | sed 's/(.*//' | sort -u | awk -F: '
 	$2 in home { print $1 ": " $2 "() is in " home[$2], "too" } { home[$2] = $1 }')
+check 'a function name without a noun' < <(grep -nE '^[a-z]+\(' $source)
 check 'a file of more than 60 kB' < <(find $source -size +60k)
 check 'blanks at the end of a line' < <(grep -nE '[[:space:]]+$' $product $tests $scripts $programs sql/*.sql Makefile)
 check 'docs and README' < <(test/docs.sh)

@@ -66,7 +66,7 @@ static bool dropping = false;
  * may consist of several.
  */
 static void
-collect(List **relations, Oid relid)
+collect_relation(List **relations, Oid relid)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -85,7 +85,7 @@ collect_family(Oid relid)
 	if (!OidIsValid(relid))
 		return;
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
-		collect(&altered, lfirst_oid(lc));
+		collect_relation(&altered, lfirst_oid(lc));
 }
 
 static void
@@ -399,7 +399,7 @@ handle_drop(Oid class, Oid object, int sub)
 	if (class == RelationRelationId && sub != 0)
 	{
 		if (collecting > 0)
-			collect(&altered, object);
+			collect_relation(&altered, object);
 	}
 	else if (class == RelationRelationId && get_rel_relkind(object) == RELKIND_FOREIGN_TABLE &&
 			 contime_has_generation(object))
@@ -431,7 +431,7 @@ handle_object_access(ObjectAccessType access, Oid class, Oid object, int sub, vo
 		handle_drop(class, object, sub);
 	else if (collecting > 0 && class == RelationRelationId &&
 			 (access == OAT_POST_CREATE || access == OAT_POST_ALTER))
-		collect(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
+		collect_relation(access == OAT_POST_CREATE && sub == 0 ? &created : &altered, object);
 }
 
 /* ---- after a command --------------------------------------------------------- */

@@ -6,13 +6,13 @@
  * (shared/registry.c) holds the same events in memory, where reads are fast.  A query
  * gives the same answer from either.
  *
- *	  NONE ── want ──► WANTED ── load ──► LOADING ── publish ──────────► READY
- *	    ▲                │ refuse            │ publish_partial             │ make_partial
- *	    │                ▼                   ▼                             ▼
- *	    │             REFUSED ─ want ─►   TRIMMING ── publish_partial ► PARTIAL
- *	    │                                    │                             │
- *	    └── a new generation ── BROKEN ◄─────┴──────── break_cache ────────┘
- *	                                                 (from LOADING and READY, too)
+ *	  NONE ─ mark_wanted ──► WANTED ─ load_table ──► LOADING ─ publish_cache ───► READY
+ *	   ▲                       │ refuse_load           │ publish_partial           │ make_partial
+ *	   │                       ▼                       ▼                           ▼
+ *	   │                     REFUSED ─ mark_wanted ► TRIMMING ─ publish_partial ► PARTIAL
+ *	   │                                               │                           │
+ *	   └── a new generation ─────── BROKEN ◄───────────┴──────── break_cache ──────┘
+ *	                                                      (from LOADING and READY, too)
  *
  *	  state      what holds
  *	  NONE       no backend has read the table; tables in memory stay here
@@ -26,8 +26,9 @@
  *	  REFUSED    the table is not loaded before `load_after`
  *
  * contime_cache_change_state() makes every change.  Loading itself, and the
- * functions `refuse`, `publish` and `publish_partial`, are in worker/loader.c; `want`
- * and `break_cache` are here, and `make_partial` is in eviction.c.
+ * functions `refuse_load`, `publish_cache` and `publish_partial`, are in
+ * worker/loader.c; `mark_wanted` and `break_cache` are here, and `make_partial` is in
+ * eviction.c.
  *
  * A cache breaks when a row was not captured; when a transaction has committed
  * captured rows that the cache lacks (unflushed.c); when two events have one
@@ -209,7 +210,7 @@ contime_cache_change(Oid relid, Oid events)
 
 /* Request a loader to load the cache, unless it was refused lately. */
 static void
-want(ContimeGeneration *g)
+mark_wanted(ContimeGeneration *g)
 {
 	ContimeCacheState state = contime_cache_state(g);
 
@@ -266,7 +267,7 @@ contime_cache_watched(const ContimeTable *table, bool *partial)
 	state = contime_cache_state(g);
 	if (!contime_cache_is_readable(state))
 	{
-		want(g);
+		mark_wanted(g);
 		return NULL;
 	}
 	*partial = state == CONTIME_CACHE_PARTIAL;

@@ -31,18 +31,18 @@
  * the trigger depth of the statement itself.
  *
  *	  BEFORE STATEMENT ─► enter_level ──────┐
- *	  AFTER ROW ────────► capture_row       ├─ rows ─► flush ─► the cache
- *	  AFTER STATEMENT ──► flush             │
+ *	  AFTER ROW ────────► capture_row       ├─ rows ─► flush_capture ─► the cache
+ *	  AFTER STATEMENT ──► flush_capture     │
  *	  end of the level ─► leave_level ──────┘
  *
  * The states of a capture, changed by set_capture_state():
  *
- *	  begin_capture ─► EMPTY ─ keep_row ─► BUFFERED ─ flush ─► EMPTY
+ *	  begin_capture ─► EMPTY ─ keep_row ─► BUFFERED ─ flush_capture ─► EMPTY
  *	                     │                    │
  *	                     │ keep_row, of a row that every snapshot sees (COPY FREEZE)
  *	                     └────────┬───────────┘
  *	                              ▼
- *	                           FROZEN ─ flush ─► UNCACHED
+ *	                           FROZEN ─ flush_capture ─► UNCACHED
  *
  *	  EMPTY, BUFFERED ─ give_up, or begin_capture without a cache ─► UNCACHED
  *	  any state ─ end of the last level ─► deleted
@@ -69,8 +69,8 @@
  *     transaction commits, the next reader finds the note and breaks the cache.
  *
  * Rows of a subtransaction that was rolled back may stay in the buffer of an outer
- * statement: flush skips them.  A row for which no BEFORE STATEMENT trigger has fired,
- * for example one that a subscription applies, is flushed at once.
+ * statement: flush_capture() skips them.  A row for which no BEFORE STATEMENT trigger
+ * has fired, for example one that a subscription applies, is flushed at once.
  *
  * If an error occurs while rows become events, the cache is broken, readers read the
  * event tables, and the writer continues.
@@ -481,7 +481,7 @@ try_link_rows(Capture *capture, const Rows *rows)
  * because a function that a source calls may write to the event table itself.
  */
 static void
-flush(Capture *capture)
+flush_capture(Capture *capture)
 {
 	Rows rows = capture->rows;
 
@@ -537,7 +537,7 @@ leave_level(void)
 			continue;
 		}
 		if (capture->rows.count > 0)
-			flush(capture);
+			flush_capture(capture);
 		cut_levels(capture, level);
 		capture = captures;
 	}
@@ -795,7 +795,7 @@ capture_row(const TriggerData *trigger, Oid relid, Oid events)
 		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 			keep_row(capture, rel, trigger->tg_newtuple, false, true);
 		if (alone || is_full(capture))
-			flush(capture);
+			flush_capture(capture);
 	}
 	if (alone)
 		cut_levels(capture, level);
@@ -826,7 +826,7 @@ end_statement(Oid relid, Oid events)
 	if (capture == NULL)
 		return;
 	if (capture->rows.count > 0)
-		flush(capture);
+		flush_capture(capture);
 	if (level == 0)
 		cut_levels(capture, 0);
 }

@@ -42,7 +42,7 @@ limit_attrs(const CtReadContext *context, uint64_t mask)
 /* ---- the next event that touches an attribute -------------------------------- */
 
 static inline bool
-touches(const CtItem *item, int attr)
+touches_attribute(const CtItem *item, int attr)
 {
 	return item->layout->kind == CT_FINISH || ct_layout_sets(item->layout, attr);
 }
@@ -68,7 +68,7 @@ find_entered_touch(const CtSight *sight, int attr, int64_t time, int64_t until, 
 			*item = ct_run_item(&run, i, scratch);
 			if (item->time > until)
 				return false;
-			if (touches(item, attr) && ct_sight_sees(sight, ct_run_label(&run, i)) &&
+			if (touches_attribute(item, attr) && ct_sight_sees(sight, ct_run_label(&run, i)) &&
 				!ct_sight_replaces(sight, item))
 				return true;
 		}
@@ -97,7 +97,7 @@ find_recent_touch(const CtSight *sight, int attr, int64_t time, int64_t until, b
 
 		if (recent.time > until || (found && ct_item_cmp(sight->context, &recent, item) > 0))
 			return false;
-		if (touches(&recent, attr))
+		if (touches_attribute(&recent, attr))
 		{
 			*item = recent;
 			return true;
@@ -276,7 +276,7 @@ same_lines(const CtValue *a, const CtValue *b, const CtLine *to)
 static CtLine
 get_line_before(const CtReadContext *context, const CtItem *item, const CtLine *next, int attr)
 {
-	return item != NULL && touches(item, attr) ? get_line(context, item, attr) : *next;
+	return item != NULL && touches_attribute(item, attr) ? get_line(context, item, attr) : *next;
 }
 
 /*
@@ -293,8 +293,8 @@ add_linear(const CtReadContext *context, const CtTimeline *timeline, const CtEnt
 	CtItem item;
 	bool found = ct_next_override(context, timeline, entering->spot, attr, &item, &scratch);
 	CtLine next = get_line(context, found ? &item : NULL, attr);
-	bool touched = touches(entering->item, attr) ||
-				   (entering->duplicate != NULL && touches(entering->duplicate, attr));
+	bool touched = touches_attribute(entering->item, attr) ||
+				   (entering->duplicate != NULL && touches_attribute(entering->duplicate, attr));
 	bool widely = entering->widely && touched;
 
 	CT_ASSERT(context->schema->attr[attr].linear);

@@ -30,7 +30,7 @@ is_same(CtWide a, CtWide b)
 }
 
 static CtWide
-negate(CtWide a)
+negate_wide(CtWide a)
 {
 	CtWide one = {{1, 0, 0}};
 
@@ -67,7 +67,7 @@ ct_wide_cmp(CtWide a, CtWide b)
 
 /* Multiply *value by `factor`, and add `more`.  False: the result is not below 2^184. */
 static bool
-multiply(CtWide *value, uint32_t factor, uint32_t more)
+multiply_wide(CtWide *value, uint32_t factor, uint32_t more)
 {
 	unsigned __int128 carry = more;
 
@@ -82,7 +82,7 @@ multiply(CtWide *value, uint32_t factor, uint32_t more)
 
 /* Divide *value, which is not negative.  Return the remainder. */
 static uint32_t
-divide(CtWide *value, uint32_t divisor)
+divide_wide(CtWide *value, uint32_t divisor)
 {
 	unsigned __int128 rest = 0;
 
@@ -180,18 +180,18 @@ ct_wide_from_numeric(const void *image, uint32_t bytes, int scale)
 		return read_special(image, bytes);
 
 	for (uint32_t i = 0; i < number.ndigits && fits; i++)
-		fits = multiply(&value, 10000, load_word(number.digits + (size_t) i * 2));
+		fits = multiply_wide(&value, 10000, load_word(number.digits + (size_t) i * 2));
 	shift = 4 * ((int64_t) number.weight - number.ndigits + 1) + scale;
 	if (!is_same(value, CT_WIDE_ZERO))
 	{
 		for (; shift > 0 && fits; shift--)
-			fits = multiply(&value, 10, 0);
+			fits = multiply_wide(&value, 10, 0);
 	}
 	for (; shift < 0 && !is_same(value, CT_WIDE_ZERO) && fits; shift++)
-		divide(&value, 10);
+		divide_wide(&value, 10);
 	if (!fits)
 		return number.negative ? CT_WIDE_MINUS_INFINITY : CT_WIDE_PLUS_INFINITY;
-	return number.negative ? negate(value) : value;
+	return number.negative ? negate_wide(value) : value;
 }
 
 void
@@ -211,10 +211,10 @@ ct_wide_to_decimal(CtWide value, char *buf)
 		if (value.word[2] & SIGN_BIT)
 		{
 			*buf++ = '-';
-			value = negate(value);
+			value = negate_wide(value);
 		}
 		do
-			digits[n++] = (char) ('0' + divide(&value, 10));
+			digits[n++] = (char) ('0' + divide_wide(&value, 10));
 		while (!is_same(value, CT_WIDE_ZERO));
 		while (n > 0)
 			*buf++ = digits[--n];
@@ -248,12 +248,12 @@ ct_wide_to_numeric(CtWide value, int scale, uint8_t *image)
 		return sizeof(header);
 	}
 	if (negative)
-		value = negate(value);
+		value = negate_wide(value);
 	for (int i = scale; i % 4 != 0; i++)
-		(void) multiply(&value, 10, 0);
+		(void) multiply_wide(&value, 10, 0);
 	for (; !is_same(value, CT_WIDE_ZERO); weight++)
 	{
-		uint16_t d = (uint16_t) divide(&value, 10000);
+		uint16_t d = (uint16_t) divide_wide(&value, 10000);
 
 		if (ndigits > 0 || d != 0) /* trailing zeros are not stored */
 			digit[ndigits++] = d;
@@ -332,7 +332,7 @@ ct_wide_round(CtWide a, int digits)
 	if (digits == 0)
 		return a;
 	if (negative)
-		a = negate(a);
+		a = negate_wide(a);
 	for (; digits > 0; digits -= MOST_DIGITS)
 	{
 		uint64_t power = power_of_ten[digits < MOST_DIGITS ? digits : MOST_DIGITS];
@@ -349,7 +349,7 @@ ct_wide_round(CtWide a, int digits)
 	}
 	if (part >= whole - part)
 		a = wide_add(a, wide_from_int64(1));
-	return negative ? negate(a) : a;
+	return negative ? negate_wide(a) : a;
 }
 
 /* Return floor + part / whole, 0 <= part < whole, rounded half away from zero. */
@@ -372,7 +372,7 @@ ct_wide_between(CtWide a, CtWide b, uint64_t part, uint64_t whole)
 	unsigned __int128 rest = 0;
 
 	if (back)
-		way = negate(way);
+		way = negate_wide(way);
 	for (int i = 0; i < 3; i++)
 	{
 		carry += (unsigned __int128) way.word[i] * part;

@@ -14,7 +14,7 @@
 
 /* True if the event makes the attribute independent of earlier events. */
 static bool
-overrides(const CtReadContext *context, const CtItem *item, int attr)
+overrides_attr(const CtReadContext *context, const CtItem *item, int attr)
 {
 	if (item->layout->kind == CT_FINISH)
 		return true;
@@ -37,7 +37,7 @@ find_in_block(const CtRun *run, uint32_t from, int attr, CtItem *item, CtLayout 
 	for (uint32_t i = from; i < run->count; i++)
 	{
 		*item = ct_run_item(run, i, scratch);
-		if (attr < 0 || overrides(run->context, item, attr))
+		if (attr < 0 || overrides_attr(run->context, item, attr))
 			return true;
 	}
 	return false;

@@ -30,7 +30,7 @@
 #define STEPS_PER_LOOK 64
 
 static bool
-observe(const CtArena *arena, CtRef timeline, CtRead *read)
+observe_timeline(const CtArena *arena, CtRef timeline, CtRead *read)
 {
 	const CtTimeline *t = ct_ptr(arena, timeline);
 
@@ -77,7 +77,7 @@ ct_read_key(const CtArena *arena, CtRef store, uint64_t hash, const void *key, u
 
 		if (timeline->hash == hash)
 		{
-			if (!observe(arena, ref, read))
+			if (!observe_timeline(arena, ref, read))
 				return CT_RETRY;
 			if (timeline->taken && ct_directory_is_key(arena, timeline, hash, key, key_bytes))
 				return CT_OK; /* if this was torn, ct_read_valid() says so */
@@ -104,7 +104,7 @@ ct_read_slot(const CtArena *arena, CtRef store, uint32_t *position, CtRead *read
 		CtRef ref = ct_directory_at(arena, directory, *position);
 
 		if ((sequence & 1) != 0 || !has_same_chains(directory, sequence) ||
-			!observe(arena, ref, read))
+			!observe_timeline(arena, ref, read))
 			return CT_RETRY;
 		if (((const CtTimeline *) ct_ptr(arena, ref))->taken)
 			return CT_OK;

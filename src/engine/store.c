@@ -555,7 +555,7 @@ ct_store_add(CtArena *arena, CtRef ref, uint64_t hash, const void *key, uint32_t
 #define AHEAD 16
 
 static inline void
-touch(const void *at)
+fetch_line(const void *at)
 {
 	(void) *(const volatile char *) at;
 }
@@ -616,7 +616,7 @@ prefetch_tail_ends(const CtWriter *writer, const CtTimeline *const *timeline, ui
 	{
 		if (timeline[i] == NULL || timeline[i]->tail_count == 0)
 			continue;
-		touch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
+		fetch_line(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count - 1U));
 		__builtin_prefetch(ct_tail_row(writer->arena, timeline[i], timeline[i]->tail_count), 1);
 	}
 }

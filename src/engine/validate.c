@@ -44,7 +44,7 @@ typedef struct CtCheck
 
 /* Note the first reason.  True as long as there is none. */
 static bool
-require(CtCheck *check, bool holds, const char *reason)
+check_rule(CtCheck *check, bool holds, const char *reason)
 {
 	if (!holds && check->reason == NULL)
 		check->reason = reason;
@@ -52,7 +52,7 @@ require(CtCheck *check, bool holds, const char *reason)
 }
 
 static inline const void *
-deref(const CtCheck *check, CtRef ref)
+get_ptr(const CtCheck *check, CtRef ref)
 {
 	return ct_ptr(check->context.arena, ref);
 }
@@ -76,44 +76,44 @@ check_record(CtCheck *check, const CtLayout *layout, const uint8_t *record)
 		int i = __builtin_ctzll(rest);
 		CtRef ref;
 
-		if (!require(check, i < check->context.schema->nattrs,
-					 "E1: a record sets what is not there"))
+		if (!check_rule(check, i < check->context.schema->nattrs,
+						"E1: a record sets what is not there"))
 			return;
 		bytes += ct_cell_bytes(&check->context.schema->attr[i]);
 		if ((layout->apart >> i & 1) == 0)
 			continue;
 		memcpy(&ref, record + ct_layout_offset(layout, i), sizeof(ref));
 		if (ref != 0)
-			count_bytes(check, sizeof(CtApart) + ((const CtApart *) deref(check, ref))->bytes);
+			count_bytes(check, sizeof(CtApart) + ((const CtApart *) get_ptr(check, ref))->bytes);
 	}
-	require(check, layout->bytes == bytes || layout->bytes == bytes + CT_EXPLICIT_BYTES,
-			"E1: a record's size is not that of its cells");
+	check_rule(check, layout->bytes == bytes || layout->bytes == bytes + CT_EXPLICIT_BYTES,
+			   "E1: a record's size is not that of its cells");
 }
 
 static void
 check_layouts(CtCheck *check)
 {
 	const CtStore *store = check->store;
-	const CtRef *layouts = deref(check, store->layouts);
+	const CtRef *layouts = get_ptr(check, store->layouts);
 
-	require(check, store->nlayouts <= CT_MAX_FORMS, "S7: too many layouts");
+	check_rule(check, store->nlayouts <= CT_MAX_FORMS, "S7: too many layouts");
 	if (store->layouts != 0)
 		count_bytes(check, store->layouts_capacity * sizeof(CtRef));
 	for (uint32_t i = 1; i < store->nlayouts; i++)
 	{
-		const CtLayout *layout = deref(check, layouts[i]);
+		const CtLayout *layout = get_ptr(check, layouts[i]);
 
 		count_bytes(check, ct_layout_bytes(layout));
-		require(check, layout->nattrs <= check->context.schema->nattrs,
-				"S7: a layout sets what is not there");
+		check_rule(check, layout->nattrs <= check->context.schema->nattrs,
+				   "S7: a layout sets what is not there");
 		for (uint32_t j = 1; j < i; j++)
 		{
-			const CtLayout *other = deref(check, layouts[j]);
+			const CtLayout *other = get_ptr(check, layouts[j]);
 
-			require(check,
-					layout->set != other->set || layout->null != other->null ||
-						layout->kind != other->kind,
-					"S7: a layout is kept twice");
+			check_rule(check,
+					   layout->set != other->set || layout->null != other->null ||
+						   layout->kind != other->kind,
+					   "S7: a layout is kept twice");
 		}
 	}
 }
@@ -133,7 +133,7 @@ static void
 compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *cell)
 {
 	const CtAttr *a = &check->context.schema->attr[attr];
-	const CtInner *inner = deref(check, ref);
+	const CtInner *inner = get_ptr(check, ref);
 	CtLayout scratch;
 	CtRun run;
 
@@ -141,7 +141,7 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, cell);
 	if (height > 0)
 		return;
-	ct_leaf_run(&check->context, deref(check, ref), &run);
+	ct_leaf_run(&check->context, get_ptr(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		CtItem item = ct_run_item(&run, i, &scratch);
@@ -161,7 +161,7 @@ compose_events(const CtCheck *check, CtRef ref, int height, int attr, CtCell *ce
 static bool
 touches_below(const CtCheck *check, CtRef ref, int height, int attr)
 {
-	const CtInner *inner = deref(check, ref);
+	const CtInner *inner = get_ptr(check, ref);
 	CtLayout scratch;
 	CtRun run;
 
@@ -172,7 +172,7 @@ touches_below(const CtCheck *check, CtRef ref, int height, int attr)
 	}
 	if (height > 0)
 		return false;
-	ct_leaf_run(&check->context, deref(check, ref), &run);
+	ct_leaf_run(&check->context, get_ptr(check, ref), &run);
 	for (uint32_t i = 0; i < run.count; i++)
 	{
 		const CtLayout *layout = ct_run_item(&run, i, &scratch).layout;
@@ -190,16 +190,16 @@ check_narrow(CtCheck *check, const CtAttr *attr, const CtInner *inner, const CtC
 
 	if (!column->narrow)
 		return;
-	require(check, ct_may_be_narrow(attr), "N4: a column is narrow that may not be");
+	check_rule(check, ct_may_be_narrow(attr), "N4: a column is narrow that may not be");
 	for (uint32_t i = 0; i < 2U * inner->capacity + ct_group_count(inner->count); i++)
 	{
 		bool used = i >= 2U * inner->capacity || i % inner->capacity < inner->count;
 
-		require(check,
-				!used || (ct_tag_has_payload(column->tag[i])
-							  ? payload[i] >= -CT_NARROW_LIMIT && payload[i] < CT_NARROW_LIMIT
-							  : payload[i] == 0),
-				"N4: a payload of a narrow column is wrong");
+		check_rule(check,
+				   !used || (ct_tag_has_payload(column->tag[i])
+								 ? payload[i] >= -CT_NARROW_LIMIT && payload[i] < CT_NARROW_LIMIT
+								 : payload[i] == 0),
+				   "N4: a payload of a narrow column is wrong");
 	}
 }
 
@@ -208,17 +208,17 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 {
 	const CtReadContext *context = &check->context;
 	const CtAttr *a = &context->schema->attr[attr];
-	const CtInner *inner = deref(check, ref);
+	const CtInner *inner = get_ptr(check, ref);
 	const CtColumn *column;
 	CtCell sum = {.tag = CT_KEEP};
 	CtCell group = {.tag = CT_KEEP};
 
 	if ((inner->columns >> attr & 1) == 0)
 	{
-		require(check, !touches_below(check, ref, height, attr), "N2: a column is missing");
+		check_rule(check, !touches_below(check, ref, height, attr), "N2: a column is missing");
 		return;
 	}
-	column = deref(check, ct_node_column(inner)[attr]);
+	column = get_ptr(check, ct_node_column(inner)[attr]);
 	count_bytes(check, ct_column_bytes(a, inner->capacity));
 	check_narrow(check, a, inner, column);
 	for (uint32_t i = 0; i < inner->count; i++)
@@ -233,23 +233,23 @@ check_column(CtCheck *check, CtRef ref, int height, int attr)
 			{
 				ct_cell_then(context, a, &group, &sum);
 				ct_node_get(context, inner, CT_GROUPS, i / CT_GROUP, attr, &kept);
-				require(check, check->remainder || ct_cell_same(a, &kept, &group),
-						"N1: what is before a group is wrong");
+				check_rule(check, check->remainder || ct_cell_same(a, &kept, &group),
+						   "N1: what is before a group is wrong");
 				sum.tag = CT_KEEP;
 			}
 			ct_node_get(context, inner, CT_BEFORE, i, attr, &kept);
-			require(check, check->remainder || ct_cell_same(a, &kept, &sum),
-					"N1: what is before a child is wrong");
+			check_rule(check, check->remainder || ct_cell_same(a, &kept, &sum),
+					   "N1: what is before a child is wrong");
 		}
 		ct_node_get(context, inner, CT_TOTAL, i, attr, &total);
 		compose_events(check, ct_node_child(inner)[i], height - 1, attr, &fresh);
-		require(check, check->remainder || ct_cell_same(a, &total, &fresh),
-				"N1: a total is not the composition of its events");
+		check_rule(check, check->remainder || ct_cell_same(a, &total, &fresh),
+				   "N1: a total is not the composition of its events");
 		ct_cell_then(context, a, &sum, &total);
-		require(check,
-				(column->overrides >> i & 1) == ct_tag_overrides(total.tag) &&
-					(column->sets >> i & 1) == (total.tag != CT_KEEP),
-				"N3: a column's masks are wrong");
+		check_rule(check,
+				   (column->overrides >> i & 1) == ct_tag_overrides(total.tag) &&
+					   (column->sets >> i & 1) == (total.tag != CT_KEEP),
+				   "N3: a column's masks are wrong");
 	}
 }
 
@@ -263,11 +263,11 @@ check_way(CtCheck *check, const CtWay *way, uint64_t top, bool finish)
 		uint32_t i = way->index[depth];
 
 		if (top != 0)
-			require(check, ct_node_lo(inner)[i] <= top && top <= ct_node_hi(inner)[i],
-					"T4: a young event is outside lo/hi");
+			check_rule(check, ct_node_lo(inner)[i] <= top && top <= ct_node_hi(inner)[i],
+					   "T4: a young event is outside lo/hi");
 		else
-			require(check, inner->frozen >> i & 1, "T5: a frozen event may be skipped");
-		require(check, !finish || (inner->finish >> i & 1), "T5: a finish is not known");
+			check_rule(check, inner->frozen >> i & 1, "T5: a frozen event may be skipped");
+		check_rule(check, !finish || (inner->finish >> i & 1), "T5: a finish is not known");
 	}
 }
 
@@ -281,42 +281,42 @@ check_holder(CtCheck *check, const CtTimeline *timeline, const CtItem *item)
 	CtItem holder;
 
 	check->holders++;
-	if (!require(check,
-				 ct_timeline_find_duplicate(&check->context, timeline, item, &spot) &&
-					 spot.position > 0,
-				 "I1: an event is not found by its id"))
+	if (!check_rule(check,
+					ct_timeline_find_duplicate(&check->context, timeline, item, &spot) &&
+						spot.position > 0,
+					"I1: an event is not found by its id"))
 		return;
 	ct_spot_run(&check->context, timeline, &spot, &run);
 	holder = ct_run_item(&run, spot.position - 1, &scratch);
-	require(check, holder.record == item->record, "T7: two entered events have the same id");
+	check_rule(check, holder.record == item->record, "T7: two entered events have the same id");
 }
 
 static void
 check_entered(CtCheck *check, const CtRun *run, uint32_t i, const CtWay *way)
 {
-	const CtTimeline *timeline = deref(check, check->timeline);
+	const CtTimeline *timeline = get_ptr(check, check->timeline);
 	uint32_t label = ct_run_label(run, i);
 	uint64_t top = label == 0 ? 0 : ct_label_top(check->store->newest_top, label);
 	CtLayout scratch;
 	CtItem item = ct_run_item(run, i, &scratch);
 
 	check_record(check, item.layout, item.record);
-	require(check, run->layout == 0 || run->layout == ct_run_layout(run, i),
-			"B2: a layout is another's");
-	require(check, run->finish || item.layout->kind != CT_FINISH, "B2: a finish is not known");
-	require(check, (item.layout->touched & ~run->set) == 0, "B2: what is touched is not known");
+	check_rule(check, run->layout == 0 || run->layout == ct_run_layout(run, i),
+			   "B2: a layout is another's");
+	check_rule(check, run->finish || item.layout->kind != CT_FINISH, "B2: a finish is not known");
+	check_rule(check, (item.layout->touched & ~run->set) == 0, "B2: what is touched is not known");
 	check->frozen += top == 0;
 	check->young += top != 0;
-	require(check, top == 0 || (timeline->lo <= top && top <= timeline->hi),
-			"T4: a young event is outside its timeline's lo/hi");
+	check_rule(check, top == 0 || (timeline->lo <= top && top <= timeline->hi),
+			   "T4: a young event is outside its timeline's lo/hi");
 	if (check->has_previous)
 	{
-		require(check, ct_item_cmp(&check->context, &check->previous, &item) <= 0,
-				"T1: events are out of order");
-		require(check,
-				!item.layout->has_id ||
-					ct_item_cmp_identity(&check->context, &check->previous, &item) != 0,
-				"T7: duplicates have entered");
+		check_rule(check, ct_item_cmp(&check->context, &check->previous, &item) <= 0,
+				   "T1: events are out of order");
+		check_rule(check,
+				   !item.layout->has_id ||
+					   ct_item_cmp_identity(&check->context, &check->previous, &item) != 0,
+				   "T7: duplicates have entered");
 	}
 	if (check->context.schema->id_of_key && item.layout->has_id)
 		check_holder(check, timeline, &item);
@@ -348,16 +348,16 @@ check_leaf(CtCheck *check, const CtLeaf *leaf, const CtWay *way)
 	count_bytes(check, ct_leaf_bytes(leaf->capacity, leaf->room));
 	if (leaf->labels != 0)
 		count_bytes(check, leaf->capacity * sizeof(uint32_t));
-	if (!require(check, leaf->count > 0, "T6: a leaf is empty") ||
-		!require(check, leaf->count <= leaf->capacity && leaf->count <= CT_LEAF_EVENTS,
-				 "T6: a leaf is too full") ||
-		!require(check, leaf->used <= leaf->room, "B1: records lie outside their leaf"))
+	if (!check_rule(check, leaf->count > 0, "T6: a leaf is empty") ||
+		!check_rule(check, leaf->count <= leaf->capacity && leaf->count <= CT_LEAF_EVENTS,
+					"T6: a leaf is too full") ||
+		!check_rule(check, leaf->used <= leaf->room, "B1: records lie outside their leaf"))
 		return;
-	require(check, leaf->finish == has_finish(&run), "B2: a finish is known that is not there");
+	check_rule(check, leaf->finish == has_finish(&run), "B2: a finish is known that is not there");
 	for (uint32_t i = 0; i < leaf->count && check->reason == NULL; i++)
 	{
-		require(check, run.stride == 0 || run.slot[i].offset == i * run.stride,
-				"B2: records of a packed leaf are scattered");
+		check_rule(check, run.stride == 0 || run.slot[i].offset == i * run.stride,
+				   "B2: records of a packed leaf are scattered");
 		check_entered(check, &run, i, way);
 	}
 }
@@ -370,29 +370,30 @@ ends_with_finish(const CtCheck *check, CtRef ref, int height)
 
 	for (; height > 0; height--)
 	{
-		const CtInner *inner = deref(check, ref);
+		const CtInner *inner = get_ptr(check, ref);
 
 		ref = ct_node_child(inner)[inner->count - 1];
 	}
-	ct_leaf_run(&check->context, deref(check, ref), &run);
+	ct_leaf_run(&check->context, get_ptr(check, ref), &run);
 	return ct_run_item(&run, run.count - 1, &scratch).layout->kind == CT_FINISH;
 }
 
 static void
 check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 {
-	const CtInner *inner = deref(check, ref);
+	const CtInner *inner = get_ptr(check, ref);
 	CtLayout scratch;
 
 	if (height == 0)
 	{
-		check_leaf(check, deref(check, ref), way);
+		check_leaf(check, get_ptr(check, ref), way);
 		return;
 	}
 	count_bytes(check, ct_node_bytes(inner->capacity, inner->nattrs));
-	if (!require(check,
-				 inner->count > 0 && inner->count <= CT_FANOUT && inner->count <= inner->capacity,
-				 "T6: an inner node is empty or too full"))
+	if (!check_rule(check,
+					inner->count > 0 && inner->count <= CT_FANOUT &&
+						inner->count <= inner->capacity,
+					"T6: an inner node is empty or too full"))
 		return;
 	way->depth++;
 	for (uint32_t i = 0; i < inner->count && check->reason == NULL; i++)
@@ -404,20 +405,21 @@ check_node(CtCheck *check, CtRef ref, int height, CtWay *way)
 		check_node(check, child, height - 1, way);
 		if (check->reason != NULL)
 			break;
-		require(check,
-				inner->time[i] == ct_first_item(&check->context, child, height - 1, &scratch).time,
-				"T2: a node's time is not its first event's");
-		require(check,
-				(inner->finish >> i & 1) ==
-					(height == 1 ? ((const CtLeaf *) deref(check, child))->finish != 0
-								 : ((const CtInner *) deref(check, child))->finish != 0),
-				"T5: a finish is known that is not there");
-		require(check, (inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
-				"T5: a row is present or absent and not known to be");
-		require(check,
-				height == 1 ||
-					(((const CtInner *) deref(check, child))->columns & ~inner->columns) == 0,
-				"T3: a node lacks a column of a child");
+		check_rule(check,
+				   inner->time[i] ==
+					   ct_first_item(&check->context, child, height - 1, &scratch).time,
+				   "T2: a node's time is not its first event's");
+		check_rule(check,
+				   (inner->finish >> i & 1) ==
+					   (height == 1 ? ((const CtLeaf *) get_ptr(check, child))->finish != 0
+									: ((const CtInner *) get_ptr(check, child))->finish != 0),
+				   "T5: a finish is known that is not there");
+		check_rule(check, (inner->absent >> i & 1) == ends_with_finish(check, child, height - 1),
+				   "T5: a row is present or absent and not known to be");
+		check_rule(check,
+				   height == 1 ||
+					   (((const CtInner *) get_ptr(check, child))->columns & ~inner->columns) == 0,
+				   "T3: a node lacks a column of a child");
 	}
 	way->depth--;
 	for (int i = 0; i < check->context.schema->nattrs && check->reason == NULL; i++)
@@ -435,20 +437,20 @@ check_tree(CtCheck *check, const CtTimeline *timeline)
 
 	ct_tail_run(&check->context, timeline, &run);
 	check->has_previous = false;
-	if (!require(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high") ||
-		!require(check, (timeline->root == 0) == (timeline->height == 0), "T6: a height is wrong"))
+	if (!check_rule(check, timeline->height <= CT_MAX_HEIGHT, "T6: a tree is too high") ||
+		!check_rule(check, (timeline->root == 0) == (timeline->height == 0), "T6: a height is wrong"))
 		return;
 	if (timeline->root != 0)
 		check_node(check, timeline->root, timeline->height, &way);
 	way.depth = 0;
 	if (timeline->tail != 0)
 		count_bytes(check, (size_t) timeline->tail_capacity * timeline->tail_stride);
-	require(check, timeline->tail_count <= timeline->tail_capacity, "T6: a tail is too full");
+	check_rule(check, timeline->tail_count <= timeline->tail_capacity, "T6: a tail is too full");
 	for (uint32_t i = 0; i < timeline->tail_count && check->reason == NULL; i++)
 	{
-		require(check, i >= timeline->tail_frozen || ct_run_label(&run, i) == 0,
-				"T4: a young row is taken for frozen");
-		require(check, ct_run_row(&run, i)->late <= 1, "B4: a row is neither late nor not");
+		check_rule(check, i >= timeline->tail_frozen || ct_run_label(&run, i) == 0,
+				   "T4: a young row is taken for frozen");
+		check_rule(check, ct_run_row(&run, i)->late <= 1, "B4: a row is neither late nor not");
 		check_entered(check, &run, i, &way);
 	}
 }
@@ -464,19 +466,19 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 
 	for (; ref != 0 && check->reason == NULL; count++)
 	{
-		const CtEvent *event = deref(check, ref);
+		const CtEvent *event = get_ptr(check, ref);
 		CtLayout scratch;
 		const CtLayout *layout =
 			ct_layout_of(&check->context, event->layout, event->record, &scratch);
 
-		require(check, count < timeline->recents, "S1: more recent events than counted");
-		require(check, event->prev == previous, "S1: a recent event's link back is wrong");
-		require(check, event->timeline == check->timeline, "S1: a recent event is another's");
-		require(check, event->state == CT_RECENT || event->state == CT_WAITING,
-				"S1: an event is neither recent nor waiting");
-		require(check, event->top != 0, "S2: a recent event has no transaction");
-		require(check, event->time >= check->store->retained,
-				"P2: what has not entered is before what is retained");
+		check_rule(check, count < timeline->recents, "S1: more recent events than counted");
+		check_rule(check, event->prev == previous, "S1: a recent event's link back is wrong");
+		check_rule(check, event->timeline == check->timeline, "S1: a recent event is another's");
+		check_rule(check, event->state == CT_RECENT || event->state == CT_WAITING,
+				   "S1: an event is neither recent nor waiting");
+		check_rule(check, event->top != 0, "S2: a recent event has no transaction");
+		check_rule(check, event->time >= check->store->retained,
+				   "P2: what has not entered is before what is retained");
 		check_record(check, layout, event->record);
 		count_bytes(check, offsetof(CtEvent, record) + layout->bytes);
 		check->recents += event->state == CT_RECENT;
@@ -485,7 +487,7 @@ check_recents(CtCheck *check, const CtTimeline *timeline)
 		previous = ref;
 		ref = event->next;
 	}
-	require(check, count == timeline->recents, "S1: fewer recent events than counted");
+	check_rule(check, count == timeline->recents, "S1: fewer recent events than counted");
 }
 
 /* Check a base, and count its out-of-line values. */
@@ -493,15 +495,15 @@ static void
 check_base(CtCheck *check, const CtTimeline *timeline)
 {
 	const CtSchema *schema = check->context.schema;
-	const CtBase *base = deref(check, timeline->base);
+	const CtBase *base = get_ptr(check, timeline->base);
 	CtCell cells[CT_MAX_ATTRS];
 
 	if (timeline->base == 0)
 		return;
-	if (!require(check,
-				 (base->null & ~base->set) == 0 &&
-					 (schema->nattrs == 64 || base->set >> schema->nattrs == 0),
-				 "P1: a base sets what is not there"))
+	if (!check_rule(check,
+					(base->null & ~base->set) == 0 &&
+						(schema->nattrs == 64 || base->set >> schema->nattrs == 0),
+					"P1: a base sets what is not there"))
 		return;
 	count_bytes(check, ct_base_bytes(schema, base));
 	ct_base_cells(&check->context, timeline->base, cells);
@@ -509,12 +511,12 @@ check_base(CtCheck *check, const CtTimeline *timeline)
 	{
 		int i = __builtin_ctzll(rest);
 
-		require(check, !ct_base_is_initial(&schema->attr[i], &cells[i]),
-				"P1: a base says what is so without it");
+		check_rule(check, !ct_base_is_initial(&schema->attr[i], &cells[i]),
+				   "P1: a base says what is so without it");
 		if (schema->attr[i].rule != CT_RULE_NONE && ct_is_apart(&schema->attr[i]) &&
 			cells[i].tag == CT_SET && cells[i].ref != 0)
 			count_bytes(check,
-						sizeof(CtApart) + ((const CtApart *) deref(check, cells[i].ref))->bytes);
+						sizeof(CtApart) + ((const CtApart *) get_ptr(check, cells[i].ref))->bytes);
 	}
 }
 
@@ -527,27 +529,27 @@ check_ids(CtCheck *check, CtRef ref, bool is_node, int level, uint32_t tag)
 
 	if (is_node)
 	{
-		const CtIdNode *node = deref(check, ref);
+		const CtIdNode *node = get_ptr(check, ref);
 		uint32_t children = 0;
 
 		count_bytes(check, sizeof(CtIdNode));
-		require(check, level < CT_ID_LEVELS, "I2: there are too many levels of nodes");
+		check_rule(check, level < CT_ID_LEVELS, "I2: there are too many levels of nodes");
 		for (uint32_t i = 0; i < CT_ID_FANOUT && check->reason == NULL; i++)
 		{
 			children += node->child[i] != 0;
 			found += check_ids(check, node->child[i], (node->nodes >> i & 1) != 0, level + 1,
 							   tag | i << (shift - CT_ID_BITS));
 		}
-		require(check, children == node->count && children > 0, "I2: children are miscounted");
+		check_rule(check, children == node->count && children > 0, "I2: children are miscounted");
 		return found;
 	}
 	for (; ref != 0 && check->reason == NULL; found++)
 	{
-		const CtIdEntry *entry = deref(check, ref);
+		const CtIdEntry *entry = get_ptr(check, ref);
 
 		count_bytes(check, sizeof(CtIdEntry));
-		require(check, level == 0 || entry->tag >> shift == tag >> shift,
-				"I2: an entry is not where its tag leads to");
+		check_rule(check, level == 0 || entry->tag >> shift == tag >> shift,
+				   "I2: an entry is not where its tag leads to");
 		ref = entry->next;
 	}
 	return found;
@@ -556,7 +558,7 @@ check_ids(CtCheck *check, CtRef ref, bool is_node, int level, uint32_t tag)
 static void
 check_timeline(CtCheck *check, CtRef ref)
 {
-	const CtTimeline *timeline = deref(check, ref);
+	const CtTimeline *timeline = get_ptr(check, ref);
 	const CtStore *store = check->store;
 	bool keyed = check->context.schema->id_of_key;
 	uint32_t key_bytes;
@@ -567,31 +569,33 @@ check_timeline(CtCheck *check, CtRef ref)
 	check->timelines++;
 	if (key_bytes > CT_KEY_INLINE)
 		count_bytes(check, key_bytes);
-	require(check,
-			ct_directory_find(check->context.arena, &store->directory, timeline->hash, key,
-							  key_bytes) == ref,
-			"D1, D3: a timeline is not found by its key");
-	require(check, !ct_timeline_is_over(store, timeline),
-			"S5: a timeline has neither event nor base");
-	require(check, store->partial || (!timeline->partial && (keyed || timeline->seen == 0)),
-			"K1: events of a timeline are missing, and none may");
-	require(check, !timeline->partial || (timeline->hi == 0 && timeline->base == 0),
-			"K2: what is left of a timeline is not frozen");
-	require(check, keyed || timeline->seen == 0 || timeline->in_young,
-			"K3: nobody will find that all see what a timeline has");
+	check_rule(check,
+			   ct_directory_find(check->context.arena, &store->directory, timeline->hash, key,
+								 key_bytes) == ref,
+			   "D1, D3: a timeline is not found by its key");
+	check_rule(check, !ct_timeline_is_over(store, timeline),
+			   "S5: a timeline has neither event nor base");
+	check_rule(check, store->partial || (!timeline->partial && (keyed || timeline->seen == 0)),
+			   "K1: events of a timeline are missing, and none may");
+	check_rule(check, !timeline->partial || (timeline->hi == 0 && timeline->base == 0),
+			   "K2: what is left of a timeline is not frozen");
+	check_rule(check, keyed || timeline->seen == 0 || timeline->in_young,
+			   "K3: nobody will find that all see what a timeline has");
 	check->young_timelines += timeline->in_young;
-	require(check, timeline->hi == 0 || timeline->in_young,
-			"S2: a timeline with young events is not in their list");
+	check_rule(check, timeline->hi == 0 || timeline->in_young,
+			   "S2: a timeline with young events is not in their list");
 	check_recents(check, timeline);
 	check_base(check, timeline);
 	check->holders = 0;
 	if (check->reason == NULL)
 		check_tree(check, timeline);
 	if (check->reason == NULL && keyed)
-		require(check,
-				check_ids(check, timeline->ids, timeline->ids_node != 0, 0, 0) == check->holders ||
-					check->reason != NULL,
-				"I1: an id of no entered event is known");
+	{
+		uint64_t ids = check_ids(check, timeline->ids, timeline->ids_node != 0, 0, 0);
+
+		check_rule(check, ids == check->holders || check->reason != NULL,
+				   "I1: an id of no entered event is known");
+	}
 }
 
 /* ---- queues ------------------------------------------------------------------ */
@@ -602,18 +606,18 @@ check_batch(CtCheck *check, const CtBatch *batch, uint64_t *events)
 	CtRef ref = batch->first;
 	uint32_t count = 0;
 
-	require(check, batch->count > 0, "S6: a batch is empty");
+	check_rule(check, batch->count > 0, "S6: a batch is empty");
 	for (; ref != 0 && count < batch->count && check->reason == NULL; count++)
 	{
-		const CtEvent *event = deref(check, ref);
+		const CtEvent *event = get_ptr(check, ref);
 
-		require(check, event->state == CT_RECENT, "S2: an event in a batch is not recent");
-		require(check, event->top == batch->top && event->xid == batch->xid,
-				"S2: an event is in another transaction's batch");
-		require(check, (event->queue == 0) == (ref == batch->last), "S2: a batch ends elsewhere");
+		check_rule(check, event->state == CT_RECENT, "S2: an event in a batch is not recent");
+		check_rule(check, event->top == batch->top && event->xid == batch->xid,
+				   "S2: an event is in another transaction's batch");
+		check_rule(check, (event->queue == 0) == (ref == batch->last), "S2: a batch ends elsewhere");
 		ref = event->queue;
 	}
-	require(check, ref == 0 && count == batch->count, "S3: a batch's count is wrong");
+	check_rule(check, ref == 0 && count == batch->count, "S3: a batch's count is wrong");
 	*events += count;
 }
 
@@ -626,17 +630,17 @@ check_batches(CtCheck *check)
 
 	for (CtRef ref = store->first_batch; ref != 0 && check->reason == NULL;)
 	{
-		const CtBatch *batch = deref(check, ref);
+		const CtBatch *batch = get_ptr(check, ref);
 
 		count_bytes(check, sizeof(CtBatch));
-		require(check, batch->prev == previous, "S2: a batch's link back is wrong");
+		check_rule(check, batch->prev == previous, "S2: a batch's link back is wrong");
 		check_batch(check, batch, &events);
-		require(check, events <= store->recents, "S3: batches hold more than is counted");
+		check_rule(check, events <= store->recents, "S3: batches hold more than is counted");
 		previous = ref;
 		ref = batch->next;
 	}
-	require(check, store->last_batch == previous, "S2: the last batch is not the last");
-	require(check, events == store->recents, "S3: recent events are miscounted");
+	check_rule(check, store->last_batch == previous, "S2: the last batch is not the last");
+	check_rule(check, events == store->recents, "S3: recent events are miscounted");
 }
 
 static void
@@ -650,22 +654,22 @@ check_waiting(CtCheck *check)
 
 	for (CtRef ref = queue->first; ref != 0 && found <= count && check->reason == NULL; found++)
 	{
-		const CtEvent *event = deref(check, ref);
+		const CtEvent *event = get_ptr(check, ref);
 		CtLayout scratch;
 		CtSpot spot;
 		CtItem item = ct_event_item(&check->context, event, &scratch);
 
-		require(check, event->state == CT_WAITING, "S2: an event waits that does not");
-		require(check, event->retracts || item.layout->has_id, "S2: an event waits that has no id");
-		require(check,
-				event->retracts || retracted ||
-					ct_timeline_find_duplicate(&check->context, deref(check, event->timeline),
-											   &item, &spot),
-				"S2: a waiting event has no duplicate, and none was taken back");
+		check_rule(check, event->state == CT_WAITING, "S2: an event waits that does not");
+		check_rule(check, event->retracts || item.layout->has_id, "S2: an event waits that has no id");
+		check_rule(check,
+				   event->retracts || retracted ||
+					   ct_timeline_find_duplicate(&check->context, get_ptr(check, event->timeline),
+												  &item, &spot),
+				   "S2: a waiting event has no duplicate, and none was taken back");
 		last = ref;
 		ref = event->queue;
 	}
-	require(check, found == count && queue->last == last, "S2: the waiting queue is wrong");
+	check_rule(check, found == count && queue->last == last, "S2: the waiting queue is wrong");
 }
 
 static void
@@ -677,15 +681,15 @@ check_young(CtCheck *check)
 
 	for (CtRef ref = store->young.first; ref != 0 && found <= store->nyoung_timelines; found++)
 	{
-		const CtTimeline *timeline = deref(check, ref);
+		const CtTimeline *timeline = get_ptr(check, ref);
 
-		require(check, timeline->taken && timeline->in_young,
-				"S2: a timeline is listed as young and is not");
+		check_rule(check, timeline->taken && timeline->in_young,
+				   "S2: a timeline is listed as young and is not");
 		last = ref;
 		ref = timeline->young_next;
 	}
-	require(check, found == store->nyoung_timelines && store->young.last == last,
-			"S2: the list of young timelines is wrong");
+	check_rule(check, found == store->nyoung_timelines && store->young.last == last,
+			   "S2: the list of young timelines is wrong");
 }
 
 /* ---- the directory ----------------------------------------------------------- */
@@ -694,7 +698,7 @@ check_young(CtCheck *check)
 static void
 check_pages(CtCheck *check, const CtPages *pages, uint32_t needed, size_t bytes)
 {
-	require(check, pages->npages >= needed, "D4: a directory lacks pages");
+	check_rule(check, pages->npages >= needed, "D4: a directory lacks pages");
 	check->bytes += pages->npages * ct_alloc_size(bytes);
 	for (uint32_t level = 1; level <= pages->height; level++)
 	{
@@ -719,24 +723,24 @@ check_directory(CtCheck *check)
 				CT_SLOTS_PER_PAGE * sizeof(CtTimeline));
 	for (CtRef ref = directory->free_slot; ref != 0 && nfree <= directory->nslots; nfree++)
 	{
-		const CtTimeline *timeline = deref(check, ref);
+		const CtTimeline *timeline = get_ptr(check, ref);
 
-		require(check, !timeline->taken, "D2: a slot in use is in the free list");
+		check_rule(check, !timeline->taken, "D2: a slot in use is in the free list");
 		ref = timeline->chain;
 	}
-	require(check, nfree + directory->count == directory->nslots, "D2: slots are miscounted");
+	check_rule(check, nfree + directory->count == directory->nslots, "D2: slots are miscounted");
 	for (uint32_t slot = 0; slot < directory->nslots && check->reason == NULL; slot++)
 	{
 		CtRef ref = ct_directory_slot(check->context.arena, directory, slot);
 
 		if (ref != 0)
 		{
-			require(check, ((const CtTimeline *) deref(check, ref))->slot == slot,
-					"D2: a timeline is in another slot");
+			check_rule(check, ((const CtTimeline *) get_ptr(check, ref))->slot == slot,
+					   "D2: a timeline is in another slot");
 			check_timeline(check, ref);
 		}
 	}
-	require(check, check->timelines == directory->count, "D2: timelines are miscounted");
+	check_rule(check, check->timelines == directory->count, "D2: timelines are miscounted");
 }
 
 CtStatus
@@ -749,7 +753,7 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 	count_bytes(&check, check.context.schema->size);
 	for (CtRef at_ref = store->retired; at_ref != 0;)
 	{
-		const CtRetired *retired = deref(&check, at_ref);
+		const CtRetired *retired = get_ptr(&check, at_ref);
 
 		count_bytes(&check, sizeof(CtRetired));
 		count_bytes(&check, retired->bytes);
@@ -761,14 +765,14 @@ ct_store_validate(const CtArena *arena, CtRef ref, const char **reason)
 	check_young(&check);
 	if (check.reason == NULL)
 		check_directory(&check);
-	require(&check, check.recents == store->recents && check.waiting == store->nwaiting,
-			"S3: timelines hold other recent events than the queues");
-	require(&check, check.retractions == store->nretractions, "S3: retractions are miscounted");
-	require(&check, check.young == store->nyoung && check.frozen == store->nfrozen,
-			"S3: entered events are miscounted");
-	require(&check, check.young_timelines == store->nyoung_timelines,
-			"S3: timelines with young events are miscounted");
-	require(&check, check.bytes == store->bytes, "S4: bytes are miscounted");
+	check_rule(&check, check.recents == store->recents && check.waiting == store->nwaiting,
+			   "S3: timelines hold other recent events than the queues");
+	check_rule(&check, check.retractions == store->nretractions, "S3: retractions are miscounted");
+	check_rule(&check, check.young == store->nyoung && check.frozen == store->nfrozen,
+			   "S3: entered events are miscounted");
+	check_rule(&check, check.young_timelines == store->nyoung_timelines,
+			   "S3: timelines with young events are miscounted");
+	check_rule(&check, check.bytes == store->bytes, "S4: bytes are miscounted");
 	*reason = check.reason;
 	return check.reason == NULL ? CT_OK : CT_BROKEN;
 }

@@ -92,7 +92,7 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 		crel->key_type[i] = attr->atttypid;
 		crel->key_collation[i] = attr->attcollation;
 	}
-	contime_measure(table, crel);
+	contime_estimate_table(table, crel);
 	table_close(relation, NoLock);
 
 	while (crel->top->reloptkind == RELOPT_OTHER_MEMBER_REL)
@@ -139,7 +139,7 @@ collect_conditions(PlannerInfo *root, const ContimeRel *crel)
 	{
 		Node *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
 
-		result = lappend(result, contime_in_terms_of(root, crel, clause));
+		result = lappend(result, contime_translate(root, crel, clause));
 	}
 	return result;
 }
@@ -184,7 +184,7 @@ find_time_uses(PlannerInfo *root, const ContimeRel *crel)
 		if (!IsA(var, Var) || var->varno != top->relid)
 			continue;
 		needed = top->attr_needed[var->varattno - top->min_attr];
-		if (contime_mentions_time(crel, contime_in_terms_of(root, crel, (Node *) var)) &&
+		if (contime_mentions_time(crel, contime_translate(root, crel, (Node *) var)) &&
 			!(var->varattno == InvalidAttrNumber && bms_membership(needed) == BMS_SINGLETON &&
 			  bms_is_member(0, needed) && is_row_mark(root, top->relid)))
 			result = bms_add_members(result, needed);
@@ -195,7 +195,7 @@ find_time_uses(PlannerInfo *root, const ContimeRel *crel)
 
 		if (phinfo->ph_needed != NULL &&
 			contime_mentions_time(crel,
-								  contime_in_terms_of(root, crel, (Node *) phinfo->ph_var->phexpr)))
+								  contime_translate(root, crel, (Node *) phinfo->ph_var->phexpr)))
 			result = bms_add_members(result, phinfo->ph_needed);
 	}
 	return result;
@@ -319,7 +319,7 @@ equivalence_is_time(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, Eq
 	ContimeRel *crel = arg;
 
 	return !em->em_is_child &&
-		   contime_is_column(crel, contime_in_terms_of(root, crel, (Node *) em->em_expr),
+		   contime_is_column(crel, contime_translate(root, crel, (Node *) em->em_expr),
 							 crel->time_attno);
 }
 
@@ -347,7 +347,7 @@ find_candidates(PlannerInfo *root, ContimeRel *crel)
 		Node *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
 		Match match = {0};
 
-		if (contime_match_time(root, crel, contime_in_terms_of(root, crel, clause), &match))
+		if (contime_match_time(root, crel, contime_translate(root, crel, clause), &match))
 			result = lappend(result, lfirst(lc));
 	}
 	return result;
@@ -370,7 +370,7 @@ seeks_latest(PlannerInfo *root, const ContimeRel *crel)
 		SortGroupClause *sort = lfirst_node(SortGroupClause, lc);
 		Node *by = get_sortgroupclause_expr(sort, query->targetList);
 
-		if (contime_is_column(crel, contime_in_terms_of(root, crel, by), crel->time_attno) &&
+		if (contime_is_column(crel, contime_translate(root, crel, by), crel->time_attno) &&
 			get_op_opfamily_strategy(sort->sortop, crel->time_family) == BTGreaterStrategyNumber)
 			return true;
 	}

@@ -40,7 +40,7 @@ typedef struct Call
 {
 	PlannerInfo *root; /* may be NULL */
 	List *args;
-	ContimeRel crel; /* only the fields that contime_measure() sets */
+	ContimeRel crel; /* only the fields that contime_estimate_table() sets */
 	bool by_key;
 	double keys; /* that the call reads */
 } Call;
@@ -72,7 +72,7 @@ measure_table(Call *call)
 	rel = try_relation_open(relid, AccessShareLock);
 	if (rel == NULL)
 		return false;
-	contime_measure(contime_table(rel), &call->crel);
+	contime_estimate_table(contime_table(rel), &call->crel);
 	relation_close(rel, NoLock);
 	call->keys = call->by_key ? 1 : call->crel.keys;
 	return true;

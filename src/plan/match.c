@@ -55,7 +55,7 @@ is_equality(Oid opno, Oid family)
 }
 
 Node *
-contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node *node)
+contime_translate(PlannerInfo *root, const ContimeRel *crel, Node *node)
 {
 	ListCell *lc;
 

@@ -155,7 +155,7 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 	double rows;
 	ListCell *lc;
 
-	Assert(crel->keys >= 1); /* contime_measure() */
+	Assert(crel->keys >= 1); /* contime_estimate_table() */
 	contime_match_clauses(root, crel, clauses, &match);
 	foreach(lc, clauses)
 	{
@@ -468,7 +468,7 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
  * Make the plan.  Its fdw_exprs are the instants, then the key values.  Its
  * fdw_private is a list of: which instants are arrays, which key values are arrays,
  * the types of the key values, and three integers: the flags PLAN_, the strength of the
- * lock on the keys, the policy of waiting for it.  contime_binding_of() reads it.
+ * lock on the keys, the policy of waiting for it.  contime_read_binding() reads it.
  */
 ForeignScan *
 contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *tlist,
@@ -535,7 +535,7 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 }
 
 void
-contime_binding_of(const ForeignScan *plan, ContimeBinding *binding)
+contime_read_binding(const ForeignScan *plan, ContimeBinding *binding)
 {
 	List *arrays = linitial(plan->fdw_private);
 	List *key_arrays = lsecond(plan->fdw_private);

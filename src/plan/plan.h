@@ -54,7 +54,7 @@ extern ForeignScan *contimeGetForeignPlan(struct PlannerInfo *root, struct RelOp
 										  List *clauses, Plan *outer_plan);
 
 /* Set *binding from a plan of contimeGetForeignPlan(). Its lists are not to be modified. */
-extern void contime_binding_of(const ForeignScan *plan, ContimeBinding *binding);
+extern void contime_read_binding(const ForeignScan *plan, ContimeBinding *binding);
 
 /* ---- present.c --------------------------------------------------------------- */
 

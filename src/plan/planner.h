@@ -137,7 +137,7 @@ extern void contime_match_clauses(PlannerInfo *root, const ContimeRel *crel, Lis
 extern bool contime_mentions_time(const ContimeRel *crel, Node *node);
 
 /* Translate an expression over crel->top to crel->rel. */
-extern Node *contime_in_terms_of(PlannerInfo *root, const ContimeRel *crel, Node *node);
+extern Node *contime_translate(PlannerInfo *root, const ContimeRel *crel, Node *node);
 
 /* True if the expression has a parameter that the client gives. `context` is not used. */
 extern bool contime_has_external_param(Node *node, void *context);
@@ -163,7 +163,7 @@ extern bool contime_match_time(PlannerInfo *root, const ContimeRel *crel, Node *
  * them.  Sets keys, events, durable, leader_only and from_heap of *crel.  Locks
  * the event tables in AccessShareLock until the transaction ends.
  */
-extern void contime_measure(const ContimeTable *table, ContimeRel *crel);
+extern void contime_estimate_table(const ContimeTable *table, ContimeRel *crel);
 
 /*
  * The cost of reading `rows` rows (one for each key and instant) of `keys` keys.

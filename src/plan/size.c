@@ -88,7 +88,7 @@ count_distinct(Oid relid, Node *expr, double rows)
 }
 
 void
-contime_measure(const ContimeTable *table, ContimeRel *crel)
+contime_estimate_table(const ContimeTable *table, ContimeRel *crel)
 {
 	double events;
 

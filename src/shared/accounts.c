@@ -237,7 +237,7 @@ add_bytes(Account *account, int64 change, pg_atomic_uint32 *held)
 
 /* Add bytes to the accounts of a table, its owner and its database. */
 static void
-charge(Account *table, int64 change)
+charge_account(Account *table, int64 change)
 {
 	Account *owner;
 
@@ -279,7 +279,7 @@ contime_charge_end(ContimeGeneration *g, int partition, Size before)
 	Assert(contime_holds_lock(partition, LW_EXCLUSIVE));
 	Assert(table || after == before);
 	if (table && after != before)
-		charge(table, (int64) (after - before));
+		charge_account(table, (int64) (after - before));
 }
 
 /* ---- quotas ------------------------------------------------------------------ */
@@ -341,14 +341,14 @@ contime_charge_ahead(ContimeGeneration *g, Size bytes, Size *before)
 
 	Assert(table != NULL); /* the quotas are in the account */
 	/* Charge first, so that two processes never reserve the same free bytes. */
-	charge(table, bytes);
+	charge_account(table, bytes);
 	for (ContimeLevel level = 0; level < CONTIME_LEVELS; level++)
 	{
 		int64 quota = contime_account_quota(g, level);
 
 		if (quota >= 0 && contime_account_used(g, level) > (uint64) quota)
 		{
-			charge(table, -(int64) bytes);
+			charge_account(table, -(int64) bytes);
 			return level;
 		}
 	}

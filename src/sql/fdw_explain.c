@@ -151,7 +151,7 @@ contimeExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	StringInfoData keys;
 	ListCell *lc;
 
-	contime_binding_of(plan, &binding);
+	contime_read_binding(plan, &binding);
 	context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan,
 									   find_ancestors(es->pstmt, &plan->scan.plan));
 	initStringInfo(&instants);

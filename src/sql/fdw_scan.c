@@ -107,7 +107,7 @@ contimeBeginForeignScan(ForeignScanState *node, int eflags)
 		return;
 
 	state = palloc0(sizeof(FdwScan));
-	contime_binding_of(plan, &state->binding);
+	contime_read_binding(plan, &state->binding);
 	table = contime_table(node->ss.ss_currentRelation);
 	if (state->binding.forbidden)
 		ereport(ERROR,

@@ -99,7 +99,7 @@ typedef struct Usage
 
 /* The smaller of two numbers that were not read at the same time may have grown. */
 static Size
-subtract(Size from, Size bytes)
+subtract_bytes(Size from, Size bytes)
 {
 	return from > bytes ? from - bytes : 0;
 }
@@ -112,10 +112,10 @@ measure_usage(const ContimeGeneration *g)
 	Usage usage = {.total = (Size) contime_memory_mb * 1024 * 1024};
 
 	usage.own = contime_account_used(g, CONTIME_OF_TABLE);
-	usage.role = subtract(contime_account_used(g, CONTIME_OF_ROLE), usage.own);
-	usage.others = subtract(allocated, usage.own + usage.role);
-	usage.holes = subtract(used, allocated);
-	usage.kept = subtract(usage.total, used);
+	usage.role = subtract_bytes(contime_account_used(g, CONTIME_OF_ROLE), usage.own);
+	usage.others = subtract_bytes(allocated, usage.own + usage.role);
+	usage.holes = subtract_bytes(used, allocated);
+	usage.kept = subtract_bytes(usage.total, used);
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *other = &contime_shared->generation[i];

@@ -62,7 +62,7 @@ get_running_code(ContimeAgent *agent)
  * code may run again.
  */
 static void
-distrust(ContimeAgent *agent, const ContimeSuspectCode *code)
+distrust_code(ContimeAgent *agent, const ContimeSuspectCode *code)
 {
 	int i = agent->ndistrusted++ % lengthof(agent->distrusted);
 	const char *name = IsTransactionState() ? get_rel_name(code->relid) : NULL;
@@ -91,7 +91,7 @@ contime_guard_trusts(Oid relid, Oid owner)
 		ContimeSuspectCode died = *get_running_code(agent);
 
 		get_running_code(agent)->relid = InvalidOid;
-		distrust(agent, &died);
+		distrust_code(agent, &died);
 	}
 	for (int i = 0; i < lengthof(agent->distrusted); i++)
 	{
@@ -159,5 +159,5 @@ contime_guard_end(void)
 		get_running_code(agent)->relid = InvalidOid;
 	}
 	if (OidIsValid(code.relid) && was_too_slow())
-		distrust(agent, &code);
+		distrust_code(agent, &code);
 }

@@ -319,8 +319,8 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
  * Return false if the state is not `from` any more.
  */
 static bool
-publish(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
-		ContimeCacheState to)
+publish_cache(ContimeGeneration *g, const CtSnapshot *snapshot, ContimeCacheState from,
+			  ContimeCacheState to)
 {
 	Assert(contime_cache_is_readable(to));
 	contime_note_loaded(&g->cache.loaded, snapshot);
@@ -347,7 +347,7 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
 	contime_make_partial(g, rows, Min((Size) (row_bytes * rows), 2 * stats.bytes), filling->newest);
 	contime_unload_keys(g);
 	g->partial.retry_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	return publish(g, &(CtSnapshot){0}, CONTIME_CACHE_TRIMMING, CONTIME_CACHE_PARTIAL);
+	return publish_cache(g, &(CtSnapshot){0}, CONTIME_CACHE_TRIMMING, CONTIME_CACHE_PARTIAL);
 }
 
 /*
@@ -371,7 +371,8 @@ load_visible_rows(Relation rel, const ContimeTable *table, ContimeGeneration *g,
 		drop_loaded(g, p, view);
 	if (contime_cache_has_duplicates(g))
 		reason = CONTIME_REFUSAL_DUPLICATES;
-	else if (!(filling.room ? publish(g, &view->plain, CONTIME_CACHE_LOADING, CONTIME_CACHE_READY)
+	else if (!(filling.room ? publish_cache(g, &view->plain, CONTIME_CACHE_LOADING,
+											CONTIME_CACHE_READY)
 							: publish_partial(g, &filling)))
 		reason = CONTIME_REFUSAL_INVALIDATED;
 	else if (!filling.room)
@@ -484,7 +485,7 @@ enter_state(ContimeGeneration *g, ContimeCacheState to)
  * events, replace its generation first, which needs the exclusive lock on the table.
  */
 static void
-refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
+refuse_load(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obstacle)
 {
 	const ContimeGeneration *slot = g;
 	uint64 serial = g->serial;
@@ -514,7 +515,7 @@ refuse(Oid relid, ContimeGeneration *g, ContimeRefusal reason, const char *obsta
 static ContimeGeneration *at_hand;
 
 static void
-load(Oid relid)
+load_table(Oid relid)
 {
 	Relation rel;
 	const ContimeTable *table;
@@ -535,18 +536,18 @@ load(Oid relid)
 	reason = contime_refusal_of(g, &obstacle);
 	if (reason != CONTIME_REFUSAL_NONE)
 	{
-		refuse(relid, g, reason, obstacle);
+		refuse_load(relid, g, reason, obstacle);
 		return;
 	}
 	if (!contime_bindings_are_complete(relid))
 	{
-		refuse(relid, g, CONTIME_REFUSAL_UNBOUND, NULL);
+		refuse_load(relid, g, CONTIME_REFUSAL_UNBOUND, NULL);
 		return;
 	}
 	rel = relation_open(relid, NoLock);
 	if (!contime_guard_trusts(relid, rel->rd_rel->relowner))
 	{
-		refuse(relid, g, CONTIME_REFUSAL_SLOW_CODE, NULL);
+		refuse_load(relid, g, CONTIME_REFUSAL_SLOW_CODE, NULL);
 		relation_close(rel, NoLock);
 		return;
 	}
@@ -583,7 +584,7 @@ load(Oid relid)
 							? "keys are cached as they are read"
 							: "all keys are cached");
 	if (reason != CONTIME_REFUSAL_NONE)
-		refuse(relid, g, reason, obstacle);
+		refuse_load(relid, g, reason, obstacle);
 	else
 		contime_notice_reset(g, true);
 	relation_close(rel, NoLock);
@@ -658,7 +659,7 @@ try_load(ContimeGeneration *g)
 		 * is not committed.
 		 */
 		if (contime_generation(g->relation) == g)
-			load(g->relation);
+			load_table(g->relation);
 		CommitTransactionCommand();
 	}
 	PG_CATCH();

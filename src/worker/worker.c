@@ -310,7 +310,7 @@ handle_quickdie(SIGNAL_ARGS)
  * that no event is missed between the pass and the sleep.
  */
 static void
-hibernate(int partition)
+sleep_until_woken(int partition)
 {
 	ContimePartition *part = &contime_shared->partition[partition];
 
@@ -350,7 +350,7 @@ contime_worker_main(Datum arg)
 		if (activity == WORKED)
 			nap_ms = SHORTEST_NAP_MS;
 		else if (activity == IDLE && nap_ms >= LONGEST_NAP_MS)
-			hibernate(partition);
+			sleep_until_woken(partition);
 		else
 		{
 			contime_process_nap(nap_ms, true);
