@@ -13,17 +13,19 @@
 #   make lint      the style rules that can be checked automatically
 #   make rooms     prints the rooms of src/ and which other rooms each includes
 #   make bench     benchmarks compared with an ordinary table, and of the engine; SUITE=sql or engine for one (bench/README.md)
-#   make dist      contime-<version>.tar.gz of the last commit
+#   make deb       Debian packages of the last commit, in build/deb: one for each version of PostgreSQL installed for development
+#   make test-deb  installs that package in a new root of Debian 12, uses it, removes it in several orders (as root)
+#   make dist      contime-<version>.zip of the last commit, as PGXN wants it
 #
 # try, test, soak and valgrind leave nothing running and install nothing into
 # the server on this machine: they work on a private copy of it under /tmp.
 
 EXTENSION = contime
-EXTVERSION = 0.2.0
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" contime.control)
 MODULE_big = contime
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
-DATA = $(wildcard sql/contime--*.sql) sql/contime--0.1.0.control
-PG_CPPFLAGS = -Isrc
+DATA = $(wildcard sql/contime--*.sql)
+PG_CPPFLAGS = -Isrc -DCONTIME_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lxxhash
 
@@ -31,7 +33,10 @@ REGRESS = basics errors transactions locking types rules ties identity explain i
 REGRESS_OPTS = --inputdir=. --load-extension=contime
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation
-EXTRA_CLEAN = build test/output contime-*.tar.gz
+EXTRA_CLEAN = build test/output contime-*.zip
+
+# Extensions that test/t/038_neighbours.pl preloads beside contime.
+NEIGHBOURS = pgaudit cron pg-qualstats pg-wait-sampling postgis-3
 
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 500
@@ -72,7 +77,7 @@ try:
 	@test/try.sh
 
 test:
-	@test/setup.sh clang-format
+	@test/setup.sh clang-format $(NEIGHBOURS:%=postgresql-15-%)
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@test/run.sh $(SUITES)
 
@@ -119,6 +124,14 @@ rooms:
 	@test/rooms.sh
 
 dist:
-	git archive --format=tar.gz --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).tar.gz HEAD
+	git archive --format=zip --prefix=contime-$(EXTVERSION)/ -o contime-$(EXTVERSION).zip HEAD
 
-.PHONY: try test bench soak valgrind unit tsan fuzz lint rooms dist
+deb:
+	@test/setup.sh debhelper dpkg-dev fakeroot postgresql-server-dev-all
+	@debian/build.sh
+
+test-deb: deb
+	@test/setup.sh debootstrap
+	@test/deb.sh
+
+.PHONY: try test bench soak valgrind unit tsan fuzz lint rooms dist deb test-deb

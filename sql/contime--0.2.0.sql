@@ -10,6 +10,25 @@ COMMENT ON SCHEMA contime IS
 'functions and views of contime: tables with a row for every instant';
 GRANT USAGE ON SCHEMA contime TO PUBLIC;
 
+-- ---- versions ----------------------------------------------------------------
+
+CREATE FUNCTION contime.version()
+RETURNS text
+AS 'MODULE_PATHNAME', 'contime_version'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION contime.version() IS
+'version of the library that the server has loaded; that of the SQL objects is in pg_extension';
+
+-- Fails if the server has loaded a library that is older than this script.
+CREATE FUNCTION contime.check_library(version text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'contime_check_library'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE ALL ON FUNCTION contime.check_library(text) FROM PUBLIC;
+COMMENT ON FUNCTION contime.check_library(text) IS
+'error 55000 if the loaded library is older than this version; called by installation and update scripts';
+SELECT contime.check_library('0.2.0');
+
 -- ---- the foreign data wrapper and its server ---------------------------------
 
 CREATE FUNCTION contime.fdw_handler()

@@ -19,6 +19,7 @@ contime_fdw_handler(PG_FUNCTION_ARGS)
 {
 	FdwRoutine *routine = makeNode(FdwRoutine);
 
+	contime_check_objects();
 	routine->GetForeignRelSize = contimeGetForeignRelSize;
 	routine->GetForeignPaths = contimeGetForeignPaths;
 	routine->GetForeignPlan = contimeGetForeignPlan;

@@ -11,6 +11,7 @@
  *	  fdw_lock.c         SELECT FOR UPDATE
  *	  fdw_scan.c         SELECT
  *	  fdw_explain.c      EXPLAIN
+ *	  version.c          version(), and the check of the SQL objects
  *	  fdw.c              the table of callbacks
  *	  read_functions.c   at(), history(), series(), since(), latest(), events()
  *	  reconciliations.c  reconciliations()
@@ -122,5 +123,10 @@ extern ContimeEventSum contime_sum_end(ContimeEventReader *reader);
 
 /* True if two sums are of the same events. */
 extern bool contime_sum_equal(const ContimeEventSum *a, const ContimeEventSum *b);
+
+/* ---- version.c --------------------------------------------------------------- */
+
+/* ERROR 55000 if the SQL objects of the extension are newer than the library. */
+extern void contime_check_objects(void);
 
 #endif /* CONTIME_SQL_H */

@@ -9,7 +9,7 @@ SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'contime'), '0.2.
 -- Exactly these functions.
 SELECT set_eq(
     $$SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'contime'::regnamespace$$,
-    ARRAY['contime.fdw_handler()', 'contime.fdw_validator(text[],oid)', 'contime.event(anyelement,name[])',
+    ARRAY['contime.version()', 'contime.check_library(text)', 'contime.fdw_handler()', 'contime.fdw_validator(text[],oid)', 'contime.event(anyelement,name[])',
           'contime.snapshot(anyelement,name[])', 'contime.finish(anyelement)',
           'contime.at(anyelement,timestamp with time zone)', 'contime.at(anyelement,timestamp with time zone,anycompatible)',
           'contime.at_tick(anyelement,bigint)', 'contime.at_tick(anyelement,bigint,anycompatible)',

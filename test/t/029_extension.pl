@@ -1,5 +1,4 @@
-# The extension owns its schema, whether this version was installed or 0.1.0 was updated: both databases are dumped and restored, by a
-# superuser and by the owner of a database; ALTER EXTENSION UPDATE keeps the events in memory.
+# The extension owns its schema: a database is dumped and restored, by a superuser and by its owner, and upgraded with pg_upgrade.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -25,35 +24,27 @@ my $tables = q{
 my $states = q{SELECT string_agg(id || ':' || v, ' ' ORDER BY id, v) FROM (SELECT id, v FROM durable UNION ALL SELECT id, v FROM added) x};
 my $want = '1:5 1:10 2:6 2:12';
 
-# Dump each database as a superuser, and restore it into a new one.
-$node->safe_psql('postgres', "CREATE DATABASE $_") for 'created', 'updated';
+# Dump the database as a superuser, and restore it into a new one.
+$node->safe_psql('postgres', 'CREATE DATABASE created');
 in_db('created', "CREATE EXTENSION contime; $tables");
-in_db('updated', "CREATE EXTENSION contime VERSION '0.1.0'; $tables");
-is(in_db('updated', $states), $want, '0.1.0 works with this library');
-in_db('updated', 'ALTER EXTENSION contime UPDATE');
-is(in_db('updated', 'SELECT v FROM memory'), '7', 'an update keeps the events in memory');
-for my $db ('created', 'updated')
-{
-	is(in_db($db, $states), $want, "$db: states");
-	my $file = $node->basedir . "/$db.sql";
-	command_ok([ 'pg_dump', '--no-sync', '-f', $file, $node->connstr($db) ], "$db: pg_dump");
-	like(slurp_file($file), qr/CREATE EXTENSION IF NOT EXISTS contime WITH SCHEMA pg_catalog/, "$db: the dump names the schema of the control file");
-	unlike(slurp_file($file), qr/CREATE SCHEMA contime/, "$db: the dump does not create the schema contime itself");
-	$node->safe_psql('postgres', "CREATE DATABASE ${db}_again");
-	command_ok([ 'psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-f', $file, $node->connstr("${db}_again") ], "$db: restored");
-	is(in_db("${db}_again", $states), $want, "$db: the restored tables have the same states");
-	my $again = $node->basedir . "/$db.again.sql";
-	command_ok([ 'pg_dump', '--no-sync', '-f', $again, $node->connstr("${db}_again") ], "$db: pg_dump of what was restored");
-	is(dumped($again), dumped($file), "$db: both dumps are equal");
-	my $parallel = $node->basedir . "/$db.dir";
-	command_ok([ 'pg_dump', '--no-sync', '-Fd', '-j', '2', '-f', $parallel, $node->connstr($db) ], "$db: pg_dump in parallel");
-	$node->safe_psql('postgres', "CREATE DATABASE ${db}_parallel");
-	command_ok([ 'pg_restore', '-j', '2', '-e', '-d', $node->connstr("${db}_parallel"), $parallel ], "$db: pg_restore with two jobs");
-	is(in_db("${db}_parallel", $states), $want, "$db: the restored tables have the same states");
-	in_db("${db}_again", 'DROP EXTENSION contime CASCADE');
-	is(in_db("${db}_again", q{SELECT count(*) FROM pg_namespace WHERE nspname = 'contime'}), '0', "$db: DROP EXTENSION leaves no object");
-}
-is(dumped($node->basedir . '/updated.sql'), dumped($node->basedir . '/created.sql'), 'the dumps of the installed and the updated database are equal');
+is(in_db('created', $states), $want, "states");
+my $file = $node->basedir . "/created.sql";
+command_ok([ 'pg_dump', '--no-sync', '-f', $file, $node->connstr('created') ], "pg_dump");
+like(slurp_file($file), qr/CREATE EXTENSION IF NOT EXISTS contime WITH SCHEMA pg_catalog/, "the dump names the schema of the control file");
+unlike(slurp_file($file), qr/CREATE SCHEMA contime/, "the dump does not create the schema contime itself");
+$node->safe_psql('postgres', "CREATE DATABASE created_again");
+command_ok([ 'psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-f', $file, $node->connstr("created_again") ], "restored");
+is(in_db('created_again', $states), $want, "the restored tables have the same states");
+my $again = $node->basedir . "/created.again.sql";
+command_ok([ 'pg_dump', '--no-sync', '-f', $again, $node->connstr("created_again") ], "pg_dump of what was restored");
+is(dumped($again), dumped($file), "both dumps are equal");
+my $parallel = $node->basedir . "/created.dir";
+command_ok([ 'pg_dump', '--no-sync', '-Fd', '-j', '2', '-f', $parallel, $node->connstr('created') ], "pg_dump in parallel");
+$node->safe_psql('postgres', "CREATE DATABASE created_parallel");
+command_ok([ 'pg_restore', '-j', '2', '-e', '-d', $node->connstr("created_parallel"), $parallel ], "pg_restore with two jobs");
+is(in_db('created_parallel', $states), $want, "the restored tables have the same states");
+in_db('created_again', 'DROP EXTENSION contime CASCADE');
+is(in_db('created_again', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'contime'}), '0', "DROP EXTENSION leaves no object");
 
 # Privileges that were granted or revoked are dumped, as they differ from the extension's own.
 in_db('created', q{CREATE ROLE reader; GRANT EXECUTE ON FUNCTION contime.source_changed() TO reader; REVOKE SELECT ON contime.source FROM PUBLIC});
@@ -110,16 +101,13 @@ my $bindir = $node->config_data('--bindir');
 chdir $new->basedir or die;
 command_ok([ 'pg_upgrade', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $node->port, '-P', $new->port ], 'pg_upgrade');
 $new->start;
-for my $db ('created', 'updated')
-{
-	is($new->safe_psql($db, $states), $want, "$db: the states are the same");
-	$new->safe_psql($db, q{INSERT INTO movement VALUES (2, '2026-01-02', 1)});
-	is($new->safe_psql($db, $states), '1:5 1:10 2:7 2:14', "$db: the states contain rows written afterwards");
-	$new->safe_psql($db, q{ALTER FOREIGN TABLE durable OPTIONS (ADD notify 'off'); ALTER FOREIGN TABLE added OPTIONS (ADD notify 'off')});
-	is(($new->psql($db, 'DROP TABLE movement'))[0], 3, "$db: the event table cannot be dropped without the continuous table");
-	is($new->safe_psql($db, q{SELECT extnamespace::regnamespace, count(*) FROM pg_extension e JOIN pg_depend d ON refobjid = e.oid AND deptype = 'e'
-		WHERE extname = 'contime' AND classid = 'pg_namespace'::regclass GROUP BY 1}), 'pg_catalog|1', "$db: the extension owns its schema");
-}
+is($new->safe_psql('created', $states), $want, "the states are the same");
+$new->safe_psql('created', q{INSERT INTO movement VALUES (2, '2026-01-02', 1)});
+is($new->safe_psql('created', $states), '1:5 1:10 2:7 2:14', "the states contain rows written afterwards");
+$new->safe_psql('created', q{ALTER FOREIGN TABLE durable OPTIONS (ADD notify 'off'); ALTER FOREIGN TABLE added OPTIONS (ADD notify 'off')});
+is(($new->psql('created', 'DROP TABLE movement'))[0], 3, "the event table cannot be dropped without the continuous table");
+is($new->safe_psql('created', q{SELECT extnamespace::regnamespace, count(*) FROM pg_extension e JOIN pg_depend d ON refobjid = e.oid AND deptype = 'e'
+	WHERE extname = 'contime' AND classid = 'pg_namespace'::regclass GROUP BY 1}), 'pg_catalog|1', "the extension owns its schema");
 $new->stop('fast');
 
 done_testing();

@@ -111,6 +111,7 @@ contime.source: UPDATE                      -       -       -       -       -   
 contime.source: DELETE                      -       -       -       -       -       -       -       -       -       ok      -
 contime.source: TRUNCATE                    -       -       -       -       -       -       -       -       -       -       -
 contime.source: TRIGGER                     -       -       -       -       -       -       -       -       -       -       -
+contime.version                             ok      ok      ok      ok      ok      ok      ok      ok      ok      ok      ok
 contime.tables: INSERT                      55000   55000   55000   55000   55000   55000   55000   55000   55000   55000   55000
 # -- the extension                          owner   member  select  column  insert  update  delete  none    read    write   stats
 schema: CREATE TABLE                        -       -       -       -       -       -       -       -       -       -       -
@@ -126,6 +127,7 @@ extension: UPDATE                           -       -       -       -       -   
 extension: DROP                             -       -       -       -       -       -       -       -       -       -       -
 extension: ADD                              -       -       -       -       -       -       -       -       -       -       -
 # -- internal functions: has the role EXECUTE?          owner   member  select  column  insert  update  delete  none    read    write   stats
+contime.check_library                       f       f       f       f       f       f       f       f       f       f       f
 contime.fdw_handler                         f       f       f       f       f       f       f       f       f       f       f
 contime.fdw_validator                       f       f       f       f       f       f       f       f       f       f       f
 contime.at_support                          f       f       f       f       f       f       f       f       f       f       f
@@ -248,6 +250,8 @@ my %statement = (
 	'extension: UPDATE' => 'ALTER EXTENSION contime UPDATE',
 	'extension: DROP' => 'DROP EXTENSION contime CASCADE',
 	'extension: ADD' => 'ALTER EXTENSION contime ADD FOREIGN TABLE account',
+	'contime.version' => [ 'SELECT contime.version()', 'function contime.version()' ],
+	'contime.check_library' => [ q{may: 'contime.check_library(text)'}, 'function contime.check_library(text)' ],
 	'contime.fdw_handler' => [ q{may: 'contime.fdw_handler()'}, 'function contime.fdw_handler()' ],
 	'contime.fdw_validator' => [ q{may: 'contime.fdw_validator(text[], oid)'}, 'function contime.fdw_validator(text[],oid)' ],
 	'contime.at_support' => [ q{may: 'contime.at_support(internal)'}, 'function contime.at_support(internal)' ],
