@@ -99,30 +99,35 @@ precedes_item(const CtFold *fold, CtRef ref, const CtItem *item)
 	return ct_item_cmp(fold->sight.context, &recent, item) < 0;
 }
 
+/* Compare a recent event with the first event behind a subtree, at the same instant. */
+static bool
+precedes_at_bound(const CtFold *fold, const CtEvent *event, const CtBound *bound)
+{
+	CtLayout scratch;
+	CtLayout other;
+	CtItem recent = ct_event_item(fold->sight.context, event, &scratch);
+	CtItem item = get_bound_item(fold, bound, &other);
+
+	return recent.layout->has_id
+			   ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
+			   : ct_item_cmp(fold->sight.context, &recent, &item) < (event->retracts != 0);
+}
+
 /*
  * True if a recent event comes before the first event behind a subtree.  An event
  * whose duplicate has entered belongs where the duplicate is.  Equal events may lie
  * on both sides of the bound; a retraction of them counts as before it, so that the
  * subtree is searched.
  */
-static bool
+static inline bool
 precedes_bound(const CtFold *fold, CtRef ref, const CtBound *bound)
 {
 	const CtEvent *event = get_recent(fold, ref);
-	CtLayout scratch;
-	CtLayout other;
-	CtItem recent;
-	CtItem item;
 
 	if (bound->ref == 0)
 		return true;
-	if (event->time != bound->time)
-		return event->time < bound->time;
-	recent = ct_event_item(fold->sight.context, event, &scratch);
-	item = get_bound_item(fold, bound, &other);
-	return recent.layout->has_id
-			   ? ct_item_cmp_identity(fold->sight.context, &recent, &item) < 0
-			   : ct_item_cmp(fold->sight.context, &recent, &item) < (event->retracts != 0);
+	return event->time != bound->time ? event->time < bound->time
+									  : precedes_at_bound(fold, event, bound);
 }
 
 /* True if the next event that is left out comes before the first event behind a subtree. */
@@ -713,6 +718,31 @@ is_ended(const CtFold *fold)
 	return fold->event_walk != NULL && fold->event_walk->ended;
 }
 
+/* Return the first event of a block from i on that is not visible, or `end`. */
+static inline uint32_t
+find_hidden(const CtSight *sight, const CtRun *run, uint32_t i, uint32_t end)
+{
+	if (run->slot != NULL && run->label == NULL)
+		return end;
+	while (i < end && ct_sight_sees(sight, ct_run_label(run, i)))
+		i++;
+	return i;
+}
+
+/* Fold the visible events of a block, [i, end): no recent and no cancelled ones are left. */
+static void
+fold_visible(const CtFold *fold, const CtRun *run, uint32_t i, uint32_t end)
+{
+	while (i < end && !is_ended(fold))
+	{
+		uint32_t hidden = find_hidden(&fold->sight, run, i, end);
+
+		if (i < hidden)
+			take_events(fold, run, i, hidden);
+		i = hidden + 1;
+	}
+}
+
 /*
  * Fold the events of a block, in stretches between those that are left out and
  * recent ones.
@@ -720,42 +750,34 @@ is_ended(const CtFold *fold)
 static void
 fold_run(CtFold *fold, const CtRun *run)
 {
-	uint32_t first = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
+	uint32_t start = fold->from > INT64_MIN ? ct_run_until(run, fold->from - 1) : 0;
 	uint32_t end = ct_run_until(run, fold->to);
-	uint32_t start = first;
+	uint32_t i = start;
+	bool frozen = run->slot != NULL && run->label == NULL;
 
-	for (uint32_t i = first; i < end && !is_ended(fold); i++)
+	for (; i < end && (fold->nextra > 0 || fold->ncancelled > 0) && !is_ended(fold); i++)
 	{
 		CtLayout scratch;
-		bool seen = ct_sight_sees(&fold->sight, ct_run_label(run, i));
+		CtItem item = ct_run_item(run, i, &scratch);
 
-		if (fold->nextra > 0 || fold->ncancelled > 0)
+		while (fold->nextra > 0 && precedes_item(fold, *fold->extra, &item))
 		{
-			CtItem item = ct_run_item(run, i, &scratch);
-
-			while (fold->nextra > 0 && precedes_item(fold, *fold->extra, &item))
-			{
-				take_events(fold, run, start, i);
-				start = i;
-				take_extra(fold);
-			}
-			if (seen && is_cancelled(fold, &item))
-				seen = false;
+			take_events(fold, run, start, i);
+			start = i;
+			take_extra(fold);
 		}
-		if (!seen)
+		if ((!frozen && !ct_sight_sees(&fold->sight, ct_run_label(run, i))) ||
+			is_cancelled(fold, &item))
 		{
 			take_events(fold, run, start, i);
 			start = i + 1;
 		}
 	}
-	if (start < end)
-		take_events(fold, run, start, end);
+	if (start < i)
+		take_events(fold, run, start, i);
+	fold_visible(fold, run, i, end);
 }
 
-/*
- * Return how many children, from the first on, can be applied in one step: those
- * that the snapshot sees wholly, before the next recent event.
- */
 static uint32_t
 count_clean_prefix(const CtFold *fold, const CtWalk *walk)
 {

@@ -206,7 +206,7 @@ get_apart(const CtReadContext *context, CtRef ref)
 }
 
 /* Return the bytes of the value in a cell's payload, inline or out of line. */
-static CtBytes
+static inline CtBytes
 get_operand_bytes(const CtReadContext *context, const CtAttr *attr, const void *payload)
 {
 	CtRef ref;
