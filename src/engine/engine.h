@@ -425,7 +425,9 @@ typedef struct CtBatch
 	CtRef last;
 	CtRef prev; /* neighbours in the store's queue */
 	CtRef next;
-	int64_t oldest; /* no event of the batch is before this instant */
+	int64_t oldest;       /* no event of the batch is before this instant, */
+	int64_t newest;       /* or after this one */
+	uint64_t newest_hash; /* of the key of an event at `newest` */
 } CtBatch;
 
 /* ---- snapshots (snapshot.c) -------------------------------------------------- */
@@ -520,12 +522,36 @@ typedef struct CtStats
 	int64_t net;        /* events that came to ct_store_enter(), less retractions */
 	uint64_t folded;    /* frozen events that are in bases now */
 	uint64_t bytes;
-	int64_t newest;         /* instant of the newest event ever added, */
-	int64_t newest_entered; /* of one that has committed */
+	int64_t newest_entered; /* instant of the newest event that has entered */
 	int64_t retained;       /* earliest instant that can be read */
 } CtStats;
 
 void ct_store_stats(const CtArena *arena, CtRef store, CtStats *stats);
+
+/*
+ * An event that may be the newest one of a store.  top: its transaction's top-level id,
+ * or 0 if every snapshot sees it.
+ */
+typedef struct CtNewest
+{
+	int64_t time;  /* INT64_MIN: there is none */
+	uint64_t hash; /* of its key */
+	uint64_t top;
+} CtNewest;
+
+/*
+ * Set *newest to the newest event that has entered, or (other) to the newest one of
+ * all transactions but that one's.  All such events are at its instant or before it.
+ * The event itself may have been removed since.  Under the lock.
+ */
+void ct_store_newest(const CtArena *arena, CtRef store, bool other, CtNewest *newest);
+
+/*
+ * Return the key with this hash, and set *key_bytes; NULL: there is none.  If several
+ * keys have it, one of them.  Under the lock.
+ */
+const void *ct_store_key_of_hash(const CtArena *arena, CtRef store, uint64_t hash,
+								 uint32_t *key_bytes);
 
 /* ---- stores: keys (store.c, directory.c) ------------------------------------- */
 

@@ -37,8 +37,11 @@ ct_store_make_partial(CtArena *arena, CtRef ref, int64_t newest)
 
 	CT_ASSERT(!ct_store_schema(arena, ref)->id_of_key); /* its timelines have `ids` for `seen` */
 	store->partial = true;
-	if (newest > store->newest_entered)
-		store->newest_entered = newest;
+	/* The keys of these events are not known, so that no reader finds them by `entered`. */
+	if (newest > store->entered.time)
+		store->entered = (CtNewest){.time = newest};
+	if (newest > store->other.time)
+		store->other = (CtNewest){.time = newest};
 }
 
 uint64_t

@@ -104,6 +104,26 @@ ct_timeline_recent(const CtArena *arena, CtRef timeline, uint32_t *count)
 }
 
 void
+ct_store_newest(const CtArena *arena, CtRef ref, bool other, CtNewest *newest)
+{
+	const CtStore *store = ct_ptr(arena, ref);
+
+	*newest = other ? store->other : store->entered;
+}
+
+const void *
+ct_store_key_of_hash(const CtArena *arena, CtRef ref, uint64_t hash, uint32_t *key_bytes)
+{
+	const CtStore *store = ct_ptr(arena, ref);
+	const CtRef *head = ct_directory_head(arena, &store->directory, hash);
+	CtRef timeline = head == NULL ? 0 : *head;
+
+	while (timeline != 0 && ((const CtTimeline *) ct_ptr(arena, timeline))->hash != hash)
+		timeline = ((const CtTimeline *) ct_ptr(arena, timeline))->chain;
+	return timeline == 0 ? NULL : ct_timeline_key(arena, timeline, key_bytes);
+}
+
+void
 ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 {
 	const CtStore *store = ct_ptr(arena, ref);
@@ -120,8 +140,7 @@ ct_store_stats(const CtArena *arena, CtRef ref, CtStats *stats)
 	stats->net = store->net;
 	stats->folded = store->folded;
 	stats->bytes = store->bytes;
-	stats->newest = store->newest;
-	stats->newest_entered = store->newest_entered;
+	stats->newest_entered = store->entered.time;
 	stats->retained = store->retained;
 }
 
@@ -303,7 +322,7 @@ ct_store_create(CtArena *arena, const CtSchema *schema, CtRef *ref)
 	writer.store = ct_ptr(arena, *ref);
 	memset(writer.store, 0, sizeof(CtStore));
 	writer.store->bytes = ct_alloc_size(sizeof(CtStore));
-	writer.store->newest = writer.store->newest_entered = INT64_MIN;
+	writer.store->entered.time = writer.store->other.time = INT64_MIN;
 	writer.store->retained = INT64_MIN;
 	writer.store->nlayouts = 1; /* number 0: the record describes itself */
 	if (!copy_schema(&writer, schema))
@@ -405,7 +424,7 @@ get_batch(CtWriter *writer, const CtLabel *label)
 }
 
 static void
-add_to_batch(CtWriter *writer, CtRef ref, CtRef event)
+add_to_batch(CtWriter *writer, CtRef ref, CtRef event, uint64_t hash)
 {
 	CtBatch *batch = ct_ptr(writer->arena, ref);
 	CtStore *store = writer->store;
@@ -415,6 +434,11 @@ add_to_batch(CtWriter *writer, CtRef ref, CtRef event)
 	CT_ASSERT(event != 0);
 	if (batch->count == 0 || time < batch->oldest)
 		batch->oldest = time;
+	if (batch->count == 0 || time > batch->newest)
+	{
+		batch->newest = time;
+		batch->newest_hash = hash;
+	}
 	if (batch->count == 0)
 	{
 		batch->first = event;
@@ -500,6 +524,25 @@ make_event(CtWriter *writer, const CtChange *change, const CtLabel *label, CtRef
 	return status;
 }
 
+/* Note an event that enters, for ct_store_newest(). */
+static inline void
+note_newest(CtStore *store, int64_t time, uint64_t hash, uint64_t top)
+{
+	if (time > store->entered.time)
+	{
+		if (top != store->entered.top)
+		{
+			store->other = store->entered;
+			store->entered.top = top;
+		}
+		store->entered.time = time;
+		store->entered.hash = hash;
+	}
+	else if (time > store->other.time && top != store->entered.top)
+		store->other = (CtNewest){time, hash, top};
+	CT_ASSERT(store->other.time <= store->entered.time);
+}
+
 static CtStatus
 link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes,
 		   const CtChange *change, const CtLabel *label)
@@ -533,10 +576,8 @@ link_event(CtWriter *writer, uint64_t hash, const void *key, uint32_t key_bytes,
 	ct_change_begin(ct_ptr(arena, timeline));
 	link_recent(writer, ct_ptr(arena, timeline), event, ct_ptr(arena, event));
 	ct_change_end(ct_ptr(arena, timeline));
-	add_to_batch(writer, batch, event);
+	add_to_batch(writer, batch, event, hash);
 	writer->store->recents++;
-	if (change->time > writer->store->newest)
-		writer->store->newest = change->time;
 	return CT_OK;
 }
 
@@ -964,8 +1005,7 @@ enter_event(CtWriter *writer, CtRef ref, const Others *others, const int64_t *se
 	if (status != CT_OK)
 		return status;
 	store->late += late;
-	if (event->time > store->newest_entered)
-		store->newest_entered = event->time;
+	note_newest(store, event->time, timeline->hash, event->top);
 	if (news)
 		add_changed(changed, event->timeline, &effect);
 	return CT_OK;
@@ -986,7 +1026,7 @@ report_unloaded(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *c
 	CtEvent *event = ct_ptr(writer->arena, ref);
 	CtTimeline *timeline = ct_ptr(writer->arena, event->timeline);
 	CtEffect effect = {writer->context.linear != 0 ? INT64_MIN : event->time, INT64_MAX};
-	bool behind = event->time >= store->newest_entered && writer->context.linear == 0;
+	bool behind = event->time >= store->entered.time && writer->context.linear == 0;
 
 	CT_ASSERT(timeline->partial && timeline->base == 0); /* K2 */
 	/* Before the watermark is read: a reader raises the watermark, and then looks here. */
@@ -996,8 +1036,7 @@ report_unloaded(CtWriter *writer, CtRef ref, const int64_t *served, CtChanged *c
 		add_changed(changed, event->timeline, &effect);
 	if (event->top > store->newest_top)
 		store->newest_top = event->top;
-	if (event->time > store->newest_entered)
-		store->newest_entered = event->time;
+	note_newest(store, event->time, timeline->hash, event->top);
 	unlink_recent(writer, timeline, event);
 	free_event(writer, ref, true);
 	if (timeline->recents == 0 && !timeline->in_young)
@@ -1018,6 +1057,7 @@ make_waiting(const CtWriter *writer, const CtTimeline *timeline, CtEvent *event)
 	CT_ASSERT(event->state == CT_RECENT && timeline->recents > 0); /* S2 */
 	event->state = CT_WAITING;
 	event->late = ct_timeline_has_later(&writer->context, timeline, &item);
+	note_newest(writer->store, event->time, timeline->hash, event->top);
 }
 
 /* Prefetch the next events of a batch, their timelines, and the ends of the tails. */
@@ -1499,15 +1539,6 @@ note_top(CtStore *store, uint64_t top)
 		store->newest_top = top;
 }
 
-static inline void
-note_loaded(CtStore *store, const CtEntry *entry)
-{
-	if (entry->time > store->newest)
-		store->newest = entry->time;
-	if (entry->time > store->newest_entered)
-		store->newest_entered = entry->time;
-}
-
 /*
  * The usual case: the change has the layout of the change before and is appended to
  * a tail.  False: load_slowly() has to load it.
@@ -1526,7 +1557,7 @@ load_quickly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uin
 	note_top(writer->store, top);
 	if (!ct_tail_append(writer, timeline, &entry))
 		return false;
-	note_loaded(writer->store, &entry);
+	note_newest(writer->store, entry.time, timeline->hash, entry.top);
 	return true;
 }
 
@@ -1565,7 +1596,7 @@ load_slowly(CtWriter *writer, CtTimeline *timeline, const CtChange *change, uint
 		status = fail_load(writer, timeline, status);
 	}
 	if (status == CT_OK)
-		note_loaded(writer->store, &entry);
+		note_newest(writer->store, entry.time, timeline->hash, entry.top);
 	return status;
 }
 

@@ -53,9 +53,9 @@ struct CtStore
 	uint64_t retracted;
 	uint64_t unmatched; /* retractions that found no event */
 	uint64_t late;
-	int64_t net; /* committed events, less committed retractions */
-	int64_t newest;
-	int64_t newest_entered;
+	int64_t net;                /* committed events, less committed retractions */
+	CtNewest entered;           /* the newest event that has entered, */
+	CtNewest other;             /* and the newest one of other transactions than that one's */
 	int64_t retained;           /* earlier instants cannot be read */
 	uint64_t folded;            /* events in bases */
 	uint32_t retain_slot;       /* next slot for the walk of ct_store_retain() */

@@ -87,7 +87,7 @@ in_order(void **state)
 	table_settle_all(&table);
 	assert_int_equal(table_stats(&table).late, 0);
 	assert_int_equal(table_stats(&table).frozen, LONG);
-	assert_int_equal(table_stats(&table).newest, LONG - 1);
+	assert_int_equal(table_stats(&table).newest_entered, LONG - 1);
 	check_long(&table, &source);
 	table_validate(&table);
 	table_free(&table);
