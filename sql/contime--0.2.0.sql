@@ -197,7 +197,7 @@ RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'contime_latest'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest(anyelement) IS
-'the instant of the latest event of all keys, which may be in the future; NULL if no event is retained; reads every key; needs SELECT';
+'the instant of the latest event of all keys, which may be in the future; NULL if no event is retained; needs SELECT';
 
 CREATE FUNCTION contime.latest("table" anyelement, key anycompatible)
 RETURNS timestamptz
@@ -211,7 +211,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'contime_latest_tick'
 LANGUAGE C STABLE PARALLEL RESTRICTED SUPPORT contime.at_support;
 COMMENT ON FUNCTION contime.latest_tick(anyelement) IS
-'the tick of the latest event of all keys; NULL if no event is retained; reads every key; needs SELECT';
+'the tick of the latest event of all keys; NULL if no event is retained; needs SELECT';
 
 CREATE FUNCTION contime.latest_tick("table" anyelement, key anycompatible)
 RETURNS bigint

@@ -120,3 +120,75 @@ DROP VIEW balance_now;
 DROP FUNCTION balances, balances_then;
 DROP TABLE orders;
 DROP FOREIGN TABLE account, frame, meter;
+
+-- A read of a logical clock that names no tick is at the newest tick that the snapshot sees, and shows it.
+CREATE FOREIGN TABLE world (
+    id int OPTIONS (key 'true'),
+    tick bigint OPTIONS (time 'true'),
+    v int OPTIONS (rule 'sum'),
+    speed int,
+    pos int OPTIONS (rate 'speed')
+) SERVER contime;
+SELECT *, contime.latest_tick(NULL::world) FROM world;
+SELECT max(tick) FROM world;
+INSERT INTO world VALUES (1, 10, 5, 2, 0), (2, 20, 1, 1, 0), (3, -7, 1, NULL, NULL);
+SELECT *, contime.latest_tick(NULL::world) FROM world ORDER BY id;
+SELECT id, v FROM world ORDER BY id;
+SELECT id, pos FROM world WHERE pos > 10;
+SELECT max(tick) FROM world;
+SELECT w FROM world w WHERE id = 2;
+EXPLAIN (COSTS OFF) SELECT * FROM world WHERE id = 2;
+-- own writes, until they are rolled back
+BEGIN;
+INSERT INTO world VALUES (1, 33, 1);
+SELECT id, tick, v, pos FROM world ORDER BY id;
+SAVEPOINT s;
+INSERT INTO world VALUES (4, 44, 1);
+SELECT id, tick, v, pos FROM world ORDER BY id;
+SELECT id, tick FROM world WHERE id = 2 FOR UPDATE;
+ROLLBACK TO s;
+SELECT id, tick, v, pos FROM world ORDER BY id;
+ROLLBACK;
+SELECT id, tick, v, pos FROM world ORDER BY id;
+-- the command that writes does not see its own events
+INSERT INTO world SELECT id, tick + 1, v FROM world WHERE id < 3;
+SELECT id, tick, v FROM world ORDER BY id;
+-- an old snapshot
+PREPARE whole AS SELECT id, tick, v FROM world ORDER BY id;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+EXECUTE whole;
+INSERT INTO world VALUES (2, 30, 1);
+EXECUTE whole;
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+EXECUTE whole;
+COMMIT;
+-- the newest event ends a life; two tables in one statement; a snapshot that is repeated
+SELECT contime.finish(ROW(2, 50, NULL, NULL, NULL)::world);
+EXECUTE whole;
+CREATE FOREIGN TABLE other_world (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true'), eid int OPTIONS (event_id 'true'), v int) SERVER contime OPTIONS (identity 'key');
+INSERT INTO other_world VALUES (1, 9, 1, 1), (1, 11, 2, 2), (1, 15, 1, 1);
+SELECT w.tick AS w, o.tick AS o, o.v FROM world w JOIN other_world o USING (id);
+-- rows of an event table, cached or not, and when the newest is deleted
+CREATE TABLE step (id int, t bigint, v int);
+CREATE FOREIGN TABLE walk (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true', source 't'), v int OPTIONS (rule 'sum')) SERVER contime OPTIONS (events 'step');
+SELECT * FROM walk;
+INSERT INTO step VALUES (1, 5, 1), (2, 7, 2), (1, NULL, 4);
+SELECT * FROM walk ORDER BY id;
+DO $$ BEGIN WHILE (SELECT cache FROM contime.tables WHERE "table" = 'walk'::regclass) IS DISTINCT FROM 'ready' LOOP PERFORM count(*) FROM walk; PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$;
+SELECT * FROM walk ORDER BY id;
+INSERT INTO step VALUES (1, 9, 1);
+SELECT * FROM walk ORDER BY id;
+DELETE FROM step WHERE t = 9;
+SELECT * FROM walk ORDER BY id;
+BEGIN;
+DELETE FROM step WHERE t = 7;
+SELECT * FROM walk ORDER BY id;
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT * FROM walk ORDER BY id;
+COMMIT;
+
+DEALLOCATE whole;
+DROP FOREIGN TABLE world, other_world, walk;
+DROP TABLE step;

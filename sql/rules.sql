@@ -454,9 +454,10 @@ INSERT INTO frame VALUES (1, 60, 1, NULL);
 SELECT contime.finish(ROW(1, 70, NULL, NULL)::frame);
 INSERT INTO frame VALUES (1, 80, 3, NULL);
 SELECT tick, x, vx FROM frame WHERE id = 1 AND tick = ANY (ARRAY(SELECT generate_series(25, 85, 5))) ORDER BY tick;
--- at infinity the column has its value at the last event
+-- without a condition the newest tick is read; at infinity the column has its value at the last event
 INSERT INTO frame VALUES (2, 0, 5, 2), (2, 10, NULL, 1);
-SELECT id, x, vx FROM frame ORDER BY id;
+SELECT id, tick, x, vx FROM frame ORDER BY id;
+SELECT id, x FROM frame ORDER BY id;
 SELECT x FROM frame WHERE id = 2 AND tick = 9223372036854775807;
 -- outside the range of its type: an error when it is read there
 SELECT x FROM frame WHERE id = 2 AND tick = 715827884;

@@ -30,12 +30,13 @@
 /* Which rows of an event table a query returns, and in which order. */
 typedef enum ContimeRowOrder
 {
-	CONTIME_OF_KEY,   /* the rows of one key, in any order */
-	CONTIME_BY_KEY,   /* all rows, ordered by key */
-	CONTIME_ANY_ORDER /* all rows, in any order */
+	CONTIME_OF_KEY,    /* the rows of one key, in any order */
+	CONTIME_BY_KEY,    /* all rows, ordered by key */
+	CONTIME_ANY_ORDER, /* all rows, in any order */
+	CONTIME_LATEST     /* the CONTIME_FETCH_ROWS rows with the latest times, the latest first */
 } ContimeRowOrder;
 
-StaticAssertDecl(CONTIME_ANY_ORDER + 1 == lengthof(((ContimeSource *) NULL)->plan),
+StaticAssertDecl(CONTIME_LATEST + 1 == lengthof(((ContimeSource *) NULL)->plan),
 				 "a plan for each order");
 
 /* Relation cache references to the event tables of a durable table (references.c). */
@@ -170,6 +171,14 @@ extern bool contime_heap_load_skip(ContimeHeapLoad *load, ContimeGeneration *g, 
 /* The number of rows of the event table that the load has read so far. */
 extern uint64 contime_heap_load_fetched(const ContimeHeapLoad *load);
 extern void contime_heap_load_end(ContimeHeapLoad *load);
+
+/*
+ * Set *instant to the latest instant of an event in the event tables, and *found if there
+ * is one.  Rows that cannot be events do not count.  Return false if the latest rows of a
+ * source are no events, so that the answer is not known.
+ */
+extern bool contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot,
+								int64 *instant, bool *found);
 
 /*
  * Count the bad rows of the event tables, whatever the option bad_rows says, and set

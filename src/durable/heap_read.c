@@ -567,8 +567,8 @@ contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSo
 	return load;
 }
 
-void
-contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *keys)
+static void
+bind_load(ContimeHeapLoad *load, Snapshot snapshot, ContimeRowOrder order, const Datum *keys)
 {
 	const ContimeTable *table = load->feed.table;
 	ContimeIdentity before;
@@ -580,10 +580,15 @@ contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *ke
 	load->snapshot = snapshot;
 	load->feed.rows->uncounted = keys != NULL;
 	before = contime_source_switch(table);
-	bind_feed(&load->feed, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, false,
-			  make_parameters(table, keys, false, 0));
+	bind_feed(&load->feed, snapshot, order, false, make_parameters(table, keys, false, 0));
 	contime_switch_back(&before);
 	MemoryContextSwitchTo(caller);
+}
+
+void
+contime_heap_load_bind(ContimeHeapLoad *load, Snapshot snapshot, const Datum *keys)
+{
+	bind_load(load, snapshot, keys ? CONTIME_OF_KEY : CONTIME_ANY_ORDER, keys);
 }
 
 bool
@@ -624,6 +629,42 @@ contime_heap_load_end(ContimeHeapLoad *load)
 	close_feed(&load->feed);
 	contime_events_end(load->feed.events);
 	MemoryContextDelete(load->binding);
+}
+
+/* ---- the latest event -------------------------------------------------------- */
+
+/* Likewise, of one source. */
+static bool
+find_newest_of_source(ContimeHeapLoad *load, Snapshot snapshot, int64 *instant, bool *found)
+{
+	const CtLoad *row;
+
+	bind_load(load, snapshot, CONTIME_LATEST, NULL);
+	row = fetch_head(&load->feed, snapshot);
+	if (row == NULL)
+		return load->feed.fetched < CONTIME_FETCH_ROWS;
+	*instant = *found ? Max(*instant, row->change.time) : row->change.time;
+	*found = true;
+	return true;
+}
+
+bool
+contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot, int64 *instant,
+					bool *found)
+{
+	bool known = true;
+
+	*found = false;
+	PushActiveSnapshot(snapshot);
+	for (const ContimeSource *source = table->source; source && known; source = source->next)
+	{
+		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+
+		known = find_newest_of_source(load, snapshot, instant, found);
+		contime_heap_load_end(load);
+	}
+	PopActiveSnapshot();
+	return known;
 }
 
 /* ---- bad rows ---------------------------------------------------------------- */

@@ -74,7 +74,7 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 	List *conditions = NIL;
 	int param = 1;
 
-	Assert(order <= CONTIME_ANY_ORDER);
+	Assert(order <= CONTIME_LATEST);
 	for (int i = 0; order == CONTIME_OF_KEY && i < table->nkeys; i++)
 		conditions = lappend(conditions, make_comparison(table, source, table->key_attno[i],
 														 BTEqualStrategyNumber, param++));
@@ -96,6 +96,15 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 		appendStringInfo(&sql, "%s %s", i == 0 ? " ORDER BY" : ",",
 						 deparse_expression(source->expr[table->key_attno[i] - 1], context, false,
 											false));
+	if (order == CONTIME_LATEST)
+	{
+		char *time =
+			deparse_expression(source->expr[table->time_attno - 1], context, false, false);
+
+		/* An index on the time is read backward: it has NULLs first then. */
+		appendStringInfo(&sql, " WHERE %s IS NOT NULL ORDER BY %s DESC LIMIT %d", time, time,
+						 CONTIME_FETCH_ROWS);
+	}
 	return sql.data;
 }
 

@@ -80,6 +80,10 @@ make_contime_rel(PlannerInfo *root, RelOptInfo *rel)
 	crel->present = contime_is_present(rte);
 	crel->name = pstrdup(RelationGetRelationName(relation));
 	crel->time_attno = table->time_attno;
+	for (int i = 0; i < table->natts; i++)
+		if (table->attr[i].time || table->schema->attr[i].rate_attr >= 0)
+			crel->moving =
+				bms_add_member(crel->moving, i + 1 - FirstLowInvalidHeapAttributeNumber);
 	crel->time_name = get_attname(rte->relid, table->time_attno, false);
 	crel->time_type = table->time_type;
 	crel->time_family = lookup_type_cache(table->time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;

@@ -463,6 +463,24 @@ coerce_instant(PlannerInfo *root, const ContimeRel *crel, Node *value, bool arra
 #define PLAN_FORBIDDEN 1
 #define PLAN_PRESENT 2
 #define PLAN_TRAVELS 4
+#define PLAN_SHOWS_INSTANT 8
+
+/*
+ * True if the scan returns, or its conditions use, the time or a column with a rate.  All
+ * other columns of a state are the same at each instant from the last event on.
+ */
+static bool
+shows_instant(const ContimeRel *crel, List *clauses)
+{
+	Bitmapset *used = NULL;
+	ListCell *lc;
+
+	pull_varattnos((Node *) crel->rel->reltarget->exprs, crel->rel->relid, &used);
+	foreach(lc, clauses)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, crel->rel->relid, &used);
+	return bms_overlap(used, crel->moving) ||
+		   bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, used);
+}
 
 /*
  * Make the plan.  Its fdw_exprs are the instants, then the key values.  Its
@@ -479,7 +497,8 @@ contimeGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath
 				 crel->verdict == BOUND_SEMI;
 	bool forbidden = path->fdw_private != NIL;
 	int flags = (forbidden ? PLAN_FORBIDDEN : 0) | (crel->present ? PLAN_PRESENT : 0) |
-				(crel->verdict == READ_TRAVEL ? PLAN_TRAVELS : 0);
+				(crel->verdict == READ_TRAVEL ? PLAN_TRAVELS : 0) |
+				(shows_instant(crel, clauses) ? PLAN_SHOWS_INSTANT : 0);
 	Match match;
 	List *exprs = NIL;
 	List *key_arrays = NIL;
@@ -550,6 +569,7 @@ contime_read_binding(const ForeignScan *plan, ContimeBinding *binding)
 	binding->forbidden = flags & PLAN_FORBIDDEN;
 	binding->present = flags & PLAN_PRESENT;
 	binding->travels = flags & PLAN_TRAVELS;
+	binding->shows_instant = flags & PLAN_SHOWS_INSTANT;
 	binding->lock_strength = lsecond_int(options);
 	binding->lock_policy = lthird_int(options);
 }

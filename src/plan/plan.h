@@ -38,6 +38,7 @@ typedef struct ContimeBinding
 	bool forbidden;                   /* executing this plan raises an ERROR */
 	bool present;                     /* the scan is in a policy, where contime.at does not apply */
 	bool travels;                     /* the plan needs contime.at to be set */
+	bool shows_instant;               /* columns are used that depend on which instant is read */
 	LockClauseStrength lock_strength; /* lock the keys before they are read; LCS_NONE: do not */
 	LockWaitPolicy lock_policy;
 } ContimeBinding;

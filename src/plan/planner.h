@@ -50,13 +50,14 @@ typedef struct ContimeRel
 	char *time_name;
 	AttrNumber time_attno;
 	Oid time_type;
-	Oid time_family;  /* btree operator family of time_type */
-	bool durable;     /* its events are rows of event tables */
-	bool leader_only; /* parallel workers must not read it: they must not run users' functions */
-	bool from_heap;   /* the scan will read the event tables, as the cache is not usable */
-	bool present;     /* it is in a policy, where contime.at does not apply */
-	double keys;      /* estimated number of keys */
-	double events;    /* estimated number of events of each key */
+	Oid time_family;   /* btree operator family of time_type */
+	bool durable;      /* its events are rows of event tables */
+	bool leader_only;  /* parallel workers must not read it: they must not run users' functions */
+	bool from_heap;    /* the scan will read the event tables, as the cache is not usable */
+	bool present;      /* it is in a policy, where contime.at does not apply */
+	Bitmapset *moving; /* as pull_varattnos() gives them: the time, and columns with a rate */
+	double keys;       /* estimated number of keys */
+	double events;     /* estimated number of events of each key */
 	int nkeys;
 	AttrNumber key_attno[INDEX_MAX_KEYS];
 	Oid key_type[INDEX_MAX_KEYS];

@@ -32,11 +32,11 @@ contime_now(const ContimeTable *table)
 }
 
 int64
-contime_now_after_wait(const ContimeTable *table)
+contime_now_after_wait(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return table->time_type == INT8OID ? PG_INT64_MAX : Max(now, contime_newest_stamp());
+	return Max(now, contime_newest_stamp());
 }
 
 bool
@@ -57,9 +57,9 @@ contime_unbound_instant(const ContimeTable *table, bool present, bool must_trave
 		return "contime.at";
 	if (must_travel)
 		return "contime.at, which is not set";
-	return contime_at_is_set && table->time_type == TIMESTAMPTZOID
-			   ? "now (contime.at does not apply here)"
-			   : "now";
+	if (table->time_type == INT8OID)
+		return "newest tick";
+	return contime_at_is_set ? "now (contime.at does not apply here)" : "now";
 }
 
 /*

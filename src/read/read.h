@@ -7,6 +7,7 @@
  *	  scan.c        binding of keys and instants; choice of memory or event tables
  *	  visit.c       visits to one key, in memory or from event tables
  *	  history.c     histories, "since", raw events of a key
+ *	  newest.c      the latest event of a key or of the table
  *	  instant.c     the instant of a read that has no condition on the time
  *	  slice.c       states at instants, of one key or all
  *
@@ -141,6 +142,16 @@ extern bool contime_scan_since(ContimeScan *scan, const Datum *keys, const bool 
 							   int64 *instant);
 
 /*
+ * Bind the raw events of one key, or (keys NULL) of all keys, in a range as above.
+ * contime_scan_next_event() returns false if none is left.
+ */
+extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
+									 const ContimeRange *range);
+extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *raw);
+
+/* ---- newest.c ---------------------------------------------------------------- */
+
+/*
  * Set *instant to the latest instant of an event that the snapshot sees, of one key or
  * (NULL) of all keys.  Returns false if there is none, or none that the table retains.
  */
@@ -148,12 +159,10 @@ extern bool contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool
 								int64 *instant);
 
 /*
- * Bind the raw events of one key, or (keys NULL) of all keys, in a range as above.
- * contime_scan_next_event() returns false if none is left.
+ * Return the instant of a read of a table with a logical clock that names none: the tick
+ * of the latest event that the snapshot sees.  The greatest bigint if there is none.
  */
-extern void contime_scan_bind_events(ContimeScan *scan, const Datum *keys, const bool *keynulls,
-									 const ContimeRange *range);
-extern bool contime_scan_next_event(ContimeScan *scan, TupleTableSlot *slot, ContimeRawEvent *raw);
+extern int64 contime_newest_tick(Relation rel, Snapshot snapshot);
 
 /* ---- instant.c --------------------------------------------------------------- */
 
@@ -190,11 +199,11 @@ extern void contime_check_present(const ContimeTable *table);
  * Return the instant "now" for a read without a condition on the time: the
  * start of the statement, or of the transaction under REPEATABLE READ and
  * above, or the session's newest stamp if that is later.  For a logical clock
- * it is the greatest bigint.
+ * it is the greatest bigint (contime_newest_tick() gives an instant that can be shown).
  */
 extern int64 contime_now(const ContimeTable *table);
 
 /* Likewise after a lock was waited for: the clock counts, not the statement's start. */
-extern int64 contime_now_after_wait(const ContimeTable *table);
+extern int64 contime_now_after_wait(void);
 
 #endif /* CONTIME_READ_H */

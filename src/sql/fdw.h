@@ -54,7 +54,7 @@ typedef struct Now
 {
 	struct Now *next;
 	Snapshot snapshot;
-	Oid time_type;
+	Oid clock; /* the table whose logical clock it is, or InvalidOid: the wall clock */
 	int64 instant;
 } Now;
 

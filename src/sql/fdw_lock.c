@@ -89,7 +89,10 @@ refresh_scan(ForeignScanState *node, FdwScan *state, const ContimeTable *table)
 	state->scan = contime_scan_begin(node->ss.ss_currentRelation, state->fresh, NULL);
 	if (state->binding.ninstants == 0 && !state->travels)
 	{
-		state->now = contime_now_after_wait(table);
+		if (table->time_type == TIMESTAMPTZOID)
+			state->now = contime_now_after_wait();
+		else if (state->binding.shows_instant)
+			state->now = contime_newest_tick(node->ss.ss_currentRelation, state->fresh);
 		contime_scan_look_until(state->scan, state->now);
 	}
 	MemoryContextSwitchTo(caller);

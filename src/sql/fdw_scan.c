@@ -39,25 +39,33 @@ forget_now(void *arg)
 
 /*
  * Return "now" for the executor's snapshot.  The first call for a snapshot reads the
- * clock; later calls return the same instant.
+ * clock; later calls return the same instant.  The logical clock of a table is at its
+ * newest tick, which is not looked for if no column shows it.
  */
 static int64
-get_now(EState *estate, const ContimeTable *table)
+get_now(ForeignScanState *node, const FdwScan *state)
 {
+	EState *estate = node->ss.ps.state;
+	const ContimeTable *table = contime_table(node->ss.ss_currentRelation);
+	Oid clock = table->time_type == INT8OID ? table->relid : InvalidOid;
 	MemoryContextCallback *callback;
 	Now *now;
 
+	if (OidIsValid(clock) && !state->binding.shows_instant)
+		return PG_INT64_MAX;
 	for (now = nows; now != NULL; now = now->next)
 	{
-		if (now->snapshot == estate->es_snapshot && now->time_type == table->time_type)
+		if (now->snapshot == estate->es_snapshot && now->clock == clock)
 			return now->instant;
 	}
 
 	now = MemoryContextAlloc(estate->es_query_cxt, sizeof(Now));
 	callback = MemoryContextAlloc(estate->es_query_cxt, sizeof(MemoryContextCallback));
 	now->snapshot = estate->es_snapshot;
-	now->time_type = table->time_type;
-	now->instant = contime_now(table);
+	now->clock = clock;
+	now->instant = OidIsValid(clock)
+					   ? contime_newest_tick(node->ss.ss_currentRelation, estate->es_snapshot)
+					   : contime_now(table);
 	now->next = nows;
 	nows = now;
 	callback->func = forget_now;
@@ -202,7 +210,7 @@ begin_scan(ForeignScanState *node, FdwScan *state)
 	}
 	if (state->binding.ninstants == 0 && !state->travels)
 	{
-		state->now = state->share ? state->share->now : get_now(estate, table);
+		state->now = state->share ? state->share->now : get_now(node, state);
 		contime_scan_look_until(state->scan, state->now);
 	}
 	MemoryContextSwitchTo(caller);
@@ -270,8 +278,7 @@ contimeInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, v
 	state->share = coordinate;
 	pg_atomic_init_u32(&state->share->next, 0);
 	if (state->binding.ninstants == 0)
-		state->share->now =
-			get_now(node->ss.ps.state, contime_table(node->ss.ss_currentRelation));
+		state->share->now = get_now(node, state);
 }
 
 void

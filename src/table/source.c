@@ -333,8 +333,8 @@ free_plans(void *arg)
 {
 	ContimeSource *source = arg;
 
-	StaticAssertStmt(sizeof(source->plan) == 6 * sizeof(source->plan[0][0]), "all are freed");
-	for (int i = 0; i < 6; i++)
+	StaticAssertStmt(sizeof(source->plan) == 8 * sizeof(source->plan[0][0]), "all are freed");
+	for (int i = 0; i < 8; i++)
 		if (source->plan[i / 2][i % 2])
 			SPI_freeplan(source->plan[i / 2][i % 2]);
 }

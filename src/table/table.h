@@ -79,7 +79,7 @@ typedef struct ContimeSource
 	char *name; /* for messages */
 	CtKind kind;
 	uint64 columns;                    /* mask of the state attributes that it sets */
-	struct _SPI_plan *plan[3][2];      /* by ContimeRowOrder, bounded or not (heap_read.c) */
+	struct _SPI_plan *plan[4][2];      /* by ContimeRowOrder, bounded or not (heap_read.c) */
 	Node *expr[FLEXIBLE_ARRAY_MEMBER]; /* by attribute number - 1, over its row; NULL: not set */
 } ContimeSource;
 

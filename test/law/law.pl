@@ -401,16 +401,18 @@ sub slices_sql
 		pick(@shapes)->(), "$key, at");
 }
 
-# Reads of now: queries that name no instant.
+# Reads of now: queries that name no instant. A logical clock is at the newest tick that the snapshot sees.
 sub now_sql
 {
 	my ($t, $session) = @_;
 	my $state = join ', ', map { $_->{name} } @{ $t->{state} };
-	my $now = $t->{time} eq 'bigint' ? '9223372036854775807'
+	my $ticks = $t->{time} eq 'bigint';
+	my $now = $ticks ? "(SELECT max(at) FROM $t->{name}_events)"
 	  : $session->{level} && $session->{level} ne 'READ COMMITTED' ? 'transaction_timestamp()' : 'statement_timestamp()';
+	my ($at, $tick) = $ticks && chance(0.7) ? ("$now AS at, ", 'at, ') : ('', '');
 	return difference_sql($t,
-		"SELECT $t->{key}, " . shown($t, $now, $t->{time} eq 'bigint') . " FROM $t->{name}_steps s WHERE at <= $now AND (until > $now OR until IS NULL) AND present",
-		"SELECT $t->{key}, $state FROM $t->{name}", $t->{key});
+		"SELECT $t->{key}, $at" . shown($t, $now) . " FROM $t->{name}_steps s WHERE at <= $now AND (until > $now OR until IS NULL) AND present",
+		"SELECT $t->{key}, $tick$state FROM $t->{name}", $t->{key});
 }
 
 # (If columns change between events, the rows of a history are not simply the reference's steps.)
