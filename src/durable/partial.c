@@ -87,33 +87,48 @@ contime_keys_whole_bytes(ContimeGeneration *g)
 	return (Size) (g->partial.bytes / (double) Max(g->partial.rows, 1) * Max(rows, 0));
 }
 
+/*
+ * Copy the next loaded key of a partition, from *position on, to *key.  Return CT_MORE if
+ * none was found so far, and CT_OK with *found false if there is none.
+ */
+static CtStatus
+find_loaded_key(ContimeGeneration *g, int partition, uint32 *position, ContimeKey *key, bool *found)
+{
+	CtArena arena = contime_arena(partition);
+	CtRef timeline = 0;
+	CtStatus status = CT_OK;
+
+	contime_lock(partition, LW_SHARED);
+	if (g->store[partition] != 0)
+		status = ct_store_next_loaded(&arena, g->store[partition], position, WORK_PER_LOCK,
+									  &timeline);
+	if (timeline != 0)
+	{
+		uint32 bytes;
+		const void *its = ct_timeline_key(&arena, timeline, &bytes);
+
+		Assert(bytes <= CT_MAX_KEY_BYTES);
+		memcpy(key->data.data, its, bytes);
+		key->data.len = bytes;
+	}
+	contime_unlock(partition);
+	*found = timeline != 0;
+	return status;
+}
+
 bool
 contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position, ContimeKey *key)
 {
+	bool found = false;
 
+	Assert(contime_holds_no_lock());
 	resetStringInfo(&key->data);
 	enlargeStringInfo(&key->data, CT_MAX_KEY_BYTES);
 	for (; *partition < contime_shared->partitions; ++*partition, *position = 0)
 	{
-		CtArena arena = contime_arena(*partition);
-		CtRef timeline = 0;
-
-		contime_lock(*partition, LW_SHARED);
-		while (g->store[*partition] != 0 &&
-			   (timeline = ct_store_next(&arena, g->store[*partition], position)) != 0 &&
-			   !ct_timeline_is_loaded(&arena, g->store[*partition], timeline, NULL))
-			;
-		if (timeline != 0)
-		{
-			uint32 bytes;
-			const void *found = ct_timeline_key(&arena, timeline, &bytes);
-
-			Assert(bytes <= CT_MAX_KEY_BYTES);
-			memcpy(key->data.data, found, bytes);
-			key->data.len = bytes;
-		}
-		contime_unlock(*partition);
-		if (timeline != 0)
+		while (find_loaded_key(g, *partition, position, key, &found) == CT_MORE)
+			CHECK_FOR_INTERRUPTS();
+		if (found)
 		{
 			contime_hash_key(key);
 			return true;

@@ -770,6 +770,14 @@ CtStatus ct_store_mark_key_loaded(CtArena *arena, CtRef store, uint64_t hash, co
 void ct_read_note(const CtRead *read);
 
 /*
+ * Walk over the timelines of loaded keys, as ct_store_next() does over all; *timeline
+ * is 0 at the end.  CT_MORE: `limit` places were looked at and none of them was one;
+ * call again.
+ */
+CtStatus ct_store_next_loaded(const CtArena *arena, CtRef store, uint32_t *position, int limit,
+							  CtRef *timeline) CT_MUST_CHECK;
+
+/*
  * True if the timeline has all events that the snapshot sees (NULL: that a
  * snapshot which is new enough sees).  If not, neither folds nor raw events are
  * right.

@@ -61,6 +61,23 @@ ct_timeline_is_loaded(const CtArena *arena, CtRef ref, CtRef timeline, const CtS
 						   snapshot->xmin >= ct_label_top(store->newest_top, t->seen));
 }
 
+CtStatus
+ct_store_next_loaded(const CtArena *arena, CtRef ref, uint32_t *position, int limit,
+					 CtRef *timeline)
+{
+	const CtDirectory *directory = &((const CtStore *) ct_ptr(arena, ref))->directory;
+
+	CT_ASSERT(limit > 0);
+	for (int looks = 0; looks < limit && *position < directory->nslots; looks++)
+	{
+		*timeline = ct_directory_slot(arena, directory, (*position)++);
+		if (*timeline != 0 && ct_timeline_is_loaded(arena, ref, *timeline, NULL))
+			return CT_OK;
+	}
+	*timeline = 0;
+	return *position < directory->nslots ? CT_MORE : CT_OK;
+}
+
 void
 ct_read_note(const CtRead *read)
 {

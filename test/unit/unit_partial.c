@@ -627,6 +627,60 @@ evicted_while_others_are_in_progress(void **unused)
 	table_free(&table);
 }
 
+/* A walk over loaded keys finds each of them once, and looks at a limited number of places in each step. */
+static void
+loaded_keys_are_found_in_steps(void **unused)
+{
+	enum
+	{
+		LOADED = 20,
+		UNLOADED = 600
+	};
+	Table table = table_make(1000);
+	Event event = event_at(0, CT_EVENT);
+
+	(void) unused;
+	event_int(&event, SUM_ATTR, 1);
+	for (uint64_t k = 0; k < LOADED; k++)
+		assert_int_equal(table_add(&table, k, &event, 100), CT_OK);
+	assert_int_equal(table_enter_all(&table), CT_OK);
+	ct_store_make_partial(&table.arena, table.store, INT64_MIN);
+	for (uint64_t k = LOADED; k < LOADED + UNLOADED; k++)
+		assert_int_equal(table_add(&table, k, &event, 101), CT_OK);
+	assert_int_equal(table_stats(&table).keys, LOADED + UNLOADED);
+	for (int limit = 1; limit <= 4096; limit *= 8)
+	{
+		bool found[LOADED + UNLOADED] = {false};
+		uint32_t position = 0;
+		int keys = 0;
+		CtRef timeline;
+		CtStatus status;
+
+		do
+		{
+			uint32_t before = position;
+
+			status = ct_store_next_loaded(&table.arena, table.store, &position, limit, &timeline);
+			assert_in_range(position - before, 0, limit);
+			if (timeline != 0)
+			{
+				uint32_t bytes;
+				uint64_t key;
+
+				assert_int_equal(status, CT_OK);
+				memcpy(&key, ct_timeline_key(&table.arena, timeline, &bytes), sizeof(key));
+				assert_int_equal(bytes, sizeof(key));
+				assert_in_range(key, 0, LOADED - 1);
+				assert_false(found[key]);
+				found[key] = true;
+				keys++;
+			}
+		} while (timeline != 0 || status == CT_MORE);
+		assert_int_equal(keys, LOADED);
+	}
+	table_free(&table);
+}
+
 int
 main(void)
 {
@@ -637,6 +691,7 @@ main(void)
 		cmocka_unit_test(abandoned_load_leaves_no_events),
 		cmocka_unit_test(eviction_skips_used_keys),
 		cmocka_unit_test(evicted_while_others_are_in_progress),
+		cmocka_unit_test(loaded_keys_are_found_in_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
