@@ -125,8 +125,7 @@ extern bool contime_events_row(ContimeEvents *events, TupleTableSlot *slot, Datu
 extern void contime_events_end(ContimeEvents *events);
 
 /* Begin to read, from event tables, the keys and events that a snapshot sees. */
-extern ContimeHeapRead *contime_heap_begin(Relation rel, const ContimeTable *table,
-										   Snapshot snapshot);
+extern ContimeHeapRead *contime_heap_begin(const ContimeTable *table, Snapshot snapshot);
 
 /* Leave bad rows out (table/rows.c): they are no error of this read.  Before binding. */
 extern void contime_heap_leave_out(ContimeHeapRead *read);
@@ -147,7 +146,7 @@ extern bool contime_heap_next(ContimeHeapRead *read, CtArena *arena, CtRef *stor
 extern void contime_heap_end(ContimeHeapRead *read);
 
 /* Begin to load rows of one source into a cache.  Called by a loader. */
-extern ContimeHeapLoad *contime_heap_load_begin(Relation rel, const ContimeTable *table,
+extern ContimeHeapLoad *contime_heap_load_begin(const ContimeTable *table,
 												const ContimeSource *source);
 
 /* Start the query for the rows of one key or, if keys is NULL, for all rows. */
@@ -177,15 +176,14 @@ extern void contime_heap_load_end(ContimeHeapLoad *load);
  * is one.  Rows that cannot be events do not count.  Return false if the latest rows of a
  * source are no events, so that the answer is not known.
  */
-extern bool contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot,
-								int64 *instant, bool *found);
+extern bool contime_heap_newest(const ContimeTable *table, Snapshot snapshot, int64 *instant,
+								bool *found);
 
 /*
  * Count the bad rows of the event tables, whatever the option bad_rows says, and set
  * *shown to descriptions of the first ones of each source (ContimeBadRow).
  */
-extern uint64 contime_heap_bad_rows(Relation rel, const ContimeTable *table, Snapshot snapshot,
-									List **shown);
+extern uint64 contime_heap_bad_rows(const ContimeTable *table, Snapshot snapshot, List **shown);
 
 /* ---- triggers.c -------------------------------------------------------------- */
 

@@ -27,6 +27,7 @@
 #include "postgres.h"
 
 #include "durable/durable.h"
+#include "durable/keys.h"
 #include "durable/shortage.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
@@ -38,9 +39,6 @@
 /* How long contime_evict() tries steps 1 and 2, alone and before steps 3 and 4. */
 #define MAKE_MS 5000
 #define MAKE_FOR_KEYS_MS 100
-
-/* The limit of timelines visited and events freed under one hold of a partition lock. */
-#define WORK_PER_LOCK 512
 
 /* ---- whole caches ------------------------------------------------------------ */
 

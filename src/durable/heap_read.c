@@ -175,7 +175,7 @@ receive_end(DestReceiver *self)
 }
 
 static void
-begin_feed(Feed *feed, Relation rel, const ContimeTable *table, const ContimeSource *source)
+begin_feed(Feed *feed, const ContimeTable *table, const ContimeSource *source)
 {
 	feed->receiver = (DestReceiver){.receiveSlot = receive_row,
 									.rStartup = receive_start,
@@ -346,7 +346,7 @@ free_key_store(ContimeHeapRead *read)
 }
 
 ContimeHeapRead *
-contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
+contime_heap_begin(const ContimeTable *table, Snapshot snapshot)
 {
 	ContimeHeapRead *read = palloc0(sizeof(ContimeHeapRead));
 	bool shows_values = pg_class_aclcheck(table->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
@@ -362,7 +362,7 @@ contime_heap_begin(Relation rel, const ContimeTable *table, Snapshot snapshot)
 		read->nfeeds++;
 	read->feed = palloc0(read->nfeeds * sizeof(Feed));
 	for (const ContimeSource *source = table->source; source; source = source->next)
-		begin_feed(&read->feed[i++], rel, table, source);
+		begin_feed(&read->feed[i++], table, source);
 	for (i = 0; i < read->nfeeds; i++)
 		read->feed[i].rows->hides_values = !shows_values;
 	initStringInfo(&read->key.data);
@@ -556,13 +556,13 @@ struct ContimeHeapLoad
 };
 
 ContimeHeapLoad *
-contime_heap_load_begin(Relation rel, const ContimeTable *table, const ContimeSource *source)
+contime_heap_load_begin(const ContimeTable *table, const ContimeSource *source)
 {
 	ContimeHeapLoad *load = palloc0(sizeof(ContimeHeapLoad));
 
 	load->binding =
 		AllocSetContextCreate(CurrentMemoryContext, "contime heap load", ALLOCSET_DEFAULT_SIZES);
-	begin_feed(&load->feed, rel, table, source);
+	begin_feed(&load->feed, table, source);
 	load->feed.rows->leaves_out = true;
 	return load;
 }
@@ -649,8 +649,7 @@ find_newest_of_source(ContimeHeapLoad *load, Snapshot snapshot, int64 *instant, 
 }
 
 bool
-contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot, int64 *instant,
-					bool *found)
+contime_heap_newest(const ContimeTable *table, Snapshot snapshot, int64 *instant, bool *found)
 {
 	bool known = true;
 
@@ -658,7 +657,7 @@ contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot, 
 	PushActiveSnapshot(snapshot);
 	for (const ContimeSource *source = table->source; source && known; source = source->next)
 	{
-		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+		ContimeHeapLoad *load = contime_heap_load_begin(table, source);
 
 		known = find_newest_of_source(load, snapshot, instant, found);
 		contime_heap_load_end(load);
@@ -670,14 +669,14 @@ contime_heap_newest(Relation rel, const ContimeTable *table, Snapshot snapshot, 
 /* ---- bad rows ---------------------------------------------------------------- */
 
 uint64
-contime_heap_bad_rows(Relation rel, const ContimeTable *table, Snapshot snapshot, List **shown)
+contime_heap_bad_rows(const ContimeTable *table, Snapshot snapshot, List **shown)
 {
 	uint64 bad = 0;
 
 	*shown = NIL;
 	for (const ContimeSource *source = table->source; source; source = source->next)
 	{
-		ContimeHeapLoad *load = contime_heap_load_begin(rel, table, source);
+		ContimeHeapLoad *load = contime_heap_load_begin(table, source);
 
 		contime_heap_load_bind(load, snapshot, NULL);
 		while (fetch_head(&load->feed, snapshot))

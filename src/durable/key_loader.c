@@ -362,7 +362,7 @@ load_key_rows(ContimeHeapLoad *load, const ContimeTable *table, ContimeGeneratio
 
 /* Load the keys in the hand, as far as there is memory, under one snapshot. */
 static void
-load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
+load_hand(const ContimeTable *table, ContimeGeneration *g)
 {
 	ContimeView *view;
 
@@ -386,7 +386,7 @@ load_hand(Relation rel, const ContimeTable *table, ContimeGeneration *g)
 		/* Preparation of an expression evaluates its constant parts. */
 		if (contime_source_is_limited(table))
 			contime_guard_begin(table->relid, table->owner);
-		load = contime_heap_load_begin(rel, table, source);
+		load = contime_heap_load_begin(table, source);
 		for (int i = 0; i < hand.nkeys; i++)
 		{
 			hand.at = i;
@@ -488,7 +488,7 @@ load_wanted(void)
 	contime_source_check(table);
 	alone = is_hard(&hand.key[0]);
 	if (contime_evict(g, bytes, alone ? ROUNDS_FOR_LARGE : ROUNDS))
-		load_hand(rel, table, g);
+		load_hand(table, g);
 	else if (alone)
 		note_hard(&hand.key[0], bytes, RETRY_LARGE_MS);
 	else

@@ -1,6 +1,7 @@
 /*
  * keys.h
- *	  Wanted keys and their loading, for wanted.c, key_loader.c and partial.c.
+ *	  Wanted keys, their loading and unloading, for wanted.c, key_loader.c, partial.c and
+ *	  eviction.c.
  *
  * Private to the room durable.
  */
@@ -10,8 +11,6 @@
 #include "postgres.h"
 
 #include "shared/shared.h"
-
-/* ---- key_loader.c ------------------------------------------------------------ */
 
 /* The limit of timelines visited and events freed under one hold of a partition lock. */
 #define WORK_PER_LOCK 512

@@ -222,7 +222,7 @@ contime_scan_latest(ContimeScan *scan, const Datum *keys, const bool *keynulls, 
 	bool from_heap = scan->table->source && (scan->generation == NULL || scan->partial);
 
 	if (!known && keys == NULL && from_heap)
-		known = contime_heap_newest(scan->rel, scan->table, scan->view->snapshot, instant, &found);
+		known = contime_heap_newest(scan->table, scan->view->snapshot, instant, &found);
 	if (!known)
 		found = find_latest_of_bound(scan, keys, keynulls, instant);
 

@@ -244,7 +244,7 @@ contime_scan_heap(ContimeScan *scan)
 	Assert(scan->table->source != NULL);
 	if (scan->heap == NULL)
 	{
-		scan->heap = contime_heap_begin(scan->rel, scan->table, scan->view->snapshot);
+		scan->heap = contime_heap_begin(scan->table, scan->view->snapshot);
 		if (scan->leaves_out)
 			contime_heap_leave_out(scan->heap);
 	}

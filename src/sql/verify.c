@@ -61,10 +61,10 @@ sum_both_reads(Relation rel, ContimeEventSum *memory, ContimeEventSum *heap)
 
 /* Warn of the first bad rows, each with its key and time, and of how many others there are. */
 static void
-warn_of_bad_rows(Relation rel, const ContimeTable *table)
+warn_of_bad_rows(const ContimeTable *table)
 {
 	List *shown;
-	uint64 bad = contime_heap_bad_rows(rel, table, GetActiveSnapshot(), &shown);
+	uint64 bad = contime_heap_bad_rows(table, GetActiveSnapshot(), &shown);
 	int n = Min(list_length(shown), CONTIME_BAD_ROWS_SHOWN);
 
 	Assert(bad >= (uint64) n);
@@ -124,7 +124,7 @@ contime_verify(PG_FUNCTION_ARGS)
 				 errhint(
 					 "The cache is discarded and loaded again. Check whether an event table was changed without firing triggers.")));
 	}
-	warn_of_bad_rows(rel, table);
+	warn_of_bad_rows(table);
 	relation_close(rel, AccessShareLock);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -284,7 +284,7 @@ typedef struct Filling
  * the rest.
  */
 static void
-load_source(Relation rel, const ContimeTable *table, const ContimeSource *source, Snapshot snapshot,
+load_source(const ContimeTable *table, const ContimeSource *source, Snapshot snapshot,
 			ContimeGeneration *g, List *relations, Filling *filling)
 {
 	ContimeHeapLoad *load;
@@ -295,7 +295,7 @@ load_source(Relation rel, const ContimeTable *table, const ContimeSource *source
 	/* (Preparing an expression evaluates its constant parts, which may call user-made code.) */
 	if (contime_source_is_limited(table))
 		contime_guard_begin(table->relid, table->owner);
-	load = contime_heap_load_begin(rel, table, source);
+	load = contime_heap_load_begin(table, source);
 	contime_heap_load_bind(load, snapshot, NULL);
 	for (int n = 1; more && contime_cache_state(g) == CONTIME_CACHE_LOADING; n++)
 	{
@@ -355,7 +355,7 @@ publish_partial(ContimeGeneration *g, const Filling *filling)
  * failed, or CONTIME_REFUSAL_NONE.
  */
 static ContimeRefusal
-load_visible_rows(Relation rel, const ContimeTable *table, ContimeGeneration *g, List *relations)
+load_visible_rows(const ContimeTable *table, ContimeGeneration *g, List *relations)
 {
 	Filling filling = {.room = true, .newest = PG_INT64_MIN};
 	ContimeView *view;
@@ -366,7 +366,7 @@ load_visible_rows(Relation rel, const ContimeTable *table, ContimeGeneration *g,
 	view = contime_view_begin(GetActiveSnapshot());
 	begin_progress(table, g);
 	for (const ContimeSource *source = table->source; source; source = source->next)
-		load_source(rel, table, source, GetActiveSnapshot(), g, relations, &filling);
+		load_source(table, source, GetActiveSnapshot(), g, relations, &filling);
 	for (int p = 0; p < contime_shared->partitions && filling.room; p++)
 		drop_loaded(g, p, view);
 	if (contime_cache_has_duplicates(g))
@@ -577,7 +577,7 @@ load_table(Oid relid)
 		AcceptInvalidationMessages();
 		obstacle = find_obstacle(table, &relations);
 	}
-	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : load_visible_rows(rel, table, g, relations);
+	reason = obstacle ? CONTIME_REFUSAL_OBSTACLE : load_visible_rows(table, g, relations);
 	if (obstacle == NULL)
 		end_progress(g, reason != CONTIME_REFUSAL_NONE ? refusals[reason].text
 						: contime_cache_state(g) == CONTIME_CACHE_PARTIAL
