@@ -804,7 +804,8 @@ sub run_steps
 		}
 		my ($state) = $error =~ /(?:ERROR|FATAL|PANIC): +(\w{5}):/;
 		my $late = $error =~ /could not import the requested snapshot/;		# the transaction that exported it has ended
-		if (!$expected{$state} && !$late || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
+		my $replan = $error =~ /does not match that when preparing the plan/;		# PL/pgSQL's own, after DDL changed the type of a column of NEW
+		if (!$expected{$state} && !$late && !$replan || grep { /(ERROR: +(XX|P0001)|FATAL: |PANIC: )/ } @lines) { report($s, join ' / ', @lines) }
 		$refused++;
 		# The statements after it failed, too, or ran in transactions of their own.
 		if ($prepare && !grep { /25P02|$state/ } grep { /PREPARE/ } @lines)
@@ -938,7 +939,8 @@ sub crash
 # DDL on an event table while no transaction that has written to it or read it is open. Each returns groups of statements
 # (or of functions that return them), with a comparison after each group; a statement that is not possible for a table is in a block that ignores the error.
 
-sub tolerant { return map { "DO \$ddl\$ BEGIN $_; EXCEPTION WHEN OTHERS THEN IF SQLSTATE LIKE 'XX%' THEN RAISE; END IF; END \$ddl\$" } @_ }
+# (The trigger feed may be deferred. Its errors are to be raised in the block, and not at COMMIT.)
+sub tolerant { return map { "DO \$ddl\$ BEGIN $_; SET CONSTRAINTS ALL IMMEDIATE; EXCEPTION WHEN OTHERS THEN IF SQLSTATE LIKE 'XX%' THEN RAISE; END IF; END \$ddl\$" } @_ }
 
 my @ddl = (
 	sub { my $e = shift; [ "ALTER TABLE $e ADD COLUMN added int" ], [ "UPDATE $e SET added = 1" ], [ "ALTER TABLE $e DROP COLUMN added" ] },
