@@ -20,6 +20,7 @@
 # try, test, soak and valgrind leave nothing running and install nothing into
 # the server on this machine: they work on a private copy of it under /tmp.
 
+PG_CONFIG ?= pg_config
 EXTENSION = contime
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" contime.control)
 MODULE_big = contime
@@ -29,10 +30,16 @@ PG_CPPFLAGS = -Isrc -DCONTIME_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lxxhash
 
-REGRESS = basics errors transactions locking types rules ties identity explain instant travel plans around stats memory quota retain reconcile series durable sources cache partitions shape nested beneath oversize bad_rows owner members arguments ddl
+REGRESS = basics errors transactions prepared locking types rules ties identity explain instant travel plans around stats memory quota retain reconcile series durable sources cache partitions shape nested beneath oversize bad_rows owner members arguments ddl
 REGRESS_OPTS = --inputdir=. --load-extension=contime
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation
+# make installcheck runs on a server that is there: only the scripts that its settings allow. The others are printed, each with the reason.
+ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
+override REGRESS := $(shell PG_CONFIG='$(PG_CONFIG)' test/installcheck.sh regress $(REGRESS))
+override ISOLATION := $(shell PG_CONFIG='$(PG_CONFIG)' test/installcheck.sh isolation $(ISOLATION))
+REGRESS_OPTS := --inputdir=. --no-locale --encoding=UTF8 $(if $(filter preload,$(REGRESS)),,--load-extension=contime)
+endif
 EXTRA_CLEAN = build test/output contime-*.zip
 
 # Extensions that test/t/038_neighbours.pl preloads beside contime.
@@ -51,7 +58,6 @@ all:
 
 # ---- with a server's development files: PGXS --------------------------------
 
-PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(and $(PGXS),$(wildcard $(PGXS))),)
 override with_llvm = no		# nothing of contime is worth inlining into a query

@@ -1,6 +1,6 @@
 -- Without shared_preload_libraries: a plain error and a hint, never a crash.
 -- (Tables whose server is started without it: test/t/001_start.pl, test/t/028_without_preload.pl.)
-SHOW shared_preload_libraries;
+SELECT current_setting('shared_preload_libraries') ~ 'contime' AS preloaded;
 LOAD 'contime';
 CREATE EXTENSION contime;
 \echo :SQLSTATE

@@ -114,17 +114,7 @@ INSERT INTO account VALUES (8, '2020-01-01', 1);
 SELECT id, balance, at = transaction_timestamp() AS "at the start" FROM account WHERE id = 8;
 COMMIT;
 
--- Two-phase commit.
-BEGIN;
 INSERT INTO account VALUES (9, '2020-01-01', 1);
-PREPARE TRANSACTION 'one';
-BEGIN;
-INSERT INTO account VALUES (9, '2020-01-01', 10);
-PREPARE TRANSACTION 'two';
-SELECT balance(9);
-COMMIT PREPARED 'one';
-ROLLBACK PREPARED 'two';
-SELECT balance(9);
 
 -- TRUNCATE is transactional.
 BEGIN;

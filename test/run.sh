@@ -122,7 +122,7 @@ with_assertions() {
 }
 
 suite_regress() {
-	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime \
+	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime --dbname=contrib_regression \
 		$(sed -n 's/^REGRESS = //p' "$ROOT/Makefile")
 	PRELOAD='' run_regress preload regress/pg_regress "$WORK/tests" preload
 }
@@ -265,7 +265,7 @@ for suite in "${suites[@]}"; do
 		*)
 			. test/cluster.sh
 			mkdir "$WORK/tests"
-			cp -r "$ROOT"/{sql,expected,test} "$WORK/tests"
+			cp -r "$ROOT"/{Makefile,sql,expected,test} "$WORK/tests"
 			rm -rf "$WORK/tests/test/output"
 			[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$WORK/tests"
 			break
