@@ -96,7 +96,6 @@ static bool
 take_due(ContimeGeneration *g, ContimeDue *taken)
 {
 	SpinLockAcquire(&g->notice.mutex);
-	g->wants_agent = false;
 	contime_due_add(&g->notice.sending, &g->notice.due);
 	g->notice.due.seq = 0;
 	*taken = g->notice.sending;
@@ -395,21 +394,26 @@ find_trusted_owner(const ContimeGeneration *g)
 	return contime_guard_trusts(g->relation, owner) ? owner : InvalidOid;
 }
 
-/*
- * True if a live table of this database has notices that are due or were being sent,
- * and no failure puts them off.  Reset the generation's request for an agent.
- */
+/* Reset a generation's request for an agent: this process is the agent. */
+static void
+accept_request(ContimeGeneration *g)
+{
+	Assert(g->database == MyDatabaseId);
+	SpinLockAcquire(&g->notice.mutex);
+	g->wants_agent = false;
+	SpinLockRelease(&g->notice.mutex);
+}
+
+/* True if a table has notices that are due or were being sent, and no failure puts them off. */
 static bool
 is_due(ContimeGeneration *g)
 {
 	int index = g - contime_shared->generation;
 	bool due;
 
-	if (!contime_generation_is_live(g) || g->database != MyDatabaseId ||
-		failed[index].until > GetCurrentTimestamp())
+	if (failed[index].until > GetCurrentTimestamp())
 		return false;
 	SpinLockAcquire(&g->notice.mutex);
-	g->wants_agent = false;
 	due = g->notice.due.seq != 0 || g->notice.sending.seq != 0;
 	SpinLockRelease(&g->notice.mutex);
 	return due;
@@ -455,6 +459,9 @@ send_notices(bool by_key)
 		Oid owner;
 
 		taken[i].seq = 0;
+		if (!contime_generation_is_live(g) || g->database != MyDatabaseId)
+			continue;
+		accept_request(g);
 		if (!is_due(g))
 			continue;
 		any = true;
