@@ -17,6 +17,9 @@
  *      such commands would have to decide before core has checked privileges and
  *      arguments.)
  *
+ * The log has a context line with the database in each message of these processes:
+ * core leaves %d of log_line_prefix empty for a process without a client.
+ *
  * Not here: when processes start (launcher.c, agent.c).
  */
 #include "postgres.h"
@@ -28,6 +31,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid_d.h"
 #include "catalog/pg_database_d.h"
+#include "commands/dbcommands.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
@@ -35,11 +39,36 @@
 /* A command that holds the lock for this time is taken to wait for this process. */
 #define IN_THE_WAY_MS 100
 
+/* The database's name, since no catalog can be read after an error. */
+static char database_name[NAMEDATALEN];
+
+static void
+add_database(void *arg)
+{
+	errcontext("database \"%s\"", database_name);
+}
+
+/* From now on, messages have a context that names the database. */
+static void
+name_database_in_log(void)
+{
+	static ErrorContextCallback callback = {.callback = add_database};
+	char *name;
+
+	Assert(error_context_stack == NULL);
+	StartTransactionCommand();
+	name = get_database_name(MyDatabaseId);
+	strlcpy(database_name, name ? name : "", sizeof(database_name));
+	CommitTransactionCommand();
+	error_context_stack = &callback;
+}
+
 void
 contime_background_connect(Oid database)
 {
 	Assert(OidIsValid(database) && MyBgworkerEntry != NULL);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	name_database_in_log();
 
 	/* Set it outside a transaction, so that every transaction begins with this role. */
 	Assert(!IsTransactionState());

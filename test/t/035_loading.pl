@@ -46,7 +46,7 @@ is((split /\n/, $shown)[1], 8002000, 'the event tables are read');
 is((split /\n/, $shown)[2], 'loading|2000|4000|t', 'rows read, of how many, and at what rate');
 until_true($node, q{SELECT cache = 'ready' FROM contime.tables WHERE "table" = 'balance'::regclass}, 'the load goes on');
 is($node->safe_psql('postgres', q{SELECT rows_loaded, rows_to_load, rows_per_second FROM contime.tables WHERE "table" = 'balance'::regclass}), '||', 'then nothing is shown');
-logged($node, qr/load of continuous table "balance" begins: about 4000 rows/, $offset, 'the log says when it began');
+logged($node, qr/load of continuous table "balance" begins: about 4000 rows\n[^\n]*CONTEXT:  database "postgres"/, $offset, 'the log says when it began, and of which database the table is');
 logged($node, qr/load of continuous table "balance" has ended: all keys are cached.*It has read 4000 rows in \d+\.\d+ s/s, $offset, 'and when it ended');
 
 # Two rows with one identity.
