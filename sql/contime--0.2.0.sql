@@ -256,6 +256,7 @@ CREATE TABLE contime.source (
     kind    text     NOT NULL CHECK (kind IN ('event', 'snapshot', 'finish')),
     columns jsonb    NOT NULL CHECK (jsonb_typeof(columns) = 'object')
 );
+CREATE INDEX source_state ON contime.source (state);
 COMMENT ON TABLE contime.source IS
 'event tables that contime.add_source added to durable tables: a row of events is an event, a snapshot or a finish of state, and columns maps columns of state to expressions over that row; written by contime.add_source and contime.drop_source only; readable by everybody, because pg_dump needs it, like the options of tables and columns';
 -- pg_dump leaves out rows of tables that were dropped while the server ran without contime.

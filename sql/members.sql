@@ -115,6 +115,31 @@ ALTER TABLE contime.source RENAME TO not_ours;
 SELECT contime.add_source('event', 'event');
 ROLLBACK;
 
+-- Nor can contime write to it if it has an index that is not plain. One that is takes part.
+BEGIN;
+CREATE INDEX ON contime.source ((upper(kind)));
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+SELECT contime.add_source('t', 'event');
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+CREATE INDEX ON contime.source (kind) WHERE kind = 'finish';
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+SELECT contime.add_source('t', 'event');
+ROLLBACK;
+BEGIN;
+DROP INDEX contime.source_state;
+CREATE UNIQUE INDEX ON contime.source (events);
+CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+SELECT contime.add_source('t', 'event');
+INSERT INTO event VALUES (1, '2026-01-01');
+SELECT id FROM t;
+CREATE FOREIGN TABLE u (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true')) SERVER contime;
+\set VERBOSITY terse
+SELECT contime.add_source('u', 'event');
+\set VERBOSITY default
+ROLLBACK;
+
 -- A foreign data wrapper is contime's whatever its name, and another one is not, even with contime's handler.
 ALTER FOREIGN DATA WRAPPER contime_fdw RENAME TO renamed;
 CREATE FOREIGN TABLE t (id int OPTIONS (key 'true'), at timestamptz OPTIONS (time 'true'), v int OPTIONS (rule 'sum')) SERVER contime;

@@ -46,6 +46,16 @@ SELECT contime.add_source('account', 'transfer', '{"id": "to_account", "at": "ma
 SELECT contime.add_source('account', 'counted', '{"id": "account"}', 'snapshot');
 SELECT contime.add_source('account', 'closed', '{"id": "account::int"}', kind => 'finish');
 SELECT * FROM contime.source ORDER BY events, columns;
+
+-- They are found by the index on contime.source, and all of them are in it.
+BEGIN;
+SELECT seq_scan, coalesce(idx_scan, 0) AS idx_scan FROM pg_stat_xact_user_tables WHERE relid = 'contime.source'::regclass \gset before_
+ALTER FOREIGN TABLE account ALTER COLUMN note OPTIONS (rule 'last');
+SELECT seq_scan = :before_seq_scan AS unread, idx_scan > :before_idx_scan AS by_index FROM pg_stat_xact_user_tables WHERE relid = 'contime.source'::regclass;
+ALTER TABLE counted RENAME COLUMN balance TO other;
+SET LOCAL enable_seqscan = off;
+SELECT events, kind, columns->>'balance' AS balance FROM contime.source WHERE state = 'account'::regclass ORDER BY events, columns;
+ROLLBACK;
 SELECT indexdef FROM pg_indexes WHERE tablename IN ('transfer', 'counted', 'closed') ORDER BY 1;
 
 SELECT id, balance, note, last FROM account WHERE at = '2026-01-03' ORDER BY id;

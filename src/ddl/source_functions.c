@@ -15,7 +15,8 @@
 #include "shared/shared.h"
 #include "table/table.h"
 
-#include "access/heapam.h"
+#include "access/relation.h"
+#include "catalog/indexing.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "foreign/foreign.h"
@@ -213,7 +214,7 @@ contime_drop_source(PG_FUNCTION_ARGS)
 
 		if (added->events != events)
 			continue;
-		simple_heap_delete(sources, &added->tid);
+		CatalogTupleDelete(sources, &added->tid);
 		found = true;
 	}
 	if (!found && get_rel_name(events) == NULL)

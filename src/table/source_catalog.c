@@ -3,7 +3,7 @@
  *	  Sources of durable tables as stored: table contime.source, and options.
  *
  * contime.source is an ordinary table, which its owner may have altered: its columns
- * are checked before it is read.
+ * are checked before it is read, and its indexes before it is read by one or written.
  *
  * Not here: what the texts mean (source.c).
  */
@@ -13,7 +13,10 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_opfamily_d.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "optimizer/optimizer.h"
@@ -22,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/varlena.h"
 
 RangeVar *
@@ -89,6 +93,61 @@ has_source_columns(TupleDesc desc)
 	return true;
 }
 
+/*
+ * ERROR if contime.source has an index that CatalogTupleInsert() cannot maintain.  The
+ * extension's own index is a plain one.
+ */
+static void
+check_source_indexes(Relation rel)
+{
+	ListCell *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool plain = index->rd_index->indimmediate && !index->rd_index->indisexclusion &&
+					 RelationGetIndexExpressions(index) == NIL &&
+					 RelationGetIndexPredicate(index) == NIL;
+		char *name = pstrdup(RelationGetRelationName(index));
+
+		index_close(index, AccessShareLock);
+		if (!plain)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table contime.source has an index that contime cannot maintain: \"%s\"",
+							name),
+					 errdetail(
+						 "It has an expression, a predicate, or an exclusion or deferrable constraint."),
+					 errhint("Drop the index.")));
+	}
+}
+
+/*
+ * Return an index by which the rows of one continuous table are found, or InvalidOid.  An
+ * extension that was not updated yet has none.
+ */
+static Oid
+find_source_index(Relation rel)
+{
+	ListCell *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+		Oid relid = RelationGetRelid(index);
+		bool fits = index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
+					!index->rd_index->indcheckxmin &&
+					index->rd_index->indkey.values[0] == Anum_source_state &&
+					index->rd_opfamily[0] == OID_BTREE_FAM_OID &&
+					RelationGetIndexPredicate(index) == NIL;
+
+		index_close(index, AccessShareLock);
+		if (fits)
+			return relid;
+	}
+	return InvalidOid;
+}
+
 Relation
 contime_open_sources(LOCKMODE mode)
 {
@@ -101,6 +160,8 @@ contime_open_sources(LOCKMODE mode)
 				 errmsg(
 					 "table contime.source does not have the columns that this version of contime needs"),
 				 errhint("Run ALTER EXTENSION contime UPDATE.")));
+	if (rel && mode == RowExclusiveLock)
+		check_source_indexes(rel);
 	return rel;
 }
 
@@ -112,11 +173,13 @@ contime_added_sources(Oid relid)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
+	Oid index;
 
 	if (rel == NULL)
 		return NIL;
+	index = find_source_index(rel);
 	ScanKeyInit(&key, Anum_source_state, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Added *added = palloc(sizeof(Added));
@@ -155,9 +218,9 @@ contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *columns, ItemPoi
 	values[Anum_source_columns - 1] = JsonbPGetDatum(columns);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
 	if (tid)
-		simple_heap_update(rel, tid, tuple);
+		CatalogTupleUpdate(rel, tid, tuple);
 	else
-		simple_heap_insert(rel, tuple);
+		CatalogTupleInsert(rel, tuple);
 	relation_close(rel, NoLock);
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
@@ -179,7 +242,7 @@ contime_source_delete_rows(Oid relid, bool stale)
 		Added *row = lfirst(lc);
 
 		if (!stale || !row->fresh)
-			simple_heap_delete(rel, &row->tid);
+			CatalogTupleDelete(rel, &row->tid);
 	}
 	relation_close(rel, NoLock);
 	if (stale)

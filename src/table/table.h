@@ -462,7 +462,10 @@ extern char *contime_source_option(Oid relid, AttrNumber attno);
 /* Return the CtKind with this name, or -1. */
 extern int contime_kind_of(const char *name);
 
-/* Open contime.source.  Return NULL if the extension is being created or dropped. */
+/*
+ * Open contime.source, with RowExclusiveLock to write to it.  Return NULL if the extension
+ * is being created or dropped.
+ */
 extern Relation contime_open_sources(LOCKMODE mode);
 
 /* Return the rows of contime.source of a continuous table, as a list of Added. */
