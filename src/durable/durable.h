@@ -9,8 +9,8 @@
  *	  capture.c       adds rows to a cache as they are written to an event table
  *	  shortage.c      finds whether memory is short, and what could be freed
  *	  wanted.c        the list of keys that readers missed in partial caches
- *	  demand.c        finds whether a loader has work
  *	  partial.c       caches that lack keys
+ *	  demand.c        finds whether a loader has work
  *	  eviction.c      removes caches and keys from memory
  *	  key_loader.c    loads wanted keys into partial caches
  *	  references.c    keeps event tables open while they are read
@@ -366,17 +366,6 @@ extern void contime_refusal_note(const ContimeGeneration *g, ContimeRefusal reas
 extern ContimeRefusal contime_refusal_of(const ContimeGeneration *g, const char **obstacle);
 extern void contime_refusal_clear(const ContimeGeneration *slot);
 
-/* ---- demand.c ---------------------------------------------------------------- */
-
-/* True if a loader has work for this cache, or is to evict in its database. */
-extern bool contime_cache_is_wanted(ContimeGeneration *g);
-
-/* True if a loader has work in this database. */
-extern bool contime_cache_is_due(void);
-
-/* True if the generation is a cache of this database that is to be loaded. */
-extern bool contime_cache_load_is_due(ContimeGeneration *g);
-
 /* ---- partial.c --------------------------------------------------------------- */
 
 /*
@@ -398,6 +387,23 @@ extern Size contime_keys_whole_bytes(ContimeGeneration *g);
  */
 extern bool contime_next_loaded_key(ContimeGeneration *g, int *partition, uint32 *position,
 									ContimeKey *key);
+
+/* ---- demand.c ---------------------------------------------------------------- */
+
+/* True if a loader has work for this cache, or is to evict in its database. */
+extern bool contime_cache_is_wanted(ContimeGeneration *g);
+
+/* True if a loader has work in this database. */
+extern bool contime_cache_is_due(void);
+
+/* True if the generation is a cache of this database that is to be loaded. */
+extern bool contime_cache_load_is_due(ContimeGeneration *g);
+
+/* True if a cache is partial and a backend has read it lately. */
+extern bool contime_partial_is_read(ContimeGeneration *g);
+
+/* True if all keys of a partial cache would fit into memory now, and a try is due. */
+extern bool contime_partial_fits(ContimeGeneration *g);
 
 /* ---- wanted.c ---------------------------------------------------------------- */
 

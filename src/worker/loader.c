@@ -76,11 +76,7 @@
  */
 #define LOADS_OF_KEYS 16
 
-/*
- * READ_LATELY_MS: the loader does not exit while a partial cache was read within this
- * time.  WHOLE_INTERVAL_MS: the least time between two tries to load all keys of it.
- */
-#define READ_LATELY_MS 5000
+/* The least time between two tries to load all keys of a partial cache. */
 #define WHOLE_INTERVAL_MS 10000
 
 /*
@@ -595,17 +591,6 @@ load_table(Oid relid)
 /* After a failed load: the time of the next try, for each slot of a generation. */
 static TimestampTz not_before[CONTIME_MAX_GENERATIONS];
 
-/* True if all keys of a partial cache would fit now and another load may be tried. */
-static bool
-fits_whole(ContimeGeneration *g)
-{
-	Size whole = contime_keys_whole_bytes(g);
-	Size bytes = contime_generation_bytes(g);
-
-	return GetCurrentTimestamp() >= g->partial.retry_after &&
-		   contime_eviction_would_do(g, (whole > bytes ? whole - bytes : 0) / 4 * 5);
-}
-
 /*
  * Handle an error of a load: break the cache, abort the transaction, and put off the
  * next try.  Unless the cause is temporary (a lock, a cancellation, memory that is
@@ -740,16 +725,12 @@ complete_partial_caches(void)
 	for (int i = 0; i < contime_shared->highest; i++)
 	{
 		ContimeGeneration *g = &contime_shared->generation[i];
-		TimestampTz last_read = (TimestampTz) pg_atomic_read_u64(&g->cache.last_read);
-		bool read_lately;
 
 		if (!contime_generation_is_live(g) || g->database != MyDatabaseId ||
-			contime_cache_state(g) != CONTIME_CACHE_PARTIAL)
+			!contime_partial_is_read(g))
 			continue;
-		read_lately =
-			GetCurrentTimestamp() < TimestampTzPlusMilliseconds(last_read, READ_LATELY_MS);
-		busy |= read_lately;
-		if (!read_lately || !fits_whole(g))
+		busy = true;
+		if (!contime_partial_fits(g))
 			continue;
 		g->partial.retry_after =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WHOLE_INTERVAL_MS);

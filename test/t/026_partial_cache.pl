@@ -184,7 +184,15 @@ sub end_writers
 
 # ---- the queries, and the right answers ------------------------------------------------------------
 
-my $reader = $node->background_psql('postgres');
+# A session whose queries each have the framework's time limit.
+sub session
+{
+	my $session = $node->background_psql(@_);
+	$session->set_query_timer_restart();
+	return $session;
+}
+
+my $reader = session('postgres');
 my ($differences, $compared) = (0, 0);
 sub ask
 {
@@ -295,7 +303,7 @@ sub restart
 {
 	$reader->quit;
 	$node->restart;
-	$reader = $node->background_psql('postgres');
+	$reader = session('postgres');
 	return;
 }
 restart();
@@ -370,9 +378,17 @@ for my $step (1 .. 20)
 $second_is->("'partial'", 'a cache that becomes too large becomes partial');
 $second_is_right->('grown');
 
-# A transaction uses the cache until it has shrunk, and the loader has tried to lock it.
+# A transaction uses the cache until it has shrunk, and the loader has tried to lock it. Nobody reads the table until the loader has left;
+# then reads of a loaded key, which no loader has to load, make another one start.
+my $loaded = '';
+for (1 .. 600)
+{
+	$loaded = $second->(q{SELECT asked('SELECT * FROM s WHERE k = 1 AND at = ''2021-01-01''')});
+	last if $loaded eq 'memory';
+}
+is($loaded, 'memory', 'a key of it is loaded');
 my $logged = -s $node->logfile;
-my $user = $node->background_psql('second');
+my $user = session('second');
 $user->query_safe(q{BEGIN; SELECT FROM s WHERE k = 1 AND at = '2021-01-01'});
 for my $step (reverse 1 .. 40)
 {
@@ -380,6 +396,8 @@ for my $step (reverse 1 .. 40)
 	$second->("DELETE FROM m WHERE id > $n");
 	$entered->();
 }
+$node->poll_query_until('second', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'contime loader' AND datname = 'second'}) or die 'the loader does not leave';
+is($second->(q{SELECT cache FROM contime.tables}), 'partial', 'without reads it stays partial');
 for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 {
 	$second->(q{SELECT FROM s WHERE k = 1 AND at = '2021-01-01'});
@@ -387,6 +405,7 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	Time::HiRes::usleep(100_000);
 }
 is($second->('SELECT cache FROM contime.tables'), 'partial', 'it stays partial as long as it cannot be loaded again');
+$user->query_safe('COMMIT');
 $user->quit;
 $second_is->("'ready'", 'it is loaded as a whole when it has shrunk');
 $second_is_right->('shrunk');
