@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# make test: all suites, or those named: lint unit regress pgtap isolation tap planner ddl law (and sqlsmith, only if it is named).
+# make test: all suites, or those named: lint unit regress pgtap isolation bench tap planner ddl law (and sqlsmith, only if it is named).
 # Each prints its counts; the last line is the total. The output of a failed suite is
 # kept in test/output. Servers are throwaway (cluster.sh); nothing is left running.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(lint unit regress pgtap isolation tap planner ddl law)
+[ $# -gt 0 ] || suites=(lint unit regress pgtap isolation bench tap planner ddl law)
 ROOT=$PWD
 OUTPUT=$ROOT/test/output
 rm -rf "$OUTPUT"
@@ -144,6 +144,14 @@ suite_pgtap() {
 	cluster_stop
 	[ $status = 0 ] || { keep pgtap "$log" "$WORK/server.log"; grep -E -A12 '^not ok|ERROR' "$log" | head -n 80; }
 	record pgtap "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $status
+}
+
+# The SQL benchmark, once, with few transactions and small tables: each row of the result is counted. Its figures decide nothing.
+suite_bench() {
+	local status=0 log=$WORK/bench.log out=$WORK/bench
+	PG_CONFIG=$PG_CONFIG BENCH_SMOKE=1 BENCH_OUT=$out timeout 600 "$ROOT/bench/run.sh" sql &>"$log" || status=1
+	[ $status = 0 ] || { keep bench "$log" "$out"; tail -n 20 "$log"; }
+	record bench "$(count '^[a-z].*,[0-9]' "$out/sql.csv")" 0 $status
 }
 
 suite_tap() {
