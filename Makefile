@@ -45,6 +45,9 @@ EXTRA_CLEAN = build test/output contime-*.zip
 # Extensions that test/t/038_neighbours.pl preloads beside contime.
 NEIGHBOURS = pgaudit cron pg-qualstats pg-wait-sampling postgis-3
 
+# Clients with which test/t/039_clients.pl runs the programs of docs/clients.md; test/clients/install.sh installs those of npm.
+CLIENTS = python3-psycopg python3-psycopg2 pgbouncer libpostgresql-jdbc-java default-jdk-headless
+
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 500
 SOAK_STATEMENTS ?= 100000
@@ -83,7 +86,8 @@ try:
 	@test/try.sh
 
 test:
-	@test/setup.sh clang-format $(NEIGHBOURS:%=postgresql-15-%)
+	@test/setup.sh clang-format $(NEIGHBOURS:%=postgresql-15-%) $(CLIENTS)
+	@test/clients/install.sh
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@test/run.sh $(SUITES)
 

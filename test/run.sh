@@ -273,7 +273,8 @@ for suite in "${suites[@]}"; do
 		*)
 			. test/cluster.sh
 			mkdir "$WORK/tests"
-			cp -r "$ROOT"/{Makefile,sql,expected,test} "$WORK/tests"
+			cp -r "$ROOT"/{Makefile,sql,expected,test,docs} "$WORK/tests"
+			[[ " ${suites[*]} " != *' tap '* || ! -d $ROOT/build/clients ]] || { mkdir "$WORK/tests/build" && cp -r "$ROOT/build/clients" "$WORK/tests/build"; }
 			rm -rf "$WORK/tests/test/output"
 			[ "$(id -u)" != 0 ] || chown -R "$OWNER": "$WORK/tests"
 			break
