@@ -27,6 +27,7 @@ programs=$(find test -name '*.p[lm]')
 
 check rooms < <(test/rooms.sh --check || echo 'test/rooms.sh failed')
 check 'an include by a path, or of PostgreSQL in the engine' < <(grep -nE '#include.*"\.' $product $tests; grep -nE '#include.*postgres' src/engine/*.[ch])
+check 'a version of PostgreSQL outside of compat.h' < <(grep -nE 'PG_(VERSION|MAJORVERSION)(_NUM)?\b' $(grep -vx src/base/compat.h <<<"$source"))
 check 'the second line does not name the file' < <(for file in $product $tests; do sed -n 2p "$file" | grep -qF " * ${file##*/}" || echo "$file"; done)
 check 'a line of more than 100 columns' < <(longer_than 100 $product)
 check 'a line of more than 120 columns' < <(longer_than 120 $tests)

@@ -4,6 +4,7 @@
  *
  *	  settings.c  every setting (GUC) of contime
  *	  pause.c     places where a test can make a process wait
+ *	  compat.h    what differs between versions of PostgreSQL; included by name
  *
  * Not here: anything about tables, events or shared memory.
  */
@@ -17,7 +18,7 @@
 #define CONTIME_MAX_WORKERS 32
 
 /* The attribute of a function that does not return. */
-#define CONTIME_NORETURN pg_attribute_noreturn()
+#define CONTIME_NORETURN __attribute__((noreturn))
 
 /* ---- settings.c -------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/base.h"
+#include "base/compat.h"
 
 #include <limits.h>
 
@@ -52,9 +53,10 @@ parse_instant(const char *text, TimestampTz *instant)
 	char *field[MAXDATEFIELDS];
 	int ftype[MAXDATEFIELDS];
 	char buffer[MAXDATELEN + MAXDATEFIELDS];
+	DateTimeErrorExtra extra;
 
 	if (ParseDateTime(text, buffer, sizeof(buffer), field, ftype, MAXDATEFIELDS, &nfields) != 0 ||
-		DecodeDateTime(field, ftype, nfields, &type, &tm, &fsec, &tz) != 0)
+		DecodeDateTime(field, ftype, nfields, &type, &tm, &fsec, &tz, &extra) != 0)
 		return false;
 	switch (type)
 	{
@@ -105,15 +107,15 @@ check_at(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	print_instant(instant, buffer);
-	text = strdup(buffer);
-	*extra = malloc(sizeof(TimestampTz));
+	text = guc_strdup(LOG, buffer);
+	*extra = guc_malloc(LOG, sizeof(TimestampTz));
 	if (text == NULL || *extra == NULL)
 	{
-		free(text);
+		guc_free(text);
 		return false;
 	}
 	*(TimestampTz *) *extra = instant;
-	free(*newval);
+	guc_free(*newval);
 	*newval = text;
 	return true;
 }

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "ddl/ddl.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
@@ -194,7 +195,7 @@ check_not_read_name(const RangeVar *name, const char *command)
 {
 	Oid relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
 
-	if (OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId()))
+	if (OidIsValid(relid) && object_ownercheck(RelationRelationId, relid, GetUserId()))
 		check_not_read(relid, command);
 }
 
@@ -302,7 +303,7 @@ lock_for_alter(const AlterTableStmt *stmt, Oid relid)
 	ListCell *lc;
 	ListCell *lc2;
 
-	if (!OidIsValid(relid) || !pg_class_ownercheck(relid, GetUserId()))
+	if (!OidIsValid(relid) || !object_ownercheck(RelationRelationId, relid, GetUserId()))
 		return;
 	if (AlterTableGetLockLevel(stmt->cmds) == AccessExclusiveLock)
 		lock_event_table(relid);
@@ -349,8 +350,9 @@ lock_for_drop(const DropStmt *stmt)
 	{
 		Oid relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst_node(List, lc)), NoLock, true);
 
-		if (OidIsValid(relid) && (pg_class_ownercheck(relid, GetUserId()) ||
-								  pg_namespace_ownercheck(get_rel_namespace(relid), GetUserId())))
+		if (OidIsValid(relid) &&
+			(object_ownercheck(RelationRelationId, relid, GetUserId()) ||
+			 object_ownercheck(NamespaceRelationId, get_rel_namespace(relid), GetUserId())))
 			lock_event_table(relid);
 	}
 }
@@ -630,12 +632,12 @@ note_names(Node *stmt)
 	if (IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA)
 	{
 		object = get_namespace_oid(((RenameStmt *) stmt)->subname, true);
-		return OidIsValid(object) && pg_namespace_ownercheck(object, GetUserId())
+		return OidIsValid(object) && object_ownercheck(NamespaceRelationId, object, GetUserId())
 				   ? contime_source_note_schema(object)
 				   : NIL;
 	}
 	object = find_renamed_relation(stmt);
-	return OidIsValid(object) && pg_class_ownercheck(object, GetUserId())
+	return OidIsValid(object) && object_ownercheck(RelationRelationId, object, GetUserId())
 			   ? contime_source_note_names(object)
 			   : NIL;
 }
@@ -676,7 +678,7 @@ find_unsound(Node *stmt)
 					? RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock, true)
 					: InvalidOid;
 
-	return OidIsValid(relid) && pg_class_ownercheck(relid, GetUserId())
+	return OidIsValid(relid) && object_ownercheck(RelationRelationId, relid, GetUserId())
 			   ? contime_source_unsound(relid)
 			   : NIL;
 }

@@ -74,9 +74,10 @@ note_text(Oid relid, Relation events, AttrNumber attno, const char *text)
 	note->attno = attno;
 	if (text)
 	{
-		contime_source_path_begin();
+		int path = contime_source_path_begin();
+
 		note->expr = contime_transform_source(contime_owner_of(relid), events, text);
-		contime_source_path_end();
+		contime_source_path_end(path);
 		note->text = contime_deparse_qualified(events, note->expr);
 		note->names_table = contime_source_names_table(text);
 	}

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "ddl/ddl.h"
 #include "ddl/sources.h"
 #include "durable/durable.h"
@@ -149,7 +150,7 @@ open_own_table(Oid relid, const char *command)
 	contime_require_running();
 	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
 	contime_require_table(relid);
-	if (!pg_class_ownercheck(relid, GetUserId()))
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
 	rel = contime_open_relation(relid, AccessExclusiveLock);
 	CheckTableNotInUse(rel, command);
@@ -246,7 +247,7 @@ contime_repair(PG_FUNCTION_ARGS)
 	(void) contime_require_member(CONTIME_MEMBER_SOURCES);
 	PreventCommandIfReadOnly("contime.repair()");
 	contime_require_table(relid);
-	if (!pg_class_ownercheck(relid, GetUserId()))
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
 	rel = contime_open_relation(relid, ShareUpdateExclusiveLock);
 	if (contime_table_option(relid, "events") == NULL && contime_added_sources(relid) == NIL)

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "ddl/ddl.h"
 #include "table/table.h"
 
@@ -101,6 +102,7 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 	ContimeIdentity before;
 	bool served = false;
 	char *command;
+	int path;
 	ListCell *lc;
 
 	foreach(lc, RelationGetIndexList(events))
@@ -113,10 +115,10 @@ provide_index(const ContimeTable *table, const ContimeSource *source)
 	relation_close(events, NoLock);
 	if (served)
 		return;
-	contime_source_path_begin();
+	path = contime_source_path_begin();
 	command = make_index_command(table, source);
-	contime_source_path_end();
-	if (!pg_class_ownercheck(source->events, table->owner))
+	contime_source_path_end(path);
+	if (!object_ownercheck(RelationRelationId, source->events, table->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("event table \"%s\" has no index on the key and time of continuous table \"%s\"",

@@ -54,6 +54,7 @@
 
 #include "durable/durable.h"
 #include "base/base.h"
+#include "base/compat.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
 #include "store/store.h"
@@ -198,7 +199,7 @@ contime_cache_change(Oid relid, Oid events)
 	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
-	if (LockHeldByMe(&tag, AccessExclusiveLock))
+	if (LockHeldByMe(&tag, AccessExclusiveLock, false))
 		contime_cache_renew(relid);
 	else
 		contime_cache_break(relid, "a part of an event table has changed");

@@ -80,6 +80,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
@@ -544,26 +545,26 @@ leave_level(void)
 }
 
 static void
-call_run(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+call_run(CONTIME_RUN_PARAMETERS)
 {
 	if (prev_ExecutorRun)
-		prev_ExecutorRun(query, direction, count, execute_once);
+		prev_ExecutorRun(CONTIME_RUN_ARGUMENTS);
 	else
-		standard_ExecutorRun(query, direction, count, execute_once);
+		standard_ExecutorRun(CONTIME_RUN_ARGUMENTS);
 }
 
 static void
-run_in_level(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+run_in_level(CONTIME_RUN_PARAMETERS)
 {
 	if (!has_level(query))
 	{
-		call_run(query, direction, count, execute_once);
+		call_run(CONTIME_RUN_ARGUMENTS);
 		return;
 	}
 	level++;
 	PG_TRY();
 	{
-		call_run(query, direction, count, execute_once);
+		call_run(CONTIME_RUN_ARGUMENTS);
 	}
 	PG_CATCH();
 	{

@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "durable/durable.h"
 #include "durable/keys.h"
 #include "durable/shortage.h"
@@ -121,7 +122,7 @@ make_partial(const ContimeGeneration *but, Size more)
 	} while (g && !locked && last_read < cold);
 	if (!locked)
 		return;
-	Assert(LockHeldByMe(&tag, AccessExclusiveLock)); /* no backend reads it */
+	Assert(LockHeldByMe(&tag, AccessExclusiveLock, false)); /* no backend reads it */
 	stats = contime_generation_stats(g);
 	if (contime_cache_change_state(g, CONTIME_CACHE_READY, CONTIME_CACHE_PARTIAL))
 		contime_make_partial(g, stats.young + stats.frozen, stats.bytes, PG_INT64_MIN);

@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "durable/durable.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
@@ -240,17 +241,18 @@ static void
 bind_feed(Feed *feed, Snapshot snapshot, ContimeRowOrder order, bool bounded, ParamListInfo params)
 {
 	CachedPlanSource *query;
+	int path = 0;
 
 	Assert(feed->query == NULL);
 	contime_rows_reset(feed->rows);
 	feed->next = 0;
 	if (!feed->table->calls)
-		contime_source_path_begin(); /* otherwise contime_source_switch() has set it */
+		path = contime_source_path_begin(); /* otherwise contime_source_switch() has set it */
 	query = prepare_query(feed, order, bounded);
 	feed->holder = CurrentResourceOwner;
 	feed->plan = GetCachedPlan(query, params, feed->holder, NULL);
 	if (!feed->table->calls)
-		contime_source_path_end();
+		contime_source_path_end(path);
 	feed->query =
 		CreateQueryDesc(linitial_node(PlannedStmt, feed->plan->stmt_list), query->query_string,
 						snapshot, InvalidSnapshot, &feed->receiver, params, NULL, 0);
@@ -286,7 +288,7 @@ fetch_head(Feed *feed, Snapshot snapshot)
 		contime_rows_reset(feed->rows);
 		feed->next = 0;
 		PushActiveSnapshot(snapshot);
-		ExecutorRun(feed->query, ForwardScanDirection, CONTIME_FETCH_ROWS, false);
+		ExecutorRun(feed->query, ForwardScanDirection, CONTIME_FETCH_ROWS);
 		PopActiveSnapshot();
 		if (feed->query->estate->es_processed < CONTIME_FETCH_ROWS)
 			close_feed(feed);

@@ -28,6 +28,7 @@
 
 #include "durable/durable.h"
 #include "base/base.h"
+#include "base/compat.h"
 #include "mvcc/mvcc.h"
 #include "shared/shared.h"
 
@@ -41,7 +42,7 @@ contime_unflushed_note(ContimeGeneration *g)
 	for (int i = 0; i < CONTIME_UNFLUSHED; i++)
 	{
 		pg_atomic_uint64 *note =
-			&g->cache.unflushed[(uint32) (MyBackendId + i) % CONTIME_UNFLUSHED];
+			&g->cache.unflushed[(uint32) (MyProcNumber + i) % CONTIME_UNFLUSHED];
 		uint64 expected = 0;
 
 		if (pg_atomic_read_u64(note) == 0 && pg_atomic_compare_exchange_u64(note, &expected, xid))

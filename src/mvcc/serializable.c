@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "mvcc/mvcc.h"
 
 #include "access/relation.h"
@@ -40,7 +41,7 @@ copy_with_database(Relation rel)
 	RelationData copy = *rel;
 
 	Assert(OidIsValid(MyDatabaseId));
-	copy.rd_node.dbNode = MyDatabaseId;
+	contime_set_database(&copy, MyDatabaseId);
 	return copy;
 }
 

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "mvcc/mvcc.h"
 
 #include <sys/mman.h>
@@ -50,7 +51,7 @@ hold_clog(uint64 xid)
 {
 	Assert(InterruptHoldoffCount == 0); /* no other LWLock is held */
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
-	return xid >= contime_full_xid(ShmemVariableCache->oldestClogXid);
+	return xid >= contime_full_xid(TransamVariables->oldestClogXid);
 }
 
 static void

@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "plan/plan.h"
 #include "plan/planner.h"
 #include "shared/shared.h"
@@ -38,6 +39,12 @@
  * planner needs some path to go on.
  */
 #define FORBIDDEN_COST 1.0e20
+
+/*
+ * Such a path counts as this many disabled nodes.  That is more than an enable_ setting
+ * disables in a query that is not refused; the sum over a query's relations is an int.
+ */
+#define FORBIDDEN_NODES (1 << 16)
 
 /* ---- estimates --------------------------------------------------------------- */
 
@@ -115,7 +122,7 @@ find_key_clauses(PlannerInfo *root, ContimeRel *crel)
 
 /* Estimate the number of instants of a match; without a binding it is one, "now". */
 static double
-count_instants(const Match *match)
+count_instants(PlannerInfo *root, const Match *match)
 {
 	double result = 0;
 	ListCell *lc;
@@ -123,20 +130,20 @@ count_instants(const Match *match)
 
 	Assert(list_length(match->instants) == list_length(match->arrays));
 	forboth(lc, match->instants, lc2, match->arrays)
-		result += lfirst_int(lc2) ? estimate_array_length(lfirst(lc)) : 1;
+		result += lfirst_int(lc2) ? estimate_array_length(root, lfirst(lc)) : 1;
 	return match->time_clause ? Max(result, 1) : 1;
 }
 
 /* Estimate the number of keys of a match that binds all key columns. */
 static double
-count_keys(const ContimeRel *crel, const Match *match)
+count_keys(PlannerInfo *root, const ContimeRel *crel, const Match *match)
 {
 	double result = 1;
 
 	for (int i = 0; i < crel->nkeys; i++)
 	{
 		if (match->key_array[i])
-			result *= Max(estimate_array_length(match->key[i]), 1);
+			result *= Max(estimate_array_length(root, match->key[i]), 1);
 	}
 	return result;
 }
@@ -162,8 +169,8 @@ estimate_path(PlannerInfo *root, ContimeRel *crel, List *clauses, Cost *cost, bo
 		if (!is_bound(crel, &match, lfirst(lc)))
 			filters = lappend(filters, lfirst(lc));
 	}
-	keys = match.by_key ? count_keys(crel, &match) : crel->keys;
-	rows = keys * count_instants(&match);
+	keys = match.by_key ? count_keys(root, crel, &match) : crel->keys;
+	rows = keys * count_instants(root, &match);
 	cost_qual_eval(&filter_cost, filters, root);
 	*cost = contime_access_cost(crel, match.by_key, keys, rows) + filter_cost.startup +
 			rows * filter_cost.per_tuple;
@@ -263,9 +270,9 @@ add_scan_path(PlannerInfo *root, ContimeRel *crel, Relids outer, bool forbidden)
 	if (forbidden)
 		cost += FORBIDDEN_COST;
 	cost += rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
-	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rows,
-												   forbidden ? FORBIDDEN_COST : 0, cost, NIL, outer,
-												   NULL, forbidden ? make_forbidden_mark() : NIL));
+	add_path(rel, (Path *) contime_make_scan_path(root, rel, rows, forbidden ? FORBIDDEN_NODES : 0,
+												  forbidden ? FORBIDDEN_COST : 0, cost, outer,
+												  forbidden ? make_forbidden_mark() : NIL));
 }
 
 /*
@@ -299,7 +306,7 @@ add_parallel_path(PlannerInfo *root, ContimeRel *crel)
 	share = Min(share, contime_shared->partitions);
 	rows = clamp_row_est(rows / share);
 	cost = cost / share + rel->reltarget->cost.startup + rel->reltarget->cost.per_tuple * rows;
-	path = create_foreignscan_path(root, rel, NULL, rows, 0, cost, NIL, NULL, NULL, NIL);
+	path = contime_make_scan_path(root, rel, rows, 0, 0, cost, NULL, NIL);
 	path->path.parallel_aware = true;
 	path->path.parallel_workers = workers;
 	add_partial_path(rel, (Path *) path);

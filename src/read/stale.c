@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "read/read.h"
 #include "read/scan.h"
 
@@ -96,9 +97,9 @@ notify_once(ContimeScan *scan, const void *key, uint32 key_bytes, int64 from, in
 	Assert(from <= last);
 	Assert(contime_holds_no_lock());
 	what = hash_combine64(hash_combine64(what, from), last);
-	if (told_lxid != MyProc->lxid)
+	if (told_lxid != contime_proc_lxid(MyProc))
 		memset(noticed, 0, sizeof(noticed));
-	told_lxid = MyProc->lxid;
+	told_lxid = contime_proc_lxid(MyProc);
 	if (noticed[what % NOTICED] == what)
 		return;
 	if (key_bytes > 0 && key_bytes <= CT_MAX_KEY_BYTES)

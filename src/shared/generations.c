@@ -16,6 +16,7 @@
 #include "shared/shared.h"
 #include "shared/registry.h"
 #include "base/base.h"
+#include "base/compat.h"
 
 #include <sys/mman.h>
 
@@ -115,7 +116,7 @@ is_locked_exclusively(Oid database, Oid relation)
 	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, database, relation);
-	return LockHeldByMe(&tag, AccessExclusiveLock);
+	return LockHeldByMe(&tag, AccessExclusiveLock, false);
 }
 #endif
 
@@ -329,7 +330,7 @@ static bool
 is_locked_by_me(const LOCKTAG *tag)
 {
 	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
-		if (LockHeldByMe(tag, mode))
+		if (LockHeldByMe(tag, mode, false))
 			return true;
 	return false;
 }
@@ -348,7 +349,7 @@ end_idle(ContimeGeneration *g)
 	Assert(TransactionIdIsValid(GetTopTransactionIdIfAny())); /* locking needs one */
 	SET_LOCKTAG_RELATION(tag, g->database, g->relation);
 	if (is_locked_by_me(&tag) || LockAcquireExtended(&tag, AccessExclusiveLock, false, true, false,
-													 NULL) == LOCKACQUIRE_NOT_AVAIL)
+													 NULL, false) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	contime_registry_lock(LW_EXCLUSIVE);
 	idle = g->serial == serial && is_idle(g);

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "shared/shared.h"
+#include "shared/registry.h"
 #include "mvcc/mvcc.h"
 
 #include <sys/mman.h>

@@ -3,10 +3,11 @@
  *	  Time stamps of events that give no time, increasing within a session.
  *
  * A session's newest stamp is in shared memory, where its parallel workers find it.
- * An entry belongs to a backend id, and is valid for the pid in it.
+ * An entry belongs to a process number, and is valid for the pid in it.
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "shared/shared.h"
 #include "shared/registry.h"
 
@@ -20,9 +21,9 @@ static TimestampTz last_stamp = 0;
 int64
 contime_stamp(void)
 {
-	ContimeStamp *newest = &contime_stamps[MyBackendId - 1];
+	ContimeStamp *newest = &contime_stamps[MyProcNumber];
 
-	Assert(MyBackendId >= 1 && MyBackendId <= MaxBackends);
+	Assert(MyProcNumber >= 0 && MyProcNumber < MaxBackends);
 	last_stamp = Max(GetCurrentTimestamp(), last_stamp + 1);
 	newest->stamp = last_stamp;
 	newest->pid = MyProcPid;
@@ -33,9 +34,9 @@ TimestampTz
 contime_newest_stamp(void)
 {
 	PGPROC *leader = MyProc->lockGroupLeader ? MyProc->lockGroupLeader : MyProc;
-	const ContimeStamp *newest = &contime_stamps[leader->backendId - 1];
+	const ContimeStamp *newest = &contime_stamps[contime_proc_number(leader)];
 
-	Assert(leader->backendId >= 1 && leader->backendId <= MaxBackends);
+	Assert(contime_proc_number(leader) >= 0 && contime_proc_number(leader) < MaxBackends);
 	return newest->pid == leader->pid ? newest->stamp : DT_NOBEGIN;
 }
 

@@ -9,11 +9,11 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "durable/durable.h"
 #include "plan/plan.h"
 #include "read/read.h"
 
-#include "commands/explain.h"
 #include "foreign/fdwapi.h"
 #include "utils/resowner.h"
 

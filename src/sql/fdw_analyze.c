@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "sql/sql.h"
 #include "sql/fdw.h"
 #include "read/read.h"
@@ -42,7 +43,7 @@ acquire_sample_rows(Relation rel, int elevel, HeapTuple *rows, int targrows, dou
 	{
 		int place = sampled;
 
-		vacuum_delay_point();
+		vacuum_delay_point(true);
 		if (sampled == targrows)
 		{
 			if (skip < 0)

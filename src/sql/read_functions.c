@@ -16,11 +16,13 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "sql/sql.h"
 #include "read/read.h"
 #include "table/table.h"
 
 #include "access/relation.h"
+#include "common/int.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -347,7 +349,7 @@ make_during(const Read *read, const ContimeRange *during)
 	Assert(during->open_end || during->last < PG_INT64_MAX);
 	if (!during->open_end)
 		upper.val = Int64GetDatum(during->last + 1);
-	return RangeTypePGetDatum(make_range(read->during, &lower, &upper, false));
+	return RangeTypePGetDatum(make_range(read->during, &lower, &upper, false, NULL));
 }
 
 static bool

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "sql/sql.h"
 #include "durable/durable.h"
 #include "notify/notify.h"
@@ -57,7 +58,7 @@ put_reconciliation(const Reconciliations *result, const ContimeTable *table, uin
 		upper.val = Int64GetDatum(notice->to);
 		upper.infinite = notice->to == PG_INT64_MAX;
 	}
-	out[2] = RangeTypePGetDatum(make_range(result->range, &lower, &upper, false));
+	out[2] = RangeTypePGetDatum(make_range(result->range, &lower, &upper, false, NULL));
 	out[4] = BoolGetDatum(notice == NULL);
 	tuplestore_putvalues(result->rsinfo->setResult, result->rsinfo->setDesc, out, nulls);
 }

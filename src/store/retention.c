@@ -32,6 +32,7 @@
 #include "table/table.h"
 
 #include "access/xact.h"
+#include "common/int.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 

@@ -17,6 +17,7 @@
 #include "table/table.h"
 #include "table/derive.h"
 #include "base/base.h"
+#include "base/compat.h"
 
 #include "access/nbtree.h"
 #include "catalog/pg_type.h"
@@ -26,7 +27,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/syscache.h"
 
 /* Precision and scale from a numeric's type modifier, as in numerictypmodout(). */
@@ -240,7 +240,7 @@ derive_float(const Column *col, const ContimeAttr *attr, CtAttr *ct)
 static void
 check_bytewise(const Column *col)
 {
-	if (!lc_collate_is_c(col->form->attcollation))
+	if (!contime_compares_bytes(col->form->attcollation))
 		DEFINITION_ERROR(col, errmsg("%s needs the collation \"C\"", describe_use(col)),
 						 errdetail("The least and the greatest text are found by comparing bytes."),
 						 errhint("Write COLLATE \"C\" after the options of column \"%s\".",

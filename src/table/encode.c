@@ -16,6 +16,7 @@
 
 #include "table/table.h"
 #include "base/base.h"
+#include "base/compat.h"
 
 #include <math.h>
 #include <xxhash.h>
@@ -192,10 +193,8 @@ contime_is_finite(const CtAttr *ct, const ContimeAttr *attr, Datum value)
 				   !numeric_is_inf(DatumGetNumeric(value));
 		case CT_NUMBER_SCALED:
 			return isfinite(get_float(attr, value));
-#ifdef INTERVAL_NOT_FINITE /* since PostgreSQL 17 */
 		case CT_NUMBER_INTERVAL:
 			return !INTERVAL_NOT_FINITE(DatumGetIntervalP(value));
-#endif
 		default:
 			return true;
 	}
@@ -491,10 +490,8 @@ decode_interval(const CtValue *state, Datum *value)
 		return false;
 	interval->day = (int32) days;
 	interval->month = (int32) months;
-#ifdef INTERVAL_NOT_FINITE
 	if (INTERVAL_NOT_FINITE(interval))
 		return false;
-#endif
 	return true;
 }
 

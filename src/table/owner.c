@@ -34,6 +34,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "table/table.h"
 
 #include "catalog/namespace.h"
@@ -51,18 +52,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
-void
+int
 contime_source_path_begin(void)
 {
-	OverrideSearchPath path = {.addCatalog = true};
-
-	PushOverrideSearchPath(&path);
+	return contime_enter_catalog_path();
 }
 
 void
-contime_source_path_end(void)
+contime_source_path_end(int path)
 {
-	PopOverrideSearchPath();
+	contime_leave_catalog_path(path);
 }
 
 /* ---- the switch -------------------------------------------------------------- */

@@ -257,11 +257,11 @@ char *
 contime_deparse_qualified(Relation events, Node *expr)
 {
 	List *context = deparse_context_for(RelationGetRelationName(events), RelationGetRelid(events));
+	int path = contime_source_path_begin();
 	char *text;
 
-	contime_source_path_begin();
 	text = deparse_expression(expr, context, false, false);
-	contime_source_path_end();
+	contime_source_path_end(path);
 	return text;
 }
 
@@ -412,6 +412,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 	ContimeIdentity before;
 	Relation events;
 	ListCell *lc;
+	int path;
 
 	Assert(table->source == NULL);
 	for (int i = 0; i < desc->natts && events_name == NULL; i++)
@@ -422,7 +423,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 							NameStr(TupleDescAttr(desc, i)->attname), table->name),
 					 errhint("Name the event table in the option events of the table.")));
 	before = contime_switch_to_owner(table->owner, CONTIME_CODE_OF_USERS);
-	contime_source_path_begin();
+	path = contime_source_path_begin();
 	if (events_name)
 	{
 		events = relation_openrv(contime_event_table_name(rel, events_name), AccessShareLock);
@@ -440,7 +441,7 @@ contime_source_derive(ContimeTable *table, Relation rel, const char *events_name
 		end = &(*end)->next;
 		relation_close(events, NoLock);
 	}
-	contime_source_path_end();
+	contime_source_path_end(path);
 	contime_switch_back(&before);
 }
 

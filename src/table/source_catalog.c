@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "table/table.h"
 
 #include "access/genam.h"

@@ -485,10 +485,11 @@ extern void contime_write_source(Oid relid, Oid events, CtKind kind, Jsonb *colu
 
 /*
  * Between these, names in a query are resolved without the session's search_path.
- * Queries that are kept are prepared and planned in between.
+ * Queries that are kept are prepared and planned in between.  The first returns the
+ * argument of the second.
  */
-extern void contime_source_path_begin(void);
-extern void contime_source_path_end(void);
+extern int contime_source_path_begin(void);
+extern void contime_source_path_end(int path);
 
 /* Switch to the owner of a continuous table, and back (owner.c).  An abort switches back, too. */
 extern ContimeIdentity contime_switch_to_owner(Oid owner, ContimeOwnerCode code);

@@ -80,7 +80,7 @@ contime_background_connect(Oid database)
 bool
 contime_background_is_in_the_way(void)
 {
-	static VirtualTransactionId holder = {.backendId = InvalidBackendId};
+	static VirtualTransactionId holder = {0};
 	static TimestampTz since = 0;
 	VirtualTransactionId *holders;
 	LOCKTAG tag;
