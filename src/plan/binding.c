@@ -495,8 +495,12 @@ complete_laterals(PlannerInfo *root)
 		if (rels[i] == NULL || rels[i]->reloptkind != RELOPT_BASEREL)
 			continue;
 		while ((source = bms_next_member(rels[i]->lateral_relids, source)) >= 0)
-			rels[source]->lateral_referencers =
-				bms_add_member(rels[source]->lateral_referencers, i);
+		{
+			/* NULL if it is an outer join, by whose id PostgreSQL 16 and later mark null values */
+			if (rels[source] != NULL)
+				rels[source]->lateral_referencers =
+					bms_add_member(rels[source]->lateral_referencers, i);
+		}
 	}
 }
 
@@ -652,7 +656,7 @@ find_prerequisites(PlannerInfo *root, List *joinlist, Relids self, Relids source
 		known = bms_num_members(result);
 		while ((i = bms_next_member(result, i)) >= 0)
 		{
-			/* NULL if the relation's join was removed */
+			/* NULL if the relation's join was removed, or it is an outer join */
 			if (root->simple_rel_array[i] != NULL)
 				more = bms_add_members(more, root->simple_rel_array[i]->lateral_relids);
 		}

@@ -108,11 +108,12 @@ sum_stats(ContimeGeneration *g, ContimeView *view, CtStats *sum)
 static bool
 may_see_counters(Oid relid)
 {
-	bool missing = false;
+	bool missing = false; /* dropped meanwhile */
 
 	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
 		   pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &missing) == ACLCHECK_OK ||
-		   pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+		   (!missing && pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) ==
+							ACLCHECK_OK);
 }
 
 /* Names of cache states in contime.tables. */

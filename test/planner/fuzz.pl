@@ -606,7 +606,7 @@ my @settings = (
 	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;',
 	'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;'
 	  . ' SET parallel_leader_participation = off; SET enable_hashjoin = off; SET enable_mergejoin = off;',
-	'SET force_parallel_mode = on;');
+	q{DO $$ BEGIN PERFORM set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query'); END $$;});
 
 my @dresses = (
 	sub { return "$_[0];"; },
