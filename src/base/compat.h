@@ -164,6 +164,9 @@ contime_leave_catalog_path(int level)
 #define LockAcquireExtended(tag, mode, session, dontwait, report, lock, logfailure) \
 	LockAcquireExtended(tag, mode, session, dontwait, report, lock)
 
+/* No column has this kind. */
+#define ATTRIBUTE_GENERATED_VIRTUAL 'v'
+
 #define vacuum_delay_point(is_analyze) vacuum_delay_point()
 
 #endif

@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "table/table.h"
 
 #include "access/relation.h"
@@ -134,10 +135,11 @@ add_place(void *arg)
 	errcontext("source of column \"%s\" of continuous table \"%s\"", place->column, place->table);
 }
 
-/* ERROR if an expression uses more of the event table than its columns. */
+/* ERROR if an expression uses more of the event table than columns whose values are stored. */
 static void
 check_columns(Relation events, Node *expr)
 {
+	TupleDesc desc = RelationGetDescr(events);
 	Bitmapset *attnos = NULL;
 	int attno = bms_next_member((pull_varattnos(expr, 1, &attnos), attnos), -1);
 
@@ -146,6 +148,19 @@ check_columns(Relation events, Node *expr)
 						errmsg("a source cannot use system columns or whole rows of table \"%s\"",
 							   RelationGetRelationName(events)),
 						errhint("Name its columns.")));
+	for (; attno >= 0; attno = bms_next_member(attnos, attno))
+	{
+		Form_pg_attribute column =
+			TupleDescAttr(desc, attno + FirstLowInvalidHeapAttributeNumber - 1);
+
+		if (column->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a source cannot use virtual generated column \"%s\" of table \"%s\"",
+							NameStr(column->attname), RelationGetRelationName(events)),
+					 errdetail("Its values are not stored. It has no index, and no trigger sees them."),
+					 errhint("Make it STORED, or use its expression as the source.")));
+	}
 }
 
 Node *
