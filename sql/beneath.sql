@@ -296,10 +296,12 @@ SET client_min_messages = warning;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
-SET force_parallel_mode = on;
+-- PostgreSQL 16 renamed the setting.
+SELECT name AS parallel_mode FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel_mode = on;
 SELECT count(a), sum(a) FROM st;
 SELECT count(*) FROM pt WHERE at = '2026-02-01';
-RESET force_parallel_mode;
+RESET :parallel_mode;
 -- Commands on other tables are not affected.
 BEGIN;
 DECLARE c CURSOR FOR SELECT a FROM st;

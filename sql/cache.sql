@@ -141,17 +141,21 @@ BEGIN
     RAISE NOTICE 'read as plain SQL does: %', look(k) = look_plain(k);
     RETURN asked('SELECT balance FROM account WHERE id = ' || k);
 END $$;
+-- PostgreSQL 16 renamed the setting.
+SELECT name AS parallel_mode FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
 CREATE FUNCTION look_beside() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    mode text := (SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query'));
 BEGIN
-    SET LOCAL force_parallel_mode = on;
+    PERFORM set_config(mode, 'on', true);
     PERFORM look_safe(9);
-    SET LOCAL force_parallel_mode = off;
+    PERFORM set_config(mode, 'off', true);
     RETURN NULL;
 END $$;
 SELECT look_safe(9);
-SET force_parallel_mode = on;
+SET :parallel_mode = on;
 SELECT look_safe(9);
-RESET force_parallel_mode;
+RESET :parallel_mode;
 CREATE TRIGGER aaa AFTER INSERT ON movement FOR EACH ROW EXECUTE FUNCTION look_beside();
 INSERT INTO movement SELECT 5200 + i, 9, '2026-03-01', 1000000 FROM generate_series(1, 2) i;
 DROP TRIGGER aaa ON movement;

@@ -140,7 +140,9 @@ CREATE FUNCTION balance_now(int) RETURNS int LANGUAGE plpgsql STABLE PARALLEL SA
 'BEGIN RETURN (SELECT balance FROM account WHERE id = $1); END';
 BEGIN;
 INSERT INTO account SELECT 3000 + i % 2, NULL, 1 FROM generate_series(1, 100000) i;
-SET LOCAL force_parallel_mode = on;
+-- PostgreSQL 16 renamed the setting.
+SELECT name AS parallel_mode FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET LOCAL :parallel_mode = on;
 SELECT balance_now(3000), balance_now(3001);
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 0;
@@ -149,9 +151,9 @@ SELECT sum(balance), count(DISTINCT at) FROM account WHERE id >= 3000;
 COMMIT;
 -- A worker's read of now is inside a function, where no condition from outside can be pushed down.
 CREATE FUNCTION everything() RETURNS SETOF account LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN QUERY SELECT * FROM account; END';
-SET force_parallel_mode = on;
+SET :parallel_mode = on;
 SELECT count(*) FROM everything() WHERE at = '2020-02-01';
-RESET force_parallel_mode;
+RESET :parallel_mode;
 
 DROP FUNCTION everything, expected;
 DROP FOREIGN TABLE account, ledger;

@@ -2,7 +2,9 @@
 -- (Tables whose server is started without it: test/t/001_start.pl, test/t/028_without_preload.pl.)
 SELECT current_setting('shared_preload_libraries') ~ 'contime' AS preloaded;
 LOAD 'contime';
+\set SHOW_CONTEXT never
 CREATE EXTENSION contime;
+\set SHOW_CONTEXT errors
 \echo :SQLSTATE
 SELECT count(*) FROM pg_extension WHERE extname = 'contime';
 SELECT count(*) FROM pg_namespace WHERE nspname = 'contime';

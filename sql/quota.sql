@@ -87,7 +87,9 @@ ALTER ROLE contime_greedy SET contime.database_memory = -1;
 \echo :SQLSTATE
 RESET ROLE;
 ALTER ROLE contime_greedy SET contime.role_memory = 'much';
+\set VERBOSITY sqlstate
 ALTER ROLE contime_greedy SET contime.role_memory = -2;
+\set VERBOSITY terse
 -- a session's own setting has no effect
 SET contime.role_memory = 0;
 INSERT INTO a VALUES (1000, '2019-01-04', 5);

@@ -133,10 +133,12 @@ SELECT contime.event(ROW(1, -5, 1, 1, 1, 'x', 1)::game);
 \echo :SQLSTATE
 SELECT contime.finish(ROW(1, 899, NULL, NULL, NULL, NULL, NULL)::game);
 \echo :SQLSTATE
+\set SHOW_CONTEXT never
 COPY game (unit, tick, score) FROM stdin;
 1	1000	1
 1	5	1
 \.
+\set SHOW_CONTEXT errors
 \echo :SQLSTATE
 SELECT * FROM differences(900, 1020);
 SELECT too_late FROM retained;
@@ -233,9 +235,11 @@ INSERT INTO guarded VALUES (2, 6001, 1);
 \echo :SQLSTATE
 SELECT contime.snapshot(ROW(2, 6001, 1)::guarded);
 \echo :SQLSTATE
+\set SHOW_CONTEXT never
 COPY guarded FROM STDIN;
 2	6001	1
 \.
+\set SHOW_CONTEXT errors
 \echo :SQLSTATE
 INSERT INTO guarded VALUES (2, 9223372036854775807, 1);
 \echo :SQLSTATE

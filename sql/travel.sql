@@ -118,7 +118,7 @@ RESET plan_cache_mode;
 -- EXPLAIN shows it.
 EXPLAIN (COSTS OFF) SELECT level FROM clearance WHERE id = 1;
 SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.clearance WHERE id = 1');
-SELECT definer_query('EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT level FROM travel.clearance WHERE id = 1');
+SELECT replace(definer_query('EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT level FROM travel.clearance WHERE id = 1'), 'rows=1.00', 'rows=1') AS definer_query;
 SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.clearance WHERE id = 1 AND at = ''2020-01-15''');
 SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level FROM travel.tick WHERE id = 1');
 RESET contime.at;
@@ -224,9 +224,11 @@ SELECT definer_query('EXPLAIN (COSTS OFF) SELECT level, count(*) FROM travel.cle
 SET parallel_leader_participation = off;
 SELECT level, count(*) FROM clearance WHERE id <= 100 GROUP BY level;
 SELECT * FROM definer_count();
-SET force_parallel_mode = on;
+-- PostgreSQL 16 renamed the setting.
+SELECT name AS parallel_mode FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel_mode = on;
 SELECT invoker_plpgsql(), definer_plpgsql(), definer_sql();
-RESET force_parallel_mode;
+RESET :parallel_mode;
 RESET parallel_leader_participation;
 RESET contime.at;
 
@@ -377,10 +379,19 @@ BEGIN;
 DECLARE c CURSOR FOR SELECT n FROM doc;
 FETCH ALL FROM c;
 COMMIT;
-EXPLAIN (COSTS OFF, VERBOSE) SELECT n, (SELECT level FROM clearance WHERE id = account) FROM doc;
-EXPLAIN (COSTS OFF) SELECT n FROM my_docs();
+-- (Since PostgreSQL 17, EXPLAIN shows EXISTS before a subplan.)
+CREATE FUNCTION my_plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+        RETURN NEXT replace(line, 'EXISTS(SubPlan', '(SubPlan');
+    END LOOP;
+END $$;
+SELECT my_plan('(COSTS OFF, VERBOSE) SELECT n, (SELECT level FROM clearance WHERE id = account) FROM doc');
+SELECT my_plan('(COSTS OFF) SELECT n FROM my_docs()');
 EXPLAIN (COSTS OFF) SELECT n FROM part;
-SET force_parallel_mode = on;
+SET :parallel_mode = on;
 SELECT n FROM doc;
 SELECT n FROM part;
 RESET ROLE;
@@ -396,7 +407,7 @@ SET parallel_leader_participation = off;
 SELECT n FROM doc;
 SELECT n FROM part;
 RESET parallel_leader_participation;
-RESET force_parallel_mode;
+RESET :parallel_mode;
 RESET contime.at;
 EXECUTE docs;
 SET contime.at = '2020-01-15';

@@ -2,7 +2,7 @@
 #
 # Source this file in a checkout that has been built. It creates $WORK, a new
 # directory under /tmp with a private copy of PostgreSQL that has contime
-# installed ($PGBIN: its programs); nothing is installed system-wide. Servers
+# installed ($PGBIN: its programs, $VERSION: its major version); nothing is installed system-wide. Servers
 # listen on a socket in their own directory only. On exit, for any reason, the
 # servers are stopped by their pid and $WORK is removed.
 #
@@ -12,6 +12,7 @@
 #   cluster_assertions            make another copy whose contime was built with assertions ($ASSERTBIN: its programs)
 
 PG_CONFIG=$(command -v "${PG_CONFIG:-pg_config}")
+VERSION=$("$PG_CONFIG" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
 OWNER=$(id -un)
 [ "$OWNER" != root ] || OWNER=postgres
 CHECKOUT=$PWD

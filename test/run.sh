@@ -89,7 +89,7 @@ server_settings() {
 		"timezone = 'UTC'" 'fsync = off' 'log_min_messages = warning' >"$1"
 }
 
-# Run pg_regress or pg_isolation_regress; each script is counted as a test. PRELOAD is the setting shared_preload_libraries.
+# Run pg_regress or pg_isolation_regress, which print TAP since PostgreSQL 16; each script is counted as a test. PRELOAD is the setting shared_preload_libraries.
 run_regress() {
 	local suite=$1 program=$2 input=$3 status=0
 	shift 3
@@ -109,7 +109,7 @@ run_regress() {
 		keep "$suite" "$log" "$dir/regression.diffs" "$dir/results" "$dir/log"
 		if [ -s "$dir/regression.diffs" ]; then head -n 200 "$dir/regression.diffs"; else tail -n 20 "$log"; fi
 	fi
-	record "$suite" "$(count '^test .* ok ' "$log")" "$(count '^test .* FAILED' "$log")" $status
+	record "$suite" "$(count '^(test .* )?ok ' "$log")" "$(count '^(test .* FAILED|not ok )' "$log")" $status
 }
 
 # Make a second copy of PostgreSQL, whose contime has assertions; its programs are in $ASSERTBIN. If that fails, the SUITE fails.
@@ -121,9 +121,12 @@ with_assertions() {
 	return 1
 }
 
+# (What EXPLAIN prints differs between versions of PostgreSQL: the script explain is for 15.)
 suite_regress() {
-	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime --dbname=contrib_regression \
-		$(sed -n 's/^REGRESS = //p' "$ROOT/Makefile")
+	local scripts
+	scripts=" $(sed -n 's/^REGRESS = //p' "$ROOT/Makefile") "
+	[ "$VERSION" = 15 ] || scripts=${scripts/ explain / }
+	run_regress regress regress/pg_regress "$WORK/tests" --load-extension=contime --dbname=contrib_regression $scripts
 	PRELOAD='' run_regress preload regress/pg_regress "$WORK/tests" preload
 }
 
@@ -162,7 +165,7 @@ suite_tap() {
 		pgtests=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
 		unset PGHOST PGDATA PGUSER PGDATABASE
 		cd "$dir"
-		export PG_CONFIG CT_ASSERTIONS=${ASSERTBIN%/bin} TESTDIR=$dir PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
+		export PG_CONFIG CT_ASSERTIONS=${ASSERTBIN%/bin} TESTDIR=$dir TESTDATADIR=$dir/tmp_check TESTLOGDIR=$dir/tmp_check/log PG_TEST_TIMEOUT_DEFAULT=60 PG_REGRESS=$pgtests/regress/pg_regress
 		as_owner prove --verbose --jobs "${CT_JOBS:-2}" -I "$pgtests/perl" $(cd "$WORK/tests/test/t" && printf "$PWD/%s\n" ${CT_TAP:-*.pl})
 	) &>"$log" || status=1
 	[ $status = 0 ] || { keep tap "$log" "$dir"/tmp_check/log; grep -E -B2 -A12 '^not ok|^# +Failed|died|Bailout' "$log" | head -n 120; }

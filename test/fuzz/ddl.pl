@@ -41,6 +41,8 @@ my $most_faults = $ENV{CT_FAULTS} // 8;
 my $per_round = 500;
 my $database = $ENV{PGDATABASE} // 'postgres';
 my $superuser = $ENV{PGUSER} // 'postgres';
+# PostgreSQL 16 renamed the setting.
+my $parallel_mode = `psql --version` =~ / 15\b/ ? "force_parallel_mode" : "debug_parallel_query";
 my $slow = $ENV{CT_VALGRIND} ? 20 : 1;
 print "# CT_SEED=$seed CT_DDL=$most\n";
 
@@ -125,7 +127,7 @@ my %grammar = (
 	lock => [ [ 'ACCESS SHARE', 'ROW EXCLUSIVE', 'SHARE', 'ACCESS EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE' ], [ 'NOSUCH' ] ],
 	setting => [
 		[ "contime.at = '2026-01-15'", "contime.at = ''", 'contime.require_instant = on', 'contime.require_instant = off', "search_path = fuzz, public", 'enable_nestloop = off', 'enable_hashjoin = off', 'work_mem = 64', "timezone = 'Asia/Kolkata'", "datestyle = 'German'", 'plan_cache_mode = force_generic_plan',
-			'parallel_setup_cost = 0', 'force_parallel_mode = on', 'constraint_exclusion = on', 'row_security = off', 'row_security = on', "default_transaction_isolation = 'serializable'", "default_transaction_isolation = 'read committed'", 'enable_partitionwise_join = on', 'jit = off', 'session_replication_role = origin' ],
+			'parallel_setup_cost = 0', "$parallel_mode = on", 'constraint_exclusion = on', 'row_security = off', 'row_security = on', "default_transaction_isolation = 'serializable'", "default_transaction_isolation = 'read committed'", 'enable_partitionwise_join = on', 'jit = off', 'session_replication_role = origin' ],
 		[ "contime.at = 'x'", "contime.at = 'infinity'", "contime.at = '-infinity'", "contime.at = '5'", "contime.at = '9999999999999999999'", "contime.at = 'now'", "contime.nosuch = 5", 'contime.memory = 5', 'contime.workers = 99', 'contime.debug_visibility = exact', 'session_replication_role = replica', "search_path = ''", "search_path = contime, fuzz",
 			"search_path = pg_temp, fuzz, contime", 'contime.debug_partial = on', 'default_transaction_read_only = on', "contime.at = ' '", "contime.role_memory = '1kB'", "contime.database_memory = '0'" ] ],
 	internal => [

@@ -26,7 +26,7 @@ $node->safe_psql('postgres', 'SELECT count(*) FROM moved');
 until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'contime loader%'}, 'a loader starts with a read');
 my $running = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'contime%'});
 my $begin = -s $node->logfile;
-$node->restart('fast');
+$node->restart;
 my $log = slurp_file($node->logfile, $begin);
 unlike($log, qr/FATAL|ERROR|WARNING|PANIC/, "a normal shutdown ends $running processes without a fault in the log");
 like($log, qr/database system is shut down/, 'the log shows the shutdown');

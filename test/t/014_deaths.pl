@@ -90,7 +90,8 @@ for my $cycle (1 .. $cycles)
 
 	if ($how eq 'restart')
 	{
-		$node->restart($whom);
+		$node->stop($whom);
+		$node->start;
 	}
 	else
 	{
@@ -125,7 +126,7 @@ is($partial, 0, 'after a crash or a restart "since" was later');
 note(join ', ', map { "$_: $count{$_}" } sort keys %count);
 
 # The clients disconnect, and all accepted events enter. (If the table is in quarantine, a restart ends that.)
-$node->restart('fast');
+$node->restart;
 wait_for(q{SELECT count(*) >= 20 FROM ledger WHERE server = pg_postmaster_start_time()}, 'traffic');
 append_to_file("$dir/stop", '');
 $node->poll_query_until('postgres', q{SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity WHERE application_name = 'client'}) or die;

@@ -54,7 +54,7 @@ is($node->safe_psql('postgres', q{SELECT recent FROM contime.tables WHERE "table
 is($node->safe_psql('postgres', q{SELECT count(*), sum(balance) FROM account WHERE at = 'infinity'}), '100|100', 'the table can be written to and read');
 $node->safe_psql('postgres', 'TRUNCATE account');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM account}), '0', 'the table can be truncated');
-$node->restart('fast');
+$node->restart;
 enters('account');
 $node->stop('fast');
 

@@ -352,6 +352,7 @@ attack '1.1 a view and a function of a superuser over the table' => sub {
 	as($me, 'DROP VIEW mine; DROP MATERIALIZED VIEW kept; DROP FUNCTION definer()');
 };
 attack '1.1 parallel workers, of code that may not run there' => sub {
+	my $mode = $node->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
 	for my $way ('domain over int', 'domain over an array', 'composite of a domain')
 	{
 		make($way, 0);
@@ -361,7 +362,7 @@ attack '1.1 parallel workers, of code that may not run there' => sub {
 			my $offset = -s $node->logfile;
 			for my $sql ('SELECT count(*), sum(w) FROM attack.t', q{SELECT count(*) FROM attack.t WHERE at = '2026-01-05'}, q{SELECT id, v FROM attack.t WHERE at = '2026-01-05'}, 'EXPLAIN (ANALYZE) SELECT sum(w) FROM attack.t GROUP BY id')
 			{
-				is(state_of($role, "SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; $sql"), 'ok', "$way, $role: $sql");
+				is(state_of($role, "SET $mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; $sql"), 'ok', "$way, $role: $sql");
 			}
 			only_as_owner($offset, "$way, $role");
 		}
