@@ -2,7 +2,9 @@
 #
 #   make try       a demonstration on a throwaway server; installs what is missing first (Debian 12, as root)
 #   make test      every test; installs what is missing, too
+#   make test-versions  tests with PostgreSQL 17 and 18 in roots of Debian stable and testing, which it makes under build/roots
 #   make           builds for the PostgreSQL of PG_CONFIG; make install installs it there
+#                  (PG=17, with any target: for that version of Debian's packages)
 #   make unit      the engine's unit tests, compiled without PostgreSQL
 #   make tsan      readers beside a writer, under ThreadSanitizer
 #   make fuzz      the fuzz targets for FUZZ_SECONDS each (needs clang)
@@ -20,6 +22,10 @@
 # try, test, soak and valgrind leave nothing running and install nothing into
 # the server on this machine: they work on a private copy of it under /tmp.
 
+ifdef PG
+PG_CONFIG = /usr/lib/postgresql/$(PG)/bin/pg_config
+export PG PG_CONFIG
+endif
 PG_CONFIG ?= pg_config
 EXTENSION = contime
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" contime.control)
@@ -40,7 +46,7 @@ override REGRESS := $(shell PG_CONFIG='$(PG_CONFIG)' test/installcheck.sh regres
 override ISOLATION := $(shell PG_CONFIG='$(PG_CONFIG)' test/installcheck.sh isolation $(ISOLATION))
 REGRESS_OPTS := --inputdir=. --no-locale --encoding=UTF8 $(if $(filter preload,$(REGRESS)),,--load-extension=contime)
 endif
-EXTRA_CLEAN = build test/output contime-*.zip
+EXTRA_CLEAN = $(filter-out build/roots,$(wildcard build/*)) test/output contime-*.zip
 
 # Extensions that test/t/038_neighbours.pl preloads beside contime.
 NEIGHBOURS = pgaudit cron pg-qualstats pg-wait-sampling postgis-3
@@ -71,6 +77,12 @@ include $(PGXS)
 ENGINE_OBJS = $(filter src/engine/%,$(OBJS))
 $(ENGINE_OBJS): $(wildcard src/engine/*.h)
 $(filter-out $(ENGINE_OBJS),$(OBJS)): $(filter-out src/engine/%,$(wildcard src/*.h src/*/*.h)) src/engine/engine.h
+# Objects are of one version of PostgreSQL.
+$(OBJS): build/version
+build/version: FORCE
+	@mkdir -p build
+	@echo '$(MAJORVERSION)' | cmp -s - $@ || echo '$(MAJORVERSION)' >$@
+FORCE:
 else
 all install installcheck:
 	@echo 'no PostgreSQL development files found by "$(PG_CONFIG) --pgxs"; "make try" installs them, or set PG_CONFIG' >&2; exit 1
@@ -86,10 +98,13 @@ try:
 	@test/try.sh
 
 test:
-	@test/setup.sh clang-format $(NEIGHBOURS:%=postgresql-15-%) $(CLIENTS)
+	@test/setup.sh clang-format $(NEIGHBOURS:%=postgresql-$(or $(PG),15)-%) $(CLIENTS)
 	@test/clients/install.sh
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@test/run.sh $(SUITES)
+
+test-versions:
+	@test/roots.sh test
 
 soak:
 	@test/setup.sh sqlsmith
@@ -144,4 +159,4 @@ test-deb: deb
 	@test/setup.sh debootstrap
 	@test/deb.sh
 
-.PHONY: try test bench soak valgrind unit tsan fuzz lint rooms dist deb test-deb
+.PHONY: try test test-versions FORCE bench soak valgrind unit tsan fuzz lint rooms dist deb test-deb

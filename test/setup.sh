@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs missing packages for building and testing contime on Debian 12, as
-# root; without root it prints the command to run. Packages named as arguments
-# are installed, too. Debian's own server cluster is neither created nor touched.
+# Installs missing packages for building and testing contime on Debian, as
+# root; without root it prints the command to run. PG is the version of
+# PostgreSQL (15). Packages named as arguments are installed, too. Debian's own
+# server cluster is neither created nor touched.
 set -euo pipefail
+PG=${PG:-15}
 
-packages=(gcc make postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap
+packages=(gcc make "postgresql-$PG" "postgresql-server-dev-$PG" "postgresql-$PG-pgtap"
 	libtap-parser-sourcehandler-pgtap-perl libipc-run-perl libxxhash-dev libcmocka-dev "$@")
 
 missing=()
@@ -28,9 +30,13 @@ install_quietly() {
 }
 
 install_quietly update
-# Prevent a new postgresql-15 from creating and starting a cluster "main".
+if ! apt-cache show "postgresql-$PG" >/dev/null 2>&1; then
+	echo "apt has no PostgreSQL $PG here; \"make test-versions\" tests with 17 and 18 in roots of their own" >&2
+	exit 1
+fi
+# Prevent a new postgresql-$PG from creating and starting a cluster "main".
 conf=/etc/postgresql-common/createcluster.conf
-if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
+if [[ " ${missing[*]} " == *" postgresql-$PG "* ]]; then
 	install_quietly install postgresql-common
 	cp -p $conf $conf.contime
 	trap 'mv -f $conf.contime $conf' EXIT

@@ -334,9 +334,10 @@ for my $row (@expected)
 }
 $_->close for values %session;
 
-# Each member of the extension must be named by a row.
+# Each member of the extension must be named by a row. (Since PostgreSQL 17 the row types of tables are members, too.)
 my $members = $node->safe_psql('postgres', q{SELECT o.type || ' ' || replace(o.identity, 'pg_catalog.', '') FROM pg_catalog.pg_depend d, pg_catalog.pg_extension e, pg_catalog.pg_identify_object(d.classid, d.objid, 0) o
-	WHERE e.extname = 'contime' AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'});
+	WHERE e.extname = 'contime' AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type element ON element.oid = t.typelem
+		WHERE d.classid = 'pg_catalog.pg_type'::regclass AND t.oid = d.objid AND (t.typrelid <> 0 OR element.typrelid <> 0))});
 is(join("\n", grep { !$named{$_} } split /\n/, $members), '', 'the matrix names every member of the extension');
 
 # Another database: tables of this one cannot be used there, by name, OID or view, whatever rights the role has here.
