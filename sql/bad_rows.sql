@@ -148,3 +148,16 @@ DROP FOREIGN TABLE t, p, mem;
 DROP TABLE ev, checks, parted;
 DROP FUNCTION ask, asked;
 DROP PROCEDURE loaded, until;
+
+-- The newest tick is that of the latest row that is an event, also behind many that are none.
+CREATE TABLE step (id int, t bigint, v float8);
+CREATE FOREIGN TABLE walk (id int OPTIONS (key 'true'), tick bigint OPTIONS (time 'true', source 't'), v float8 OPTIONS (scale '1')) SERVER contime OPTIONS (events 'step', bad_rows 'ignore');
+INSERT INTO step VALUES (1, 5, 1), (2, 7, 2), (2, 8, 'NaN');
+BEGIN;
+SELECT * FROM walk ORDER BY id;
+INSERT INTO step SELECT 3, 10 + i, 'NaN' FROM generate_series(1, 40) i;
+SELECT * FROM walk ORDER BY id;
+SELECT contime.latest_tick(NULL::walk);
+COMMIT;
+DROP FOREIGN TABLE walk;
+DROP TABLE step;

@@ -33,7 +33,7 @@ typedef enum ContimeRowOrder
 	CONTIME_OF_KEY,    /* the rows of one key, in any order */
 	CONTIME_BY_KEY,    /* all rows, ordered by key */
 	CONTIME_ANY_ORDER, /* all rows, in any order */
-	CONTIME_LATEST     /* the CONTIME_FETCH_ROWS rows with the latest times, the latest first */
+	CONTIME_LATEST     /* the CONTIME_LATEST_ROWS rows with the latest times, the latest first */
 } ContimeRowOrder;
 
 StaticAssertDecl(CONTIME_LATEST + 1 == lengthof(((ContimeSource *) NULL)->plan),
@@ -44,6 +44,9 @@ typedef struct ContimeReferences ContimeReferences;
 
 /* The number of rows fetched from a query in one call. */
 #define CONTIME_FETCH_ROWS 1000
+
+/* The number of rows among which the latest event is looked for: rows may be no events. */
+#define CONTIME_LATEST_ROWS 16
 
 /* Converts rows of an event table to rows of the continuous table (heap_read.c). */
 typedef struct ContimeEvents ContimeEvents;

@@ -644,7 +644,7 @@ find_newest_of_source(ContimeHeapLoad *load, Snapshot snapshot, int64 *instant, 
 	bind_load(load, snapshot, CONTIME_LATEST, NULL);
 	row = fetch_head(&load->feed, snapshot);
 	if (row == NULL)
-		return load->feed.fetched < CONTIME_FETCH_ROWS;
+		return load->feed.fetched < CONTIME_LATEST_ROWS;
 	*instant = *found ? Max(*instant, row->change.time) : row->change.time;
 	*found = true;
 	return true;

@@ -103,7 +103,7 @@ contime_source_query(const ContimeTable *table, const ContimeSource *source, Con
 
 		/* An index on the time is read backward: it has NULLs first then. */
 		appendStringInfo(&sql, " WHERE %s IS NOT NULL ORDER BY %s DESC LIMIT %d", time, time,
-						 CONTIME_FETCH_ROWS);
+						 CONTIME_LATEST_ROWS);
 	}
 	return sql.data;
 }
