@@ -34,7 +34,8 @@ count() { grep -cE "$1" "$2" || true; }
 
 # ---- without a server ---------------------------------------------------------
 
-ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc -Itest/unit)
+# (cmocka 2 calls deprecated what cmocka 1 has no other name for.)
+ENGINE_CFLAGS=(-std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-deprecated-declarations -fsanitize=address,undefined -fno-sanitize-recover=all -DCT_ASSERTIONS -Isrc -Itest/unit)
 ENGINE_LDFLAGS=(-fsanitize=address,undefined -Wl,--wrap=ct_alloc -lcmocka -lxxhash)
 
 # The style rules, each counted as a test; the rules about calls are checked if src/ was built before.
