@@ -94,6 +94,7 @@ ct_walk_resume(CtWalk *walk, uint64_t path)
 		if (ct_walk_above_leaves(walk) || (*children >> i & 1) == 0)
 			return;
 		*children &= ~(UINT32_C(1) << i);
+		walk->child[walk->depth - 1] = (uint8_t) i;
 		ct_walk_enter(walk, ct_node_child(ct_walk_node(walk))[i]);
 	}
 }

@@ -404,6 +404,16 @@ event_at_five(OracleSource *source)
 	return event;
 }
 
+/* Fill the stack, so that a visit finds nothing there that an earlier one has left. */
+static void __attribute__((noinline))
+scribble(void)
+{
+	volatile char bytes[8192];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char) 0xa5;
+}
+
 /* One more visit, of what the snapshot sees now. */
 static bool
 visit_on(const Table *table, CtPosition *position, uint32_t enough, Visited *visited)
@@ -429,6 +439,7 @@ visit_on(const Table *table, CtPosition *position, uint32_t enough, Visited *vis
 	}
 	if (runs.nextra > 0)
 		ct_timeline_merge(&table->arena, table->store, timeline, &snapshot, &runs);
+	scribble();
 	visited->enough = enough;
 	ended = !ct_timeline_visit(&table->arena, table->store, timeline, position, INT64_MAX, &snapshot, &runs, note_event,
 							   visited);
@@ -507,6 +518,58 @@ visits_in_pieces(void **state)
 		table_validate(&table);
 		table_free(&table);
 	}
+}
+
+/* The argument of take_in_order(). */
+typedef struct InOrder
+{
+	int64_t next; /* the instant of the next event */
+	int left;     /* events that this visit takes */
+} InOrder;
+
+static bool
+take_in_order(void *arg, const CtRawEvent *raw)
+{
+	InOrder *order = arg;
+
+	if (order->left-- == 0)
+		return false;
+	assert_int_equal(raw->time, order->next++);
+	return true;
+}
+
+/* Each visit goes on in a block below several inner nodes: none is missed, and none is seen twice. */
+static void
+visits_of_a_high_tree(void **state)
+{
+	enum
+	{
+		EVENTS = 60000
+	};
+	Table table = table_make(600);
+	CtPosition position = {.time = INT64_MIN};
+	InOrder order = {0};
+	CtRuns runs = {0};
+	CtRef timeline;
+
+	(void) state;
+	for (int i = 0; i < EVENTS; i++)
+	{
+		Event event = sum_event(i, 1);
+
+		assert_int_equal(table_add(&table, 1, &event, 3), CT_OK);
+		if (i % 1000 == 999)
+			assert_int_equal(table_enter_all(&table), CT_OK);
+	}
+	timeline = table_find(&table, 1);
+	do
+	{
+		scribble();
+		order.left = 100;
+	} while (!ct_timeline_visit(&table.arena, table.store, timeline, &position, INT64_MAX, NULL, &runs, take_in_order,
+								&order));
+	assert_int_equal(order.next, EVENTS);
+	table_free(&table);
 }
 
 /* ---- late events ------------------------------------------------------------ */
@@ -1128,6 +1191,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(reported_in_any_order),
 		cmocka_unit_test(duplicates),
 		cmocka_unit_test(visits_in_pieces),
+		cmocka_unit_test(visits_of_a_high_tree),
 		cmocka_unit_test(lateness),
 		cmocka_unit_test(lateness_of_duplicates),
 		cmocka_unit_test(duplicates_seen),
