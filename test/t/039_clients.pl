@@ -49,6 +49,14 @@ sub write_file
 # True if a command succeeds.
 sub works { return eval { IPC::Run::run([@_], '>', \my $out, '2>', \my $err, IPC::Run::timeout($seconds)) } }
 
+# True if Node.js is at least 20.19, which TypeORM asks for; the programs use its global "crypto", which 18 does not have.
+sub node_is_new
+{
+	my $version = '';
+	eval { IPC::Run::run(['node', '-p', 'process.versions.node'], '>', \$version, '2>', \my $err, IPC::Run::timeout($seconds)) } or return 0;
+	return $version =~ /^(\d+)\.(\d+)/ && ($1 > 20 || ($1 == 20 && $2 >= 19));
+}
+
 # What is missing to run a program, or undef.
 sub missing
 {
@@ -57,6 +65,7 @@ sub missing
 	if ($language eq 'js')
 	{
 		return 'no Node.js' if !works('node', '--version');
+		return 'Node.js is older than 20.19' if !node_is_new();
 		my ($absent) = grep { !-d "$modules/$_" } $code =~ /^import .* from '([\w-]+)/mg;
 		return defined $absent ? "no npm package $absent" : undef;
 	}
